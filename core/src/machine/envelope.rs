@@ -1,0 +1,230 @@
+//! The bytes of a native L2 entry: a header of 36 bytes, then the payload as the codec wrote it.
+//!
+//! | bytes | meaning |
+//! |---|---|
+//! | 0..2 | magic `C1 4A`: a byte that MessagePack never uses, and a J |
+//! | 2 | version, 1 |
+//! | 3 | kind: 0 a value, 1 the not-found placeholder |
+//! | 4 | codec id |
+//! | 5 | compression id, 0 for none |
+//! | 6..8 | zero |
+//! | 8..16 | end: when the entry stops being fresh, in milliseconds of the L2 server's clock; stamped by the server, 0 until then |
+//! | 16..24 | life: how long it was fresh when it was stored, in milliseconds |
+//! | 24..32 | stale window after the end, in milliseconds |
+//! | 32..36 | CRC-32 of all the rest, the end excepted |
+//!
+//! Numbers are big-endian. What does not parse is a miss. A flipped bit fails the checksum; in the
+//! end, which the server writes after the checksum was made, it can only shorten the life or
+//! lengthen it up to what it was at first.
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use super::time::millis;
+
+/// Where the server stamps the end: eight bytes, big-endian.
+pub const END_AT: usize = 8;
+/// The length of the header.
+pub const HEADER: usize = 36;
+/// The first bytes of every entry that this version writes: magic and version.
+pub const PREFIX: [u8; 3] = [0xC1, b'J', 1];
+
+const KIND_VALUE: u8 = 0;
+const KIND_NOT_FOUND: u8 = 1;
+
+/// An L2 entry, taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Envelope<'a> {
+    /// Codec id and encoded value, or `None` for the not-found placeholder.
+    pub value: Option<(u8, &'a [u8])>,
+    /// When the entry stops being fresh, by the server's clock, in milliseconds; 0 if the server
+    /// did not stamp it.
+    pub end: u64,
+    /// How long the entry was fresh when it was stored.
+    pub life: Duration,
+    /// How long after the end it may still be served when loading fails.
+    pub stale: Duration,
+}
+
+/// Why bytes are not an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Junk {
+    /// Shorter than a header, or not ours.
+    Foreign,
+    /// Ours, written by a version that this one cannot read.
+    Version(u8),
+    /// Ours, with a compression that this build cannot read.
+    Compression(u8),
+    /// Ours, and damaged.
+    Damaged,
+}
+
+impl fmt::Display for Junk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Foreign => f.write_str("not an entry of this cache"),
+            Self::Version(v) => write!(f, "written by version {v} of the format"),
+            Self::Compression(id) => write!(f, "compressed with unknown method {id}"),
+            Self::Damaged => f.write_str("damaged"),
+        }
+    }
+}
+
+/// Opens an envelope in `out`; [`seal`] closes it after the payload was appended.
+pub fn open(out: &mut Vec<u8>, codec: Option<u8>) {
+    out.clear();
+    out.extend_from_slice(&PREFIX);
+    out.push(if codec.is_some() { KIND_VALUE } else { KIND_NOT_FOUND });
+    out.push(codec.unwrap_or(0));
+    out.resize(HEADER, 0);
+}
+
+/// Closes the envelope in `out`: times and checksum. The end stays unstamped.
+///
+/// It may be called again with other times. Bytes that [`open`] did not begin stay as they are.
+pub fn seal(out: &mut [u8], life: Duration, stale: Duration) {
+    if out.len() < HEADER {
+        return;
+    }
+    out[16..24].copy_from_slice(&millis(life).to_be_bytes());
+    out[24..32].copy_from_slice(&millis(stale).to_be_bytes());
+    let sum = checksum(out);
+    out[32..36].copy_from_slice(&sum.to_be_bytes());
+}
+
+/// Stamps the end, as the server does.
+pub fn stamp(bytes: &mut [u8], end: u64) {
+    if let Some(place) = bytes.get_mut(END_AT..END_AT + 8) {
+        place.copy_from_slice(&end.to_be_bytes());
+    }
+}
+
+/// Takes bytes apart.
+///
+/// # Errors
+/// [`Junk`] if they are not an entry that this version can read.
+pub fn parse(bytes: &[u8]) -> Result<Envelope<'_>, Junk> {
+    if bytes.len() < HEADER || bytes[..2] != PREFIX[..2] {
+        return Err(Junk::Foreign);
+    }
+    if bytes[2] != PREFIX[2] {
+        return Err(Junk::Version(bytes[2]));
+    }
+    if u32::from_be_bytes([bytes[32], bytes[33], bytes[34], bytes[35]]) != checksum(bytes) {
+        return Err(Junk::Damaged);
+    }
+    if bytes[5] != 0 {
+        return Err(Junk::Compression(bytes[5]));
+    }
+    let value = match bytes[3] {
+        KIND_VALUE => Some((bytes[4], &bytes[HEADER..])),
+        KIND_NOT_FOUND => None,
+        _ => return Err(Junk::Damaged),
+    };
+    Ok(Envelope {
+        value,
+        end: number(bytes, END_AT),
+        life: Duration::from_millis(number(bytes, 16)),
+        stale: Duration::from_millis(number(bytes, 24)),
+    })
+}
+
+impl Envelope<'_> {
+    /// What is left of the entry's life when the server's clock shows `clock` milliseconds: never
+    /// more than it was given, since after a failover the clock may be another server's.
+    #[must_use]
+    pub fn left(&self, clock: u64) -> Duration {
+        Duration::from_millis(self.end.saturating_sub(clock)).min(self.life)
+    }
+}
+
+/// Whether a conditional insert finds the key present: a value, ours, readable and fresh at
+/// `clock` (milliseconds of the server's clock). A placeholder, a stale value and junk are absent.
+///
+/// This is what the Redis script of a conditional claim decides by the header alone, so the
+/// payload's checksum is not looked at here either.
+#[must_use]
+pub fn is_present(bytes: &[u8], clock: u64) -> bool {
+    bytes.len() >= HEADER
+        && bytes[..3] == PREFIX
+        && bytes[3] == KIND_VALUE
+        && number(bytes, END_AT) > clock
+}
+
+fn number(bytes: &[u8], at: usize) -> u64 {
+    let mut eight = [0; 8];
+    if let Some(found) = bytes.get(at..at + 8) {
+        eight.copy_from_slice(found);
+    }
+    u64::from_be_bytes(eight)
+}
+
+/// Over everything but the end and the sum itself. The caller has checked the length.
+fn checksum(bytes: &[u8]) -> u32 {
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(&bytes[..END_AT]);
+    sum.update(&bytes[END_AT + 8..32]);
+    sum.update(&bytes[HEADER..]);
+    sum.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sealed(payload: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        open(&mut bytes, Some(7));
+        bytes.extend_from_slice(payload);
+        seal(&mut bytes, Duration::from_secs(3), Duration::from_secs(1));
+        stamp(&mut bytes, 10_000);
+        bytes
+    }
+
+    #[test]
+    fn what_was_sealed_is_parsed() {
+        let bytes = sealed(b"payload");
+        let envelope = parse(&bytes).unwrap();
+        assert_eq!(envelope.value, Some((7, &b"payload"[..])));
+        assert_eq!(envelope.left(9_000), Duration::from_secs(1));
+        assert_eq!(envelope.left(11_000), Duration::ZERO);
+        assert_eq!(envelope.left(0), Duration::from_secs(3), "another server's clock");
+        assert!(is_present(&bytes, 9_999) && !is_present(&bytes, 10_000));
+    }
+
+    #[test]
+    fn a_placeholder_is_not_present() {
+        let mut bytes = Vec::new();
+        open(&mut bytes, None);
+        seal(&mut bytes, Duration::from_secs(3), Duration::ZERO);
+        stamp(&mut bytes, 10_000);
+        assert_eq!(parse(&bytes).unwrap().value, None);
+        assert!(!is_present(&bytes, 0));
+    }
+
+    #[test]
+    fn any_flipped_bit_is_junk_or_harmless() {
+        let good = sealed(b"payload");
+        for bit in 0..good.len() * 8 {
+            let mut bytes = good.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            match parse(&bytes) {
+                Err(_) => {}
+                Ok(read) => {
+                    assert!((END_AT..END_AT + 8).contains(&(bit / 8)), "bit {bit}");
+                    assert!(read.left(9_000) <= Duration::from_secs(3));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_truncation_is_junk() {
+        let good = sealed(b"payload");
+        for len in 0..good.len() {
+            assert!(parse(&good[..len]).is_err(), "{len}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What can go wrong: an [`Error`] is the caller's business, a [`Fault`] is a tier's.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::error::Error as StdError;
+use core::fmt;
+
+/// Any error that can cross threads.
+pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
+
+/// Why a call has no answer.
+///
+/// A broken L2 is never among these while L1 or the loader can answer: it is counted as a
+/// [`Fault`] and survived.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The loader failed. Every caller that shared its flight gets the same error;
+    /// [`Error::load_as`] gives the loader's own type back.
+    Load(Arc<dyn StdError + Send + Sync + 'static>),
+    /// The loader panicked, with this message. The next call loads again.
+    Panicked(Arc<str>),
+    /// The loader took longer than `load_timeout`. The next call loads again.
+    Timeout,
+    /// The value could not be encoded for L2. Nothing was changed.
+    Encode(Arc<dyn StdError + Send + Sync + 'static>),
+    /// The key cannot be stored in L2; the text says why. Nothing was changed.
+    Key(Arc<str>),
+    /// A conditional insert was sent and its outcome is not known. Until a removal of the key is
+    /// confirmed this node does not read the key from L2: ask again, or read the key first.
+    Undecided,
+    /// The cache was closed.
+    Closed,
+    /// A setting or a call's options contradict each other; the text says what to change.
+    Config(Arc<str>),
+}
+
+impl Error {
+    /// A configuration error that says what to do.
+    pub(crate) fn config(text: impl Into<Arc<str>>) -> Self {
+        Self::Config(text.into())
+    }
+
+    /// The loader's own error, if it was an `E`.
+    ///
+    /// This works for errors that reach the loader's result as themselves (with `?`). An error
+    /// that went through `anyhow` or another wrapper has that wrapper's type.
+    ///
+    /// ```
+    /// use jetcache_core::Error;
+    /// use std::{io, sync::Arc};
+    ///
+    /// let error = Error::Load(Arc::new(io::Error::other("the database is away")));
+    /// assert!(error.load_as::<io::Error>().is_some());
+    /// assert!(error.load_as::<std::fmt::Error>().is_none());
+    /// ```
+    #[must_use]
+    pub fn load_as<E: StdError + 'static>(&self) -> Option<&E> {
+        match self {
+            Self::Load(error) => error.downcast_ref(),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Load(error) => write!(f, "the loader failed: {error}"),
+            Self::Panicked(message) => write!(f, "the loader panicked: {message}"),
+            Self::Timeout => f.write_str("the loader took longer than load_timeout"),
+            Self::Encode(error) => write!(f, "the value cannot be encoded: {error}"),
+            Self::Key(why) => write!(f, "the key cannot be stored: {why}"),
+            Self::Undecided => f.write_str(
+                "the outcome of the conditional insert is not known: read the key, or ask again",
+            ),
+            Self::Closed => f.write_str("the cache is closed"),
+            Self::Config(what) => f.write_str(what),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Load(error) | Self::Encode(error) => Some(&**error),
+            _ => None,
+        }
+    }
+}
+
+/// A tier that did not do what it was asked. Counted, survived, never a caller's error.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Fault {
+    /// No answer within the time allowed. The command may still be carried out later.
+    Timeout,
+    /// The tier cannot be reached, or the connection broke before the answer came.
+    Unreachable(Arc<str>),
+    /// The tier answered with an error.
+    Refused(Arc<str>),
+    /// The value could not be encoded, so nothing was sent.
+    Encode(Arc<str>),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timeout => f.write_str("no answer in time"),
+            Self::Unreachable(why) => write!(f, "not reachable: {why}"),
+            Self::Refused(why) => write!(f, "refused: {why}"),
+            Self::Encode(why) => write!(f, "cannot be encoded: {why}"),
+        }
+    }
+}
+
+impl StdError for Fault {}

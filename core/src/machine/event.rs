@@ -1,0 +1,56 @@
+//! What happens in a cache, as its observers hear of it.
+
+use core::time::Duration;
+
+use super::error::Fault;
+
+/// Something that happened to one key of a cache.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// L1 answered, with a value or the not-found placeholder. The lookup was a hit.
+    LocalHit,
+    /// L1 was asked and had nothing.
+    LocalMiss,
+    /// L2 answered a lookup that L1 could not. The lookup was a hit.
+    RemoteHit {
+        /// From sending the read to its answer.
+        took: Duration,
+    },
+    /// L2 was asked and had nothing.
+    RemoteMiss {
+        /// From sending the read to its answer.
+        took: Duration,
+    },
+    /// No tier could answer: the lookup was a miss.
+    Miss,
+    /// A loader brought a value.
+    Loaded {
+        /// From its start to its end.
+        took: Duration,
+    },
+    /// A loader said that the key does not exist.
+    NotFound {
+        /// From its start to its end.
+        took: Duration,
+    },
+    /// A loader failed, panicked or ran out of time.
+    LoadFailed {
+        /// From its start to its end.
+        took: Duration,
+    },
+    /// A caller joined a flight that was under way.
+    Coalesced,
+    /// A change made a flight nobody's any more.
+    Superseded,
+    /// A leader was silent past its flight's deadline, and a waiting caller took over.
+    Deposed,
+    /// A change was not acknowledged: this node does not believe L2 about the key for now.
+    Unconfirmed,
+    /// L2 failed or did not answer in time.
+    RemoteFault(Fault),
+    /// L2 held bytes that are no entry, or that the codec cannot decode.
+    Undecodable,
+    /// A loaded value could not be encoded and stays in L1 only.
+    Unencodable,
+}

@@ -1,0 +1,84 @@
+//! Time as an argument: a point on a monotonic clock that only its own process can read.
+
+use core::fmt;
+use core::ops::Add;
+use core::time::Duration;
+
+/// A point in time on a monotonic clock, in nanoseconds since an origin that the clock chose.
+///
+/// Two timestamps are comparable only if they come from the same clock in the same process; they
+/// are never sent to another machine. All arithmetic saturates.
+///
+/// ```
+/// use core::time::Duration;
+/// use jetcache_core::machine::time::Timestamp;
+///
+/// let start = Timestamp::from_nanos(5);
+/// let later = start + Duration::from_nanos(10);
+/// assert_eq!(later.since(start), Duration::from_nanos(10));
+/// assert_eq!(start.since(later), Duration::ZERO);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The furthest point in time: what expires then never expires.
+    pub const MAX: Self = Self(u64::MAX);
+
+    /// The point `nanos` nanoseconds after the clock's origin.
+    #[must_use]
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since the clock's origin.
+    #[must_use]
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// How long ago `earlier` was, or zero if it lies ahead.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+
+    fn add(self, span: Duration) -> Self {
+        let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(nanos))
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", Duration::from_nanos(self.0))
+    }
+}
+
+/// Whole milliseconds of a span, rounded up, so that a span above zero never becomes none.
+#[must_use]
+pub fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arithmetic_saturates() {
+        assert_eq!(Timestamp::MAX + Duration::MAX, Timestamp::MAX);
+        assert_eq!(Timestamp::default().since(Timestamp::MAX), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_span_above_zero_is_at_least_a_millisecond() {
+        assert_eq!(millis(Duration::ZERO), 0);
+        assert_eq!(millis(Duration::from_nanos(1)), 1);
+        assert_eq!(millis(Duration::from_micros(1500)), 2);
+    }
+}

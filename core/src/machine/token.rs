@@ -1,0 +1,30 @@
+//! The token that makes a lease its holder's.
+
+use core::fmt;
+
+/// 128 random bits, never used twice. Who holds the lease of a key holds its token; L2 lets only
+/// that token fill the key.
+///
+/// It is written as 32 lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Token(u128);
+
+impl Token {
+    /// The token made of these random bits.
+    #[must_use]
+    pub const fn from_bits(bits: u128) -> Self {
+        Self(bits)
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token({self})")
+    }
+}

@@ -1,0 +1,9 @@
+//! What the world must offer to a cache: one small trait a file.
+
+pub mod codec;
+pub mod key;
+pub mod loader;
+pub mod local;
+pub mod observer;
+pub mod remote;
+pub mod runtime;

@@ -1,0 +1,66 @@
+//! Where values come from when no tier has them.
+
+use core::error::Error as StdError;
+use core::fmt;
+use core::future::Future;
+
+use crate::machine::entry::Load;
+use crate::machine::error::BoxError;
+
+/// A loader that is registered with a cache, for [`load`](crate::Cache::load).
+///
+/// Any `Fn(K) -> Future<Output = Result<T, LoadError>>` is one, where `T` is `V`, `Option<V>` or
+/// [`Load<V>`]; `Ok(None)` means that the key does not exist.
+pub trait Loader<K, V>: Send + Sync + 'static {
+    /// Loads the value of `key`. It is bounded by `load_timeout` and then dropped.
+    fn load(&self, key: K) -> impl Future<Output = Result<Load<V>, LoadError>> + Send;
+}
+
+impl<K, V, F, R, T> Loader<K, V> for F
+where
+    K: Send,
+    F: Fn(K) -> R + Send + Sync + 'static,
+    R: Future<Output = Result<T, LoadError>> + Send,
+    T: Into<Load<V>>,
+{
+    fn load(&self, key: K) -> impl Future<Output = Result<Load<V>, LoadError>> + Send {
+        let loading = self(key);
+        async move { loading.await.map(Into::into) }
+    }
+}
+
+/// Any error of a loader. `?` turns every error into it; like `anyhow::Error` it is therefore not
+/// an error itself.
+pub struct LoadError(BoxError);
+
+impl LoadError {
+    /// The error inside.
+    #[must_use]
+    pub fn into_inner(self) -> BoxError {
+        self.0
+    }
+
+    /// The error inside.
+    #[must_use]
+    pub fn as_inner(&self) -> &(dyn StdError + Send + Sync + 'static) {
+        &*self.0
+    }
+}
+
+impl<E: Into<BoxError>> From<E> for LoadError {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl fmt::Debug for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}

@@ -1,0 +1,85 @@
+//! L1: what the process itself holds.
+
+use core::fmt;
+use core::hash::{Hash, Hasher};
+
+use hashbrown::Equivalent;
+
+use crate::machine::entry::Entry;
+
+/// An in-process engine: a bounded map from keys to entries.
+///
+/// The engine need not know about time: the driver never serves an entry past its end, and removes
+/// it when it is touched. What the engine calls back (a weigher, an eviction listener, the `Drop`
+/// of keys and values) must not block on the cache.
+///
+/// `jetcache_adapters::contract::local` is a test suite that every implementation should pass.
+pub trait Local<K, V>: Send + Sync {
+    /// A copy of the entry of `key`.
+    fn get(&self, key: &dyn Probe<K>) -> Option<Entry<V>>;
+
+    /// Puts `entry` in the place of whatever the key had. An entry too heavy for the engine's
+    /// bound may be dropped at once, but what stood there before must be gone.
+    fn insert(&self, key: K, entry: Entry<V>);
+
+    /// Removes the entry of `key`.
+    fn remove(&self, key: &dyn Probe<K>);
+
+    /// Removes everything.
+    fn clear(&self);
+
+    /// How many entries there are; engines may need a moment to be exact.
+    fn len(&self) -> usize;
+
+    /// Whether there are no entries.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The weight of all entries: their number, or bytes where the engine has a weigher.
+    fn weight(&self) -> u64;
+
+    /// How many entries were evicted so far to stay within the bound, if the engine counts them.
+    fn evicted(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// A borrowed form of a key, as a trait object: `&str` finds a `String` without allocating.
+///
+/// A `dyn Probe<K>` hashes like `K` and is [`Equivalent`] to it, so that it can be handed to any
+/// map that looks up by these two.
+pub trait Probe<K: ?Sized> {
+    /// Whether this is that key.
+    fn is(&self, key: &K) -> bool;
+    /// Feeds the key's hash.
+    fn hash_into(&self, state: &mut dyn Hasher);
+}
+
+impl<K: ?Sized, Q: Hash + Equivalent<K> + ?Sized> Probe<K> for &Q {
+    fn is(&self, key: &K) -> bool {
+        (**self).equivalent(key)
+    }
+
+    fn hash_into(&self, mut state: &mut dyn Hasher) {
+        (**self).hash(&mut state);
+    }
+}
+
+impl<K: ?Sized> Hash for dyn Probe<K> + '_ {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.hash_into(state);
+    }
+}
+
+impl<K: ?Sized> Equivalent<K> for dyn Probe<K> + '_ {
+    fn equivalent(&self, key: &K) -> bool {
+        self.is(key)
+    }
+}
+
+impl<K: ?Sized> fmt::Debug for dyn Probe<K> + '_ {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Probe")
+    }
+}

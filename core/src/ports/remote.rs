@@ -1,0 +1,178 @@
+//! L2: the seven verbs through which a shared store is read and written.
+
+use alloc::vec::Vec;
+use core::future::Future;
+use core::time::Duration;
+
+use crate::machine::error::Fault;
+use crate::machine::token::Token;
+
+/// A store that all nodes share, such as Redis.
+///
+/// Each verb takes any number of keys in one round trip and answers in the same order, one outcome
+/// a key, exactly as many as were asked for. What a verb must do to one key is said at each; it
+/// happens there as one atomic step. The keys' order of execution does not matter.
+///
+/// The driver bounds every call by `remote_timeout` and then drops the future. A command whose
+/// future was dropped may still be carried out, late: the protocol is made for that. A command
+/// must not be carried out twice by the implementation, save `read`, `lease`, `release` and
+/// `remove`.
+///
+/// `jetcache_adapters::contract::remote` is a test suite that every implementation should pass.
+pub trait Remote: Send + Sync + 'static {
+    /// What stands under each key.
+    fn read(
+        &self,
+        keys: &[&str],
+    ) -> impl Future<Output = Vec<Result<Option<Found>, Fault>>> + Send;
+
+    /// Takes the lease of each key if nobody has it, and looks at the key again.
+    ///
+    /// Granted if no lease stood there, or this very token (the command was sent twice).
+    fn lease(
+        &self,
+        asks: &[LeaseAsk<'_>],
+    ) -> impl Future<Output = Vec<Result<Leased, Fault>>> + Send;
+
+    /// Stores each value if the lease is the token's, and gives the lease back.
+    ///
+    /// The time for which the lease has stood beyond `age` is taken off the value's life; nothing
+    /// left means released and [`Filled::Refused`].
+    fn fill(&self, fills: &[Fill<'_>]) -> impl Future<Output = Vec<Result<Filled, Fault>>> + Send;
+
+    /// Gives each lease back if it is the token's.
+    fn release(&self, holds: &[Hold<'_>]) -> impl Future<Output = Vec<Result<(), Fault>>> + Send;
+
+    /// Removes each value and replaces whatever lease stood there by the token's.
+    ///
+    /// With a [`Condition`]: only if the lease is this token already, or if the key is present or
+    /// absent as asked. Refused (`false`), it changes nothing.
+    fn claim(&self, claims: &[Claim<'_>])
+    -> impl Future<Output = Vec<Result<bool, Fault>>> + Send;
+
+    /// As `fill` if there is a token and the lease is its; removes value and lease otherwise.
+    fn settle(
+        &self,
+        settles: &[Settle<'_>],
+    ) -> impl Future<Output = Vec<Result<Filled, Fault>>> + Send;
+
+    /// Removes value and lease of each key.
+    fn remove(&self, keys: &[&str]) -> impl Future<Output = Vec<Result<(), Fault>>> + Send;
+}
+
+/// What stood under a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The bytes as they were stored, the end stamped.
+    pub bytes: Vec<u8>,
+    /// How to tell what is left of their life.
+    pub life: Life,
+}
+
+/// How to tell what is left of an entry's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Life {
+    /// The entry carries its end; the server's clock showed this many milliseconds at the read.
+    Clock(u64),
+    /// The server says what is left.
+    Left(Duration),
+}
+
+/// A lease asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct LeaseAsk<'a> {
+    /// The value's key.
+    pub key: &'a str,
+    /// The token that is to hold the lease.
+    pub token: Token,
+    /// When the lease ends by itself.
+    pub life: Duration,
+}
+
+/// The answer to a lease asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leased {
+    /// Whether the token holds the lease now.
+    pub granted: bool,
+    /// What stood under the key at that moment.
+    pub found: Option<Found>,
+}
+
+/// The value of a fill or a settlement.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored<'a> {
+    /// The bytes. The store writes the end of their life into them at
+    /// [`END_AT`](crate::machine::envelope::END_AT) if they are at least a header long.
+    pub bytes: &'a [u8],
+    /// How long the value is still fresh, counted from the moment the command was sent.
+    pub life: Duration,
+    /// How long after that the bytes are to be kept.
+    pub stale: Duration,
+    /// The life that the lease was given.
+    pub lease: Duration,
+    /// How old the lease was when the command was sent, by the sender's clock.
+    pub age: Duration,
+}
+
+/// A fill.
+#[derive(Clone, Copy, Debug)]
+pub struct Fill<'a> {
+    /// The value's key.
+    pub key: &'a str,
+    /// The token that must hold the lease.
+    pub token: Token,
+    /// What to store.
+    pub value: Stored<'a>,
+}
+
+/// The outcome of a fill or a settlement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filled {
+    /// The value stands in L2.
+    Stored,
+    /// The lease is not the token's, or the value's life was over.
+    Refused,
+}
+
+/// A lease to be given back.
+#[derive(Clone, Copy, Debug)]
+pub struct Hold<'a> {
+    /// The value's key.
+    pub key: &'a str,
+    /// The token that may hold its lease.
+    pub token: Token,
+}
+
+/// A claim.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim<'a> {
+    /// The value's key.
+    pub key: &'a str,
+    /// The token that is to hold the lease.
+    pub token: Token,
+    /// When the lease ends by itself.
+    pub life: Duration,
+    /// What must hold for the claim to be granted.
+    pub condition: Option<Condition>,
+}
+
+/// What must hold for a conditional insert. Present means: a value, readable and fresh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// The key must be absent.
+    Absent,
+    /// The key must be present.
+    Present,
+}
+
+/// A settlement.
+#[derive(Clone, Copy, Debug)]
+pub struct Settle<'a> {
+    /// The value's key.
+    pub key: &'a str,
+    /// The token of the claim, or `None` if the claim was not acknowledged: then it removes.
+    pub token: Option<Token>,
+    /// What to store.
+    pub value: Stored<'a>,
+}

@@ -1,0 +1,34 @@
+//! What an async runtime must offer: a clock, dice, a timer, and tasks.
+
+use alloc::boxed::Box;
+use core::future::Future;
+use core::pin::Pin;
+use core::time::Duration;
+
+use crate::machine::time::Timestamp;
+
+/// A task of the cache's own.
+pub type Task = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
+
+/// The runtime under a cache.
+///
+/// `jetcache_adapters::contract::runtime` is a test suite that every implementation should pass.
+pub trait Runtime: Send + Sync + 'static {
+    /// The time on a monotonic clock. It is read on every hit, so it should be cheap; a resolution
+    /// of some milliseconds is enough.
+    fn now(&self) -> Timestamp;
+
+    /// 128 random bits that no other node and no other call gets.
+    fn roll(&self) -> u128;
+
+    /// Completes when `span` has passed. It is polled within the runtime; creating it must not
+    /// panic anywhere.
+    fn sleep(&self, span: Duration) -> impl Future<Output = ()> + Send + 'static;
+
+    /// Runs `task` to its end, whoever called. It must not panic, also when called from a `Drop`
+    /// outside the runtime.
+    ///
+    /// # Errors
+    /// The task itself, if there is no runtime to run it now; the caller then runs it in place.
+    fn spawn(&self, task: Task) -> Result<(), Task>;
+}
