@@ -1,0 +1,63 @@
+//! What plugs into jetcache: the shared store, the in-process engines, the codecs.
+//!
+//! One feature, one file, one dependency; nothing is on by default. A program depends on
+//! `jetcache-tokio` or `jetcache-smol`, which choose and re-export.
+//!
+//! | feature | what | port |
+//! |---|---|---|
+//! | `redis-tokio`, `redis-smol` | [`Redis`] on that runtime | [`Remote`](jetcache_core::Remote) |
+//! | `memory` | [`Memory`], an L2 in the process | [`Remote`](jetcache_core::Remote) |
+//! | `quick-cache` | [`QuickCache`] | [`Local`](jetcache_core::Local) |
+//! | `moka` | [`Moka`] | [`Local`](jetcache_core::Local) |
+//! | `msgpack` | [`MessagePack`] | [`Codec`](jetcache_core::Codec) |
+//! | `json` | [`Json`] | [`Codec`](jetcache_core::Codec) |
+//! | `postcard` | [`Postcard`] | [`Codec`](jetcache_core::Codec) |
+//! | | [`Raw`] | [`Codec`](jetcache_core::Codec) |
+//! | `contract` | [`contract`]: the suites that an adapter of your own should pass | |
+
+#[cfg(feature = "contract")]
+pub mod contract;
+#[cfg(feature = "json")]
+mod json;
+#[cfg(feature = "memory")]
+pub mod memory;
+#[cfg(feature = "moka")]
+mod moka;
+#[cfg(feature = "msgpack")]
+mod msgpack;
+#[cfg(feature = "postcard")]
+mod postcard;
+#[cfg(feature = "quick-cache")]
+mod quick_cache;
+mod raw;
+#[cfg(feature = "redis")]
+pub mod redis;
+#[cfg(feature = "redis-smol")]
+mod redis_smol;
+#[cfg(feature = "redis-tokio")]
+mod redis_tokio;
+
+#[cfg(feature = "json")]
+pub use self::json::Json;
+#[cfg(feature = "memory")]
+pub use self::memory::Memory;
+#[cfg(feature = "moka")]
+pub use self::moka::Moka;
+#[cfg(feature = "msgpack")]
+pub use self::msgpack::MessagePack;
+#[cfg(feature = "postcard")]
+pub use self::postcard::Postcard;
+#[cfg(feature = "quick-cache")]
+pub use self::quick_cache::QuickCache;
+pub use self::raw::Raw;
+#[cfg(feature = "redis")]
+pub use self::redis::Redis;
+
+/// The runtimes that this build has for [`Redis`], in the order in which redis-rs prefers them.
+#[cfg(feature = "redis")]
+const HOSTS: &[self::redis::host::Host] = &[
+    #[cfg(feature = "redis-tokio")]
+    redis_tokio::HOST,
+    #[cfg(feature = "redis-smol")]
+    redis_smol::HOST,
+];

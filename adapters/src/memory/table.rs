@@ -1,0 +1,292 @@
+//! The seven verbs over plain data: one method a verb, one key a call, the time an argument.
+
+use core::fmt;
+use core::num::NonZeroUsize;
+
+use lru::LruCache;
+
+use jetcache_core::Token;
+use jetcache_core::machine::envelope::{HEADER, PREFIX, is_present, stamp};
+use jetcache_core::machine::time::millis;
+use jetcache_core::ports::remote::{
+    Claim, Condition, Fill, Filled, Found, Hold, LeaseAsk, Leased, Life, Settle, Stored,
+};
+
+/// Values and leases under text keys, each with its end, as a server holds them.
+///
+/// It has no lock and no clock: `now` is the server's clock in milliseconds. [`Memory`] puts both
+/// around it; a simulator brings its own. Values and leases are bounded by the same number; the
+/// least recently used go first. What has ended is removed when it is touched.
+///
+/// [`Memory`]: super::Memory
+pub struct Table {
+    values: LruCache<String, Row>,
+    leases: LruCache<String, Lease>,
+}
+
+/// Stands while `now < until`.
+struct Row {
+    bytes: Vec<u8>,
+    until: u64,
+}
+
+/// Stands while `now < until`.
+struct Lease {
+    token: Token,
+    until: u64,
+}
+
+impl Table {
+    /// The bound of [`Table::new`].
+    pub const CAPACITY: usize = 100_000;
+
+    /// A table of at most 100,000 values and as many leases.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_capacity(Self::CAPACITY)
+    }
+
+    /// A table of at most `entries` values and as many leases. Zero counts as one.
+    #[must_use]
+    pub fn with_capacity(entries: usize) -> Self {
+        let bound = NonZeroUsize::new(entries).unwrap_or(NonZeroUsize::MIN);
+        Self {
+            // Sparse: room is made as it is needed.
+            values: LruCache::sparse(bound),
+            leases: LruCache::sparse(bound),
+        }
+    }
+
+    /// What stands under `key`.
+    pub fn read(&mut self, now: u64, key: &str) -> Option<Found> {
+        self.value(now, key).map(|bytes| Found {
+            bytes: bytes.to_vec(),
+            life: Life::Clock(now),
+        })
+    }
+
+    /// Takes the lease if nobody has it, and looks at the value.
+    pub fn lease(&mut self, now: u64, ask: &LeaseAsk<'_>) -> Leased {
+        let holder = self.holder(now, ask.key);
+        if holder.is_none() {
+            self.grant(now, ask.key, ask.token, millis(ask.life));
+        }
+        Leased {
+            granted: holder.is_none_or(|lease| lease.0 == ask.token),
+            found: self.read(now, ask.key),
+        }
+    }
+
+    /// Stores the value if the lease is the token's, and gives the lease back.
+    pub fn fill(&mut self, now: u64, fill: &Fill<'_>) -> Filled {
+        match self.holder(now, fill.key) {
+            Some((token, left)) if token == fill.token => {
+                self.leases.pop(fill.key);
+                self.store(now, fill.key, &fill.value, left)
+            }
+            _ => Filled::Refused,
+        }
+    }
+
+    /// Gives the lease back if it is the token's.
+    pub fn release(&mut self, now: u64, hold: &Hold<'_>) {
+        if self.is_holder(now, hold.key, hold.token) {
+            self.leases.pop(hold.key);
+        }
+    }
+
+    /// Removes the value and puts the token's lease in the place of any other; under a condition
+    /// only if it holds or the token has the lease already. Whether it was granted.
+    pub fn claim(&mut self, now: u64, claim: &Claim<'_>) -> bool {
+        if let Some(condition) = claim.condition
+            && !self.is_holder(now, claim.key, claim.token)
+        {
+            let present = self.value(now, claim.key).is_some_and(|bytes| is_present(bytes, now));
+            if present != (condition == Condition::Present) {
+                return false;
+            }
+        }
+        self.values.pop(claim.key);
+        self.grant(now, claim.key, claim.token, millis(claim.life));
+        true
+    }
+
+    /// As [`fill`](Self::fill) if the lease is the token's; removes value and lease otherwise.
+    pub fn settle(&mut self, now: u64, settle: &Settle<'_>) -> Filled {
+        match settle.token {
+            Some(token) if self.is_holder(now, settle.key, token) => self.fill(
+                now,
+                &Fill {
+                    key: settle.key,
+                    token,
+                    value: settle.value,
+                },
+            ),
+            _ => {
+                self.remove(settle.key);
+                Filled::Refused
+            }
+        }
+    }
+
+    /// Removes value and lease.
+    pub fn remove(&mut self, key: &str) {
+        self.values.pop(key);
+        self.leases.pop(key);
+    }
+
+    /// Removes everything.
+    pub fn clear(&mut self) {
+        self.values.clear();
+        self.leases.clear();
+    }
+
+    /// How many values stand. It counts them one by one.
+    #[must_use]
+    pub fn len(&self, now: u64) -> usize {
+        self.values.iter().filter(|(_, row)| now < row.until).count()
+    }
+
+    /// Whether no value stands.
+    #[must_use]
+    pub fn is_empty(&self, now: u64) -> bool {
+        self.len(now) == 0
+    }
+
+    /// How many leases stand. It counts them one by one.
+    #[must_use]
+    pub fn leases(&self, now: u64) -> usize {
+        self.leases.iter().filter(|(_, lease)| now < lease.until).count()
+    }
+
+    fn value(&mut self, now: u64, key: &str) -> Option<&[u8]> {
+        if self.values.peek(key)?.until <= now {
+            self.values.pop(key);
+        }
+        self.values.get(key).map(|row| &*row.bytes)
+    }
+
+    /// Who holds the lease, and for how many milliseconds yet.
+    fn holder(&mut self, now: u64, key: &str) -> Option<(Token, u64)> {
+        let lease = self.leases.get(key)?;
+        let holder = (lease.token, lease.until.saturating_sub(now));
+        if holder.1 > 0 {
+            return Some(holder);
+        }
+        self.leases.pop(key);
+        None
+    }
+
+    fn is_holder(&mut self, now: u64, key: &str, token: Token) -> bool {
+        self.holder(now, key).is_some_and(|holder| holder.0 == token)
+    }
+
+    fn grant(&mut self, now: u64, key: &str, token: Token, life: u64) {
+        let until = now.saturating_add(life.max(1));
+        self.leases.push(key.to_owned(), Lease { token, until });
+    }
+
+    /// `left` is what the lease had left: the time it aged beyond what its holder knew when it
+    /// sent the value is the time that the value was on its way.
+    fn store(&mut self, now: u64, key: &str, value: &Stored<'_>, left: u64) -> Filled {
+        let aged = millis(value.lease).saturating_sub(left);
+        let known = u64::try_from(value.age.as_millis()).unwrap_or(u64::MAX);
+        let life = millis(value.life).saturating_sub(aged.saturating_sub(known));
+        if life == 0 {
+            return Filled::Refused;
+        }
+        let end = now.saturating_add(life);
+        let mut bytes = value.bytes.to_vec();
+        // Only our own header has a place for it.
+        if bytes.len() >= HEADER && bytes.starts_with(&PREFIX[..2]) {
+            stamp(&mut bytes, end);
+        }
+        let until = end.saturating_add(millis(value.stale));
+        self.values.push(key.to_owned(), Row { bytes, until });
+        Filled::Stored
+    }
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table")
+            .field("values", &self.values.len())
+            .field("leases", &self.leases.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::time::Duration;
+
+    const T: Token = Token::from_bits(1);
+    const U: Token = Token::from_bits(2);
+
+    fn ask(key: &str, token: Token) -> LeaseAsk<'_> {
+        LeaseAsk { key, token, life: Duration::from_secs(1) }
+    }
+
+    fn fill(key: &str, token: Token, life: u64, age: u64) -> Fill<'_> {
+        Fill {
+            key,
+            token,
+            value: Stored {
+                bytes: b"v",
+                life: Duration::from_millis(life),
+                stale: Duration::ZERO,
+                lease: Duration::from_secs(1),
+                age: Duration::from_millis(age),
+            },
+        }
+    }
+
+    #[test]
+    fn the_time_on_the_way_is_taken_off_the_life() {
+        let mut table = Table::new();
+        assert!(table.lease(0, &ask("k", T)).granted);
+        // The holder knew of 100 ms when it sent; the lease aged 300.
+        assert_eq!(table.fill(300, &fill("k", T, 500, 100)), Filled::Stored);
+        assert!(table.read(599, "k").is_some());
+        assert!(table.read(600, "k").is_none());
+    }
+
+    #[test]
+    fn a_value_with_no_life_left_is_released_and_not_stored() {
+        let mut table = Table::new();
+        table.lease(0, &ask("k", T));
+        assert_eq!(table.fill(300, &fill("k", T, 200, 100)), Filled::Refused);
+        assert_eq!((table.len(300), table.leases(300)), (0, 0));
+    }
+
+    #[test]
+    fn a_lease_ends_by_itself() {
+        let mut table = Table::new();
+        table.lease(0, &ask("k", T));
+        assert!(!table.lease(999, &ask("k", U)).granted);
+        assert!(table.lease(1000, &ask("k", U)).granted);
+        assert_eq!(table.fill(1000, &fill("k", T, 9, 0)), Filled::Refused);
+    }
+
+    #[test]
+    fn the_least_recently_used_goes_first() {
+        let mut table = Table::with_capacity(2);
+        for key in ["a", "b"] {
+            table.lease(0, &ask(key, T));
+            table.fill(0, &fill(key, T, 10, 0));
+        }
+        table.read(0, "a");
+        table.lease(0, &ask("c", T));
+        table.fill(0, &fill("c", T, 10, 0));
+        assert!(table.read(0, "a").is_some());
+        assert!(table.read(0, "b").is_none());
+        assert!(table.read(0, "c").is_some());
+    }
+}
