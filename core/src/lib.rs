@@ -6,9 +6,12 @@ extern crate alloc;
 pub mod machine;
 pub mod ports;
 
+pub use machine::change::Reach;
 pub use machine::entry::{Cached, Entry, Load};
 pub use machine::error::{BoxError, Error, Fault};
 pub use machine::event::Event;
+pub use machine::policy::{Call, Kind};
+pub use machine::stats::Stats;
 pub use machine::time::Timestamp;
 pub use machine::token::Token;
 pub use ports::codec::Codec;

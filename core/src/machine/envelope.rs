@@ -76,7 +76,11 @@ impl fmt::Display for Junk {
 pub fn open(out: &mut Vec<u8>, codec: Option<u8>) {
     out.clear();
     out.extend_from_slice(&PREFIX);
-    out.push(if codec.is_some() { KIND_VALUE } else { KIND_NOT_FOUND });
+    out.push(if codec.is_some() {
+        KIND_VALUE
+    } else {
+        KIND_NOT_FOUND
+    });
     out.push(codec.unwrap_or(0));
     out.resize(HEADER, 0);
 }
@@ -190,7 +194,11 @@ mod tests {
         assert_eq!(envelope.value, Some((7, &b"payload"[..])));
         assert_eq!(envelope.left(9_000), Duration::from_secs(1));
         assert_eq!(envelope.left(11_000), Duration::ZERO);
-        assert_eq!(envelope.left(0), Duration::from_secs(3), "another server's clock");
+        assert_eq!(
+            envelope.left(0),
+            Duration::from_secs(3),
+            "another server's clock"
+        );
         assert!(is_present(&bytes, 9_999) && !is_present(&bytes, 10_000));
     }
 

@@ -69,7 +69,9 @@ macro_rules! by_text {
     )*};
 }
 
-by_text!(u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize, bool, char);
+by_text!(
+    u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize, bool, char
+);
 
 #[cfg(feature = "uuid")]
 by_text!(uuid::Uuid);

@@ -21,10 +21,8 @@ use crate::machine::token::Token;
 /// `jetcache_adapters::contract::remote` is a test suite that every implementation should pass.
 pub trait Remote: Send + Sync + 'static {
     /// What stands under each key.
-    fn read(
-        &self,
-        keys: &[&str],
-    ) -> impl Future<Output = Vec<Result<Option<Found>, Fault>>> + Send;
+    fn read(&self, keys: &[&str])
+    -> impl Future<Output = Vec<Result<Option<Found>, Fault>>> + Send;
 
     /// Takes the lease of each key if nobody has it, and looks at the key again.
     ///
@@ -47,8 +45,7 @@ pub trait Remote: Send + Sync + 'static {
     ///
     /// With a [`Condition`]: only if the lease is this token already, or if the key is present or
     /// absent as asked. Refused (`false`), it changes nothing.
-    fn claim(&self, claims: &[Claim<'_>])
-    -> impl Future<Output = Vec<Result<bool, Fault>>> + Send;
+    fn claim(&self, claims: &[Claim<'_>]) -> impl Future<Output = Vec<Result<bool, Fault>>> + Send;
 
     /// As `fill` if there is a token and the lease is its; removes value and lease otherwise.
     fn settle(

@@ -1,0 +1,60 @@
+//! What a step leaves to be done once the lock is open.
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::task::Waker;
+
+use super::change::Change;
+use super::event::Event;
+use super::flight::Flight;
+use super::lookup::Lookup;
+
+/// Wakers to wake, events to tell, and remains to drop. No waker, observer or `Drop` of a user's
+/// runs under the lock: the driver opens it first and then calls [`carry_out`](Self::carry_out).
+#[must_use = "wakers are woken and events told by carry_out"]
+pub struct Effects<K, V> {
+    pub(super) wakes: Vec<Waker>,
+    pub(super) events: Vec<Event>,
+    pub(super) spent_wakers: Vec<Waker>,
+    pub(super) spent_keys: Vec<K>,
+    pub(super) spent_flights: Vec<Flight<V>>,
+    pub(super) spent_lookups: Vec<Lookup<V>>,
+    pub(super) spent_changes: Vec<Change<V>>,
+}
+
+impl<K, V> Effects<K, V> {
+    /// Wakes, tells and drops. To be called without the lock.
+    pub fn carry_out(self, mut tell: impl FnMut(Event)) {
+        self.wakes.into_iter().for_each(Waker::wake);
+        self.events.into_iter().for_each(&mut tell);
+    }
+
+    pub(super) fn keys(&mut self, closed: Option<(K, K)>) {
+        if let Some((one, two)) = closed {
+            self.spent_keys.extend([one, two]);
+        }
+    }
+}
+
+impl<K, V> Default for Effects<K, V> {
+    fn default() -> Self {
+        Self {
+            wakes: Vec::new(),
+            events: Vec::new(),
+            spent_wakers: Vec::new(),
+            spent_keys: Vec::new(),
+            spent_flights: Vec::new(),
+            spent_lookups: Vec::new(),
+            spent_changes: Vec::new(),
+        }
+    }
+}
+
+impl<K, V> fmt::Debug for Effects<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Effects")
+            .field("wakes", &self.wakes.len())
+            .field("events", &self.events)
+            .finish_non_exhaustive()
+    }
+}

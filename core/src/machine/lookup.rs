@@ -1,0 +1,532 @@
+//! One lookup of one key: told what happened, it answers what to do next (PROTOCOL.md, R1 to R3,
+//! R6).
+
+use alloc::vec::Vec;
+use core::mem::take;
+use core::time::Duration;
+
+use super::entry::{Cached, Entry, Load};
+use super::error::{Error, Fault};
+use super::event::Event;
+use super::policy::{Call, Policy};
+use super::time::Timestamp;
+use super::token::Token;
+use super::writes::Write;
+use crate::ports::remote::Filled;
+
+/// The answer of a lookup. [`Cached::Miss`] comes only from a read without a loader.
+pub type Answer<V> = Result<Cached<V>, Error>;
+
+/// What to do next.
+#[derive(Debug)]
+#[must_use = "a step must be carried out and replied to"]
+pub enum Step<V> {
+    /// Look into L1; reply [`Reply::Local`].
+    ReadLocal,
+    /// Read L2; reply [`Reply::Remote`].
+    ReadRemote,
+    /// Ask L2 for the lease; reply [`Reply::Leased`].
+    Lease {
+        /// The token that is to hold it.
+        token: Token,
+        /// How long it stands.
+        life: Duration,
+    },
+    /// Wait; reply [`Reply::Paused`].
+    Pause(Duration),
+    /// Run the loader, for `load_timeout` at most; reply [`Reply::Loaded`].
+    Load,
+    /// Encode and fill L2; reply [`Reply::Stored`].
+    Fill {
+        /// The token that holds the lease.
+        token: Token,
+        /// The value, or `None` for the not-found placeholder.
+        value: Option<V>,
+        /// How long the value is still fresh.
+        life: Duration,
+        /// The life the lease was given.
+        lease: Duration,
+        /// How old the lease is.
+        age: Duration,
+    },
+    /// Write L1 at once, without any await; reply [`Reply::Kept`].
+    WriteLocal {
+        /// The announcement, which goes back with the reply.
+        write: Write,
+        /// What to write.
+        entry: Entry<V>,
+    },
+    /// The flight has its answer: leave it and ask [`poll`](super::shard::Shard::poll) for it. A
+    /// release is sent without waiting for its reply.
+    Finish {
+        /// The lease to be given back.
+        release: Option<Token>,
+    },
+    /// The leader was deposed while it loaded: this answers it alone, and is kept nowhere.
+    Alone(Answer<V>),
+    /// The leader was deposed: it follows now.
+    Follow,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Reply<V> {
+    /// Nothing yet: the caller leads.
+    Begin,
+    /// What L1 holds.
+    Local(Option<Entry<V>>),
+    /// What L2 holds.
+    Remote(Result<Option<Seen<V>>, Fault>),
+    /// Whether the lease was granted, and what L2 held at that moment.
+    Leased(Result<(bool, Option<Seen<V>>), Fault>),
+    /// The pause is over.
+    Paused,
+    /// What the loader brought.
+    Loaded(Result<Load<V>, Error>),
+    /// Whether L2 took the value.
+    Stored(Result<Filled, Fault>),
+    /// The write is done.
+    Kept(Write),
+}
+
+/// A readable entry of L2: its value, or `None` for the placeholder, and what is left of its life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen<V> {
+    /// The value, or `None` for the not-found placeholder.
+    pub value: Option<V>,
+    /// What was left of its life when it was read; zero is not fresh.
+    pub left: Duration,
+}
+
+/// What a lookup may know of the world at a step.
+#[derive(Debug)]
+pub(super) struct View<'a> {
+    pub(super) now: Timestamp,
+    pub(super) dice: u128,
+    pub(super) policy: &'a Policy,
+    /// Whether the flight is nobody's any more.
+    pub(super) superseded: bool,
+    /// Whether L2 may be read and filled.
+    pub(super) l2: bool,
+}
+
+/// What the lookup wants of its flight.
+pub(super) enum Move<V> {
+    Do(Step<V>),
+    Keep(Entry<V>),
+    Finish(Answer<V>, Option<Token>),
+}
+
+#[derive(Debug)]
+pub(super) struct Lookup<V> {
+    call: Call,
+    loads: bool,
+    state: State<V>,
+    lease: Lease,
+    /// After its first L2 fault a lookup sends L2 nothing more.
+    faulted: bool,
+    /// When another's lease was first in the way.
+    waits_since: Option<Timestamp>,
+    refusals: u32,
+}
+
+#[derive(Debug, Default)]
+enum State<V> {
+    #[default]
+    Fresh,
+    Local,
+    Remote {
+        sent: Timestamp,
+    },
+    Leasing {
+        sent: Timestamp,
+    },
+    Pausing,
+    Loading {
+        began: Timestamp,
+    },
+    Filling {
+        entry: Entry<V>,
+    },
+    Keeping {
+        answer: Answer<V>,
+        release: Option<Token>,
+    },
+    Done,
+}
+
+/// What the flight has of the lease.
+#[derive(Clone, Copy, Debug)]
+enum Lease {
+    None,
+    Asked(Token),
+    Held { token: Token, since: Timestamp },
+}
+
+impl<V: Clone> Lookup<V> {
+    pub(super) fn new(call: Call, loads: bool) -> Self {
+        Self {
+            call,
+            loads,
+            state: State::Fresh,
+            lease: Lease::None,
+            faulted: false,
+            waits_since: None,
+            refusals: 0,
+        }
+    }
+
+    /// The same lookup begun anew for the next leader, with its wishes. What it knows of L2, the
+    /// lease above all, stays the flight's.
+    pub(super) fn restarted(&self, call: Call) -> Self {
+        Self {
+            call,
+            loads: self.loads,
+            state: State::Fresh,
+            lease: self.lease,
+            faulted: self.faulted,
+            waits_since: self.waits_since,
+            refusals: self.refusals,
+        }
+    }
+
+    /// The token with which the lease was asked for, granted or not.
+    pub(super) fn token(&self) -> Option<Token> {
+        match self.lease {
+            Lease::None => None,
+            Lease::Asked(token) | Lease::Held { token, .. } => Some(token),
+        }
+    }
+
+    /// The lease was granted after its asker had gone: the flight has it now.
+    pub(super) fn on_late_lease(&mut self, now: Timestamp) {
+        if let Lease::Asked(token) = self.lease {
+            self.lease = Lease::Held { token, since: now };
+        }
+    }
+
+    pub(super) fn step(
+        &mut self,
+        view: &View<'_>,
+        reply: Reply<V>,
+        events: &mut Vec<Event>,
+    ) -> Move<V> {
+        match (take(&mut self.state), reply) {
+            (State::Fresh, Reply::Begin) => self.on_begin(view, events),
+            (State::Local, Reply::Local(found)) => self.on_local(view, found, events),
+            (State::Remote { sent }, Reply::Remote(read)) => {
+                self.on_remote(view, sent, read, events)
+            }
+            (State::Leasing { sent }, Reply::Leased(leased)) => {
+                self.on_leased(view, sent, leased, events)
+            }
+            (State::Pausing, Reply::Paused) => self.ask_lease(view, events),
+            (State::Loading { began }, Reply::Loaded(loaded)) => {
+                self.on_loaded(view, began, loaded, events)
+            }
+            (State::Filling { entry }, Reply::Stored(stored)) => {
+                self.on_stored(view, entry, stored, events)
+            }
+            (State::Keeping { answer, release }, Reply::Kept(_)) => self.finish(answer, release),
+            // A reply that belongs to no step: the driver is wrong, and its caller must not hang.
+            (_, _) => self.finish(Err(Error::Closed), None),
+        }
+    }
+
+    fn on_begin(&mut self, view: &View<'_>, events: &mut Vec<Event>) -> Move<V> {
+        if view.policy.kind.has_local() && !self.call.skip_local {
+            self.state = State::Local;
+            return Move::Do(Step::ReadLocal);
+        }
+        self.read_remote(view, events)
+    }
+
+    fn on_local(
+        &mut self,
+        view: &View<'_>,
+        found: Option<Entry<V>>,
+        events: &mut Vec<Event>,
+    ) -> Move<V> {
+        match found {
+            Some(entry) if entry.is_fresh(view.now) => {
+                events.push(Event::LocalHit);
+                self.finish(Ok(cached(entry.into_value())), None)
+            }
+            Some(_) | None => {
+                events.push(Event::LocalMiss);
+                self.read_remote(view, events)
+            }
+        }
+    }
+
+    /// Reads L2, or does without it.
+    fn read_remote(&mut self, view: &View<'_>, events: &mut Vec<Event>) -> Move<V> {
+        if self.asks_l2(view) {
+            self.state = State::Remote { sent: view.now };
+            return Move::Do(Step::ReadRemote);
+        }
+        self.load(view, events)
+    }
+
+    fn on_remote(
+        &mut self,
+        view: &View<'_>,
+        sent: Timestamp,
+        read: Result<Option<Seen<V>>, Fault>,
+        events: &mut Vec<Event>,
+    ) -> Move<V> {
+        let took = view.now.since(sent);
+        match read {
+            Ok(Some(seen)) if !seen.left.is_zero() => {
+                events.push(Event::RemoteHit { took });
+                self.take_seen(view, sent, seen, None)
+            }
+            Ok(_) => {
+                events.push(Event::RemoteMiss { took });
+                if self.loads && !self.call.no_store {
+                    return self.ask_lease(view, events);
+                }
+                self.load(view, events)
+            }
+            Err(fault) => {
+                self.on_fault(fault, events);
+                self.load(view, events)
+            }
+        }
+    }
+
+    fn ask_lease(&mut self, view: &View<'_>, events: &mut Vec<Event>) -> Move<V> {
+        if !self.asks_l2(view) {
+            return self.load(view, events);
+        }
+        let token = self.token().unwrap_or(Token::from_bits(view.dice));
+        if let Lease::None = self.lease {
+            self.lease = Lease::Asked(token);
+        }
+        self.state = State::Leasing { sent: view.now };
+        Move::Do(Step::Lease {
+            token,
+            life: view.policy.lease,
+        })
+    }
+
+    fn on_leased(
+        &mut self,
+        view: &View<'_>,
+        sent: Timestamp,
+        leased: Result<(bool, Option<Seen<V>>), Fault>,
+        events: &mut Vec<Event>,
+    ) -> Move<V> {
+        let (granted, found) = match leased {
+            Ok(answer) => answer,
+            Err(fault) => {
+                self.on_fault(fault, events);
+                return self.load(view, events);
+            }
+        };
+        match (granted, self.lease) {
+            (true, Lease::Asked(token)) => {
+                self.lease = Lease::Held {
+                    token,
+                    since: view.now,
+                }
+            }
+            (true, _) => {}
+            (false, _) => self.lease = Lease::None,
+        }
+        if let Some(seen) = found.filter(|seen| !seen.left.is_zero()) {
+            events.push(Event::RemoteHit {
+                took: view.now.since(sent),
+            });
+            let release = self.give_back();
+            return self.take_seen(view, sent, seen, release);
+        }
+        if granted {
+            return self.load(view, events);
+        }
+        self.wait_for_lease(view, events)
+    }
+
+    /// Another node loads: ask again after a pause, for `lease_wait` at most.
+    fn wait_for_lease(&mut self, view: &View<'_>, events: &mut Vec<Event>) -> Move<V> {
+        let since = *self.waits_since.get_or_insert(view.now);
+        let left = view.policy.lease_wait.saturating_sub(view.now.since(since));
+        if left.is_zero() {
+            return self.load(view, events);
+        }
+        let pause = (FIRST_PAUSE * (1 << self.refusals.min(8))).min(LONGEST_PAUSE);
+        self.refusals += 1;
+        self.state = State::Pausing;
+        Move::Do(Step::Pause(pause.min(left)))
+    }
+
+    /// A fresh entry of L2: it goes to L1 for what is left of its life, counted from the moment the
+    /// read was sent.
+    fn take_seen(
+        &mut self,
+        view: &View<'_>,
+        sent: Timestamp,
+        seen: Seen<V>,
+        release: Option<Token>,
+    ) -> Move<V> {
+        let end = view
+            .policy
+            .local_end(&self.call, sent, seen.left, view.dice);
+        let answer = Ok(cached(seen.value.clone()));
+        if self.call.no_store {
+            return self.finish(answer, release);
+        }
+        self.keep(view, Entry::new(seen.value, end), answer, release)
+    }
+
+    fn load(&mut self, view: &View<'_>, events: &mut Vec<Event>) -> Move<V> {
+        events.push(Event::Miss);
+        if !self.loads {
+            return self.finish(Ok(Cached::Miss), None);
+        }
+        self.state = State::Loading { began: view.now };
+        Move::Do(Step::Load)
+    }
+
+    fn on_loaded(
+        &mut self,
+        view: &View<'_>,
+        began: Timestamp,
+        loaded: Result<Load<V>, Error>,
+        events: &mut Vec<Event>,
+    ) -> Move<V> {
+        let took = view.now.since(began);
+        let load = match loaded {
+            Ok(load) => load,
+            Err(error) => {
+                events.push(Event::LoadFailed { took });
+                let release = self.give_back();
+                return self.finish(Err(error), release);
+            }
+        };
+        events.push(match load.value {
+            Some(_) => Event::Loaded { took },
+            None => Event::NotFound { took },
+        });
+        let answer = Ok(cached(load.value.clone()));
+        let Some(lives) = view.policy.lives(&self.call, &load, view.dice) else {
+            let release = self.give_back();
+            return self.finish(answer, release);
+        };
+        let entry = Entry::new(load.value, view.now + lives.local);
+        match self.lease {
+            Lease::Held { token, since } if self.asks_l2(view) => {
+                let value = entry.value().cloned();
+                self.state = State::Filling { entry };
+                Move::Do(Step::Fill {
+                    token,
+                    value,
+                    life: lives.remote,
+                    lease: view.policy.lease,
+                    age: view.now.since(since),
+                })
+            }
+            Lease::None | Lease::Asked(_) | Lease::Held { .. } => {
+                let release = self.give_back();
+                self.keep(view, entry, answer, release)
+            }
+        }
+    }
+
+    fn on_stored(
+        &mut self,
+        view: &View<'_>,
+        entry: Entry<V>,
+        stored: Result<Filled, Fault>,
+        events: &mut Vec<Event>,
+    ) -> Move<V> {
+        let answer = Ok(cached(entry.value().cloned()));
+        match stored {
+            Ok(Filled::Stored) => {
+                self.lease = Lease::None;
+                self.keep(view, entry, answer, None)
+            }
+            Ok(Filled::Refused) => {
+                self.lease = Lease::None;
+                self.finish(answer, None)
+            }
+            Err(Fault::Encode(_)) => {
+                events.push(Event::Unencodable);
+                let release = self.give_back();
+                self.keep(view, entry, answer, release)
+            }
+            // It may still arrive, and gives the lease back when it does.
+            Err(fault) => {
+                self.on_fault(fault, events);
+                self.lease = Lease::None;
+                self.keep(view, entry, answer, None)
+            }
+        }
+    }
+
+    /// Only a flight that is still current writes L1.
+    fn keep(
+        &mut self,
+        view: &View<'_>,
+        entry: Entry<V>,
+        answer: Answer<V>,
+        release: Option<Token>,
+    ) -> Move<V> {
+        let wanted = view.policy.kind.has_local() && !self.call.skip_local;
+        if view.superseded || !wanted || !entry.is_fresh(view.now) {
+            return self.finish(answer, release);
+        }
+        self.state = State::Keeping { answer, release };
+        Move::Keep(entry)
+    }
+
+    fn finish(&mut self, answer: Answer<V>, release: Option<Token>) -> Move<V> {
+        self.state = State::Done;
+        let release = release.or_else(|| self.give_back());
+        Move::Finish(answer, release)
+    }
+
+    /// The lease that this flight has and does not need any more. One whose reply never came is
+    /// given back by whoever still listens for the reply.
+    pub(super) fn give_back(&mut self) -> Option<Token> {
+        match self.lease {
+            Lease::Held { token, .. } => {
+                self.lease = Lease::None;
+                Some(token)
+            }
+            Lease::None | Lease::Asked(_) => None,
+        }
+    }
+
+    fn asks_l2(&self, view: &View<'_>) -> bool {
+        view.policy.kind.has_remote() && view.l2 && !self.faulted && !self.call.skip_remote
+    }
+
+    fn on_fault(&mut self, fault: Fault, events: &mut Vec<Event>) {
+        self.faulted = true;
+        events.push(Event::RemoteFault(fault));
+    }
+}
+
+impl<V> Step<V> {
+    /// How long the step may take before its leader counts as silent.
+    pub(super) fn limit(&self, policy: &Policy) -> Duration {
+        match self {
+            Self::ReadRemote | Self::Lease { .. } | Self::Fill { .. } => policy.remote_timeout,
+            Self::Load => policy.load_timeout,
+            Self::Pause(pause) => *pause,
+            Self::ReadLocal
+            | Self::WriteLocal { .. }
+            | Self::Finish { .. }
+            | Self::Alone(_)
+            | Self::Follow => Duration::ZERO,
+        }
+    }
+}
+
+pub(super) fn cached<V>(value: Option<V>) -> Cached<V> {
+    value.map_or(Cached::Absent, Cached::Hit)
+}
+
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);

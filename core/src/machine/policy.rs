@@ -1,0 +1,358 @@
+//! How long things live and how long things may take.
+
+use core::time::Duration;
+
+use super::entry::Load;
+use super::error::Error;
+use super::time::Timestamp;
+
+/// Which tiers a cache has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// L1 only.
+    Local,
+    /// L2 only.
+    Remote,
+    /// L1 and L2.
+    Both,
+}
+
+impl Kind {
+    /// Whether there is an L1.
+    #[must_use]
+    pub const fn has_local(self) -> bool {
+        matches!(self, Self::Local | Self::Both)
+    }
+
+    /// Whether there is an L2.
+    #[must_use]
+    pub const fn has_remote(self) -> bool {
+        matches!(self, Self::Remote | Self::Both)
+    }
+}
+
+/// What is taken off a TTL at random, so that entries stored together do not expire together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Jitter {
+    /// At most this many hundredths of the TTL, 0 to 100.
+    pub percent: u8,
+    /// And at most this long.
+    pub at_most: Duration,
+}
+
+impl Jitter {
+    /// `span` less a random part of itself, decided by `dice`. Never longer than `span`, and never
+    /// nothing.
+    #[must_use]
+    pub fn shorten(self, span: Duration, dice: u32) -> Duration {
+        let widest = (span / 100 * u32::from(self.percent)).min(self.at_most);
+        let nanos = widest.as_nanos() * u128::from(dice) / (u128::from(u32::MAX) + 1);
+        let shorter = span.saturating_sub(Duration::from_nanos(u64::try_from(nanos).unwrap_or(0)));
+        if shorter.is_zero() { span } else { shorter }
+    }
+}
+
+/// The times and bounds of a cache.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Policy {
+    /// Which tiers there are.
+    pub kind: Kind,
+    /// How long a value is fresh.
+    pub ttl: Duration,
+    /// How long L1 keeps an entry at most.
+    pub local_ttl: Duration,
+    /// How long "does not exist" is remembered, in both tiers.
+    pub negative_ttl: Duration,
+    /// What is taken off every TTL.
+    pub jitter: Jitter,
+    /// How long a caller waits for one L2 operation.
+    pub remote_timeout: Duration,
+    /// How long a loader may take.
+    pub load_timeout: Duration,
+    /// How long a load's lease stands if nobody gives it back.
+    pub lease: Duration,
+    /// How long a lookup waits for another's lease before it loads for itself.
+    pub lease_wait: Duration,
+    /// How many unconfirmed keys are remembered in one shard.
+    pub unconfirmed: usize,
+}
+
+impl Policy {
+    /// The defaults of DESIGN.md for a cache with these tiers.
+    #[must_use]
+    pub fn new(kind: Kind) -> Self {
+        let remote_timeout = Duration::from_millis(250);
+        let load_timeout = Duration::from_secs(10);
+        let ttl = Duration::from_secs(3600);
+        Self {
+            kind,
+            ttl,
+            local_ttl: if kind.has_remote() {
+                Duration::from_secs(60)
+            } else {
+                ttl
+            },
+            negative_ttl: Duration::from_secs(60),
+            jitter: Jitter {
+                percent: 10,
+                at_most: Duration::from_secs(10),
+            },
+            remote_timeout,
+            load_timeout,
+            lease: Self::usual_lease(load_timeout, remote_timeout),
+            lease_wait: Duration::from_secs(2),
+            unconfirmed: 1024,
+        }
+    }
+
+    /// The lease that fits these timeouts: the load and four L2 operations.
+    #[must_use]
+    pub fn usual_lease(load_timeout: Duration, remote_timeout: Duration) -> Duration {
+        load_timeout.saturating_add(remote_timeout.saturating_mul(4))
+    }
+
+    /// How long the claim of an insert stands: four L2 operations, and at least a second.
+    #[must_use]
+    pub fn claim_life(&self) -> Duration {
+        (self.remote_timeout.saturating_mul(4)).max(Duration::from_secs(1))
+    }
+
+    /// # Errors
+    /// [`Error::Config`] for a setting that cannot work, with what to do about it.
+    pub fn check(&self) -> Result<(), Error> {
+        let positive = [
+            ("ttl", self.ttl),
+            ("local_ttl", self.local_ttl),
+            ("negative_ttl", self.negative_ttl),
+            ("remote_timeout", self.remote_timeout),
+            ("load_timeout", self.load_timeout),
+            ("lease", self.lease),
+        ];
+        for (name, span) in positive {
+            if span.is_zero() {
+                return Err(Error::config(alloc::format!(
+                    "{name} is zero: give it a duration above zero"
+                )));
+            }
+        }
+        if self.jitter.percent > 100 {
+            return Err(Error::config(
+                "jitter is above 100 percent: choose 0 to 100",
+            ));
+        }
+        let shortest = self
+            .load_timeout
+            .saturating_add(self.remote_timeout.saturating_mul(2));
+        if self.kind.has_remote() && self.lease < shortest {
+            return Err(Error::config(alloc::format!(
+                "lease ({:?}) is shorter than load_timeout + 2 x remote_timeout ({shortest:?}): \
+                 lengthen it, shorten the timeouts, or leave it unset",
+                self.lease
+            )));
+        }
+        if self.unconfirmed == 0 {
+            return Err(Error::config(
+                "the table of unconfirmed keys has no room: give it at least 1",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The lives of a loaded value whose loading ended at `born`; `None` if it is kept nowhere.
+    pub(super) fn lives<V>(&self, call: &Call, load: &Load<V>, dice: u128) -> Option<Lives> {
+        let fresh = match (load.ttl, &load.value) {
+            (Some(ttl), _) => ttl,
+            (None, None) => self.negative_ttl,
+            (None, Some(_)) => call.ttl.unwrap_or(self.ttl),
+        };
+        let local = load.local_ttl.or(call.local_ttl).unwrap_or(self.local_ttl);
+        if !load.kept || call.no_store || fresh.is_zero() {
+            return None;
+        }
+        Some(self.jittered(fresh, local, dice))
+    }
+
+    /// The lives of an inserted value.
+    pub(super) fn insert_lives(&self, call: &Call, dice: u128) -> Lives {
+        let fresh = call.ttl.unwrap_or(self.ttl);
+        self.jittered(fresh, call.local_ttl.unwrap_or(self.local_ttl), dice)
+    }
+
+    fn jittered(&self, fresh: Duration, local: Duration, dice: u128) -> Lives {
+        let remote = self.jitter.shorten(fresh, low(dice));
+        Lives {
+            remote,
+            local: self.jitter.shorten(local, low(dice >> 32)).min(remote),
+        }
+    }
+
+    /// Until when L1 may keep what L2 keeps for `left` more, counted from `sent`.
+    pub(super) fn local_end(
+        &self,
+        call: &Call,
+        sent: Timestamp,
+        left: Duration,
+        dice: u128,
+    ) -> Timestamp {
+        let local = call.local_ttl.unwrap_or(self.local_ttl);
+        sent + self.jitter.shorten(local, low(dice)).min(left)
+    }
+}
+
+/// How long the tiers keep a value, counted from its birth. A zero in `local` keeps it out of L1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lives {
+    pub(super) remote: Duration,
+    pub(super) local: Duration,
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the low bits are what is wanted"
+)]
+const fn low(dice: u128) -> u32 {
+    dice as u32
+}
+
+/// One call's own wishes, in place of the cache's settings.
+///
+/// A caller that joins a flight takes that flight's answer: its wishes apply only if it leads.
+///
+/// ```
+/// use core::time::Duration;
+/// use jetcache_core::Call;
+///
+/// let call = Call::new().ttl(Duration::from_secs(30)).skip_local();
+/// # let _ = call;
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[must_use]
+pub struct Call {
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) local_ttl: Option<Duration>,
+    pub(crate) skip_local: bool,
+    pub(crate) skip_remote: bool,
+    pub(crate) no_store: bool,
+}
+
+impl Call {
+    /// A call like any other.
+    pub const fn new() -> Self {
+        Self {
+            ttl: None,
+            local_ttl: None,
+            skip_local: false,
+            skip_remote: false,
+            no_store: false,
+        }
+    }
+
+    /// How long the value is fresh. Zero is refused when the call is made.
+    pub const fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// How long L1 keeps the value at most. Zero is refused when the call is made:
+    /// [`skip_local`](Self::skip_local) is what keeps it out of L1.
+    pub const fn local_ttl(mut self, ttl: Duration) -> Self {
+        self.local_ttl = Some(ttl);
+        self
+    }
+
+    /// Neither read nor write L1. A change removes the key from it.
+    pub const fn skip_local(mut self) -> Self {
+        self.skip_local = true;
+        self
+    }
+
+    /// Neither read nor write L2. A change removes the key from it.
+    pub const fn skip_remote(mut self) -> Self {
+        self.skip_remote = true;
+        self
+    }
+
+    /// Answer, and keep what was found or loaded in no tier. On a change it is an error.
+    pub const fn no_store(mut self) -> Self {
+        self.no_store = true;
+        self
+    }
+
+    /// # Errors
+    /// [`Error::Config`] for a TTL of zero.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.ttl.is_some_and(|ttl| ttl.is_zero()) {
+            return Err(Error::config(
+                "the call's ttl is zero: give it a duration above zero, or use no_store",
+            ));
+        }
+        if self.local_ttl.is_some_and(|ttl| ttl.is_zero()) {
+            return Err(Error::config(
+                "the call's local_ttl is zero: give it a duration above zero, or use skip_local",
+            ));
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// [`Error::Config`] for wishes that no change can fulfil.
+    pub(crate) fn check_change(&self, conditional: bool) -> Result<(), Error> {
+        self.check()?;
+        if self.no_store {
+            return Err(Error::config(
+                "no_store on a change: use invalidate to remove the key",
+            ));
+        }
+        if conditional && self.skip_remote {
+            return Err(Error::config(
+                "skip_remote on a conditional insert: L2 is what judges the condition",
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jitter_only_shortens_and_never_to_nothing() {
+        let jitter = Jitter {
+            percent: 100,
+            at_most: Duration::MAX,
+        };
+        for dice in [0, 1, u32::MAX / 2, u32::MAX] {
+            for span in [Duration::from_nanos(1), Duration::from_secs(60)] {
+                let short = jitter.shorten(span, dice);
+                assert!(
+                    !short.is_zero() && short <= span,
+                    "{span:?} {dice} {short:?}"
+                );
+            }
+        }
+        let little = Jitter {
+            percent: 10,
+            at_most: Duration::from_secs(10),
+        };
+        let hour = Duration::from_secs(3600);
+        assert!(little.shorten(hour, u32::MAX) >= hour - Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_lease_shorter_than_it_can_be_is_refused() {
+        let mut policy = Policy::new(Kind::Both);
+        policy.check().unwrap();
+        policy.lease = policy.load_timeout;
+        assert!(matches!(policy.check(), Err(Error::Config(text)) if text.contains("lease")));
+    }
+
+    #[test]
+    fn l1_never_outlives_l2() {
+        let policy = Policy::new(Kind::Both);
+        let call = Call::new().ttl(Duration::from_secs(1));
+        let lives = policy.lives(&call, &Load::from(1), u128::MAX).unwrap();
+        assert!(lives.local <= lives.remote && lives.remote <= Duration::from_secs(1));
+    }
+}

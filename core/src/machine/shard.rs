@@ -1,0 +1,366 @@
+//! One shard of a node's tables: the flights, reads and changes under way, and what is in doubt.
+//!
+//! It is plain data: the driver brings the lock, the clock, the dice and the wakers, and calls
+//! [`Effects::carry_out`] once the lock is open again. Keys and values are cloned under the lock,
+//! so they should be cheap to clone; the driver uses `Arc`.
+
+use alloc::sync::Arc;
+use core::hash::{BuildHasher, Hash};
+use core::task::Waker;
+
+use slab::Slab;
+
+use super::change::Change;
+use super::effects::Effects;
+use super::event::Event;
+use super::flight::{Flight, Role, Ticket, Turn, Waiter};
+use super::lookup::{Move, Reply, Step, View, cached};
+use super::policy::{Call, Policy};
+use super::slots::Slots;
+use super::time::Timestamp;
+use super::token::Token;
+use super::unconfirmed::Doubts;
+use super::writes::{Pending, Writes};
+
+/// The world as it is at one call.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// 128 fresh random bits.
+    pub roll: u128,
+    /// The cache's settings.
+    pub policy: &'a Policy,
+}
+
+/// How much is under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Load {
+    /// Flights and reads.
+    pub flights: usize,
+    /// Callers that wait for a flight's answer.
+    pub waiters: usize,
+    /// Changes.
+    pub changes: usize,
+    /// Announced L1 writes.
+    pub writes: usize,
+    /// Keys about which L2 is not believed.
+    pub unconfirmed: usize,
+    /// Keys in the table.
+    pub keys: usize,
+}
+
+/// One shard of a node's tables. Every table in it is as large as the number of callers, changes
+/// and unconfirmed keys, of which the last is bounded by
+/// [`Policy::unconfirmed`].
+#[derive(Debug)]
+pub struct Shard<K, V, S> {
+    pub(super) slots: Slots<K, S>,
+    flights: Slab<Flight<V>>,
+    pub(super) changes: Slab<Change<V>>,
+    pub(super) writes: Writes,
+    pub(super) doubts: Doubts,
+}
+
+impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
+    /// An empty shard. Keys may be hostile: give a hasher with a random seed.
+    pub fn new(hasher: S) -> Self {
+        Self {
+            slots: Slots::new(hasher),
+            flights: Slab::new(),
+            changes: Slab::new(),
+            writes: Writes::default(),
+            doubts: Doubts::default(),
+        }
+    }
+
+    /// Joins the flight of `key`, or opens one.
+    pub fn join(
+        &mut self,
+        key: K,
+        call: Call,
+        context: &Context<'_>,
+        effects: &mut Effects<K, V>,
+    ) -> (Ticket, Role) {
+        if let Some(at) = self
+            .slots
+            .find(&key)
+            .and_then(|slot| self.slots.look(slot).flight)
+        {
+            effects.spent_keys.push(key);
+            effects.events.push(Event::Coalesced);
+            let seat = self.flights[at].board(call);
+            return (
+                Ticket {
+                    flight: at,
+                    seat,
+                    call,
+                },
+                Role::Follow,
+            );
+        }
+        let ticket = self.take_off(key, call, true, context, effects);
+        let slot = self.flights[ticket.flight].slot;
+        self.slots.at(slot).flight = Some(ticket.flight);
+        (ticket, Role::Lead)
+    }
+
+    /// Opens a read without a loader (PROTOCOL.md, R6): nobody joins it, and its caller leads it.
+    pub fn visit(
+        &mut self,
+        key: K,
+        call: Call,
+        context: &Context<'_>,
+        effects: &mut Effects<K, V>,
+    ) -> Ticket {
+        self.take_off(key, call, false, context, effects)
+    }
+
+    fn take_off(
+        &mut self,
+        key: K,
+        call: Call,
+        loads: bool,
+        context: &Context<'_>,
+        effects: &mut Effects<K, V>,
+    ) -> Ticket {
+        let (slot, spare) = self.slots.open(key);
+        effects.spent_keys.extend(spare);
+        let era = self.slots.look(slot).era;
+        let deadline = context.now + context.policy.remote_timeout;
+        let flight = self
+            .flights
+            .insert(Flight::new(slot, era, call, loads, deadline));
+        Ticket {
+            flight,
+            seat: 0,
+            call,
+        }
+    }
+
+    /// Tells the flight what happened; the answer is what to do next.
+    pub fn step(
+        &mut self,
+        ticket: &Ticket,
+        context: &Context<'_>,
+        reply: Reply<V>,
+        effects: &mut Effects<K, V>,
+    ) -> Step<V> {
+        let flight = &mut self.flights[ticket.flight];
+        if let Reply::Kept(write) = &reply {
+            self.writes.seal(write);
+            flight.write = flight
+                .write
+                .take()
+                .filter(|(_, announced)| announced != write);
+        }
+        if flight.leader != Some(ticket.seat) {
+            return Self::deposed(flight, ticket, reply);
+        }
+        let slot = self.slots.at(flight.slot);
+        let view = View {
+            now: context.now,
+            dice: context.roll,
+            policy: context.policy,
+            superseded: slot.era != flight.era,
+            l2: !slot.doubt.is_unconfirmed() && !self.doubts.bypassed(context.now),
+        };
+        let step = match flight.lookup.step(&view, reply, &mut effects.events) {
+            Move::Do(step) => step,
+            Move::Keep(entry) => {
+                let write = self.writes.announce(flight.slot);
+                flight.write = Some((ticket.seat, write.again()));
+                Step::WriteLocal { write, entry }
+            }
+            Move::Finish(answer, release) => {
+                flight.answer = Some(Arc::new(answer));
+                if slot.flight == Some(ticket.flight) {
+                    slot.flight = None;
+                }
+                let waiters = core::mem::take(&mut flight.waiters);
+                effects
+                    .wakes
+                    .extend(waiters.into_values().filter_map(|w| w.waker));
+                Step::Finish { release }
+            }
+        };
+        if let Step::Fill { life, .. } = &step {
+            self.doubts.note_life(*life);
+        }
+        flight.deadline = context.now + step.limit(context.policy) + context.policy.remote_timeout;
+        step
+    }
+
+    /// What a deposed leader still brings answers only itself.
+    fn deposed(flight: &mut Flight<V>, ticket: &Ticket, reply: Reply<V>) -> Step<V> {
+        match reply {
+            Reply::Loaded(loaded) => Step::Alone(loaded.map(|load| cached(load.value))),
+            _ => {
+                if flight.answer.is_none() {
+                    flight.waiters.insert(ticket.seat, Waiter::new(ticket.call));
+                }
+                Step::Follow
+            }
+        }
+    }
+
+    /// Asks for the answer. The caller is woken when there is news; without a leader, or with a
+    /// silent one, the longest waiter is told to lead.
+    pub fn poll(
+        &mut self,
+        ticket: &Ticket,
+        context: &Context<'_>,
+        waker: Waker,
+        effects: &mut Effects<K, V>,
+    ) -> Turn<V> {
+        let flight = &mut self.flights[ticket.flight];
+        if let Some(answer) = &flight.answer {
+            effects.spent_wakers.push(waker);
+            return Turn::Answer(Arc::clone(answer));
+        }
+        if flight.leader == Some(ticket.seat) {
+            effects.spent_wakers.push(waker);
+            return Turn::Lead;
+        }
+        let waiter = flight
+            .waiters
+            .entry(ticket.seat)
+            .or_insert_with(|| Waiter::new(ticket.call));
+        effects.spent_wakers.extend(waiter.waker.replace(waker));
+        if !flight.is_longest_waiter(ticket.seat) {
+            return Turn::Wait(None);
+        }
+        if flight.leader.is_some() && context.now < flight.deadline {
+            return Turn::Wait(Some(flight.deadline));
+        }
+        if flight.leader.is_some() {
+            effects.events.push(Event::Deposed);
+        }
+        self.hand_over(ticket.flight, context, effects);
+        Turn::Lead
+    }
+
+    /// Gives a seat back, answered or not. A leader without an answer hands over to the longest
+    /// waiter; the last one to leave ends the flight. What is returned is a lease to be released.
+    pub fn leave(
+        &mut self,
+        ticket: Ticket,
+        context: &Context<'_>,
+        effects: &mut Effects<K, V>,
+    ) -> Option<Token> {
+        let flight = &mut self.flights[ticket.flight];
+        if let Some((_, write)) = flight.write.take_if(|(seat, _)| *seat == ticket.seat) {
+            self.writes.seal(&write);
+        }
+        flight.seats -= 1;
+        let was_longest = flight.is_longest_waiter(ticket.seat);
+        if let Some(waiter) = flight.waiters.remove(&ticket.seat) {
+            effects.spent_wakers.extend(waiter.waker);
+        }
+        if was_longest {
+            flight.rouse_first(&mut effects.wakes);
+        }
+        if flight.leader == Some(ticket.seat) {
+            flight.leader = None;
+            if flight.answer.is_none() {
+                self.hand_over(ticket.flight, context, effects);
+            }
+        }
+        if self.flights[ticket.flight].seats > 0 {
+            return None;
+        }
+        self.land(ticket.flight, effects)
+    }
+
+    /// The longest waiter leads from now on, if there is one.
+    fn hand_over(&mut self, at: usize, context: &Context<'_>, effects: &mut Effects<K, V>) {
+        let flight = &mut self.flights[at];
+        let deadline = context.now + context.policy.remote_timeout;
+        if let Some((old, waker)) = flight.promote(deadline) {
+            effects.spent_lookups.push(old);
+            effects.wakes.extend(waker);
+            flight.rouse_first(&mut effects.wakes);
+        }
+    }
+
+    fn land(&mut self, at: usize, effects: &mut Effects<K, V>) -> Option<Token> {
+        let mut flight = self.flights.remove(at);
+        let slot = self.slots.at(flight.slot);
+        if slot.flight == Some(at) {
+            slot.flight = None;
+        }
+        let closed = self.slots.close(flight.slot);
+        effects.keys(closed);
+        let release = flight.lookup.give_back();
+        effects.spent_flights.push(flight);
+        release
+    }
+
+    /// A lease was answered after its asker had given it up or gone. Whether it is to be released:
+    /// a flight that is still under way keeps it.
+    #[must_use]
+    pub fn late_lease(&mut self, token: Token, context: &Context<'_>) -> bool {
+        let flights = self.flights.iter_mut().map(|(_, flight)| flight);
+        let mut same = flights.filter(|flight| flight.lookup.token() == Some(token));
+        match same.next() {
+            Some(flight) if flight.answer.is_none() => {
+                flight.lookup.on_late_lease(context.now);
+                false
+            }
+            Some(_) | None => true,
+        }
+    }
+
+    /// Makes whatever is under way on `key` nobody's any more, as an event from another node, or
+    /// the removal of a key from L1, does. Wait for what is pending, then remove the key from L1.
+    pub fn supersede(&mut self, key: &K, effects: &mut Effects<K, V>) -> Pending {
+        match self.slots.find(key) {
+            Some(slot) => self.supersede_slot(slot, effects),
+            None => Pending::default(),
+        }
+    }
+
+    /// [`supersede`](Self::supersede) for every key.
+    pub fn supersede_all(&mut self, effects: &mut Effects<K, V>) -> Pending {
+        for slot in self.slots.all() {
+            slot.era += 1;
+            if slot.flight.take().is_some() {
+                effects.events.push(Event::Superseded);
+            }
+        }
+        self.writes.all()
+    }
+
+    pub(super) fn supersede_slot(&mut self, at: usize, effects: &mut Effects<K, V>) -> Pending {
+        let slot = self.slots.at(at);
+        slot.era += 1;
+        if slot.flight.take().is_some() {
+            effects.events.push(Event::Superseded);
+        }
+        self.writes.pending(at)
+    }
+
+    /// Whether these writes are done.
+    #[must_use]
+    pub fn is_written(&self, pending: &Pending) -> bool {
+        self.writes.is_written(pending)
+    }
+
+    /// How much is under way.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        Load {
+            flights: self.flights.len(),
+            waiters: self
+                .flights
+                .iter()
+                .map(|(_, flight)| flight.waiters.len())
+                .sum(),
+            changes: self.changes.len(),
+            writes: self.writes.len(),
+            unconfirmed: self.doubts.len(),
+            keys: self.slots.len(),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What is under way, key by key.
+
+use core::hash::{BuildHasher, Hash};
+
+use hashbrown::HashMap;
+use slab::Slab;
+
+use super::unconfirmed::Doubt;
+
+/// The keys on which something is under way: a flight, a read, a change, or doubt about L2.
+///
+/// Each has an **era**. A change that ends begins a new one, and what began in an older era is
+/// superseded: it may answer those who wait for it and must keep nothing in L1.
+#[derive(Debug)]
+pub(super) struct Slots<K, S> {
+    by_key: HashMap<K, usize, S>,
+    slots: Slab<Slot<K>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Slot<K> {
+    key: K,
+    /// Grows with every change that ends.
+    pub(super) era: u32,
+    /// The flight that new callers join.
+    pub(super) flight: Option<usize>,
+    /// What keeps the slot: flights, reads, changes, repairs.
+    users: usize,
+    pub(super) doubt: Doubt,
+}
+
+impl<K: Hash + Eq + Clone, S: BuildHasher> Slots<K, S> {
+    pub(super) fn new(hasher: S) -> Self {
+        Self {
+            by_key: HashMap::with_hasher(hasher),
+            slots: Slab::new(),
+        }
+    }
+
+    /// The slot of `key`, with one more user, and the key itself if it was not needed.
+    pub(super) fn open(&mut self, key: K) -> (usize, Option<K>) {
+        if let Some(&at) = self.by_key.get(&key) {
+            self.slots[at].users += 1;
+            return (at, Some(key));
+        }
+        let at = self.slots.insert(Slot {
+            key: key.clone(),
+            era: 0,
+            flight: None,
+            users: 1,
+            doubt: Doubt::default(),
+        });
+        self.by_key.insert(key, at);
+        (at, None)
+    }
+
+    /// One user less; the last one closes the slot, unless L2 is in doubt about its key. What is
+    /// returned is to be dropped outside the lock.
+    pub(super) fn close(&mut self, at: usize) -> Option<(K, K)> {
+        let slot = &mut self.slots[at];
+        slot.users -= 1;
+        self.sweep(at)
+    }
+
+    /// Closes a slot that nobody uses any more.
+    pub(super) fn sweep(&mut self, at: usize) -> Option<(K, K)> {
+        let slot = &self.slots[at];
+        if slot.users > 0 || slot.doubt.is_unconfirmed() {
+            return None;
+        }
+        let slot = self.slots.remove(at);
+        self.by_key
+            .remove_entry(&slot.key)
+            .map(|(key, _)| (key, slot.key))
+    }
+
+    pub(super) fn use_again(&mut self, at: usize) -> K {
+        let slot = &mut self.slots[at];
+        slot.users += 1;
+        slot.key.clone()
+    }
+
+    pub(super) fn find(&self, key: &K) -> Option<usize> {
+        self.by_key.get(key).copied()
+    }
+
+    /// Slots are addressed by whoever is counted among their users, so the index holds.
+    pub(super) fn at(&mut self, at: usize) -> &mut Slot<K> {
+        &mut self.slots[at]
+    }
+
+    pub(super) fn look(&self, at: usize) -> &Slot<K> {
+        &self.slots[at]
+    }
+
+    pub(super) fn all(&mut self) -> impl Iterator<Item = &mut Slot<K>> {
+        self.slots.iter_mut().map(|(_, slot)| slot)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+}

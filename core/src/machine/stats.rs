@@ -1,0 +1,254 @@
+//! The counts of a cache.
+
+use alloc::string::String;
+use core::fmt::Write;
+use core::time::Duration;
+
+use super::event::Event;
+
+/// What is counted. [`Counter::of`] says which events count as what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+#[expect(
+    missing_docs,
+    reason = "the fields of `Stats` say what each of them is"
+)]
+pub enum Counter {
+    LocalHit,
+    LocalMiss,
+    RemoteHit,
+    RemoteMiss,
+    Miss,
+    Loaded,
+    NotFound,
+    LoadFailed,
+    Coalesced,
+    Superseded,
+    Deposed,
+    Unconfirmed,
+    RemoteFault,
+    Undecodable,
+    Unencodable,
+}
+
+impl Counter {
+    /// How many counters there are.
+    pub const COUNT: usize = Self::Unencodable as usize + 1;
+
+    /// The counter of an event.
+    #[must_use]
+    pub const fn of(event: &Event) -> Self {
+        match event {
+            Event::LocalHit => Self::LocalHit,
+            Event::LocalMiss => Self::LocalMiss,
+            Event::RemoteHit { .. } => Self::RemoteHit,
+            Event::RemoteMiss { .. } => Self::RemoteMiss,
+            Event::Miss => Self::Miss,
+            Event::Loaded { .. } => Self::Loaded,
+            Event::NotFound { .. } => Self::NotFound,
+            Event::LoadFailed { .. } => Self::LoadFailed,
+            Event::Coalesced => Self::Coalesced,
+            Event::Superseded => Self::Superseded,
+            Event::Deposed => Self::Deposed,
+            Event::Unconfirmed => Self::Unconfirmed,
+            Event::RemoteFault(_) => Self::RemoteFault,
+            Event::Undecodable => Self::Undecodable,
+            Event::Unencodable => Self::Unencodable,
+        }
+    }
+}
+
+/// What a cache has counted since it was built.
+///
+/// A caller that joins a flight counts as [`coalesced`](Self::coalesced) and nothing else, so hits
+/// and misses are those of the callers that led.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Lookups that L1 answered.
+    pub local_hits: u64,
+    /// Lookups that asked L1 in vain.
+    pub local_misses: u64,
+    /// Lookups that L2 answered.
+    pub remote_hits: u64,
+    /// Lookups that asked L2 in vain.
+    pub remote_misses: u64,
+    /// Lookups that no tier could answer.
+    pub misses: u64,
+    /// Loaders that brought a value or "does not exist".
+    pub loads: u64,
+    /// Loaders that failed, panicked or ran out of time.
+    pub load_failures: u64,
+    /// Loaders that said "does not exist".
+    pub not_found: u64,
+    /// Callers that joined another's flight.
+    pub coalesced: u64,
+    /// Flights that a change made nobody's.
+    pub superseded: u64,
+    /// Leaders that were silent for too long.
+    pub deposed: u64,
+    /// Changes that L2 did not acknowledge.
+    pub unconfirmed: u64,
+    /// Operations of L2 that failed or did not answer in time.
+    pub remote_faults: u64,
+    /// Entries of L2 that could not be read.
+    pub undecodable: u64,
+    /// Loaded values that could not be encoded.
+    pub unencodable: u64,
+    /// Entries that L1 evicted to stay within its bound, if its engine counts them.
+    pub evicted: Option<u64>,
+}
+
+impl Stats {
+    /// The counts of `counters`, indexed by [`Counter`].
+    #[must_use]
+    pub fn from_counters(counters: &[u64; Counter::COUNT]) -> Self {
+        let count = |counter: Counter| counters[counter as usize];
+        Self {
+            local_hits: count(Counter::LocalHit),
+            local_misses: count(Counter::LocalMiss),
+            remote_hits: count(Counter::RemoteHit),
+            remote_misses: count(Counter::RemoteMiss),
+            misses: count(Counter::Miss),
+            loads: count(Counter::Loaded) + count(Counter::NotFound),
+            load_failures: count(Counter::LoadFailed),
+            not_found: count(Counter::NotFound),
+            coalesced: count(Counter::Coalesced),
+            superseded: count(Counter::Superseded),
+            deposed: count(Counter::Deposed),
+            unconfirmed: count(Counter::Unconfirmed),
+            remote_faults: count(Counter::RemoteFault),
+            undecodable: count(Counter::Undecodable),
+            unencodable: count(Counter::Unencodable),
+            evicted: None,
+        }
+    }
+
+    /// Lookups that a tier answered.
+    #[must_use]
+    pub const fn hits(&self) -> u64 {
+        self.local_hits + self.remote_hits
+    }
+
+    /// The part of all lookups that a tier answered, 0 to 1; `None` without lookups.
+    #[must_use]
+    pub fn hit_ratio(&self) -> Option<f64> {
+        ratio(self.hits(), self.misses)
+    }
+
+    /// The counts since `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let evicted = match (self.evicted, earlier.evicted) {
+            (Some(now), Some(then)) => Some(now.saturating_sub(then)),
+            (now, _) => now,
+        };
+        Self {
+            local_hits: self.local_hits.saturating_sub(earlier.local_hits),
+            local_misses: self.local_misses.saturating_sub(earlier.local_misses),
+            remote_hits: self.remote_hits.saturating_sub(earlier.remote_hits),
+            remote_misses: self.remote_misses.saturating_sub(earlier.remote_misses),
+            misses: self.misses.saturating_sub(earlier.misses),
+            loads: self.loads.saturating_sub(earlier.loads),
+            load_failures: self.load_failures.saturating_sub(earlier.load_failures),
+            not_found: self.not_found.saturating_sub(earlier.not_found),
+            coalesced: self.coalesced.saturating_sub(earlier.coalesced),
+            superseded: self.superseded.saturating_sub(earlier.superseded),
+            deposed: self.deposed.saturating_sub(earlier.deposed),
+            unconfirmed: self.unconfirmed.saturating_sub(earlier.unconfirmed),
+            remote_faults: self.remote_faults.saturating_sub(earlier.remote_faults),
+            undecodable: self.undecodable.saturating_sub(earlier.undecodable),
+            unencodable: self.unencodable.saturating_sub(earlier.unencodable),
+            evicted,
+        }
+    }
+
+    /// A table of these counts, which were made within `period`: a row for the cache and one for
+    /// each of its tiers, with queries per minute and hit ratio.
+    #[must_use]
+    pub fn table(&self, cache: &str, period: Duration) -> String {
+        let local = (self.local_hits, self.local_misses);
+        let remote = (self.remote_hits, self.remote_misses);
+        let mut table = String::new();
+        let width = cache.chars().count() + "_remote".len();
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            table,
+            "{:width$}|{:>12}|{:>10}|{:>12}|{:>12}|{:>12}|{:>12}",
+            "cache", "qpm", "hit_ratio", "hit", "miss", "load", "load_fail"
+        );
+        let _ = writeln!(table, "{:-<width$}{:->76}", "", "");
+        let all = (self.hits(), self.misses);
+        let rows = [
+            ("", all, Some(self)),
+            ("_local", local, None),
+            ("_remote", remote, None),
+        ];
+        for (tier, (hits, misses), loads) in rows {
+            let name = alloc::format!("{cache}{tier}");
+            let percent = ratio(hits, misses).map_or(String::from("-"), |ratio| {
+                alloc::format!("{:.2}%", ratio * 100.0)
+            });
+            let (load, failed) = match loads {
+                Some(stats) => (number(stats.loads), number(stats.load_failures)),
+                None => (String::from("-"), String::from("-")),
+            };
+            let qpm = per_minute(hits + misses, period);
+            let _ = writeln!(
+                table,
+                "{name:width$}|{qpm:>12.2}|{percent:>10}|{hits:>12}|{misses:>12}|{load:>12}|{failed:>12}"
+            );
+        }
+        table
+    }
+}
+
+fn number(count: u64) -> String {
+    alloc::format!("{count}")
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate to be read by people")]
+fn per_minute(count: u64, period: Duration) -> f64 {
+    let minutes = period.as_secs_f64() / 60.0;
+    if minutes > 0.0 {
+        count as f64 / minutes
+    } else {
+        0.0
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a ratio to be read by people")]
+fn ratio(hits: u64, misses: u64) -> Option<f64> {
+    let all = hits + misses;
+    (all > 0).then(|| hits as f64 / all as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_a_row_for_the_cache_and_each_tier() {
+        let stats = Stats {
+            local_hits: 50,
+            local_misses: 50,
+            remote_hits: 25,
+            remote_misses: 25,
+            misses: 25,
+            loads: 25,
+            ..Stats::default()
+        };
+        let table = stats.table("users", Duration::from_secs(30));
+        let rows: alloc::vec::Vec<&str> = table.lines().collect();
+        assert_eq!(rows.len(), 5, "{table}");
+        assert!(
+            rows[2].starts_with("users ") && rows[2].contains("200.00"),
+            "{table}"
+        );
+        assert!(
+            rows[2].contains("75.00%") && rows[3].contains("50.00%"),
+            "{table}"
+        );
+        assert!(rows[4].starts_with("users_remote"), "{table}");
+    }
+}

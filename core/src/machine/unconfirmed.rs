@@ -1,0 +1,207 @@
+//! Keys about which this node does not believe L2 (PROTOCOL.md, C5).
+//!
+//! A removal or claim that nobody acknowledged may have been applied, may be applied later, or may
+//! be lost. Until a removal or claim that was sent **later** is acknowledged, the key is neither
+//! read nor filled in L2, and a removal, which is harmless at any time, is repeated.
+
+use alloc::collections::BTreeSet;
+use core::time::Duration;
+
+use super::time::Timestamp;
+
+/// The number of a command: they are numbered in the order in which they are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Number(u64);
+
+/// What is known about the commands sent for one key.
+#[derive(Debug, Default)]
+pub(super) struct Doubt {
+    /// The highest removal or claim that was acknowledged.
+    acknowledged: Number,
+    /// The highest removal, claim or settlement that was given up.
+    given_up: Number,
+    /// How often a removal was repeated since the key is in doubt.
+    tries: u32,
+    /// When the removal is repeated next; `None` while one is under way.
+    due: Option<Timestamp>,
+}
+
+impl Doubt {
+    pub(super) fn is_unconfirmed(&self) -> bool {
+        self.given_up > self.acknowledged
+    }
+}
+
+/// The unconfirmed keys of a shard: their number, their turn, and what happens when they are too
+/// many.
+#[derive(Debug, Default)]
+pub(super) struct Doubts {
+    last: Number,
+    unconfirmed: usize,
+    turns: BTreeSet<(Timestamp, usize)>,
+    /// Until when L2 is not believed about any key, because one did not fit.
+    bypass_until: Option<Timestamp>,
+    /// The longest life that was ever written.
+    longest: Duration,
+}
+
+impl Doubts {
+    /// Numbers a command that is about to be sent.
+    pub(super) fn send(&mut self) -> Number {
+        self.last.0 += 1;
+        self.last
+    }
+
+    pub(super) fn note_life(&mut self, life: Duration) {
+        self.longest = self.longest.max(life);
+    }
+
+    /// A removal or claim was acknowledged.
+    pub(super) fn acknowledged(&mut self, at: usize, doubt: &mut Doubt, number: Number) {
+        let before = doubt.is_unconfirmed();
+        doubt.acknowledged = doubt.acknowledged.max(number);
+        if before && !doubt.is_unconfirmed() {
+            self.unconfirmed -= 1;
+            self.forget_turn(at, doubt);
+            doubt.tries = 0;
+        }
+    }
+
+    /// A command was given up. Whether the key became unconfirmed by it.
+    pub(super) fn given_up(
+        &mut self,
+        at: usize,
+        doubt: &mut Doubt,
+        number: Number,
+        now: Timestamp,
+        room: usize,
+    ) -> bool {
+        let before = doubt.is_unconfirmed();
+        if !before && number > doubt.acknowledged && self.unconfirmed >= room {
+            self.bypass_until = Some(now + self.longest);
+            return true;
+        }
+        doubt.given_up = doubt.given_up.max(number);
+        if before || !doubt.is_unconfirmed() {
+            return false;
+        }
+        self.unconfirmed += 1;
+        self.take_turn(at, doubt, now);
+        true
+    }
+
+    /// A repeated removal was not acknowledged either, or one that was is not enough.
+    pub(super) fn try_again(&mut self, at: usize, doubt: &mut Doubt, now: Timestamp) {
+        if doubt.is_unconfirmed() && doubt.due.is_none() {
+            doubt.tries = doubt.tries.saturating_add(1);
+            self.take_turn(at, doubt, now);
+        }
+    }
+
+    /// The slot whose turn it is, taken off the queue.
+    pub(super) fn next_due(&mut self, now: Timestamp) -> Option<usize> {
+        let &(due, at) = self.turns.first()?;
+        (due <= now).then(|| {
+            self.turns.pop_first();
+            at
+        })
+    }
+
+    /// When the next removal is to be repeated.
+    pub(super) fn next_turn(&self) -> Option<Timestamp> {
+        self.turns.first().map(|&(due, _)| due)
+    }
+
+    pub(super) fn bypassed(&self, now: Timestamp) -> bool {
+        self.bypass_until.is_some_and(|until| now < until)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.unconfirmed
+    }
+
+    fn take_turn(&mut self, at: usize, doubt: &mut Doubt, now: Timestamp) {
+        let due = now + back_off(doubt.tries);
+        doubt.due = Some(due);
+        self.turns.insert((due, at));
+    }
+
+    fn forget_turn(&mut self, at: usize, doubt: &mut Doubt) {
+        if let Some(due) = doubt.due.take() {
+            self.turns.remove(&(due, at));
+        }
+    }
+}
+
+impl Doubt {
+    pub(super) fn taken_up(&mut self) {
+        self.due = None;
+    }
+}
+
+/// 50 ms, doubled with every try, at most 5 s.
+fn back_off(tries: u32) -> Duration {
+    (FIRST_PAUSE * (1 << tries.min(10))).min(LONGEST_PAUSE)
+}
+
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_nanos(0);
+
+    #[test]
+    fn only_a_later_acknowledgement_ends_the_doubt() {
+        let (mut doubts, mut doubt) = (Doubts::default(), Doubt::default());
+        let (first, second) = (doubts.send(), doubts.send());
+        assert!(doubts.given_up(0, &mut doubt, second, NOW, 8));
+        doubts.acknowledged(0, &mut doubt, first);
+        assert!(doubt.is_unconfirmed());
+        let third = doubts.send();
+        doubts.acknowledged(0, &mut doubt, third);
+        assert!(!doubt.is_unconfirmed());
+        assert_eq!((doubts.len(), doubts.next_turn()), (0, None));
+    }
+
+    #[test]
+    fn a_command_older_than_an_acknowledged_one_is_no_doubt() {
+        let (mut doubts, mut doubt) = (Doubts::default(), Doubt::default());
+        let (first, second) = (doubts.send(), doubts.send());
+        doubts.acknowledged(0, &mut doubt, second);
+        assert!(!doubts.given_up(0, &mut doubt, first, NOW, 8));
+        assert!(!doubt.is_unconfirmed());
+    }
+
+    #[test]
+    fn what_does_not_fit_bypasses_l2_for_the_longest_life() {
+        let (mut doubts, mut one, mut two) =
+            (Doubts::default(), Doubt::default(), Doubt::default());
+        doubts.note_life(Duration::from_secs(9));
+        let (first, second) = (doubts.send(), doubts.send());
+        assert!(doubts.given_up(0, &mut one, first, NOW, 1));
+        assert!(!doubts.bypassed(NOW));
+        assert!(doubts.given_up(1, &mut two, second, NOW, 1));
+        assert!(!two.is_unconfirmed() && doubts.len() == 1);
+        assert!(doubts.bypassed(NOW + Duration::from_secs(8)));
+        assert!(!doubts.bypassed(NOW + Duration::from_secs(9)));
+    }
+
+    #[test]
+    fn removals_are_repeated_with_back_off() {
+        let (mut doubts, mut doubt) = (Doubts::default(), Doubt::default());
+        let number = doubts.send();
+        doubts.given_up(3, &mut doubt, number, NOW, 8);
+        assert_eq!(doubts.next_due(NOW), None);
+        let mut now = NOW;
+        for pause in [50, 100, 200, 400, 800, 1600, 3200, 5000, 5000] {
+            now = now + Duration::from_millis(pause);
+            assert_eq!(doubts.next_turn(), Some(now));
+            assert_eq!(doubts.next_due(now), Some(3));
+            doubt.taken_up();
+            doubts.try_again(3, &mut doubt, now);
+        }
+    }
+}
