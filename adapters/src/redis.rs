@@ -1,0 +1,90 @@
+//! L2 on Redis and Valkey.
+
+mod connection;
+pub(crate) mod host;
+mod lease_key;
+mod open;
+mod script;
+mod verbs;
+
+use std::sync::Arc;
+
+use connection::Connections;
+
+pub use open::{OpenError, RedisBuilder};
+
+/// L2 on Redis 7.0, Valkey 7.2, or later. Clones share their connections.
+///
+/// ```
+/// use jetcache_adapters::Redis;
+///
+/// // Neither connects: that happens at the first call, and again whenever it must.
+/// let plain = Redis::open("redis://user:password@localhost:6379/0")?;
+/// let tuned = Redis::builder("rediss://localhost")
+///     .connections(4)
+///     .client_name("shop")
+///     .open()?;
+/// # let _ = (plain, tuned);
+/// # Ok::<(), jetcache_adapters::redis::OpenError>(())
+/// ```
+///
+/// # The runtime
+/// A connection lives on the runtime of the call that made it: tokio if the call came from within
+/// tokio and this build has `redis-tokio`, else smol's global executor if it has `redis-smol`. When
+/// that runtime ends, the next call from another one connects anew.
+///
+/// # When the server is away
+/// A call that finds no connection tries to make one, or joins the attempt under way; there is no
+/// back-off, so the first call after the server is back succeeds. A call whose connection breaks
+/// is repeated once on a new one, if it is one that may be: read, lease, release and remove. The
+/// others are never sent twice.
+///
+/// # What dropping a call does
+/// The waiting stops. A command that was already written to the connection is carried out
+/// nevertheless, maybe late; so may one that waits in the connection's queue. The cache's protocol
+/// is made for that.
+///
+/// # Rights
+/// An ACL user needs these commands:
+/// `+hello +mget +get +set +del +pttl +time +getrange +setrange +evalsha +script|load`,
+/// `+select` if the URL names a database, and `+client|setname` for the name in `CLIENT LIST`
+/// (without it the connection has none). It needs these keys, for a cache named `ns`: `~ns:*` for
+/// the values and `~{ns:*` for their leases; values whose keys have a `}` and no hash tag have
+/// leases like `{42}ns:...#lease`, for which no narrow pattern exists: `~{*}ns:*`.
+#[derive(Clone, Debug)]
+pub struct Redis(Arc<Connections>);
+
+impl Redis {
+    /// Redis at a URL: `redis://[user][:password@]host[:port][/database]`, `rediss://` for TLS, or
+    /// `redis+unix:///path?db=0&user=..&pass=..`. It does not connect, and needs no running runtime.
+    ///
+    /// # Errors
+    /// If the URL is not one of these.
+    pub fn open(url: &str) -> Result<Self, OpenError> {
+        Self::builder(url).open()
+    }
+
+    /// Redis at a URL (see [`open`](Self::open)), with settings.
+    #[must_use]
+    pub fn builder(url: impl Into<String>) -> RedisBuilder {
+        RedisBuilder::new(url.into())
+    }
+
+    /// Redis at the address of a client of your own, with its login and its socket settings. The
+    /// connections are made here, two of them, and speak RESP3.
+    ///
+    /// # Errors
+    /// If redis-rs does not accept the client's address.
+    pub fn from_client(client: &::redis::Client) -> Result<Self, OpenError> {
+        let client = open::client(client.get_connection_info().clone())?;
+        Ok(Self::made_of(open::adopt(client)))
+    }
+
+    fn made_of(connections: Connections) -> Self {
+        Self(Arc::new(connections))
+    }
+
+    fn connections(&self) -> &Connections {
+        &self.0
+    }
+}

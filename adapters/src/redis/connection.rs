@@ -1,0 +1,243 @@
+//! The connections: made when they are needed, by one attempt at a time, noticed when they die.
+//!
+//! A slot holds the outcome of its last attempt. Who finds no living connection there starts an
+//! attempt, or joins the one under way; there is no back-off, so the first call after the server
+//! is back succeeds. An attempt is a task of its own: callers that give up do not stop it, and the
+//! next one finds its connection.
+//!
+//! A connection dies with its driver, the task that redis-rs runs on the runtime where it was made.
+//! When the driver ends, because the socket did or because the runtime did, it drops the
+//! [`Obituary`], and the next call does not even try. That matters for the commands that must not
+//! be sent twice: they cannot find out by trying.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Client, ErrorKind, Pipeline, PushInfo, PushKind, RedisError,
+    ServerErrorKind, Value,
+};
+use tokio::sync::watch;
+
+use jetcache_core::Fault;
+
+use super::host::Host;
+
+/// Whether a command may be sent a second time when its connection died before the answer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// Doing it twice, and late, is as good as once.
+    Once,
+    /// Never: the first may land after the second.
+    Never,
+}
+
+/// A few connections, used in turn, so that one big value does not hold up everything behind it.
+pub(super) struct Connections {
+    slots: Box<[Slot]>,
+    turn: AtomicUsize,
+    dial: Arc<Dial>,
+}
+
+/// What an attempt needs to know.
+#[derive(Debug)]
+pub(super) struct Dial {
+    pub(super) client: Client,
+    pub(super) name: Option<String>,
+    pub(super) timeout: Duration,
+}
+
+/// The outcome of the last attempt: none while it is under way, or if its runtime died.
+struct Slot(Mutex<watch::Receiver<Option<Outcome>>>);
+
+type Outcome = Result<Link, Fault>;
+
+/// A connection, and whether it is dead.
+#[derive(Clone)]
+struct Link {
+    connection: MultiplexedConnection,
+    dead: Arc<AtomicBool>,
+}
+
+/// Lives in a connection's driver and says so when the driver ends.
+struct Obituary(Arc<AtomicBool>);
+
+impl Connections {
+    /// `count` connections, none of them made yet.
+    pub(super) fn new(dial: Dial, count: usize) -> Self {
+        Self {
+            slots: (0..count.max(1)).map(|_| Slot::new()).collect(),
+            turn: AtomicUsize::new(0),
+            dial: Arc::new(dial),
+        }
+    }
+
+    /// Sends the commands and answers one value a command; a server's error is such a value.
+    pub(super) async fn send(
+        &self,
+        commands: &Pipeline,
+        repeat: Repeat,
+    ) -> Result<Vec<Value>, Fault> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let slot = &self.slots[turn % self.slots.len()];
+        let mut link = self.link(slot, repeat).await?;
+        let mut answer = link.send(commands).await;
+        if answer.is_err() && link.is_dead() && repeat == Repeat::Once {
+            link = self.link(slot, repeat).await?;
+            answer = link.send(commands).await;
+        }
+        answer.map_err(|error| fault(&error))
+    }
+
+    /// A connection that was alive a moment ago.
+    async fn link(&self, slot: &Slot, repeat: Repeat) -> Outcome {
+        let host = Host::here()?;
+        let link = slot.link(&self.dial, host).await?;
+        if repeat == Repeat::Once {
+            return Ok(link);
+        }
+        // A busy runtime may not have looked at the socket since it was closed.
+        (host.breathe)().await;
+        if link.is_dead() { slot.link(&self.dial, host).await } else { Ok(link) }
+    }
+}
+
+impl fmt::Debug for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connections")
+            .field("address", &self.dial.client.get_connection_info().addr().to_string())
+            .field("count", &self.slots.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Slot {
+    fn new() -> Self {
+        Self(Mutex::new(watch::channel(None).1))
+    }
+
+    async fn link(&self, dial: &Arc<Dial>, host: &Host) -> Outcome {
+        let (attempt, joined) = self.attempt(dial, host);
+        match (settled(attempt).await, joined) {
+            // It began before this call did, so its failure may be old news.
+            (Err(_), true) => settled(self.attempt(dial, host).0).await,
+            (outcome, _) => outcome,
+        }
+    }
+
+    /// The attempt under way or the living connection, or a new attempt; and which it was.
+    fn attempt(&self, dial: &Arc<Dial>, host: &Host) -> (watch::Receiver<Option<Outcome>>, bool) {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let usable = match &*last.borrow() {
+            Some(Ok(link)) => !link.is_dead(),
+            Some(Err(_)) => false,
+            // Closed without an outcome: nobody is at work.
+            None => last.has_changed().is_ok(),
+        };
+        if !usable {
+            let (sender, receiver) = watch::channel(None);
+            let dial = Arc::clone(dial);
+            (host.spawn)(Box::pin(async move {
+                sender.send_replace(Some(dial.connect().await));
+            }));
+            *last = receiver;
+        }
+        (last.clone(), usable)
+    }
+}
+
+async fn settled(mut attempt: watch::Receiver<Option<Outcome>>) -> Outcome {
+    match attempt.wait_for(Option::is_some).await.as_deref() {
+        Ok(Some(outcome)) => outcome.clone(),
+        _ => Err(Fault::Unreachable("the runtime ended while it connected".into())),
+    }
+}
+
+impl Dial {
+    async fn connect(&self) -> Outcome {
+        let dead = Arc::new(AtomicBool::new(false));
+        let obituary = Obituary(Arc::clone(&dead));
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.timeout))
+            // The cache's own timeout drops the future.
+            .set_response_timeout(None)
+            .set_pipeline_buffer_size(QUEUE)
+            .set_push_sender(move |push: PushInfo| {
+                if push.kind == PushKind::Disconnection {
+                    obituary.publish();
+                }
+                Ok::<(), Infallible>(())
+            });
+        let mut connection = self
+            .client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
+            .map_err(|error| fault(&error))?;
+        if let Some(name) = &self.name {
+            // Unanswered: a user without the right to do this can do without it.
+            let mut command = redis::cmd("CLIENT");
+            command.arg("SETNAME").arg(name).set_no_response(true);
+            let _ = connection.send_packed_command(&command).await;
+        }
+        Ok(Link { connection, dead })
+    }
+}
+
+impl Link {
+    fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::Acquire)
+    }
+
+    fn bury(&self) {
+        self.dead.store(true, Ordering::Release);
+    }
+
+    async fn send(&mut self, commands: &Pipeline) -> Result<Vec<Value>, RedisError> {
+        let answer = self.connection.send_packed_commands(commands, 0, commands.len()).await;
+        let is_over = match &answer {
+            Ok(values) => values.iter().any(is_demoted),
+            Err(error) => error.is_unrecoverable_error(),
+        };
+        if is_over {
+            self.bury();
+        }
+        answer
+    }
+}
+
+impl Obituary {
+    fn publish(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+impl Drop for Obituary {
+    fn drop(&mut self) {
+        self.publish();
+    }
+}
+
+/// The server is no primary any more. Its name may lead to the new one by now: connect again.
+fn is_demoted(value: &Value) -> bool {
+    matches!(value, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::ReadOnly))
+}
+
+/// A server that answered refused; whatever else went wrong, it was not reached.
+pub(super) fn fault(error: &RedisError) -> Fault {
+    let text = error.to_string().into();
+    match error.kind() {
+        ErrorKind::Server(_)
+        | ErrorKind::Extension
+        | ErrorKind::AuthenticationFailed
+        | ErrorKind::RESP3NotSupported
+        | ErrorKind::InvalidClientConfig => Fault::Refused(text),
+        _ => Fault::Unreachable(text),
+    }
+}
+
+/// Commands that wait for their turn to be written, a connection; who comes then waits.
+const QUEUE: usize = 1024;

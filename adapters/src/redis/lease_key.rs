@@ -1,0 +1,109 @@
+//! The name of a lease: beside its value's key, and in the same cluster slot.
+//!
+//! | key | lease |
+//! |---|---|
+//! | carries a hash tag | `key#lease` |
+//! | has neither a tag nor a `}` | `{key}#lease` |
+//! | has a `}` and no tag | `{n}key#lease`, n the smallest natural number (from 0) with the key's slot |
+//!
+//! A hash tag, to a Redis cluster, is what stands between the first `{` and the next `}` after it,
+//! if that is not nothing; a key with one lies in its tag's slot.
+
+use std::sync::LazyLock;
+
+/// The name of the lease of `key`.
+pub(super) fn lease_key(key: &str) -> String {
+    if tag(key).is_some() {
+        format!("{key}#lease")
+    } else if key.contains('}') || key.is_empty() {
+        format!("{{{}}}{key}#lease", NUMBERS[slot(key)])
+    } else {
+        format!("{{{key}}}#lease")
+    }
+}
+
+fn tag(key: &str) -> Option<&str> {
+    let (_, rest) = key.split_once('{')?;
+    let (tag, _) = rest.split_once('}')?;
+    (!tag.is_empty()).then_some(tag)
+}
+
+fn slot(key: &str) -> usize {
+    usize::from(crc16(tag(key).unwrap_or(key).as_bytes())) % SLOTS
+}
+
+/// The smallest number of each slot. Keys that need it are rare, so it is made when one comes.
+static NUMBERS: LazyLock<Box<[u32]>> = LazyLock::new(|| {
+    let mut numbers = vec![None; SLOTS];
+    let mut missing = SLOTS;
+    for n in 0_u32.. {
+        let number = &mut numbers[slot(&n.to_string())];
+        if number.is_none() {
+            *number = Some(n);
+            missing -= 1;
+        }
+        if missing == 0 {
+            break;
+        }
+    }
+    numbers.into_iter().flatten().collect()
+});
+
+/// CRC-16/XMODEM, as the cluster specification has it.
+fn crc16(bytes: &[u8]) -> u16 {
+    bytes.iter().fold(0, |sum, &byte| {
+        (0..8).fold(sum ^ (u16::from(byte) << 8), |sum, _| {
+            if sum & 0x8000 == 0 { sum << 1 } else { (sum << 1) ^ 0x1021 }
+        })
+    })
+}
+
+const SLOTS: usize = 16_384;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slots_are_the_clusters() {
+        // From the cluster specification, and from `CLUSTER KEYSLOT`.
+        assert_eq!(crc16(b"123456789"), 0x31C3);
+        assert_eq!(slot("foo"), 12_182);
+        assert_eq!(slot("somekey"), 11_058);
+        assert_eq!(slot("foo{hash_tag}"), 2_515);
+        assert_eq!(slot("bar{hash_tag}"), 2_515);
+    }
+
+    #[test]
+    fn a_tag_is_what_a_cluster_takes_for_one() {
+        assert_eq!(tag("{user1000}.following"), Some("user1000"));
+        assert_eq!(tag("foo{}{bar}"), None);
+        assert_eq!(tag("foo{{bar}}zap"), Some("{bar"));
+        assert_eq!(tag("foo{bar}{zap}"), Some("bar"));
+        assert_eq!(tag("a}b{c"), None);
+    }
+
+    #[test]
+    fn a_lease_is_named_after_its_key() {
+        assert_eq!(lease_key("ns:1"), "{ns:1}#lease");
+        assert_eq!(lease_key("ns:{1}:a"), "ns:{1}:a#lease");
+        assert_eq!(lease_key("ns:{1"), "{ns:{1}#lease");
+        assert!(lease_key("ns:}1").ends_with("}ns:}1#lease"));
+    }
+
+    #[test]
+    fn a_lease_lies_in_the_slot_of_its_key() {
+        for key in ["a", "{", "}", "{}", "{}a", "a}b", "a{b", "{a}b", "a}{b", "{{}}", "", "{}{a}", "ü}"] {
+            let lease = lease_key(key);
+            assert_eq!(slot(&lease), slot(key), "{key} {lease}");
+            assert_ne!(lease, key);
+        }
+    }
+
+    #[test]
+    fn the_number_is_the_smallest() {
+        let wanted = slot("a}b");
+        let smallest = (0_u32..).find(|n| slot(&n.to_string()) == wanted).unwrap();
+        assert_eq!(lease_key("a}b"), format!("{{{smallest}}}a}}b#lease"));
+    }
+}

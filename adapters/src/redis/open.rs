@@ -1,0 +1,212 @@
+//! From a URL and settings to a client that has not connected yet.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::io::tcp::socket2::TcpKeepalive;
+use redis::io::tcp::TcpSettings;
+use redis::{
+    Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion,
+    TlsCertificates,
+};
+use rustls::crypto::CryptoProvider;
+
+use super::Redis;
+use super::connection::{Connections, Dial};
+
+/// Settings for [`Redis`], made by [`Redis::builder`].
+#[derive(Clone)]
+pub struct RedisBuilder {
+    url: String,
+    connections: usize,
+    name: String,
+    timeout: Duration,
+    authorities: Option<Vec<u8>>,
+    identity: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl RedisBuilder {
+    pub(super) fn new(url: String) -> Self {
+        Self {
+            url,
+            connections: CONNECTIONS,
+            name: NAME.into(),
+            timeout: TIMEOUT,
+            authorities: None,
+            identity: None,
+        }
+    }
+
+    /// How many connections are used in turn, 2 unless said otherwise. Answers on one connection
+    /// come in order, so a big value holds up what was asked for after it; more connections spread
+    /// that. Each is made when it is first needed.
+    #[must_use]
+    pub fn connections(mut self, count: usize) -> Self {
+        self.connections = count;
+        self
+    }
+
+    /// The name that `CLIENT LIST` shows, `jetcache` unless said otherwise; an empty one is not
+    /// set.
+    #[must_use]
+    pub fn client_name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// How long one attempt to connect may take, TLS and login included; 1 s unless said
+    /// otherwise. Calls do not wait that long: the cache's `remote_timeout` bounds them, and the
+    /// attempt goes on for those that follow.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// The authorities to trust for `rediss://`, as PEM, in place of the public ones (Mozilla's
+    /// list, built in).
+    #[must_use]
+    pub fn authorities(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.authorities = Some(pem.into());
+        self
+    }
+
+    /// The certificate chain and private key that this client shows to a `rediss://` server that
+    /// asks for them, as PEM.
+    #[must_use]
+    pub fn identity(mut self, chain: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
+        self.identity = Some((chain.into(), key.into()));
+        self
+    }
+
+    /// Checks the settings. It does not connect, and needs no running runtime.
+    ///
+    /// # Errors
+    /// What is wrong with the settings, in words that say what to change.
+    pub fn open(self) -> Result<Redis, OpenError> {
+        if self.connections == 0 {
+            return Err(OpenError::new("connections must be at least 1"));
+        }
+        if self.timeout.is_zero() {
+            return Err(OpenError::new("connect_timeout must be above zero"));
+        }
+        if self.name.chars().any(|c| !c.is_ascii_graphic()) {
+            return Err(OpenError::new(
+                "client_name must be of printable ASCII characters without spaces",
+            ));
+        }
+        let target = self.url.as_str().into_connection_info().map_err(|error| {
+            OpenError::new(format!(
+                "not a Redis URL ({error}): expected redis://, rediss:// or redis+unix://, as in \
+                 redis://user:password@host:6379/0"
+            ))
+        })?;
+        let target = target.set_tcp_settings(tcp());
+        let client = self.client(target)?;
+        Ok(Redis::made_of(Connections::new(
+            Dial {
+                client,
+                name: Some(self.name).filter(|name| !name.is_empty()),
+                timeout: self.timeout,
+            },
+            self.connections,
+        )))
+    }
+
+    fn client(&self, target: ConnectionInfo) -> Result<Client, OpenError> {
+        if self.authorities.is_none() && self.identity.is_none() {
+            return client(target);
+        }
+        if !matches!(target.addr(), ConnectionAddr::TcpTls { .. }) {
+            return Err(OpenError::new("certificates need a rediss:// URL"));
+        }
+        if self.authorities.as_ref().is_some_and(|pem| !has_certificate(pem)) {
+            return Err(OpenError::new("authorities: no certificate in this PEM"));
+        }
+        let certificates = TlsCertificates {
+            client_tls: self.identity.clone().map(|(client_cert, client_key)| ClientTlsConfig {
+                client_cert,
+                client_key,
+            }),
+            root_cert: self.authorities.clone(),
+        };
+        let client_with = Client::build_with_tls(target, certificates)
+            .map_err(|error| OpenError::new(format!("certificates: {error}")))?;
+        client(client_with.get_connection_info().clone())
+    }
+}
+
+impl fmt::Debug for RedisBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL may hold a password, and the identity is a secret.
+        f.debug_struct("RedisBuilder")
+            .field("connections", &self.connections)
+            .field("client_name", &self.name)
+            .field("connect_timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A client that speaks RESP3, in which a connection tells its death at once.
+pub(super) fn client(target: ConnectionInfo) -> Result<Client, OpenError> {
+    if matches!(target.addr(), ConnectionAddr::TcpTls { .. }) && CryptoProvider::get_default().is_none() {
+        // Another thread may have installed one in the meantime, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+    let login = target.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    let target = target.set_redis_settings(login);
+    Client::open(target).map_err(|error| OpenError::new(error.to_string()))
+}
+
+/// Connections for a client that the user made.
+pub(super) fn adopt(client: Client) -> Connections {
+    Connections::new(
+        Dial {
+            client,
+            name: Some(NAME.into()),
+            timeout: TIMEOUT,
+        },
+        CONNECTIONS,
+    )
+}
+
+/// Why [`Redis`] could not be made; the text says what to change. It never shows the password.
+#[derive(Clone, Debug)]
+pub struct OpenError(Arc<str>);
+
+impl OpenError {
+    fn new(text: impl Into<Arc<str>>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for OpenError {}
+
+/// A peer that is gone without a word is noticed within some seconds by what is sent to it, and
+/// within a minute by probes if nothing is.
+fn tcp() -> TcpSettings {
+    let probes = TcpKeepalive::new()
+        .with_time(Duration::from_secs(30))
+        .with_interval(Duration::from_secs(10));
+    let settings = TcpSettings::default().set_nodelay(true).set_keepalive(probes);
+    #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+    let settings = settings.set_user_timeout(Duration::from_secs(5));
+    settings
+}
+
+fn has_certificate(pem: &[u8]) -> bool {
+    const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+    pem.windows(BEGIN.len()).any(|window| window == BEGIN)
+}
+
+const CONNECTIONS: usize = 2;
+const NAME: &str = "jetcache";
+const TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,0 +1,169 @@
+//! The Lua scripts, called by their hash and loaded when the server does not know them.
+//!
+//! They are part of the wire protocol: old and new versions of a program run theirs on the same
+//! keys during a deploy.
+
+use std::sync::LazyLock;
+
+use redis::{Cmd, Pipeline, ServerErrorKind, Value};
+
+use jetcache_core::Fault;
+
+use super::connection::{Connections, Repeat};
+
+/// One of the scripts.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Script {
+    /// Keys: value, lease. Arguments: token, bytes, life, stale window, the lease's life, its age
+    /// when this was sent (all in milliseconds), and 1 to remove both keys if the lease is not the
+    /// token's.
+    Store,
+    /// Keys: lease. Arguments: token.
+    Release,
+    /// Keys: value, lease. Arguments: token, the lease's life in milliseconds, and `absent`,
+    /// `present` or `any`.
+    Claim,
+}
+
+impl Script {
+    const ALL: [Self; 3] = [Self::Store, Self::Release, Self::Claim];
+
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Store => STORE,
+            Self::Release => RELEASE,
+            Self::Claim => CLAIM,
+        }
+    }
+
+    fn hash(self) -> &'static str {
+        static HASHES: LazyLock<[redis::Script; 3]> =
+            LazyLock::new(|| Script::ALL.map(|script| redis::Script::new(script.text())));
+        HASHES[self as usize].get_hash()
+    }
+
+    /// A call of the script; its arguments are yet to be added.
+    pub(super) fn call(self, keys: &[&str]) -> Cmd {
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(self.hash()).arg(keys.len()).arg(keys);
+        command
+    }
+}
+
+/// Sends the commands in one pipeline; one outcome a command. What the server refused for not
+/// knowing the script was not carried out: it is sent again, once, behind the scripts.
+pub(super) async fn run(
+    connections: &Connections,
+    commands: Vec<Cmd>,
+    repeat: Repeat,
+) -> Vec<Result<Value, Fault>> {
+    let count = commands.len();
+    let mut pipeline = Pipeline::with_capacity(count);
+    for command in commands {
+        pipeline.add_command(command);
+    }
+    let mut answers = match connections.send(&pipeline, repeat).await {
+        Ok(answers) => answers,
+        Err(fault) => return vec![Err(fault); count],
+    };
+    let unknown: Vec<usize> = (0..answers.len()).filter(|&at| is_unknown(&answers[at])).collect();
+    let mut fault = None;
+    if !unknown.is_empty() {
+        match again(connections, &pipeline, &unknown, repeat).await {
+            Ok(second) => {
+                for (&at, answer) in unknown.iter().zip(second) {
+                    answers[at] = answer;
+                }
+            }
+            Err(why) => fault = Some(why),
+        }
+    }
+    answers
+        .into_iter()
+        .map(|answer| match &fault {
+            Some(fault) if is_unknown(&answer) => Err(fault.clone()),
+            _ => outcome(answer),
+        })
+        .collect()
+}
+
+async fn again(
+    connections: &Connections,
+    commands: &Pipeline,
+    unknown: &[usize],
+    repeat: Repeat,
+) -> Result<Vec<Value>, Fault> {
+    let mut pipeline = Pipeline::with_capacity(Script::ALL.len() + unknown.len());
+    for script in Script::ALL {
+        pipeline.cmd("SCRIPT").arg("LOAD").arg(script.text());
+    }
+    for (_, command) in commands.cmd_iter().enumerate().filter(|(at, _)| unknown.contains(at)) {
+        pipeline.add_command(command.clone());
+    }
+    let mut answers = connections.send(&pipeline, repeat).await?;
+    let calls = answers.split_off(Script::ALL.len().min(answers.len()));
+    // If the load was refused, its reason is the one worth reading.
+    answers.into_iter().try_for_each(|load| outcome(load).map(drop))?;
+    Ok(calls)
+}
+
+/// The value, or the server's error.
+pub(super) fn outcome(value: Value) -> Result<Value, Fault> {
+    match value {
+        Value::ServerError(error) => Err(Fault::Refused(error.to_string().into())),
+        value => Ok(value),
+    }
+}
+
+fn is_unknown(value: &Value) -> bool {
+    matches!(value, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript))
+}
+
+/// The time for which the lease aged beyond what its holder knew is the time that the value was on
+/// its way; it is taken off the life. The end is stamped into our own header by `SETRANGE`, which
+/// spares copying a big value. Numbers go through `%.0f`, since Lua writes big ones as `1e+15`.
+const STORE: &str = r"
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then
+  if ARGV[7] == '1' then redis.call('DEL', KEYS[1], KEYS[2]) end
+  return 0
+end
+local aged = tonumber(ARGV[5]) - redis.call('PTTL', KEYS[2])
+local life = tonumber(ARGV[3]) - math.max(0, aged - tonumber(ARGV[6]))
+if life <= 0 then
+  redis.call('DEL', KEYS[2])
+  return 0
+end
+local time = redis.call('TIME')
+local stop = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) + life
+redis.call('SET', KEYS[1], ARGV[2], 'PX', string.format('%.0f', life + tonumber(ARGV[4])))
+if #ARGV[2] >= 36 and string.sub(ARGV[2], 1, 2) == '\193J' then
+  redis.call('SETRANGE', KEYS[1], 8, struct.pack('>I8', stop))
+end
+redis.call('DEL', KEYS[2])
+return 1
+";
+
+const RELEASE: &str = r"
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+return 1
+";
+
+/// Present is what `envelope::is_present` says: a header of ours and of this version, a value, and
+/// an end that lies ahead. A key of another type is absent; any other error is handed on.
+const CLAIM: &str = r"
+if ARGV[3] ~= 'any' and redis.call('GET', KEYS[2]) ~= ARGV[1] then
+  local head = redis.pcall('GETRANGE', KEYS[1], 0, 35)
+  local present = false
+  if type(head) == 'table' then
+    if not string.find(head.err or '', 'WRONGTYPE', 1, true) then return head end
+  elseif #head == 36 and string.sub(head, 1, 4) == '\193J\1\0' then
+    local time = redis.call('TIME')
+    local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+    present = struct.unpack('>I8', head, 9) > now
+  end
+  if present ~= (ARGV[3] == 'present') then return 0 end
+end
+redis.call('DEL', KEYS[1])
+redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+return 1
+";

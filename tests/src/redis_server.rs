@@ -1,0 +1,185 @@
+//! A Redis server of a test's own: a child process on a free port, which the test may kill, restart
+//! and pause.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// A `redis-server` on a loopback port, without persistence, in a directory of its own. It ends
+/// with this value.
+///
+/// The program is found on the `PATH`; the variable `REDIS_SERVER` names another one, such as
+/// `valkey-server`.
+#[derive(Debug)]
+pub struct RedisServer {
+    port: u16,
+    folder: PathBuf,
+    arguments: Vec<String>,
+    child: Option<Child>,
+}
+
+impl RedisServer {
+    /// Starts a server and waits until it answers.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts a server with more arguments, such as `["--requirepass", "secret"]`. `{dir}` in them
+    /// stands for the server's directory.
+    #[must_use]
+    pub fn start_with(arguments: &[&str]) -> Self {
+        let folder = folder();
+        let dir = folder.to_str().expect("the temporary directory's name is text");
+        let mut server = Self {
+            port: free_port(),
+            arguments: arguments.iter().map(|text| text.replace("{dir}", dir)).collect(),
+            folder,
+            child: None,
+        };
+        server.restart();
+        server
+    }
+
+    /// Its port on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its address as a URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Its directory, for sockets and certificates.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Kills the server at once; whatever it held is lost.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It fails only for a child that has ended already.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Starts the server again on the same port, killed first if it runs, and waits until it
+    /// answers.
+    pub fn restart(&mut self) {
+        self.kill();
+        let deadline = Instant::now() + PATIENCE;
+        // The port was free a moment ago; another test may have taken it just now, for a moment.
+        while !self.launch(deadline) {
+            assert!(Instant::now() < deadline, "redis-server does not start on port {}", self.port);
+            sleep(STEP);
+        }
+    }
+
+    /// Stops the server's process (SIGSTOP): it takes connections and answers nothing.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets a paused server go on (SIGCONT).
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    /// Sends one command and answers what `redis-cli` prints for it, without the line's end.
+    #[must_use]
+    pub fn cli(&self, command: &[&str]) -> String {
+        let output = Command::new("redis-cli")
+            .args(["-h", "127.0.0.1", "-p", &self.port.to_string()])
+            .args(command)
+            .output()
+            .expect("redis-cli is installed");
+        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    }
+
+    fn launch(&mut self, deadline: Instant) -> bool {
+        let program = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".into());
+        let log = fs::File::create(self.folder.join("log")).expect("the directory is writable");
+        let mut child = Command::new(program)
+            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
+            .arg("--dir")
+            .arg(&self.folder)
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("redis-server is installed");
+        while Instant::now() < deadline {
+            if child.try_wait().expect("a child can be asked").is_some() {
+                return false;
+            }
+            if answers(self.port) {
+                self.child = Some(child);
+                return true;
+            }
+            sleep(STEP);
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+        let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        panic!("redis-server does not answer on port {}:\n{log}", self.port);
+    }
+
+    fn signal(&self, signal: &str) {
+        let child = self.child.as_ref().expect("the server runs");
+        let status = Command::new("kill")
+            .args([signal, &child.id().to_string()])
+            .status()
+            .expect("kill is installed");
+        assert!(status.success(), "kill {signal}");
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Whether a server on this port answers PING, be it with `-NOAUTH`.
+fn answers(port: u16) -> bool {
+    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else {
+        return false;
+    };
+    let mut answer = [0; 1];
+    stream.set_read_timeout(Some(Duration::from_secs(1))).is_ok()
+        && stream.write_all(b"PING\r\n").is_ok()
+        && stream.read_exact(&mut answer).is_ok()
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
+    listener.local_addr().expect("a listener has an address").port()
+}
+
+fn folder() -> PathBuf {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let name = format!(
+        "jetcache-redis-{}-{}",
+        std::process::id(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    );
+    let folder = std::env::temp_dir().join(name);
+    fs::create_dir_all(&folder).expect("the temporary directory is writable");
+    folder
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const STEP: Duration = Duration::from_millis(5);
