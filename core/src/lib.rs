@@ -3,14 +3,25 @@
 
 extern crate alloc;
 
+#[cfg(feature = "std")]
+#[doc(hidden)]
+pub mod doc;
+#[cfg(feature = "std")]
+mod driver;
 pub mod machine;
 pub mod ports;
+
+#[cfg(feature = "test-util")]
+pub use driver::PausedClock;
+#[cfg(feature = "std")]
+pub use driver::{Builder, Cache, Clock, Counters, LruLocal, roll};
 
 pub use machine::change::Reach;
 pub use machine::entry::{Cached, Entry, Load};
 pub use machine::error::{BoxError, Error, Fault};
 pub use machine::event::Event;
-pub use machine::policy::{Call, Kind};
+pub use machine::policy::{Call, Jitter, Kind, Policy};
+pub use machine::shard::Activity;
 pub use machine::stats::Stats;
 pub use machine::time::Timestamp;
 pub use machine::token::Token;

@@ -84,6 +84,15 @@ impl<K: Hash + Eq, V, S: BuildHasher> Lru<K, V, S> {
         self.entries.pop_entry(key)
     }
 
+    /// An empty map of the same capacity that goes on counting: what a caller puts in this one's
+    /// place to drop the old entries elsewhere.
+    #[must_use]
+    pub fn emptied(&self, hasher: S) -> Self {
+        let mut empty = Self::with_hasher(self.entries.cap(), hasher);
+        empty.evicted = self.evicted;
+        empty
+    }
+
     /// Removes everything.
     pub fn clear(&mut self) {
         self.entries.clear();

@@ -6,6 +6,7 @@
 
 use alloc::sync::Arc;
 use core::hash::{BuildHasher, Hash};
+use core::ops::Add;
 use core::task::Waker;
 
 use slab::Slab;
@@ -13,14 +14,17 @@ use slab::Slab;
 use super::change::Change;
 use super::effects::Effects;
 use super::event::Event;
-use super::flight::{Flight, Role, Ticket, Turn, Waiter};
+use super::flight::{Flight, Waiter};
+pub use super::flight::{Role, Ticket, Turn};
 use super::lookup::{Move, Reply, Step, View, cached};
 use super::policy::{Call, Policy};
+pub use super::repair::Repair;
 use super::slots::Slots;
 use super::time::Timestamp;
 use super::token::Token;
 use super::unconfirmed::Doubts;
-use super::writes::{Pending, Writes};
+use super::writes::Writes;
+pub use super::writes::{Pending, Write};
 
 /// The world as it is at one call.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +40,7 @@ pub struct Context<'a> {
 /// How much is under way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Load {
+pub struct Activity {
     /// Flights and reads.
     pub flights: usize,
     /// Callers that wait for a flight's answer.
@@ -49,6 +53,21 @@ pub struct Load {
     pub unconfirmed: usize,
     /// Keys in the table.
     pub keys: usize,
+}
+
+impl Add for Activity {
+    type Output = Self;
+
+    fn add(self, more: Self) -> Self {
+        Self {
+            flights: self.flights + more.flights,
+            waiters: self.waiters + more.waiters,
+            changes: self.changes + more.changes,
+            writes: self.writes + more.writes,
+            unconfirmed: self.unconfirmed + more.unconfirmed,
+            keys: self.keys + more.keys,
+        }
+    }
 }
 
 /// One shard of a node's tables. Every table in it is as large as the number of callers, changes
@@ -349,8 +368,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
 
     /// How much is under way.
     #[must_use]
-    pub fn load(&self) -> Load {
-        Load {
+    pub fn activity(&self) -> Activity {
+        Activity {
             flights: self.flights.len(),
             waiters: self
                 .flights

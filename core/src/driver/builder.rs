@@ -1,0 +1,349 @@
+//! How a cache is put together.
+
+use core::fmt;
+use core::hash::Hash;
+use core::num::NonZeroUsize;
+use core::time::Duration;
+use std::hash::RandomState;
+use std::sync::Arc;
+
+use super::cache::Cache;
+use super::erased::{AnyLoader, AnyRuntime};
+use super::link::Link;
+use super::lru::LruLocal;
+use super::shared::{Guarded, Predicate, Shared};
+use super::stripes::{Counters, shard_count};
+use crate::machine::error::{BoxError, Error};
+use crate::machine::policy::{Jitter, Kind, Policy};
+use crate::ports::codec::Codec;
+use crate::ports::key::Key;
+use crate::ports::loader::Loader;
+use crate::ports::local::Local;
+use crate::ports::observer::Observer;
+use crate::ports::remote::Remote;
+use crate::ports::runtime::Runtime;
+
+/// Puts a [`Cache`] together. Every setting has a default that is right in production; by default
+/// there is an L1 of 10,000 entries and no L2.
+///
+/// ```
+/// # use jetcache_core::doc::Threads;
+/// use jetcache_core::{Cache, Error};
+/// use std::time::Duration;
+///
+/// let wrong = Cache::<u64, String>::builder("users", Threads).ttl(Duration::ZERO).build();
+/// assert!(matches!(wrong, Err(Error::Config(_))));
+/// ```
+#[must_use = "a builder does nothing until it builds"]
+pub struct Builder<K, V> {
+    name: String,
+    namespace: Option<String>,
+    runtime: Arc<dyn AnyRuntime>,
+    l1: L1<K, V>,
+    l2: Option<L2<K, V>>,
+    loader: Option<Arc<dyn AnyLoader<K, V>>>,
+    not_found: Option<Predicate>,
+    observers: Vec<Arc<dyn Observer>>,
+    counted: bool,
+    report_every: Option<Duration>,
+    times: Times,
+}
+
+enum L1<K, V> {
+    Off,
+    Sized(usize, Engine<K, V>),
+    Own(Arc<dyn Local<K, V>>),
+}
+
+/// Makes an L1 engine of so many entries.
+type Engine<K, V> = fn(NonZeroUsize) -> Arc<dyn Local<K, V>>;
+
+struct L2<K, V> {
+    remote: Arc<dyn super::erased::AnyRemote>,
+    codec: Arc<dyn Codec<V>>,
+    write_key: fn(&K, &mut String),
+}
+
+/// What was set; what was not follows from the rest.
+#[derive(Default)]
+struct Times {
+    ttl: Option<Duration>,
+    local_ttl: Option<Duration>,
+    negative_ttl: Option<Duration>,
+    jitter: Option<Jitter>,
+    remote_timeout: Option<Duration>,
+    load_timeout: Option<Duration>,
+    lease: Option<Duration>,
+    lease_wait: Option<Duration>,
+    unconfirmed: Option<usize>,
+}
+
+impl<K, V> Builder<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    pub(super) fn new(name: &str, runtime: impl Runtime) -> Self {
+        Self {
+            name: name.to_owned(),
+            namespace: None,
+            runtime: Arc::new(runtime),
+            l1: L1::Sized(DEFAULT_CAPACITY, |capacity| {
+                Arc::new(LruLocal::new(capacity))
+            }),
+            l2: None,
+            loader: None,
+            not_found: None,
+            observers: Vec::new(),
+            counted: true,
+            report_every: None,
+            times: Times::default(),
+        }
+    }
+
+    /// How many entries L1 holds at most, in the default engine. Default: 10,000.
+    pub fn capacity(mut self, entries: usize) -> Self {
+        self.l1 = match self.l1 {
+            L1::Sized(_, engine) => L1::Sized(entries, engine),
+            L1::Off | L1::Own(_) => {
+                L1::Sized(entries, |capacity| Arc::new(LruLocal::new(capacity)))
+            }
+        };
+        self
+    }
+
+    /// The engine that [`capacity`](Self::capacity) sizes, in place of core's own LRU. The runtime
+    /// crates call this.
+    pub fn default_engine(mut self, engine: fn(NonZeroUsize) -> Arc<dyn Local<K, V>>) -> Self {
+        let capacity = match self.l1 {
+            L1::Sized(capacity, _) => capacity,
+            L1::Off | L1::Own(_) => DEFAULT_CAPACITY,
+        };
+        self.l1 = L1::Sized(capacity, engine);
+        self
+    }
+
+    /// This L1, in place of the default engine.
+    pub fn local(mut self, local: impl Local<K, V> + 'static) -> Self {
+        self.l1 = L1::Own(Arc::new(local));
+        self
+    }
+
+    /// No L1.
+    pub fn no_local(mut self) -> Self {
+        self.l1 = L1::Off;
+        self
+    }
+
+    /// This L2, with values written by `codec`. It need not be reachable yet.
+    pub fn remote(mut self, remote: impl Remote, codec: impl Codec<V>) -> Self
+    where
+        K: Key,
+    {
+        self.l2 = Some(L2 {
+            remote: Arc::new(remote),
+            codec: Arc::new(codec),
+            write_key: K::write,
+        });
+        self
+    }
+
+    /// What L2's keys begin with, followed by a colon. Default: the cache's name.
+    pub fn namespace(mut self, namespace: &str) -> Self {
+        self.namespace = Some(namespace.to_owned());
+        self
+    }
+
+    /// The loader that [`load`](Cache::load) runs.
+    pub fn loader(mut self, loader: impl Loader<K, V>) -> Self {
+        self.loader = Some(Arc::new(loader));
+        self
+    }
+
+    /// Which errors of a loader mean that the key does not exist: they are remembered for
+    /// `negative_ttl` and answered with `None`.
+    pub fn not_found_when(
+        mut self,
+        means_absent: impl Fn(&BoxError) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.not_found = Some(Box::new(means_absent));
+        self
+    }
+
+    /// How long a value is fresh. Default: 1 h.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.times.ttl = Some(ttl);
+        self
+    }
+
+    /// How long L1 keeps an entry at most. Default: 1 min with an L2, `ttl` without. An L1 entry
+    /// never outlives what L2 has left.
+    pub fn local_ttl(mut self, ttl: Duration) -> Self {
+        self.times.local_ttl = Some(ttl);
+        self
+    }
+
+    /// How long "does not exist" is remembered. Default: 1 min.
+    pub fn negative_ttl(mut self, ttl: Duration) -> Self {
+        self.times.negative_ttl = Some(ttl);
+        self
+    }
+
+    /// What is taken off every TTL at random: so many percent of it, and at most so long. Default:
+    /// 10 %, at most 10 s.
+    pub fn jitter(mut self, percent: u8, at_most: Duration) -> Self {
+        self.times.jitter = Some(Jitter { percent, at_most });
+        self
+    }
+
+    /// How long a caller waits for one L2 operation. Default: 250 ms.
+    pub fn remote_timeout(mut self, timeout: Duration) -> Self {
+        self.times.remote_timeout = Some(timeout);
+        self
+    }
+
+    /// How long a loader may take. Default: 10 s.
+    pub fn load_timeout(mut self, timeout: Duration) -> Self {
+        self.times.load_timeout = Some(timeout);
+        self
+    }
+
+    /// How long a load's lease in L2 stands if nobody gives it back. Default: `load_timeout` +
+    /// 4 × `remote_timeout`; less than `load_timeout` + 2 × `remote_timeout` is an error.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.times.lease = Some(lease);
+        self
+    }
+
+    /// How long a lookup waits for another node's load before it loads for itself. Zero: not at
+    /// all. Default: 2 s.
+    pub fn lease_wait(mut self, wait: Duration) -> Self {
+        self.times.lease_wait = Some(wait);
+        self
+    }
+
+    /// How many keys may be unconfirmed at once. What does not fit makes part of the cache do
+    /// without L2 for the longest life it has written. Default: 8192.
+    pub fn unconfirmed_capacity(mut self, keys: usize) -> Self {
+        self.times.unconfirmed = Some(keys);
+        self
+    }
+
+    /// Tells this observer every event, beside those that were given before.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observers.push(Arc::new(observer));
+        self
+    }
+
+    /// Does not count: [`stats`](Cache::stats) stays zero. Observers are told all the same.
+    pub fn no_stats(mut self) -> Self {
+        self.counted = false;
+        self
+    }
+
+    /// Logs a table of the statistics through `tracing`, at level `INFO` and with the target
+    /// `jetcache`, this often. Off by default.
+    pub fn stats_every(mut self, period: Duration) -> Self {
+        self.report_every = Some(period);
+        self
+    }
+
+    /// Builds the cache. It needs no running runtime, connects to nothing and starts nothing:
+    /// background work begins with the first call that needs it.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with what to change: no level at all, a TTL or timeout of zero, no
+    /// capacity, a lease shorter than it can be, a table period of zero.
+    pub fn build(self) -> Result<Cache<K, V>, Error> {
+        let local = match self.l1 {
+            L1::Off => None,
+            L1::Own(local) => Some(local),
+            L1::Sized(capacity, engine) => {
+                let Some(capacity) = NonZeroUsize::new(capacity) else {
+                    return Err(Error::config(
+                        "capacity is zero: give it at least 1, or use no_local for no L1",
+                    ));
+                };
+                Some(engine(capacity))
+            }
+        };
+        let kind = match (&local, &self.l2) {
+            (Some(_), Some(_)) => Kind::Both,
+            (Some(_), None) => Kind::Local,
+            (None, Some(_)) => Kind::Remote,
+            (None, None) => {
+                return Err(Error::config(
+                    "neither L1 nor L2: leave out no_local, or give the builder a remote",
+                ));
+            }
+        };
+        if self.report_every.is_some_and(|period| period.is_zero()) {
+            return Err(Error::config(
+                "stats_every is zero: give it a period, or leave it out",
+            ));
+        }
+        let shards = shard_count();
+        let policy = self.times.policy(kind, shards);
+        policy.check()?;
+        let prefix = format!("{}:", self.namespace.as_deref().unwrap_or(&self.name));
+        let link = self.l2.map(|l2| Link {
+            remote: l2.remote,
+            codec: l2.codec,
+            write_key: l2.write_key,
+            prefix,
+            timeout: policy.remote_timeout,
+        });
+        let hasher = RandomState::new();
+        Ok(Cache::new(Shared {
+            name: self.name.into(),
+            policy,
+            local,
+            link,
+            loader: self.loader,
+            not_found: self.not_found,
+            runtime: self.runtime,
+            counters: self.counted.then(Counters::new),
+            observers: self.observers,
+            report_every: self.report_every,
+            shards: (0..shards).map(|_| Guarded::new(hasher.clone())).collect(),
+            hasher,
+            life: Arc::default(),
+            doubtful: false.into(),
+            repairing: false.into(),
+            reporting: false.into(),
+            late: 0.into(),
+        }))
+    }
+}
+
+impl Times {
+    fn policy(&self, kind: Kind, shards: usize) -> Policy {
+        let mut policy = Policy::new(kind);
+        policy.ttl = self.ttl.unwrap_or(policy.ttl);
+        if !kind.has_remote() {
+            policy.local_ttl = policy.ttl;
+        }
+        policy.local_ttl = self.local_ttl.unwrap_or(policy.local_ttl);
+        policy.negative_ttl = self.negative_ttl.unwrap_or(policy.negative_ttl);
+        policy.jitter = self.jitter.unwrap_or(policy.jitter);
+        policy.remote_timeout = self.remote_timeout.unwrap_or(policy.remote_timeout);
+        policy.load_timeout = self.load_timeout.unwrap_or(policy.load_timeout);
+        let lease = Policy::usual_lease(policy.load_timeout, policy.remote_timeout);
+        policy.lease = self.lease.unwrap_or(lease);
+        policy.lease_wait = self.lease_wait.unwrap_or(policy.lease_wait);
+        let unconfirmed = self.unconfirmed.unwrap_or(DEFAULT_UNCONFIRMED);
+        policy.unconfirmed = unconfirmed.div_ceil(shards);
+        policy
+    }
+}
+
+impl<K, V> fmt::Debug for Builder<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+const DEFAULT_CAPACITY: usize = 10_000;
+const DEFAULT_UNCONFIRMED: usize = 8192;

@@ -1,0 +1,93 @@
+//! The ports as trait objects: generic at the door, erased inside.
+
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use core::time::Duration;
+
+use crate::machine::entry::Load;
+use crate::machine::error::Fault;
+use crate::machine::time::Timestamp;
+use crate::ports::loader::{LoadError, Loader};
+use crate::ports::remote::{Claim, Fill, Filled, Found, Hold, LeaseAsk, Leased, Remote};
+use crate::ports::runtime::{Runtime, Task};
+
+pub(super) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+type Outcomes<'a, T> = Boxed<'a, Vec<Result<T, Fault>>>;
+
+/// The verbs of [`Remote`] that this driver sends.
+pub(super) trait AnyRemote: Send + Sync {
+    fn read<'a>(&'a self, keys: &'a [&'a str]) -> Outcomes<'a, Option<Found>>;
+    fn lease<'a>(&'a self, asks: &'a [LeaseAsk<'a>]) -> Outcomes<'a, Leased>;
+    fn fill<'a>(&'a self, fills: &'a [Fill<'a>]) -> Outcomes<'a, Filled>;
+    fn release<'a>(&'a self, holds: &'a [Hold<'a>]) -> Outcomes<'a, ()>;
+    fn claim<'a>(&'a self, claims: &'a [Claim<'a>]) -> Outcomes<'a, bool>;
+    fn remove<'a>(&'a self, keys: &'a [&'a str]) -> Outcomes<'a, ()>;
+}
+
+impl<R: Remote> AnyRemote for R {
+    fn read<'a>(&'a self, keys: &'a [&'a str]) -> Outcomes<'a, Option<Found>> {
+        Box::pin(Remote::read(self, keys))
+    }
+
+    fn lease<'a>(&'a self, asks: &'a [LeaseAsk<'a>]) -> Outcomes<'a, Leased> {
+        Box::pin(Remote::lease(self, asks))
+    }
+
+    fn fill<'a>(&'a self, fills: &'a [Fill<'a>]) -> Outcomes<'a, Filled> {
+        Box::pin(Remote::fill(self, fills))
+    }
+
+    fn release<'a>(&'a self, holds: &'a [Hold<'a>]) -> Outcomes<'a, ()> {
+        Box::pin(Remote::release(self, holds))
+    }
+
+    fn claim<'a>(&'a self, claims: &'a [Claim<'a>]) -> Outcomes<'a, bool> {
+        Box::pin(Remote::claim(self, claims))
+    }
+
+    fn remove<'a>(&'a self, keys: &'a [&'a str]) -> Outcomes<'a, ()> {
+        Box::pin(Remote::remove(self, keys))
+    }
+}
+
+pub(super) trait AnyRuntime: Send + Sync {
+    fn now(&self) -> Timestamp;
+    fn roll(&self) -> u128;
+    fn sleep(&self, span: Duration) -> Boxed<'static, ()>;
+    fn spawn(&self, task: Task) -> Result<(), Task>;
+}
+
+impl<R: Runtime> AnyRuntime for R {
+    fn now(&self) -> Timestamp {
+        Runtime::now(self)
+    }
+
+    fn roll(&self) -> u128 {
+        Runtime::roll(self)
+    }
+
+    fn sleep(&self, span: Duration) -> Boxed<'static, ()> {
+        Box::pin(Runtime::sleep(self, span))
+    }
+
+    fn spawn(&self, task: Task) -> Result<(), Task> {
+        Runtime::spawn(self, task)
+    }
+}
+
+impl fmt::Debug for dyn AnyRuntime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Runtime")
+    }
+}
+
+pub(super) trait AnyLoader<K: 'static, V: 'static>: Send + Sync {
+    fn load(&self, key: K) -> Boxed<'_, Result<Load<V>, LoadError>>;
+}
+
+impl<K: Send + 'static, V: 'static, L: Loader<K, V>> AnyLoader<K, V> for L {
+    fn load(&self, key: K) -> Boxed<'_, Result<Load<V>, LoadError>> {
+        Box::pin(Loader::load(self, key))
+    }
+}

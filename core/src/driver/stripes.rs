@@ -1,0 +1,98 @@
+//! Counters that many threads can raise at once.
+
+use core::fmt;
+use std::hash::{BuildHasher, RandomState};
+
+use portable_atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use crate::machine::event::Event;
+use crate::machine::stats::{Counter, Stats};
+use crate::ports::observer::Observer;
+
+/// An observer that counts: [`Cache::stats`](crate::Cache::stats) reads the one that every cache
+/// has, and one of your own can be handed to several caches to count their sum.
+///
+/// Each thread has a stripe of its own, as far as there are enough, so that a hit touches no cache
+/// line that another core writes.
+pub struct Counters {
+    stripes: Box<[Stripe]>,
+}
+
+/// Padded to two cache lines, which is what processors fetch at once.
+#[repr(align(128))]
+#[derive(Default)]
+struct Stripe([AtomicU64; Counter::COUNT]);
+
+impl Counters {
+    /// All zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let stripes = (threads * 2).next_power_of_two().min(MOST_STRIPES);
+        Self {
+            stripes: (0..stripes).map(|_| Stripe::default()).collect(),
+        }
+    }
+
+    /// The sums.
+    #[must_use]
+    pub fn read(&self) -> Stats {
+        let mut sums = [0_u64; Counter::COUNT];
+        for stripe in &self.stripes {
+            for (sum, count) in sums.iter_mut().zip(&stripe.0) {
+                *sum = sum.wrapping_add(count.load(Ordering::Relaxed));
+            }
+        }
+        Stats::from_counters(&sums)
+    }
+
+    pub(super) fn count(&self, event: &Event) {
+        // The number of stripes is a power of two, so the mask is a valid index.
+        let stripe = &self.stripes[THREAD.with(|thread| *thread) & (self.stripes.len() - 1)];
+        stripe.0[Counter::of(event) as usize].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Observer for Counters {
+    fn on(&self, _cache: &str, event: &Event) {
+        self.count(event);
+    }
+}
+
+impl fmt::Debug for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.read().fmt(f)
+    }
+}
+
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    static THREAD: usize = THREADS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Shards of a table that threads share, as many as serve this machine.
+pub(super) fn shard_count() -> usize {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    (threads * 4).next_power_of_two().min(MOST_STRIPES)
+}
+
+/// Which of `shards` (a power of two) a hash belongs to, by its high bits: the low ones choose the
+/// bucket within.
+pub(super) fn shard_of(hash: u64, shards: usize) -> usize {
+    usize::try_from(hash >> 40).unwrap_or(0) & (shards - 1)
+}
+
+pub(super) type Hasher = RandomState;
+
+pub(super) fn hash_of<Q: core::hash::Hash + ?Sized>(hasher: &Hasher, key: &Q) -> u64 {
+    hasher.hash_one(key)
+}
+
+const MOST_STRIPES: usize = 64;

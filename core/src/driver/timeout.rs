@@ -1,0 +1,21 @@
+//! A future with an end.
+
+use core::future::Future;
+use core::pin::pin;
+use core::time::Duration;
+
+use futures_util::future::{Either, select};
+
+use super::erased::AnyRuntime;
+
+/// What `work` brings within `span`, or `None`; then `work` is dropped.
+pub(super) async fn timeout<T>(
+    runtime: &dyn AnyRuntime,
+    span: Duration,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    match select(pin!(work), runtime.sleep(span)).await {
+        Either::Left((brought, _)) => Some(brought),
+        Either::Right(((), _)) => None,
+    }
+}
