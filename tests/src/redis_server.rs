@@ -96,7 +96,6 @@ impl RedisServer {
     }
 
     /// Sends one command and answers what `redis-cli` prints for it, without the line's end.
-    #[must_use]
     pub fn cli(&self, command: &[&str]) -> String {
         let output = Command::new("redis-cli")
             .args(["-h", "127.0.0.1", "-p", &self.port.to_string()])

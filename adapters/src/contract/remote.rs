@@ -1,0 +1,161 @@
+//! What every [`Remote`] must do.
+
+mod changes;
+mod reads;
+
+use core::time::Duration;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use jetcache_core::machine::envelope::{open, seal};
+use jetcache_core::ports::remote::{
+    Claim, Condition, Fill, Filled, Found, Hold, LeaseAsk, Leased, Settle, Stored,
+};
+use jetcache_core::{Fault, Remote, Token};
+
+/// Runs the suite over a store. It uses keys of its own, beginning with `contract:`, some with
+/// braces, and leaves them behind for at most a minute. `sleep` sleeps for at least so long, on
+/// your runtime.
+///
+/// # Panics
+/// At the first thing that is not so.
+pub async fn run<R: Remote>(remote: &R, sleep: impl AsyncFn(Duration)) {
+    let suite = Suite::new(remote, sleep);
+    reads::run(&suite).await;
+    changes::run(&suite).await;
+}
+
+/// The store under test, and one verb a method for one key.
+struct Suite<'a, R, S> {
+    remote: &'a R,
+    sleep: S,
+    prefix: String,
+    count: AtomicU64,
+}
+
+impl<'a, R: Remote, S: AsyncFn(Duration)> Suite<'a, R, S> {
+    fn new(remote: &'a R, sleep: S) -> Self {
+        Self {
+            remote,
+            sleep,
+            prefix: format!("contract:{:x}:", RandomState::new().hash_one(0)),
+            count: AtomicU64::new(1),
+        }
+    }
+
+    /// A key that nobody has used.
+    fn key(&self) -> String {
+        format!("{}{}", self.prefix, self.number())
+    }
+
+    /// A token that nobody has used.
+    fn token(&self) -> Token {
+        let high = u128::from(RandomState::new().hash_one(self.number()));
+        Token::from_bits((high << 64) | u128::from(self.number()))
+    }
+
+    fn number(&self) -> u64 {
+        self.count.fetch_add(1, Ordering::Relaxed)
+    }
+
+    async fn pause(&self, span: Duration) {
+        (self.sleep)(span).await;
+    }
+
+    async fn read(&self, key: &str) -> Option<Found> {
+        only("read", self.remote.read(&[key]).await)
+    }
+
+    async fn lease(&self, key: &str, token: Token) -> Leased {
+        self.lease_for(key, token, LEASE).await
+    }
+
+    async fn lease_for(&self, key: &str, token: Token, life: Duration) -> Leased {
+        only("lease", self.remote.lease(&[LeaseAsk { key, token, life }]).await)
+    }
+
+    async fn fill(&self, key: &str, token: Token, bytes: &[u8]) -> Filled {
+        self.fill_with(key, token, stored(bytes)).await
+    }
+
+    async fn fill_with(&self, key: &str, token: Token, value: Stored<'_>) -> Filled {
+        only("fill", self.remote.fill(&[Fill { key, token, value }]).await)
+    }
+
+    async fn release(&self, key: &str, token: Token) {
+        only("release", self.remote.release(&[Hold { key, token }]).await);
+    }
+
+    async fn claim(&self, key: &str, token: Token, condition: Option<Condition>) -> bool {
+        let claim = Claim { key, token, life: LEASE, condition };
+        only("claim", self.remote.claim(&[claim]).await)
+    }
+
+    async fn settle(&self, key: &str, token: Option<Token>, bytes: &[u8]) -> Filled {
+        let value = stored(bytes);
+        only("settle", self.remote.settle(&[Settle { key, token, value }]).await)
+    }
+
+    async fn remove(&self, key: &str) {
+        only("remove", self.remote.remove(&[key]).await);
+    }
+
+    /// Puts bytes under a key in the way in which a load does.
+    async fn put(&self, key: &str, value: Stored<'_>) {
+        let token = self.token();
+        assert!(self.lease(key, token).await.granted, "{key}: a free lease is granted");
+        let filled = self.fill_with(key, token, value).await;
+        assert_eq!(filled, Filled::Stored, "{key}: the holder of the lease fills");
+    }
+
+    async fn is_free(&self, key: &str) -> bool {
+        let token = self.token();
+        let granted = self.lease(key, token).await.granted;
+        self.release(key, token).await;
+        granted
+    }
+
+    async fn wait_until(&self, what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+        for _ in 0..1000 {
+            if is_so().await {
+                return;
+            }
+            self.pause(Duration::from_millis(10)).await;
+        }
+        panic!("{what}");
+    }
+}
+
+/// The one outcome of a verb for one key.
+fn only<T>(verb: &str, mut outcomes: Vec<Result<T, Fault>>) -> T {
+    assert_eq!(outcomes.len(), 1, "{verb}: one outcome a key");
+    match outcomes.remove(0) {
+        Ok(outcome) => outcome,
+        Err(fault) => panic!("{verb}: {fault}"),
+    }
+}
+
+/// As long as the lease lives, loaded in no time.
+fn stored(bytes: &[u8]) -> Stored<'_> {
+    Stored {
+        bytes,
+        life: LIFE,
+        stale: Duration::ZERO,
+        lease: LEASE,
+        // Far more than a test takes: nothing is taken off the life.
+        age: LEASE,
+    }
+}
+
+/// An entry as the cache writes it: a value, or the not-found placeholder.
+fn sealed(payload: Option<&[u8]>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    open(&mut bytes, payload.map(|_| 200));
+    bytes.extend_from_slice(payload.unwrap_or_default());
+    seal(&mut bytes, LIFE, Duration::ZERO);
+    bytes
+}
+
+const LEASE: Duration = Duration::from_secs(60);
+const LIFE: Duration = Duration::from_secs(60);

@@ -1,0 +1,11 @@
+//! Every adapter keeps its contract, and Redis does so through all that happens to a server.
+
+mod adapters {
+    mod codecs;
+    mod engines;
+    mod memory;
+    mod redis_access;
+    mod redis_contract;
+    mod redis_outage;
+    mod verbs;
+}

@@ -1,0 +1,157 @@
+//! Redis is killed, restarted, paused; runtimes end.
+
+use std::future::Future;
+use std::time::Duration;
+
+use jetcache_adapters::Redis;
+use jetcache_core::{Fault, Token};
+use jetcache_tests::redis_server::RedisServer;
+
+use super::verbs::{T, claim, lease, many, read, single};
+
+/// After a restart, whatever is called first succeeds: on each connection, and each time.
+async fn the_first_call_after_a_restart_succeeds() {
+    let mut server = RedisServer::start();
+    let redis = Redis::builder(server.url()).connections(2).open().unwrap();
+    for round in 0..5_u128 {
+        for at in 0..4_u128 {
+            let token = Token::from_bits(1 + round * 10 + at);
+            assert!(claim(&redis, "ns:k", token).await.unwrap(), "{round} {at}");
+        }
+        server.kill();
+        server.restart();
+    }
+    read(&redis, "ns:k").await.unwrap();
+}
+
+#[test]
+fn the_first_call_after_a_restart_succeeds_on_tokio() {
+    many().block_on(the_first_call_after_a_restart_succeeds());
+}
+
+#[test]
+fn the_first_call_after_a_restart_succeeds_on_a_single_thread() {
+    single().block_on(the_first_call_after_a_restart_succeeds());
+}
+
+#[test]
+fn the_first_call_after_a_restart_succeeds_on_smol() {
+    smol::block_on(the_first_call_after_a_restart_succeeds());
+}
+
+#[test]
+fn a_call_without_a_server_is_a_fault() {
+    let mut server = RedisServer::start();
+    let redis = Redis::open(&server.url()).unwrap();
+    server.kill();
+    many().block_on(async {
+        assert!(matches!(claim(&redis, "ns:k", T).await, Err(Fault::Unreachable(_))));
+        assert!(matches!(read(&redis, "ns:k").await, Err(Fault::Unreachable(_))));
+        server.restart();
+        assert!(claim(&redis, "ns:k", T).await.unwrap());
+        server.kill();
+        assert!(matches!(lease(&redis, "ns:k", T).await, Err(Fault::Unreachable(_))));
+        server.restart();
+        assert!(lease(&redis, "ns:k", T).await.unwrap().granted);
+    });
+}
+
+#[test]
+fn a_connection_of_a_runtime_that_ended_is_replaced() {
+    let server = RedisServer::start();
+    let redis = Redis::open(&server.url()).unwrap();
+    for make in [many, single] {
+        for n in 2..6_u128 {
+            assert!(make().block_on(claim(&redis, "ns:k", Token::from_bits(n))).unwrap());
+            assert!(make().block_on(lease(&redis, "ns:l", T)).unwrap().granted);
+        }
+    }
+    assert!(smol::block_on(claim(&redis, "ns:k", T)).unwrap());
+    assert!(single().block_on(claim(&redis, "ns:k", T)).unwrap());
+}
+
+#[test]
+fn an_attempt_of_a_runtime_that_ended_is_replaced() {
+    let server = RedisServer::start();
+    let redis = Redis::builder(server.url()).connections(1).open().unwrap();
+    let runtime = single();
+    runtime.block_on(async {
+        // One look is enough to start the attempt, and too short to finish it.
+        let mut call = Box::pin(claim(&redis, "ns:k", T));
+        let waker = std::task::Waker::noop();
+        assert!(call.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_pending());
+    });
+    drop(runtime);
+    assert!(single().block_on(claim(&redis, "ns:k", T)).unwrap());
+}
+
+#[test]
+fn callers_that_give_up_leave_the_attempt_to_those_who_follow() {
+    let server = RedisServer::start();
+    let redis = Redis::builder(server.url())
+        .connections(1)
+        .connect_timeout(Duration::from_secs(30))
+        .open()
+        .unwrap();
+    many().block_on(async {
+        server.pause();
+        for _ in 0..3 {
+            let call = claim(&redis, "ns:k", T);
+            assert!(tokio::time::timeout(Duration::from_millis(20), call).await.is_err());
+        }
+        server.resume();
+        assert!(claim(&redis, "ns:k", T).await.unwrap());
+    });
+    let received = server.cli(&["INFO", "stats"]);
+    // One for the launcher's PING, one for this client, one for this question.
+    assert!(received.contains("total_connections_received:3\r"), "{received}");
+}
+
+#[test]
+fn a_paused_server_answers_when_it_goes_on() {
+    let server = RedisServer::start();
+    let redis = Redis::open(&server.url()).unwrap();
+    many().block_on(async {
+        assert!(claim(&redis, "ns:k", T).await.unwrap());
+        assert!(claim(&redis, "ns:k", T).await.unwrap());
+        server.pause();
+        for _ in 0..4 {
+            let call = read(&redis, "ns:k");
+            assert!(tokio::time::timeout(Duration::from_millis(20), call).await.is_err());
+        }
+        server.resume();
+        assert!(read(&redis, "ns:k").await.unwrap().is_none());
+    });
+}
+
+#[test]
+fn a_connection_that_the_server_closes_is_replaced() {
+    let server = RedisServer::start();
+    let redis = Redis::open(&server.url()).unwrap();
+    single().block_on(async {
+        for n in 2..10_u128 {
+            assert!(claim(&redis, "ns:k", Token::from_bits(n)).await.unwrap());
+            server.cli(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+        }
+    });
+}
+
+#[test]
+fn a_primary_that_became_a_replica_is_left() {
+    let server = RedisServer::start();
+    let redis = Redis::builder(server.url()).connections(1).open().unwrap();
+    many().block_on(async {
+        assert!(claim(&redis, "ns:k", T).await.unwrap());
+        server.cli(&["REPLICAOF", "127.0.0.1", "1"]);
+        assert!(matches!(claim(&redis, "ns:k", T).await, Err(Fault::Refused(_))));
+        let before = server.cli(&["CLIENT", "LIST"]);
+        server.cli(&["REPLICAOF", "NO", "ONE"]);
+        assert!(claim(&redis, "ns:k", T).await.unwrap());
+        let after = server.cli(&["CLIENT", "LIST"]);
+        let id = |list: &str| {
+            let line = list.lines().find(|line| line.contains("name=jetcache")).map(str::to_owned);
+            line.and_then(|line| line.split(' ').next().map(str::to_owned))
+        };
+        assert!(id(&after).is_some() && id(&before) != id(&after), "{before}\n{after}");
+    });
+}
