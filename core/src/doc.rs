@@ -31,7 +31,7 @@ impl Runtime for Threads {
         roll()
     }
 
-    fn sleep(&self, span: Duration) -> impl Future<Output = ()> + Send + use<> {
+    fn sleep(&self, span: Duration) -> impl Future<Output = ()> + Send + 'static {
         let (done, wait) = futures_channel::oneshot::channel();
         thread::spawn(move || {
             thread::sleep(span);

@@ -1,0 +1,61 @@
+//! async-std as a [`Runtime`]: smol's timers, and tasks on async-std's executor.
+
+use core::future::Future;
+use core::hash::Hash;
+use core::time::Duration;
+
+use jetcache_core::{Builder, Runtime, Task, Timestamp};
+
+use crate::runtime::Smol;
+
+/// async-std's executor, and otherwise what [`Smol`] is.
+#[derive(Clone, Debug, Default)]
+pub struct AsyncStd {
+    smol: Smol,
+}
+
+impl AsyncStd {
+    /// async-std with the system's clock.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// async-std with a clock that stands still until a test moves it.
+    #[cfg(feature = "test-util")]
+    #[must_use]
+    pub fn paused(clock: &jetcache_core::PausedClock) -> Self {
+        Self {
+            smol: Smol::paused(clock),
+        }
+    }
+}
+
+impl Runtime for AsyncStd {
+    fn now(&self) -> Timestamp {
+        self.smol.now()
+    }
+
+    fn roll(&self) -> u128 {
+        self.smol.roll()
+    }
+
+    fn sleep(&self, span: Duration) -> impl Future<Output = ()> + Send + 'static {
+        self.smol.sleep(span)
+    }
+
+    fn spawn(&self, task: Task) -> Result<(), Task> {
+        // Dropping the handle detaches the task.
+        drop(async_std::task::spawn(task));
+        Ok(())
+    }
+}
+
+/// A builder for a cache of this name on async-std.
+pub fn builder<K, V>(name: &str) -> Builder<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    crate::builder_on(name, AsyncStd::new())
+}
