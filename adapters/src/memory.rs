@@ -6,10 +6,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use jetcache_core::ports::remote::{Claim, Fill, Filled, Found, Hold, LeaseAsk, Leased, Settle};
 use jetcache_core::{Fault, Remote};
-use jetcache_core::ports::remote::{
-    Claim, Fill, Filled, Found, Hold, LeaseAsk, Leased, Settle,
-};
 
 pub use table::Table;
 
@@ -102,7 +100,9 @@ impl Memory {
     ) -> Vec<Result<B, Fault>> {
         let now = (self.0.clock)();
         let mut table = self.table();
-        asks.iter().map(|&ask| Ok(verb(&mut table, now, ask))).collect()
+        asks.iter()
+            .map(|&ask| Ok(verb(&mut table, now, ask)))
+            .collect()
     }
 }
 

@@ -48,11 +48,15 @@ where
         bytes: u64,
         weigh: impl Fn(&K, Option<&V>) -> u64 + Send + Sync + 'static,
     ) -> Self {
-        Self::made_of(Cache::builder().max_capacity(bytes).weigher(
-            move |key, entry: &Entry<V>| {
-                u32::try_from(weigh(key, entry.value())).unwrap_or(u32::MAX).max(1)
-            },
-        ))
+        Self::made_of(
+            Cache::builder()
+                .max_capacity(bytes)
+                .weigher(move |key, entry: &Entry<V>| {
+                    u32::try_from(weigh(key, entry.value()))
+                        .unwrap_or(u32::MAX)
+                        .max(1)
+                }),
+        )
     }
 
     fn made_of(builder: CacheBuilder<K, Entry<V>, Cache<K, Entry<V>>>) -> Self {

@@ -49,11 +49,15 @@ impl<K: Hash + Eq, V: Clone> QuickCache<K, V> {
         weigh: impl Fn(&K, Option<&V>) -> u64 + Send + Sync + 'static,
     ) -> Self {
         let most = available_parallelism().map_or(1, usize::from) * 4;
-        let whole = usize::try_from(bytes / SHARD).unwrap_or(usize::MAX).clamp(1, most);
+        let whole = usize::try_from(bytes / SHARD)
+            .unwrap_or(usize::MAX)
+            .clamp(1, most);
         // The engine rounds up to a power of two.
         let shards = 1 << whole.ilog2();
         // Only a hint, which sizes the memory of recently evicted keys.
-        let entries = usize::try_from(bytes / 512).unwrap_or(usize::MAX).clamp(1, 1 << 20);
+        let entries = usize::try_from(bytes / 512)
+            .unwrap_or(usize::MAX)
+            .clamp(1, 1 << 20);
         Self::made_of(entries, bytes, shards, Scale(Some(Arc::new(weigh))))
     }
 
@@ -138,7 +142,9 @@ impl<K, V> Clone for Scale<K, V> {
 impl<K, V> Weighter<K, Entry<V>> for Scale<K, V> {
     fn weight(&self, key: &K, entry: &Entry<V>) -> u64 {
         // The engine never evicts what weighs nothing.
-        self.0.as_ref().map_or(1, |weigh| weigh(key, entry.value()).max(1))
+        self.0
+            .as_ref()
+            .map_or(1, |weigh| weigh(key, entry.value()).max(1))
     }
 }
 

@@ -45,8 +45,8 @@ pub use open::{OpenError, RedisBuilder};
 /// is made for that.
 ///
 /// # Rights
-/// An ACL user needs these commands:
-/// `+hello +mget +get +set +del +pttl +time +getrange +setrange +evalsha +script|load`,
+/// An ACL user needs these commands, the scripts' among them:
+/// `+mget +get +set +del +pttl +time +getrange +setrange +evalsha +script|load`,
 /// `+select` if the URL names a database, and `+client|setname` for the name in `CLIENT LIST`
 /// (without it the connection has none). It needs these keys, for a cache named `ns`: `~ns:*` for
 /// the values and `~{ns:*` for their leases; values whose keys have a `}` and no hash tag have

@@ -35,10 +35,15 @@ impl RedisServer {
     #[must_use]
     pub fn start_with(arguments: &[&str]) -> Self {
         let folder = folder();
-        let dir = folder.to_str().expect("the temporary directory's name is text");
+        let dir = folder
+            .to_str()
+            .expect("the temporary directory's name is text");
         let mut server = Self {
             port: free_port(),
-            arguments: arguments.iter().map(|text| text.replace("{dir}", dir)).collect(),
+            arguments: arguments
+                .iter()
+                .map(|text| text.replace("{dir}", dir))
+                .collect(),
             folder,
             child: None,
         };
@@ -80,7 +85,11 @@ impl RedisServer {
         let deadline = Instant::now() + PATIENCE;
         // The port was free a moment ago; another test may have taken it just now, for a moment.
         while !self.launch(deadline) {
-            assert!(Instant::now() < deadline, "redis-server does not start on port {}", self.port);
+            assert!(
+                Instant::now() < deadline,
+                "redis-server does not start on port {}",
+                self.port
+            );
             sleep(STEP);
         }
     }
@@ -102,7 +111,9 @@ impl RedisServer {
             .args(command)
             .output()
             .expect("redis-cli is installed");
-        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+        String::from_utf8_lossy(&output.stdout)
+            .trim_end()
+            .to_owned()
     }
 
     fn launch(&mut self, deadline: Instant) -> bool {
@@ -158,14 +169,19 @@ fn answers(port: u16) -> bool {
         return false;
     };
     let mut answer = [0; 1];
-    stream.set_read_timeout(Some(Duration::from_secs(1))).is_ok()
+    stream
+        .set_read_timeout(Some(Duration::from_secs(1)))
+        .is_ok()
         && stream.write_all(b"PING\r\n").is_ok()
         && stream.read_exact(&mut answer).is_ok()
 }
 
 fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
-    listener.local_addr().expect("a listener has an address").port()
+    listener
+        .local_addr()
+        .expect("a listener has an address")
+        .port()
 }
 
 fn folder() -> PathBuf {

@@ -1,5 +1,7 @@
 //! Every adapter keeps its contract, and Redis does so through all that happens to a server.
 
+#![expect(clippy::unwrap_used, reason = "in a test it says where the test failed")]
+
 mod adapters {
     mod codecs;
     mod engines;

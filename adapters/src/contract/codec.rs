@@ -36,8 +36,15 @@ fn comes_back<C: Codec<V>, V: PartialEq + Debug>(codec: &C, value: &V) {
 fn is_appended<C: Codec<V>, V: Debug>(codec: &C, value: &V) {
     let mut bytes = b"header".to_vec();
     assert!(codec.encode(value, &mut bytes).is_ok());
-    assert!(bytes.starts_with(b"header"), "encoding must append to what is there");
-    assert_eq!(bytes[6..], encoded(codec, value), "a value must always have the same bytes");
+    assert!(
+        bytes.starts_with(b"header"),
+        "encoding must append to what is there"
+    );
+    assert_eq!(
+        bytes[6..],
+        encoded(codec, value),
+        "a value must always have the same bytes"
+    );
 }
 
 fn is_not_followed_by_anything<C: Codec<V>, V: PartialEq + Debug>(codec: &C, value: &V) {

@@ -38,7 +38,11 @@ fn an_entry_comes_back(engine: &impl Local<String, Vec<u8>>) {
     assert_eq!(get(engine, "k"), None, "an absent key has no entry");
     assert!(engine.is_empty());
     engine.insert("k".into(), entry(b"v"));
-    assert_eq!(get(engine, "k"), Some(entry(b"v")), "an entry comes back as it went in");
+    assert_eq!(
+        get(engine, "k"),
+        Some(entry(b"v")),
+        "an entry comes back as it went in"
+    );
     assert_eq!(get(engine, "K"), None);
     assert_eq!(engine.len(), 1);
     assert!(engine.weight() > 0, "an entry weighs something");
@@ -47,16 +51,27 @@ fn an_entry_comes_back(engine: &impl Local<String, Vec<u8>>) {
 fn a_placeholder_is_an_entry(engine: &impl Local<String, Vec<u8>>) {
     let placeholder = Entry::new(None, Timestamp::MAX);
     engine.insert("k".into(), placeholder.clone());
-    assert_eq!(get(engine, "k"), Some(placeholder), "a placeholder comes back as one");
+    assert_eq!(
+        get(engine, "k"),
+        Some(placeholder),
+        "a placeholder comes back as one"
+    );
 }
 
 fn the_last_insert_stands(engine: &impl Local<String, Vec<u8>>) {
     for n in 0..10 {
         engine.insert("k".into(), entry(&[n]));
-        assert_eq!(get(engine, "k"), Some(entry(&[n])), "an insert replaces what was there");
+        assert_eq!(
+            get(engine, "k"),
+            Some(entry(&[n])),
+            "an insert replaces what was there"
+        );
     }
     assert_eq!(engine.len(), 1);
-    assert!(engine.evicted().is_none_or(|n| n == 0), "a replacement is not an eviction");
+    assert!(
+        engine.evicted().is_none_or(|n| n == 0),
+        "a replacement is not an eviction"
+    );
 }
 
 fn what_is_removed_is_gone(engine: &impl Local<String, Vec<u8>>) {
@@ -67,7 +82,10 @@ fn what_is_removed_is_gone(engine: &impl Local<String, Vec<u8>>) {
     assert_eq!(get(engine, "l"), Some(entry(b"w")), "and nothing else is");
     remove(engine, "k");
     assert_eq!(engine.len(), 1);
-    assert!(engine.evicted().is_none_or(|n| n == 0), "a removal is not an eviction");
+    assert!(
+        engine.evicted().is_none_or(|n| n == 0),
+        "a removal is not an eviction"
+    );
 }
 
 fn clearing_removes_everything(engine: &impl Local<String, Vec<u8>>) {
@@ -75,22 +93,41 @@ fn clearing_removes_everything(engine: &impl Local<String, Vec<u8>>) {
         engine.insert(n.to_string(), entry(b"v"));
     }
     engine.clear();
-    assert!((0..50).all(|n| get(engine, &n.to_string()).is_none()), "nothing survives a clear");
+    assert!(
+        (0..50).all(|n| get(engine, &n.to_string()).is_none()),
+        "nothing survives a clear"
+    );
     wait_until("a cleared engine is empty", || engine.is_empty());
     engine.insert("k".into(), entry(b"v"));
-    assert_eq!(get(engine, "k"), Some(entry(b"v")), "a cleared engine takes entries");
+    assert_eq!(
+        get(engine, "k"),
+        Some(entry(b"v")),
+        "a cleared engine takes entries"
+    );
 }
 
 fn an_engine_of_one_entry_keeps_one(engine: &impl Local<String, Vec<u8>>) {
     engine.insert("k".into(), entry(b"v"));
-    assert_eq!(get(engine, "k"), Some(entry(b"v")), "even the smallest engine keeps an entry");
+    assert_eq!(
+        get(engine, "k"),
+        Some(entry(b"v")),
+        "even the smallest engine keeps an entry"
+    );
 }
 
 fn weight_follows_replacement(engine: &impl Local<String, Vec<u8>>) {
     engine.insert("k".into(), entry(&[0; 99]));
-    assert_eq!(engine.weight(), 100, "an entry weighs its key and its value");
+    assert_eq!(
+        engine.weight(),
+        100,
+        "an entry weighs its key and its value"
+    );
     engine.insert("k".into(), entry(&[0; 9]));
-    assert_eq!(engine.weight(), 10, "a replacement takes the old weight away");
+    assert_eq!(
+        engine.weight(),
+        10,
+        "a replacement takes the old weight away"
+    );
     engine.insert("k".into(), Entry::new(None, Timestamp::MAX));
     assert_eq!(engine.weight(), 1, "a placeholder weighs its key");
     remove(engine, "k");
@@ -101,8 +138,14 @@ fn an_entry_too_heavy_leaves_nothing_old(engine: &impl Local<String, Vec<u8>>) {
     engine.insert("k".into(), entry(b"old"));
     engine.insert("k".into(), entry(&[0; 5000]));
     let found = get(engine, "k");
-    assert_ne!(found, Some(entry(b"old")), "the old entry must be gone, whatever stands there now");
-    wait_until("an entry too heavy does not stay", || engine.weight() <= 1000);
+    assert_ne!(
+        found,
+        Some(entry(b"old")),
+        "the old entry must be gone, whatever stands there now"
+    );
+    wait_until("an entry too heavy does not stay", || {
+        engine.weight() <= 1000
+    });
 }
 
 /// Engines that never evict what weighs nothing need its weight corrected.
@@ -119,8 +162,14 @@ fn the_bound_is_kept(engine: &impl Local<String, Vec<u8>>, bound: u64, each: usi
     }
     // An engine in shards may round up.
     wait_until("the bound is kept", || engine.weight() <= bound + bound / 8);
-    assert!(engine.weight() > bound / 2, "an engine uses the room that it has");
-    assert!(engine.evicted().is_none_or(|n| n > 0), "evictions are counted if any are");
+    assert!(
+        engine.weight() > bound / 2,
+        "an engine uses the room that it has"
+    );
+    assert!(
+        engine.evicted().is_none_or(|n| n > 0),
+        "evictions are counted if any are"
+    );
 }
 
 fn entry(value: &[u8]) -> Entry<Vec<u8>> {

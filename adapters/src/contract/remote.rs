@@ -72,7 +72,10 @@ impl<'a, R: Remote, S: AsyncFn(Duration)> Suite<'a, R, S> {
     }
 
     async fn lease_for(&self, key: &str, token: Token, life: Duration) -> Leased {
-        only("lease", self.remote.lease(&[LeaseAsk { key, token, life }]).await)
+        only(
+            "lease",
+            self.remote.lease(&[LeaseAsk { key, token, life }]).await,
+        )
     }
 
     async fn fill(&self, key: &str, token: Token, bytes: &[u8]) -> Filled {
@@ -80,7 +83,10 @@ impl<'a, R: Remote, S: AsyncFn(Duration)> Suite<'a, R, S> {
     }
 
     async fn fill_with(&self, key: &str, token: Token, value: Stored<'_>) -> Filled {
-        only("fill", self.remote.fill(&[Fill { key, token, value }]).await)
+        only(
+            "fill",
+            self.remote.fill(&[Fill { key, token, value }]).await,
+        )
     }
 
     async fn release(&self, key: &str, token: Token) {
@@ -88,13 +94,21 @@ impl<'a, R: Remote, S: AsyncFn(Duration)> Suite<'a, R, S> {
     }
 
     async fn claim(&self, key: &str, token: Token, condition: Option<Condition>) -> bool {
-        let claim = Claim { key, token, life: LEASE, condition };
+        let claim = Claim {
+            key,
+            token,
+            life: LEASE,
+            condition,
+        };
         only("claim", self.remote.claim(&[claim]).await)
     }
 
     async fn settle(&self, key: &str, token: Option<Token>, bytes: &[u8]) -> Filled {
         let value = stored(bytes);
-        only("settle", self.remote.settle(&[Settle { key, token, value }]).await)
+        only(
+            "settle",
+            self.remote.settle(&[Settle { key, token, value }]).await,
+        )
     }
 
     async fn remove(&self, key: &str) {
@@ -104,9 +118,16 @@ impl<'a, R: Remote, S: AsyncFn(Duration)> Suite<'a, R, S> {
     /// Puts bytes under a key in the way in which a load does.
     async fn put(&self, key: &str, value: Stored<'_>) {
         let token = self.token();
-        assert!(self.lease(key, token).await.granted, "{key}: a free lease is granted");
+        assert!(
+            self.lease(key, token).await.granted,
+            "{key}: a free lease is granted"
+        );
         let filled = self.fill_with(key, token, value).await;
-        assert_eq!(filled, Filled::Stored, "{key}: the holder of the lease fills");
+        assert_eq!(
+            filled,
+            Filled::Stored,
+            "{key}: the holder of the lease fills"
+        );
     }
 
     async fn is_free(&self, key: &str) -> bool {

@@ -24,7 +24,10 @@ async fn time_goes_forward<R: Runtime>(runtime: &R) {
     runtime.sleep(Duration::from_millis(60)).await;
     let passed = runtime.now().since(before);
     // The clock may be coarse.
-    assert!(passed >= Duration::from_millis(40), "60 ms of sleep were {passed:?} by the clock");
+    assert!(
+        passed >= Duration::from_millis(40),
+        "60 ms of sleep were {passed:?} by the clock"
+    );
     let mut last = runtime.now();
     for _ in 0..1000 {
         let now = runtime.now();
@@ -53,7 +56,10 @@ async fn a_task_is_run_to_its_end<R: Runtime>(runtime: &R) {
         }
         runtime.sleep(Duration::from_millis(10)).await;
     }
-    panic!("a spawned task ran {} of its 2 steps", steps.load(Ordering::SeqCst));
+    panic!(
+        "a spawned task ran {} of its 2 steps",
+        steps.load(Ordering::SeqCst)
+    );
 }
 
 /// The driver spawns and sleeps from `Drop`, which runs anywhere.

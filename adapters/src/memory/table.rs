@@ -101,7 +101,9 @@ impl Table {
         if let Some(condition) = claim.condition
             && !self.is_holder(now, claim.key, claim.token)
         {
-            let present = self.value(now, claim.key).is_some_and(|bytes| is_present(bytes, now));
+            let present = self
+                .value(now, claim.key)
+                .is_some_and(|bytes| is_present(bytes, now));
             if present != (condition == Condition::Present) {
                 return false;
             }
@@ -144,7 +146,10 @@ impl Table {
     /// How many values stand. It counts them one by one.
     #[must_use]
     pub fn len(&self, now: u64) -> usize {
-        self.values.iter().filter(|(_, row)| now < row.until).count()
+        self.values
+            .iter()
+            .filter(|(_, row)| now < row.until)
+            .count()
     }
 
     /// Whether no value stands.
@@ -156,7 +161,10 @@ impl Table {
     /// How many leases stand. It counts them one by one.
     #[must_use]
     pub fn leases(&self, now: u64) -> usize {
-        self.leases.iter().filter(|(_, lease)| now < lease.until).count()
+        self.leases
+            .iter()
+            .filter(|(_, lease)| now < lease.until)
+            .count()
     }
 
     fn value(&mut self, now: u64, key: &str) -> Option<&[u8]> {
@@ -178,7 +186,8 @@ impl Table {
     }
 
     fn is_holder(&mut self, now: u64, key: &str, token: Token) -> bool {
-        self.holder(now, key).is_some_and(|holder| holder.0 == token)
+        self.holder(now, key)
+            .is_some_and(|holder| holder.0 == token)
     }
 
     fn grant(&mut self, now: u64, key: &str, token: Token, life: u64) {
@@ -231,7 +240,11 @@ mod tests {
     const U: Token = Token::from_bits(2);
 
     fn ask(key: &str, token: Token) -> LeaseAsk<'_> {
-        LeaseAsk { key, token, life: Duration::from_secs(1) }
+        LeaseAsk {
+            key,
+            token,
+            life: Duration::from_secs(1),
+        }
     }
 
     fn fill(key: &str, token: Token, life: u64, age: u64) -> Fill<'_> {

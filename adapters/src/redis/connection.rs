@@ -102,14 +102,21 @@ impl Connections {
         }
         // A busy runtime may not have looked at the socket since it was closed.
         (host.breathe)().await;
-        if link.is_dead() { slot.link(&self.dial, host).await } else { Ok(link) }
+        if link.is_dead() {
+            slot.link(&self.dial, host).await
+        } else {
+            Ok(link)
+        }
     }
 }
 
 impl fmt::Debug for Connections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connections")
-            .field("address", &self.dial.client.get_connection_info().addr().to_string())
+            .field(
+                "address",
+                &self.dial.client.get_connection_info().addr().to_string(),
+            )
             .field("count", &self.slots.len())
             .finish_non_exhaustive()
     }
@@ -153,7 +160,9 @@ impl Slot {
 async fn settled(mut attempt: watch::Receiver<Option<Outcome>>) -> Outcome {
     match attempt.wait_for(Option::is_some).await.as_deref() {
         Ok(Some(outcome)) => outcome.clone(),
-        _ => Err(Fault::Unreachable("the runtime ended while it connected".into())),
+        _ => Err(Fault::Unreachable(
+            "the runtime ended while it connected".into(),
+        )),
     }
 }
 
@@ -197,7 +206,10 @@ impl Link {
     }
 
     async fn send(&mut self, commands: &Pipeline) -> Result<Vec<Value>, RedisError> {
-        let answer = self.connection.send_packed_commands(commands, 0, commands.len()).await;
+        let answer = self
+            .connection
+            .send_packed_commands(commands, 0, commands.len())
+            .await;
         let is_over = match &answer {
             Ok(values) => values.iter().any(is_demoted),
             Err(error) => error.is_unrecoverable_error(),

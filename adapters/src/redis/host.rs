@@ -17,8 +17,13 @@ pub(crate) struct Host {
 impl Host {
     /// The runtime that the caller stands in.
     pub(crate) fn here() -> Result<&'static Self, Fault> {
-        crate::HOSTS.iter().find(|host| (host.is_here)()).ok_or_else(|| {
-            Fault::Unreachable("no runtime that this build of Redis knows is running here".into())
-        })
+        crate::HOSTS
+            .iter()
+            .find(|host| (host.is_here)())
+            .ok_or_else(|| {
+                Fault::Unreachable(
+                    "no runtime that this build of Redis knows is running here".into(),
+                )
+            })
     }
 }

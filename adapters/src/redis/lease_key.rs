@@ -53,7 +53,11 @@ static NUMBERS: LazyLock<Box<[u32]>> = LazyLock::new(|| {
 fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0, |sum, &byte| {
         (0..8).fold(sum ^ (u16::from(byte) << 8), |sum, _| {
-            if sum & 0x8000 == 0 { sum << 1 } else { (sum << 1) ^ 0x1021 }
+            if sum & 0x8000 == 0 {
+                sum << 1
+            } else {
+                (sum << 1) ^ 0x1021
+            }
         })
     })
 }
@@ -93,7 +97,9 @@ mod tests {
 
     #[test]
     fn a_lease_lies_in_the_slot_of_its_key() {
-        for key in ["a", "{", "}", "{}", "{}a", "a}b", "a{b", "{a}b", "a}{b", "{{}}", "", "{}{a}", "ü}"] {
+        for key in [
+            "a", "{", "}", "{}", "{}a", "a}b", "a{b", "{a}b", "a}{b", "{{}}", "", "{}{a}", "ü}",
+        ] {
             let lease = lease_key(key);
             assert_eq!(slot(&lease), slot(key), "{key} {lease}");
             assert_ne!(lease, key);

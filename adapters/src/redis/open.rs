@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::io::tcp::socket2::TcpKeepalive;
 use redis::io::tcp::TcpSettings;
+use redis::io::tcp::socket2::TcpKeepalive;
 use redis::{
     Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion,
     TlsCertificates,
@@ -122,14 +122,21 @@ impl RedisBuilder {
         if !matches!(target.addr(), ConnectionAddr::TcpTls { .. }) {
             return Err(OpenError::new("certificates need a rediss:// URL"));
         }
-        if self.authorities.as_ref().is_some_and(|pem| !has_certificate(pem)) {
+        if self
+            .authorities
+            .as_ref()
+            .is_some_and(|pem| !has_certificate(pem))
+        {
             return Err(OpenError::new("authorities: no certificate in this PEM"));
         }
         let certificates = TlsCertificates {
-            client_tls: self.identity.clone().map(|(client_cert, client_key)| ClientTlsConfig {
-                client_cert,
-                client_key,
-            }),
+            client_tls: self
+                .identity
+                .clone()
+                .map(|(client_cert, client_key)| ClientTlsConfig {
+                    client_cert,
+                    client_key,
+                }),
             root_cert: self.authorities.clone(),
         };
         let client_with = Client::build_with_tls(target, certificates)
@@ -151,11 +158,16 @@ impl fmt::Debug for RedisBuilder {
 
 /// A client that speaks RESP3, in which a connection tells its death at once.
 pub(super) fn client(target: ConnectionInfo) -> Result<Client, OpenError> {
-    if matches!(target.addr(), ConnectionAddr::TcpTls { .. }) && CryptoProvider::get_default().is_none() {
+    if matches!(target.addr(), ConnectionAddr::TcpTls { .. })
+        && CryptoProvider::get_default().is_none()
+    {
         // Another thread may have installed one in the meantime, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
-    let login = target.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    let login = target
+        .redis_settings()
+        .clone()
+        .set_protocol(ProtocolVersion::RESP3);
     let target = target.set_redis_settings(login);
     Client::open(target).map_err(|error| OpenError::new(error.to_string()))
 }
@@ -196,7 +208,9 @@ fn tcp() -> TcpSettings {
     let probes = TcpKeepalive::new()
         .with_time(Duration::from_secs(30))
         .with_interval(Duration::from_secs(10));
-    let settings = TcpSettings::default().set_nodelay(true).set_keepalive(probes);
+    let settings = TcpSettings::default()
+        .set_nodelay(true)
+        .set_keepalive(probes);
     #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
     let settings = settings.set_user_timeout(Duration::from_secs(5));
     settings

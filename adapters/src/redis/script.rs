@@ -66,7 +66,9 @@ pub(super) async fn run(
         Ok(answers) => answers,
         Err(fault) => return vec![Err(fault); count],
     };
-    let unknown: Vec<usize> = (0..answers.len()).filter(|&at| is_unknown(&answers[at])).collect();
+    let unknown: Vec<usize> = (0..answers.len())
+        .filter(|&at| is_unknown(&answers[at]))
+        .collect();
     let mut fault = None;
     if !unknown.is_empty() {
         match again(connections, &pipeline, &unknown, repeat).await {
@@ -97,13 +99,19 @@ async fn again(
     for script in Script::ALL {
         pipeline.cmd("SCRIPT").arg("LOAD").arg(script.text());
     }
-    for (_, command) in commands.cmd_iter().enumerate().filter(|(at, _)| unknown.contains(at)) {
+    for (_, command) in commands
+        .cmd_iter()
+        .enumerate()
+        .filter(|(at, _)| unknown.contains(at))
+    {
         pipeline.add_command(command.clone());
     }
     let mut answers = connections.send(&pipeline, repeat).await?;
     let calls = answers.split_off(Script::ALL.len().min(answers.len()));
     // If the load was refused, its reason is the one worth reading.
-    answers.into_iter().try_for_each(|load| outcome(load).map(drop))?;
+    answers
+        .into_iter()
+        .try_for_each(|load| outcome(load).map(drop))?;
     Ok(calls)
 }
 

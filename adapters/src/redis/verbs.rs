@@ -19,7 +19,10 @@ impl Remote for Redis {
     async fn read(&self, keys: &[&str]) -> Vec<Result<Option<Found>, Fault>> {
         let mut pipeline = Pipeline::with_capacity(2);
         look(&mut pipeline, keys.iter().copied());
-        self.ask(&pipeline, keys.len(), |mut answers| found(&mut answers, keys.len())).await
+        self.ask(&pipeline, keys.len(), |mut answers| {
+            found(&mut answers, keys.len())
+        })
+        .await
     }
 
     async fn lease(&self, asks: &[LeaseAsk<'_>]) -> Vec<Result<Leased, Fault>> {
@@ -44,7 +47,10 @@ impl Remote for Redis {
                 .zip(found)
                 .map(|((ask, holder), found)| {
                     let granted = is_granted(outcome(holder)?, ask.token)?;
-                    Ok(Leased { granted, found: found? })
+                    Ok(Leased {
+                        granted,
+                        found: found?,
+                    })
                 })
                 .collect())
         })
@@ -52,7 +58,9 @@ impl Remote for Redis {
     }
 
     async fn fill(&self, fills: &[Fill<'_>]) -> Vec<Result<Filled, Fault>> {
-        let commands = fills.iter().map(|fill| store(fill.key, fill.token, &fill.value, 0));
+        let commands = fills
+            .iter()
+            .map(|fill| store(fill.key, fill.token, &fill.value, 0));
         self.run(commands, Repeat::Never, filled).await
     }
 
@@ -68,13 +76,14 @@ impl Remote for Redis {
     async fn claim(&self, claims: &[Claim<'_>]) -> Vec<Result<bool, Fault>> {
         let commands = claims.iter().map(|claim| {
             let mut command = Script::Claim.call(&[claim.key, &lease_key(claim.key)]);
-            command.arg(claim.token.to_string()).arg(px(claim.life).max(1)).arg(
-                match claim.condition {
+            command
+                .arg(claim.token.to_string())
+                .arg(px(claim.life).max(1))
+                .arg(match claim.condition {
                     None => "any",
                     Some(Condition::Absent) => "absent",
                     Some(Condition::Present) => "present",
-                },
-            );
+                });
             command
         });
         self.run(commands, Repeat::Never, is_one).await
@@ -97,7 +106,8 @@ impl Remote for Redis {
     }
 
     async fn remove(&self, keys: &[&str]) -> Vec<Result<(), Fault>> {
-        self.run(keys.iter().map(|key| delete(key)), Repeat::Once, |_| Ok(())).await
+        self.run(keys.iter().map(|key| delete(key)), Repeat::Once, |_| Ok(()))
+            .await
     }
 }
 
@@ -113,9 +123,9 @@ impl Redis {
             return Vec::new();
         }
         let answers = self.connections().send(pipeline, Repeat::Once).await;
-        answers.and_then(parse).unwrap_or_else(|fault| {
-            (0..keys).map(|_| Err(fault.clone())).collect()
-        })
+        answers
+            .and_then(parse)
+            .unwrap_or_else(|fault| (0..keys).map(|_| Err(fault.clone())).collect())
     }
 
     /// Sends one command a key.
@@ -130,7 +140,10 @@ impl Redis {
             return Vec::new();
         }
         let answers = run(self.connections(), commands, repeat).await;
-        answers.into_iter().map(|answer| answer.and_then(&parse)).collect()
+        answers
+            .into_iter()
+            .map(|answer| answer.and_then(&parse))
+            .collect()
     }
 }
 
@@ -173,7 +186,11 @@ fn store(key: &str, token: Token, value: &Stored<'_>, clear: u8) -> Cmd {
         .arg(px(value.stale))
         .arg(px(value.lease))
         // Rounded down: an age taken for older than it is would lengthen the value's life.
-        .arg(u64::try_from(value.age.as_millis()).unwrap_or(MOST).min(MOST))
+        .arg(
+            u64::try_from(value.age.as_millis())
+                .unwrap_or(MOST)
+                .min(MOST),
+        )
         .arg(clear);
     command
 }
@@ -200,7 +217,11 @@ fn is_one(answer: Value) -> Result<bool, Fault> {
 }
 
 fn filled(answer: Value) -> Result<Filled, Fault> {
-    Ok(if is_one(answer)? { Filled::Stored } else { Filled::Refused })
+    Ok(if is_one(answer)? {
+        Filled::Stored
+    } else {
+        Filled::Refused
+    })
 }
 
 /// The server's clock in milliseconds: `TIME` answers seconds and microseconds as texts.

@@ -80,7 +80,15 @@ fn a_struct_may_gain_and_lose_fields() {
     }
     fn passes(codec: impl Codec<Old> + Codec<New>) {
         let mut bytes = Vec::new();
-        codec.encode(&Old { name: "n".into(), gone: 1 }, &mut bytes).unwrap();
+        codec
+            .encode(
+                &Old {
+                    name: "n".into(),
+                    gone: 1,
+                },
+                &mut bytes,
+            )
+            .unwrap();
         let new: New = codec.decode(&bytes).unwrap();
         assert!(new.name == "n" && !new.came);
     }

@@ -3,19 +3,20 @@
 use jetcache_adapters::{Moka, QuickCache, contract};
 use jetcache_core::{Entry, Local, Probe, Timestamp};
 
+#[expect(clippy::ptr_arg, reason = "the closure's type")]
 fn weight(key: &String, value: Option<&Vec<u8>>) -> u64 {
     (key.len() + value.map_or(0, Vec::len)) as u64
 }
 
 #[test]
 fn quick_cache_keeps_the_contract() {
-    contract::local::run(|entries| QuickCache::new(entries));
+    contract::local::run(QuickCache::new);
     contract::local::run_weighing(|bytes| QuickCache::weighing(bytes, weight));
 }
 
 #[test]
 fn moka_keeps_the_contract() {
-    contract::local::run(|entries| Moka::new(entries));
+    contract::local::run(Moka::new);
     contract::local::run_weighing(|bytes| Moka::weighing(bytes, weight));
 }
 
@@ -34,6 +35,9 @@ fn evictions_are_counted_and_replacements_are_not() {
 #[test]
 fn a_big_entry_finds_room_in_a_big_engine() {
     let engine = QuickCache::weighing(1 << 30, weight);
-    engine.insert("k".into(), Entry::new(Some(vec![0; 10 << 20]), Timestamp::MAX));
+    engine.insert(
+        "k".into(),
+        Entry::new(Some(vec![0; 10 << 20]), Timestamp::MAX),
+    );
     assert!(engine.get(&"k" as &dyn Probe<String>).is_some());
 }

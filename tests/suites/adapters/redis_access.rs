@@ -5,15 +5,25 @@ use std::fs;
 use jetcache_adapters::{Redis, contract};
 use jetcache_core::Fault;
 use jetcache_tests::redis_server::RedisServer;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 use super::verbs::{T, claim, contract_on_tokio, many, read};
 
 #[test]
 fn what_is_no_redis_url_is_refused_in_words() {
-    for url in ["", "localhost", "http://localhost", "redis://", "redis://host/x", "redis://:pw@"] {
+    for url in [
+        "",
+        "localhost",
+        "http://localhost",
+        "redis://",
+        "redis://host/x",
+        "redis://:pw@",
+    ] {
         let error = Redis::open(url).unwrap_err().to_string();
-        assert!(error.contains("redis://user:password@host:6379/0"), "{url}: {error}");
+        assert!(
+            error.contains("redis://user:password@host:6379/0"),
+            "{url}: {error}"
+        );
         assert!(!error.contains("pw"), "{url}: {error}");
     }
 }
@@ -23,7 +33,12 @@ fn settings_that_cannot_work_are_refused() {
     let builder = || Redis::builder("redis://localhost");
     assert!(builder().connections(0).open().is_err());
     assert!(builder().client_name("two words").open().is_err());
-    assert!(builder().connect_timeout(std::time::Duration::ZERO).open().is_err());
+    assert!(
+        builder()
+            .connect_timeout(std::time::Duration::ZERO)
+            .open()
+            .is_err()
+    );
     assert!(builder().authorities("").open().is_err());
     let tls = || Redis::builder("rediss://localhost");
     assert!(tls().authorities("nothing").open().is_err());
@@ -75,38 +90,56 @@ fn a_password_opens_and_its_lack_is_a_fault() {
 fn the_documented_rights_are_enough() {
     let server = RedisServer::start();
     let rights = "on >pw resetkeys ~contract:* ~{contract:* ~{*}contract:* resetchannels -@all \
-                  +hello +mget +get +set +del +pttl +time +getrange +setrange +evalsha \
+                  +mget +get +set +del +pttl +time +getrange +setrange +evalsha \
                   +script|load +select +client|setname";
     let mut command = vec!["ACL", "SETUSER", "app"];
     command.extend(rights.split_whitespace());
     assert_eq!(server.cli(&command), "OK");
     let url = |db: &str| format!("{}{db}", server.url().replace("//", "//app:pw@"));
-    server.cli(&["CONFIG", "RESETSTAT"]);
     contract_on_tokio(&Redis::open(&url("/1")).unwrap());
-    assert_eq!(server.cli(&["ACL", "LOG", "COUNT", "1"]), "", "nothing was denied");
+    assert_eq!(server.cli(&["ACL", "LOG", "1"]), "", "nothing was denied");
 
     // The name and the database are the only ones that can be done without.
-    assert_eq!(server.cli(&["ACL", "SETUSER", "app", "-select", "-client|setname"]), "OK");
+    assert_eq!(
+        server.cli(&["ACL", "SETUSER", "app", "-select", "-client|setname"]),
+        "OK"
+    );
     contract_on_tokio(&Redis::open(&url("")).unwrap());
-    for right in ["mget", "get", "set", "del", "pttl", "time", "getrange", "setrange", "evalsha"] {
-        assert_eq!(server.cli(&["ACL", "SETUSER", "app", &format!("-{right}")]), "OK");
+    for right in [
+        "mget", "get", "set", "del", "pttl", "time", "getrange", "setrange", "evalsha",
+    ] {
+        assert_eq!(
+            server.cli(&["ACL", "SETUSER", "app", &format!("-{right}")]),
+            "OK"
+        );
         let redis = Redis::open(&url("")).unwrap();
         let missed = std::panic::catch_unwind(|| contract_on_tokio(&redis));
         assert!(missed.is_err(), "{right} is not needed");
-        assert_eq!(server.cli(&["ACL", "SETUSER", "app", &format!("+{right}")]), "OK");
+        assert_eq!(
+            server.cli(&["ACL", "SETUSER", "app", &format!("+{right}")]),
+            "OK"
+        );
     }
 }
 
 #[test]
 fn a_key_outside_the_rights_is_a_fault() {
     let server = RedisServer::start();
-    let user = ["ACL", "SETUSER", "app", "on", ">pw", "~ns:*", "~{ns:*", "+@all"];
+    let user = [
+        "ACL", "SETUSER", "app", "on", ">pw", "~ns:*", "~{ns:*", "+@all",
+    ];
     assert_eq!(server.cli(&user), "OK");
     let redis = Redis::open(&server.url().replace("//", "//app:pw@")).unwrap();
     many().block_on(async {
         assert!(claim(&redis, "ns:k", T).await.unwrap());
-        assert!(matches!(claim(&redis, "other:k", T).await, Err(Fault::Refused(_))));
-        assert!(matches!(read(&redis, "other:k").await, Err(Fault::Refused(_))));
+        assert!(matches!(
+            claim(&redis, "other:k", T).await,
+            Err(Fault::Refused(_))
+        ));
+        assert!(matches!(
+            read(&redis, "other:k").await,
+            Err(Fault::Refused(_))
+        ));
     });
 }
 
@@ -132,14 +165,24 @@ fn tls_is_spoken_with_authorities_of_ones_own() {
         assert_eq!(server.cli(&["CONFIG", "SET", name, value]), "OK", "{name}");
     };
     set("tls-ca-cert-file", "ca.pem");
-    let files = ["CONFIG", "SET", "tls-cert-file", "cert.pem", "tls-key-file", "key.pem"];
+    let files = [
+        "CONFIG",
+        "SET",
+        "tls-cert-file",
+        "cert.pem",
+        "tls-key-file",
+        "key.pem",
+    ];
     assert_eq!(server.cli(&files), "OK");
     set("tls-auth-clients", "no");
     let port = RedisServer::start().port();
     set("tls-port", &port.to_string());
 
     let url = format!("rediss://localhost:{port}");
-    let redis = Redis::builder(&url).authorities(pki.authority.clone()).open().unwrap();
+    let redis = Redis::builder(&url)
+        .authorities(pki.authority.clone())
+        .open()
+        .unwrap();
     contract_on_tokio(&redis);
     smol::block_on(contract::remote::run(&redis, async |span| {
         smol::Timer::after(span).await;
@@ -152,7 +195,11 @@ fn tls_is_spoken_with_authorities_of_ones_own() {
 
     set("tls-auth-clients", "yes");
     let redis = || Redis::builder(&url).authorities(pki.authority.clone());
-    assert!(runtime.block_on(read(&redis().open().unwrap(), "ns:k")).is_err());
+    assert!(
+        runtime
+            .block_on(read(&redis().open().unwrap(), "ns:k"))
+            .is_err()
+    );
     let (chain, key) = pki.client;
     let known = redis().identity(chain, key).open().unwrap();
     assert!(runtime.block_on(claim(&known, "ns:k", T)).unwrap());
@@ -169,12 +216,18 @@ impl Pki {
     fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // OpenSSL takes what is named like its issuer for signed by itself.
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "authority");
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let signed = |names: &[&str]| {
             let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
             let key = KeyPair::generate().unwrap();
-            let certificate =
-                CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
+            let certificate = CertificateParams::new(names)
+                .unwrap()
+                .signed_by(&key, &issuer)
+                .unwrap();
             (certificate.pem(), key.serialize_pem())
         };
         Self {

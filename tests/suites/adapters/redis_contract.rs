@@ -1,12 +1,16 @@
 //! Redis keeps the contract, and does what only Redis must.
 
+use std::time::Duration;
+
 use jetcache_adapters::{Redis, contract};
 use jetcache_core::machine::envelope;
-use jetcache_core::ports::remote::{Fill, Filled, Life};
+use jetcache_core::ports::remote::{Fill, Filled, LeaseAsk, Life, Stored};
 use jetcache_core::{Condition, Remote, Token};
 use jetcache_tests::redis_server::RedisServer;
 
-use super::verbs::{MINUTE, T, claim, claim_if, contract_on_tokio, fill, lease, many, read, stored};
+use super::verbs::{
+    MINUTE, T, claim, claim_if, contract_on_tokio, fill, lease, many, read, stored,
+};
 
 #[test]
 fn redis_keeps_the_contract_on_tokio() {
@@ -45,7 +49,15 @@ fn a_lease_lies_in_its_keys_slot() {
     let cluster = RedisServer::start_with(&["--cluster-enabled", "yes"]);
     let redis = Redis::open(&server.url()).unwrap();
     let runtime = many();
-    for key in ["ns:1", "ns:{1}:a", "ns:}", "ns:{}x", "ns:{", "ns:}{", "ns:{a{b}}"] {
+    for key in [
+        "ns:1",
+        "ns:{1}:a",
+        "ns:}",
+        "ns:{}x",
+        "ns:{",
+        "ns:}{",
+        "ns:{a{b}}",
+    ] {
         assert!(runtime.block_on(claim(&redis, key, T)).unwrap());
         let lease = server.cli(&["KEYS", "*"]);
         let slot = |key: &str| cluster.cli(&["CLUSTER", "KEYSLOT", key]);
@@ -69,8 +81,14 @@ fn scripts_that_the_server_forgot_are_loaded_again() {
             }
         }
         server.cli(&["SCRIPT", "FLUSH"]);
-        let fills: Vec<_> =
-            keys.iter().map(|key| Fill { key, token: T, value: stored(b"v") }).collect();
+        let fills: Vec<_> = keys
+            .iter()
+            .map(|key| Fill {
+                key,
+                token: T,
+                value: stored(b"v"),
+            })
+            .collect();
         for (key, filled) in keys.iter().zip(redis.fill(&fills).await) {
             let stored = filled.unwrap() == Filled::Stored;
             assert_eq!(stored, !key.ends_with('7'), "{key}");
@@ -85,7 +103,11 @@ fn a_key_of_another_type_is_a_miss_that_can_be_filled() {
     server.cli(&["HSET", "ns:k", "field", "value"]);
     many().block_on(async {
         assert!(read(&redis, "ns:k").await.unwrap().is_none());
-        assert!(!claim_if(&redis, "ns:k", T, Some(Condition::Present)).await.unwrap());
+        assert!(
+            !claim_if(&redis, "ns:k", T, Some(Condition::Present))
+                .await
+                .unwrap()
+        );
         let leased = lease(&redis, "ns:k", T).await.unwrap();
         assert!(leased.granted && leased.found.is_none());
         assert_eq!(fill(&redis, "ns:k", T, b"v").await.unwrap(), Filled::Stored);
@@ -108,15 +130,29 @@ fn one_bad_key_does_not_hurt_the_other_ninety_nine() {
     many().block_on(async {
         let asks: Vec<_> = keys
             .iter()
-            .map(|key| jetcache_core::ports::remote::LeaseAsk { key, token: T, life: MINUTE })
+            .map(|key| LeaseAsk {
+                key,
+                token: T,
+                life: MINUTE,
+            })
             .collect();
         for (at, leased) in redis.lease(&asks).await.into_iter().enumerate() {
             assert_eq!(leased.is_ok_and(|leased| leased.granted), at != 42, "{at}");
         }
-        let fills: Vec<_> =
-            keys.iter().map(|key| Fill { key, token: T, value: stored(b"v") }).collect();
+        let fills: Vec<_> = keys
+            .iter()
+            .map(|key| Fill {
+                key,
+                token: T,
+                value: stored(b"v"),
+            })
+            .collect();
         for (at, filled) in redis.fill(&fills).await.into_iter().enumerate() {
-            assert_eq!(filled.is_ok_and(|filled| filled == Filled::Stored), at != 42, "{at}");
+            assert_eq!(
+                filled.is_ok_and(|filled| filled == Filled::Stored),
+                at != 42,
+                "{at}"
+            );
         }
         for (at, found) in redis.read(&keys).await.into_iter().enumerate() {
             assert_eq!(found.unwrap().is_some(), at != 42, "{at}");
@@ -134,12 +170,20 @@ fn the_end_is_stamped_by_the_servers_clock() {
     envelope::seal(&mut bytes, MINUTE, MINUTE);
     many().block_on(async {
         lease(&redis, "ns:k", T).await.unwrap();
-        assert_eq!(fill(&redis, "ns:k", T, &bytes).await.unwrap(), Filled::Stored);
+        assert_eq!(
+            fill(&redis, "ns:k", T, &bytes).await.unwrap(),
+            Filled::Stored
+        );
         let found = read(&redis, "ns:k").await.unwrap().unwrap();
-        let Life::Clock(clock) = found.life else { panic!("{:?}", found.life) };
+        let Life::Clock(clock) = found.life else {
+            panic!("{:?}", found.life)
+        };
         let read = envelope::parse(&found.bytes).unwrap();
-        let micros: Vec<u64> =
-            server.cli(&["TIME"]).lines().map(|line| line.parse().unwrap()).collect();
+        let micros: Vec<u64> = server
+            .cli(&["TIME"])
+            .lines()
+            .map(|line| line.parse().unwrap())
+            .collect();
         assert!(clock <= micros[0] * 1000 + micros[1] / 1000);
         assert!(read.end > clock && read.end <= clock + 60_000);
     });
@@ -155,7 +199,10 @@ fn ten_megabytes_go_there_and_back() {
     let bytes = big.clone();
     many().block_on(async {
         lease(&redis, "ns:big", T).await.unwrap();
-        assert_eq!(fill(&redis, "ns:big", T, &bytes).await.unwrap(), Filled::Stored);
+        assert_eq!(
+            fill(&redis, "ns:big", T, &bytes).await.unwrap(),
+            Filled::Stored
+        );
         assert!(read(&redis, "ns:big").await.unwrap().unwrap().bytes == big);
     });
 }
@@ -164,18 +211,29 @@ fn ten_megabytes_go_there_and_back() {
 fn the_longest_spans_are_taken() {
     let server = RedisServer::start();
     let redis = Redis::open(&server.url()).unwrap();
-    let max = std::time::Duration::MAX;
+    let max = Duration::MAX;
     many().block_on(async {
-        let ask = jetcache_core::ports::remote::LeaseAsk { key: "ns:k", token: T, life: max };
+        let ask = LeaseAsk {
+            key: "ns:k",
+            token: T,
+            life: max,
+        };
         assert!(redis.lease(&[ask]).await.remove(0).unwrap().granted);
-        let value = jetcache_core::ports::remote::Stored {
+        let value = Stored {
             bytes: b"v",
             life: max,
             stale: max,
             lease: max,
             age: max,
         };
-        let filled = redis.fill(&[Fill { key: "ns:k", token: T, value }]).await.remove(0);
+        let filled = redis
+            .fill(&[Fill {
+                key: "ns:k",
+                token: T,
+                value,
+            }])
+            .await
+            .remove(0);
         assert_eq!(filled.unwrap(), Filled::Stored);
         assert!(read(&redis, "ns:k").await.unwrap().is_some());
     });
@@ -184,12 +242,18 @@ fn the_longest_spans_are_taken() {
 #[test]
 fn a_thousand_callers_at_once_share_the_connections() {
     let server = RedisServer::start();
-    let redis = Redis::builder(server.url()).connections(3).client_name("shop").open().unwrap();
+    let redis = Redis::builder(server.url())
+        .connections(3)
+        .client_name("shop")
+        .open()
+        .unwrap();
     many().block_on(async {
         let calls: Vec<_> = (0..1000_u128)
             .map(|n| {
                 let redis = redis.clone();
-                tokio::spawn(async move { claim(&redis, &format!("ns:{n}"), Token::from_bits(n)).await })
+                tokio::spawn(
+                    async move { claim(&redis, &format!("ns:{n}"), Token::from_bits(n)).await },
+                )
             })
             .collect();
         for call in calls {

@@ -45,12 +45,21 @@ fn a_call_without_a_server_is_a_fault() {
     let redis = Redis::open(&server.url()).unwrap();
     server.kill();
     many().block_on(async {
-        assert!(matches!(claim(&redis, "ns:k", T).await, Err(Fault::Unreachable(_))));
-        assert!(matches!(read(&redis, "ns:k").await, Err(Fault::Unreachable(_))));
+        assert!(matches!(
+            claim(&redis, "ns:k", T).await,
+            Err(Fault::Unreachable(_))
+        ));
+        assert!(matches!(
+            read(&redis, "ns:k").await,
+            Err(Fault::Unreachable(_))
+        ));
         server.restart();
         assert!(claim(&redis, "ns:k", T).await.unwrap());
         server.kill();
-        assert!(matches!(lease(&redis, "ns:k", T).await, Err(Fault::Unreachable(_))));
+        assert!(matches!(
+            lease(&redis, "ns:k", T).await,
+            Err(Fault::Unreachable(_))
+        ));
         server.restart();
         assert!(lease(&redis, "ns:k", T).await.unwrap().granted);
     });
@@ -62,7 +71,11 @@ fn a_connection_of_a_runtime_that_ended_is_replaced() {
     let redis = Redis::open(&server.url()).unwrap();
     for make in [many, single] {
         for n in 2..6_u128 {
-            assert!(make().block_on(claim(&redis, "ns:k", Token::from_bits(n))).unwrap());
+            assert!(
+                make()
+                    .block_on(claim(&redis, "ns:k", Token::from_bits(n)))
+                    .unwrap()
+            );
             assert!(make().block_on(lease(&redis, "ns:l", T)).unwrap().granted);
         }
     }
@@ -79,7 +92,11 @@ fn an_attempt_of_a_runtime_that_ended_is_replaced() {
         // One look is enough to start the attempt, and too short to finish it.
         let mut call = Box::pin(claim(&redis, "ns:k", T));
         let waker = std::task::Waker::noop();
-        assert!(call.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_pending());
+        assert!(
+            call.as_mut()
+                .poll(&mut std::task::Context::from_waker(waker))
+                .is_pending()
+        );
     });
     drop(runtime);
     assert!(single().block_on(claim(&redis, "ns:k", T)).unwrap());
@@ -97,14 +114,21 @@ fn callers_that_give_up_leave_the_attempt_to_those_who_follow() {
         server.pause();
         for _ in 0..3 {
             let call = claim(&redis, "ns:k", T);
-            assert!(tokio::time::timeout(Duration::from_millis(20), call).await.is_err());
+            assert!(
+                tokio::time::timeout(Duration::from_millis(20), call)
+                    .await
+                    .is_err()
+            );
         }
         server.resume();
         assert!(claim(&redis, "ns:k", T).await.unwrap());
     });
     let received = server.cli(&["INFO", "stats"]);
     // One for the launcher's PING, one for this client, one for this question.
-    assert!(received.contains("total_connections_received:3\r"), "{received}");
+    assert!(
+        received.contains("total_connections_received:3\r"),
+        "{received}"
+    );
 }
 
 #[test]
@@ -117,7 +141,11 @@ fn a_paused_server_answers_when_it_goes_on() {
         server.pause();
         for _ in 0..4 {
             let call = read(&redis, "ns:k");
-            assert!(tokio::time::timeout(Duration::from_millis(20), call).await.is_err());
+            assert!(
+                tokio::time::timeout(Duration::from_millis(20), call)
+                    .await
+                    .is_err()
+            );
         }
         server.resume();
         assert!(read(&redis, "ns:k").await.unwrap().is_none());
@@ -143,15 +171,24 @@ fn a_primary_that_became_a_replica_is_left() {
     many().block_on(async {
         assert!(claim(&redis, "ns:k", T).await.unwrap());
         server.cli(&["REPLICAOF", "127.0.0.1", "1"]);
-        assert!(matches!(claim(&redis, "ns:k", T).await, Err(Fault::Refused(_))));
+        assert!(matches!(
+            claim(&redis, "ns:k", T).await,
+            Err(Fault::Refused(_))
+        ));
         let before = server.cli(&["CLIENT", "LIST"]);
         server.cli(&["REPLICAOF", "NO", "ONE"]);
         assert!(claim(&redis, "ns:k", T).await.unwrap());
         let after = server.cli(&["CLIENT", "LIST"]);
         let id = |list: &str| {
-            let line = list.lines().find(|line| line.contains("name=jetcache")).map(str::to_owned);
+            let line = list
+                .lines()
+                .find(|line| line.contains("name=jetcache"))
+                .map(str::to_owned);
             line.and_then(|line| line.split(' ').next().map(str::to_owned))
         };
-        assert!(id(&after).is_some() && id(&before) != id(&after), "{before}\n{after}");
+        assert!(
+            id(&after).is_some() && id(&before) != id(&after),
+            "{before}\n{after}"
+        );
     });
 }

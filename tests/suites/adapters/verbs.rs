@@ -7,49 +7,86 @@ use jetcache_core::ports::remote::{Claim, Fill, Filled, Found, LeaseAsk, Leased,
 use jetcache_core::{Condition, Fault, Remote, Token};
 use tokio::runtime::{Builder, Runtime};
 
-pub const T: Token = Token::from_bits(1);
-pub const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const T: Token = Token::from_bits(1);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
-pub async fn read(remote: &impl Remote, key: &str) -> Result<Option<Found>, Fault> {
+pub(super) async fn read(remote: &impl Remote, key: &str) -> Result<Option<Found>, Fault> {
     remote.read(&[key]).await.remove(0)
 }
 
-pub async fn lease(remote: &impl Remote, key: &str, token: Token) -> Result<Leased, Fault> {
-    remote.lease(&[LeaseAsk { key, token, life: MINUTE }]).await.remove(0)
+pub(super) async fn lease(remote: &impl Remote, key: &str, token: Token) -> Result<Leased, Fault> {
+    remote
+        .lease(&[LeaseAsk {
+            key,
+            token,
+            life: MINUTE,
+        }])
+        .await
+        .remove(0)
 }
 
-pub async fn fill(remote: &impl Remote, key: &str, token: Token, v: &[u8]) -> Result<Filled, Fault> {
-    remote.fill(&[Fill { key, token, value: stored(v) }]).await.remove(0)
+pub(super) async fn fill(
+    remote: &impl Remote,
+    key: &str,
+    token: Token,
+    v: &[u8],
+) -> Result<Filled, Fault> {
+    remote
+        .fill(&[Fill {
+            key,
+            token,
+            value: stored(v),
+        }])
+        .await
+        .remove(0)
 }
 
-pub async fn claim(remote: &impl Remote, key: &str, token: Token) -> Result<bool, Fault> {
+pub(super) async fn claim(remote: &impl Remote, key: &str, token: Token) -> Result<bool, Fault> {
     claim_if(remote, key, token, None).await
 }
 
-pub async fn claim_if(
+pub(super) async fn claim_if(
     remote: &impl Remote,
     key: &str,
     token: Token,
     condition: Option<Condition>,
 ) -> Result<bool, Fault> {
-    remote.claim(&[Claim { key, token, life: MINUTE, condition }]).await.remove(0)
+    remote
+        .claim(&[Claim {
+            key,
+            token,
+            life: MINUTE,
+            condition,
+        }])
+        .await
+        .remove(0)
 }
 
-pub fn stored(bytes: &[u8]) -> Stored<'_> {
-    Stored { bytes, life: MINUTE, stale: Duration::ZERO, lease: MINUTE, age: MINUTE }
+pub(super) fn stored(bytes: &[u8]) -> Stored<'_> {
+    Stored {
+        bytes,
+        life: MINUTE,
+        stale: Duration::ZERO,
+        lease: MINUTE,
+        age: MINUTE,
+    }
 }
 
 /// The contract, on tokio.
-pub fn contract_on_tokio(remote: &impl Remote) {
+pub(super) fn contract_on_tokio(remote: &impl Remote) {
     many().block_on(contract::remote::run(remote, tokio::time::sleep));
 }
 
 /// tokio with two workers.
-pub fn many() -> Runtime {
-    Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+pub(super) fn many() -> Runtime {
+    Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
 }
 
 /// tokio on the caller's thread.
-pub fn single() -> Runtime {
+pub(super) fn single() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }

@@ -20,9 +20,7 @@ pub(super) async fn run<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>
     many_changes_are_answered_in_order(suite).await;
 }
 
-async fn a_removal_takes_value_and_lease<R: Remote, S: AsyncFn(Duration)>(
-    suite: &Suite<'_, R, S>,
-) {
+async fn a_removal_takes_value_and_lease<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
     let (key, token) = (suite.key(), suite.token());
     suite.remove(&key).await;
     suite.put(&key, stored(b"v")).await;
@@ -30,7 +28,11 @@ async fn a_removal_takes_value_and_lease<R: Remote, S: AsyncFn(Duration)>(
     suite.remove(&key).await;
     assert_eq!(suite.read(&key).await, None, "a removal removes the value");
     let filled = suite.fill(&key, token, b"old").await;
-    assert_eq!(filled, Filled::Refused, "a load that began before a removal does not fill");
+    assert_eq!(
+        filled,
+        Filled::Refused,
+        "a load that began before a removal does not fill"
+    );
 }
 
 async fn a_claim_takes_the_value_and_replaces_the_lease<R: Remote, S: AsyncFn(Duration)>(
@@ -39,12 +41,26 @@ async fn a_claim_takes_the_value_and_replaces_the_lease<R: Remote, S: AsyncFn(Du
     let (key, load, change) = (suite.key(), suite.token(), suite.token());
     suite.put(&key, stored(b"v")).await;
     suite.lease(&key, load).await;
-    assert!(suite.claim(&key, change, None).await, "an unconditional claim is granted");
+    assert!(
+        suite.claim(&key, change, None).await,
+        "an unconditional claim is granted"
+    );
     assert_eq!(suite.read(&key).await, None, "a claim removes the value");
     let filled = suite.fill(&key, load, b"old").await;
-    assert_eq!(filled, Filled::Refused, "a load that began before a claim does not fill");
-    assert!(!suite.lease(&key, suite.token()).await.granted, "a claim is a lease");
-    assert_eq!(suite.fill(&key, change, b"new").await, Filled::Stored, "who claimed fills");
+    assert_eq!(
+        filled,
+        Filled::Refused,
+        "a load that began before a claim does not fill"
+    );
+    assert!(
+        !suite.lease(&key, suite.token()).await.granted,
+        "a claim is a lease"
+    );
+    assert_eq!(
+        suite.fill(&key, change, b"new").await,
+        Filled::Stored,
+        "who claimed fills"
+    );
 }
 
 async fn a_claim_ends_by_itself<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
@@ -56,17 +72,27 @@ async fn a_claim_ends_by_itself<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'
         condition: None,
     };
     assert!(only("claim", suite.remote.claim(&[claim]).await));
-    suite.wait_until("a claim ends by itself", async || suite.is_free(&key).await).await;
+    suite
+        .wait_until("a claim ends by itself", async || suite.is_free(&key).await)
+        .await;
 }
 
 async fn a_value_is_present<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
     let key = suite.key();
     suite.put(&key, stored(&sealed(Some(b"v")))).await;
-    let absent = suite.claim(&key, suite.token(), Some(Condition::Absent)).await;
+    let absent = suite
+        .claim(&key, suite.token(), Some(Condition::Absent))
+        .await;
     assert!(!absent, "a value is not absent");
-    let present = suite.claim(&key, suite.token(), Some(Condition::Present)).await;
+    let present = suite
+        .claim(&key, suite.token(), Some(Condition::Present))
+        .await;
     assert!(present, "a value is present");
-    assert_eq!(suite.read(&key).await, None, "a granted claim removes the value");
+    assert_eq!(
+        suite.read(&key).await,
+        None,
+        "a granted claim removes the value"
+    );
 }
 
 async fn all_else_is_absent<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
@@ -79,7 +105,14 @@ async fn all_else_is_absent<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R
     let cases = [
         ("nothing", None),
         ("a placeholder", Some(stored(&placeholder))),
-        ("a stale value", Some(Stored { life, stale, ..stored(&value) })),
+        (
+            "a stale value",
+            Some(Stored {
+                life,
+                stale,
+                ..stored(&value)
+            }),
+        ),
         ("junk", Some(stored(b"junk"))),
         ("long junk", Some(stored(&[7; 100]))),
         ("another version", Some(stored(&version))),
@@ -92,27 +125,41 @@ async fn all_else_is_absent<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R
             suite.put(&key, value).await;
             suite.pause(Duration::from_millis(20)).await;
         }
-        let present = suite.claim(&key, suite.token(), Some(Condition::Present)).await;
+        let present = suite
+            .claim(&key, suite.token(), Some(Condition::Present))
+            .await;
         assert!(!present, "{name} is not present");
-        let absent = suite.claim(&key, suite.token(), Some(Condition::Absent)).await;
+        let absent = suite
+            .claim(&key, suite.token(), Some(Condition::Absent))
+            .await;
         assert!(absent, "{name} is absent");
     }
 }
 
-async fn a_refused_claim_changes_nothing<R: Remote, S: AsyncFn(Duration)>(
-    suite: &Suite<'_, R, S>,
-) {
+async fn a_refused_claim_changes_nothing<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
     let (key, token) = (suite.key(), suite.token());
     suite.put(&key, stored(&sealed(Some(b"v")))).await;
     let before = suite.read(&key).await.map(|found| found.bytes);
-    assert!(!suite.claim(&key, suite.token(), Some(Condition::Absent)).await);
+    assert!(
+        !suite
+            .claim(&key, suite.token(), Some(Condition::Absent))
+            .await
+    );
     let after = suite.read(&key).await.map(|found| found.bytes);
     assert_eq!(before, after, "a refused claim leaves the value");
     assert!(suite.is_free(&key).await, "a refused claim takes no lease");
     suite.lease(&key, token).await;
-    assert!(!suite.claim(&key, suite.token(), Some(Condition::Absent)).await);
+    assert!(
+        !suite
+            .claim(&key, suite.token(), Some(Condition::Absent))
+            .await
+    );
     let filled = suite.fill(&key, token, b"w").await;
-    assert_eq!(filled, Filled::Stored, "a refused claim leaves another's lease");
+    assert_eq!(
+        filled,
+        Filled::Stored,
+        "a refused claim leaves another's lease"
+    );
 }
 
 async fn a_claim_sent_twice_is_granted_twice<R: Remote, S: AsyncFn(Duration)>(
@@ -130,9 +177,18 @@ async fn a_settlement_with_the_claim_stores<R: Remote, S: AsyncFn(Duration)>(
 ) {
     let (key, token) = (suite.key(), suite.token());
     suite.claim(&key, token, None).await;
-    assert_eq!(suite.settle(&key, Some(token), b"new").await, Filled::Stored);
-    assert_eq!(suite.read(&key).await.map(|found| found.bytes), Some(b"new".to_vec()));
-    assert!(suite.is_free(&key).await, "a settlement gives the lease back");
+    assert_eq!(
+        suite.settle(&key, Some(token), b"new").await,
+        Filled::Stored
+    );
+    assert_eq!(
+        suite.read(&key).await.map(|found| found.bytes),
+        Some(b"new".to_vec())
+    );
+    assert!(
+        suite.is_free(&key).await,
+        "a settlement gives the lease back"
+    );
 }
 
 async fn a_settlement_without_the_claim_removes<R: Remote, S: AsyncFn(Duration)>(
@@ -144,9 +200,17 @@ async fn a_settlement_without_the_claim_removes<R: Remote, S: AsyncFn(Duration)>
         suite.lease(&key, load).await;
         let token = knows.then(|| suite.token());
         assert_eq!(suite.settle(&key, token, b"new").await, Filled::Refused);
-        assert_eq!(suite.read(&key).await, None, "a refused settlement removes the value");
+        assert_eq!(
+            suite.read(&key).await,
+            None,
+            "a refused settlement removes the value"
+        );
         let filled = suite.fill(&key, load, b"old").await;
-        assert_eq!(filled, Filled::Refused, "a refused settlement removes the lease");
+        assert_eq!(
+            filled,
+            Filled::Refused,
+            "a refused settlement removes the lease"
+        );
     }
 }
 

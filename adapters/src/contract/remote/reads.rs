@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 
+use jetcache_core::Remote;
 use jetcache_core::machine::envelope::{Envelope, parse};
 use jetcache_core::ports::remote::{Fill, Filled, Found, Hold, LeaseAsk, Life, Stored};
-use jetcache_core::Remote;
 
 use super::{LEASE, LIFE, Suite, only, sealed, stored};
 
@@ -42,7 +42,11 @@ async fn nothing_asked_is_nothing_answered<R: Remote, S: AsyncFn(Duration)>(
 }
 
 async fn an_absent_key_is_not_found<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
-    assert_eq!(suite.read(&suite.key()).await, None, "an absent key is not found");
+    assert_eq!(
+        suite.read(&suite.key()).await,
+        None,
+        "an absent key is not found"
+    );
 }
 
 async fn what_is_filled_is_found<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
@@ -51,7 +55,10 @@ async fn what_is_filled_is_found<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<
     let found = present(suite.read(&key).await);
     assert_eq!(envelope(&found).value, Some((200, &b"value"[..])));
     let left = left(&found);
-    assert!(left > Duration::ZERO && left <= LIFE, "a life of {LIFE:?} has {left:?} left");
+    assert!(
+        left > Duration::ZERO && left <= LIFE,
+        "a life of {LIFE:?} has {left:?} left"
+    );
 }
 
 async fn bytes_are_kept_whatever_they_are<R: Remote, S: AsyncFn(Duration)>(
@@ -63,7 +70,11 @@ async fn bytes_are_kept_whatever_they_are<R: Remote, S: AsyncFn(Duration)>(
         let key = suite.key();
         suite.put(&key, stored(bytes)).await;
         let found = present(suite.read(&key).await);
-        assert!(found.bytes == bytes, "{} bytes that are not ours stay as they are", bytes.len());
+        assert!(
+            found.bytes == bytes,
+            "{} bytes that are not ours stay as they are",
+            bytes.len()
+        );
     }
 }
 
@@ -72,7 +83,11 @@ async fn odd_keys_are_keys<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R,
     for odd in ["{tag}", "{", "}", "{}", "}{", "a b", "ü", "\0\r\n", "*?[a]"] {
         let key = format!("{base}:{odd}");
         suite.put(&key, stored(odd.as_bytes())).await;
-        assert_eq!(present(suite.read(&key).await).bytes, odd.as_bytes(), "{key:?}");
+        assert_eq!(
+            present(suite.read(&key).await).bytes,
+            odd.as_bytes(),
+            "{key:?}"
+        );
         suite.remove(&key).await;
         assert_eq!(suite.read(&key).await, None, "{key:?}");
     }
@@ -81,8 +96,14 @@ async fn odd_keys_are_keys<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R,
 async fn a_lease_has_one_holder<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
     let key = suite.key();
     let first = suite.lease(&key, suite.token()).await;
-    assert!(first.granted && first.found.is_none(), "a free lease is granted");
-    assert!(!suite.lease(&key, suite.token()).await.granted, "a taken lease is not granted");
+    assert!(
+        first.granted && first.found.is_none(),
+        "a free lease is granted"
+    );
+    assert!(
+        !suite.lease(&key, suite.token()).await.granted,
+        "a taken lease is not granted"
+    );
 }
 
 async fn a_lease_asked_for_twice_is_granted_twice<R: Remote, S: AsyncFn(Duration)>(
@@ -90,19 +111,26 @@ async fn a_lease_asked_for_twice_is_granted_twice<R: Remote, S: AsyncFn(Duration
 ) {
     let (key, token) = (suite.key(), suite.token());
     assert!(suite.lease(&key, token).await.granted);
-    assert!(suite.lease(&key, token).await.granted, "the same token is granted its lease again");
+    assert!(
+        suite.lease(&key, token).await.granted,
+        "the same token is granted its lease again"
+    );
 }
 
-async fn the_second_look_finds_the_value<R: Remote, S: AsyncFn(Duration)>(
-    suite: &Suite<'_, R, S>,
-) {
+async fn the_second_look_finds_the_value<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
     let key = suite.key();
     suite.put(&key, stored(&sealed(Some(b"v")))).await;
     let leased = suite.lease(&key, suite.token()).await;
     assert!(leased.granted);
-    assert_eq!(envelope(&present(leased.found)).value, Some((200, &b"v"[..])));
+    assert_eq!(
+        envelope(&present(leased.found)).value,
+        Some((200, &b"v"[..]))
+    );
     let leased = suite.lease(&key, suite.token()).await;
-    assert!(!leased.granted && leased.found.is_some(), "who is not granted looks as well");
+    assert!(
+        !leased.granted && leased.found.is_some(),
+        "who is not granted looks as well"
+    );
 }
 
 async fn a_fill_without_the_lease_is_refused<R: Remote, S: AsyncFn(Duration)>(
@@ -115,16 +143,28 @@ async fn a_fill_without_the_lease_is_refused<R: Remote, S: AsyncFn(Duration)>(
     suite.lease(&key, holder).await;
     let filled = suite.fill(&key, suite.token(), b"v").await;
     assert_eq!(filled, Filled::Refused, "another has the lease");
-    assert_eq!(suite.read(&key).await, None, "a refused fill stores nothing");
+    assert_eq!(
+        suite.read(&key).await,
+        None,
+        "a refused fill stores nothing"
+    );
     let filled = suite.fill(&key, holder, b"v").await;
-    assert_eq!(filled, Filled::Stored, "a refused fill leaves the lease to its holder");
+    assert_eq!(
+        filled,
+        Filled::Stored,
+        "a refused fill leaves the lease to its holder"
+    );
 }
 
 async fn a_fill_gives_the_lease_back<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
     let (key, token) = (suite.key(), suite.token());
     suite.lease(&key, token).await;
     assert_eq!(suite.fill(&key, token, b"v").await, Filled::Stored);
-    assert_eq!(suite.fill(&key, token, b"w").await, Filled::Refused, "a token fills once");
+    assert_eq!(
+        suite.fill(&key, token, b"w").await,
+        Filled::Refused,
+        "a token fills once"
+    );
     assert!(suite.is_free(&key).await, "a fill gives the lease back");
     assert_eq!(present(suite.read(&key).await).bytes, b"v");
 }
@@ -135,23 +175,44 @@ async fn only_the_holder_releases<R: Remote, S: AsyncFn(Duration)>(suite: &Suite
     suite.release(&key, suite.token()).await;
     assert!(!suite.is_free(&key).await, "another's release does nothing");
     suite.release(&key, token).await;
-    assert!(suite.is_free(&key).await, "the holder's release frees the lease");
+    assert!(
+        suite.is_free(&key).await,
+        "the holder's release frees the lease"
+    );
     suite.release(&key, token).await;
 }
 
 async fn a_lease_ends_by_itself<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
     let (key, token) = (suite.key(), suite.token());
-    suite.lease_for(&key, token, Duration::from_millis(30)).await;
-    suite.wait_until("a lease ends by itself", async || suite.is_free(&key).await).await;
-    assert_eq!(suite.fill(&key, token, b"v").await, Filled::Refused, "an ended lease fills nothing");
+    suite
+        .lease_for(&key, token, Duration::from_millis(30))
+        .await;
+    suite
+        .wait_until("a lease ends by itself", async || suite.is_free(&key).await)
+        .await;
+    assert_eq!(
+        suite.fill(&key, token, b"v").await,
+        Filled::Refused,
+        "an ended lease fills nothing"
+    );
 }
 
 async fn a_value_ends_by_itself<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
     let key = suite.key();
     let life = Duration::from_millis(30);
-    suite.put(&key, Stored { life, ..stored(b"v") }).await;
     suite
-        .wait_until("a value ends by itself", async || suite.read(&key).await.is_none())
+        .put(
+            &key,
+            Stored {
+                life,
+                ..stored(b"v")
+            },
+        )
+        .await;
+    suite
+        .wait_until("a value ends by itself", async || {
+            suite.read(&key).await.is_none()
+        })
         .await;
 }
 
@@ -160,7 +221,16 @@ async fn a_stale_value_is_kept_for_its_window<R: Remote, S: AsyncFn(Duration)>(
 ) {
     let key = suite.key();
     let (life, stale) = (Duration::from_millis(1), Duration::from_secs(60));
-    suite.put(&key, Stored { life, stale, ..stored(&sealed(Some(b"v"))) }).await;
+    suite
+        .put(
+            &key,
+            Stored {
+                life,
+                stale,
+                ..stored(&sealed(Some(b"v")))
+            },
+        )
+        .await;
     suite.pause(Duration::from_millis(20)).await;
     let found = present(suite.read(&key).await);
     // A store that tells what is left may count the window in.
@@ -177,10 +247,16 @@ async fn the_time_on_the_way_is_taken_off_the_life<R: Remote, S: AsyncFn(Duratio
     suite.pause(Duration::from_millis(60)).await;
     // Sent when the lease was new, as the sender says.
     let bytes = sealed(Some(b"v"));
-    let value = Stored { age: Duration::ZERO, ..stored(&bytes) };
+    let value = Stored {
+        age: Duration::ZERO,
+        ..stored(&bytes)
+    };
     assert_eq!(suite.fill_with(&key, token, value).await, Filled::Stored);
     let left = left(&present(suite.read(&key).await));
-    assert!(left <= LIFE - Duration::from_millis(50), "60 ms on the way, and {left:?} left");
+    assert!(
+        left <= LIFE - Duration::from_millis(50),
+        "60 ms on the way, and {left:?} left"
+    );
 }
 
 async fn a_value_with_no_life_left_is_released_and_not_stored<R: Remote, S: AsyncFn(Duration)>(
@@ -195,7 +271,11 @@ async fn a_value_with_no_life_left_is_released_and_not_stored<R: Remote, S: Asyn
         age: Duration::ZERO,
         ..stored(b"v")
     };
-    assert_eq!(suite.fill_with(&key, token, value).await, Filled::Refused, "its life was over");
+    assert_eq!(
+        suite.fill_with(&key, token, value).await,
+        Filled::Refused,
+        "its life was over"
+    );
     assert_eq!(suite.read(&key).await, None);
     assert!(suite.is_free(&key).await, "the lease is given back");
 }
@@ -213,7 +293,11 @@ async fn a_hundred_keys_are_answered_in_order<R: Remote, S: AsyncFn(Duration)>(
     let asks: Vec<_> = keys
         .iter()
         .zip(&tokens)
-        .map(|(key, &token)| LeaseAsk { key, token, life: LEASE })
+        .map(|(key, &token)| LeaseAsk {
+            key,
+            token,
+            life: LEASE,
+        })
         .collect();
     let leased = suite.remote.lease(&asks).await;
     assert_eq!(leased.len(), 100, "lease: one outcome a key");
@@ -240,11 +324,24 @@ async fn a_hundred_keys_are_answered_in_order<R: Remote, S: AsyncFn(Duration)>(
     assert_eq!(found.len(), 100, "read: one outcome a key");
     for (at, found) in found.into_iter().enumerate() {
         let bytes = only("read", vec![found]).map(|found| found.bytes);
-        assert_eq!(bytes, (at % 3 != 0).then(|| texts[at].clone().into_bytes()), "key {at}");
+        assert_eq!(
+            bytes,
+            (at % 3 != 0).then(|| texts[at].clone().into_bytes()),
+            "key {at}"
+        );
     }
-    let holds: Vec<_> =
-        asks.iter().map(|ask| Hold { key: ask.key, token: ask.token }).collect();
-    assert_eq!(suite.remote.release(&holds).await.len(), 100, "release: one outcome a key");
+    let holds: Vec<_> = asks
+        .iter()
+        .map(|ask| Hold {
+            key: ask.key,
+            token: ask.token,
+        })
+        .collect();
+    assert_eq!(
+        suite.remote.release(&holds).await.len(),
+        100,
+        "release: one outcome a key"
+    );
     let removed = suite.remote.remove(&keys).await;
     assert_eq!(removed.len(), 100, "remove: one outcome a key");
     for found in suite.remote.read(&keys).await {
