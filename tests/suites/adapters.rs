@@ -9,5 +9,6 @@ mod adapters {
     mod redis_access;
     mod redis_contract;
     mod redis_outage;
+    mod runtimes;
     mod verbs;
 }

@@ -13,8 +13,8 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::{
@@ -56,11 +56,12 @@ struct Slot(Mutex<watch::Receiver<Option<Outcome>>>);
 
 type Outcome = Result<Link, Fault>;
 
-/// A connection, and whether it is dead.
+/// A connection, whether it is dead, and when it was last heard of.
 #[derive(Clone)]
 struct Link {
     connection: MultiplexedConnection,
     dead: Arc<AtomicBool>,
+    heard: Arc<Mutex<Instant>>,
 }
 
 /// Lives in a connection's driver and says so when the driver ends.
@@ -97,7 +98,7 @@ impl Connections {
     async fn link(&self, slot: &Slot, repeat: Repeat) -> Outcome {
         let host = Host::here()?;
         let link = slot.link(&self.dial, host).await?;
-        if repeat == Repeat::Once {
+        if repeat == Repeat::Once || link.is_lively() {
             return Ok(link);
         }
         // A busy runtime may not have looked at the socket since it was closed.
@@ -192,13 +193,26 @@ impl Dial {
             command.arg("SETNAME").arg(name).set_no_response(true);
             let _ = connection.send_packed_command(&command).await;
         }
-        Ok(Link { connection, dead })
+        Ok(Link {
+            connection,
+            dead,
+            heard: Arc::new(Mutex::new(Instant::now())),
+        })
     }
 }
 
 impl Link {
     fn is_dead(&self) -> bool {
         self.dead.load(Ordering::Acquire)
+    }
+
+    /// Whether it was heard of so lately that looking again would only cost time.
+    fn is_lively(&self) -> bool {
+        self.heard().elapsed() < LIVELY && !self.is_dead()
+    }
+
+    fn heard(&self) -> MutexGuard<'_, Instant> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn bury(&self) {
@@ -217,6 +231,7 @@ impl Link {
         if is_over {
             self.bury();
         }
+        *self.heard() = Instant::now();
         answer
     }
 }
@@ -253,3 +268,6 @@ pub(super) fn fault(error: &RedisError) -> Fault {
 
 /// Commands that wait for their turn to be written, a connection; who comes then waits.
 const QUEUE: usize = 1024;
+
+/// A server that was restarted was silent for longer than this.
+const LIVELY: Duration = Duration::from_millis(1);

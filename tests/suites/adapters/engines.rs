@@ -1,7 +1,9 @@
 //! The L1 engines.
 
+use std::num::NonZeroUsize;
+
 use jetcache_adapters::{Moka, QuickCache, contract};
-use jetcache_core::{Entry, Local, Probe, Timestamp};
+use jetcache_core::{Entry, Local, LruLocal, Probe, Timestamp};
 
 #[expect(clippy::ptr_arg, reason = "the closure's type")]
 fn weight(key: &String, value: Option<&Vec<u8>>) -> u64 {
@@ -40,4 +42,9 @@ fn a_big_entry_finds_room_in_a_big_engine() {
         Entry::new(Some(vec![0; 10 << 20]), Timestamp::MAX),
     );
     assert!(engine.get(&"k" as &dyn Probe<String>).is_some());
+}
+
+#[test]
+fn the_lru_keeps_the_contract() {
+    contract::local::run(|entries| LruLocal::new(NonZeroUsize::new(entries).unwrap()));
 }
