@@ -1,0 +1,46 @@
+//! What a cache does, on every runtime, over an L2 in the process and over a real Redis.
+
+#[path = "behaviour/changes.rs"]
+mod changes;
+#[path = "behaviour/flights.rs"]
+mod flights;
+#[path = "behaviour/levels.rs"]
+mod levels;
+#[path = "behaviour/outages.rs"]
+mod outages;
+#[path = "behaviour/stage.rs"]
+mod stage;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+use self::stage::{Case, Host, L2, Stage};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let mut trials = Vec::new();
+    for host in Host::ALL {
+        for l2 in [L2::Memory, L2::Redis] {
+            let cases = [flights::CASES, levels::CASES, changes::CASES].concat();
+            trials.extend(cases.into_iter().map(|case| trial(host, l2, case)));
+        }
+        trials.extend(
+            outages::CASES
+                .iter()
+                .map(|case| trial(host, L2::OwnRedis, *case)),
+        );
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trial(host: Host, l2: L2, (name, case): (&'static str, Case)) -> Trial {
+    Trial::test(
+        format!("{host:?}::{l2:?}::{name}").to_lowercase(),
+        move || {
+            let stage = Stage::new(host, l2, name);
+            host.block_on(case(&stage));
+            Ok(())
+        },
+    )
+}

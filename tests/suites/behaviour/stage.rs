@@ -1,0 +1,242 @@
+//! Where a case is played: a runtime, an L2, and the nodes between them.
+
+use std::future::{Future, Ready, ready};
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Once, PoisonError};
+use std::time::{Duration, Instant};
+
+use jetcache_adapters::{Memory, MessagePack, Redis};
+use jetcache_core::ports::remote::{Claim, Fill, Stored};
+use jetcache_core::{Builder, Cache, LoadError, Remote, Token, roll};
+use jetcache_tests::redis_server::RedisServer;
+
+pub(crate) type Value = Arc<String>;
+pub(crate) type Node = Cache<String, Value>;
+pub(crate) type Played<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+pub(crate) type Case = fn(&Stage) -> Played<'_>;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Host {
+    Tokio,
+    Smol,
+    AsyncStd,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum L2 {
+    /// In the process.
+    Memory,
+    /// A real server that all cases share, each in a namespace of its own.
+    Redis,
+    /// A real server of this case's own, which it may kill.
+    OwnRedis,
+}
+
+pub(crate) struct Stage {
+    host: Host,
+    namespace: String,
+    memory: Memory,
+    url: Option<String>,
+    server: Option<Mutex<RedisServer>>,
+}
+
+impl Host {
+    pub(crate) const ALL: [Self; 3] = [Self::Tokio, Self::Smol, Self::AsyncStd];
+
+    pub(crate) fn block_on<T>(self, future: impl Future<Output = T>) -> T {
+        match self {
+            Self::Tokio => tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()
+                .expect("a tokio runtime")
+                .block_on(future),
+            Self::Smol => smol::block_on(future),
+            Self::AsyncStd => async_std::task::block_on(future),
+        }
+    }
+
+    pub(crate) fn spawn(self, future: impl Future<Output = ()> + Send + 'static) {
+        match self {
+            Self::Tokio => drop(tokio::spawn(future)),
+            Self::Smol => smol::spawn(future).detach(),
+            Self::AsyncStd => drop(async_std::task::spawn(future)),
+        }
+    }
+
+    pub(crate) async fn sleep(self, span: Duration) {
+        match self {
+            Self::Tokio => tokio::time::sleep(span).await,
+            Self::Smol | Self::AsyncStd => {
+                smol::Timer::after(span).await;
+            }
+        }
+    }
+
+    pub(crate) fn builder(self, name: &str) -> Builder<String, Value> {
+        match self {
+            Self::Tokio => jetcache_tokio::builder(name),
+            Self::Smol => jetcache_smol::builder(name),
+            Self::AsyncStd => jetcache_smol::async_std::builder(name),
+        }
+    }
+}
+
+impl Stage {
+    pub(crate) fn new(host: Host, l2: L2, name: &str) -> Self {
+        static SERVER: LazyLock<RedisServer> = LazyLock::new(RedisServer::start);
+        let server = matches!(l2, L2::OwnRedis).then(RedisServer::start);
+        let url = match l2 {
+            L2::Memory => None,
+            L2::Redis => Some(SERVER.url()),
+            L2::OwnRedis => server.as_ref().map(RedisServer::url),
+        };
+        Self {
+            host,
+            // The runtimes play the same cases over one server.
+            namespace: format!("{host:?}-{name}"),
+            memory: Memory::new(),
+            url,
+            server: server.map(Mutex::new),
+        }
+    }
+
+    pub(crate) fn host(&self) -> Host {
+        self.host
+    }
+
+    pub(crate) fn server(&self) -> MutexGuard<'_, RedisServer> {
+        let server = self
+            .server
+            .as_ref()
+            .expect("this case has a server of its own");
+        server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The text of a key in L2.
+    pub(crate) fn key(&self, id: &str) -> String {
+        format!("{}:{id}", self.namespace)
+    }
+
+    /// A builder for one more node over the stage's L2.
+    pub(crate) fn builder(&self) -> Builder<String, Value> {
+        let builder = self.host.builder("users").namespace(&self.namespace);
+        match &self.url {
+            None => builder.remote(self.memory.clone(), MessagePack),
+            Some(url) => builder.remote(Redis::open(url).expect("a good URL"), MessagePack),
+        }
+    }
+
+    pub(crate) fn node(&self) -> Node {
+        self.builder().build().expect("a good configuration")
+    }
+
+    /// A node without an L2.
+    pub(crate) fn local_node(&self) -> Node {
+        self.host
+            .builder("users")
+            .build()
+            .expect("a good configuration")
+    }
+
+    /// Puts bytes under a key of L2, as a stranger would.
+    pub(crate) async fn plant(&self, id: &str, bytes: &[u8]) {
+        let key = self.key(id);
+        match &self.url {
+            None => plant(&self.memory, &key, bytes).await,
+            Some(url) => plant(&Redis::open(url).expect("a good URL"), &key, bytes).await,
+        }
+    }
+
+    /// Waits until something holds.
+    pub(crate) async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !holds().await {
+            assert!(Instant::now() < deadline, "waited in vain until {what}");
+            self.host.sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    pub(crate) async fn until_quiet(&self, node: &Node) {
+        self.until("nothing is under way", async || {
+            let activity = node.activity();
+            activity == Default::default() && node.tasks() == 0
+        })
+        .await;
+    }
+}
+
+async fn plant(remote: &impl Remote, key: &str, bytes: &[u8]) {
+    let (token, life) = (Token::from_bits(roll()), Duration::from_secs(60));
+    let claim = Claim {
+        key,
+        token,
+        life,
+        condition: None,
+    };
+    remote.claim(&[claim]).await.remove(0).expect("a claim");
+    let value = Stored {
+        bytes,
+        life,
+        stale: Duration::ZERO,
+        lease: life,
+        age: Duration::ZERO,
+    };
+    let fill = Fill { key, token, value };
+    remote.fill(&[fill]).await.remove(0).expect("a fill");
+}
+
+pub(crate) fn value(text: &str) -> Value {
+    Arc::new(text.to_owned())
+}
+
+/// A loader that brings this text.
+pub(crate) fn brings(text: &str) -> impl FnOnce() -> Ready<Result<Value, LoadError>> + use<> {
+    let value = value(text);
+    move || ready(Ok(value))
+}
+
+/// A loader that must not run.
+pub(crate) async fn nobody() -> Result<Option<Value>, LoadError> {
+    panic!("this loader should not have run")
+}
+
+/// What was logged in this process through `tracing`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// The log, which is written from the first call on.
+    pub(crate) fn capture() -> Self {
+        static LOG: LazyLock<Log> = LazyLock::new(Log::default);
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            let writer = || LOG.clone();
+            tracing_subscriber::fmt()
+                .with_writer(writer)
+                .with_ansi(false)
+                .init();
+        });
+        LOG.clone()
+    }
+
+    pub(crate) fn contains(&self, text: &str) -> bool {
+        let log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&log).contains(text)
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
