@@ -1,6 +1,9 @@
 //! Every adapter keeps its contract, and Redis does so through all that happens to a server.
 
-#![expect(clippy::unwrap_used, reason = "in a test it says where the test failed")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "in a test it says where the test failed"
+)]
 
 mod adapters {
     mod codecs;
@@ -9,6 +12,5 @@ mod adapters {
     mod redis_access;
     mod redis_contract;
     mod redis_outage;
-    mod runtimes;
     mod verbs;
 }
