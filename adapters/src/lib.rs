@@ -5,15 +5,15 @@
 //!
 //! | feature | what | port |
 //! |---|---|---|
-//! | `redis-tokio`, `redis-smol` | [`Redis`] on that runtime | [`Remote`](jetcache_core::Remote) |
-//! | `memory` | [`Memory`], an L2 in the process | [`Remote`](jetcache_core::Remote) |
-//! | `quick-cache` | [`QuickCache`] | [`Local`](jetcache_core::Local) |
-//! | `moka` | [`Moka`] | [`Local`](jetcache_core::Local) |
-//! | `msgpack` | [`MessagePack`] | [`Codec`](jetcache_core::Codec) |
-//! | `json` | [`Json`] | [`Codec`](jetcache_core::Codec) |
-//! | `postcard` | [`Postcard`] | [`Codec`](jetcache_core::Codec) |
-//! | | [`Raw`] | [`Codec`](jetcache_core::Codec) |
-//! | `contract` | [`contract`]: the suites that an adapter of your own should pass | |
+//! | `redis-tokio`, `redis-smol` | `Redis` on that runtime | [`Remote`](jetcache_core::Remote) |
+//! | `memory` | `Memory`, an L2 in the process | [`Remote`](jetcache_core::Remote) |
+//! | `quick-cache` | `QuickCache` | [`Local`](jetcache_core::Local) |
+//! | `moka` | `Moka` | [`Local`](jetcache_core::Local) |
+//! | `msgpack` | `MessagePack` | [`Codec`](jetcache_core::Codec) |
+//! | `json` | `Json` | [`Codec`](jetcache_core::Codec) |
+//! | `postcard` | `Postcard` | [`Codec`](jetcache_core::Codec) |
+//! | | `Raw` | [`Codec`](jetcache_core::Codec) |
+//! | `contract` | `contract`: the suites that an adapter of your own should pass | |
 
 #[cfg(feature = "contract")]
 pub mod contract;

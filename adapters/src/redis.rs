@@ -29,9 +29,10 @@ pub use open::{OpenError, RedisBuilder};
 /// ```
 ///
 /// # The runtime
-/// A connection lives on the runtime of the call that made it: tokio if the call came from within
-/// tokio and this build has `redis-tokio`, else smol's global executor if it has `redis-smol`. When
-/// that runtime ends, the next call from another one connects anew.
+/// Each runtime has connections of its own, made by its first calls: tokio's if the call comes
+/// from within tokio and this build has `redis-tokio`, else those of smol's global executor if it
+/// has `redis-smol`. So one value can be used from several runtimes, at once or one after the
+/// other; their connections end with them.
 ///
 /// # When the server is away
 /// A call that finds no connection tries to make one, or joins the attempt under way; there is no
@@ -71,7 +72,7 @@ impl Redis {
     }
 
     /// Redis at the address of a client of your own, with its login and its socket settings. The
-    /// connections are made here, two of them, and speak RESP3.
+    /// connections are made here, two a runtime, and speak RESP3.
     ///
     /// # Errors
     /// If redis-rs does not accept the client's address.

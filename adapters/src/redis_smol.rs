@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::redis::host::Host;
+use crate::redis::host::{Home, Host};
 
 pub(crate) const HOST: Host = Host {
-    // smol's executor and reactor have threads of their own.
-    is_here: || true,
+    // smol's executor and reactor have threads of their own, and there is one of each.
+    home: || Some(Home(0)),
     spawn: |task| smol::spawn(task).detach(),
     breathe: || Box::pin(breathe()),
 };

@@ -1,14 +1,23 @@
 //! Redis on tokio.
 
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+
 use tokio::runtime::Handle;
 
-use crate::redis::host::Host;
+use crate::redis::host::{Home, Host};
 
 pub(crate) const HOST: Host = Host {
-    is_here: || Handle::try_current().is_ok(),
+    home,
     spawn: |task| drop(tokio::spawn(task)),
     breathe: || Box::pin(breathe()),
 };
+
+/// A runtime's id tells its number only as text; its hash is as good.
+fn home() -> Option<Home> {
+    let id = Handle::try_current().ok()?.id();
+    let hasher = BuildHasherDefault::<DefaultHasher>::default();
+    Some(Home(hasher.hash_one(id)))
+}
 
 /// tokio wakes a task that yields only after it has polled its sockets. What they woke may come
 /// after this in the queue, hence the second turn. It is a task because the caller need not be one,

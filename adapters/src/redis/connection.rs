@@ -5,6 +5,10 @@
 //! is back succeeds. An attempt is a task of its own: callers that give up do not stop it, and the
 //! next one finds its connection.
 //!
+//! Each runtime has connections of its own. One that another runtime drives would stand still
+//! whenever that runtime does, and break when it ends; a program of tests, each with a runtime,
+//! around one static cache would meet both.
+//!
 //! A connection dies with its driver, the task that redis-rs runs on the runtime where it was made.
 //! When the driver ends, because the socket did or because the runtime did, it drops the
 //! [`Obituary`], and the next call does not even try. That matters for the commands that must not
@@ -25,7 +29,7 @@ use tokio::sync::watch;
 
 use jetcache_core::Fault;
 
-use super::host::Host;
+use super::host::{Home, Host};
 
 /// Whether a command may be sent a second time when its connection died before the answer came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +42,10 @@ pub(super) enum Repeat {
 
 /// A few connections, used in turn, so that one big value does not hold up everything behind it.
 pub(super) struct Connections {
-    slots: Box<[Slot]>,
+    count: usize,
     turn: AtomicUsize,
     dial: Arc<Dial>,
+    homes: Mutex<Vec<(Home, Arc<[Slot]>)>>,
 }
 
 /// What an attempt needs to know.
@@ -68,12 +73,13 @@ struct Link {
 struct Obituary(Arc<AtomicBool>);
 
 impl Connections {
-    /// `count` connections, none of them made yet.
+    /// `count` connections a runtime, none of them made yet.
     pub(super) fn new(dial: Dial, count: usize) -> Self {
         Self {
-            slots: (0..count.max(1)).map(|_| Slot::new()).collect(),
+            count: count.max(1),
             turn: AtomicUsize::new(0),
             dial: Arc::new(dial),
+            homes: Mutex::default(),
         }
     }
 
@@ -83,20 +89,32 @@ impl Connections {
         commands: &Pipeline,
         repeat: Repeat,
     ) -> Result<Vec<Value>, Fault> {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let slot = &self.slots[turn % self.slots.len()];
-        let mut link = self.link(slot, repeat).await?;
+        let (host, home) = Host::here()?;
+        let slots = self.slots(home);
+        let slot = &slots[self.turn.fetch_add(1, Ordering::Relaxed) % slots.len()];
+        let mut link = self.link(slot, host, repeat).await?;
         let mut answer = link.send(commands).await;
         if answer.is_err() && link.is_dead() && repeat == Repeat::Once {
-            link = self.link(slot, repeat).await?;
+            link = self.link(slot, host, repeat).await?;
             answer = link.send(commands).await;
         }
         answer.map_err(|error| fault(&error))
     }
 
+    /// The slots of a runtime. When one is new, those of the runtimes that ended are dropped.
+    fn slots(&self, home: Home) -> Arc<[Slot]> {
+        let mut homes = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, slots)) = homes.iter().find(|(known, _)| *known == home) {
+            return Arc::clone(slots);
+        }
+        homes.retain(|(_, slots)| slots.iter().any(Slot::is_in_use));
+        let slots: Arc<[Slot]> = (0..self.count).map(|_| Slot::new()).collect();
+        homes.push((home, Arc::clone(&slots)));
+        slots
+    }
+
     /// A connection that was alive a moment ago.
-    async fn link(&self, slot: &Slot, repeat: Repeat) -> Outcome {
-        let host = Host::here()?;
+    async fn link(&self, slot: &Slot, host: &Host, repeat: Repeat) -> Outcome {
         let link = slot.link(&self.dial, host).await?;
         if repeat == Repeat::Once || link.is_lively() {
             return Ok(link);
@@ -118,7 +136,7 @@ impl fmt::Debug for Connections {
                 "address",
                 &self.dial.client.get_connection_info().addr().to_string(),
             )
-            .field("count", &self.slots.len())
+            .field("count", &self.count)
             .finish_non_exhaustive()
     }
 }
@@ -126,6 +144,10 @@ impl fmt::Debug for Connections {
 impl Slot {
     fn new() -> Self {
         Self(Mutex::new(watch::channel(None).1))
+    }
+
+    fn is_in_use(&self) -> bool {
+        is_usable(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     async fn link(&self, dial: &Arc<Dial>, host: &Host) -> Outcome {
@@ -140,12 +162,7 @@ impl Slot {
     /// The attempt under way or the living connection, or a new attempt; and which it was.
     fn attempt(&self, dial: &Arc<Dial>, host: &Host) -> (watch::Receiver<Option<Outcome>>, bool) {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let usable = match &*last.borrow() {
-            Some(Ok(link)) => !link.is_dead(),
-            Some(Err(_)) => false,
-            // Closed without an outcome: nobody is at work.
-            None => last.has_changed().is_ok(),
-        };
+        let usable = is_usable(&last);
         if !usable {
             let (sender, receiver) = watch::channel(None);
             let dial = Arc::clone(dial);
@@ -155,6 +172,16 @@ impl Slot {
             *last = receiver;
         }
         (last.clone(), usable)
+    }
+}
+
+/// A living connection, or an attempt under way.
+fn is_usable(last: &watch::Receiver<Option<Outcome>>) -> bool {
+    match &*last.borrow() {
+        Some(Ok(link)) => !link.is_dead(),
+        Some(Err(_)) => false,
+        // Closed without an outcome: nobody is at work.
+        None => last.has_changed().is_ok(),
     }
 }
 

@@ -3,27 +3,29 @@
 
 use jetcache_core::{Fault, Task};
 
-/// A runtime that can run the connections' tasks.
+/// A kind of runtime that can run the connections' tasks.
 #[derive(Debug)]
 pub(crate) struct Host {
-    /// Whether the caller stands inside it.
-    pub(crate) is_here: fn() -> bool,
+    /// Which runtime of this kind the caller stands in, if it stands in one.
+    pub(crate) home: fn() -> Option<Home>,
     /// Runs a task, if the caller stands inside.
     pub(crate) spawn: fn(Task),
     /// Completes after the runtime has looked at its sockets.
     pub(crate) breathe: fn() -> Task,
 }
 
+/// One runtime among all of this process, ended ones too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Home(pub(crate) u64);
+
 impl Host {
     /// The runtime that the caller stands in.
-    pub(crate) fn here() -> Result<&'static Self, Fault> {
-        crate::HOSTS
-            .iter()
-            .find(|host| (host.is_here)())
+    pub(crate) fn here() -> Result<(&'static Self, Home), Fault> {
+        let mut hosts = crate::HOSTS.iter();
+        hosts
+            .find_map(|host| Some((host, (host.home)()?)))
             .ok_or_else(|| {
-                Fault::Unreachable(
-                    "no runtime that this build of Redis knows is running here".into(),
-                )
+                Fault::Unreachable("no runtime that this build of Redis knows runs here".into())
             })
     }
 }

@@ -39,7 +39,7 @@ impl RedisBuilder {
         }
     }
 
-    /// How many connections are used in turn, 2 unless said otherwise. Answers on one connection
+    /// How many connections a runtime uses in turn, 2 unless said otherwise. Answers on one connection
     /// come in order, so a big value holds up what was asked for after it; more connections spread
     /// that. Each is made when it is first needed.
     #[must_use]
@@ -103,7 +103,9 @@ impl RedisBuilder {
                  redis://user:password@host:6379/0"
             ))
         })?;
-        let target = target.set_tcp_settings(tcp());
+        // The library's name would need one more right, or be denied and logged at every connection.
+        let login = target.redis_settings().clone().set_skip_set_lib_name();
+        let target = target.set_tcp_settings(tcp()).set_redis_settings(login);
         let client = self.client(target)?;
         Ok(Redis::made_of(Connections::new(
             Dial {

@@ -1,13 +1,18 @@
 //! Redis is killed, restarted, paused; runtimes end.
 
 use std::future::Future;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use jetcache_adapters::Redis;
-use jetcache_core::{Fault, Token};
+use jetcache_core::ports::remote::{Hold, Settle};
+use jetcache_core::{Fault, Remote, Token};
 use jetcache_tests::redis_server::RedisServer;
 
-use super::verbs::{T, claim, lease, many, read, single};
+use super::verbs::{T, claim, fill, lease, many, read, single, stored};
 
 /// After a restart, whatever is called first succeeds: on each connection, and each time.
 async fn the_first_call_after_a_restart_succeeds() {
@@ -81,6 +86,90 @@ fn a_connection_of_a_runtime_that_ended_is_replaced() {
     }
     assert!(smol::block_on(claim(&redis, "ns:k", T)).unwrap());
     assert!(single().block_on(claim(&redis, "ns:k", T)).unwrap());
+}
+
+#[test]
+fn a_runtime_that_stands_still_holds_up_no_other() {
+    let server = RedisServer::start();
+    let redis = Redis::builder(server.url()).connections(1).open().unwrap();
+    let still = single();
+    assert!(still.block_on(claim(&redis, "ns:k", T)).unwrap());
+    assert!(single().block_on(claim(&redis, "ns:k", T)).unwrap());
+    assert!(smol::block_on(claim(&redis, "ns:k", T)).unwrap());
+    assert!(still.block_on(claim(&redis, "ns:k", T)).unwrap());
+    let clients = server.cli(&["CLIENT", "LIST"]);
+    // The second runtime's went with it; the first and smol's stand.
+    assert_eq!(clients.matches(" name=jetcache ").count(), 2, "{clients}");
+}
+
+/// A server that answers the greeting and hangs up on every other command, and what it was sent.
+fn rude_server() -> (String, Arc<Mutex<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let heard = Arc::new(Mutex::new(String::new()));
+    let ears = Arc::clone(&heard);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut buffer = [0; 10_000];
+            while let Ok(len @ 1..) = stream.read(&mut buffer) {
+                let text = String::from_utf8_lossy(&buffer[..len]);
+                ears.lock().unwrap().push_str(&text);
+                if ["MGET", "EVALSHA", "DEL"]
+                    .iter()
+                    .any(|command| text.contains(command))
+                {
+                    break;
+                }
+                let commands = text.matches('*').count();
+                stream
+                    .write_all("+OK\r\n".repeat(commands).as_bytes())
+                    .unwrap();
+            }
+        }
+    });
+    (url, heard)
+}
+
+#[test]
+fn only_what_may_be_sent_twice_is() {
+    let (url, heard) = rude_server();
+    let redis = Redis::builder(url)
+        .connections(1)
+        .client_name("")
+        .open()
+        .unwrap();
+    let count = |command: &str| heard.lock().unwrap().matches(command).count();
+    many().block_on(async {
+        assert!(read(&redis, "ns:k").await.is_err());
+        assert_eq!(count("MGET"), 2, "read");
+        assert!(lease(&redis, "ns:k", T).await.is_err());
+        assert_eq!(count("MGET"), 4, "lease");
+        assert!(redis.remove(&["ns:k"]).await.remove(0).is_err());
+        assert_eq!(count("DEL"), 2, "remove");
+        assert!(
+            redis
+                .release(&[Hold {
+                    key: "ns:k",
+                    token: T
+                }])
+                .await
+                .remove(0)
+                .is_err()
+        );
+        assert_eq!(count("EVALSHA"), 2, "release");
+        assert!(claim(&redis, "ns:k", T).await.is_err());
+        assert_eq!(count("EVALSHA"), 3, "claim");
+        assert!(fill(&redis, "ns:k", T, b"v").await.is_err());
+        assert_eq!(count("EVALSHA"), 4, "fill");
+        let settle = Settle {
+            key: "ns:k",
+            token: Some(T),
+            value: stored(b"v"),
+        };
+        assert!(redis.settle(&[settle]).await.remove(0).is_err());
+        assert_eq!(count("EVALSHA"), 5, "settle");
+    });
 }
 
 #[test]

@@ -1,0 +1,594 @@
+//! A caller: looks into L1, boards a flight, leads or follows, and leaves. What a driver does, one
+//! event at a time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Wake, Waker};
+use std::time::Duration;
+
+use jetcache_core::machine::entry::{Cached, Entry, Load};
+use jetcache_core::machine::error::{Error, Fault};
+
+use jetcache_core::machine::lookup::{Answer, Reply, Step};
+use jetcache_core::machine::shard::{Role, Ticket, Turn, Write};
+
+use super::judge::{ActorId, Flight, Id, Index, Promise, Writer};
+use super::plan::{Ask, Brings, Key, Loader, What, Wish};
+use super::script::Spot;
+use super::wire::{CommandId, Sender, Told, Verb};
+use super::world::{Row, World, whole_millis};
+
+pub(super) struct Caller {
+    node: usize,
+    key: Key,
+    wish: Wish,
+    /// None: it has no loader.
+    loader: Option<Loader>,
+    peeks_only: bool,
+    /// What is older must not be its answer.
+    floor: Index,
+    state: State,
+    seat: Option<(Ticket, usize)>,
+    flag: Arc<Flag>,
+    /// What the last reply that it gave showed.
+    last: Option<Id>,
+    /// The command by which it was granted the lease.
+    lease: Option<CommandId>,
+    /// Its own loader failed.
+    failed: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    Peek,
+    Board,
+    Tell(Box<Reply<Id>>),
+    Poll,
+    Waiting,
+    Command(CommandId),
+    Pause(u64),
+    Loading { until: u64, brings: Id },
+    Look,
+    Write(Write, Entry<Id>),
+    Seal(Write),
+    Leave,
+    Moving,
+}
+
+/// A flight's answer and what the judge knows it to be. It is kept, so that no other answer ever
+/// has its address.
+pub(super) struct Answered {
+    answer: Arc<Answer<Id>>,
+    id: Option<Id>,
+}
+
+#[derive(Debug, Default)]
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Caller {
+    /// Whether it waits and was woken since it was last asked.
+    pub(super) fn is_woken(&self) -> bool {
+        matches!(self.state, State::Waiting) && self.flag.0.swap(false, Ordering::Relaxed)
+    }
+
+    pub(super) fn is_at_await(&self) -> bool {
+        matches!(
+            self.state,
+            State::Command(_) | State::Pause(_) | State::Loading { .. }
+        )
+    }
+
+    fn seat(&self) -> (&Ticket, usize) {
+        let (ticket, flight) = self.seat.as_ref().expect("it has boarded");
+        (ticket, *flight)
+    }
+}
+
+impl World {
+    pub(super) fn caller(&mut self, ask: &Ask) -> Caller {
+        let (wish, loader) = match ask.what {
+            What::Load(wish, loader) => (wish, Some(loader)),
+            What::Get(wish) => (wish, None),
+            _ => (Wish::default(), None),
+        };
+        Caller {
+            node: ask.node,
+            key: ask.key,
+            wish,
+            loader,
+            peeks_only: matches!(ask.what, What::Peek),
+            floor: self.judge.floor(ask.node, ask.key),
+            state: State::Peek,
+            seat: None,
+            flag: Arc::default(),
+            last: None,
+            lease: None,
+            failed: false,
+        }
+    }
+
+    pub(super) fn caller_turn(&mut self, id: ActorId, mut caller: Caller) -> Option<Caller> {
+        match core::mem::replace(&mut caller.state, State::Moving) {
+            State::Peek => self.peek(id, caller),
+            State::Board => Some(self.board(id, caller)),
+            State::Tell(reply) => Some(self.tell(id, caller, *reply)),
+            State::Poll | State::Waiting => Some(self.poll(id, caller)),
+            State::Command(command) => Some(self.reply_came(id, caller, command)),
+            State::Pause(until) if self.now < until => {
+                caller.state = State::Pause(until);
+                self.turn_at(id, until);
+                Some(caller)
+            }
+            State::Pause(_) => Some(self.tell(id, caller, Reply::Paused)),
+            State::Loading { until, brings } if self.now < until => {
+                caller.state = State::Loading { until, brings };
+                self.turn_at(id, until);
+                Some(caller)
+            }
+            State::Loading { brings, .. } => Some(self.loaded(id, caller, brings)),
+            State::Look => {
+                let found = self.look(caller.node, caller.key);
+                self.note(|| format!("actor {id} looks into L1: {found:?}"));
+                caller.last = found.as_ref().map(|(_, id)| *id);
+                caller.state = State::Tell(Box::new(Reply::Local(found.map(|(entry, _)| entry))));
+                self.turn_after(id, Spot::Tell);
+                Some(caller)
+            }
+            State::Write(write, entry) => {
+                self.note(|| format!("actor {id} writes L1"));
+                self.write_found(id, &caller, entry);
+                caller.state = State::Seal(write);
+                self.turn_after(id, Spot::Seal);
+                Some(caller)
+            }
+            State::Seal(write) => Some(self.tell(id, caller, Reply::Kept(write))),
+            State::Leave => {
+                self.note(|| format!("actor {id} leaves"));
+                self.leave(&mut caller);
+                None
+            }
+            State::Moving => unreachable!("a caller moves in its own turn only"),
+        }
+    }
+
+    fn peek(&mut self, id: ActorId, mut caller: Caller) -> Option<Caller> {
+        // It begins to read now.
+        caller.floor = self.judge.floor(caller.node, caller.key);
+        if self.plan.policy.kind.has_local() && !caller.wish.skip_local {
+            let found = self.look(caller.node, caller.key);
+            self.note(|| format!("actor {id} peeks: {found:?}"));
+            if let Some((_, found)) = found {
+                self.judge
+                    .answered(caller.node, caller.key, caller.floor, found);
+                return None;
+            }
+        }
+        if caller.peeks_only {
+            return None;
+        }
+        caller.state = State::Board;
+        self.turn_after(id, Spot::Board);
+        Some(caller)
+    }
+
+    fn board(&mut self, id: ActorId, mut caller: Caller) -> Caller {
+        let (key, call) = (caller.key, caller.wish.call());
+        let loads = caller.loader.is_some();
+        let (ticket, role) = self.machine(caller.node, |shard, context, effects| {
+            if loads {
+                shard.join(key, call, context, effects)
+            } else {
+                (shard.visit(key, call, context, effects), Role::Lead)
+            }
+        });
+        let flight = match role {
+            Role::Follow => self
+                .judge
+                .joined(caller.node, key, &self.visits)
+                .expect("somebody opened the flight"),
+            Role::Lead => self.judge.flight(Flight {
+                node: caller.node,
+                key,
+                opened: self.index,
+                leader: Some(id),
+                deadline: self.now + whole_millis(self.plan.policy.remote_timeout),
+                leased: false,
+                faulted: false,
+                refused_since: None,
+                failed: false,
+            }),
+        };
+        if !loads {
+            self.visits.push(flight);
+        }
+        self.note(|| format!("actor {id} boards flight {flight}: {role:?}"));
+        caller.seat = Some((ticket, flight));
+        match role {
+            Role::Lead => {
+                caller.state = State::Tell(Box::new(Reply::Begin));
+                self.turn_after(id, Spot::Tell);
+            }
+            Role::Follow => {
+                caller.state = State::Poll;
+                self.turn_after(id, Spot::Poll);
+            }
+        }
+        caller
+    }
+
+    /// Tells the machine what happened, and takes up what it says.
+    fn tell(&mut self, id: ActorId, mut caller: Caller, reply: Reply<Id>) -> Caller {
+        let said = format!("{reply:?}");
+        let news = News::of(&reply);
+        let granted = caller.lease.take();
+        let step = {
+            let (ticket, _) = caller.seat();
+            self.machine(caller.node, |shard, context, effects| {
+                shard.step(ticket, context, reply, effects)
+            })
+        };
+        self.note(|| format!("actor {id} tells {said}: {step:?}"));
+        let (_, flight) = caller.seat();
+        if matches!(step, Step::Follow | Step::Alone(_)) {
+            return self.deposed(id, caller, step, granted);
+        }
+        self.hear_of(flight, news, &step);
+        let Caller { node, key, .. } = caller;
+        caller.state = match step {
+            Step::ReadLocal => {
+                self.turn_after(id, Spot::Look);
+                State::Look
+            }
+            Step::ReadRemote => State::Command(self.send(node, key, Verb::Read, Sender::Actor(id))),
+            Step::Lease { token, life } => {
+                self.judge.asked(token, flight, self.now);
+                let verb = Verb::Lease { token, life };
+                State::Command(self.send(node, key, verb, Sender::Actor(id)))
+            }
+            Step::Pause(pause) => {
+                let until = self.now + whole_millis(pause);
+                self.turn_at(id, until);
+                State::Pause(until)
+            }
+            Step::Load => self.begin_load(id, &caller, flight),
+            Step::Fill {
+                token,
+                life,
+                lease,
+                age,
+                value,
+            } => {
+                let brought = caller.last.expect("it was loaded");
+                let known = self.judge.at(brought).absent == value.is_none();
+                self.judge
+                    .rule(known, Promise::P6, || "a value became absent".to_owned());
+                if caller
+                    .loader
+                    .is_some_and(|l| l.brings == Brings::Unencodable)
+                {
+                    self.turn_after(id, Spot::Tell);
+                    let fault = Fault::Encode("as the plan says".into());
+                    State::Tell(Box::new(Reply::Stored(Err(fault))))
+                } else {
+                    let verb = Verb::Fill {
+                        token,
+                        id: brought,
+                        life,
+                        lease,
+                        age,
+                    };
+                    State::Command(self.send(node, key, verb, Sender::Actor(id)))
+                }
+            }
+            Step::WriteLocal { write, entry } => {
+                self.turn_after(id, Spot::Write);
+                State::Write(write, entry)
+            }
+            Step::Finish { release } => {
+                if let Some(token) = release {
+                    self.release(node, key, token, self.asks[id]);
+                }
+                return self.poll(id, caller);
+            }
+            Step::Alone(_) | Step::Follow => unreachable!("said above"),
+        };
+        caller
+    }
+
+    /// What the flight's leader says is known from outside as well.
+    fn hear_of(&mut self, flight: usize, news: News, step: &Step<Id>) {
+        let policy = &self.plan.policy;
+        let limit = match step {
+            Step::ReadRemote | Step::Lease { .. } | Step::Fill { .. } => policy.remote_timeout,
+            Step::Load => policy.load_timeout,
+            Step::Pause(pause) => *pause,
+            _ => Duration::ZERO,
+        };
+        let now = self.now;
+        let flight = &mut self.judge.flights[flight];
+        flight.deadline = now + whole_millis(limit + policy.remote_timeout);
+        match news {
+            News::Granted => flight.leased = true,
+            News::Refused => {
+                flight.leased = false;
+                flight.refused_since.get_or_insert(now);
+            }
+            News::Fault => flight.faulted = true,
+            News::Failed => flight.failed = true,
+            News::Other => {}
+        }
+    }
+
+    fn deposed(
+        &mut self,
+        id: ActorId,
+        mut caller: Caller,
+        step: Step<Id>,
+        granted: Option<CommandId>,
+    ) -> Caller {
+        match step {
+            Step::Alone(answer) => {
+                let last = caller.last;
+                self.judge_answer(id, &caller, &answer, last);
+                caller.state = State::Leave;
+                self.turn_after(id, Spot::Leave);
+            }
+            _ => {
+                if let Some(command) = granted {
+                    self.late_lease(command);
+                }
+                caller.state = State::Poll;
+                self.turn_after(id, Spot::Poll);
+            }
+        }
+        caller
+    }
+
+    fn begin_load(&mut self, id: ActorId, caller: &Caller, flight: usize) -> State {
+        let Some(loader) = caller.loader else {
+            self.judge.rule(false, Promise::P1, || {
+                "a read without a loader is told to load".to_owned()
+            });
+            return State::Leave;
+        };
+        let its = self.judge.flights[flight];
+        let policy = &self.plan.policy;
+        let (wait, timeout) = (policy.lease_wait, whole_millis(policy.load_timeout));
+        let doubt =
+            self.nodes[caller.node].shard.activity().unconfirmed > 0 || policy.unconfirmed == 1;
+        let waited = its.refused_since.map(|since| self.now - since);
+        let excuse = !policy.kind.has_remote()
+            || caller.wish.skip_remote
+            || caller.wish.no_store
+            || its.faulted
+            || doubt
+            || waited.is_some_and(|waited| waited >= whole_millis(wait));
+        self.judge.load_begins(id, flight, excuse, self.now);
+        let absent = loader.brings == Brings::Absent;
+        let brings = self.judge.fact(caller.key, absent, self.index);
+        let until = self.now + loader.takes.min(timeout);
+        self.note(|| format!("    its loader sees {brings:?}"));
+        self.turn_at(id, until);
+        State::Loading { until, brings }
+    }
+
+    fn loaded(&mut self, id: ActorId, mut caller: Caller, brings: Id) -> Caller {
+        self.judge.load_ends(id);
+        let loader = caller.loader.expect("it began to load");
+        let policy = &self.plan.policy;
+        let in_time = loader.takes <= whole_millis(policy.load_timeout);
+        let usual = match loader.brings {
+            Brings::Absent => whole_millis(policy.negative_ttl),
+            _ => caller.wish.ttl.unwrap_or(whole_millis(policy.ttl)),
+        };
+        self.judge.at(brings).ends = self.now + loader.ttl.unwrap_or(usual);
+        let loaded = match loader.brings {
+            _ if !in_time => Err(Error::Timeout),
+            Brings::Error => Err(Error::Load(Arc::new(std::fmt::Error))),
+            Brings::Panic => Err(Error::Panicked("as the plan says".into())),
+            Brings::Absent => Ok(Load::from(None)),
+            Brings::Uncached => Ok(Load::from(brings).uncached()),
+            Brings::Value | Brings::Unencodable => Ok(Load::from(brings)),
+        };
+        let loaded = loaded.map(|load| match loader.ttl {
+            Some(ttl) => load.ttl(Duration::from_millis(ttl)),
+            None => load,
+        });
+        caller.last = loaded.is_ok().then_some(brings);
+        caller.failed = loaded.is_err();
+        self.tell(id, caller, Reply::Loaded(loaded))
+    }
+
+    fn reply_came(&mut self, id: ActorId, mut caller: Caller, command: CommandId) -> Caller {
+        let Some(reply) = self.awaited(command) else {
+            caller.state = State::Command(command);
+            return caller;
+        };
+        let reply = match reply {
+            Ok(Told::Read(found)) => Reply::Remote(Ok(caller.sees(found))),
+            Ok(Told::Leased(granted, found)) => {
+                caller.lease = granted.then_some(command);
+                Reply::Leased(Ok((granted, caller.sees(found))))
+            }
+            Ok(Told::Filled(filled)) => Reply::Stored(Ok(filled)),
+            Ok(Told::Claimed(_) | Told::Done) => unreachable!("a caller does not ask that"),
+            Err(fault) => self.faulted(command, fault),
+        };
+        self.tell(id, caller, reply)
+    }
+
+    fn faulted(&self, command: CommandId, fault: Fault) -> Reply<Id> {
+        match self.verb(command) {
+            Verb::Lease { .. } => Reply::Leased(Err(fault)),
+            Verb::Fill { .. } => Reply::Stored(Err(fault)),
+            _ => Reply::Remote(Err(fault)),
+        }
+    }
+
+    fn write_found(&mut self, id: ActorId, caller: &Caller, entry: Entry<Id>) {
+        let (_, flight) = caller.seat();
+        let found = caller.last.expect("something was found");
+        let known = self.judge.at(found).absent == entry.value().is_none()
+            && entry.value().is_none_or(|value| *value == found);
+        self.judge.rule(known, Promise::P6, || {
+            format!("{entry:?} goes to L1, and {found:?} was found")
+        });
+        let row = Row {
+            entry,
+            id: found,
+            writer: Writer {
+                actor: id,
+                opened: self.judge.flights[flight].opened,
+            },
+        };
+        self.write(caller.node, caller.key, Some(row));
+    }
+
+    /// Asks for the answer.
+    fn poll(&mut self, id: ActorId, mut caller: Caller) -> Caller {
+        caller.flag.0.store(false, Ordering::Relaxed);
+        let waker = Waker::from(Arc::clone(&caller.flag));
+        let (ticket, flight) = caller.seat();
+        let turn = self.machine(caller.node, |shard, context, effects| {
+            shard.poll(ticket, context, waker, effects)
+        });
+        self.note(|| format!("actor {id} polls: {turn:?}"));
+        match turn {
+            Turn::Answer(answer) => {
+                let found = self.found(&caller, &answer);
+                self.judge_answer(id, &caller, &answer, found);
+                caller.state = State::Leave;
+                self.turn_after(id, Spot::Leave);
+            }
+            Turn::Lead => {
+                self.judge.leads(flight, id, self.now);
+                caller.state = State::Tell(Box::new(Reply::Begin));
+                self.turn_after(id, Spot::Tell);
+            }
+            Turn::Wait(until) => {
+                caller.state = State::Waiting;
+                if let Some(until) = until {
+                    let until = self.when(caller.node, until);
+                    self.turn_at(id, until);
+                }
+            }
+        }
+        caller
+    }
+
+    /// What the answer is. Its leader is the first who asks, and knows.
+    fn found(&mut self, caller: &Caller, answer: &Arc<Answer<Id>>) -> Option<Id> {
+        let mut known = self.answers.iter();
+        if let Some(known) = known.find(|known| Arc::ptr_eq(&known.answer, answer)) {
+            return known.id;
+        }
+        self.answers.push(Answered {
+            answer: Arc::clone(answer),
+            id: caller.last,
+        });
+        caller.last
+    }
+
+    fn judge_answer(
+        &mut self,
+        id: ActorId,
+        caller: &Caller,
+        answer: &Answer<Id>,
+        found: Option<Id>,
+    ) {
+        self.note(|| format!("    actor {id} has its answer: {answer:?}, {found:?}"));
+        let flight = self.judge.flights[caller.seat().1];
+        let absent = found.map(|found| self.judge.at(found).absent);
+        let honest = match answer {
+            Ok(Cached::Hit(value)) => found == Some(*value) && absent == Some(false),
+            Ok(Cached::Absent) => absent == Some(true),
+            Ok(Cached::Miss) => caller.loader.is_none(),
+            Err(Error::Closed) => false,
+            Err(_) => flight.failed || caller.failed,
+        };
+        self.judge.rule(honest, Promise::P6, || {
+            format!("actor {id} is answered {answer:?}, and {found:?} was found")
+        });
+        if let (Ok(Cached::Hit(_) | Cached::Absent), Some(found)) = (answer, found) {
+            self.judge
+                .answered(caller.node, caller.key, caller.floor, found);
+        }
+    }
+
+    fn leave(&mut self, caller: &mut Caller) {
+        let Some((ticket, flight)) = caller.seat.take() else {
+            return;
+        };
+        let token = self.machine(caller.node, |shard, context, effects| {
+            shard.leave(ticket, context, effects)
+        });
+        if let Some(token) = token {
+            self.note(|| format!("    flight {flight} gives {token} back"));
+            self.release(caller.node, caller.key, token, usize::MAX);
+        }
+    }
+
+    /// Its future is dropped, or what L1 called back panicked.
+    pub(super) fn caller_dropped(&mut self, id: ActorId, mut caller: Caller) {
+        self.judge.load_ends(id);
+        if let Some((_, flight)) = caller.seat
+            && self.judge.flights[flight].leader == Some(id)
+        {
+            self.judge.flights[flight].leader = None;
+        }
+        match core::mem::replace(&mut caller.state, State::Moving) {
+            State::Write(_, entry) if self.plan.chance.percent(50) => {
+                self.write_found(id, &caller, entry);
+            }
+            State::Command(command) => {
+                // A guard's `Drop` may run before the command's or after it.
+                if self.plan.chance.percent(50) {
+                    self.leave(&mut caller);
+                }
+                self.forsaken(command);
+            }
+            _ => {}
+        }
+        self.leave(&mut caller);
+    }
+}
+
+impl Caller {
+    fn sees(
+        &mut self,
+        found: Option<(jetcache_core::machine::lookup::Seen<Id>, Id)>,
+    ) -> Option<jetcache_core::machine::lookup::Seen<Id>> {
+        let (seen, id) = found?;
+        self.last = Some(id);
+        Some(seen)
+    }
+}
+
+/// What a reply says of its flight.
+#[derive(Clone, Copy, Debug)]
+enum News {
+    Granted,
+    Refused,
+    Fault,
+    Failed,
+    Other,
+}
+
+impl News {
+    fn of(reply: &Reply<Id>) -> Self {
+        match reply {
+            Reply::Leased(Ok((true, _))) => Self::Granted,
+            Reply::Leased(Ok((false, _))) => Self::Refused,
+            Reply::Remote(Err(_)) | Reply::Leased(Err(_)) => Self::Fault,
+            Reply::Stored(Err(fault)) if !matches!(fault, Fault::Encode(_)) => Self::Fault,
+            Reply::Loaded(Err(_)) => Self::Failed,
+            _ => Self::Other,
+        }
+    }
+}

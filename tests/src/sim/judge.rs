@@ -1,0 +1,403 @@
+//! The promises of DESIGN.md, checked at every event.
+//!
+//! The judge knows what no node knows: for every value that was ever loaded or inserted, the event
+//! of its birth; for every key, what L2 took and when; for every node, what its changes promised
+//! when they returned. Events are numbered, and "older" means "of a smaller number".
+
+use core::fmt;
+use std::collections::BTreeMap;
+
+use jetcache_core::Token;
+use jetcache_core::ports::remote::Filled;
+
+use super::plan::{KEYS, Key};
+
+/// The number of an event.
+pub(super) type Index = usize;
+
+/// The number of an actor: a caller, a change, or what cleans up after one.
+pub(super) type ActorId = usize;
+
+/// What a loader or an insert brought, "does not exist" included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Id(pub(super) u32);
+
+/// A promise of DESIGN.md.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Promise {
+    /// One load.
+    P1,
+    /// No stale fill.
+    P2,
+    /// Everyone is answered.
+    P4,
+    /// Bounded, nothing leaks.
+    P5,
+    /// Nothing invented.
+    P6,
+    /// Never past its time.
+    P7,
+}
+
+/// A promise that was broken.
+#[derive(Clone, Debug)]
+pub struct Broken {
+    /// Which.
+    pub promise: Promise,
+    /// How.
+    pub how: String,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is broken: {}", self.promise, self.how)
+    }
+}
+
+/// What is known of a value.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fact {
+    pub(super) key: Key,
+    pub(super) absent: bool,
+    /// When its loading began, or when L2 took its claim.
+    pub(super) birth: Index,
+    /// When its life is over, in milliseconds.
+    pub(super) ends: u64,
+    /// What a conditional insert brought is nobody's business before it was granted.
+    pub(super) barred: bool,
+}
+
+/// Who wrote an entry into L1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Writer {
+    pub(super) actor: ActorId,
+    /// When its flight or change began.
+    pub(super) opened: Index,
+}
+
+/// A flight or a read, as seen from outside.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Flight {
+    pub(super) node: usize,
+    pub(super) key: Key,
+    pub(super) opened: Index,
+    pub(super) leader: Option<ActorId>,
+    /// Before this its leader may not be deposed.
+    pub(super) deadline: u64,
+    pub(super) leased: bool,
+    pub(super) faulted: bool,
+    pub(super) refused_since: Option<u64>,
+    pub(super) failed: bool,
+}
+
+/// A loader that runs.
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    actor: ActorId,
+    flight: usize,
+}
+
+/// What a node's changes of a key promised.
+#[derive(Clone, Debug, Default)]
+struct Local {
+    /// What is older must not be read any more.
+    floor: Index,
+    /// When the last one superseded what was under way.
+    superseded: Index,
+    /// When those that have returned superseded, and who they were.
+    returned: Vec<(Index, ActorId)>,
+}
+
+/// What L2 holds of a key.
+#[derive(Clone, Debug, Default)]
+struct Shared {
+    content: Option<Id>,
+    lease: Option<(Token, u64)>,
+    /// When the last removal or claim was applied.
+    wiped: Index,
+}
+
+/// A lease or claim that L2 ever granted.
+#[derive(Clone, Copy, Debug, Default)]
+struct Granted {
+    standing: bool,
+    until: u64,
+    /// Something happened to its commands that may leave it standing.
+    excused: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Judge {
+    pub(super) facts: Vec<Fact>,
+    pub(super) flights: Vec<Flight>,
+    running: Vec<Running>,
+    local: BTreeMap<(usize, Key), Local>,
+    shared: [Shared; KEYS],
+    granted: BTreeMap<Token, Granted>,
+    asked: BTreeMap<Token, usize>,
+    pub(super) broken: Option<Broken>,
+}
+
+impl Judge {
+    /// The first promise broken is the one that counts.
+    pub(super) fn rule(&mut self, kept: bool, promise: Promise, how: impl FnOnce() -> String) {
+        if !kept && self.broken.is_none() {
+            self.broken = Some(Broken {
+                promise,
+                how: how(),
+            });
+        }
+    }
+
+    pub(super) fn fact(&mut self, key: Key, absent: bool, birth: Index) -> Id {
+        let id = Id(u32::try_from(self.facts.len()).unwrap_or(u32::MAX));
+        self.facts.push(Fact {
+            key,
+            absent,
+            birth,
+            ends: u64::MAX,
+            barred: false,
+        });
+        id
+    }
+
+    pub(super) fn at(&mut self, id: Id) -> &mut Fact {
+        &mut self.facts[id.0 as usize]
+    }
+
+    fn of(&mut self, node: usize, key: Key) -> &mut Local {
+        self.local.entry((node, key)).or_default()
+    }
+
+    // ---- reads ----
+
+    /// What is older than this must not be read any more by who begins to read now.
+    pub(super) fn floor(&self, node: usize, key: Key) -> Index {
+        self.local.get(&(node, key)).map_or(0, |local| local.floor)
+    }
+
+    /// A caller got this value, and had begun to ask when the floor was there.
+    pub(super) fn answered(&mut self, node: usize, key: Key, floor: Index, id: Id) {
+        let fact = *self.at(id);
+        self.rule(fact.key == key, Promise::P6, || {
+            format!("{id:?} is of another key")
+        });
+        self.rule(!fact.barred, Promise::P2, || {
+            format!("node {node} answers {id:?}, which a refused or undecided insert brought")
+        });
+        self.rule(fact.birth >= floor, Promise::P2, || {
+            format!(
+                "node {node} answers {id:?}, born at {}, to a read that began after a change \
+                 returned: nothing older than {floor} was to be read",
+                fact.birth
+            )
+        });
+    }
+
+    /// L1 has a fresh entry.
+    pub(super) fn seen_in_l1(&mut self, node: usize, key: Key, id: Id, writer: Writer, now: u64) {
+        let fact = *self.at(id);
+        self.rule(now < fact.ends, Promise::P7, || {
+            format!(
+                "L1 of node {node} has {id:?} at {now} ms, its life ended at {}",
+                fact.ends
+            )
+        });
+        let late = self.of(node, key).returned.iter().copied();
+        let late = late
+            .filter(|&(at, who)| who != writer.actor && writer.opened <= at)
+            .last();
+        self.rule(late.is_none(), Promise::P2, || {
+            format!(
+                "L1 of node {node} has {id:?}, written by a flight or change begun at {}, which a \
+                 change superseded ({late:?}) that has returned",
+                writer.opened
+            )
+        });
+    }
+
+    /// L2 showed this.
+    pub(super) fn seen_in_l2(&mut self, key: Key, value: Option<Id>, now: u64) -> Id {
+        let content = self.shared[usize::from(key)].content;
+        let absent = content.is_some_and(|id| self.at(id).absent);
+        let same = match value {
+            Some(id) => content == Some(id) && !absent,
+            None => absent,
+        };
+        self.rule(same, Promise::P6, || {
+            format!("L2 shows {value:?}, and was given {content:?}")
+        });
+        let id = content.or(value).unwrap_or(Id(0));
+        let ends = self.at(id).ends;
+        self.rule(now < ends, Promise::P7, || {
+            format!("L2 shows {id:?} as fresh at {now} ms, its life ended at {ends}")
+        });
+        id
+    }
+
+    // ---- loads ----
+
+    pub(super) fn flight(&mut self, flight: Flight) -> usize {
+        self.flights.push(flight);
+        self.flights.len() - 1
+    }
+
+    /// The flight that a caller joins who does not open one.
+    pub(super) fn joined(&self, node: usize, key: Key, visits: &[usize]) -> Option<usize> {
+        let mine = |(at, flight): &(usize, &Flight)| {
+            (flight.node, flight.key) == (node, key) && !visits.contains(at)
+        };
+        let found = self.flights.iter().enumerate().rev().find(mine);
+        found.map(|(at, _)| at)
+    }
+
+    /// A waiting caller leads from now on.
+    pub(super) fn leads(&mut self, flight: usize, actor: ActorId, now: u64) {
+        let Flight {
+            leader, deadline, ..
+        } = self.flights[flight];
+        self.rule(leader.is_none() || now >= deadline, Promise::P1, || {
+            format!("a leader was deposed at {now} ms, before its deadline {deadline}")
+        });
+        // Its time ran from when it was chosen; until its first step that may be over at once.
+        (self.flights[flight].leader, self.flights[flight].deadline) = (Some(actor), now);
+    }
+
+    /// A loader begins. `excuse`: why it may do so without a lease.
+    pub(super) fn load_begins(&mut self, actor: ActorId, flight: usize, excuse: bool, now: u64) {
+        let Flight {
+            node, key, opened, ..
+        } = self.flights[flight];
+        let superseded = self.of(node, key).superseded;
+        let current = opened > superseded;
+        for other in self.running.clone() {
+            let its = self.flights[other.flight];
+            let same = (its.node, its.key) == (node, key);
+            let leads = its.leader == Some(other.actor) && its.opened > superseded;
+            self.rule(!same || !leads || !current, Promise::P1, || {
+                format!(
+                    "node {node} runs the loaders of actors {} and {actor} for one key",
+                    other.actor
+                )
+            });
+        }
+        let leased = self.flights[flight].leased;
+        self.rule(leased || excuse, Promise::P1, || {
+            format!("actor {actor} loads at {now} ms without a lease, and nothing excuses it")
+        });
+        self.running.push(Running { actor, flight });
+    }
+
+    /// A flight asks for a lease. One that it had and that ended by itself needs no giving back.
+    pub(super) fn asked(&mut self, token: Token, flight: usize, now: u64) {
+        for (old, _) in self.asked.iter().filter(|(_, its)| **its == flight) {
+            if let Some(granted) = self.granted.get_mut(old) {
+                granted.standing &= now < granted.until;
+            }
+        }
+        self.asked.insert(token, flight);
+    }
+
+    /// A flight took a lease that was granted after its asker had gone.
+    pub(super) fn adopted(&mut self, token: Token) {
+        if let Some(&flight) = self.asked.get(&token) {
+            self.flights[flight].leased = true;
+        }
+    }
+
+    pub(super) fn load_ends(&mut self, actor: ActorId) {
+        self.running.retain(|running| running.actor != actor);
+    }
+
+    // ---- changes ----
+
+    /// Whatever was under way on the key is nobody's any more.
+    pub(super) fn superseded(&mut self, node: usize, key: Key, index: Index) {
+        self.of(node, key).superseded = index;
+    }
+
+    /// A change returned. `floor`: what is older must not be read any more.
+    pub(super) fn returned(
+        &mut self,
+        node: usize,
+        key: Key,
+        floor: Index,
+        superseded: Option<Index>,
+        actor: ActorId,
+    ) {
+        let local = self.of(node, key);
+        local.floor = local.floor.max(floor);
+        local.returned.extend(superseded.map(|at| (at, actor)));
+    }
+
+    // ---- L2 ----
+
+    pub(super) fn lease_applied(&mut self, key: Key, token: Token, until: u64, now: u64) {
+        let lease = &mut self.shared[usize::from(key)].lease;
+        let other = lease.filter(|&(holder, until)| now < until && holder != token);
+        if lease.is_none_or(|(holder, until)| now >= until || holder != token) {
+            *lease = Some((token, until));
+        }
+        let granted = self.granted.entry(token).or_default();
+        (granted.standing, granted.until) = (true, until);
+        self.rule(other.is_none(), Promise::P1, || {
+            format!("L2 granted {token}, and {other:?} had the lease")
+        });
+    }
+
+    pub(super) fn claim_applied(&mut self, key: Key, token: Token, until: u64, index: Index) {
+        self.wiped(key, index);
+        self.shared[usize::from(key)].lease = Some((token, until));
+        self.granted.entry(token).or_default().standing = true;
+    }
+
+    pub(super) fn wiped(&mut self, key: Key, index: Index) {
+        let shared = &mut self.shared[usize::from(key)];
+        shared.content = None;
+        shared.wiped = index;
+        if let Some((token, _)) = shared.lease.take() {
+            self.granted.entry(token).or_default().standing = false;
+        }
+    }
+
+    pub(super) fn fill_applied(&mut self, key: Key, token: Token, id: Id, filled: Filled) {
+        self.given_back(key, token);
+        if filled == Filled::Refused {
+            return;
+        }
+        let shared = &mut self.shared[usize::from(key)];
+        shared.content = Some(id);
+        let wiped = shared.wiped;
+        let Fact { birth, barred, .. } = *self.at(id);
+        self.rule(birth >= wiped, Promise::P2, || {
+            format!("L2 took {id:?}, born at {birth}, after the change that it took at {wiped}")
+        });
+        self.rule(!barred, Promise::P2, || {
+            format!("L2 took {id:?}, which a refused or undecided insert brought")
+        });
+    }
+
+    /// A release or a fill of this token arrived, in time or not.
+    pub(super) fn given_back(&mut self, key: Key, token: Token) {
+        let lease = &mut self.shared[usize::from(key)].lease;
+        lease.take_if(|(holder, _)| *holder == token);
+        self.granted.entry(token).or_default().standing = false;
+    }
+
+    /// Something happened to a command with this token that may leave its lease standing.
+    pub(super) fn excuse(&mut self, token: Token) {
+        self.granted.entry(token).or_default().excused = true;
+    }
+
+    /// The end: nobody has a lease any more.
+    pub(super) fn nothing_stands(&mut self) {
+        let orphans = self
+            .granted
+            .iter()
+            .filter(|(_, g)| g.standing && !g.excused);
+        let orphan = orphans.map(|(token, _)| *token).next();
+        self.rule(orphan.is_none(), Promise::P5, || {
+            format!("the lease {orphan:?} was never given back")
+        });
+    }
+}

@@ -1,0 +1,222 @@
+//! A run of which nothing is left to chance: the kept cases.
+
+use jetcache_core::{Condition, Kind};
+
+use super::chance::Chance;
+use super::plan::{Ask, Brings, Loader, Plan, What, Wish, plain};
+
+/// Where something takes time: before a step of a caller or a change, or on the way to L2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spot {
+    /// Before a caller's first look at L1.
+    Peek,
+    /// Before it boards a flight.
+    Board,
+    /// Before the machine hears of what happened.
+    Tell,
+    /// Before a look at L1.
+    Look,
+    /// Between the announcement of a write to L1 and the write.
+    Write,
+    /// Between the write and its seal.
+    Seal,
+    /// Before a waiting caller asks again.
+    Poll,
+    /// Between an answer and leaving the flight.
+    Leave,
+    /// Before a repeated removal.
+    Repair,
+    /// The command `read`.
+    Read,
+    /// The command `lease`.
+    Lease,
+    /// The command `fill`.
+    Fill,
+    /// The command `release`.
+    Release,
+    /// The command `claim`.
+    Claim,
+    /// The command `remove`.
+    Remove,
+}
+
+/// What becomes of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fate {
+    /// When it is applied, in milliseconds after it was sent; `None`: never.
+    pub(super) applied: Option<u64>,
+    /// How long after that the reply arrives; `None`: never.
+    pub(super) replied: Option<u64>,
+    /// It is applied once more this long after the first time; that may be what is replied to,
+    /// so much later.
+    pub(super) again: Option<(u64, Option<u64>)>,
+    /// When its sender gets an error instead.
+    pub(super) error: Option<u64>,
+}
+
+impl Fate {
+    /// It arrives after `there`, and its reply `back` later.
+    #[must_use]
+    pub fn delivered(there: u64, back: u64) -> Self {
+        Self {
+            applied: Some(there),
+            replied: Some(back),
+            again: None,
+            error: None,
+        }
+    }
+
+    /// It never arrives.
+    #[must_use]
+    pub fn lost() -> Self {
+        Self {
+            applied: None,
+            replied: None,
+            again: None,
+            error: None,
+        }
+    }
+
+    /// It arrives, and its reply is lost.
+    #[must_use]
+    pub fn unanswered(there: u64) -> Self {
+        Self {
+            replied: None,
+            ..Self::delivered(there, 0)
+        }
+    }
+}
+
+/// What a script says of the n-th ask; used up in the order in which it was said.
+#[derive(Debug, Default)]
+pub(super) struct Script {
+    pauses: Vec<(usize, Spot, u64)>,
+    fates: Vec<(usize, Spot, Fate)>,
+}
+
+impl Script {
+    pub(super) fn pause(&mut self, ask: usize, spot: Spot) -> u64 {
+        let said = self.pauses.iter().position(|p| (p.0, p.1) == (ask, spot));
+        said.map_or(0, |at| self.pauses.remove(at).2)
+    }
+
+    pub(super) fn fate(&mut self, ask: usize, verb: Spot) -> Fate {
+        let said = self.fates.iter().position(|f| (f.0, f.1) == (ask, verb));
+        said.map_or(Fate::delivered(1, 1), |at| self.fates.remove(at).2)
+    }
+}
+
+/// Writing a script. Each ask is followed by what happens to it: `pause`, `fate`, `dropped`,
+/// `held`.
+impl Plan {
+    /// Only L1, or only L2.
+    #[must_use]
+    pub fn kind(mut self, kind: Kind) -> Self {
+        self.policy = plain(kind);
+        self
+    }
+
+    /// A caller with a loader that takes this long.
+    #[must_use]
+    pub fn load(self, at: u64, node: usize, takes: u64) -> Self {
+        let loader = Loader {
+            takes,
+            brings: Brings::Value,
+            ttl: None,
+        };
+        self.ask(at, node, What::Load(Wish::default(), loader))
+    }
+
+    /// A caller whose loader fails after this long.
+    #[must_use]
+    pub fn load_fails(self, at: u64, node: usize, takes: u64) -> Self {
+        let loader = Loader {
+            takes,
+            brings: Brings::Error,
+            ttl: None,
+        };
+        self.ask(at, node, What::Load(Wish::default(), loader))
+    }
+
+    /// A caller without a loader.
+    #[must_use]
+    pub fn get(self, at: u64, node: usize) -> Self {
+        self.ask(at, node, What::Get(Wish::default()))
+    }
+
+    /// An invalidation.
+    #[must_use]
+    pub fn invalidate(self, at: u64, node: usize) -> Self {
+        self.ask(at, node, What::Invalidate)
+    }
+
+    /// An insert.
+    #[must_use]
+    pub fn insert(self, at: u64, node: usize) -> Self {
+        self.ask(at, node, What::Insert(Wish::default(), None))
+    }
+
+    /// A conditional insert.
+    #[must_use]
+    pub fn insert_if(self, at: u64, node: usize, condition: Condition) -> Self {
+        self.ask(at, node, What::Insert(Wish::default(), Some(condition)))
+    }
+
+    fn ask(mut self, at: u64, node: usize, what: What) -> Self {
+        self.asks.push(Ask {
+            at,
+            node,
+            key: 0,
+            what,
+            dropped: None,
+            held: None,
+        });
+        self
+    }
+
+    /// The last ask's next stay at this spot takes so long.
+    #[must_use]
+    pub fn pause(mut self, spot: Spot, millis: u64) -> Self {
+        let ask = self.asks.len() - 1;
+        self.script().pauses.push((ask, spot, millis));
+        self
+    }
+
+    /// The last ask's next command of this name fares so.
+    #[must_use]
+    pub fn fate(mut self, verb: Spot, fate: Fate) -> Self {
+        let ask = self.asks.len() - 1;
+        self.script().fates.push((ask, verb, fate));
+        self
+    }
+
+    /// The next repeated removal, whoever caused it, fares so.
+    #[must_use]
+    pub fn repair(mut self, fate: Fate) -> Self {
+        self.script().fates.push((usize::MAX, Spot::Remove, fate));
+        self
+    }
+
+    /// The last ask's future is dropped.
+    #[must_use]
+    pub fn dropped(mut self, at: u64) -> Self {
+        if let Some(ask) = self.asks.last_mut() {
+            ask.dropped = Some(at);
+        }
+        self
+    }
+
+    /// The last ask's future is not polled meanwhile.
+    #[must_use]
+    pub fn held(mut self, from: u64, until: u64) -> Self {
+        if let Some(ask) = self.asks.last_mut() {
+            ask.held = Some((from, until));
+        }
+        self
+    }
+
+    fn script(&mut self) -> &mut Script {
+        let Chance { script, .. } = &mut self.chance;
+        script.get_or_insert_default()
+    }
+}

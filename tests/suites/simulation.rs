@@ -1,0 +1,62 @@
+//! Nodes and an L2 that fail in every way, in virtual time, against the promises of DESIGN.md.
+//!
+//! `JETCACHE_SEED=7` replays one seed and prints its events; `JETCACHE_SEEDS=1000000` tries so many.
+
+use std::env;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use jetcache_tests::sim::{Plan, run};
+
+#[test]
+fn ten_thousand_seeds_keep_the_promises() {
+    if let Some(seed) = number("JETCACHE_SEED") {
+        return replay(seed);
+    }
+    let seeds = number("JETCACHE_SEEDS").unwrap_or(10_000);
+    let next = AtomicU64::new(0);
+    let first_broken = AtomicU64::new(u64::MAX);
+    let try_seeds = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.min(first_broken.load(Ordering::Relaxed)) {
+                return;
+            }
+            if run(Plan::seeded(seed), false).broken.is_some() {
+                first_broken.fetch_min(seed, Ordering::Relaxed);
+            }
+        }
+    };
+    thread::scope(|threads| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            threads.spawn(try_seeds);
+        }
+    });
+    let broken = first_broken.into_inner();
+    if broken < u64::MAX {
+        replay(broken);
+        panic!(
+            "seed {broken} broke a promise once and not again: the simulation is not deterministic"
+        );
+    }
+}
+
+/// Prints what happens, and panics if a promise is broken.
+fn replay(seed: u64) {
+    let report = run(Plan::seeded(seed), true);
+    for line in &report.trace {
+        eprintln!("{line}");
+    }
+    if let Some(broken) = report.broken {
+        // `mutants/run` reads this line.
+        panic!("seed {seed}, step {}: {broken}", report.steps);
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    let text = env::var(name).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} must be a number, it is {text}")),
+    )
+}
