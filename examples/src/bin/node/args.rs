@@ -1,0 +1,247 @@
+//! The options of the command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lexopt::{Arg, Error, Parser, ValueExt};
+
+use crate::words::{millis, number};
+
+pub(crate) const USAGE: &str = "\
+node: a cache node that is driven by lines on stdin
+
+  --runtime tokio|smol|async-std  what it runs on (tokio)
+  --redis URL                     L2 is this Redis
+  --memory                        L2 is in the process (the default)
+  --ca FILE                       the authorities to trust for rediss://, as PEM
+  --no-local                      no L1
+  --local quick|moka|lru          L1's engine (quick)
+  --capacity N                    L1 holds at most N entries (10000)
+  --max-bytes N                   L1 holds at most N bytes; not with lru
+  --namespace NS                  what L2's keys begin with (node)
+  --ttl-ms N                      how long a value is fresh (1 h)
+  --local-ttl-ms N                how long L1 keeps it at most (1 min)
+  --negative-ttl-ms N             how long \"does not exist\" is remembered (1 min)
+  --jitter PERCENT                what is taken off them, 10 s at most (10)
+  --remote-timeout-ms N           how long one operation of L2 may take (250)
+  --load-timeout-ms N             how long a loader may take (10000)
+  --lease-ms N                    how long a lease stands (load + 4 x remote timeout)
+  --lease-wait-ms N               how long to wait for another's lease (2000)
+";
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub(crate) enum Parsed {
+    Options(Box<Options>),
+    Help,
+}
+
+/// How a node is to be made. What was not given is the cache's own default.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Options {
+    pub(crate) runtime: Engine,
+    pub(crate) redis: Option<String>,
+    pub(crate) authorities: Option<PathBuf>,
+    pub(crate) local: Local,
+    pub(crate) bound: Bound,
+    pub(crate) namespace: Option<String>,
+    pub(crate) jitter: Option<u8>,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) local_ttl: Option<Duration>,
+    pub(crate) negative_ttl: Option<Duration>,
+    pub(crate) remote_timeout: Option<Duration>,
+    pub(crate) load_timeout: Option<Duration>,
+    pub(crate) lease: Option<Duration>,
+    pub(crate) lease_wait: Option<Duration>,
+}
+
+/// What the node runs on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Engine {
+    #[default]
+    Tokio,
+    Smol,
+    AsyncStd,
+}
+
+/// The L1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Local {
+    Off,
+    #[default]
+    Quick,
+    Moka,
+    Lru,
+}
+
+/// How much L1 holds at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Bound {
+    #[default]
+    Usual,
+    Entries(usize),
+    Bytes(u64),
+}
+
+impl Options {
+    /// # Errors
+    /// What is wrong with the command line.
+    pub(crate) fn parse(mut parser: Parser) -> Result<Parsed, Error> {
+        let mut options = Self::default();
+        let (mut memory, mut no_local, mut local) = (false, false, None);
+        let (mut capacity, mut max_bytes) = (None, None);
+        while let Some(arg) = parser.next()? {
+            let name = match &arg {
+                Arg::Long(name) => (*name).to_owned(),
+                Arg::Short('h') => return Ok(Parsed::Help),
+                Arg::Short(_) | Arg::Value(_) => return Err(arg.unexpected()),
+            };
+            let mut text = || parser.value()?.string();
+            match &*name {
+                "help" => return Ok(Parsed::Help),
+                "runtime" => options.runtime = engine(&text()?)?,
+                "redis" => options.redis = Some(text()?),
+                "memory" => memory = true,
+                "ca" => options.authorities = Some(text()?.into()),
+                "no-local" => no_local = true,
+                "local" => local = Some(local_engine(&text()?)?),
+                "capacity" => capacity = Some(number("--capacity", &text()?)?),
+                "max-bytes" => max_bytes = Some(number("--max-bytes", &text()?)?),
+                "namespace" => options.namespace = Some(text()?),
+                "jitter" => options.jitter = Some(number("--jitter", &text()?)?),
+                _ => {
+                    let Some(span) = options.span(&name) else {
+                        return Err(format!("there is no option --{name}").into());
+                    };
+                    *span = Some(millis(&format!("--{name}"), &text()?)?);
+                }
+            }
+        }
+        if memory && options.redis.is_some() {
+            return Err("--memory and --redis: choose one L2".into());
+        }
+        if options.authorities.is_some() && options.redis.is_none() {
+            return Err("--ca needs --redis with a rediss:// URL".into());
+        }
+        options.bound = match (capacity, max_bytes) {
+            (Some(_), Some(_)) => return Err("--capacity and --max-bytes: choose one".into()),
+            (_, Some(0)) => return Err("--max-bytes is zero: give it at least 1".into()),
+            (_, Some(bytes)) => Bound::Bytes(bytes),
+            (Some(entries), None) => Bound::Entries(entries),
+            (None, None) => Bound::Usual,
+        };
+        if no_local && (local.is_some() || options.bound != Bound::Usual) {
+            return Err("--no-local: leave out --local, --capacity and --max-bytes".into());
+        }
+        if local == Some(Local::Lru) && matches!(options.bound, Bound::Bytes(_)) {
+            return Err("--local lru is bounded by --capacity, not by --max-bytes".into());
+        }
+        options.local = if no_local {
+            Local::Off
+        } else {
+            local.unwrap_or_default()
+        };
+        Ok(Parsed::Options(Box::new(options)))
+    }
+
+    /// The span that this option sets.
+    fn span(&mut self, name: &str) -> Option<&mut Option<Duration>> {
+        Some(match name {
+            "ttl-ms" => &mut self.ttl,
+            "local-ttl-ms" => &mut self.local_ttl,
+            "negative-ttl-ms" => &mut self.negative_ttl,
+            "remote-timeout-ms" => &mut self.remote_timeout,
+            "load-timeout-ms" => &mut self.load_timeout,
+            "lease-ms" => &mut self.lease,
+            "lease-wait-ms" => &mut self.lease_wait,
+            _ => return None,
+        })
+    }
+}
+
+fn engine(name: &str) -> Result<Engine, String> {
+    match name {
+        "tokio" => Ok(Engine::Tokio),
+        "smol" => Ok(Engine::Smol),
+        "async-std" => Ok(Engine::AsyncStd),
+        _ => Err(format!(
+            "--runtime is tokio, smol or async-std, not {name:?}"
+        )),
+    }
+}
+
+fn local_engine(name: &str) -> Result<Local, String> {
+    match name {
+        "quick" => Ok(Local::Quick),
+        "moka" => Ok(Local::Moka),
+        "lru" => Ok(Local::Lru),
+        _ => Err(format!("--local is quick, moka or lru, not {name:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Options, String> {
+        match Options::parse(Parser::from_args(line.split_whitespace())) {
+            Ok(Parsed::Options(options)) => Ok(*options),
+            Ok(Parsed::Help) => Err("help".into()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn every_option_has_its_place() {
+        let millis = |millis| Some(Duration::from_millis(millis));
+        let options = parse(
+            "--runtime async-std --redis rediss://host --ca file --local moka --max-bytes 9 \
+             --namespace ns --jitter 8 --ttl-ms 1 --local-ttl-ms 2 --negative-ttl-ms 3 \
+             --remote-timeout-ms 4 --load-timeout-ms=5 --lease-ms 6 --lease-wait-ms 0",
+        );
+        let expected = Options {
+            runtime: Engine::AsyncStd,
+            redis: Some("rediss://host".into()),
+            authorities: Some("file".into()),
+            local: Local::Moka,
+            bound: Bound::Bytes(9),
+            namespace: Some("ns".into()),
+            jitter: Some(8),
+            ttl: millis(1),
+            local_ttl: millis(2),
+            negative_ttl: millis(3),
+            remote_timeout: millis(4),
+            load_timeout: millis(5),
+            lease: millis(6),
+            lease_wait: millis(0),
+        };
+        assert_eq!(options, Ok(expected));
+        assert_eq!(parse("--memory"), Ok(Options::default()));
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        for line in [
+            "stray",
+            "-x",
+            "--color",
+            "--ttl-ms",
+            "--ttl-ms x",
+            "--ttl-ms -1",
+            "--ttl-ms 99999999999999999999",
+            "--jitter 256",
+            "--runtime glommio",
+            "--local lmdb",
+            "--memory=yes",
+            "--memory --redis redis://host",
+            "--ca file",
+            "--capacity 1 --max-bytes 1",
+            "--max-bytes 0",
+            "--no-local --local lru",
+            "--no-local --capacity 1",
+            "--local lru --max-bytes 1",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! A cache node that is driven by lines: for trying things by hand, and for black-box tests.
+//!
+//! ```text
+//! $ cargo run --release --bin node
+//! {"ready":true}
+//! load ada "Ada Lovelace" 36
+//! {"id":1,"outcome":"hit","value":{"Str":"Ada Lovelace","Num":36},"loaded":true,"us":61}
+//! get ada
+//! {"id":2,"outcome":"hit","value":{"Str":"Ada Lovelace","Num":36},"us":2}
+//! ```
+//!
+//! One command a line on stdin, one JSON object a line on stdout, flushed. `node --help` lists the
+//! options. The first line out is `{"ready":true}`, also when Redis is down. A configuration that
+//! cannot work is said on stderr, with exit code 2. The end of the input is a `quit`.
+//!
+//! # Lines
+//! Tokens are separated by blanks. One that begins with a double quote is a JSON string, so it can
+//! hold blanks and be empty. A line that starts with `& ` runs in the background and answers when
+//! it is done; the others are done one after the other. A line has at most 64 MiB.
+//!
+//! `with WISH,...` before a command says the call's own wishes: `ttl=MS`, `local-ttl=MS`,
+//! `skip-local`, `skip-remote`, `no-store`. The commands marked `w` take it.
+//!
+//! A loader is written `STR NUM`: it brings the object `{"Str":STR,"Num":NUM}`. Without quotes,
+//! `-` in place of STR says "does not exist", `!` fails and `panic` panics.
+//!
+//! # Replies
+//! Every reply has `id`, the number of its line from 1 on, and `us`, how long it took in
+//! microseconds. A line that cannot be understood, and a call that the cache refuses, answer
+//! `error`, a text, and none of the fields below. `value` is an object, there with outcome `hit`.
+//!
+//! | command | | fields |
+//! |---|---|---|
+//! | `get KEY` | w | `outcome`: `hit`, `absent` or `miss`; `value` |
+//! | `peek KEY` | | the same, from L1 |
+//! | `load KEY STR NUM [DELAY_MS]` | w | `get_or_load` with a loader that sleeps first. `outcome`: `hit`, `absent` or `error`; `value`; `error`; `loaded`: whether this line's loader ran |
+//! | `rload KEY STR NUM [DELAY_MS]` | w | the same through the registered loader, which this line sets for the key |
+//! | `set KEY STR NUM [TTL_MS]` | w | `everywhere`: whether L2 has confirmed it |
+//! | `setnx KEY STR NUM [TTL_MS]` | w | `applied` (if there was no value) |
+//! | `setxx KEY STR NUM [TTL_MS]` | w | `applied` (if there was a value) |
+//! | `del KEY` | | `everywhere` |
+//! | `exists KEY` | | `exists`; false for a placeholder too |
+//! | `par N KEY STR NUM DELAY_MS` | w | N concurrent `load`, N at most 100,000. `loads`: how many of their loaders ran; `ok` and `errors`: how many were answered so |
+//! | `cancel KEY STR NUM DELAY_MS AFTER_MS` | w | a `load` that is dropped after AFTER_MS. `cancelled`: true, or false with the fields of `load` if it was faster |
+//! | `hold KEY STR NUM` | w | a `load` polled once and then never again; `close` and `quit` drop it. `ok`: true |
+//! | `dellocal KEY` | | removes the key from L1. `ok` |
+//! | `clear` | | empties L1. `ok` |
+//! | `sleep MS` | | `ok` |
+//! | `stats` | | see below |
+//! | `close` | | closes the cache; the program goes on. `ok` |
+//! | `quit` | | waits for the lines in the background and closes the cache, 5 s at most. `ok` |
+//!
+//! # Statistics
+//! | field | |
+//! |---|---|
+//! | `kind` | which levels there are: `local`, `remote` or `both` |
+//! | `len`, `weight` | L1's entries, and what they weigh: their number, or bytes with `--max-bytes` |
+//! | `flights`, `waiters`, `changes`, `writes` | what is under way now: flights and reads, callers that wait for one, changes, writes to L1 |
+//! | `keys` | keys in the machine's table now |
+//! | `unconfirmed` | keys about which L2 is not believed now |
+//! | `tasks` | the cache's tasks now |
+//! | `hits`, `misses` | lookups that a tier answered, or none |
+//! | `local_hits`, `local_misses`, `remote_hits`, `remote_misses` | the same by tier |
+//! | `loads`, `load_failures`, `not_found` | loaders that brought a value or "does not exist"; that failed; those that brought "does not exist" |
+//! | `coalesced` | callers that joined another's flight |
+//! | `superseded` | flights that a change made nobody's |
+//! | `deposed` | leaders that were silent for too long |
+//! | `unconfirmed_changes` | changes that L2 did not acknowledge, counted |
+//! | `remote_faults` | operations of L2 that failed or did not answer in time |
+//! | `undecodable`, `unencodable` | entries of L2 that could not be read; loaded values that could not be encoded |
+//! | `evicted` | entries that L1 evicted; null if its engine does not count them |
+
+#![expect(clippy::print_stderr, reason = "a program tells why it does not start")]
+
+mod args;
+mod cache;
+mod input;
+mod object;
+mod recipe;
+mod reply;
+mod request;
+mod serve;
+mod session;
+mod statistics;
+mod words;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use jetcache_smol::Smol;
+use jetcache_smol::async_std::AsyncStd;
+use jetcache_tokio::{Builder, Runtime, Tokio};
+
+use args::{Engine, Options, Parsed};
+use object::Object;
+use session::Session;
+
+fn main() -> ExitCode {
+    let options = match Options::parse(lexopt::Parser::from_env()) {
+        Ok(Parsed::Options(options)) => options,
+        Ok(Parsed::Help) => {
+            eprint!("{}", args::USAGE);
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return refuse(&error),
+    };
+    match options.runtime {
+        Engine::Tokio => match tokio::runtime::Runtime::new() {
+            Ok(tokio) => tokio.block_on(run(
+                Tokio::new(),
+                jetcache_tokio::builder(cache::NAME),
+                &options,
+            )),
+            Err(error) => refuse(&error),
+        },
+        Engine::Smol => smol::block_on(run(
+            Smol::new(),
+            jetcache_smol::builder(cache::NAME),
+            &options,
+        )),
+        Engine::AsyncStd => async_std::task::block_on(run(
+            AsyncStd::new(),
+            jetcache_smol::async_std::builder(cache::NAME),
+            &options,
+        )),
+    }
+}
+
+async fn run<R: Runtime>(
+    runtime: R,
+    builder: Builder<String, Arc<Object>>,
+    options: &Options,
+) -> ExitCode {
+    let session = match Session::open(runtime, builder, options) {
+        Ok(session) => Arc::new(session),
+        Err(error) => return refuse(&*error),
+    };
+    match serve::serve(&session, &input::lines()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        // Nobody reads the replies any more.
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn refuse(error: &(impl std::fmt::Display + ?Sized)) -> ExitCode {
+    eprintln!("node: {error}");
+    ExitCode::from(2)
+}

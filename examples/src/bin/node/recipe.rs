@@ -1,0 +1,47 @@
+//! What a loader does, as a line spells it.
+
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use jetcache_tokio::{LoadError, Runtime};
+
+use crate::object::Object;
+
+/// A loader: it sleeps, and then brings something or does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Recipe {
+    pub(crate) brings: Brings,
+    pub(crate) delay: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Brings {
+    Object(Arc<Object>),
+    /// That the key does not exist.
+    Nothing,
+    Failure,
+    Panic,
+}
+
+impl Recipe {
+    /// Runs the loader, and counts that it ran.
+    pub(crate) async fn load(
+        &self,
+        runtime: &impl Runtime,
+        ran: &AtomicUsize,
+    ) -> Result<Option<Arc<Object>>, LoadError> {
+        ran.fetch_add(1, Ordering::SeqCst);
+        if !self.delay.is_zero() {
+            runtime.sleep(self.delay).await;
+        }
+        match &self.brings {
+            Brings::Object(object) => Ok(Some(Arc::clone(object))),
+            Brings::Nothing => Ok(None),
+            Brings::Failure => Err("its line said so".into()),
+            // A panic without a report on stderr: nothing is wrong.
+            Brings::Panic => resume_unwind(Box::new("its line said so")),
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! A line, understood.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jetcache_tokio::Call;
+
+use crate::object::Object;
+use crate::recipe::{Brings, Recipe};
+use crate::words::{Word, Words, millis};
+
+/// A command, and how it is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Request {
+    pub(crate) background: bool,
+    pub(crate) call: Call,
+    pub(crate) command: Command,
+}
+
+/// What can be asked; main.rs says what each of them means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Get(String),
+    Peek(String),
+    Load(String, Recipe),
+    LoadRegistered(String, Recipe),
+    Set(String, Arc<Object>),
+    SetIfAbsent(String, Arc<Object>),
+    SetIfPresent(String, Arc<Object>),
+    Delete(String),
+    Exists(String),
+    Parallel(usize, String, Recipe),
+    Cancel(String, Recipe, Duration),
+    Hold(String, Recipe),
+    DeleteLocal(String),
+    Clear,
+    Sleep(Duration),
+    Stats,
+    Close,
+    Quit,
+}
+
+impl Request {
+    /// # Errors
+    /// What is wrong with the line.
+    pub(crate) fn parse(line: &str) -> Result<Self, String> {
+        let mut words = Words::of(line);
+        let background = words.take_mark();
+        let mut name = words.text("the command")?;
+        let mut call = None;
+        if name == "with" {
+            call = Some(wishes(&words.text("what to wish for")?)?);
+            name = words.text("the command")?;
+        }
+        let (takes_wishes, command, ttl) = command(&name, &mut words)?;
+        words.end()?;
+        if call.is_some() && !takes_wishes {
+            return Err(format!("{name} takes no wishes"));
+        }
+        let mut call = call.unwrap_or_default();
+        if let Some(ttl) = ttl {
+            call = call.ttl(ttl);
+        }
+        Ok(Self {
+            background,
+            call,
+            command,
+        })
+    }
+}
+
+/// The command of this name, whether it takes wishes, and the TTL among its arguments.
+fn command(name: &str, words: &mut Words<'_>) -> Result<(bool, Command, Option<Duration>), String> {
+    let mut ttl = None;
+    let mut wishes = true;
+    let command = match name {
+        "get" => Command::Get(key(words)?),
+        "load" => Command::Load(key(words)?, delayed(words)?),
+        "rload" => Command::LoadRegistered(key(words)?, delayed(words)?),
+        "set" | "setnx" | "setxx" => {
+            let (key, object) = (key(words)?, object(words)?);
+            ttl = words.optional_millis("TTL_MS")?;
+            match name {
+                "set" => Command::Set(key, object),
+                "setnx" => Command::SetIfAbsent(key, object),
+                _ => Command::SetIfPresent(key, object),
+            }
+        }
+        "par" => {
+            let callers = words.number("N")?;
+            if callers > MOST_CALLERS {
+                return Err(format!("N is {callers}: {MOST_CALLERS} is the most"));
+            }
+            let (key, brings) = (key(words)?, brings(words)?);
+            let delay = words.millis("DELAY_MS")?;
+            Command::Parallel(callers, key, Recipe { brings, delay })
+        }
+        "cancel" => {
+            let (key, brings) = (key(words)?, brings(words)?);
+            let delay = words.millis("DELAY_MS")?;
+            let after = words.millis("AFTER_MS")?;
+            Command::Cancel(key, Recipe { brings, delay }, after)
+        }
+        "hold" => {
+            let (key, brings) = (key(words)?, brings(words)?);
+            let delay = Duration::ZERO;
+            Command::Hold(key, Recipe { brings, delay })
+        }
+        _ => {
+            wishes = false;
+            match name {
+                "peek" => Command::Peek(key(words)?),
+                "del" => Command::Delete(key(words)?),
+                "exists" => Command::Exists(key(words)?),
+                "dellocal" => Command::DeleteLocal(key(words)?),
+                "clear" => Command::Clear,
+                "sleep" => Command::Sleep(words.millis("MS")?),
+                "stats" => Command::Stats,
+                "close" => Command::Close,
+                "quit" => Command::Quit,
+                _ => return Err(format!("there is no command {name:?}")),
+            }
+        }
+    };
+    Ok((wishes, command, ttl))
+}
+
+fn key(words: &mut Words<'_>) -> Result<String, String> {
+    words.text("KEY")
+}
+
+fn object(words: &mut Words<'_>) -> Result<Arc<Object>, String> {
+    let (str, num) = (words.text("STR")?, words.number("NUM")?);
+    Ok(Arc::new(Object { str, num }))
+}
+
+fn brings(words: &mut Words<'_>) -> Result<Brings, String> {
+    let Word { text, quoted } = words.word("STR")?;
+    let num = words.number("NUM")?;
+    Ok(match &*text {
+        "-" if !quoted => Brings::Nothing,
+        "!" if !quoted => Brings::Failure,
+        "panic" if !quoted => Brings::Panic,
+        _ => Brings::Object(Arc::new(Object { str: text, num })),
+    })
+}
+
+fn delayed(words: &mut Words<'_>) -> Result<Recipe, String> {
+    Ok(Recipe {
+        brings: brings(words)?,
+        delay: words.optional_millis("DELAY_MS")?.unwrap_or_default(),
+    })
+}
+
+fn wishes(text: &str) -> Result<Call, String> {
+    let mut call = Call::new();
+    for wish in text.split(',') {
+        call = match wish.split_once('=') {
+            Some(("ttl", span)) => call.ttl(millis("ttl", span)?),
+            Some(("local-ttl", span)) => call.local_ttl(millis("local-ttl", span)?),
+            None if wish == "skip-local" => call.skip_local(),
+            None if wish == "skip-remote" => call.skip_remote(),
+            None if wish == "no-store" => call.no_store(),
+            _ => return Err(format!("there is no wish {wish:?}")),
+        };
+    }
+    Ok(call)
+}
+
+/// How many callers one line may start, and how many lines may be in the background.
+pub(crate) const MOST_CALLERS: usize = 100_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Command {
+        Request::parse(line).unwrap().command
+    }
+
+    fn ada() -> Arc<Object> {
+        Arc::new(Object {
+            str: "Ada".into(),
+            num: -36,
+        })
+    }
+
+    #[test]
+    fn special_loaders_are_unquoted() {
+        let brings = |text: &str| match parsed(&format!("load k {text} 1")) {
+            Command::Load(_, recipe) => recipe.brings,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(brings("-"), Brings::Nothing);
+        assert_eq!(brings("!"), Brings::Failure);
+        assert_eq!(brings("panic"), Brings::Panic);
+        for text in ["\"-\"", "\"!\"", "\"panic\""] {
+            assert!(matches!(brings(text), Brings::Object(_)), "{text}");
+        }
+        assert_eq!(parsed("set k Ada -36"), Command::Set("k".into(), ada()));
+        assert!(matches!(parsed("set k - 1"), Command::Set(_, object) if object.str == "-"));
+    }
+
+    #[test]
+    fn wishes_and_a_ttl_reach_the_call() {
+        let request = Request::parse("& with skip-remote,local-ttl=5,no-store set k Ada -36 7");
+        let call = Call::new()
+            .skip_remote()
+            .local_ttl(Duration::from_millis(5))
+            .no_store()
+            .ttl(Duration::from_millis(7));
+        assert_eq!(
+            request,
+            Ok(Request {
+                background: true,
+                call,
+                command: Command::Set("k".into(), ada()),
+            })
+        );
+        for line in [
+            "with stats",
+            "with ttl=1 stats",
+            "with ttl get k",
+            "with ttl=-1 get k",
+            "with , get k",
+            "with skip-local=1 get k",
+            "with ttl=1 with ttl=2 get k",
+            "with ttl=1",
+        ] {
+            assert!(Request::parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn lines_that_say_nothing_or_too_much_are_errors() {
+        for line in [
+            "",
+            "&",
+            "& ",
+            "fetch k",
+            "GET k",
+            "get",
+            "get a b",
+            "load k Ada",
+            "load k Ada one",
+            "load k Ada 9223372036854775808",
+            "load k Ada 1 -5",
+            "load k Ada 1 18446744073709551616",
+            "par -1 k Ada 1 1",
+            "par 100001 k Ada 1 1",
+            "par 99999999999999999999 k Ada 1 1",
+            "par 1 k Ada 1",
+            "cancel k Ada 1 1",
+            "stats now",
+            "sleep",
+            "sleep 1.5",
+        ] {
+            assert!(Request::parse(line).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Takes lines, has them answered, and ends well.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jetcache_tokio::{Call, Runtime};
+use smol::channel::{Receiver, Sender, bounded};
+use smol::future::or;
+
+use crate::input::Line;
+use crate::reply::{Reply, say, say_ready};
+use crate::request::{Command, MOST_CALLERS, Request};
+use crate::session::Session;
+
+/// Answers lines until one says `quit`, or there are no more.
+///
+/// # Errors
+/// If the replies cannot be written.
+pub(crate) async fn serve<R: Runtime>(
+    session: &Arc<Session<R>>,
+    lines: &Receiver<Line>,
+) -> io::Result<()> {
+    say_ready()?;
+    // Nothing is sent: the channel ends when the last line in the background does.
+    let (busy, idle) = bounded::<()>(1);
+    while let Ok(Line { id, text }) = lines.recv().await {
+        let start = Instant::now();
+        let request = text
+            .map_err(ToOwned::to_owned)
+            .and_then(|text| Request::parse(&text));
+        match request {
+            Ok(request) if request.command == Command::Quit => {
+                quit(session, busy, &idle).await;
+                return say(id, &Reply::DONE, start);
+            }
+            Ok(request) if request.background => {
+                if busy.sender_count() > MOST_CALLERS {
+                    say(
+                        id,
+                        &Reply::failed("too many lines are in the background"),
+                        start,
+                    )?;
+                    continue;
+                }
+                answer_later(session, id, request, start, busy.clone()).await;
+            }
+            Ok(request) => say(id, &session.answer(request).await, start)?,
+            Err(error) => say(id, &Reply::failed(error), start)?,
+        }
+    }
+    quit(session, busy, &idle).await;
+    Ok(())
+}
+
+async fn answer_later<R: Runtime>(
+    session: &Arc<Session<R>>,
+    id: u64,
+    request: Request,
+    start: Instant,
+    busy: Sender<()>,
+) {
+    let asked = Arc::clone(session);
+    let line = Box::pin(async move {
+        let reply = asked.answer(request).await;
+        // If nobody reads, the next line in the foreground ends the program.
+        let _ = say(id, &reply, start);
+        drop(busy);
+    });
+    if let Err(in_place) = session.runtime().spawn(line) {
+        in_place.await;
+    }
+}
+
+/// Lets the lines in the background end and closes the cache; neither may take for ever.
+async fn quit<R: Runtime>(session: &Session<R>, busy: Sender<()>, idle: &Receiver<()>) {
+    drop(busy);
+    session.release();
+    let ending = async {
+        // An error says that the channel ended, which is what is waited for.
+        let _ = idle.recv().await;
+        session.answer(CLOSE).await;
+    };
+    or(ending, session.runtime().sleep(GRACE)).await;
+}
+
+const CLOSE: Request = Request {
+    background: false,
+    call: Call::new(),
+    command: Command::Close,
+};
+const GRACE: Duration = Duration::from_secs(5);

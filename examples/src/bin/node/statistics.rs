@@ -1,0 +1,79 @@
+//! The reply to `stats`.
+
+use std::sync::Arc;
+
+use jetcache_tokio::{Cache, Kind};
+use serde::Serialize;
+
+use crate::object::Object;
+
+/// Everything that the cache counts, under the names that main.rs lists.
+#[derive(Debug, Serialize)]
+pub(crate) struct Statistics {
+    kind: &'static str,
+    len: usize,
+    weight: u64,
+    flights: usize,
+    waiters: usize,
+    changes: usize,
+    writes: usize,
+    keys: usize,
+    unconfirmed: usize,
+    tasks: usize,
+    hits: u64,
+    misses: u64,
+    local_hits: u64,
+    local_misses: u64,
+    remote_hits: u64,
+    remote_misses: u64,
+    loads: u64,
+    load_failures: u64,
+    not_found: u64,
+    coalesced: u64,
+    superseded: u64,
+    deposed: u64,
+    unconfirmed_changes: u64,
+    remote_faults: u64,
+    undecodable: u64,
+    unencodable: u64,
+    evicted: Option<u64>,
+}
+
+impl Statistics {
+    pub(crate) fn of(cache: &Cache<String, Arc<Object>>) -> Self {
+        let (stats, now) = (cache.stats(), cache.activity());
+        Self {
+            kind: match cache.kind() {
+                Kind::Local => "local",
+                Kind::Remote => "remote",
+                Kind::Both => "both",
+            },
+            len: cache.len(),
+            weight: cache.weight(),
+            flights: now.flights,
+            waiters: now.waiters,
+            changes: now.changes,
+            writes: now.writes,
+            keys: now.keys,
+            unconfirmed: now.unconfirmed,
+            tasks: cache.tasks(),
+            hits: stats.hits(),
+            misses: stats.misses,
+            local_hits: stats.local_hits,
+            local_misses: stats.local_misses,
+            remote_hits: stats.remote_hits,
+            remote_misses: stats.remote_misses,
+            loads: stats.loads,
+            load_failures: stats.load_failures,
+            not_found: stats.not_found,
+            coalesced: stats.coalesced,
+            superseded: stats.superseded,
+            deposed: stats.deposed,
+            unconfirmed_changes: stats.unconfirmed,
+            remote_faults: stats.remote_faults,
+            undecodable: stats.undecodable,
+            unencodable: stats.unencodable,
+            evicted: stats.evicted,
+        }
+    }
+}
