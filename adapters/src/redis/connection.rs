@@ -293,8 +293,9 @@ pub(super) fn fault(error: &RedisError) -> Fault {
     }
 }
 
-/// Commands that wait for their turn to be written, a connection; who comes then waits.
-const QUEUE: usize = 1024;
+/// Batches that wait to be written, a connection; who comes then waits for room. What callers that
+/// gave up leave there while the server hangs stays until it goes on, so this bounds memory too.
+const QUEUE: usize = 128;
 
 /// A server that was restarted was silent for longer than this.
 const LIVELY: Duration = Duration::from_millis(1);
