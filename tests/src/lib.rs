@@ -1,3 +1,4 @@
 //! What the suites share.
 
 pub mod redis_server;
+pub mod sim;

@@ -11,6 +11,7 @@ use jetcache_core::machine::error::{Error, Fault};
 
 use jetcache_core::machine::lookup::{Answer, Reply, Step};
 use jetcache_core::machine::shard::{Role, Ticket, Turn, Write};
+use jetcache_core::ports::remote::Filled;
 
 use super::judge::{ActorId, Flight, Id, Index, Promise, Writer};
 use super::plan::{Ask, Brings, Key, Loader, What, Wish};
@@ -416,7 +417,12 @@ impl World {
                 caller.lease = granted.then_some(command);
                 Reply::Leased(Ok((granted, caller.sees(found))))
             }
-            Ok(Told::Filled(filled)) => Reply::Stored(Ok(filled)),
+            Ok(Told::Filled(filled)) => {
+                if let (Filled::Refused, Some(brought)) = (filled, caller.last) {
+                    self.judge.at(brought).refused = true;
+                }
+                Reply::Stored(Ok(filled))
+            }
             Ok(Told::Claimed(_) | Told::Done) => unreachable!("a caller does not ask that"),
             Err(fault) => self.faulted(command, fault),
         };

@@ -5,6 +5,7 @@ use jetcache_core::machine::entry::Entry;
 use jetcache_core::machine::error::Fault;
 use jetcache_core::machine::policy::Kind;
 use jetcache_core::machine::shard::Pending;
+use jetcache_core::ports::remote::Filled;
 
 use super::judge::{ActorId, Id, Index, Writer};
 use super::plan::{Ask, Key, What, Wish};
@@ -203,7 +204,12 @@ impl World {
                 ChangeReply::Claimed(Ok(granted))
             }
             (Verb::Claim { .. }, Err(fault)) => ChangeReply::Claimed(Err(fault)),
-            (_, Ok(Told::Filled(filled))) => ChangeReply::Filled(Ok(filled)),
+            (_, Ok(Told::Filled(filled))) => {
+                if let (Filled::Refused, Some(value)) = (filled, change.value) {
+                    self.judge.at(value).refused = true;
+                }
+                ChangeReply::Filled(Ok(filled))
+            }
             (_, Ok(_)) => unreachable!("a change asks nothing else"),
             (_, Err(fault)) => ChangeReply::Filled(Err(fault)),
         }

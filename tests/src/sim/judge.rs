@@ -65,6 +65,8 @@ pub(super) struct Fact {
     pub(super) ends: u64,
     /// What a conditional insert brought is nobody's business before it was granted.
     pub(super) barred: bool,
+    /// L2 refused it, and said so.
+    pub(super) refused: bool,
 }
 
 /// Who wrote an entry into L1.
@@ -157,6 +159,7 @@ impl Judge {
             birth,
             ends: u64::MAX,
             barred: false,
+            refused: false,
         });
         id
     }
@@ -202,6 +205,9 @@ impl Judge {
                 "L1 of node {node} has {id:?} at {now} ms, its life ended at {}",
                 fact.ends
             )
+        });
+        self.rule(!fact.refused, Promise::P2, || {
+            format!("L1 of node {node} has {id:?}, which L2 refused")
         });
         let late = self.of(node, key).returned.iter().copied();
         let late = late

@@ -77,6 +77,15 @@ impl Fate {
         }
     }
 
+    /// It never arrives, and its sender hears so after this long.
+    #[must_use]
+    pub fn failed(after: u64) -> Self {
+        Self {
+            error: Some(after),
+            ..Self::lost()
+        }
+    }
+
     /// It arrives, and its reply is lost.
     #[must_use]
     pub fn unanswered(there: u64) -> Self {

@@ -1,0 +1,271 @@
+//! Kept cases: what PROTOCOL.md says would happen without a rule, and what the simulation once
+//! found, as step lists.
+//!
+//! In a script a way to L2 or back takes 1 ms, the timeout of L2 is 20 ms, a load may take 100 ms,
+//! a lease stands for 180 ms and is waited for for 40 ms; all else happens at once.
+
+use jetcache_core::{Condition, Kind};
+use jetcache_tests::sim::Spot::{Board, Claim, Fill, Lease, Look, Read, Remove, Tell, Write};
+use jetcache_tests::sim::{Fate, Plan, run};
+
+const A: usize = 0;
+const B: usize = 1;
+
+/// The promises hold.
+fn keeps(plan: Plan) {
+    let report = run(plan, true);
+    if let Some(broken) = report.broken {
+        for line in &report.trace {
+            eprintln!("{line}");
+        }
+        panic!("kept case, step {}: {broken}", report.steps);
+    }
+}
+
+#[test]
+fn r1_a_flight_that_fails_gives_its_lease_back() {
+    keeps(Plan::scripted(1).load_fails(0, A, 5));
+}
+
+#[test]
+fn r1_a_leader_that_vanishes_gives_its_lease_back() {
+    keeps(Plan::scripted(1).load(0, A, 50).dropped(20));
+}
+
+#[test]
+fn r1_a_lease_whose_reply_timed_out_is_given_back_when_it_comes() {
+    let late = Fate::delivered(30, 1);
+    keeps(Plan::scripted(1).load(0, A, 5).fate(Lease, late));
+}
+
+#[test]
+fn r1_a_lease_whose_asker_is_gone_is_given_back_when_the_reply_comes() {
+    keeps(Plan::scripted(1).load(0, A, 5).dropped(3));
+}
+
+#[test]
+fn r2_who_gave_up_waiting_for_the_lease_does_not_fill() {
+    keeps(
+        Plan::scripted(2)
+            .load(0, A, 90)
+            .load(5, B, 50)
+            .invalidate(60, A)
+            .get(130, A),
+    );
+}
+
+#[test]
+fn r3_what_l2_refused_is_not_kept_in_l1() {
+    keeps(
+        Plan::scripted(2)
+            .load(0, A, 50)
+            .invalidate(20, B)
+            .get(80, A),
+    );
+}
+
+#[test]
+fn r4_a_change_waits_for_a_write_that_was_announced() {
+    keeps(
+        Plan::scripted(1)
+            .load(0, A, 5)
+            .pause(Write, 30)
+            .invalidate(15, A)
+            .get(60, A),
+    );
+}
+
+#[test]
+fn r5_a_superseded_flight_takes_nobody_on_board() {
+    keeps(
+        Plan::scripted(1)
+            .load(0, A, 90)
+            .invalidate(20, A)
+            .load(30, A, 5),
+    );
+}
+
+#[test]
+fn r6_what_a_get_found_does_not_enter_l1_behind_a_change() {
+    keeps(
+        Plan::scripted(2)
+            .load(0, A, 5)
+            .get(20, B)
+            .fate(Read, Fate::delivered(1, 10))
+            .invalidate(22, B)
+            .get(40, B),
+    );
+}
+
+#[test]
+fn c1_what_a_reader_kept_during_a_removal_is_gone_when_it_returns() {
+    keeps(
+        Plan::scripted(2)
+            .load(0, A, 5)
+            .invalidate(20, B)
+            .fate(Remove, Fate::delivered(5, 5))
+            .load(21, B, 5)
+            .get(40, B),
+    );
+}
+
+#[test]
+fn c1_of_two_inserts_the_one_that_l2_took_first_is_not_kept() {
+    keeps(
+        Plan::scripted(1)
+            .insert(0, A)
+            .fate(Claim, Fate::delivered(5, 1))
+            .insert(1, A)
+            .fate(Fill, Fate::lost())
+            .get(40, A),
+    );
+}
+
+#[test]
+fn c3_an_insert_that_was_given_up_does_not_come_back() {
+    keeps(
+        Plan::scripted(2)
+            .insert(0, A)
+            .fate(Claim, Fate::delivered(50, 1))
+            .fate(Fill, Fate::delivered(40, 1))
+            .insert(42, B)
+            .get(70, B),
+    );
+}
+
+#[test]
+fn c3_an_insert_that_l2_refused_is_not_kept_in_l1() {
+    keeps(
+        Plan::scripted(2)
+            .insert(0, A)
+            .fate(Fill, Fate::delivered(5, 1))
+            .insert(2, B)
+            .get(20, A),
+    );
+}
+
+#[test]
+fn c5_a_removal_that_was_lost_is_repeated_and_l2_not_believed_meanwhile() {
+    keeps(
+        Plan::scripted(1)
+            .load(0, A, 5)
+            .invalidate(20, A)
+            .fate(Remove, Fate::lost())
+            .get(50, A)
+            .get(200, A),
+    );
+}
+
+#[test]
+fn c5_an_older_acknowledgement_does_not_end_the_doubt() {
+    keeps(
+        Plan::scripted(2)
+            .invalidate(0, A)
+            .fate(Remove, Fate::delivered(1, 17))
+            .load(2, B, 2)
+            .invalidate(10, A)
+            .fate(Remove, Fate::failed(2))
+            .get(20, A),
+    );
+}
+
+#[test]
+fn c5_a_repeated_removal_costs_a_newer_insert_no_more_than_a_miss() {
+    keeps(
+        Plan::scripted(2)
+            .insert(0, A)
+            .fate(Claim, Fate::unanswered(15))
+            .repair(Fate::delivered(15, 1))
+            .insert(30, B)
+            .get(80, B)
+            .get(120, A),
+    );
+}
+
+// What the simulation found.
+
+#[test]
+fn a_conditional_insert_that_was_overtaken_does_not_return_before_l1_is_clean() {
+    keeps(
+        Plan::scripted(1)
+            .kind(Kind::Local)
+            .load(0, A, 5)
+            .insert_if(20, A, Condition::Present)
+            .pause(Tell, 0)
+            .pause(Tell, 5)
+            .insert(22, A)
+            .pause(Write, 0)
+            .pause(Write, 10)
+            .get(26, A),
+    );
+}
+
+#[test]
+fn a_leader_that_vanishes_in_its_write_to_l1_gives_its_lease_back() {
+    // It finds what A filled in its second look, and has the lease all the same.
+    keeps(
+        Plan::scripted(2)
+            .load(0, A, 5)
+            .load(4, B, 5)
+            .fate(Read, Fate::delivered(1, 4))
+            .pause(Write, 10)
+            .dropped(16),
+    );
+}
+
+#[test]
+fn a_flight_that_found_what_a_change_then_removed_from_l1_looks_again() {
+    keeps(
+        Plan::scripted(1)
+            .load(0, A, 5)
+            // It finds nothing in L1, and boards when the removal is under way.
+            .load(0, A, 5)
+            .pause(Board, 23)
+            .pause(Tell, 0)
+            .pause(Tell, 20)
+            .invalidate(20, A)
+            .load(30, A, 5)
+            .get(20, A),
+    );
+}
+
+#[test]
+fn of_two_leaders_that_write_l1_at_once_each_write_is_ended() {
+    keeps(
+        Plan::scripted(2)
+            .load(0, A, 5)
+            .pause(Write, 60)
+            .dropped(60)
+            .load(0, A, 5)
+            .pause(Write, 40)
+            .invalidate(100, A),
+    );
+}
+
+#[test]
+fn a_lease_granted_late_is_not_the_one_that_was_held_when_the_load_began() {
+    keeps(
+        Plan::scripted(2)
+            .load(10, A, 5)
+            .fate(Lease, Fate::delivered(20, 1))
+            .dropped(22)
+            .load(11, A, 50)
+            .pause(Look, 0)
+            // A's doubt keeps the second leader from asking for a lease of its own.
+            .invalidate(12, A)
+            .fate(Remove, Fate::failed(2))
+            .invalidate(30, B),
+    );
+}
+
+#[test]
+fn a_token_is_not_granted_again_after_a_change_took_it_away() {
+    keeps(
+        Plan::scripted(2)
+            .load(0, A, 5)
+            .fate(Lease, Fate::delivered(30, 1))
+            .dropped(4)
+            .load(1, A, 60)
+            .invalidate(20, B),
+    );
+}
