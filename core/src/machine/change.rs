@@ -236,6 +236,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
                 if let Some(write) = self.changes[at].write.take() {
                     self.writes.seal(&write);
                 }
+                self.swept_slot(self.changes[at].slot);
                 ChangeStep::Finish(outcome)
             }
             // A reply that belongs to no step: the driver is wrong, and its caller must not hang.
@@ -365,15 +366,15 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             None => true,
         };
         let overtaken = self.slots.look(change.slot).era != change.era;
-        // A change that ended meanwhile waits for this write to be sealed: it came after.
-        if !granted || overtaken {
-            if let Some(write) = change.write.take() {
-                self.writes.seal(&write);
-            }
-            return ChangeStep::Finish(Outcome::Applied(granted));
-        }
         if let Some(write) = change.write.take() {
             self.writes.seal(&write);
+        }
+        // A change ended meanwhile, or the key was taken out of L1: what was seen is no longer so.
+        if overtaken {
+            return self.look_alone(at);
+        }
+        if !granted {
+            return ChangeStep::Finish(Outcome::Applied(false));
         }
         self.end(at, Reach::Everywhere, true, context, effects)
     }
@@ -419,7 +420,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     }
 
     /// Closes a change that will never finish, because its task is gone. What it had sent is not
-    /// acknowledged. Wait for what is pending, then remove the key from L1.
+    /// acknowledged. Wait for what is pending, then remove the key from L1, then say so with
+    /// [`swept`](Self::swept).
     pub fn abandon(
         &mut self,
         ticket: ChangeTicket,

@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::task::Waker;
 
 use super::lookup::{Answer, Lookup};
@@ -53,8 +54,8 @@ pub(super) struct Flight<V> {
     /// When the leader counts as silent.
     pub(super) deadline: Timestamp,
     pub(super) answer: Option<Arc<Answer<V>>>,
-    /// The L1 write that its leader is in the middle of.
-    pub(super) write: Option<(u32, Write)>,
+    /// The L1 writes that its leader, or one that was deposed, is in the middle of.
+    pub(super) writes: Vec<(u32, Write)>,
 }
 
 #[derive(Debug)]
@@ -81,7 +82,7 @@ impl<V: Clone> Flight<V> {
             next_seat: 1,
             deadline,
             answer: None,
-            write: None,
+            writes: Vec::new(),
         }
     }
 
@@ -100,7 +101,7 @@ impl<V: Clone> Flight<V> {
     }
 
     /// The waker of the longest waiter, who has to set its timer or to lead.
-    pub(super) fn rouse_first(&mut self, wakes: &mut alloc::vec::Vec<Waker>) {
+    pub(super) fn rouse_first(&mut self, wakes: &mut Vec<Waker>) {
         if let Some(mut first) = self.waiters.first_entry() {
             wakes.extend(first.get_mut().waker.take());
         }

@@ -134,7 +134,10 @@ pub(super) struct Lookup<V> {
 enum State<V> {
     #[default]
     Fresh,
-    Local,
+    Local {
+        /// L1 lost the key since it was to be looked at.
+        swept: bool,
+    },
     Remote {
         sent: Timestamp,
     },
@@ -150,7 +153,6 @@ enum State<V> {
     },
     Keeping {
         answer: Answer<V>,
-        release: Option<Token>,
     },
     Done,
 }
@@ -190,19 +192,26 @@ impl<V: Clone> Lookup<V> {
         }
     }
 
-    /// The token with which the lease was asked for, granted or not.
-    pub(super) fn token(&self) -> Option<Token> {
+    /// The token with which the lease was asked for last, granted or not.
+    fn token(&self) -> Option<Token> {
         match self.lease {
             Lease::None => None,
             Lease::Asked(token) | Lease::Held { token, .. } => Some(token),
         }
     }
 
-    /// The lease was granted after its asker had gone: the flight has it now.
-    pub(super) fn on_late_lease(&mut self, now: Timestamp) {
-        if let Lease::Asked(token) = self.lease {
+    /// The lease was granted after its asker had gone. The flight takes it if it would ask next;
+    /// one that began to load without it must not fill with it. Whether it has it now.
+    pub(super) fn on_late_lease(&mut self, token: Token, now: Timestamp) -> bool {
+        let may_ask = matches!(
+            self.state,
+            State::Fresh | State::Local { .. } | State::Remote { .. }
+        );
+        let taken = may_ask && !self.faulted && self.token() == Some(token);
+        if taken {
             self.lease = Lease::Held { token, since: now };
         }
+        taken
     }
 
     pub(super) fn step(
@@ -213,7 +222,8 @@ impl<V: Clone> Lookup<V> {
     ) -> Move<V> {
         match (take(&mut self.state), reply) {
             (State::Fresh, Reply::Begin) => self.on_begin(view, events),
-            (State::Local, Reply::Local(found)) => self.on_local(view, found, events),
+            (State::Local { swept: true }, Reply::Local(Some(_))) => self.look(),
+            (State::Local { .. }, Reply::Local(found)) => self.on_local(view, found, events),
             (State::Remote { sent }, Reply::Remote(read)) => {
                 self.on_remote(view, sent, read, events)
             }
@@ -227,18 +237,29 @@ impl<V: Clone> Lookup<V> {
             (State::Filling { entry }, Reply::Stored(stored)) => {
                 self.on_stored(view, entry, stored, events)
             }
-            (State::Keeping { answer, release }, Reply::Kept(_)) => self.finish(answer, release),
+            (State::Keeping { answer }, Reply::Kept(_)) => self.finish(answer),
             // A reply that belongs to no step: the driver is wrong, and its caller must not hang.
-            (_, _) => self.finish(Err(Error::Closed), None),
+            (_, _) => self.finish(Err(Error::Closed)),
         }
     }
 
     fn on_begin(&mut self, view: &View<'_>, events: &mut Vec<Event>) -> Move<V> {
         if view.policy.kind.has_local() && !self.call.skip_local {
-            self.state = State::Local;
-            return Move::Do(Step::ReadLocal);
+            return self.look();
         }
         self.read_remote(view, events)
+    }
+
+    fn look(&mut self) -> Move<V> {
+        self.state = State::Local { swept: false };
+        Move::Do(Step::ReadLocal)
+    }
+
+    /// L1 lost the key. What a look under way finds may have been there before: it looks again.
+    pub(super) fn on_swept(&mut self) {
+        if let State::Local { swept } = &mut self.state {
+            *swept = true;
+        }
     }
 
     fn on_local(
@@ -250,7 +271,7 @@ impl<V: Clone> Lookup<V> {
         match found {
             Some(entry) if entry.is_fresh(view.now) => {
                 events.push(Event::LocalHit);
-                self.finish(Ok(cached(entry.into_value())), None)
+                self.finish(Ok(cached(entry.into_value())))
             }
             Some(_) | None => {
                 events.push(Event::LocalMiss);
@@ -279,7 +300,7 @@ impl<V: Clone> Lookup<V> {
         match read {
             Ok(Some(seen)) if !seen.left.is_zero() => {
                 events.push(Event::RemoteHit { took });
-                self.take_seen(view, sent, seen, None)
+                self.take_seen(view, sent, seen)
             }
             Ok(_) => {
                 events.push(Event::RemoteMiss { took });
@@ -299,10 +320,15 @@ impl<V: Clone> Lookup<V> {
         if !self.asks_l2(view) {
             return self.load(view, events);
         }
-        let token = self.token().unwrap_or(Token::from_bits(view.dice));
-        if let Lease::None = self.lease {
-            self.lease = Lease::Asked(token);
+        if let Lease::Held { since, .. } = self.lease
+            && view.now.since(since) < view.policy.lease
+        {
+            return self.load(view, events);
         }
+        // A token is asked for once. Asked twice it could be granted once more after a change had
+        // taken it away, and a value that is older than the change would pass for a newer one.
+        let token = Token::from_bits(view.dice);
+        self.lease = Lease::Asked(token);
         self.state = State::Leasing { sent: view.now };
         Move::Do(Step::Lease {
             token,
@@ -331,15 +357,13 @@ impl<V: Clone> Lookup<V> {
                     since: view.now,
                 }
             }
-            (true, _) => {}
-            (false, _) => self.lease = Lease::None,
+            (_, _) => self.lease = Lease::None,
         }
         if let Some(seen) = found.filter(|seen| !seen.left.is_zero()) {
             events.push(Event::RemoteHit {
                 took: view.now.since(sent),
             });
-            let release = self.give_back();
-            return self.take_seen(view, sent, seen, release);
+            return self.take_seen(view, sent, seen);
         }
         if granted {
             return self.load(view, events);
@@ -367,22 +391,21 @@ impl<V: Clone> Lookup<V> {
         view: &View<'_>,
         sent: Timestamp,
         seen: Seen<V>,
-        release: Option<Token>,
     ) -> Move<V> {
         let end = view
             .policy
             .local_end(&self.call, sent, seen.left, view.dice);
         let answer = Ok(cached(seen.value.clone()));
         if self.call.no_store {
-            return self.finish(answer, release);
+            return self.finish(answer);
         }
-        self.keep(view, Entry::new(seen.value, end), answer, release)
+        self.keep(view, Entry::new(seen.value, end), answer)
     }
 
     fn load(&mut self, view: &View<'_>, events: &mut Vec<Event>) -> Move<V> {
         events.push(Event::Miss);
         if !self.loads {
-            return self.finish(Ok(Cached::Miss), None);
+            return self.finish(Ok(Cached::Miss));
         }
         self.state = State::Loading { began: view.now };
         Move::Do(Step::Load)
@@ -400,8 +423,7 @@ impl<V: Clone> Lookup<V> {
             Ok(load) => load,
             Err(error) => {
                 events.push(Event::LoadFailed { took });
-                let release = self.give_back();
-                return self.finish(Err(error), release);
+                return self.finish(Err(error));
             }
         };
         events.push(match load.value {
@@ -410,8 +432,7 @@ impl<V: Clone> Lookup<V> {
         });
         let answer = Ok(cached(load.value.clone()));
         let Some(lives) = view.policy.lives(&self.call, &load, view.dice) else {
-            let release = self.give_back();
-            return self.finish(answer, release);
+            return self.finish(answer);
         };
         let entry = Entry::new(load.value, view.now + lives.local);
         match self.lease {
@@ -426,10 +447,7 @@ impl<V: Clone> Lookup<V> {
                     age: view.now.since(since),
                 })
             }
-            Lease::None | Lease::Asked(_) | Lease::Held { .. } => {
-                let release = self.give_back();
-                self.keep(view, entry, answer, release)
-            }
+            Lease::None | Lease::Asked(_) | Lease::Held { .. } => self.keep(view, entry, answer),
         }
     }
 
@@ -444,46 +462,40 @@ impl<V: Clone> Lookup<V> {
         match stored {
             Ok(Filled::Stored) => {
                 self.lease = Lease::None;
-                self.keep(view, entry, answer, None)
+                self.keep(view, entry, answer)
             }
             Ok(Filled::Refused) => {
                 self.lease = Lease::None;
-                self.finish(answer, None)
+                self.finish(answer)
             }
             Err(Fault::Encode(_)) => {
                 events.push(Event::Unencodable);
-                let release = self.give_back();
-                self.keep(view, entry, answer, release)
+                self.keep(view, entry, answer)
             }
             // It may still arrive, and gives the lease back when it does.
             Err(fault) => {
                 self.on_fault(fault, events);
                 self.lease = Lease::None;
-                self.keep(view, entry, answer, None)
+                self.keep(view, entry, answer)
             }
         }
     }
 
     /// Only a flight that is still current writes L1.
-    fn keep(
-        &mut self,
-        view: &View<'_>,
-        entry: Entry<V>,
-        answer: Answer<V>,
-        release: Option<Token>,
-    ) -> Move<V> {
+    fn keep(&mut self, view: &View<'_>, entry: Entry<V>, answer: Answer<V>) -> Move<V> {
         let wanted = view.policy.kind.has_local() && !self.call.skip_local;
         if view.superseded || !wanted || !entry.is_fresh(view.now) {
-            return self.finish(answer, release);
+            return self.finish(answer);
         }
-        self.state = State::Keeping { answer, release };
+        self.state = State::Keeping { answer };
         Move::Keep(entry)
     }
 
-    fn finish(&mut self, answer: Answer<V>, release: Option<Token>) -> Move<V> {
+    /// The lease stays the flight's until here: a leader that is deposed or dropped on the way
+    /// leaves it to the next one.
+    fn finish(&mut self, answer: Answer<V>) -> Move<V> {
         self.state = State::Done;
-        let release = release.or_else(|| self.give_back());
-        Move::Finish(answer, release)
+        Move::Finish(answer, self.give_back())
     }
 
     /// The lease that this flight has and does not need any more. One whose reply never came is

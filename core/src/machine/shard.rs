@@ -169,10 +169,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let flight = &mut self.flights[ticket.flight];
         if let Reply::Kept(write) = &reply {
             self.writes.seal(write);
-            flight.write = flight
-                .write
-                .take()
-                .filter(|(_, announced)| announced != write);
+            flight.writes.retain(|(_, announced)| announced != write);
         }
         if flight.leader != Some(ticket.seat) {
             return Self::deposed(flight, ticket, reply);
@@ -189,7 +186,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             Move::Do(step) => step,
             Move::Keep(entry) => {
                 let write = self.writes.announce(flight.slot);
-                flight.write = Some((ticket.seat, write.again()));
+                flight.writes.push((ticket.seat, write.again()));
                 Step::WriteLocal { write, entry }
             }
             Move::Finish(answer, release) => {
@@ -269,9 +266,12 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         effects: &mut Effects<K, V>,
     ) -> Option<Token> {
         let flight = &mut self.flights[ticket.flight];
-        if let Some((_, write)) = flight.write.take_if(|(seat, _)| *seat == ticket.seat) {
-            self.writes.seal(&write);
-        }
+        flight.writes.retain(|(seat, write)| {
+            if *seat == ticket.seat {
+                self.writes.seal(write);
+            }
+            *seat != ticket.seat
+        });
         flight.seats -= 1;
         let was_longest = flight.is_longest_waiter(ticket.seat);
         if let Some(waiter) = flight.waiters.remove(&ticket.seat) {
@@ -320,23 +320,43 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     /// a flight that is still under way keeps it.
     #[must_use]
     pub fn late_lease(&mut self, token: Token, context: &Context<'_>) -> bool {
-        let flights = self.flights.iter_mut().map(|(_, flight)| flight);
-        let mut same = flights.filter(|flight| flight.lookup.token() == Some(token));
-        match same.next() {
-            Some(flight) if flight.answer.is_none() => {
-                flight.lookup.on_late_lease(context.now);
-                false
-            }
-            Some(_) | None => true,
-        }
+        let mut flights = self.flights.iter_mut().map(|(_, flight)| flight);
+        !flights.any(|flight| {
+            flight.answer.is_none() && flight.lookup.on_late_lease(token, context.now)
+        })
     }
 
     /// Makes whatever is under way on `key` nobody's any more, as an event from another node, or
-    /// the removal of a key from L1, does. Wait for what is pending, then remove the key from L1.
+    /// the removal of a key from L1, does. Wait for what is pending, then remove the key from L1,
+    /// then say so with [`swept`](Self::swept).
     pub fn supersede(&mut self, key: &K, effects: &mut Effects<K, V>) -> Pending {
         match self.slots.find(key) {
             Some(slot) => self.supersede_slot(slot, effects),
             None => Pending::default(),
+        }
+    }
+
+    /// The key was removed from L1, as [`supersede`](Self::supersede) and
+    /// [`abandon`](Self::abandon) ask. A flight that began after them and before the removal may
+    /// have found what is removed now, and must not hand it to callers that join from here on.
+    pub fn swept(&mut self, key: &K) {
+        if let Some(slot) = self.slots.find(key) {
+            self.swept_slot(slot);
+        }
+    }
+
+    /// [`swept`](Self::swept) for every key.
+    pub fn swept_all(&mut self) {
+        for slot in self.slots.all() {
+            if let Some(at) = slot.flight {
+                self.flights[at].lookup.on_swept();
+            }
+        }
+    }
+
+    pub(super) fn swept_slot(&mut self, slot: usize) {
+        if let Some(at) = self.slots.look(slot).flight {
+            self.flights[at].lookup.on_swept();
         }
     }
 
