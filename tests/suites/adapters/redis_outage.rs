@@ -89,6 +89,17 @@ fn a_connection_of_a_runtime_that_ended_is_replaced() {
 }
 
 #[test]
+fn the_connections_of_runtimes_that_ended_are_forgotten() {
+    let server = RedisServer::start();
+    let redis = Redis::open(&server.url()).unwrap();
+    for _ in 0..10 {
+        assert!(single().block_on(claim(&redis, "ns:k", T)).unwrap());
+    }
+    let shown = format!("{redis:?}");
+    assert!(shown.contains("runtimes: 1,"), "{shown}");
+}
+
+#[test]
 fn a_runtime_that_stands_still_holds_up_no_other() {
     let server = RedisServer::start();
     let redis = Redis::builder(server.url()).connections(1).open().unwrap();
