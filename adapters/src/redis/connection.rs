@@ -103,7 +103,7 @@ impl Connections {
 
     /// The slots of a runtime. When one is new, those of the runtimes that ended are dropped.
     fn slots(&self, home: Home) -> Arc<[Slot]> {
-        let mut homes = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut homes = self.homes();
         if let Some((_, slots)) = homes.iter().find(|(known, _)| *known == home) {
             return Arc::clone(slots);
         }
@@ -111,6 +111,10 @@ impl Connections {
         let slots: Arc<[Slot]> = (0..self.count).map(|_| Slot::new()).collect();
         homes.push((home, Arc::clone(&slots)));
         slots
+    }
+
+    fn homes(&self) -> MutexGuard<'_, Vec<(Home, Arc<[Slot]>)>> {
+        self.homes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A connection that was alive a moment ago.
@@ -137,6 +141,7 @@ impl fmt::Debug for Connections {
                 &self.dial.client.get_connection_info().addr().to_string(),
             )
             .field("count", &self.count)
+            .field("runtimes", &self.homes().len())
             .finish_non_exhaustive()
     }
 }
