@@ -19,7 +19,7 @@ impl Remote for Redis {
     async fn read(&self, keys: &[&str]) -> Vec<Result<Option<Found>, Fault>> {
         let mut pipeline = Pipeline::with_capacity(2);
         look(&mut pipeline, keys.iter().copied());
-        self.ask(&pipeline, keys.len(), |mut answers| {
+        self.ask(&pipeline, keys.len(), Repeat::Once, |mut answers| {
             found(&mut answers, keys.len())
         })
         .await
@@ -39,7 +39,9 @@ impl Remote for Redis {
         }
         // After all of them: the second look must not be older than the lease.
         look(&mut pipeline, asks.iter().map(|ask| ask.key));
-        self.ask(&pipeline, asks.len(), |mut answers| {
+        // Never twice: a first one that lands after the second and after a change of the key would
+        // give the token back to a load that is older than the change.
+        self.ask(&pipeline, asks.len(), Repeat::Never, |mut answers| {
             let found = found(&mut answers, asks.len())?;
             Ok(asks
                 .iter()
@@ -117,12 +119,13 @@ impl Redis {
         &self,
         pipeline: &Pipeline,
         keys: usize,
+        repeat: Repeat,
         parse: impl FnOnce(Vec<Value>) -> Result<Vec<Result<T, Fault>>, Fault>,
     ) -> Vec<Result<T, Fault>> {
         if keys == 0 {
             return Vec::new();
         }
-        let answers = self.connections().send(pipeline, Repeat::Once).await;
+        let answers = self.connections().send(pipeline, repeat).await;
         answers
             .and_then(parse)
             .unwrap_or_else(|fault| (0..keys).map(|_| Err(fault.clone())).collect())

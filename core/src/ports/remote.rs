@@ -14,9 +14,10 @@ use crate::machine::token::Token;
 /// happens there as one atomic step. The keys' order of execution does not matter.
 ///
 /// The driver bounds every call by `remote_timeout` and then drops the future. A command whose
-/// future was dropped may still be carried out, late: the protocol is made for that. A command
-/// must not be carried out twice by the implementation, save `read`, `lease`, `release` and
-/// `remove`.
+/// future was dropped may still be carried out, late: the protocol is made for that. Nothing but
+/// `read`, `release` and `remove` may be sent a second time by the implementation when it cannot
+/// tell whether the first was carried out: a lease, claim or fill whose first copy lands after the
+/// second, and after a newer change, would bring back what that change removed.
 ///
 /// `jetcache_adapters::contract::remote` is a test suite that every implementation should pass.
 pub trait Remote: Send + Sync + 'static {
@@ -26,7 +27,7 @@ pub trait Remote: Send + Sync + 'static {
 
     /// Takes the lease of each key if nobody has it, and looks at the key again.
     ///
-    /// Granted if no lease stood there, or this very token (the command was sent twice).
+    /// Granted if no lease stood there, or this very token.
     fn lease(
         &self,
         asks: &[LeaseAsk<'_>],
