@@ -3,11 +3,13 @@
 mod builder;
 mod cache;
 mod change;
+mod changing;
 mod clock;
 mod dice;
 mod erased;
 mod link;
 mod lru;
+mod reading;
 mod repair;
 mod report;
 mod seat;

@@ -191,6 +191,8 @@ where
         if let Some(local) = &self.shared.local {
             local.remove(&&*self.key);
         }
+        self.shared
+            .ask(self.shard, |table, _, _| table.swept(&self.key));
     }
 }
 

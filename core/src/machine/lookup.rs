@@ -386,12 +386,7 @@ impl<V: Clone> Lookup<V> {
 
     /// A fresh entry of L2: it goes to L1 for what is left of its life, counted from the moment the
     /// read was sent.
-    fn take_seen(
-        &mut self,
-        view: &View<'_>,
-        sent: Timestamp,
-        seen: Seen<V>,
-    ) -> Move<V> {
+    fn take_seen(&mut self, view: &View<'_>, sent: Timestamp, seen: Seen<V>) -> Move<V> {
         let end = view
             .policy
             .local_end(&self.call, sent, seen.left, view.dice);

@@ -1,0 +1,209 @@
+//! Changing what a cache holds.
+
+use core::borrow::Borrow;
+use core::hash::Hash;
+use std::borrow::ToOwned;
+use std::sync::Arc;
+
+use super::cache::Cache;
+use super::change::Run;
+use crate::machine::change::{Outcome, Plan, Reach};
+use crate::machine::error::Error;
+use crate::machine::policy::Call;
+use crate::ports::remote::Condition;
+
+/// Changing.
+impl<K, V> Cache<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// Puts `value` in the place of whatever the tiers hold for `key`.
+    ///
+    /// When it returns, no later read on this node gets a value that was loaded or inserted before.
+    /// Inserts of one key from several nodes take effect in the order in which L2 took them, which
+    /// need not be the order of the database: where that matters, change the row and then
+    /// [`invalidate`](Self::invalidate).
+    ///
+    /// An L2 that does not answer is not an error: see [`Reach::Pending`].
+    ///
+    /// # Errors
+    /// [`Error::Encode`] if the value cannot be encoded, [`Error::Key`] if the key cannot be
+    /// stored, [`Error::Closed`]; nothing was changed.
+    ///
+    /// # Cancellation
+    /// Dropping the future stops the waiting, not the insert.
+    pub async fn insert(&self, key: K, value: V) -> Result<Reach, Error> {
+        self.insert_with(key, value, &Call::new()).await
+    }
+
+    /// [`insert`](Self::insert) with wishes of this call's own. A level that is skipped is cleared
+    /// of the key.
+    ///
+    /// # Errors
+    /// Those of `insert`, and [`Error::Config`] for a TTL of zero or for `no_store`.
+    pub async fn insert_with(&self, key: K, value: V, call: &Call) -> Result<Reach, Error> {
+        match Box::pin(self.put(key, value, *call, None)).await? {
+            Outcome::Made(reach) => Ok(reach),
+            Outcome::Applied(_) | Outcome::Undecided => Ok(Reach::Pending),
+        }
+    }
+
+    /// Inserts `value` if no tier has a value for `key`, as L2 judges, or L1 if there is no L2. A
+    /// not-found placeholder is no value. Whether it was applied; if not, nothing was changed
+    /// anywhere.
+    ///
+    /// # Errors
+    /// [`Error::Undecided`] if L2 did not say; those of [`insert`](Self::insert).
+    ///
+    /// # Cancellation
+    /// Dropping the future stops the waiting, not the insert.
+    pub async fn insert_if_absent(&self, key: K, value: V) -> Result<bool, Error> {
+        self.insert_if_absent_with(key, value, &Call::new()).await
+    }
+
+    /// [`insert_if_absent`](Self::insert_if_absent) with wishes of this call's own.
+    ///
+    /// # Errors
+    /// Those of `insert_if_absent`, and [`Error::Config`] for a TTL of zero, for `no_store` or for
+    /// `skip_remote`.
+    pub async fn insert_if_absent_with(
+        &self,
+        key: K,
+        value: V,
+        call: &Call,
+    ) -> Result<bool, Error> {
+        self.insert_if(key, value, *call, Condition::Absent).await
+    }
+
+    /// Inserts `value` if there is a value for `key` already, as L2 judges, or L1 if there is no
+    /// L2. Whether it was applied; if not, nothing was changed anywhere.
+    ///
+    /// # Errors
+    /// [`Error::Undecided`] if L2 did not say; those of [`insert`](Self::insert).
+    ///
+    /// # Cancellation
+    /// Dropping the future stops the waiting, not the insert.
+    pub async fn insert_if_present(&self, key: K, value: V) -> Result<bool, Error> {
+        self.insert_if_present_with(key, value, &Call::new()).await
+    }
+
+    /// [`insert_if_present`](Self::insert_if_present) with wishes of this call's own.
+    ///
+    /// # Errors
+    /// Those of `insert_if_present`, and [`Error::Config`] for a TTL of zero, for `no_store` or for
+    /// `skip_remote`.
+    pub async fn insert_if_present_with(
+        &self,
+        key: K,
+        value: V,
+        call: &Call,
+    ) -> Result<bool, Error> {
+        self.insert_if(key, value, *call, Condition::Present).await
+    }
+
+    async fn insert_if(
+        &self,
+        key: K,
+        value: V,
+        call: Call,
+        condition: Condition,
+    ) -> Result<bool, Error> {
+        match Box::pin(self.put(key, value, call, Some(condition))).await? {
+            Outcome::Applied(applied) => Ok(applied),
+            Outcome::Made(_) | Outcome::Undecided => Err(Error::Undecided),
+        }
+    }
+
+    async fn put(
+        &self,
+        key: K,
+        value: V,
+        call: Call,
+        condition: Option<Condition>,
+    ) -> Result<Outcome, Error> {
+        call.check_change(condition.is_some())?;
+        if self.shared.is_closed() {
+            return Err(Error::Closed);
+        }
+        let (key, text) = self.address(key)?;
+        let encoded = self
+            .shared
+            .link
+            .as_ref()
+            .map(|link| link.encode(Some(&value)));
+        let bytes = encoded
+            .transpose()
+            .map_err(|error| Error::Encode(error.into()))?;
+        let plan = Plan::Insert {
+            value: Arc::new(value),
+            call,
+            condition,
+        };
+        let run = Run::open(&self.shared, key, text, plan, bytes.unwrap_or_default());
+        Ok(run.detached().await.unwrap_or(Outcome::Undecided))
+    }
+
+    /// Removes `key` from every tier.
+    ///
+    /// When it returns, no later read on this node gets a value whose loading began before the
+    /// call; with [`Reach::Everywhere`] L2 has none either. It works on a closed cache too.
+    ///
+    /// # Cancellation
+    /// Dropping the future stops the waiting, not the removal.
+    pub async fn invalidate<Q>(&self, key: &Q) -> Reach
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
+    {
+        // A key that L2 cannot hold is nowhere.
+        let Ok((key, text)) = self.address(key.to_owned()) else {
+            return Reach::Everywhere;
+        };
+        let run = Run::open(&self.shared, key, text, Plan::Invalidate, Vec::new());
+        match Box::pin(run.detached()).await {
+            Some(Outcome::Made(reach)) => reach,
+            Some(_) | None => Reach::Pending,
+        }
+    }
+
+    /// Removes `key` from this process's L1. A load that is under way keeps nothing there.
+    pub fn invalidate_local<Q>(&self, key: &Q)
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
+    {
+        let Some(local) = &self.shared.local else {
+            return;
+        };
+        let owned = Arc::new(key.to_owned());
+        let shard = self.shared.shard(&owned);
+        let pending = self
+            .shared
+            .ask(shard, |table, _, effects| table.supersede(&owned, effects));
+        self.shared.wait_written(shard, &pending);
+        local.remove(&key);
+        self.shared.ask(shard, |table, _, _| table.swept(&owned));
+    }
+
+    /// Removes everything from this process's L1. Loads that are under way keep nothing there.
+    pub fn clear_local(&self) {
+        let Some(local) = &self.shared.local else {
+            return;
+        };
+        let shards = 0..self.shared.shards.len();
+        let pending: Vec<_> = shards
+            .map(|shard| {
+                self.shared
+                    .ask(shard, |table, _, effects| table.supersede_all(effects))
+            })
+            .collect();
+        for (shard, pending) in pending.iter().enumerate() {
+            self.shared.wait_written(shard, pending);
+        }
+        local.clear();
+        for shard in 0..self.shared.shards.len() {
+            self.shared.ask(shard, |table, _, _| table.swept_all());
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! Reading a cache.
+
+use core::borrow::Borrow;
+use core::future::Future;
+use core::hash::Hash;
+use std::borrow::ToOwned;
+use std::sync::Arc;
+
+use super::cache::Cache;
+use super::repair::ensure_repairs;
+use super::report::ensure_report;
+use super::seat::{Led, Seat};
+use crate::machine::entry::{Cached, Load};
+use crate::machine::error::Error;
+use crate::machine::event::Event;
+use crate::machine::lookup::Answer;
+use crate::machine::policy::Call;
+use crate::machine::shard::{Role, Turn};
+use crate::ports::loader::LoadError;
+
+/// Reading.
+impl<K, V> Cache<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// The value of `key`, from L1, from L2, or from `loader`; `None` if it does not exist.
+    ///
+    /// However many callers ask at once, one loader runs: the others wait for its answer. The
+    /// loader may borrow; it returns `V`, `Option<V>` or [`Load<V>`], with `Ok(None)` for "does not
+    /// exist", which is remembered for `negative_ttl`. It is bounded by `load_timeout`.
+    ///
+    /// # Errors
+    /// [`Error::Load`] if the loader that ran failed, [`Error::Panicked`] if it panicked,
+    /// [`Error::Timeout`] if it took too long, for all who waited for it; the next call loads
+    /// again. [`Error::Key`] if the key cannot be stored in L2. [`Error::Closed`].
+    ///
+    /// # Cancellation
+    /// Dropping the future drops its loader. If others wait for it, the one that has waited longest
+    /// runs its own.
+    ///
+    /// ```
+    /// # use jetcache_core::doc::{block_on, Threads};
+    /// # use jetcache_core::{Cache, LoadError};
+    /// # use std::sync::Arc;
+    /// # struct Db;
+    /// # impl Db { async fn user(&self, id: u64) -> Result<Option<Arc<str>>, std::io::Error> { Ok(None) } }
+    /// # let (db, id) = (Db, 7_u64);
+    /// # block_on(async {
+    /// # let cache = Cache::<u64, Arc<str>>::builder("users", Threads).build()?;
+    /// let user = cache.get_or_load(&id, async || Ok(db.user(id).await?)).await?;
+    /// assert!(user.is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn get_or_load<Q, L, F, T>(&self, key: &Q, loader: L) -> Result<Option<V>, Error>
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
+        L: FnOnce() -> F,
+        F: Future<Output = Result<T, LoadError>>,
+        T: Into<Load<V>>,
+    {
+        match self.hit(key) {
+            Some(hit) => Ok(hit),
+            // The long way is boxed, so that the future of a hit stays small.
+            None => Box::pin(self.load_by(key, Call::new(), loader)).await,
+        }
+    }
+
+    /// [`get_or_load`](Self::get_or_load) with wishes of this call's own. They apply if this
+    /// caller's loader runs; one that joins another's flight takes that flight's answer.
+    ///
+    /// # Errors
+    /// Those of `get_or_load`, and [`Error::Config`] for a TTL of zero.
+    pub async fn get_or_load_with<Q, L, F, T>(
+        &self,
+        key: &Q,
+        call: &Call,
+        loader: L,
+    ) -> Result<Option<V>, Error>
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
+        L: FnOnce() -> F,
+        F: Future<Output = Result<T, LoadError>>,
+        T: Into<Load<V>>,
+    {
+        call.check()?;
+        match self.hit_with(key, call) {
+            Some(hit) => Ok(hit),
+            None => Box::pin(self.load_by(key, *call, loader)).await,
+        }
+    }
+
+    /// The value of `key`, from L1, from L2, or from the registered loader; `None` if it does not
+    /// exist. The load runs as a task of its own and survives its callers.
+    ///
+    /// # Errors
+    /// Those of [`get_or_load`](Self::get_or_load), and [`Error::Config`] if no loader was
+    /// registered.
+    ///
+    /// # Cancellation
+    /// Dropping the future stops the waiting, not the load.
+    pub async fn load<Q>(&self, key: &Q) -> Result<Option<V>, Error>
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
+    {
+        match self.hit(key) {
+            Some(hit) => Ok(hit),
+            None => Box::pin(self.load_registered(key, Call::new())).await,
+        }
+    }
+
+    /// [`load`](Self::load) with wishes of this call's own.
+    ///
+    /// # Errors
+    /// Those of `load`, and [`Error::Config`] for a TTL of zero.
+    pub async fn load_with<Q>(&self, key: &Q, call: &Call) -> Result<Option<V>, Error>
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
+    {
+        call.check()?;
+        match self.hit_with(key, call) {
+            Some(hit) => Ok(hit),
+            None => Box::pin(self.load_registered(key, *call)).await,
+        }
+    }
+
+    /// What L1 and L2 know about `key`. No loader runs and none is waited for. An L2 that cannot
+    /// answer is a miss, after `remote_timeout` at most.
+    pub async fn get<Q>(&self, key: &Q) -> Cached<V>
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
+    {
+        match self.hit(key) {
+            Some(hit) => hit.map_or(Cached::Absent, Cached::Hit),
+            None => Box::pin(self.visit(key, Call::new())).await,
+        }
+    }
+
+    /// [`get`](Self::get) with wishes of this call's own: to skip a level, to keep nothing in L1,
+    /// or to keep it for another time.
+    pub async fn get_with<Q>(&self, key: &Q, call: &Call) -> Cached<V>
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
+    {
+        match self.hit_with(key, call) {
+            Some(hit) => hit.map_or(Cached::Absent, Cached::Hit),
+            None => Box::pin(self.visit(key, *call)).await,
+        }
+    }
+
+    /// What L1 knows about `key`, at once.
+    pub fn peek<Q>(&self, key: &Q) -> Cached<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        if let Some(hit) = self.hit(key) {
+            return hit.map_or(Cached::Absent, Cached::Hit);
+        }
+        if self.shared.local.is_some() {
+            self.shared.tell(&Event::LocalMiss);
+        }
+        Cached::Miss
+    }
+
+    /// Whether L1 or L2 has a value for `key`. What is known not to exist does not, and what L2
+    /// cannot answer about does not either. Nothing is kept in L1.
+    pub async fn exists<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
+    {
+        match self.hit(key) {
+            Some(hit) => hit.is_some(),
+            None => Box::pin(self.visit(key, Call::new().no_store()))
+                .await
+                .is_hit(),
+        }
+    }
+
+    /// An L1 hit: a value, or that the key does not exist.
+    fn hit<Q>(&self, key: &Q) -> Option<Option<V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let local = self.shared.local.as_ref()?;
+        let entry = local.get(&key)?;
+        if !entry.is_fresh(self.shared.runtime.now()) {
+            local.remove(&key);
+            return None;
+        }
+        self.shared.tell(&Event::LocalHit);
+        Some(entry.into_value())
+    }
+
+    fn hit_with<Q>(&self, key: &Q, call: &Call) -> Option<Option<V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        if call.skip_local { None } else { self.hit(key) }
+    }
+
+    async fn load_by<Q, L, F, T>(&self, key: &Q, call: Call, loader: L) -> Result<Option<V>, Error>
+    where
+        Q: ToOwned<Owned = K> + ?Sized,
+        L: FnOnce() -> F,
+        F: Future<Output = Result<T, LoadError>>,
+        T: Into<Load<V>>,
+    {
+        let (key, text) = self.admit(key)?;
+        let mut seat = Seat::join(&self.shared, &key, text.as_ref(), call);
+        let mut loader = Some(loader);
+        loop {
+            match seat.turn().await {
+                Turn::Lead => match seat.lead(loader.take()).await {
+                    Led::Finished | Led::Follow => {}
+                    Led::Alone(answer) => return loaded(&answer),
+                },
+                Turn::Answer(answer) => return loaded(&answer),
+                // `turn` waits itself.
+                Turn::Wait(_) => {}
+            }
+        }
+    }
+
+    async fn load_registered<Q>(&self, key: &Q, call: Call) -> Result<Option<V>, Error>
+    where
+        Q: ToOwned<Owned = K> + ?Sized,
+    {
+        let Some(loader) = &self.shared.loader else {
+            return Err(Error::config(
+                "no loader is registered: give the builder one, or use get_or_load",
+            ));
+        };
+        let (key, text) = self.admit(key)?;
+        let mut seat = Seat::join(&self.shared, &key, text.as_ref(), call);
+        loop {
+            match seat.turn().await {
+                Turn::Lead => {
+                    // The task takes this seat; the caller takes another and waits like everyone.
+                    let mut leader = seat;
+                    seat = Seat::join(&self.shared, &key, text.as_ref(), call);
+                    let (loader, key) = (Arc::clone(loader), Arc::clone(&key));
+                    let flight = self.shared.spawn(async move {
+                        let load = || async move { loader.load((*key).clone()).await };
+                        leader.lead(Some(load)).await;
+                    });
+                    if let Err(in_place) = flight {
+                        in_place.await;
+                    }
+                }
+                Turn::Answer(answer) => return loaded(&answer),
+                Turn::Wait(_) => {}
+            }
+        }
+    }
+
+    async fn visit<Q>(&self, key: &Q, call: Call) -> Cached<V>
+    where
+        Q: ToOwned<Owned = K> + ?Sized,
+    {
+        let Ok((key, text)) = self.admit(key) else {
+            return Cached::Miss;
+        };
+        let mut seat = Seat::visit(&self.shared, &key, text.as_ref(), call);
+        debug_assert_eq!(seat.role(), Role::Lead);
+        // A read has no loader to run.
+        type Never<V> = fn() -> core::future::Ready<Result<Option<V>, LoadError>>;
+        let _ = seat.lead(None::<Never<V>>).await;
+        match seat.turn().await {
+            Turn::Answer(answer) => match &*answer {
+                Ok(cached) => unshared(cached),
+                Err(_) => Cached::Miss,
+            },
+            Turn::Lead | Turn::Wait(_) => Cached::Miss,
+        }
+    }
+
+    /// What every call that goes further than L1 needs: an open cache, the key and its text.
+    fn admit<Q>(&self, key: &Q) -> Result<(Arc<K>, Option<Arc<str>>), Error>
+    where
+        Q: ToOwned<Owned = K> + ?Sized,
+    {
+        if self.shared.is_closed() {
+            return Err(Error::Closed);
+        }
+        self.address(key.to_owned())
+    }
+
+    /// The key, ready to be shared, and its text in L2.
+    pub(super) fn address(&self, key: K) -> Result<(Arc<K>, Option<Arc<str>>), Error> {
+        ensure_repairs(&self.shared);
+        ensure_report(&self.shared);
+        let text = self
+            .shared
+            .link
+            .as_ref()
+            .map(|link| link.text(&key))
+            .transpose()?;
+        Ok((Arc::new(key), text))
+    }
+}
+
+/// The answer of a flight, copied for one caller.
+fn loaded<V: Clone>(answer: &Answer<Arc<V>>) -> Result<Option<V>, Error> {
+    match answer {
+        Ok(cached) => Ok(unshared(cached).hit()),
+        Err(error) => Err(error.clone()),
+    }
+}
+
+fn unshared<V: Clone>(cached: &Cached<Arc<V>>) -> Cached<V> {
+    match cached {
+        Cached::Hit(value) => Cached::Hit((**value).clone()),
+        Cached::Absent => Cached::Absent,
+        Cached::Miss => Cached::Miss,
+    }
+}
