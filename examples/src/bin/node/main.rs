@@ -65,7 +65,7 @@
 //! | `coalesced` | callers that joined another's flight |
 //! | `superseded` | flights that a change made nobody's |
 //! | `deposed` | leaders that were silent for too long |
-//! | `unconfirmed_changes` | changes that L2 did not acknowledge, counted |
+//! | `became_unconfirmed` | how often a key became one of those `unconfirmed` |
 //! | `remote_faults` | operations of L2 that failed or did not answer in time |
 //! | `undecodable`, `unencodable` | entries of L2 that could not be read; loaded values that could not be encoded |
 //! | `evicted` | entries that L1 evicted; null if its engine does not count them |
