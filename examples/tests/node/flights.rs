@@ -31,8 +31,7 @@ fn a_crowd_has_one_load() {
 fn a_cancelled_leader_hands_over() {
     everywhere(|place| {
         let mut node = place.node(&[]);
-        let cancelled = node.send("& cancel k a 1 60000 500");
-        node.until_count("flights", 1);
+        let cancelled = node.begin("& cancel k a 1 60000 500");
         let followed = node.send("& load k b 2");
         assert_eq!(node.reply(cancelled), json!({"cancelled": true}));
         let answer = node.reply(followed);
@@ -64,8 +63,7 @@ fn a_load_that_is_faster_than_its_cancelling_answers() {
 fn a_cancelled_caller_of_a_registered_load_does_not_stop_it() {
     everywhere(|place| {
         let mut node = place.node(&[]);
-        let first = node.send("& rload k a 1 500");
-        node.until_count("flights", 1);
+        let first = node.begin("& rload k a 1 500");
         let cancelled = node.ask("cancel k b 2 60000 1");
         assert_eq!(cancelled, json!({"cancelled": true}));
         assert_eq!(node.reply(first)["loaded"], true);
@@ -97,8 +95,7 @@ fn a_leader_that_is_never_polled_again_holds_nobody_up() {
 fn lines_in_the_background_share_a_flight() {
     everywhere(|place| {
         let mut node = place.node(&[]);
-        let first = node.send("& load k a 1 500");
-        node.until_count("flights", 1);
+        let first = node.begin("& load k a 1 500");
         let second = node.send("& load k b 2");
         node.until_count("waiters", 1);
         assert!(!node.has_replied(first) && !node.has_replied(second));
@@ -123,8 +120,7 @@ fn a_change_makes_a_load_that_began_before_nobodys() {
                 json!({"outcome": "hit", "value": {"Str": "new", "Num": 2}}),
             ),
         ] {
-            let load = node.send("& load k old 1 500");
-            node.until_count("flights", 1);
+            let load = node.begin("& load k old 1 500");
             assert_eq!(node.ask(change), json!({"everywhere": true}));
             assert_eq!(node.reply(load)["value"]["Str"], "old");
             assert_eq!(node.ask("get k"), after);
@@ -141,8 +137,7 @@ fn what_is_emptied_during_a_load_stays_empty() {
     everywhere(|place| {
         let mut node = place.node(&[]);
         for empty in ["dellocal k", "clear"] {
-            let load = node.send("& load k old 1 500");
-            node.until_count("flights", 1);
+            let load = node.begin("& load k old 1 500");
             assert_eq!(node.ask(empty), json!({"ok": true}));
             assert_eq!(node.reply(load)["value"]["Str"], "old");
             assert_eq!(node.ask("peek k"), json!({"outcome": "miss"}));

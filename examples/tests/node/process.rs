@@ -61,6 +61,14 @@ impl Node {
         self.sent
     }
 
+    /// Sends a line that loads in the background, and waits until its loader runs.
+    pub(crate) fn begin(&mut self, line: &str) -> u64 {
+        let misses = self.count("misses");
+        let id = self.send(line);
+        self.until_count("misses", misses + 1);
+        id
+    }
+
     /// The reply to a line, without its number and time.
     pub(crate) fn reply(&mut self, id: u64) -> Value {
         let deadline = Instant::now() + PATIENCE;
