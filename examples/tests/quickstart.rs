@@ -1,5 +1,7 @@
 //! The first program that a reader runs checks itself; this checks that it does.
 
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
 use std::process::{Command, Output};
 
 use jetcache_tests::redis_server::RedisServer;

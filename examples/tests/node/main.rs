@@ -1,6 +1,12 @@
 //! The node, from outside: its real program on every runtime, with an L2 in its process and with a
 //! real Redis.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "these are tests; what is printed says where one failed"
+)]
+
 mod commands;
 mod engines;
 mod fleet;
