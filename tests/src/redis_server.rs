@@ -20,7 +20,15 @@ pub struct RedisServer {
     port: u16,
     folder: PathBuf,
     arguments: Vec<String>,
-    child: Option<Child>,
+    running: Option<Running>,
+}
+
+/// The server's process, and one that ends it when the test's process is gone: a static is never
+/// dropped, and a test may be killed.
+#[derive(Debug)]
+struct Running {
+    server: Child,
+    watchdog: Child,
 }
 
 impl RedisServer {
@@ -45,7 +53,7 @@ impl RedisServer {
                 .map(|text| text.replace("{dir}", dir))
                 .collect(),
             folder,
-            child: None,
+            running: None,
         };
         server.restart();
         server
@@ -71,10 +79,10 @@ impl RedisServer {
 
     /// Kills the server at once; whatever it held is lost.
     pub fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            // It fails only for a child that has ended already.
-            let _ = child.kill();
-            let _ = child.wait();
+        if let Some(running) = self.running.take() {
+            // First who knows the server's process by its number only.
+            end(running.watchdog);
+            end(running.server);
         }
     }
 
@@ -130,26 +138,31 @@ impl RedisServer {
             .stderr(Stdio::null())
             .spawn()
             .expect("redis-server is installed");
+        let watchdog = watchdog(&child, &self.folder);
         while Instant::now() < deadline {
             if child.try_wait().expect("a child can be asked").is_some() {
+                end(watchdog);
                 return false;
             }
             if answers(self.port) {
-                self.child = Some(child);
+                self.running = Some(Running {
+                    watchdog,
+                    server: child,
+                });
                 return true;
             }
             sleep(STEP);
         }
-        let _ = child.kill();
-        let _ = child.wait();
+        end(watchdog);
+        end(child);
         let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
         panic!("redis-server does not answer on port {}:\n{log}", self.port);
     }
 
     fn signal(&self, signal: &str) {
-        let child = self.child.as_ref().expect("the server runs");
+        let running = self.running.as_ref().expect("the server runs");
         let status = Command::new("kill")
-            .args([signal, &child.id().to_string()])
+            .args([signal, &running.server.id().to_string()])
             .status()
             .expect("kill is installed");
         assert!(status.success(), "kill {signal}");
@@ -161,6 +174,26 @@ impl Drop for RedisServer {
         self.kill();
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// It waits for the end of its input, the other end of which only this process holds.
+fn watchdog(server: &Child, folder: &Path) -> Child {
+    Command::new("sh")
+        .args(["-c", r#"cat; kill -9 "$0"; rm -rf -- "$1""#])
+        .arg(server.id().to_string())
+        .arg(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("a shell is installed")
+}
+
+fn end(mut child: Child) {
+    // It fails only for a child that has ended already.
+    let _ = child.kill();
+    // Waiting closes a watchdog's input, which also ends what its shell has started.
+    let _ = child.wait();
 }
 
 /// Whether a server on this port answers PING, be it with `-NOAUTH`.

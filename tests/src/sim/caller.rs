@@ -17,7 +17,7 @@ use super::judge::{ActorId, Flight, Id, Index, Promise, Writer};
 use super::plan::{Ask, Brings, Key, Loader, What, Wish};
 use super::script::Spot;
 use super::wire::{CommandId, Sender, Told, Verb};
-use super::world::{Row, World, whole_millis};
+use super::world::{Actor, Row, World, whole_millis};
 
 pub(super) struct Caller {
     node: usize,
@@ -37,6 +37,8 @@ pub(super) struct Caller {
     lease: Option<CommandId>,
     /// Its own loader failed.
     failed: bool,
+    /// It was woken, and will ask.
+    woken: bool,
 }
 
 #[derive(Debug)]
@@ -74,8 +76,10 @@ impl Wake for Flag {
 
 impl Caller {
     /// Whether it waits and was woken since it was last asked.
-    pub(super) fn is_woken(&self) -> bool {
-        matches!(self.state, State::Waiting) && self.flag.0.swap(false, Ordering::Relaxed)
+    pub(super) fn is_woken(&mut self) -> bool {
+        let news = matches!(self.state, State::Waiting) && self.flag.0.swap(false, Ordering::Relaxed);
+        self.woken |= news;
+        news
     }
 
     pub(super) fn is_at_await(&self) -> bool {
@@ -111,6 +115,7 @@ impl World {
             last: None,
             lease: None,
             failed: false,
+            woken: false,
         }
     }
 
@@ -459,6 +464,7 @@ impl World {
     /// Asks for the answer.
     fn poll(&mut self, id: ActorId, mut caller: Caller) -> Caller {
         caller.flag.0.store(false, Ordering::Relaxed);
+        caller.woken = false;
         let waker = Waker::from(Arc::clone(&caller.flag));
         let (ticket, flight) = caller.seat();
         let turn = self.machine(caller.node, |shard, context, effects| {
@@ -543,9 +549,11 @@ impl World {
     /// Its future is dropped, or what L1 called back panicked.
     pub(super) fn caller_dropped(&mut self, id: ActorId, mut caller: Caller) {
         self.judge.load_ends(id);
-        if let Some((_, flight)) = caller.seat
-            && self.judge.flights[flight].leader == Some(id)
-        {
+        let led = caller.seat.as_ref().map(|(_, flight)| *flight);
+        let led = led.filter(|&flight| {
+            self.judge.flights[flight].leader == Some(id) && !matches!(caller.state, State::Leave)
+        });
+        if let Some(flight) = led {
             self.judge.flights[flight].leader = None;
         }
         match core::mem::replace(&mut caller.state, State::Moving) {
@@ -562,6 +570,27 @@ impl World {
             _ => {}
         }
         self.leave(&mut caller);
+        if let Some(flight) = led {
+            self.judge_handed_over(flight);
+        }
+    }
+
+    /// Whoever waits for a flight without a leader knows of it.
+    fn judge_handed_over(&mut self, flight: usize) {
+        let callers = self.actors.iter().flatten().filter_map(|actor| match actor {
+            Actor::Caller(caller) => Some(caller),
+            Actor::Change(_) | Actor::Sweep(_) => None,
+        });
+        let waits = |caller: &&Caller| {
+            matches!(caller.state, State::Waiting)
+                && caller.seat.as_ref().is_some_and(|(_, its)| *its == flight)
+        };
+        let mut waiting = callers.filter(waits).peekable();
+        let told = waiting.peek().is_none()
+            || waiting.any(|caller| caller.woken || caller.flag.0.load(Ordering::Relaxed));
+        self.judge.rule(told, Promise::P4, || {
+            "a leader vanished, and no one was woken of those who wait".to_owned()
+        });
     }
 }
 

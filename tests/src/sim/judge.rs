@@ -351,6 +351,16 @@ impl Judge {
         });
     }
 
+    pub(super) fn lease_refused(&mut self, key: Key, token: Token, now: u64) {
+        let lease = self.shared[usize::from(key)].lease;
+        let taken = lease.is_some_and(|(holder, until)| now < until && holder != token);
+        self.rule(taken, Promise::P5, || {
+            format!("L2 refused {token}, and nobody had the lease")
+        });
+        // If it ever was its own, it has ended.
+        self.given_back(key, token);
+    }
+
     pub(super) fn claim_applied(&mut self, key: Key, token: Token, until: u64, index: Index) {
         self.wiped(key, index);
         self.shared[usize::from(key)].lease = Some((token, until));

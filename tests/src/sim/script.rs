@@ -1,5 +1,7 @@
 //! A run of which nothing is left to chance: the kept cases.
 
+use core::time::Duration;
+
 use jetcache_core::{Condition, Kind};
 
 use super::chance::Chance;
@@ -122,6 +124,30 @@ impl Plan {
     #[must_use]
     pub fn kind(mut self, kind: Kind) -> Self {
         self.policy = plain(kind);
+        self
+    }
+
+    /// Values live for so many milliseconds.
+    #[must_use]
+    pub fn ttl(mut self, millis: u64) -> Self {
+        self.policy.ttl = Duration::from_millis(millis);
+        self.policy.local_ttl = self.policy.ttl;
+        self
+    }
+
+    /// A node remembers one unconfirmed key.
+    #[must_use]
+    pub fn room_for_one(mut self) -> Self {
+        self.policy.unconfirmed = 1;
+        self
+    }
+
+    /// The last ask is for the other key.
+    #[must_use]
+    pub fn other_key(mut self) -> Self {
+        if let Some(ask) = self.asks.last_mut() {
+            ask.key = 1;
+        }
         self
     }
 

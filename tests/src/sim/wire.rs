@@ -203,8 +203,7 @@ impl World {
                     let until = self.now + super::world::whole_millis(life);
                     self.judge.lease_applied(key, token, until, self.now);
                 } else {
-                    // If it ever was its own, it has ended.
-                    self.judge.given_back(key, token);
+                    self.judge.lease_refused(key, token, self.now);
                 }
                 Told::Leased(leased.granted, self.seen(key, leased.found))
             }

@@ -5,7 +5,7 @@
 //! a lease stands for 180 ms and is waited for for 40 ms; all else happens at once.
 
 use jetcache_core::{Condition, Kind};
-use jetcache_tests::sim::Spot::{Board, Claim, Fill, Lease, Look, Read, Remove, Tell, Write};
+use jetcache_tests::sim::Spot::{Board, Claim, Fill, Lease, Poll, Read, Remove, Tell, Write};
 use jetcache_tests::sim::{Fate, Plan, run};
 
 const A: usize = 0;
@@ -170,6 +170,59 @@ fn c5_an_older_acknowledgement_does_not_end_the_doubt() {
 }
 
 #[test]
+fn c3_an_undecided_insert_keeps_nothing() {
+    keeps(
+        Plan::scripted(1)
+            .insert_if(0, A, Condition::Absent)
+            .fate(Claim, Fate::lost())
+            .get(30, A),
+    );
+}
+
+#[test]
+fn c5_a_change_whose_task_is_gone_leaves_doubt() {
+    keeps(
+        Plan::scripted(1)
+            .load(0, A, 5)
+            .invalidate(20, A)
+            .fate(Remove, Fate::lost())
+            .dropped(25)
+            .get(30, A),
+    );
+}
+
+#[test]
+fn c5_a_change_that_does_not_fit_makes_the_node_do_without_l2() {
+    keeps(
+        Plan::scripted(1)
+            .room_for_one()
+            .load(0, A, 5)
+            .invalidate(20, A)
+            .other_key()
+            .fate(Remove, Fate::lost())
+            .invalidate(20, A)
+            .fate(Remove, Fate::lost())
+            .get(50, A),
+    );
+}
+
+#[test]
+fn c5_a_change_that_does_not_fit_is_kept_for_as_long_as_an_older_load_may_fill() {
+    keeps(
+        Plan::scripted(2)
+            .room_for_one()
+            .ttl(60)
+            .load(0, B, 90)
+            .invalidate(20, A)
+            .other_key()
+            .fate(Remove, Fate::lost())
+            .invalidate(20, A)
+            .fate(Remove, Fate::lost())
+            .get(110, A),
+    );
+}
+
+#[test]
 fn c5_a_repeated_removal_costs_a_newer_insert_no_more_than_a_miss() {
     keeps(
         Plan::scripted(2)
@@ -194,8 +247,7 @@ fn a_conditional_insert_that_was_overtaken_does_not_return_before_l1_is_clean() 
             .pause(Tell, 0)
             .pause(Tell, 5)
             .insert(22, A)
-            .pause(Write, 0)
-            .pause(Write, 10)
+            .pause(Poll, 10)
             .get(26, A),
     );
 }
@@ -224,8 +276,8 @@ fn a_flight_that_found_what_a_change_then_removed_from_l1_looks_again() {
             .pause(Tell, 0)
             .pause(Tell, 20)
             .invalidate(20, A)
-            .load(30, A, 5)
-            .get(20, A),
+            .pause(Poll, 5)
+            .load(30, A, 5),
     );
 }
 
@@ -247,14 +299,13 @@ fn a_lease_granted_late_is_not_the_one_that_was_held_when_the_load_began() {
     keeps(
         Plan::scripted(2)
             .load(10, A, 5)
-            .fate(Lease, Fate::delivered(20, 1))
-            .dropped(22)
-            .load(11, A, 50)
-            .pause(Look, 0)
+            .fate(Lease, Fate::delivered(57, 1))
+            .dropped(14)
+            .load(11, A, 60)
             // A's doubt keeps the second leader from asking for a lease of its own.
             .invalidate(12, A)
-            .fate(Remove, Fate::failed(2))
-            .invalidate(30, B),
+            .fate(Remove, Fate::failed(1))
+            .invalidate(66, B),
     );
 }
 
@@ -263,7 +314,7 @@ fn a_token_is_not_granted_again_after_a_change_took_it_away() {
     keeps(
         Plan::scripted(2)
             .load(0, A, 5)
-            .fate(Lease, Fate::delivered(30, 1))
+            .fate(Lease, Fate::unanswered(30))
             .dropped(4)
             .load(1, A, 60)
             .invalidate(20, B),
