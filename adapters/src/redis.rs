@@ -37,7 +37,7 @@ pub use open::{OpenError, RedisBuilder};
 /// # When the server is away
 /// A call that finds no connection tries to make one, or joins the attempt under way; there is no
 /// back-off, so the first call after the server is back succeeds. A call whose connection breaks
-/// is repeated once on a new one, if it is one that may be: read, lease, release and remove. The
+/// is repeated once on a new one, if it is one that may be: read, release and remove. The
 /// others are never sent twice.
 ///
 /// # What dropping a call does

@@ -94,7 +94,7 @@ impl Connections {
         let slot = &slots[self.turn.fetch_add(1, Ordering::Relaxed) % slots.len()];
         let mut link = self.link(slot, host, repeat).await?;
         let mut answer = link.send(commands).await;
-        if answer.is_err() && link.is_dead() && repeat == Repeat::Once {
+        if answer.is_err() && repeat == Repeat::Once {
             link = self.link(slot, host, repeat).await?;
             answer = link.send(commands).await;
         }
@@ -258,7 +258,9 @@ impl Link {
             .await;
         let is_over = match &answer {
             Ok(values) => values.iter().any(is_demoted),
-            Err(error) => error.is_unrecoverable_error(),
+            // A server's errors are among the values, so this is the connection's. redis-rs tells
+            // the caller before it tells the obituary.
+            Err(_) => true,
         };
         if is_over {
             self.bury();
