@@ -77,7 +77,8 @@ impl Wake for Flag {
 impl Caller {
     /// Whether it waits and was woken since it was last asked.
     pub(super) fn is_woken(&mut self) -> bool {
-        let news = matches!(self.state, State::Waiting) && self.flag.0.swap(false, Ordering::Relaxed);
+        let news =
+            matches!(self.state, State::Waiting) && self.flag.0.swap(false, Ordering::Relaxed);
         self.woken |= news;
         news
     }
@@ -577,17 +578,24 @@ impl World {
 
     /// Whoever waits for a flight without a leader knows of it.
     fn judge_handed_over(&mut self, flight: usize) {
-        let callers = self.actors.iter().flatten().filter_map(|actor| match actor {
-            Actor::Caller(caller) => Some(caller),
-            Actor::Change(_) | Actor::Sweep(_) => None,
-        });
-        let waits = |caller: &&Caller| {
-            matches!(caller.state, State::Waiting)
+        let callers = self
+            .actors
+            .iter()
+            .flatten()
+            .filter_map(|actor| match actor {
+                Actor::Caller(caller) => Some(caller),
+                Actor::Change(_) | Actor::Sweep(_) => None,
+            });
+        let aboard = |caller: &&Caller| {
+            matches!(caller.state, State::Waiting | State::Poll)
                 && caller.seat.as_ref().is_some_and(|(_, its)| *its == flight)
         };
-        let mut waiting = callers.filter(waits).peekable();
-        let told = waiting.peek().is_none()
-            || waiting.any(|caller| caller.woken || caller.flag.0.load(Ordering::Relaxed));
+        let asks = |caller: &Caller| {
+            let waits = matches!(caller.state, State::Waiting);
+            !waits || caller.woken || caller.flag.0.load(Ordering::Relaxed)
+        };
+        let mut aboard = callers.filter(aboard).peekable();
+        let told = aboard.peek().is_none() || aboard.any(asks);
         self.judge.rule(told, Promise::P4, || {
             "a leader vanished, and no one was woken of those who wait".to_owned()
         });
