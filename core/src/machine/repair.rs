@@ -79,7 +79,9 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         context: &Context<'_>,
         effects: &mut Effects<K, V>,
     ) {
-        self.doubts.note_life(context.policy.ttl);
+        // A load that holds an older lease may still fill, for as long as the lease stands.
+        let longest = context.policy.ttl.saturating_add(context.policy.lease);
+        self.doubts.note_life(longest);
         let doubt = &mut self.slots.at(slot).doubt;
         let room = context.policy.unconfirmed;
         if self.doubts.given_up(slot, doubt, number, context.now, room) {

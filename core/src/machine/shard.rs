@@ -201,8 +201,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
                 Step::Finish { release }
             }
         };
-        if let Step::Fill { life, .. } = &step {
-            self.doubts.note_life(*life);
+        if let Step::Fill { life, lease, .. } = &step {
+            self.doubts.note_life(life.saturating_add(*lease));
         }
         flight.deadline = context.now + step.limit(context.policy) + context.policy.remote_timeout;
         step
