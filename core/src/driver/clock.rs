@@ -36,6 +36,7 @@ impl Clock {
     }
 
     /// The time.
+    #[inline]
     #[must_use]
     pub fn now(&self) -> Timestamp {
         match &self.0 {

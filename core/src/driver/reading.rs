@@ -186,6 +186,7 @@ where
     }
 
     /// An L1 hit: a value, or that the key does not exist.
+    #[inline]
     fn hit<Q>(&self, key: &Q) -> Option<Option<V>>
     where
         K: Borrow<Q>,
@@ -197,7 +198,7 @@ where
             local.remove(&key);
             return None;
         }
-        self.shared.tell(&Event::LocalHit);
+        self.shared.tell_local_hit();
         Some(entry.into_value())
     }
 

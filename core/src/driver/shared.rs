@@ -17,6 +17,7 @@ use crate::machine::error::BoxError;
 use crate::machine::event::Event;
 use crate::machine::policy::Policy;
 use crate::machine::shard::{Activity, Context, Pending, Shard};
+use crate::machine::stats::Counter;
 use crate::machine::token::Token;
 use crate::ports::local::Local;
 use crate::ports::observer::Observer;
@@ -130,13 +131,24 @@ where
 
     pub(super) fn tell(&self, event: &Event) {
         if let Some(counters) = &self.counters {
-            counters.count(event);
+            counters.raise(Counter::of(event));
         }
         for observer in &self.observers {
             observer.on(&self.name, event);
         }
         if matches!(event, Event::Unconfirmed) {
             self.doubtful.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// As `tell`, for the one event that happens at every hit.
+    #[inline]
+    pub(super) fn tell_local_hit(&self) {
+        if let Some(counters) = &self.counters {
+            counters.raise(Counter::LocalHit);
+        }
+        for observer in &self.observers {
+            observer.on(&self.name, &Event::LocalHit);
         }
     }
 

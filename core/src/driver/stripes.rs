@@ -46,10 +46,11 @@ impl Counters {
         Stats::from_counters(&sums)
     }
 
-    pub(super) fn count(&self, event: &Event) {
+    #[inline]
+    pub(super) fn raise(&self, counter: Counter) {
         // The number of stripes is a power of two, so the mask is a valid index.
         let stripe = &self.stripes[THREAD.with(|thread| *thread) & (self.stripes.len() - 1)];
-        stripe.0[Counter::of(event) as usize].fetch_add(1, Ordering::Relaxed);
+        stripe.0[counter as usize].fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -61,7 +62,7 @@ impl Default for Counters {
 
 impl Observer for Counters {
     fn on(&self, _cache: &str, event: &Event) {
-        self.count(event);
+        self.raise(Counter::of(event));
     }
 }
 
