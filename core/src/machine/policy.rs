@@ -279,9 +279,11 @@ impl Call {
         self
     }
 
+    /// What a driver asks before it reads.
+    ///
     /// # Errors
     /// [`Error::Config`] for a TTL of zero.
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    pub fn check(&self) -> Result<(), Error> {
         if self.ttl.is_some_and(|ttl| ttl.is_zero()) {
             return Err(Error::config(
                 "the call's ttl is zero: give it a duration above zero, or use no_store",
@@ -295,9 +297,11 @@ impl Call {
         Ok(())
     }
 
+    /// What a driver asks before it changes a key.
+    ///
     /// # Errors
     /// [`Error::Config`] for wishes that no change can fulfil.
-    pub(crate) fn check_change(&self, conditional: bool) -> Result<(), Error> {
+    pub fn check_change(&self, conditional: bool) -> Result<(), Error> {
         self.check()?;
         if self.no_store {
             return Err(Error::config(

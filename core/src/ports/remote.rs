@@ -100,8 +100,9 @@ pub struct Leased {
 /// The value of a fill or a settlement.
 #[derive(Clone, Copy, Debug)]
 pub struct Stored<'a> {
-    /// The bytes. The store writes the end of their life into them at
-    /// [`END_AT`](crate::machine::envelope::END_AT) if they are at least a header long.
+    /// The bytes. If they are an envelope (at least a header long, and beginning with its
+    /// [`PREFIX`](crate::machine::envelope::PREFIX)), the store writes the end of their life into
+    /// them at [`END_AT`](crate::machine::envelope::END_AT); others stay as they are.
     pub bytes: &'a [u8],
     /// How long the value is still fresh, counted from the moment the command was sent.
     pub life: Duration,
