@@ -107,10 +107,17 @@ impl<V: Clone> Flight<V> {
         }
     }
 
-    /// Makes the longest waiter the leader. What the old leader's lookup held is returned, to be
-    /// dropped outside the lock.
-    pub(super) fn promote(&mut self, deadline: Timestamp) -> Option<(Lookup<V>, Option<Waker>)> {
-        let (seat, waiter) = self.waiters.pop_first()?;
+    /// Makes this waiter the leader, or the longest one. What the old leader's lookup held is
+    /// returned, to be dropped outside the lock.
+    pub(super) fn promote(
+        &mut self,
+        to: Option<u32>,
+        deadline: Timestamp,
+    ) -> Option<(Lookup<V>, Option<Waker>)> {
+        let (seat, waiter) = match to {
+            Some(seat) => self.waiters.remove_entry(&seat)?,
+            None => self.waiters.pop_first()?,
+        };
         let restarted = self.lookup.restarted(waiter.call);
         let old = core::mem::replace(&mut self.lookup, restarted);
         self.leader = Some(seat);

@@ -222,7 +222,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     }
 
     /// Asks for the answer. The caller is woken when there is news; without a leader, or with a
-    /// silent one, the longest waiter is told to lead.
+    /// silent one, the longest waiter is told to lead, and if that one is silent too, whoever asks
+    /// next.
     pub fn poll(
         &mut self,
         ticket: &Ticket,
@@ -244,16 +245,20 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             .entry(ticket.seat)
             .or_insert_with(|| Waiter::new(ticket.call));
         effects.spent_wakers.extend(waiter.waker.replace(waker));
-        if !flight.is_longest_waiter(ticket.seat) {
-            return Turn::Wait(None);
-        }
-        if flight.leader.is_some() && context.now < flight.deadline {
-            return Turn::Wait(Some(flight.deadline));
+        let patience = if flight.is_longest_waiter(ticket.seat) {
+            flight.deadline
+        } else {
+            // The longest waiter may be as silent as the leader: a task that stops polling stops
+            // polling all that it holds.
+            flight.deadline + context.policy.remote_timeout
+        };
+        if flight.leader.is_some() && context.now < patience {
+            return Turn::Wait(Some(patience));
         }
         if flight.leader.is_some() {
             effects.events.push(Event::Deposed);
         }
-        self.hand_over(ticket.flight, context, effects);
+        self.hand_over(ticket.flight, Some(ticket.seat), context, effects);
         Turn::Lead
     }
 
@@ -283,7 +288,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         if flight.leader == Some(ticket.seat) {
             flight.leader = None;
             if flight.answer.is_none() {
-                self.hand_over(ticket.flight, context, effects);
+                self.hand_over(ticket.flight, None, context, effects);
             }
         }
         if self.flights[ticket.flight].seats > 0 {
@@ -292,11 +297,17 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         self.land(ticket.flight, effects)
     }
 
-    /// The longest waiter leads from now on, if there is one.
-    fn hand_over(&mut self, at: usize, context: &Context<'_>, effects: &mut Effects<K, V>) {
+    /// This waiter leads from now on, or the longest one, if there is one.
+    fn hand_over(
+        &mut self,
+        at: usize,
+        to: Option<u32>,
+        context: &Context<'_>,
+        effects: &mut Effects<K, V>,
+    ) {
         let flight = &mut self.flights[at];
         let deadline = context.now + context.policy.remote_timeout;
-        if let Some((old, waker)) = flight.promote(deadline) {
+        if let Some((old, waker)) = flight.promote(to, deadline) {
             effects.spent_lookups.push(old);
             effects.wakes.extend(waker);
             flight.rouse_first(&mut effects.wakes);
