@@ -86,7 +86,7 @@ impl Caller {
     pub(super) fn is_at_await(&self) -> bool {
         matches!(
             self.state,
-            State::Command(_) | State::Pause(_) | State::Loading { .. }
+            State::Command(_) | State::Pause(_) | State::Loading { .. } | State::Waiting
         )
     }
 

@@ -295,6 +295,18 @@ fn of_two_leaders_that_write_l1_at_once_each_write_is_ended() {
 }
 
 #[test]
+fn a_silent_leader_and_a_silent_longest_waiter_keep_nobody_waiting() {
+    keeps(
+        Plan::scripted(1)
+            .load(0, A, 50)
+            .held(10, u64::MAX)
+            .load(1, A, 5)
+            .held(10, u64::MAX)
+            .load(2, A, 5),
+    );
+}
+
+#[test]
 fn a_lease_granted_late_is_not_the_one_that_was_held_when_the_load_began() {
     keeps(
         Plan::scripted(2)
