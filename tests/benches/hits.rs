@@ -28,12 +28,15 @@ fn main() {
         bare.insert(key.clone(), Entry::new(Some(value.clone()), Timestamp::MAX));
         engine.insert(key.clone(), (value.clone(), u64::MAX));
     }
-    let cache: Cache<String, Arc<str>> = jetcache_tokio::builder("hits").build().unwrap();
+    let builder = || jetcache_tokio::builder::<String, Arc<str>>("hits");
+    let cache: Cache<String, Arc<str>> = builder().build().unwrap();
+    let silent: Cache<String, Arc<str>> = builder().no_stats().build().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _inside = runtime.enter();
     let load = || async { Ok::<_, LoadError>(Arc::clone(&value)) };
     for key in &keys {
         ready(cache.get_or_load(key.as_str(), load)).unwrap();
+        ready(silent.get_or_load(key.as_str(), load)).unwrap();
     }
 
     let by_engine = || {
@@ -54,9 +57,21 @@ fn main() {
             black_box(ready(cache.get_or_load(keys[i % KEYS].as_str(), load)).ok());
         })
     };
+    let by_silent = || {
+        time(|i| {
+            black_box(ready(silent.get_or_load(keys[i % KEYS].as_str(), load)).ok());
+        })
+    };
+    let by_peek = || {
+        time(|i| {
+            black_box(cache.peek(keys[i % KEYS].as_str()));
+        })
+    };
     println!("L1 hit, medians of {PAIRS} interleaved pairs (range in brackets):");
     compare("get_or_load / bare quick_cache + clock", &by_cache, &by_engine);
-    compare("get_or_load / the L1 port + clock     ", &by_cache, &by_port);
+    compare("without statistics / the same         ", &by_silent, &by_engine);
+    compare("peek / the same                       ", &by_peek, &by_engine);
+    compare("the L1 port + clock / the same        ", &by_port, &by_engine);
 }
 
 fn compare(what: &str, ours: &dyn Fn() -> Duration, theirs: &dyn Fn() -> Duration) {
