@@ -18,6 +18,8 @@ mod caller;
 mod chance;
 mod change;
 mod judge;
+mod leaving;
+mod loading;
 mod plan;
 mod script;
 mod wire;

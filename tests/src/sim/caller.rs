@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
-use jetcache_core::machine::entry::{Cached, Entry, Load};
+use jetcache_core::machine::entry::{Cached, Entry};
 use jetcache_core::machine::error::{Error, Fault};
 
 use jetcache_core::machine::lookup::{Answer, Reply, Step};
@@ -17,32 +17,32 @@ use super::judge::{ActorId, Flight, Id, Index, Promise, Writer};
 use super::plan::{Ask, Brings, Key, Loader, What, Wish};
 use super::script::Spot;
 use super::wire::{CommandId, Sender, Told, Verb};
-use super::world::{Actor, Row, World, whole_millis};
+use super::world::{Row, World, whole_millis};
 
 pub(super) struct Caller {
-    node: usize,
-    key: Key,
-    wish: Wish,
+    pub(super) node: usize,
+    pub(super) key: Key,
+    pub(super) wish: Wish,
     /// None: it has no loader.
-    loader: Option<Loader>,
-    peeks_only: bool,
+    pub(super) loader: Option<Loader>,
+    pub(super) peeks_only: bool,
     /// What is older must not be its answer.
-    floor: Index,
-    state: State,
-    seat: Option<(Ticket, usize)>,
-    flag: Arc<Flag>,
+    pub(super) floor: Index,
+    pub(super) state: State,
+    pub(super) seat: Option<(Ticket, usize)>,
+    pub(super) flag: Arc<Flag>,
     /// What the last reply that it gave showed.
-    last: Option<Id>,
+    pub(super) last: Option<Id>,
     /// The command by which it was granted the lease.
-    lease: Option<CommandId>,
+    pub(super) lease: Option<CommandId>,
     /// Its own loader failed.
-    failed: bool,
+    pub(super) failed: bool,
     /// It was woken, and will ask.
-    woken: bool,
+    pub(super) woken: bool,
 }
 
 #[derive(Debug)]
-enum State {
+pub(super) enum State {
     Peek,
     Board,
     Tell(Box<Reply<Id>>),
@@ -66,7 +66,7 @@ pub(super) struct Answered {
 }
 
 #[derive(Debug, Default)]
-struct Flag(AtomicBool);
+pub(super) struct Flag(AtomicBool);
 
 impl Wake for Flag {
     fn wake(self: Arc<Self>) {
@@ -81,6 +81,11 @@ impl Caller {
             matches!(self.state, State::Waiting) && self.flag.0.swap(false, Ordering::Relaxed);
         self.woken |= news;
         news
+    }
+
+    /// Whether it was woken since it last asked.
+    pub(super) fn will_ask(&self) -> bool {
+        self.woken || self.flag.0.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_at_await(&self) -> bool {
@@ -230,7 +235,7 @@ impl World {
     }
 
     /// Tells the machine what happened, and takes up what it says.
-    fn tell(&mut self, id: ActorId, mut caller: Caller, reply: Reply<Id>) -> Caller {
+    pub(super) fn tell(&mut self, id: ActorId, mut caller: Caller, reply: Reply<Id>) -> Caller {
         let said = format!("{reply:?}");
         let news = News::of(&reply);
         let granted = caller.lease.take();
@@ -357,61 +362,6 @@ impl World {
         caller
     }
 
-    fn begin_load(&mut self, id: ActorId, caller: &Caller, flight: usize) -> State {
-        let Some(loader) = caller.loader else {
-            self.judge.rule(false, Promise::P1, || {
-                "a read without a loader is told to load".to_owned()
-            });
-            return State::Leave;
-        };
-        let its = self.judge.flights[flight];
-        let policy = &self.plan.policy;
-        let (wait, timeout) = (policy.lease_wait, whole_millis(policy.load_timeout));
-        let doubt =
-            self.nodes[caller.node].shard.activity().unconfirmed > 0 || policy.unconfirmed == 1;
-        let waited = its.refused_since.map(|since| self.now - since);
-        let excuse = !policy.kind.has_remote()
-            || caller.wish.skip_remote
-            || caller.wish.no_store
-            || its.faulted
-            || doubt
-            || waited.is_some_and(|waited| waited >= whole_millis(wait));
-        self.judge.load_begins(id, flight, excuse, self.now);
-        let absent = loader.brings == Brings::Absent;
-        let brings = self.judge.fact(caller.key, absent, self.index);
-        let until = self.now + loader.takes.min(timeout);
-        self.note(|| format!("    its loader sees {brings:?}"));
-        self.turn_at(id, until);
-        State::Loading { until, brings }
-    }
-
-    fn loaded(&mut self, id: ActorId, mut caller: Caller, brings: Id) -> Caller {
-        self.judge.load_ends(id);
-        let loader = caller.loader.expect("it began to load");
-        let policy = &self.plan.policy;
-        let in_time = loader.takes <= whole_millis(policy.load_timeout);
-        let usual = match loader.brings {
-            Brings::Absent => whole_millis(policy.negative_ttl),
-            _ => caller.wish.ttl.unwrap_or(whole_millis(policy.ttl)),
-        };
-        self.judge.at(brings).ends = self.now + loader.ttl.unwrap_or(usual);
-        let loaded = match loader.brings {
-            _ if !in_time => Err(Error::Timeout),
-            Brings::Error => Err(Error::Load(Arc::new(std::fmt::Error))),
-            Brings::Panic => Err(Error::Panicked("as the plan says".into())),
-            Brings::Absent => Ok(Load::from(None)),
-            Brings::Uncached => Ok(Load::from(brings).uncached()),
-            Brings::Value | Brings::Unencodable => Ok(Load::from(brings)),
-        };
-        let loaded = loaded.map(|load| match loader.ttl {
-            Some(ttl) => load.ttl(Duration::from_millis(ttl)),
-            None => load,
-        });
-        caller.last = loaded.is_ok().then_some(brings);
-        caller.failed = loaded.is_err();
-        self.tell(id, caller, Reply::Loaded(loaded))
-    }
-
     fn reply_came(&mut self, id: ActorId, mut caller: Caller, command: CommandId) -> Caller {
         let Some(reply) = self.awaited(command) else {
             caller.state = State::Command(command);
@@ -443,7 +393,7 @@ impl World {
         }
     }
 
-    fn write_found(&mut self, id: ActorId, caller: &Caller, entry: Entry<Id>) {
+    pub(super) fn write_found(&mut self, id: ActorId, caller: &Caller, entry: Entry<Id>) {
         let (_, flight) = caller.seat();
         let found = caller.last.expect("something was found");
         let known = self.judge.at(found).absent == entry.value().is_none()
@@ -532,73 +482,6 @@ impl World {
             self.judge
                 .answered(caller.node, caller.key, caller.floor, found);
         }
-    }
-
-    fn leave(&mut self, caller: &mut Caller) {
-        let Some((ticket, flight)) = caller.seat.take() else {
-            return;
-        };
-        let token = self.machine(caller.node, |shard, context, effects| {
-            shard.leave(ticket, context, effects)
-        });
-        if let Some(token) = token {
-            self.note(|| format!("    flight {flight} gives {token} back"));
-            self.release(caller.node, caller.key, token, usize::MAX);
-        }
-    }
-
-    /// Its future is dropped, or what L1 called back panicked.
-    pub(super) fn caller_dropped(&mut self, id: ActorId, mut caller: Caller) {
-        self.judge.load_ends(id);
-        let led = caller.seat.as_ref().map(|(_, flight)| *flight);
-        let led = led.filter(|&flight| {
-            self.judge.flights[flight].leader == Some(id) && !matches!(caller.state, State::Leave)
-        });
-        if let Some(flight) = led {
-            self.judge.flights[flight].leader = None;
-        }
-        match core::mem::replace(&mut caller.state, State::Moving) {
-            State::Write(_, entry) if self.plan.chance.percent(50) => {
-                self.write_found(id, &caller, entry);
-            }
-            State::Command(command) => {
-                // A guard's `Drop` may run before the command's or after it.
-                if self.plan.chance.percent(50) {
-                    self.leave(&mut caller);
-                }
-                self.forsaken(command);
-            }
-            _ => {}
-        }
-        self.leave(&mut caller);
-        if let Some(flight) = led {
-            self.judge_handed_over(flight);
-        }
-    }
-
-    /// Whoever waits for a flight without a leader knows of it.
-    fn judge_handed_over(&mut self, flight: usize) {
-        let callers = self
-            .actors
-            .iter()
-            .flatten()
-            .filter_map(|actor| match actor {
-                Actor::Caller(caller) => Some(caller),
-                Actor::Change(_) | Actor::Sweep(_) => None,
-            });
-        let aboard = |caller: &&Caller| {
-            matches!(caller.state, State::Waiting | State::Poll)
-                && caller.seat.as_ref().is_some_and(|(_, its)| *its == flight)
-        };
-        let asks = |caller: &Caller| {
-            let waits = matches!(caller.state, State::Waiting);
-            !waits || caller.woken || caller.flag.0.load(Ordering::Relaxed)
-        };
-        let mut aboard = callers.filter(aboard).peekable();
-        let told = aboard.peek().is_none() || aboard.any(asks);
-        self.judge.rule(told, Promise::P4, || {
-            "a leader vanished, and no one was woken of those who wait".to_owned()
-        });
     }
 }
 

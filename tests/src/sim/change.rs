@@ -339,9 +339,7 @@ impl World {
 
     /// Its task is gone.
     pub(super) fn change_dropped(&mut self, id: ActorId, mut change: Change) -> Option<Actor> {
-        let Some(ticket) = change.ticket.take() else {
-            return None;
-        };
+        let ticket = change.ticket.take()?;
         let Change { node, key, .. } = change;
         match core::mem::replace(&mut change.state, State::Moving) {
             State::Write(entry) if self.plan.chance.percent(50) => self.put(id, &change, entry),

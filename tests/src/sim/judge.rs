@@ -209,10 +209,8 @@ impl Judge {
         self.rule(!fact.refused, Promise::P2, || {
             format!("L1 of node {node} has {id:?}, which L2 refused")
         });
-        let late = self.of(node, key).returned.iter().copied();
-        let late = late
-            .filter(|&(at, who)| who != writer.actor && writer.opened <= at)
-            .last();
+        let mut late = self.of(node, key).returned.iter().copied();
+        let late = late.rfind(|&(at, who)| who != writer.actor && writer.opened <= at);
         self.rule(late.is_none(), Promise::P2, || {
             format!(
                 "L1 of node {node} has {id:?}, written by a flight or change begun at {}, which a \

@@ -355,8 +355,9 @@ impl World {
     pub(super) fn look(&mut self, node: usize, key: Key) -> Option<(Entry<Id>, Id)> {
         let now = self.timestamp(node);
         let place = &mut self.nodes[node].l1[usize::from(key)];
-        let row = place.take_if(|row| !row.entry.is_fresh(now));
-        drop(row);
+        if place.as_ref().is_some_and(|row| !row.entry.is_fresh(now)) {
+            *place = None;
+        }
         let row = place.as_ref()?;
         let found = (row.entry.clone(), row.id);
         let writer = row.writer;

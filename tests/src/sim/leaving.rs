@@ -1,0 +1,74 @@
+//! How a caller leaves its flight: answered, dropped, or in a panic.
+
+use super::caller::{Caller, State};
+use super::judge::{ActorId, Promise};
+use super::world::{Actor, World};
+
+impl World {
+    pub(super) fn leave(&mut self, caller: &mut Caller) {
+        let Some((ticket, flight)) = caller.seat.take() else {
+            return;
+        };
+        let token = self.machine(caller.node, |shard, context, effects| {
+            shard.leave(ticket, context, effects)
+        });
+        if let Some(token) = token {
+            self.note(|| format!("    flight {flight} gives {token} back"));
+            self.release(caller.node, caller.key, token, usize::MAX);
+        }
+    }
+
+    /// Its future is dropped, or what L1 called back panicked.
+    pub(super) fn caller_dropped(&mut self, id: ActorId, mut caller: Caller) {
+        self.judge.load_ends(id);
+        let led = caller.seat.as_ref().map(|(_, flight)| *flight);
+        let led = led.filter(|&flight| {
+            self.judge.flights[flight].leader == Some(id) && !matches!(caller.state, State::Leave)
+        });
+        if let Some(flight) = led {
+            self.judge.flights[flight].leader = None;
+        }
+        match core::mem::replace(&mut caller.state, State::Moving) {
+            State::Write(_, entry) if self.plan.chance.percent(50) => {
+                self.write_found(id, &caller, entry);
+            }
+            State::Command(command) => {
+                // A guard's `Drop` may run before the command's or after it.
+                if self.plan.chance.percent(50) {
+                    self.leave(&mut caller);
+                }
+                self.forsaken(command);
+            }
+            _ => {}
+        }
+        self.leave(&mut caller);
+        if let Some(flight) = led {
+            self.judge_handed_over(flight);
+        }
+    }
+
+    /// Whoever waits for a flight without a leader knows of it.
+    fn judge_handed_over(&mut self, flight: usize) {
+        let callers = self
+            .actors
+            .iter()
+            .flatten()
+            .filter_map(|actor| match actor {
+                Actor::Caller(caller) => Some(caller),
+                Actor::Change(_) | Actor::Sweep(_) => None,
+            });
+        let aboard = |caller: &&Caller| {
+            matches!(caller.state, State::Waiting | State::Poll)
+                && caller.seat.as_ref().is_some_and(|(_, its)| *its == flight)
+        };
+        let asks = |caller: &Caller| {
+            let waits = matches!(caller.state, State::Waiting);
+            !waits || caller.will_ask()
+        };
+        let mut aboard = callers.filter(aboard).peekable();
+        let told = aboard.peek().is_none() || aboard.any(asks);
+        self.judge.rule(told, Promise::P4, || {
+            "a leader vanished, and no one was woken of those who wait".to_owned()
+        });
+    }
+}
