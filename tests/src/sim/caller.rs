@@ -88,6 +88,16 @@ impl Caller {
         self.woken || self.flag.0.load(Ordering::Relaxed)
     }
 
+    pub(super) fn waits(&self) -> bool {
+        matches!(self.state, State::Waiting)
+    }
+
+    /// Whether it waits for this flight, or is about to.
+    pub(super) fn follows(&self, flight: usize) -> bool {
+        matches!(self.state, State::Waiting | State::Poll)
+            && self.seat.as_ref().is_some_and(|(_, its)| *its == flight)
+    }
+
     pub(super) fn is_at_await(&self) -> bool {
         matches!(
             self.state,
@@ -306,6 +316,7 @@ impl World {
                 if let Some(token) = release {
                     self.release(node, key, token, self.asks[id]);
                 }
+                self.judge_finished(flight);
                 return self.poll(id, caller);
             }
             Step::Alone(_) | Step::Follow => unreachable!("said above"),

@@ -47,8 +47,26 @@ impl World {
         }
     }
 
-    /// Whoever waits for a flight without a leader knows of it.
+    /// Somebody who waits for a flight without a leader knows of it.
     fn judge_handed_over(&mut self, flight: usize) {
+        let asks = |caller: &Caller| !caller.waits() || caller.will_ask();
+        let told = self.aboard(flight).next().is_none() || self.aboard(flight).any(asks);
+        self.judge.rule(told, Promise::P4, || {
+            "a leader vanished, and no one was woken of those who wait".to_owned()
+        });
+    }
+
+    /// Everyone who waits for a flight that has its answer knows of it.
+    pub(super) fn judge_finished(&mut self, flight: usize) {
+        let told = |caller: &Caller| !caller.waits() || caller.will_ask();
+        let told = self.aboard(flight).all(told);
+        self.judge.rule(told, Promise::P4, || {
+            "a flight has its answer, and somebody who waits was not woken".to_owned()
+        });
+    }
+
+    /// Those who wait for a flight, or are about to.
+    fn aboard(&self, flight: usize) -> impl Iterator<Item = &Caller> {
         let callers = self
             .actors
             .iter()
@@ -57,18 +75,6 @@ impl World {
                 Actor::Caller(caller) => Some(caller),
                 Actor::Change(_) | Actor::Sweep(_) => None,
             });
-        let aboard = |caller: &&Caller| {
-            matches!(caller.state, State::Waiting | State::Poll)
-                && caller.seat.as_ref().is_some_and(|(_, its)| *its == flight)
-        };
-        let asks = |caller: &Caller| {
-            let waits = matches!(caller.state, State::Waiting);
-            !waits || caller.will_ask()
-        };
-        let mut aboard = callers.filter(aboard).peekable();
-        let told = aboard.peek().is_none() || aboard.any(asks);
-        self.judge.rule(told, Promise::P4, || {
-            "a leader vanished, and no one was woken of those who wait".to_owned()
-        });
+        callers.filter(move |caller| caller.follows(flight))
     }
 }
