@@ -49,6 +49,18 @@ pub struct Builder<K, V> {
     times: Times,
 }
 
+impl<K, V> Cache<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// A builder for a cache of this name on this runtime. The runtime crates have a `builder` of
+    /// their own that knows the runtime and the L1 engine.
+    pub fn builder(name: &str, runtime: impl Runtime) -> Builder<K, V> {
+        Builder::new(name, runtime)
+    }
+}
+
 enum L1<K, V> {
     Off,
     Sized(usize, Engine<K, V>),

@@ -7,14 +7,12 @@ use std::sync::Arc;
 use futures_util::future::{Either, select};
 use portable_atomic::Ordering;
 
-use super::builder::Builder;
 use super::repair::repair;
 use super::shared::Shared;
 use crate::machine::policy::{Kind, Policy};
 use crate::machine::shard::Activity;
 use crate::machine::stats::Stats;
 use crate::machine::time::Timestamp;
-use crate::ports::runtime::Runtime;
 
 /// A cache with two levels: L1 in the process, L2 shared by all nodes. Either may be missing.
 ///
@@ -86,18 +84,12 @@ where
     }
 }
 
-/// Building it, looking at it, closing it.
+/// Looking at it, closing it.
 impl<K, V> Cache<K, V>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// A builder for a cache of this name on this runtime. The runtime crates have a `builder` of
-    /// their own that knows the runtime and the L1 engine.
-    pub fn builder(name: &str, runtime: impl Runtime) -> Builder<K, V> {
-        Builder::new(name, runtime)
-    }
-
     pub(super) fn new(shared: Shared<K, V>) -> Self {
         let shared = Arc::new(shared);
         Self {
