@@ -323,7 +323,6 @@ where
             doubtful: false.into(),
             repairing: false.into(),
             reporting: false.into(),
-            late: 0.into(),
         }))
     }
 }

@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
-use portable_atomic::Ordering;
 
 use super::erased::Boxed;
 use super::link::{Look, Times, load_failure};
@@ -354,16 +353,10 @@ where
         let Some(reply) = self.reply.take() else {
             return;
         };
-        if self.shared.late.fetch_add(1, Ordering::SeqCst) >= MOST_LATE {
-            self.shared.late.fetch_sub(1, Ordering::SeqCst);
-            return;
-        }
-        let listening = Listening(Arc::clone(&self.shared));
+        let shared = Arc::clone(&self.shared);
         let (shard, token, life) = (self.shard, self.token, self.life);
         let text = Arc::clone(&self.text);
-        // Without a runtime the lease ends by itself.
-        let _ = self.shared.spawn(async move {
-            let shared = &listening.0;
+        self.shared.run_errand(async move {
             let late = timeout(&*shared.runtime, life, reply).await;
             if !matches!(late, Some(Ok(Leased { granted: true, .. }))) {
                 return;
@@ -374,15 +367,6 @@ where
                 link.release(&*shared.runtime, &text, token).await;
             }
         });
-    }
-}
-
-/// Counts a late reply for as long as it is listened for.
-struct Listening<K, V>(Arc<Shared<K, V>>);
-
-impl<K, V> Drop for Listening<K, V> {
-    fn drop(&mut self) {
-        self.0.late.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -403,5 +387,3 @@ fn message(panic: &(dyn core::any::Any + Send)) -> Arc<str> {
 
 /// What a timer is set to at least: the clock is coarse.
 const TICK: Duration = Duration::from_millis(1);
-/// How many late lease replies are listened for at once.
-const MOST_LATE: usize = 1024;

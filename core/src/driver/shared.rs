@@ -45,8 +45,6 @@ pub(super) struct Shared<K, V> {
     pub(super) doubtful: AtomicBool,
     pub(super) repairing: AtomicBool,
     pub(super) reporting: AtomicBool,
-    /// Lease replies that are still listened for after their asker has gone.
-    pub(super) late: AtomicUsize,
 }
 
 /// One shard of the machine and its lock.
@@ -61,6 +59,8 @@ pub(super) struct Guarded<K, V> {
 pub(super) struct Life {
     pub(super) closed: AtomicBool,
     tasks: AtomicUsize,
+    /// Tasks that trail behind calls which are over: releases, and late lease replies.
+    errands: AtomicUsize,
     /// Rung when the cache closes.
     pub(super) stop: Bell,
     /// Rung when a task ends.
@@ -171,11 +171,21 @@ where
         }))
     }
 
+    /// Runs a task that trails behind a call which is over. There is a bound on them: beyond it, or
+    /// without a runtime, it is not run, and the lease it is about ends by itself.
+    pub(super) fn run_errand(&self, work: impl Future<Output = ()> + Send + 'static) {
+        if let Some(errand) = Errand::begin(&self.life) {
+            let _ = self.spawn(async move {
+                let _errand = errand;
+                work.await;
+            });
+        }
+    }
+
     /// Gives a lease back, without waiting for the reply.
     pub(super) fn release(self: &Arc<Self>, text: Arc<str>, token: Token) {
         let shared = Arc::clone(self);
-        // Without a runtime the lease ends by itself.
-        let _ = self.spawn(async move {
+        self.run_errand(async move {
             if let Some(link) = &shared.link {
                 link.release(&*shared.runtime, &text, token).await;
             }
@@ -220,3 +230,23 @@ impl Drop for Counted {
         self.0.idle.notify(usize::MAX);
     }
 }
+
+/// Counts an errand for as long as it exists.
+struct Errand(Arc<Life>);
+
+impl Errand {
+    fn begin(life: &Arc<Life>) -> Option<Self> {
+        let begun = Self(Arc::clone(life));
+        let before = life.errands.fetch_add(1, Ordering::SeqCst);
+        (before < MOST_ERRANDS).then_some(begun)
+    }
+}
+
+impl Drop for Errand {
+    fn drop(&mut self) {
+        self.0.errands.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// How many errands run at once.
+const MOST_ERRANDS: usize = 1024;
