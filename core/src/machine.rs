@@ -4,6 +4,7 @@
 //! to do. This module is outside semver before 1.0.
 
 pub mod change;
+mod changing;
 pub mod effects;
 pub mod entry;
 pub mod envelope;
@@ -13,11 +14,12 @@ mod flight;
 pub mod lookup;
 pub mod lru;
 pub mod policy;
-mod repair;
+pub mod repair;
 pub mod shard;
 mod slots;
 pub mod stats;
 pub mod time;
 pub mod token;
 mod unconfirmed;
+pub mod verb;
 mod writes;

@@ -31,7 +31,10 @@ fn main() {
     let builder = || jetcache_tokio::builder::<String, Arc<str>>("hits");
     let cache: Cache<String, Arc<str>> = builder().build().unwrap();
     let silent: Cache<String, Arc<str>> = builder().no_stats().build().unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let _inside = runtime.enter();
     let load = || async { Ok::<_, LoadError>(Arc::clone(&value)) };
     for key in &keys {
@@ -68,17 +71,37 @@ fn main() {
         })
     };
     println!("L1 hit, medians of {PAIRS} interleaved pairs (range in brackets):");
-    compare("get_or_load / bare quick_cache + clock", &by_cache, &by_engine);
-    compare("without statistics / the same         ", &by_silent, &by_engine);
-    compare("peek / the same                       ", &by_peek, &by_engine);
-    compare("the L1 port + clock / the same        ", &by_port, &by_engine);
+    compare(
+        "get_or_load / bare quick_cache + clock",
+        &by_cache,
+        &by_engine,
+    );
+    compare(
+        "without statistics / the same         ",
+        &by_silent,
+        &by_engine,
+    );
+    compare(
+        "peek / the same                       ",
+        &by_peek,
+        &by_engine,
+    );
+    compare(
+        "the L1 port + clock / the same        ",
+        &by_port,
+        &by_engine,
+    );
 }
 
 fn compare(what: &str, ours: &dyn Fn() -> Duration, theirs: &dyn Fn() -> Duration) {
     let mut pairs: Vec<(f64, f64, f64)> = (0..PAIRS)
         .map(|_| {
             let (ours, theirs) = (ours().as_secs_f64(), theirs().as_secs_f64());
-            (ours / theirs, ours * 1e9 / ROUNDS as f64, theirs * 1e9 / ROUNDS as f64)
+            (
+                ours / theirs,
+                ours * 1e9 / ROUNDS as f64,
+                theirs * 1e9 / ROUNDS as f64,
+            )
         })
         .collect();
     pairs.sort_by(|a, b| a.0.total_cmp(&b.0));

@@ -47,7 +47,10 @@ impl World {
 }
 
 fn on_each_runtime(play: impl Fn(&World, [Node; 2])) {
-    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let tokio = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let world = World::new(Some(tokio));
     let pair = || world.node(Tokio::paused(&world.clock));
     play(&world, [pair(), pair()]);
@@ -89,9 +92,15 @@ fn not_found_has_its_own_time() {
         let absent = || std::future::ready(Ok::<Option<Arc<str>>, LoadError>(None));
         world.wait(one.get_or_load(&1, absent)).unwrap();
         world.clock.advance(59 * SECOND);
-        assert_eq!((one.peek(&1), world.wait(two.get(&1))), (Cached::Absent, Cached::Absent));
+        assert_eq!(
+            (one.peek(&1), world.wait(two.get(&1))),
+            (Cached::Absent, Cached::Absent)
+        );
         world.clock.advance(SECOND);
-        assert_eq!((world.wait(one.get(&1)), world.wait(two.get(&1))), (Cached::Miss, Cached::Miss));
+        assert_eq!(
+            (world.wait(one.get(&1)), world.wait(two.get(&1))),
+            (Cached::Miss, Cached::Miss)
+        );
     });
 }
 
@@ -99,12 +108,18 @@ fn not_found_has_its_own_time() {
 fn a_call_decides_how_long() {
     on_each_runtime(|world, [one, two]| {
         let call = Call::new().ttl(10 * SECOND).local_ttl(5 * SECOND);
-        assert_eq!(world.wait(one.insert_with(1, "one".into(), &call)).unwrap(), Reach::Everywhere);
+        assert_eq!(
+            world.wait(one.insert_with(1, "one".into(), &call)).unwrap(),
+            Reach::Everywhere
+        );
         world.clock.advance(5 * SECOND);
         assert_eq!(one.peek(&1), Cached::Miss);
         assert!(world.wait(two.get(&1)).is_hit());
         world.clock.advance(5 * SECOND);
-        assert_eq!((two.peek(&1), world.wait(two.get(&1))), (Cached::Miss, Cached::Miss));
+        assert_eq!(
+            (two.peek(&1), world.wait(two.get(&1))),
+            (Cached::Miss, Cached::Miss)
+        );
     });
 }
 
@@ -115,7 +130,9 @@ fn life_counts_from_the_end_of_the_load() {
             world.clock.advance(9 * SECOND);
             Ok::<_, LoadError>(Arc::from("late"))
         };
-        world.wait(one.get_or_load_with(&1, &Call::new().ttl(10 * SECOND), load)).unwrap();
+        world
+            .wait(one.get_or_load_with(&1, &Call::new().ttl(10 * SECOND), load))
+            .unwrap();
         world.clock.advance(9 * SECOND);
         assert!(world.wait(one.get(&1)).is_hit());
         world.clock.advance(SECOND);
@@ -127,7 +144,8 @@ fn life_counts_from_the_end_of_the_load() {
 fn a_caller_waits_for_another_nodes_lease_and_no_longer() {
     on_each_runtime(|world, [one, two]| {
         // The first node holds the lease and does not come back.
-        let mut silent = Box::pin(one.get_or_load(&1, std::future::pending::<Result<Arc<str>, LoadError>>));
+        let mut silent =
+            Box::pin(one.get_or_load(&1, std::future::pending::<Result<Arc<str>, LoadError>>));
         assert!(world.wait(smol::future::poll_once(&mut silent)).is_none());
         let waited = AtomicU64::new(0);
         let answer = world.wait(async {
@@ -142,7 +160,10 @@ fn a_caller_waits_for_another_nodes_lease_and_no_longer() {
         });
         assert_eq!(answer.unwrap().as_deref(), Some("two"));
         let waited = Duration::from_millis(waited.into_inner());
-        assert!((2 * SECOND..=3 * SECOND).contains(&waited), "{waited:?} of virtual time");
+        assert!(
+            (2 * SECOND..=3 * SECOND).contains(&waited),
+            "{waited:?} of virtual time"
+        );
         // Without a lease it filled nothing.
         assert_eq!(world.memory.len(), 0);
         assert!(two.peek(&1).is_hit());

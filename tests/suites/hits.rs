@@ -37,13 +37,17 @@ fn costs_nothing(cache: &Cache<String, Arc<[u8]>>) {
     assert_eq!(cache.stats().local_hits, 3001);
     assert_eq!((cost.count_total, cost.bytes_total), (0, 0));
     // The measure itself can fail.
-    let miss = allocation_counter::measure(|| assert!(now(cache.get_or_load("other", load)).is_ok()));
+    let miss =
+        allocation_counter::measure(|| assert!(now(cache.get_or_load("other", load)).is_ok()));
     assert!(miss.count_total > 0);
 }
 
 #[test]
 fn a_hit_allocates_nothing_on_tokio() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let _inside = runtime.enter();
     costs_nothing(&jetcache_tokio::builder("hits").build().unwrap());
 }
@@ -57,8 +61,18 @@ fn a_hit_allocates_nothing_on_smol() {
 fn a_hit_allocates_nothing_in_any_engine() {
     let smol = jetcache_smol::Smol::new;
     let capacity = 100.try_into().unwrap();
-    costs_nothing(&builder(smol()).local(LruLocal::new(capacity)).build().unwrap());
-    costs_nothing(&builder(smol()).local(jetcache_adapters::QuickCache::new(100)).build().unwrap());
+    costs_nothing(
+        &builder(smol())
+            .local(LruLocal::new(capacity))
+            .build()
+            .unwrap(),
+    );
+    costs_nothing(
+        &builder(smol())
+            .local(jetcache_adapters::QuickCache::new(100))
+            .build()
+            .unwrap(),
+    );
 }
 
 #[test]

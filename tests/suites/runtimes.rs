@@ -12,7 +12,12 @@ type Node = Cache<u64, Arc<str>>;
 
 fn in_tokio<T>(future: impl Future<Output = T>) -> T {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    runtime.worker_threads(1).enable_all().build().unwrap().block_on(future)
+    runtime
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(future)
 }
 
 fn brings(text: &str) -> impl FnOnce() -> std::future::Ready<Result<Arc<str>, LoadError>> + use<> {
@@ -35,7 +40,10 @@ fn a_static_cache_outlives_its_runtimes() {
     static CACHE: LazyLock<Node> = LazyLock::new(|| {
         let redis = Redis::open(&SERVER.url()).unwrap();
         let builder = jetcache_tokio::builder("static").remote(redis, MessagePack);
-        builder.stats_every(Duration::from_secs(3600)).build().unwrap()
+        builder
+            .stats_every(Duration::from_secs(3600))
+            .build()
+            .unwrap()
     });
     for round in 0..3 {
         in_tokio(async {
@@ -55,7 +63,10 @@ fn a_static_cache_outlives_its_runtimes() {
 fn removals_are_repeated_in_the_next_runtime() {
     let mut server = RedisServer::start();
     let redis = Redis::open(&server.url()).unwrap();
-    let cache: Node = jetcache_tokio::builder("next").remote(redis, MessagePack).build().unwrap();
+    let cache: Node = jetcache_tokio::builder("next")
+        .remote(redis, MessagePack)
+        .build()
+        .unwrap();
     in_tokio(async {
         cache.insert(1, "old".into()).await.unwrap();
         server.kill();
@@ -65,7 +76,14 @@ fn removals_are_repeated_in_the_next_runtime() {
     assert_eq!((cache.activity().unconfirmed, cache.tasks()), (1, 0));
     server.restart();
     in_tokio(async {
-        assert_eq!(cache.get_or_load(&1, brings("new")).await.unwrap().as_deref(), Some("new"));
+        assert_eq!(
+            cache
+                .get_or_load(&1, brings("new"))
+                .await
+                .unwrap()
+                .as_deref(),
+            Some("new")
+        );
         while cache.activity().unconfirmed > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -93,7 +111,10 @@ fn two_runtimes_share_a_redis_in_one_program() {
 #[test]
 fn a_cache_is_built_and_dropped_without_a_runtime() {
     let redis = Redis::open("redis://127.0.0.1:1").unwrap();
-    let cache: Node = jetcache_tokio::builder("none").remote(redis, MessagePack).build().unwrap();
+    let cache: Node = jetcache_tokio::builder("none")
+        .remote(redis, MessagePack)
+        .build()
+        .unwrap();
     assert_eq!(cache.tasks(), 0);
     assert!(!cache.peek(&1).is_hit());
     cache.clear_local();

@@ -8,7 +8,7 @@ use futures_util::future::select;
 use portable_atomic::Ordering;
 
 use super::shared::Shared;
-use crate::machine::shard::Repair;
+use crate::machine::repair::Repair;
 use crate::machine::time::Timestamp;
 
 /// Starts the task that repeats removals, if one is due and none runs. Every call that goes to L2

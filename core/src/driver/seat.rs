@@ -151,12 +151,19 @@ where
     {
         // What this caller's own loader brought, should it be deposed afterwards.
         let mut own: Option<Answer<Arc<V>>> = None;
+        let mut granted = None;
         let mut reply = Reply::Begin;
         loop {
-            reply = match self.step(reply) {
+            let step = self.step(reply);
+            let just_granted = granted.take();
+            reply = match step {
                 Step::ReadLocal => Reply::Local(self.read_local()),
                 Step::ReadRemote => Reply::Remote(self.read_remote().await),
-                Step::Lease { token, life } => Reply::Leased(self.lease(token, life).await),
+                Step::Lease { token, life } => {
+                    let leased = self.lease(token, life).await;
+                    granted = matches!(leased, Ok((true, _))).then_some(token);
+                    Reply::Leased(leased)
+                }
                 Step::Pause(pause) => {
                     self.shared.runtime.sleep(pause).await;
                     Reply::Paused
@@ -190,8 +197,23 @@ where
                     return Led::Finished;
                 }
                 Step::Alone(answer) => return Led::Alone(answer),
-                Step::Follow => return own.map_or(Led::Follow, Led::Alone),
+                Step::Follow => {
+                    if let Some(token) = just_granted {
+                        self.late_lease(token);
+                    }
+                    return own.map_or(Led::Follow, Led::Alone);
+                }
             }
+        }
+    }
+
+    /// The lease came when this seat did not lead any more.
+    fn late_lease(&self, token: Token) {
+        let unwanted = self.shared.ask(self.shard, |table, context, _| {
+            table.late_lease(token, context)
+        });
+        if let (true, Some(text)) = (unwanted, &self.text) {
+            self.shared.release(Arc::clone(text), token);
         }
     }
 

@@ -1,24 +1,16 @@
-//! A change of one key: an invalidation or an insert (PROTOCOL.md, C1 to C3, C5).
-//!
-//! Beside [`lookup`](super::lookup) this is the only other machine that speaks to L2. Whatever its
-//! end, and before it returns, a change supersedes everything else that is under way on its key on
-//! this node, and removes the key from L1.
+//! A change of one key, an invalidation or an insert, as its driver sees it: what it is to do, what
+//! to do next, what happened, how it ended.
 
-use core::hash::{BuildHasher, Hash};
-use core::mem::take;
 use core::time::Duration;
 
-use super::effects::Effects;
 use super::entry::Entry;
 use super::error::Fault;
-use super::event::Event;
 use super::policy::{Call, Lives};
-use super::shard::{Context, Shard};
 use super::time::Timestamp;
 use super::token::Token;
 use super::unconfirmed::Number;
+use super::verb::{Condition, Filled};
 use super::writes::{Pending, Write};
-use crate::ports::remote::{Condition, Filled};
 
 /// How far a change has reached when it returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -84,7 +76,7 @@ pub enum ChangeStep<V> {
         /// What to write then.
         entry: Option<Entry<V>>,
     },
-    /// The change is over: close it with [`Shard::close`].
+    /// The change is over: close it with [`Shard::close`](super::shard::Shard::close).
     Finish(Outcome),
 }
 
@@ -118,23 +110,23 @@ pub enum Outcome {
     Undecided,
 }
 
-/// A change under way. Whoever has one gives it back with [`Shard::close`] or [`Shard::abandon`].
+/// A change under way. Whoever has one gives it back with [`Shard::close`](super::shard::Shard::close) or [`Shard::abandon`](super::shard::Shard::abandon).
 #[derive(Debug, PartialEq, Eq)]
-pub struct ChangeTicket(usize);
+pub struct ChangeTicket(pub(super) usize);
 
 #[derive(Debug)]
 pub(super) struct Change<V> {
-    slot: usize,
-    era: u32,
-    plan: Plan<V>,
-    born: Timestamp,
-    lives: Lives,
-    state: State,
-    write: Option<Write>,
+    pub(super) slot: usize,
+    pub(super) era: u32,
+    pub(super) plan: Plan<V>,
+    pub(super) born: Timestamp,
+    pub(super) lives: Lives,
+    pub(super) state: State,
+    pub(super) write: Option<Write>,
 }
 
 #[derive(Debug, Default)]
-enum State {
+pub(super) enum State {
     Fresh,
     Removing(Number),
     Claiming(Number, Token),
@@ -148,7 +140,7 @@ enum State {
 }
 
 impl<V> Change<V> {
-    fn condition(&self) -> Option<Condition> {
+    pub(super) fn condition(&self) -> Option<Condition> {
         match self.plan {
             Plan::Insert { condition, .. } => condition,
             Plan::Invalidate => None,
@@ -156,316 +148,11 @@ impl<V> Change<V> {
     }
 
     /// The outcome of an end that L2 decided, or could not.
-    fn outcome(&self, reach: Reach, applied: bool) -> Outcome {
+    pub(super) fn outcome(&self, reach: Reach, applied: bool) -> Outcome {
         match (self.condition(), reach) {
             (None, reach) => Outcome::Made(reach),
             (Some(_), Reach::Everywhere) => Outcome::Applied(applied),
             (Some(_), Reach::Pending) => Outcome::Undecided,
         }
-    }
-}
-
-impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
-    /// Opens a change. The life of an inserted value counts from here.
-    pub fn open(
-        &mut self,
-        key: K,
-        plan: Plan<V>,
-        context: &Context<'_>,
-        effects: &mut Effects<K, V>,
-    ) -> ChangeTicket {
-        let (slot, spare) = self.slots.open(key);
-        effects.spent_keys.extend(spare);
-        let call = match &plan {
-            Plan::Insert { call, .. } => *call,
-            Plan::Invalidate => Call::new(),
-        };
-        ChangeTicket(self.changes.insert(Change {
-            slot,
-            era: self.slots.look(slot).era,
-            plan,
-            born: context.now,
-            lives: context.policy.insert_lives(&call, context.roll),
-            state: State::Fresh,
-            write: None,
-        }))
-    }
-
-    /// Tells the change what happened; the answer is what to do next.
-    pub fn advance(
-        &mut self,
-        ticket: &ChangeTicket,
-        context: &Context<'_>,
-        reply: ChangeReply,
-        effects: &mut Effects<K, V>,
-    ) -> ChangeStep<V> {
-        let at = ticket.0;
-        match (take(&mut self.changes[at].state), reply) {
-            (State::Fresh, ChangeReply::Begin) => self.on_begin(at, context, effects),
-            (State::Removing(number), ChangeReply::Removed(Ok(()))) => {
-                self.acknowledge(at, number);
-                self.end(at, Reach::Everywhere, true, context, effects)
-            }
-            (State::Removing(number), ChangeReply::Removed(Err(fault))) => {
-                effects.events.push(Event::RemoteFault(fault));
-                self.give_up(at, number, context, effects);
-                self.end(at, Reach::Pending, true, context, effects)
-            }
-            (State::Claiming(number, token), ChangeReply::Claimed(Ok(true))) => {
-                self.acknowledge(at, number);
-                self.on_claimed(at, token, context, effects)
-            }
-            // Refused, it changed nothing anywhere, and acknowledges nothing.
-            (State::Claiming(..), ChangeReply::Claimed(Ok(false))) => {
-                ChangeStep::Finish(Outcome::Applied(false))
-            }
-            (State::Claiming(number, _), ChangeReply::Claimed(Err(fault))) => {
-                effects.events.push(Event::RemoteFault(fault));
-                self.give_up(at, number, context, effects);
-                let kept = self.changes[at].condition().is_none();
-                self.end(at, Reach::Pending, kept, context, effects)
-            }
-            (State::Filling(number), ChangeReply::Filled(filled)) => {
-                self.on_filled(at, number, filled, context, effects)
-            }
-            (State::Waiting, ChangeReply::Waited) => self.look_alone(at),
-            (State::Looking, ChangeReply::Local(present)) => {
-                self.on_local(at, present, context, effects)
-            }
-            (State::Applying(outcome), ChangeReply::Applied) => {
-                if let Some(write) = self.changes[at].write.take() {
-                    self.writes.seal(&write);
-                }
-                self.swept_slot(self.changes[at].slot);
-                ChangeStep::Finish(outcome)
-            }
-            // A reply that belongs to no step: the driver is wrong, and its caller must not hang.
-            (_, _) => ChangeStep::Finish(Outcome::Undecided),
-        }
-    }
-
-    fn on_begin(
-        &mut self,
-        at: usize,
-        context: &Context<'_>,
-        effects: &mut Effects<K, V>,
-    ) -> ChangeStep<V> {
-        let change = &mut self.changes[at];
-        if !context.policy.kind.has_remote() {
-            return match change.condition() {
-                Some(_) => self.look_alone(at),
-                None => self.end(at, Reach::Everywhere, true, context, effects),
-            };
-        }
-        let number = self.doubts.send();
-        match change.plan {
-            Plan::Insert {
-                call, condition, ..
-            } if !call.skip_remote => {
-                let token = Token::from_bits(context.roll);
-                change.state = State::Claiming(number, token);
-                ChangeStep::Claim {
-                    token,
-                    life: context.policy.claim_life(),
-                    condition,
-                }
-            }
-            Plan::Insert { .. } | Plan::Invalidate => {
-                change.state = State::Removing(number);
-                ChangeStep::Remove
-            }
-        }
-    }
-
-    fn on_claimed(
-        &mut self,
-        at: usize,
-        token: Token,
-        context: &Context<'_>,
-        effects: &mut Effects<K, V>,
-    ) -> ChangeStep<V> {
-        let change = &mut self.changes[at];
-        let in_doubt = self.slots.look(change.slot).doubt.is_unconfirmed();
-        if in_doubt || self.doubts.bypassed(context.now) {
-            let reach = if in_doubt {
-                Reach::Pending
-            } else {
-                Reach::Everywhere
-            };
-            let kept = change.condition().is_none();
-            return self.end(at, reach, kept, context, effects);
-        }
-        let number = change.condition().map(|_| self.doubts.send());
-        let life = change
-            .lives
-            .remote
-            .saturating_sub(context.now.since(change.born));
-        change.state = State::Filling(number);
-        self.doubts.note_life(life);
-        ChangeStep::Fill {
-            token,
-            life,
-            lease: context.policy.claim_life(),
-            age: Duration::ZERO,
-        }
-    }
-
-    fn on_filled(
-        &mut self,
-        at: usize,
-        number: Option<Number>,
-        filled: Result<Filled, Fault>,
-        context: &Context<'_>,
-        effects: &mut Effects<K, V>,
-    ) -> ChangeStep<V> {
-        match filled {
-            Ok(filled) => {
-                let stored = filled == Filled::Stored;
-                self.end(at, Reach::Everywhere, stored, context, effects)
-            }
-            Err(fault) => {
-                effects.events.push(Event::RemoteFault(fault));
-                match number {
-                    // The claim stands: nothing older can be read, nothing is to be repaired.
-                    None => self.end(at, Reach::Everywhere, true, context, effects),
-                    Some(number) => {
-                        self.give_up(at, number, context, effects);
-                        self.end(at, Reach::Pending, false, context, effects)
-                    }
-                }
-            }
-        }
-    }
-
-    /// A condition that only L1 can judge: look and write are one announced write, and one such
-    /// change looks at a time.
-    fn look_alone(&mut self, at: usize) -> ChangeStep<V> {
-        let change = &mut self.changes[at];
-        let pending = self.writes.pending(change.slot);
-        if !pending.is_empty() {
-            change.state = State::Waiting;
-            return ChangeStep::Wait(pending);
-        }
-        change.era = self.slots.look(change.slot).era;
-        change.write = Some(self.writes.announce(change.slot));
-        change.state = State::Looking;
-        ChangeStep::ReadLocal
-    }
-
-    fn on_local(
-        &mut self,
-        at: usize,
-        present: bool,
-        context: &Context<'_>,
-        effects: &mut Effects<K, V>,
-    ) -> ChangeStep<V> {
-        let change = &mut self.changes[at];
-        let granted = match change.condition() {
-            Some(Condition::Absent) => !present,
-            Some(Condition::Present) => present,
-            None => true,
-        };
-        let overtaken = self.slots.look(change.slot).era != change.era;
-        if let Some(write) = change.write.take() {
-            self.writes.seal(&write);
-        }
-        // A change ended meanwhile, or the key was taken out of L1: what was seen is no longer so.
-        if overtaken {
-            return self.look_alone(at);
-        }
-        if !granted {
-            return ChangeStep::Finish(Outcome::Applied(false));
-        }
-        self.end(at, Reach::Everywhere, true, context, effects)
-    }
-
-    /// C1: the change supersedes the key's flight and every other change of it, and then makes L1
-    /// as it should be. `kept`: whether its value may enter L1.
-    fn end(
-        &mut self,
-        at: usize,
-        reach: Reach,
-        kept: bool,
-        context: &Context<'_>,
-        effects: &mut Effects<K, V>,
-    ) -> ChangeStep<V> {
-        let (slot, era) = (self.changes[at].slot, self.changes[at].era);
-        let superseded = self.slots.look(slot).era != era;
-        let after = self.supersede_slot(slot, effects);
-        let change = &mut self.changes[at];
-        let outcome = change.outcome(reach, kept);
-        change.state = State::Applying(outcome);
-        let entry = match &change.plan {
-            Plan::Insert { value, call, .. }
-                if kept && !superseded && !call.skip_local && context.policy.kind.has_local() =>
-            {
-                let expires = change.born + change.lives.local;
-                let entry = Entry::new(Some(value.clone()), expires);
-                entry.is_fresh(context.now).then_some(entry)
-            }
-            Plan::Insert { .. } | Plan::Invalidate => None,
-        };
-        if entry.is_some() {
-            change.write = Some(self.writes.announce(slot));
-        }
-        ChangeStep::Apply { after, entry }
-    }
-
-    /// Closes a change that has finished.
-    pub fn close(&mut self, ticket: ChangeTicket, effects: &mut Effects<K, V>) {
-        let change = self.changes.remove(ticket.0);
-        let closed = self.slots.close(change.slot);
-        effects.keys(closed);
-        effects.spent_changes.push(change);
-    }
-
-    /// Closes a change that will never finish, because its task is gone. What it had sent is not
-    /// acknowledged. Wait for what is pending, then remove the key from L1, then say so with
-    /// [`swept`](Self::swept).
-    pub fn abandon(
-        &mut self,
-        ticket: ChangeTicket,
-        context: &Context<'_>,
-        effects: &mut Effects<K, V>,
-    ) -> Pending {
-        let at = ticket.0;
-        match take(&mut self.changes[at].state) {
-            State::Removing(number) | State::Claiming(number, _) | State::Filling(Some(number)) => {
-                self.give_up(at, number, context, effects);
-            }
-            State::Fresh if context.policy.kind.has_remote() => {
-                let number = self.doubts.send();
-                self.give_up(at, number, context, effects);
-            }
-            State::Fresh
-            | State::Filling(None)
-            | State::Waiting
-            | State::Looking
-            | State::Applying(_)
-            | State::Over => {}
-        }
-        if let Some(write) = self.changes[at].write.take() {
-            self.writes.seal(&write);
-        }
-        let pending = self.supersede_slot(self.changes[at].slot, effects);
-        self.close(ticket, effects);
-        pending
-    }
-
-    fn acknowledge(&mut self, at: usize, number: Number) {
-        let slot = self.changes[at].slot;
-        self.doubts
-            .acknowledged(slot, &mut self.slots.at(slot).doubt, number);
-    }
-
-    fn give_up(
-        &mut self,
-        at: usize,
-        number: Number,
-        context: &Context<'_>,
-        effects: &mut Effects<K, V>,
-    ) {
-        let slot = self.changes[at].slot;
-        self.lose(slot, number, context, effects);
     }
 }

@@ -7,7 +7,7 @@ use core::task::Waker;
 use super::change::Change;
 use super::event::Event;
 use super::flight::Flight;
-use super::lookup::Lookup;
+use super::lookup::{Lookup, Reply};
 
 /// Wakers to wake, events to tell, and remains to drop. No waker, observer or `Drop` of a user's
 /// runs under the lock: the driver opens it first and then calls [`carry_out`](Self::carry_out).
@@ -18,6 +18,8 @@ pub struct Effects<K, V> {
     pub(super) spent_wakers: Vec<Waker>,
     pub(super) spent_keys: Vec<K>,
     pub(super) spent_flights: Vec<Flight<V>>,
+    pub(super) spent_values: Vec<V>,
+    pub(super) spent_replies: Vec<Reply<V>>,
     pub(super) spent_lookups: Vec<Lookup<V>>,
     pub(super) spent_changes: Vec<Change<V>>,
 }
@@ -44,6 +46,8 @@ impl<K, V> Default for Effects<K, V> {
             spent_wakers: Vec::new(),
             spent_keys: Vec::new(),
             spent_flights: Vec::new(),
+            spent_values: Vec::new(),
+            spent_replies: Vec::new(),
             spent_lookups: Vec::new(),
             spent_changes: Vec::new(),
         }

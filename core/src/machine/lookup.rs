@@ -11,8 +11,8 @@ use super::event::Event;
 use super::policy::{Call, Policy};
 use super::time::Timestamp;
 use super::token::Token;
+use super::verb::Filled;
 use super::writes::Write;
-use crate::ports::remote::Filled;
 
 /// The answer of a lookup. [`Cached::Miss`] comes only from a read without a loader.
 pub type Answer<V> = Result<Cached<V>, Error>;
@@ -64,7 +64,8 @@ pub enum Step<V> {
     },
     /// The leader was deposed while it loaded: this answers it alone, and is kept nowhere.
     Alone(Answer<V>),
-    /// The leader was deposed: it follows now.
+    /// The leader was deposed: it follows now. A lease that it was just granted is
+    /// [late](super::shard::Shard::late_lease).
     Follow,
 }
 
@@ -108,6 +109,12 @@ pub(super) struct View<'a> {
     pub(super) superseded: bool,
     /// Whether L2 may be read and filled.
     pub(super) l2: bool,
+}
+
+/// Where a lookup puts what is to be told, and dropped, outside the lock.
+pub(super) struct Out<'a, V> {
+    pub(super) events: &'a mut Vec<Event>,
+    pub(super) spent: &'a mut Vec<V>,
 }
 
 /// What the lookup wants of its flight.
@@ -218,24 +225,25 @@ impl<V: Clone> Lookup<V> {
         &mut self,
         view: &View<'_>,
         reply: Reply<V>,
-        events: &mut Vec<Event>,
+        out: &mut Out<'_, V>,
     ) -> Move<V> {
         match (take(&mut self.state), reply) {
-            (State::Fresh, Reply::Begin) => self.on_begin(view, events),
-            (State::Local { swept: true }, Reply::Local(Some(_))) => self.look(),
-            (State::Local { .. }, Reply::Local(found)) => self.on_local(view, found, events),
-            (State::Remote { sent }, Reply::Remote(read)) => {
-                self.on_remote(view, sent, read, events)
+            (State::Fresh, Reply::Begin) => self.on_begin(view, out),
+            (State::Local { swept: true }, Reply::Local(Some(entry))) => {
+                out.spent.extend(entry.into_value());
+                self.look()
             }
+            (State::Local { .. }, Reply::Local(found)) => self.on_local(view, found, out),
+            (State::Remote { sent }, Reply::Remote(read)) => self.on_remote(view, sent, read, out),
             (State::Leasing { sent }, Reply::Leased(leased)) => {
-                self.on_leased(view, sent, leased, events)
+                self.on_leased(view, sent, leased, out)
             }
-            (State::Pausing, Reply::Paused) => self.ask_lease(view, events),
+            (State::Pausing, Reply::Paused) => self.ask_lease(view, out),
             (State::Loading { began }, Reply::Loaded(loaded)) => {
-                self.on_loaded(view, began, loaded, events)
+                self.on_loaded(view, began, loaded, out)
             }
             (State::Filling { entry }, Reply::Stored(stored)) => {
-                self.on_stored(view, entry, stored, events)
+                self.on_stored(view, entry, stored, out)
             }
             (State::Keeping { answer }, Reply::Kept(_)) => self.finish(answer),
             // A reply that belongs to no step: the driver is wrong, and its caller must not hang.
@@ -243,11 +251,11 @@ impl<V: Clone> Lookup<V> {
         }
     }
 
-    fn on_begin(&mut self, view: &View<'_>, events: &mut Vec<Event>) -> Move<V> {
+    fn on_begin(&mut self, view: &View<'_>, out: &mut Out<'_, V>) -> Move<V> {
         if view.policy.kind.has_local() && !self.call.skip_local {
             return self.look();
         }
-        self.read_remote(view, events)
+        self.read_remote(view, out)
     }
 
     fn look(&mut self) -> Move<V> {
@@ -266,27 +274,28 @@ impl<V: Clone> Lookup<V> {
         &mut self,
         view: &View<'_>,
         found: Option<Entry<V>>,
-        events: &mut Vec<Event>,
+        out: &mut Out<'_, V>,
     ) -> Move<V> {
         match found {
             Some(entry) if entry.is_fresh(view.now) => {
-                events.push(Event::LocalHit);
+                out.events.push(Event::LocalHit);
                 self.finish(Ok(cached(entry.into_value())))
             }
-            Some(_) | None => {
-                events.push(Event::LocalMiss);
-                self.read_remote(view, events)
+            ended => {
+                out.spent.extend(ended.and_then(Entry::into_value));
+                out.events.push(Event::LocalMiss);
+                self.read_remote(view, out)
             }
         }
     }
 
     /// Reads L2, or does without it.
-    fn read_remote(&mut self, view: &View<'_>, events: &mut Vec<Event>) -> Move<V> {
+    fn read_remote(&mut self, view: &View<'_>, out: &mut Out<'_, V>) -> Move<V> {
         if self.asks_l2(view) {
             self.state = State::Remote { sent: view.now };
             return Move::Do(Step::ReadRemote);
         }
-        self.load(view, events)
+        self.load(view, out)
     }
 
     fn on_remote(
@@ -294,36 +303,37 @@ impl<V: Clone> Lookup<V> {
         view: &View<'_>,
         sent: Timestamp,
         read: Result<Option<Seen<V>>, Fault>,
-        events: &mut Vec<Event>,
+        out: &mut Out<'_, V>,
     ) -> Move<V> {
         let took = view.now.since(sent);
         match read {
             Ok(Some(seen)) if !seen.left.is_zero() => {
-                events.push(Event::RemoteHit { took });
+                out.events.push(Event::RemoteHit { took });
                 self.take_seen(view, sent, seen)
             }
-            Ok(_) => {
-                events.push(Event::RemoteMiss { took });
+            Ok(ended) => {
+                out.spent.extend(ended.and_then(|seen| seen.value));
+                out.events.push(Event::RemoteMiss { took });
                 if self.loads && !self.call.no_store {
-                    return self.ask_lease(view, events);
+                    return self.ask_lease(view, out);
                 }
-                self.load(view, events)
+                self.load(view, out)
             }
             Err(fault) => {
-                self.on_fault(fault, events);
-                self.load(view, events)
+                self.on_fault(fault, out);
+                self.load(view, out)
             }
         }
     }
 
-    fn ask_lease(&mut self, view: &View<'_>, events: &mut Vec<Event>) -> Move<V> {
+    fn ask_lease(&mut self, view: &View<'_>, out: &mut Out<'_, V>) -> Move<V> {
         if !self.asks_l2(view) {
-            return self.load(view, events);
+            return self.load(view, out);
         }
         if let Lease::Held { since, .. } = self.lease
             && view.now.since(since) < view.policy.lease
         {
-            return self.load(view, events);
+            return self.load(view, out);
         }
         // A token is asked for once. Asked twice it could be granted once more after a change had
         // taken it away, and a value that is older than the change would pass for a newer one.
@@ -341,13 +351,13 @@ impl<V: Clone> Lookup<V> {
         view: &View<'_>,
         sent: Timestamp,
         leased: Result<(bool, Option<Seen<V>>), Fault>,
-        events: &mut Vec<Event>,
+        out: &mut Out<'_, V>,
     ) -> Move<V> {
         let (granted, found) = match leased {
             Ok(answer) => answer,
             Err(fault) => {
-                self.on_fault(fault, events);
-                return self.load(view, events);
+                self.on_fault(fault, out);
+                return self.load(view, out);
             }
         };
         match (granted, self.lease) {
@@ -359,24 +369,29 @@ impl<V: Clone> Lookup<V> {
             }
             (_, _) => self.lease = Lease::None,
         }
-        if let Some(seen) = found.filter(|seen| !seen.left.is_zero()) {
-            events.push(Event::RemoteHit {
+        let (fresh, ended) = match found {
+            Some(seen) if seen.left.is_zero() => (None, seen.value),
+            fresh => (fresh, None),
+        };
+        out.spent.extend(ended);
+        if let Some(seen) = fresh {
+            out.events.push(Event::RemoteHit {
                 took: view.now.since(sent),
             });
             return self.take_seen(view, sent, seen);
         }
         if granted {
-            return self.load(view, events);
+            return self.load(view, out);
         }
-        self.wait_for_lease(view, events)
+        self.wait_for_lease(view, out)
     }
 
     /// Another node loads: ask again after a pause, for `lease_wait` at most.
-    fn wait_for_lease(&mut self, view: &View<'_>, events: &mut Vec<Event>) -> Move<V> {
+    fn wait_for_lease(&mut self, view: &View<'_>, out: &mut Out<'_, V>) -> Move<V> {
         let since = *self.waits_since.get_or_insert(view.now);
         let left = view.policy.lease_wait.saturating_sub(view.now.since(since));
         if left.is_zero() {
-            return self.load(view, events);
+            return self.load(view, out);
         }
         let pause = (FIRST_PAUSE * (1 << self.refusals.min(8))).min(LONGEST_PAUSE);
         self.refusals += 1;
@@ -397,8 +412,8 @@ impl<V: Clone> Lookup<V> {
         self.keep(view, Entry::new(seen.value, end), answer)
     }
 
-    fn load(&mut self, view: &View<'_>, events: &mut Vec<Event>) -> Move<V> {
-        events.push(Event::Miss);
+    fn load(&mut self, view: &View<'_>, out: &mut Out<'_, V>) -> Move<V> {
+        out.events.push(Event::Miss);
         if !self.loads {
             return self.finish(Ok(Cached::Miss));
         }
@@ -411,17 +426,17 @@ impl<V: Clone> Lookup<V> {
         view: &View<'_>,
         began: Timestamp,
         loaded: Result<Load<V>, Error>,
-        events: &mut Vec<Event>,
+        out: &mut Out<'_, V>,
     ) -> Move<V> {
         let took = view.now.since(began);
         let load = match loaded {
             Ok(load) => load,
             Err(error) => {
-                events.push(Event::LoadFailed { took });
+                out.events.push(Event::LoadFailed { took });
                 return self.finish(Err(error));
             }
         };
-        events.push(match load.value {
+        out.events.push(match load.value {
             Some(_) => Event::Loaded { took },
             None => Event::NotFound { took },
         });
@@ -451,7 +466,7 @@ impl<V: Clone> Lookup<V> {
         view: &View<'_>,
         entry: Entry<V>,
         stored: Result<Filled, Fault>,
-        events: &mut Vec<Event>,
+        out: &mut Out<'_, V>,
     ) -> Move<V> {
         let answer = Ok(cached(entry.value().cloned()));
         match stored {
@@ -464,12 +479,12 @@ impl<V: Clone> Lookup<V> {
                 self.finish(answer)
             }
             Err(Fault::Encode(_)) => {
-                events.push(Event::Unencodable);
+                out.events.push(Event::Unencodable);
                 self.keep(view, entry, answer)
             }
             // It may still arrive, and gives the lease back when it does.
             Err(fault) => {
-                self.on_fault(fault, events);
+                self.on_fault(fault, out);
                 self.lease = Lease::None;
                 self.keep(view, entry, answer)
             }
@@ -509,9 +524,9 @@ impl<V: Clone> Lookup<V> {
         view.policy.kind.has_remote() && view.l2 && !self.faulted && !self.call.skip_remote
     }
 
-    fn on_fault(&mut self, fault: Fault, events: &mut Vec<Event>) {
+    fn on_fault(&mut self, fault: Fault, out: &mut Out<'_, V>) {
         self.faulted = true;
-        events.push(Event::RemoteFault(fault));
+        out.events.push(Event::RemoteFault(fault));
     }
 }
 

@@ -16,9 +16,8 @@ use super::effects::Effects;
 use super::event::Event;
 use super::flight::{Flight, Waiter};
 pub use super::flight::{Role, Ticket, Turn};
-use super::lookup::{Move, Reply, Step, View, cached};
+use super::lookup::{Move, Out, Reply, Step, View, cached};
 use super::policy::{Call, Policy};
-pub use super::repair::Repair;
 use super::slots::Slots;
 use super::time::Timestamp;
 use super::token::Token;
@@ -172,7 +171,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             flight.writes.retain(|(_, announced)| announced != write);
         }
         if flight.leader != Some(ticket.seat) {
-            return Self::deposed(flight, ticket, reply);
+            return Self::deposed(flight, ticket, reply, effects);
         }
         let slot = self.slots.at(flight.slot);
         let view = View {
@@ -182,7 +181,11 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             superseded: slot.era != flight.era,
             l2: !slot.doubt.is_unconfirmed() && !self.doubts.bypassed(context.now),
         };
-        let step = match flight.lookup.step(&view, reply, &mut effects.events) {
+        let mut out = Out {
+            events: &mut effects.events,
+            spent: &mut effects.spent_values,
+        };
+        let step = match flight.lookup.step(&view, reply, &mut out) {
             Move::Do(step) => step,
             Move::Keep(entry) => {
                 let write = self.writes.announce(flight.slot);
@@ -209,10 +212,16 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     }
 
     /// What a deposed leader still brings answers only itself.
-    fn deposed(flight: &mut Flight<V>, ticket: &Ticket, reply: Reply<V>) -> Step<V> {
+    fn deposed(
+        flight: &mut Flight<V>,
+        ticket: &Ticket,
+        reply: Reply<V>,
+        effects: &mut Effects<K, V>,
+    ) -> Step<V> {
         match reply {
             Reply::Loaded(loaded) => Step::Alone(loaded.map(|load| cached(load.value))),
-            _ => {
+            other => {
+                effects.spent_replies.push(other);
                 if flight.answer.is_none() {
                     flight.waiters.insert(ticket.seat, Waiter::new(ticket.call));
                 }

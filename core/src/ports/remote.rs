@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use crate::machine::error::Fault;
 use crate::machine::token::Token;
+pub use crate::machine::verb::{Condition, Filled};
 
 /// A store that all nodes share, such as Redis.
 ///
@@ -125,15 +126,6 @@ pub struct Fill<'a> {
     pub value: Stored<'a>,
 }
 
-/// The outcome of a fill or a settlement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Filled {
-    /// The value stands in L2.
-    Stored,
-    /// The lease is not the token's, or the value's life was over.
-    Refused,
-}
-
 /// A lease to be given back.
 #[derive(Clone, Copy, Debug)]
 pub struct Hold<'a> {
@@ -154,15 +146,6 @@ pub struct Claim<'a> {
     pub life: Duration,
     /// What must hold for the claim to be granted.
     pub condition: Option<Condition>,
-}
-
-/// What must hold for a conditional insert. Present means: a value, readable and fresh.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Condition {
-    /// The key must be absent.
-    Absent,
-    /// The key must be present.
-    Present,
 }
 
 /// A settlement.

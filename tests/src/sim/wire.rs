@@ -6,7 +6,7 @@ use jetcache_core::Token;
 use jetcache_core::machine::envelope;
 use jetcache_core::machine::error::Fault;
 use jetcache_core::machine::lookup::Seen;
-use jetcache_core::machine::shard::Repair;
+use jetcache_core::machine::repair::Repair;
 use jetcache_core::ports::remote::{
     Claim, Condition, Fill, Filled, Found, Hold, LeaseAsk, Life, Stored,
 };
