@@ -39,7 +39,7 @@ pub(crate) enum Parsed {
 /// How a node is to be made. What was not given is the cache's own default.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Options {
-    pub(crate) runtime: Engine,
+    pub(crate) runtime: Host,
     pub(crate) redis: Option<String>,
     pub(crate) authorities: Option<PathBuf>,
     pub(crate) local: Local,
@@ -57,7 +57,7 @@ pub(crate) struct Options {
 
 /// What the node runs on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Engine {
+pub(crate) enum Host {
     #[default]
     Tokio,
     Smol,
@@ -99,7 +99,7 @@ impl Options {
             let mut text = || parser.value()?.string();
             match &*name {
                 "help" => return Ok(Parsed::Help),
-                "runtime" => options.runtime = engine(&text()?)?,
+                "runtime" => options.runtime = host(&text()?)?,
                 "redis" => options.redis = Some(text()?),
                 "memory" => memory = true,
                 "ca" => options.authorities = Some(text()?.into()),
@@ -159,11 +159,11 @@ impl Options {
     }
 }
 
-fn engine(name: &str) -> Result<Engine, String> {
+fn host(name: &str) -> Result<Host, String> {
     match name {
-        "tokio" => Ok(Engine::Tokio),
-        "smol" => Ok(Engine::Smol),
-        "async-std" => Ok(Engine::AsyncStd),
+        "tokio" => Ok(Host::Tokio),
+        "smol" => Ok(Host::Smol),
+        "async-std" => Ok(Host::AsyncStd),
         _ => Err(format!(
             "--runtime is tokio, smol or async-std, not {name:?}"
         )),
@@ -200,7 +200,7 @@ mod tests {
              --remote-timeout-ms 4 --load-timeout-ms=5 --lease-ms 6 --lease-wait-ms 0",
         );
         let expected = Options {
-            runtime: Engine::AsyncStd,
+            runtime: Host::AsyncStd,
             redis: Some("rediss://host".into()),
             authorities: Some("file".into()),
             local: Local::Moka,

@@ -91,7 +91,7 @@ use jetcache_smol::Smol;
 use jetcache_smol::async_std::AsyncStd;
 use jetcache_tokio::{Builder, Runtime, Tokio};
 
-use args::{Engine, Options, Parsed};
+use args::{Host, Options, Parsed};
 use object::Object;
 use session::Session;
 
@@ -105,7 +105,7 @@ fn main() -> ExitCode {
         Err(error) => return refuse(&error),
     };
     match options.runtime {
-        Engine::Tokio => match tokio::runtime::Runtime::new() {
+        Host::Tokio => match tokio::runtime::Runtime::new() {
             Ok(tokio) => tokio.block_on(run(
                 Tokio::new(),
                 jetcache_tokio::builder(cache::NAME),
@@ -113,12 +113,12 @@ fn main() -> ExitCode {
             )),
             Err(error) => refuse(&error),
         },
-        Engine::Smol => smol::block_on(run(
+        Host::Smol => smol::block_on(run(
             Smol::new(),
             jetcache_smol::builder(cache::NAME),
             &options,
         )),
-        Engine::AsyncStd => async_std::task::block_on(run(
+        Host::AsyncStd => async_std::task::block_on(run(
             AsyncStd::new(),
             jetcache_smol::async_std::builder(cache::NAME),
             &options,
