@@ -84,14 +84,13 @@ async fn sleep(span: Duration, elsewhere: Option<Handle>) {
     if Handle::try_current().is_ok() {
         return tokio::time::sleep(span).await;
     }
-    // Polled outside tokio: a task of the remembered runtime keeps the time. If that runtime is
-    // gone, so is the task, and there is nothing left to wait for.
-    match elsewhere {
-        Some(handle) => {
-            let _ = handle
-                .spawn(async move { tokio::time::sleep(span).await })
-                .await;
+    // Polled outside tokio: a task of the remembered runtime keeps the time. Without one, time
+    // stands still here, and nothing times out.
+    if let Some(handle) = elsewhere {
+        let asleep = handle.spawn(async move { tokio::time::sleep(span).await });
+        if asleep.await.is_ok() {
+            return;
         }
-        None => core::future::pending().await,
     }
+    core::future::pending().await
 }

@@ -166,7 +166,20 @@ where
         self
     }
 
-    /// The loader that [`load`](Cache::load) runs.
+    /// The loader that [`load`](Cache::load) runs: a [`Loader`], or a function of the key. What it
+    /// captures is cloned into each future: `move |id: u64| { let db = db.clone(); async move { .. } }`.
+    ///
+    /// ```
+    /// # use jetcache_core::doc::{block_on, Threads};
+    /// use jetcache_core::{Cache, LoadError};
+    ///
+    /// let cache = Cache::<String, String>::builder("greetings", Threads)
+    ///     .loader(|name: String| async move { Ok::<_, LoadError>(format!("hello, {name}")) })
+    ///     .build()?;
+    /// let greeting = block_on(cache.load("world"))?;
+    /// assert_eq!(greeting.as_deref(), Some("hello, world"));
+    /// # Ok::<(), jetcache_core::Error>(())
+    /// ```
     pub fn loader(mut self, loader: impl Loader<K, V>) -> Self {
         self.loader = Some(Arc::new(loader));
         self
@@ -297,7 +310,14 @@ where
         let shards = shard_count();
         let policy = self.times.policy(kind, shards);
         policy.check()?;
-        let prefix = format!("{}:", self.namespace.as_deref().unwrap_or(&self.name));
+        let namespace = self.namespace.as_deref().unwrap_or(&self.name);
+        if namespace.starts_with('{') && !namespace.contains('}') {
+            // Of the keys `ns:x` and `{ns:x}` the leases would have the same name.
+            return Err(Error::config(
+                "the namespace begins with { and has no }: leave the brace out, or close it",
+            ));
+        }
+        let prefix = format!("{namespace}:");
         let link = self.l2.map(|l2| Link {
             remote: l2.remote,
             codec: l2.codec,
@@ -321,7 +341,7 @@ where
             hasher,
             life: Arc::default(),
             doubtful: false.into(),
-            repairing: false.into(),
+            repairing: 0.into(),
             reporting: false.into(),
         }))
     }

@@ -168,11 +168,11 @@ where
         let policy = &shared.policy;
         let patience = policy
             .load_timeout
-            .saturating_add(policy.remote_timeout * 4);
+            .saturating_add(policy.remote_timeout.saturating_mul(4));
         let mut patience = shared.runtime.sleep(patience);
         loop {
             let idle = shared.life.idle.listen();
-            if shared.tasks() == 0 {
+            if !shared.is_busy() {
                 break;
             }
             match select(idle, patience).await {
@@ -180,12 +180,8 @@ where
                 Either::Right(_) => break,
             }
         }
-        while repair(shared, Timestamp::MAX).await > 0 {
-            if shared.activity().unconfirmed > 0 {
-                // L2 has just been asked in vain.
-                break;
-            }
-        }
+        // Until nothing is left, or L2 acknowledges nothing.
+        while repair(shared, Timestamp::MAX).await.acknowledged > 0 {}
         self.clear_local();
     }
 }

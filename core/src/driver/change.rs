@@ -3,6 +3,7 @@
 use core::hash::Hash;
 use std::sync::Arc;
 
+use futures_channel::oneshot::{Sender, channel};
 use futures_util::future::Either;
 
 use super::link::Times;
@@ -30,6 +31,16 @@ where
     shard: usize,
     /// There until the change is closed or abandoned.
     ticket: Option<ChangeTicket>,
+}
+
+/// A change and who waits for it. Dropped, it first abandons the change and then says so.
+struct Job<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    run: Run<K, V>,
+    told: Sender<Outcome>,
 }
 
 impl<K, V> Run<K, V>
@@ -64,10 +75,12 @@ where
             // Without L2 there is nothing to wait for.
             return Some(self.run().await);
         }
-        let (told, outcome) = futures_channel::oneshot::channel();
+        let (told, outcome) = channel();
         let shared = Arc::clone(&self.shared);
+        let job = Job { run: self, told };
         let task = shared.spawn(async move {
-            let _ = told.send(self.run().await);
+            let Job { run, told } = job;
+            let _ = told.send(run.run().await);
         });
         let in_place = match task {
             Ok(()) => Either::Left(core::future::ready(())),
@@ -193,6 +206,7 @@ where
         }
         self.shared
             .ask(self.shard, |table, _, _| table.swept(&self.key));
+        ensure_repairs(&self.shared);
     }
 }
 

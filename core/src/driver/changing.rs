@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::cache::Cache;
 use super::change::Run;
+use super::shared::Admission;
 use crate::machine::change::{Outcome, Plan, Reach};
 use crate::machine::error::Error;
 use crate::machine::policy::Call;
@@ -123,9 +124,7 @@ where
         condition: Option<Condition>,
     ) -> Result<Outcome, Error> {
         call.check_change(condition.is_some())?;
-        if self.shared.is_closed() {
-            return Err(Error::Closed);
-        }
+        let _admission = Admission::ask(&self.shared.life).ok_or(Error::Closed)?;
         let (key, text) = self.address(key)?;
         let encoded = self
             .shared
@@ -147,7 +146,8 @@ where
     /// Removes `key` from every tier.
     ///
     /// When it returns, no later read on this node gets a value whose loading began before the
-    /// call; with [`Reach::Everywhere`] L2 has none either. It works on a closed cache too.
+    /// call; with [`Reach::Everywhere`] L2 has none either. On a closed cache it is sent to L2 once, and
+    /// not repeated.
     ///
     /// # Cancellation
     /// Dropping the future stops the waiting, not the removal.

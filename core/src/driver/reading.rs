@@ -7,9 +7,11 @@ use std::borrow::ToOwned;
 use std::sync::Arc;
 
 use super::cache::Cache;
+use super::erased::AnyLoader;
 use super::repair::ensure_repairs;
 use super::report::ensure_report;
 use super::seat::{Led, Seat};
+use super::shared::Admission;
 use crate::machine::entry::{Cached, Load};
 use crate::machine::error::Error;
 use crate::machine::event::Event;
@@ -177,11 +179,18 @@ where
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
     {
-        match self.hit(key) {
+        self.exists_with(key, &Call::new()).await
+    }
+
+    /// [`exists`](Self::exists) with wishes of this call's own: to skip a level.
+    pub async fn exists_with<Q>(&self, key: &Q, call: &Call) -> bool
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
+    {
+        match self.hit_with(key, call) {
             Some(hit) => hit.is_some(),
-            None => Box::pin(self.visit(key, Call::new().no_store()))
-                .await
-                .is_hit(),
+            None => Box::pin(self.visit(key, call.no_store())).await.is_hit(),
         }
     }
 
@@ -217,12 +226,12 @@ where
         F: Future<Output = Result<T, LoadError>>,
         T: Into<Load<V>>,
     {
-        let (key, text) = self.admit(key)?;
+        let (_admission, key, text) = self.admit(key)?;
         let mut seat = Seat::join(&self.shared, &key, text.as_ref(), call);
         let mut loader = Some(loader);
         loop {
             match seat.turn().await {
-                Turn::Lead => match seat.lead(loader.take()).await {
+                Turn::Lead => match seat.lead(&mut loader).await {
                     Led::Finished | Led::Follow => {}
                     Led::Alone(answer) => return loaded(&answer),
                 },
@@ -242,21 +251,32 @@ where
                 "no loader is registered: give the builder one, or use get_or_load",
             ));
         };
-        let (key, text) = self.admit(key)?;
+        let (_admission, key, text) = self.admit(key)?;
         let mut seat = Seat::join(&self.shared, &key, text.as_ref(), call);
+        let load = |loader: Arc<dyn AnyLoader<K, V>>, key: Arc<K>| {
+            move || async move { loader.load((*key).clone()).await }
+        };
+        let mut spawned = false;
         loop {
             match seat.turn().await {
-                Turn::Lead => {
+                Turn::Lead if !spawned => {
+                    spawned = true;
                     // The task takes this seat; the caller takes another and waits like everyone.
-                    let mut leader = seat;
-                    seat = Seat::join(&self.shared, &key, text.as_ref(), call);
-                    let (loader, key) = (Arc::clone(loader), Arc::clone(&key));
+                    let own = seat.second();
+                    let mut leader = core::mem::replace(&mut seat, own);
+                    let load = load(Arc::clone(loader), Arc::clone(&key));
                     let flight = self.shared.spawn(async move {
-                        let load = || async move { loader.load((*key).clone()).await };
-                        leader.lead(Some(load)).await;
+                        leader.lead(&mut Some(load)).await;
                     });
                     if let Err(in_place) = flight {
                         in_place.await;
+                    }
+                }
+                // The task is gone, and its runtime perhaps with it.
+                Turn::Lead => {
+                    let load = load(Arc::clone(loader), Arc::clone(&key));
+                    if let Led::Alone(answer) = seat.lead(&mut Some(load)).await {
+                        return loaded(&answer);
                     }
                 }
                 Turn::Answer(answer) => return loaded(&answer),
@@ -269,14 +289,14 @@ where
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
-        let Ok((key, text)) = self.admit(key) else {
+        let Ok((_admission, key, text)) = self.admit(key) else {
             return Cached::Miss;
         };
         let mut seat = Seat::visit(&self.shared, &key, text.as_ref(), call);
         debug_assert_eq!(seat.role(), Role::Lead);
         // A read has no loader to run.
         type Never<V> = fn() -> core::future::Ready<Result<Option<V>, LoadError>>;
-        let _ = seat.lead(None::<Never<V>>).await;
+        let _ = seat.lead(&mut None::<Never<V>>).await;
         match seat.turn().await {
             Turn::Answer(answer) => match &*answer {
                 Ok(cached) => unshared(cached),
@@ -287,14 +307,17 @@ where
     }
 
     /// What every call that goes further than L1 needs: an open cache, the key and its text.
-    fn admit<Q>(&self, key: &Q) -> Result<(Arc<K>, Option<Arc<str>>), Error>
+    #[expect(
+        clippy::type_complexity,
+        reason = "three things that are taken apart at once"
+    )]
+    fn admit<Q>(&self, key: &Q) -> Result<(Admission, Arc<K>, Option<Arc<str>>), Error>
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
-        if self.shared.is_closed() {
-            return Err(Error::Closed);
-        }
-        self.address(key.to_owned())
+        let admission = Admission::ask(&self.shared.life).ok_or(Error::Closed)?;
+        let (key, text) = self.address(key.to_owned())?;
+        Ok((admission, key, text))
     }
 
     /// The key, ready to be shared, and its text in L2.

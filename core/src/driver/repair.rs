@@ -2,6 +2,7 @@
 
 use core::hash::Hash;
 use core::pin::pin;
+use core::time::Duration;
 use std::sync::{Arc, Weak};
 
 use futures_util::future::select;
@@ -12,15 +13,24 @@ use crate::machine::repair::Repair;
 use crate::machine::time::Timestamp;
 
 /// Starts the task that repeats removals, if one is due and none runs. Every call that goes to L2
-/// calls this first, so that a task which died with its runtime is replaced.
+/// calls this first, so that a task which died with its runtime, or stands still with it, is
+/// replaced.
 pub(super) fn ensure_repairs<K, V>(shared: &Arc<Shared<K, V>>)
 where
     K: Hash + Eq + Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    if !shared.doubtful.load(Ordering::SeqCst)
-        || shared.is_closed()
-        || shared.repairing.swap(true, Ordering::SeqCst)
+    if !shared.doubtful.load(Ordering::SeqCst) || shared.is_closed() {
+        return;
+    }
+    let now = shared.runtime.now().as_nanos();
+    let alive_until = shared.repairing.load(Ordering::SeqCst);
+    let mine = alive_until_after(shared, Duration::ZERO);
+    if alive_until > now
+        || shared
+            .repairing
+            .compare_exchange(alive_until, mine, Ordering::SeqCst, Ordering::SeqCst)
+            .is_err()
     {
         return;
     }
@@ -29,7 +39,15 @@ where
     let _ = shared.spawn(repeat(working));
 }
 
-async fn repeat<K, V>(working: Working<K, V>)
+/// Until when a task that sleeps for `nap` and then sends one batch may be silent.
+fn alive_until_after<K, V>(shared: &Shared<K, V>, nap: Duration) -> u64 {
+    let silent = nap
+        .saturating_add(shared.policy.remote_timeout)
+        .saturating_add(GRACE);
+    (shared.runtime.now() + silent).as_nanos()
+}
+
+async fn repeat<K, V>(mut working: Working<K, V>)
 where
     K: Hash + Eq + Send + Sync + 'static,
     V: Send + Sync + 'static,
@@ -40,46 +58,64 @@ where
         if shared.is_closed() {
             return;
         }
-        if repair(&shared, shared.runtime.now()).await > 0 {
+        let now = shared.runtime.now();
+        shared
+            .repairing
+            .store(alive_until_after(&shared, Duration::ZERO), Ordering::SeqCst);
+        if repair(&shared, now).await.sent > 0 {
             continue;
         }
         let Some(next) = next_repair(&shared) else {
+            working.0 = Weak::new();
             shared.doubtful.store(false, Ordering::SeqCst);
-            // A key may have come into doubt since it was looked for.
+            shared.repairing.store(0, Ordering::SeqCst);
+            // A key may have come into doubt since it was looked for, and its change may have found
+            // this task still there.
             if next_repair(&shared).is_some() {
                 shared.doubtful.store(true, Ordering::SeqCst);
-                continue;
+                ensure_repairs(&shared);
             }
             return;
         };
-        let sleep = shared
-            .runtime
-            .sleep(next.since(shared.runtime.now()).max(TICK));
+        let nap = next.since(now).max(TICK);
+        shared
+            .repairing
+            .store(alive_until_after(&shared, nap), Ordering::SeqCst);
+        let sleep = shared.runtime.sleep(nap);
         drop(shared);
         select(sleep, pin!(stop)).await;
     }
 }
 
-/// Sends the removals that are due at `now`, and reports their outcomes. How many there were.
-pub(super) async fn repair<K, V>(shared: &Arc<Shared<K, V>>, now: Timestamp) -> usize
+/// What became of a batch of removals.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Repaired {
+    pub(super) sent: usize,
+    pub(super) acknowledged: usize,
+}
+
+/// Sends the removals whose turn has come by then, and reports their outcomes.
+pub(super) async fn repair<K, V>(shared: &Arc<Shared<K, V>>, by: Timestamp) -> Repaired
 where
     K: Hash + Eq + Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
     let Some(link) = &shared.link else {
-        return 0;
+        return Repaired::default();
     };
-    let mut batch = Batch::take(shared, now);
+    let mut batch = Batch::take(shared, by);
     let texts: Vec<Arc<str>> = batch.texts(|key| link.text(key).unwrap_or_default());
     let keys: Vec<&str> = texts.iter().map(|text| &**text).collect();
+    let mut repaired = Repaired::default();
     if keys.is_empty() {
-        return 0;
+        return repaired;
     }
-    let outcomes = link.remove_many(&*shared.runtime, &keys).await;
-    for outcome in outcomes {
+    for outcome in link.remove_many(&*shared.runtime, &keys).await {
+        repaired.sent += 1;
+        repaired.acknowledged += usize::from(outcome.is_ok());
         batch.report(outcome.is_ok());
     }
-    keys.len()
+    repaired
 }
 
 fn next_repair<K, V>(shared: &Shared<K, V>) -> Option<Timestamp>
@@ -111,11 +147,13 @@ where
     K: Hash + Eq + Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    fn take(shared: &'a Shared<K, V>, now: Timestamp) -> Self {
+    fn take(shared: &'a Shared<K, V>, by: Timestamp) -> Self {
         let mut open = Vec::new();
         for shard in 0..shared.shards.len() {
             let room = MOST_AT_ONCE - open.len();
-            let due = shared.ask(shard, |table, _, _| table.repairs(now, room));
+            let due = shared.ask(shard, |table, context, _| {
+                table.repairs(by, context.now, room)
+            });
             open.extend(due.into_iter().map(|repair| (shard, repair)));
         }
         open.reverse();
@@ -152,13 +190,20 @@ where
     }
 }
 
-/// Marks that the task runs.
-struct Working<K, V>(Weak<Shared<K, V>>);
+/// The task: when it is dropped with its runtime, another may begin.
+struct Working<K, V>(Weak<Shared<K, V>>)
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static;
 
-impl<K, V> Drop for Working<K, V> {
+impl<K, V> Drop for Working<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
     fn drop(&mut self) {
         if let Some(shared) = self.0.upgrade() {
-            shared.repairing.store(false, Ordering::SeqCst);
+            shared.repairing.store(0, Ordering::SeqCst);
         }
     }
 }
@@ -166,4 +211,6 @@ impl<K, V> Drop for Working<K, V> {
 /// How many removals go in one round trip.
 const MOST_AT_ONCE: usize = 256;
 /// What a timer is set to at least: the clock is coarse.
-const TICK: core::time::Duration = core::time::Duration::from_millis(1);
+const TICK: Duration = Duration::from_millis(1);
+/// How long a task may be silent beyond what it waits for.
+const GRACE: Duration = Duration::from_secs(1);

@@ -4,16 +4,18 @@
 use core::future::{Future, poll_fn};
 use core::hash::Hash;
 use core::panic::AssertUnwindSafe;
+use core::pin::pin;
 use core::task::Poll;
 use core::time::Duration;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
+use portable_atomic::Ordering;
 
 use super::erased::Boxed;
 use super::link::{Look, Times, load_failure};
-use super::shared::Shared;
+use super::shared::{Errand, Shared};
 use super::timeout::timeout;
 use crate::machine::entry::{Entry, Load};
 use crate::machine::error::{Error, Fault};
@@ -83,6 +85,22 @@ where
         Self::new(shared, key, text, shard, ticket, Role::Lead)
     }
 
+    /// One more seat in the same flight.
+    pub(super) fn second(&self) -> Self {
+        let ticket = self.ticket.as_ref().map(|ticket| {
+            self.shared
+                .ask(self.shard, |table, _, _| table.second_seat(ticket))
+        });
+        Self {
+            shared: Arc::clone(&self.shared),
+            key: Arc::clone(&self.key),
+            text: self.text.clone(),
+            shard: self.shard,
+            ticket,
+            role: Role::Follow,
+        }
+    }
+
     fn new(
         shared: &Arc<Shared<K, V>>,
         key: &Arc<K>,
@@ -142,8 +160,33 @@ where
         })
     }
 
-    /// Carries out the flight's steps, with a loader that is run once at most.
-    pub(super) async fn lead<L, F, T>(&mut self, mut loader: Option<L>) -> Led<V>
+    /// Carries out the flight's steps. The loader is taken when it is run, so that a leader who is
+    /// deposed before that may lead again. If anything of the user's panics, a loader, a codec, a
+    /// `Clone`, the flight fails with [`Error::Panicked`].
+    pub(super) async fn lead<L, F, T>(&mut self, loader: &mut Option<L>) -> Led<V>
+    where
+        L: FnOnce() -> F,
+        F: Future<Output = Result<T, LoadError>>,
+        T: Into<Load<V>>,
+    {
+        let led = AssertUnwindSafe(self.carry_out(loader))
+            .catch_unwind()
+            .await;
+        led.unwrap_or_else(|panic| {
+            self.fail(Error::Panicked(message(&*panic)));
+            Led::Finished
+        })
+    }
+
+    fn fail(&self, error: Error) {
+        if let Some(ticket) = &self.ticket {
+            self.shared.ask(self.shard, |table, _, effects| {
+                table.fail(ticket, error, effects);
+            });
+        }
+    }
+
+    async fn carry_out<L, F, T>(&mut self, loader: &mut Option<L>) -> Led<V>
     where
         L: FnOnce() -> F,
         F: Future<Output = Result<T, LoadError>>,
@@ -290,12 +333,13 @@ where
         F: Future<Output = Result<T, LoadError>>,
         T: Into<Load<V>>,
     {
-        let loading = AssertUnwindSafe(async move { loader().await }).catch_unwind();
+        let loading = async move { loader().await.map(Into::into) };
+        let loading = AssertUnwindSafe(loading).catch_unwind();
         let shared = &self.shared;
         let loaded = match timeout(&*shared.runtime, shared.policy.load_timeout, loading).await {
             None => Err(Error::Timeout),
             Some(Err(panic)) => Err(Error::Panicked(message(&*panic))),
-            Some(Ok(Ok(loaded))) => Ok(loaded.into()),
+            Some(Ok(Ok(loaded))) => Ok(loaded),
             Some(Ok(Err(error))) => load_failure(error.into_inner(), shared.not_found.as_deref()),
         };
         loaded.map(|load| load.map(Arc::new))
@@ -375,18 +419,33 @@ where
         let Some(reply) = self.reply.take() else {
             return;
         };
-        let shared = Arc::clone(&self.shared);
-        let (shard, token, life) = (self.shard, self.token, self.life);
+        let Some(errand) = Errand::begin(&self.shared.life, |life| &life.late) else {
+            return;
+        };
+        let cache = Arc::downgrade(&self.shared);
+        let (life, runtime) = (
+            Arc::clone(&self.shared.life),
+            Arc::clone(&self.shared.runtime),
+        );
+        let (shard, token, stands) = (self.shard, self.token, self.life);
         let text = Arc::clone(&self.text);
-        self.shared.run_errand(async move {
-            let late = timeout(&*shared.runtime, life, reply).await;
-            if !matches!(late, Some(Ok(Leased { granted: true, .. }))) {
+        // Without a runtime the lease ends by itself, as it does when the cache is closed or gone.
+        let _ = self.shared.spawn(async move {
+            let _errand = errand;
+            let stop = life.stop.listen();
+            if life.closed.load(Ordering::SeqCst) {
                 return;
             }
-            if shared.ask(shard, |table, context, _| table.late_lease(token, context))
-                && let Some(link) = &shared.link
+            let late = pin!(timeout(&*runtime, stands, reply));
+            let Either::Left((Some(Ok(Leased { granted: true, .. })), _)) =
+                select(late, pin!(stop)).await
+            else {
+                return;
+            };
+            if let Some(shared) = cache.upgrade()
+                && shared.ask(shard, |table, context, _| table.late_lease(token, context))
             {
-                link.release(&*shared.runtime, &text, token).await;
+                shared.release(text, token);
             }
         });
     }

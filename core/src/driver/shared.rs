@@ -3,11 +3,15 @@
 use core::fmt;
 use core::future::Future;
 use core::hash::Hash;
+use core::panic::AssertUnwindSafe;
+use core::pin::Pin;
+use core::task::Poll;
 use core::time::Duration;
+use std::panic::catch_unwind;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use event_listener::Event as Bell;
-use portable_atomic::{AtomicBool, AtomicUsize, Ordering};
+use portable_atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::erased::{AnyLoader, AnyRuntime};
 use super::link::Link;
@@ -43,7 +47,9 @@ pub(super) struct Shared<K, V> {
     pub(super) life: Arc<Life>,
     /// Set when a key becomes unconfirmed, so that calls need not look into every shard.
     pub(super) doubtful: AtomicBool,
-    pub(super) repairing: AtomicBool,
+    /// Until when, in nanoseconds of the clock, the task that repeats removals is believed to be
+    /// alive without another word from it.
+    pub(super) repairing: AtomicU64,
     pub(super) reporting: AtomicBool,
 }
 
@@ -59,8 +65,12 @@ pub(super) struct Guarded<K, V> {
 pub(super) struct Life {
     pub(super) closed: AtomicBool,
     tasks: AtomicUsize,
-    /// Tasks that trail behind calls which are over: releases, and late lease replies.
-    errands: AtomicUsize,
+    /// Calls that went further than L1 and are not over.
+    calls: AtomicUsize,
+    /// Leases that are being given back by calls which are over.
+    releases: AtomicUsize,
+    /// Lease replies that are listened for after their askers have gone.
+    pub(super) late: AtomicUsize,
     /// Rung when the cache closes.
     pub(super) stop: Bell,
     /// Rung when a task ends.
@@ -108,7 +118,13 @@ where
             policy: &self.policy,
         };
         let mut effects = Effects::default();
-        let answer = question(&mut self.shards[shard].lock(), &context, &mut effects);
+        let mut table = self.shards[shard].lock();
+        let answer = question(&mut table, &context, &mut effects);
+        let doubtful = table.next_repair().is_some();
+        drop(table);
+        if doubtful {
+            self.doubtful.store(true, Ordering::SeqCst);
+        }
         effects.carry_out(|event| self.tell(&event));
         answer
     }
@@ -133,11 +149,8 @@ where
         if let Some(counters) = &self.counters {
             counters.raise(Counter::of(event));
         }
-        for observer in &self.observers {
-            observer.on(&self.name, event);
-        }
-        if matches!(event, Event::Unconfirmed) {
-            self.doubtful.store(true, Ordering::SeqCst);
+        if !self.observers.is_empty() {
+            self.tell_observers(event);
         }
     }
 
@@ -147,8 +160,18 @@ where
         if let Some(counters) = &self.counters {
             counters.raise(Counter::LocalHit);
         }
+        if !self.observers.is_empty() {
+            self.tell_observers(&Event::LocalHit);
+        }
+    }
+
+    /// An observer that panics must not take the call with it that it was told about.
+    fn tell_observers(&self, event: &Event) {
         for observer in &self.observers {
-            observer.on(&self.name, &Event::LocalHit);
+            let told = catch_unwind(AssertUnwindSafe(|| observer.on(&self.name, event)));
+            if told.is_err() {
+                tracing::error!(target: "jetcache", "an observer of {} panicked", self.name);
+            }
         }
     }
 
@@ -164,28 +187,22 @@ where
         &self,
         work: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), Task> {
-        let counted = Counted::new(&self.life);
-        self.runtime.spawn(Box::pin(async move {
-            let _counted = counted;
-            work.await;
-        }))
+        let task = Counted {
+            work: Box::pin(work),
+            _count: Count::new(&self.life),
+        };
+        self.runtime.spawn(Box::pin(task))
     }
 
-    /// Runs a task that trails behind a call which is over. There is a bound on them: beyond it, or
-    /// without a runtime, it is not run, and the lease it is about ends by itself.
-    pub(super) fn run_errand(&self, work: impl Future<Output = ()> + Send + 'static) {
-        if let Some(errand) = Errand::begin(&self.life) {
-            let _ = self.spawn(async move {
-                let _errand = errand;
-                work.await;
-            });
-        }
-    }
-
-    /// Gives a lease back, without waiting for the reply.
+    /// Gives a lease back, without waiting for the reply. Beyond a bound, or without a runtime, the
+    /// lease ends by itself.
     pub(super) fn release(self: &Arc<Self>, text: Arc<str>, token: Token) {
+        let Some(errand) = Errand::begin(&self.life, |life| &life.releases) else {
+            return;
+        };
         let shared = Arc::clone(self);
-        self.run_errand(async move {
+        let _ = self.spawn(async move {
+            let _errand = errand;
             if let Some(link) = &shared.link {
                 link.release(&*shared.runtime, &text, token).await;
             }
@@ -193,9 +210,18 @@ where
     }
 
     pub(super) fn activity(&self) -> Activity {
+        let now = self.runtime.now();
         self.shards.iter().fold(Activity::default(), |sum, shard| {
-            sum + shard.lock().activity()
+            let table = shard.lock();
+            let mut activity = table.activity();
+            activity.bypassed = usize::from(table.is_bypassed(now));
+            sum + activity
         })
+    }
+
+    /// Calls and tasks that `close` waits for.
+    pub(super) fn is_busy(&self) -> bool {
+        self.tasks() + self.life.calls.load(Ordering::SeqCst) > 0
     }
 
     pub(super) fn tasks(&self) -> usize {
@@ -214,39 +240,78 @@ impl<K, V> fmt::Debug for Shared<K, V> {
     }
 }
 
-/// Counts a task for as long as it exists.
-struct Counted(Arc<Life>);
+/// A task that is counted for as long as there is anything left of it.
+struct Counted {
+    work: Task,
+    /// Dropped last.
+    _count: Count,
+}
 
-impl Counted {
+impl Future for Counted {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut core::task::Context<'_>) -> Poll<()> {
+        self.work.as_mut().poll(cx)
+    }
+}
+
+struct Count(Arc<Life>);
+
+impl Count {
     fn new(life: &Arc<Life>) -> Self {
         life.tasks.fetch_add(1, Ordering::SeqCst);
         Self(Arc::clone(life))
     }
 }
 
-impl Drop for Counted {
+impl Drop for Count {
     fn drop(&mut self) {
         self.0.tasks.fetch_sub(1, Ordering::SeqCst);
         self.0.idle.notify(usize::MAX);
     }
 }
 
-/// Counts an errand for as long as it exists.
-struct Errand(Arc<Life>);
+/// A call that goes further than L1, for as long as it lasts: `close` waits for it.
+pub(super) struct Admission(Arc<Life>);
+
+impl Admission {
+    /// `None` if the cache is closed.
+    pub(super) fn ask(life: &Arc<Life>) -> Option<Self> {
+        // Counted first: a `close` that this call does not see sees this call.
+        life.calls.fetch_add(1, Ordering::SeqCst);
+        let admission = Self(Arc::clone(life));
+        (!life.closed.load(Ordering::SeqCst)).then_some(admission)
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.0.calls.fetch_sub(1, Ordering::SeqCst);
+        if self.0.closed.load(Ordering::SeqCst) {
+            self.0.idle.notify(usize::MAX);
+        }
+    }
+}
+
+/// Something that trails behind calls which are over, counted for as long as it exists.
+pub(super) struct Errand(Arc<Life>, Kind);
+
+type Kind = fn(&Life) -> &AtomicUsize;
 
 impl Errand {
-    fn begin(life: &Arc<Life>) -> Option<Self> {
-        let begun = Self(Arc::clone(life));
-        let before = life.errands.fetch_add(1, Ordering::SeqCst);
+    /// `None` if there are too many of its kind already.
+    pub(super) fn begin(life: &Arc<Life>, kind: Kind) -> Option<Self> {
+        let begun = Self(Arc::clone(life), kind);
+        let before = kind(life).fetch_add(1, Ordering::SeqCst);
         (before < MOST_ERRANDS).then_some(begun)
     }
 }
 
 impl Drop for Errand {
     fn drop(&mut self) {
-        self.0.errands.fetch_sub(1, Ordering::SeqCst);
+        self.1(&self.0).fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-/// How many errands run at once.
+/// How many errands of a kind there are at once.
 const MOST_ERRANDS: usize = 1024;

@@ -71,8 +71,16 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
                 self.on_claimed(at, token, context, effects)
             }
             // Refused, it changed nothing anywhere, and acknowledges nothing.
-            (State::Claiming(..), ChangeReply::Claimed(Ok(false))) => {
+            (State::Claiming(..), ChangeReply::Claimed(Ok(false)))
+                if self.changes[at].condition().is_some() =>
+            {
                 ChangeStep::Finish(Outcome::Applied(false))
+            }
+            (State::Claiming(number, _), ChangeReply::Claimed(Ok(false))) => {
+                let fault = Fault::Refused("a claim without a condition was refused".into());
+                effects.events.push(Event::RemoteFault(fault));
+                self.give_up(at, number, context, effects);
+                self.end(at, Reach::Pending, true, context, effects)
             }
             (State::Claiming(number, _), ChangeReply::Claimed(Err(fault))) => {
                 effects.events.push(Event::RemoteFault(fault));
@@ -142,12 +150,13 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let change = &mut self.changes[at];
         let in_doubt = self.slots.look(change.slot).doubt.is_unconfirmed();
         if in_doubt || self.doubts.bypassed(context.now) {
-            let reach = if in_doubt {
+            // A conditional insert that is not filled now has emptied L2 and is not applied.
+            let kept = change.condition().is_none();
+            let reach = if in_doubt || !kept {
                 Reach::Pending
             } else {
                 Reach::Everywhere
             };
-            let kept = change.condition().is_none();
             return self.end(at, reach, kept, context, effects);
         }
         let number = change.condition().map(|_| self.doubts.send());

@@ -103,8 +103,9 @@ impl<V> Load<V> {
         self
     }
 
-    /// How long L1 keeps this value at most, in place of the cache's `local_ttl` and of the
-    /// call's. Zero means that L1 does not keep it.
+    /// How long this node's L1 keeps the loaded value at most, in place of the cache's `local_ttl`
+    /// and of the call's. Zero means that L1 does not keep it. A later read that finds the value in
+    /// L2 keeps it by the cache's `local_ttl` again.
     #[must_use]
     pub fn local_ttl(mut self, ttl: Duration) -> Self {
         self.local_ttl = Some(ttl);

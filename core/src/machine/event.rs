@@ -47,6 +47,9 @@ pub enum Event {
     Deposed,
     /// A change was not acknowledged: this node does not believe L2 about the key for now.
     Unconfirmed,
+    /// A change was not acknowledged and there was no room to remember its key: for the longest life
+    /// that was written, part of this node's cache does without L2.
+    Bypassed,
     /// L2 failed or did not answer in time.
     RemoteFault(Fault),
     /// L2 held bytes that are no entry, or that the codec cannot decode.

@@ -107,6 +107,13 @@ impl<V: Clone> Flight<V> {
         }
     }
 
+    /// The flight has its answer: wakes everyone.
+    pub(super) fn conclude(&mut self, answer: Answer<V>, wakes: &mut Vec<Waker>) {
+        self.answer = Some(Arc::new(answer));
+        let waiters = core::mem::take(&mut self.waiters);
+        wakes.extend(waiters.into_values().filter_map(|waiter| waiter.waker));
+    }
+
     /// Makes this waiter the leader, or the longest one. What the old leader's lookup held is
     /// returned, to be dropped outside the lock.
     pub(super) fn promote(

@@ -356,6 +356,7 @@ impl<V: Clone> Lookup<V> {
         let (granted, found) = match leased {
             Ok(answer) => answer,
             Err(fault) => {
+                self.on_lost_lease(&fault, view.now);
                 self.on_fault(fault, out);
                 return self.load(view, out);
             }
@@ -482,10 +483,13 @@ impl<V: Clone> Lookup<V> {
                 out.events.push(Event::Unencodable);
                 self.keep(view, entry, answer)
             }
-            // It may still arrive, and gives the lease back when it does.
+            // One that is only late gives the lease back when it arrives; for any other, the lease
+            // is given back at the end.
             Err(fault) => {
+                if matches!(fault, Fault::Timeout) {
+                    self.lease = Lease::None;
+                }
                 self.on_fault(fault, out);
-                self.lease = Lease::None;
                 self.keep(view, entry, answer)
             }
         }
@@ -522,6 +526,14 @@ impl<V: Clone> Lookup<V> {
 
     fn asks_l2(&self, view: &View<'_>) -> bool {
         view.policy.kind.has_remote() && view.l2 && !self.faulted && !self.call.skip_remote
+    }
+
+    /// A lease that failed may stand all the same, and is given back at the end. Of one that is only
+    /// late, somebody still awaits the reply.
+    fn on_lost_lease(&mut self, fault: &Fault, now: Timestamp) {
+        if let (Lease::Asked(token), false) = (self.lease, matches!(fault, Fault::Timeout)) {
+            self.lease = Lease::Held { token, since: now };
+        }
     }
 
     fn on_fault(&mut self, fault: Fault, out: &mut Out<'_, V>) {

@@ -7,7 +7,7 @@ use super::effects::Effects;
 use super::event::Event;
 use super::shard::{Context, Shard};
 use super::time::Timestamp;
-use super::unconfirmed::Number;
+use super::unconfirmed::{Loss, Number};
 
 /// A removal to be repeated now. Whoever has one gives it back with [`Shard::repaired`].
 #[derive(Debug)]
@@ -26,20 +26,23 @@ impl<K> Repair<K> {
 }
 
 impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
-    /// The removals whose turn it is, `most` at most.
-    pub fn repairs(&mut self, now: Timestamp, most: usize) -> Vec<Repair<K>> {
-        let mut due = Vec::new();
-        while due.len() < most
-            && let Some(slot) = self.doubts.next_due(now)
-        {
-            self.slots.at(slot).doubt.taken_up();
-            due.push(Repair {
-                slot,
-                number: self.doubts.send(),
-                key: self.slots.use_again(slot),
-            });
+    /// The removals whose turn has come by then, `most` at most.
+    pub fn repairs(&mut self, by: Timestamp, now: Timestamp, most: usize) -> Vec<Repair<K>> {
+        let due = core::iter::from_fn(|| self.doubts.next_due(by));
+        let due: Vec<usize> = due.take(most).collect();
+        due.into_iter()
+            .map(|slot| self.take_up(slot, now))
+            .collect()
+    }
+
+    fn take_up(&mut self, slot: usize, now: Timestamp) -> Repair<K> {
+        self.doubts
+            .taken_up(slot, &mut self.slots.at(slot).doubt, now);
+        Repair {
+            slot,
+            number: self.doubts.send(),
+            key: self.slots.use_again(slot),
         }
-        due
     }
 
     /// Whether L2 acknowledged the removal.
@@ -64,8 +67,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         effects.keys(closed);
     }
 
-    /// When the next removal is to be repeated; `None` if nothing is in doubt, or all repeats are
-    /// under way.
+    /// When the next removal is to be repeated; `None` if nothing is in doubt.
     #[must_use]
     pub fn next_repair(&self) -> Option<Timestamp> {
         self.doubts.next_turn()
@@ -84,8 +86,10 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         self.doubts.note_life(longest);
         let doubt = &mut self.slots.at(slot).doubt;
         let room = context.policy.unconfirmed;
-        if self.doubts.given_up(slot, doubt, number, context.now, room) {
-            effects.events.push(Event::Unconfirmed);
+        match self.doubts.given_up(slot, doubt, number, context.now, room) {
+            Loss::Known => {}
+            Loss::Unconfirmed => effects.events.push(Event::Unconfirmed),
+            Loss::Bypassed => effects.events.push(Event::Bypassed),
         }
     }
 }

@@ -13,6 +13,7 @@ use slab::Slab;
 
 use super::change::Change;
 use super::effects::Effects;
+use super::error::Error;
 use super::event::Event;
 use super::flight::{Flight, Waiter};
 pub use super::flight::{Role, Ticket, Turn};
@@ -52,6 +53,8 @@ pub struct Activity {
     pub unconfirmed: usize,
     /// Keys in the table.
     pub keys: usize,
+    /// Shards that do without L2, because a change that was not acknowledged did not fit.
+    pub bypassed: usize,
 }
 
 impl Add for Activity {
@@ -65,6 +68,7 @@ impl Add for Activity {
             writes: self.writes + more.writes,
             unconfirmed: self.unconfirmed + more.unconfirmed,
             keys: self.keys + more.keys,
+            bypassed: self.bypassed + more.bypassed,
         }
     }
 }
@@ -193,14 +197,10 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
                 Step::WriteLocal { write, entry }
             }
             Move::Finish(answer, release) => {
-                flight.answer = Some(Arc::new(answer));
+                flight.conclude(answer, &mut effects.wakes);
                 if slot.flight == Some(ticket.flight) {
                     slot.flight = None;
                 }
-                let waiters = core::mem::take(&mut flight.waiters);
-                effects
-                    .wakes
-                    .extend(waiters.into_values().filter_map(|w| w.waker));
                 Step::Finish { release }
             }
         };
@@ -209,6 +209,29 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         }
         flight.deadline = context.now + step.limit(context.policy) + context.policy.remote_timeout;
         step
+    }
+
+    /// The leader cannot go on, because something of the user's panicked: everyone who waits gets
+    /// this error, and nobody leads in its place.
+    pub fn fail(&mut self, ticket: &Ticket, error: Error, effects: &mut Effects<K, V>) {
+        let flight = &mut self.flights[ticket.flight];
+        if flight.leader != Some(ticket.seat) || flight.answer.is_some() {
+            return;
+        }
+        flight.conclude(Err(error), &mut effects.wakes);
+        let slot = self.slots.at(flight.slot);
+        if slot.flight == Some(ticket.flight) {
+            slot.flight = None;
+        }
+    }
+
+    /// One more seat in the same flight, for a caller whose first seat goes to a task that leads.
+    pub fn second_seat(&mut self, ticket: &Ticket) -> Ticket {
+        Ticket {
+            flight: ticket.flight,
+            seat: self.flights[ticket.flight].board(ticket.call),
+            call: ticket.call,
+        }
     }
 
     /// What a deposed leader still brings answers only itself.
@@ -406,7 +429,13 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         self.writes.is_written(pending)
     }
 
-    /// How much is under way.
+    /// Whether L2 is done without at `now`, because a change that was not acknowledged did not fit.
+    #[must_use]
+    pub fn is_bypassed(&self, now: Timestamp) -> bool {
+        self.doubts.bypassed(now)
+    }
+
+    /// How much is under way; `bypassed` is left to the driver, who knows the time.
     #[must_use]
     pub fn activity(&self) -> Activity {
         Activity {
@@ -420,6 +449,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             writes: self.writes.len(),
             unconfirmed: self.doubts.len(),
             keys: self.slots.len(),
+            bypassed: 0,
         }
     }
 }

@@ -26,6 +26,7 @@ pub enum Counter {
     Superseded,
     Deposed,
     Unconfirmed,
+    Bypassed,
     RemoteFault,
     Undecodable,
     Unencodable,
@@ -51,6 +52,7 @@ impl Counter {
             Event::Superseded => Self::Superseded,
             Event::Deposed => Self::Deposed,
             Event::Unconfirmed => Self::Unconfirmed,
+            Event::Bypassed => Self::Bypassed,
             Event::RemoteFault(_) => Self::RemoteFault,
             Event::Undecodable => Self::Undecodable,
             Event::Unencodable => Self::Unencodable,
@@ -87,8 +89,10 @@ pub struct Stats {
     pub superseded: u64,
     /// Leaders that were silent for too long.
     pub deposed: u64,
-    /// Changes that L2 did not acknowledge.
+    /// Keys that became unconfirmed: L2 did not acknowledge a change of theirs.
     pub unconfirmed: u64,
+    /// Changes that L2 did not acknowledge and that there was no room to remember.
+    pub bypassed: u64,
     /// Operations of L2 that failed or did not answer in time.
     pub remote_faults: u64,
     /// Entries of L2 that could not be read.
@@ -117,6 +121,7 @@ impl Stats {
             superseded: count(Counter::Superseded),
             deposed: count(Counter::Deposed),
             unconfirmed: count(Counter::Unconfirmed),
+            bypassed: count(Counter::Bypassed),
             remote_faults: count(Counter::RemoteFault),
             undecodable: count(Counter::Undecodable),
             unencodable: count(Counter::Unencodable),
@@ -156,6 +161,7 @@ impl Stats {
             superseded: self.superseded.saturating_sub(earlier.superseded),
             deposed: self.deposed.saturating_sub(earlier.deposed),
             unconfirmed: self.unconfirmed.saturating_sub(earlier.unconfirmed),
+            bypassed: self.bypassed.saturating_sub(earlier.bypassed),
             remote_faults: self.remote_faults.saturating_sub(earlier.remote_faults),
             undecodable: self.undecodable.saturating_sub(earlier.undecodable),
             unencodable: self.unencodable.saturating_sub(earlier.unencodable),

@@ -22,7 +22,7 @@ pub(super) struct Doubt {
     given_up: Number,
     /// How often a removal was repeated since the key is in doubt.
     tries: u32,
-    /// When the removal is repeated next; `None` while one is under way.
+    /// When the removal is repeated next.
     due: Option<Timestamp>,
 }
 
@@ -67,7 +67,7 @@ impl Doubts {
         }
     }
 
-    /// A command was given up. Whether the key became unconfirmed by it.
+    /// A command was given up. What that did to its key.
     pub(super) fn given_up(
         &mut self,
         at: usize,
@@ -75,36 +75,43 @@ impl Doubts {
         number: Number,
         now: Timestamp,
         room: usize,
-    ) -> bool {
+    ) -> Loss {
         let before = doubt.is_unconfirmed();
         if !before && number > doubt.acknowledged && self.unconfirmed >= room {
             self.bypass_until = Some(now + self.longest);
-            return true;
+            return Loss::Bypassed;
         }
         doubt.given_up = doubt.given_up.max(number);
         if before || !doubt.is_unconfirmed() {
-            return false;
+            return Loss::Known;
         }
         self.unconfirmed += 1;
-        self.take_turn(at, doubt, now);
-        true
+        self.take_turn(at, doubt, now + back_off(doubt.tries));
+        Loss::Unconfirmed
     }
 
     /// A repeated removal was not acknowledged either, or one that was is not enough.
     pub(super) fn try_again(&mut self, at: usize, doubt: &mut Doubt, now: Timestamp) {
-        if doubt.is_unconfirmed() && doubt.due.is_none() {
+        if doubt.is_unconfirmed() {
             doubt.tries = doubt.tries.saturating_add(1);
-            self.take_turn(at, doubt, now);
+            self.forget_turn(at, doubt);
+            self.take_turn(at, doubt, now + back_off(doubt.tries));
         }
     }
 
-    /// The slot whose turn it is, taken off the queue.
-    pub(super) fn next_due(&mut self, now: Timestamp) -> Option<usize> {
+    /// The slot whose turn has come by then, taken off the queue.
+    pub(super) fn next_due(&mut self, by: Timestamp) -> Option<usize> {
         let &(due, at) = self.turns.first()?;
-        (due <= now).then(|| {
+        (due <= by).then(|| {
             self.turns.pop_first();
             at
         })
+    }
+
+    /// Its removal is under way. Should nobody report it, because the task stands still with its
+    /// runtime, another may take it up after a while.
+    pub(super) fn taken_up(&mut self, at: usize, doubt: &mut Doubt, now: Timestamp) {
+        self.take_turn(at, doubt, now + PATIENCE);
     }
 
     /// When the next removal is to be repeated.
@@ -120,8 +127,7 @@ impl Doubts {
         self.unconfirmed
     }
 
-    fn take_turn(&mut self, at: usize, doubt: &mut Doubt, now: Timestamp) {
-        let due = now + back_off(doubt.tries);
+    fn take_turn(&mut self, at: usize, doubt: &mut Doubt, due: Timestamp) {
         doubt.due = Some(due);
         self.turns.insert((due, at));
     }
@@ -133,19 +139,26 @@ impl Doubts {
     }
 }
 
-impl Doubt {
-    pub(super) fn taken_up(&mut self) {
-        self.due = None;
-    }
+/// What a command that was given up did to its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// A later acknowledgement, or an earlier loss, has decided about the key already.
+    Known,
+    /// The key is unconfirmed now.
+    Unconfirmed,
+    /// There was no room for the key: L2 is done without.
+    Bypassed,
 }
 
-/// 50 ms, doubled with every try, at most 5 s.
+/// 50 ms, doubled with every try, at most 1 s: the repeats of many keys share a round trip.
 fn back_off(tries: u32) -> Duration {
     (FIRST_PAUSE * (1 << tries.min(10))).min(LONGEST_PAUSE)
 }
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How long a removal under way may go without a report.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
@@ -157,7 +170,10 @@ mod tests {
     fn only_a_later_acknowledgement_ends_the_doubt() {
         let (mut doubts, mut doubt) = (Doubts::default(), Doubt::default());
         let (first, second) = (doubts.send(), doubts.send());
-        assert!(doubts.given_up(0, &mut doubt, second, NOW, 8));
+        assert_eq!(
+            doubts.given_up(0, &mut doubt, second, NOW, 8),
+            Loss::Unconfirmed
+        );
         doubts.acknowledged(0, &mut doubt, first);
         assert!(doubt.is_unconfirmed());
         let third = doubts.send();
@@ -171,7 +187,7 @@ mod tests {
         let (mut doubts, mut doubt) = (Doubts::default(), Doubt::default());
         let (first, second) = (doubts.send(), doubts.send());
         doubts.acknowledged(0, &mut doubt, second);
-        assert!(!doubts.given_up(0, &mut doubt, first, NOW, 8));
+        assert_eq!(doubts.given_up(0, &mut doubt, first, NOW, 8), Loss::Known);
         assert!(!doubt.is_unconfirmed());
     }
 
@@ -181,9 +197,12 @@ mod tests {
             (Doubts::default(), Doubt::default(), Doubt::default());
         doubts.note_life(Duration::from_secs(9));
         let (first, second) = (doubts.send(), doubts.send());
-        assert!(doubts.given_up(0, &mut one, first, NOW, 1));
+        assert_eq!(
+            doubts.given_up(0, &mut one, first, NOW, 1),
+            Loss::Unconfirmed
+        );
         assert!(!doubts.bypassed(NOW));
-        assert!(doubts.given_up(1, &mut two, second, NOW, 1));
+        assert_eq!(doubts.given_up(1, &mut two, second, NOW, 1), Loss::Bypassed);
         assert!(!two.is_unconfirmed() && doubts.len() == 1);
         assert!(doubts.bypassed(NOW + Duration::from_secs(8)));
         assert!(!doubts.bypassed(NOW + Duration::from_secs(9)));
@@ -196,11 +215,12 @@ mod tests {
         doubts.given_up(3, &mut doubt, number, NOW, 8);
         assert_eq!(doubts.next_due(NOW), None);
         let mut now = NOW;
-        for pause in [50, 100, 200, 400, 800, 1600, 3200, 5000, 5000] {
+        for pause in [50, 100, 200, 400, 800, 1000, 1000] {
             now = now + Duration::from_millis(pause);
             assert_eq!(doubts.next_turn(), Some(now));
             assert_eq!(doubts.next_due(now), Some(3));
-            doubt.taken_up();
+            doubts.taken_up(3, &mut doubt, now);
+            assert_eq!(doubts.next_turn(), Some(now + PATIENCE));
             doubts.try_again(3, &mut doubt, now);
         }
     }

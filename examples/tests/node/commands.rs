@@ -214,7 +214,7 @@ fn wishes_that_contradict_the_call_are_refused() {
             "set k a 1 0",
             "with local-ttl=0 set k a 1",
             "with ttl=0 del k",
-            "with ttl=1 exists k",
+            "with ttl=1 peek k",
         ] {
             let answer = node.ask(line);
             assert!(answer["error"].is_string(), "{line}: {answer}");

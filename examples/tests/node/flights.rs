@@ -92,7 +92,6 @@ fn a_leader_that_is_never_polled_again_holds_nobody_up() {
 }
 
 #[test]
-#[ignore = "fails: only the longest waiter deposes a leader, and here it is silent too"]
 fn several_callers_that_are_never_polled_again_hold_nobody_up() {
     everywhere(|place| {
         let mut node = place.node(&["--load-timeout-ms", "300", "--remote-timeout-ms", "100"]);

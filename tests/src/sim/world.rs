@@ -376,7 +376,7 @@ impl World {
     fn repair(&mut self, node: usize) {
         self.nodes[node].repair_at = None;
         let now = self.timestamp(node);
-        for repair in self.nodes[node].shard.repairs(now, 1) {
+        for repair in self.nodes[node].shard.repairs(now, now, 1) {
             self.send_repair(node, repair);
         }
     }

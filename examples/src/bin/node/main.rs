@@ -39,7 +39,7 @@
 //! | `setnx KEY STR NUM [TTL_MS]` | w | `applied` (if there was no value) |
 //! | `setxx KEY STR NUM [TTL_MS]` | w | `applied` (if there was a value) |
 //! | `del KEY` | | `everywhere` |
-//! | `exists KEY` | | `exists`; false for a placeholder too |
+//! | `exists KEY` | w | `exists`; false for a placeholder too |
 //! | `par N KEY STR NUM DELAY_MS` | w | N concurrent `load`, N at most 100,000. `loads`: how many of their loaders ran; `ok` and `errors`: how many were answered so |
 //! | `cancel KEY STR NUM DELAY_MS AFTER_MS` | w | a `load` that is dropped after AFTER_MS. `cancelled`: true, or false with the fields of `load` if it was faster |
 //! | `hold KEY STR NUM` | w | a `load` polled once and then never again; `close` and `quit` drop it. `ok`: true |

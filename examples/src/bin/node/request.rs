@@ -75,6 +75,7 @@ fn command(name: &str, words: &mut Words<'_>) -> Result<(bool, Command, Option<D
     let mut wishes = true;
     let command = match name {
         "get" => Command::Get(key(words)?),
+        "exists" => Command::Exists(key(words)?),
         "load" => Command::Load(key(words)?, delayed(words)?),
         "rload" => Command::LoadRegistered(key(words)?, delayed(words)?),
         "set" | "setnx" | "setxx" => {
@@ -111,7 +112,6 @@ fn command(name: &str, words: &mut Words<'_>) -> Result<(bool, Command, Option<D
             match name {
                 "peek" => Command::Peek(key(words)?),
                 "del" => Command::Delete(key(words)?),
-                "exists" => Command::Exists(key(words)?),
                 "dellocal" => Command::DeleteLocal(key(words)?),
                 "clear" => Command::Clear,
                 "sleep" => Command::Sleep(words.millis("MS")?),

@@ -82,7 +82,7 @@ impl<R: Runtime> Session<R> {
             }
             Command::Delete(key) => self.cache.invalidate(&key).await.into(),
             Command::Exists(key) => Reply::Exists {
-                exists: self.cache.exists(&key).await,
+                exists: self.cache.exists_with(&key, &call).await,
             },
             Command::Parallel(callers, key, recipe) => {
                 self.parallel(callers, &key, call, &recipe).await

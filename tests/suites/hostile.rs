@@ -1,0 +1,436 @@
+//! Users' code that panics, runtimes that end or stand still, an L2 with moods: each case was once
+//! a fault found by reading the driver.
+
+#[path = "hostile/moody.rs"]
+mod moody;
+
+use std::future::{Future, pending, ready};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use jetcache_core::{
+    BoxError, Builder, Cache, Cached, Codec, Error, Event, Load, LoadError, Observer, Reach,
+};
+use jetcache_tokio::MessagePack;
+
+use self::moody::{Mood, Moody};
+
+type Node = Cache<String, Arc<str>>;
+
+fn builder() -> Builder<String, Arc<str>> {
+    jetcache_tokio::builder("hostile").remote_timeout(ms(100))
+}
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).enable_all().build().unwrap()
+}
+
+fn in_tokio<T>(future: impl Future<Output = T>) -> T {
+    runtime().block_on(future)
+}
+
+fn brings(text: &str) -> impl FnOnce() -> std::future::Ready<Result<Arc<str>, LoadError>> + use<> {
+    let text = Arc::from(text);
+    move || ready(Ok(text))
+}
+
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds().await {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        tokio::time::sleep(ms(5)).await;
+    }
+}
+
+/// What a future brings before long; a test that hangs fails here.
+async fn soon<T>(future: impl Future<Output = T>) -> T {
+    let soon = tokio::time::timeout(Duration::from_secs(10), future);
+    soon.await.expect("an answer before long")
+}
+
+#[test]
+fn a_deposed_leader_that_has_not_loaded_yet_keeps_its_loader() {
+    in_tokio(async {
+        let moody = Moody::default();
+        let node = builder()
+            .remote(moody.clone(), MessagePack)
+            .build()
+            .unwrap();
+        moody.set(Mood::Silent);
+        let mut first = Box::pin(node.get_or_load("key", brings("first")));
+        assert!(
+            first.as_mut().now_or_never().is_none(),
+            "it reads L2, and is not polled"
+        );
+        moody.set(Mood::Good);
+        let began = AtomicBool::new(false);
+        let mut second = Box::pin(node.get_or_load("key", || {
+            began.store(true, Ordering::SeqCst);
+            pending::<Result<Arc<str>, LoadError>>()
+        }));
+        // It deposes the first one and loads.
+        while !began.load(Ordering::SeqCst) {
+            let nap = pin!(tokio::time::sleep(ms(5)));
+            futures_util::future::select(&mut second, nap).await;
+        }
+        assert!(first.as_mut().now_or_never().is_none(), "it follows");
+        drop(second);
+        assert_eq!(soon(first).await.unwrap().as_deref(), Some("first"));
+    });
+}
+
+fn panics(node: &Node, loads: &AtomicUsize) {
+    in_tokio(async {
+        let answer = soon(node.load("key")).await;
+        assert!(matches!(answer, Err(Error::Panicked(_))), "{answer:?}");
+        assert_eq!(loads.load(Ordering::SeqCst), 1);
+        let load = async || {
+            loads.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(ms(20)).await;
+            Err::<Arc<str>, LoadError>("no".into())
+        };
+        if node.get("other").await == Cached::Miss {
+            let answers = soon(join_all((0..100).map(|_| node.get_or_load("other", load)))).await;
+            assert!(answers.iter().all(Result::is_err));
+            assert_eq!(
+                loads.load(Ordering::SeqCst),
+                2,
+                "nobody led in the place of a panic"
+            );
+        }
+        until("nothing is under way", async || {
+            node.activity() == Default::default()
+        })
+        .await;
+        node.close().await;
+    });
+}
+
+#[test]
+fn a_predicate_that_panics_fails_the_flight() {
+    let loads = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&loads);
+    let node = builder()
+        .not_found_when(|_| panic!("the predicate"))
+        .loader(move |_: String| {
+            count.fetch_add(1, Ordering::SeqCst);
+            ready(Err::<Arc<str>, LoadError>("no".into()))
+        });
+    panics(&node.build().unwrap(), &loads);
+}
+
+/// Panics when it encodes.
+struct Explosive;
+
+impl Codec<Arc<str>> for Explosive {
+    fn id(&self) -> u8 {
+        200
+    }
+
+    fn encode(&self, _: &Arc<str>, _: &mut Vec<u8>) -> Result<(), BoxError> {
+        panic!("the codec")
+    }
+
+    fn decode(&self, _: &[u8]) -> Result<Arc<str>, BoxError> {
+        Err("never".into())
+    }
+}
+
+#[test]
+fn a_codec_that_panics_fails_the_flight() {
+    let loads = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&loads);
+    let node = builder()
+        .remote(Moody::default(), Explosive)
+        .loader(move |_: String| {
+            count.fetch_add(1, Ordering::SeqCst);
+            ready(Ok::<Arc<str>, LoadError>("value".into()))
+        });
+    panics(&node.build().unwrap(), &loads);
+}
+
+/// Panics at every event.
+struct Nervous;
+
+impl Observer for Nervous {
+    fn on(&self, _: &str, _: &Event) {
+        panic!("the observer")
+    }
+}
+
+#[test]
+fn an_observer_that_panics_changes_nothing() {
+    in_tokio(async {
+        let moody = Moody::default();
+        let builder = builder()
+            .observer(Nervous)
+            .remote(moody.clone(), MessagePack);
+        let node = builder.loader(|_: String| ready(Ok::<_, LoadError>(Arc::from("value"))));
+        let node = node.build().unwrap();
+        assert_eq!(
+            soon(node.load("key")).await.unwrap().as_deref(),
+            Some("value")
+        );
+        assert!(node.peek("key").is_hit());
+        moody.set(Mood::Broken);
+        assert_eq!(node.invalidate("key").await, Reach::Pending);
+        moody.set(Mood::Good);
+        until("the removal was repeated", async || {
+            node.activity().unconfirmed == 0
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_load_that_its_runtime_drops_does_not_spin() {
+    let node = builder().loader(|_: String| ready(Ok::<_, LoadError>(Arc::from("value"))));
+    let node = node.build().unwrap();
+    let (ending, inside) = (runtime(), node.clone());
+    let (begun, answered) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let (b, a) = (Arc::clone(&begun), Arc::clone(&answered));
+    ending.spawn(async move {
+        b.store(true, Ordering::SeqCst);
+        // The runtime begins to end while this poll lasts.
+        std::thread::sleep(ms(200));
+        let _ = inside.load("key").await;
+        a.store(true, Ordering::SeqCst);
+    });
+    while !begun.load(Ordering::SeqCst) {
+        std::thread::yield_now();
+    }
+    drop(ending);
+    assert!(answered.load(Ordering::SeqCst) || node.activity().flights == 0);
+    // Its handle is remembered, and dead.
+    let value = smol::block_on(node.load("other")).unwrap();
+    assert_eq!(value.as_deref(), Some("value"));
+}
+
+#[test]
+fn close_sends_every_removal_that_is_not_confirmed() {
+    in_tokio(async {
+        let moody = Moody::default();
+        let node = builder()
+            .remote(moody.clone(), MessagePack)
+            .build()
+            .unwrap();
+        let keys: Vec<String> = (0..600).map(|i| i.to_string()).collect();
+        for key in &keys {
+            node.insert(key.clone(), "old".into()).await.unwrap();
+        }
+        moody.set(Mood::Broken);
+        join_all(keys.iter().map(|key| node.invalidate(key))).await;
+        assert_eq!(
+            (node.activity().unconfirmed, moody.inner().len()),
+            (600, 600)
+        );
+        moody.set(Mood::Good);
+        node.close().await;
+        assert_eq!((node.activity().unconfirmed, moody.inner().len()), (0, 0));
+    });
+}
+
+#[test]
+fn close_waits_for_loads_that_callers_lead() {
+    in_tokio(async {
+        let node: Node = builder().build().unwrap();
+        let load = node.get_or_load("key", async || {
+            tokio::time::sleep(ms(100)).await;
+            Ok::<_, LoadError>(Arc::from("value"))
+        });
+        let close = async {
+            tokio::time::sleep(ms(20)).await;
+            node.close().await;
+            node.activity()
+        };
+        let (loaded, left) = futures_util::future::join(load, close).await;
+        assert_eq!(
+            (loaded.unwrap().as_deref(), left),
+            (Some("value"), Default::default())
+        );
+        assert!(node.is_empty());
+    });
+}
+
+#[test]
+fn close_does_not_wait_for_a_lease_that_never_answers() {
+    in_tokio(async {
+        let moody = Moody::default();
+        let node = builder().load_timeout(Duration::from_secs(3600));
+        let node = node.remote(moody.clone(), MessagePack).build().unwrap();
+        moody.set(Mood::SilentLease);
+        node.get_or_load("key", brings("value")).await.unwrap();
+        assert_eq!(node.tasks(), 1, "somebody listens for the late reply");
+        soon(node.close()).await;
+        assert_eq!(node.tasks(), 0);
+    });
+}
+
+#[test]
+fn a_lease_whose_reply_was_lost_with_its_connection_is_given_back() {
+    in_tokio(async {
+        let moody = Moody::default();
+        let node = || {
+            builder()
+                .remote(moody.clone(), MessagePack)
+                .build()
+                .unwrap()
+        };
+        moody.set(Mood::LeaseBreaks);
+        let one = node();
+        one.get_or_load("key", brings("one")).await.unwrap();
+        until("the lease is back", async || moody.inner().leases() == 0).await;
+        moody.set(Mood::FillRefuses);
+        one.get_or_load("other", brings("one")).await.unwrap();
+        until("the lease is back", async || moody.inner().leases() == 0).await;
+        assert_eq!(one.stats().remote_faults, 2);
+        moody.set(Mood::Good);
+        node().get_or_load("key", brings("two")).await.unwrap();
+        assert!(one.get("key").await.is_hit());
+    });
+}
+
+#[test]
+fn late_replies_do_not_keep_leases_from_being_given_back() {
+    in_tokio(async {
+        let moody = Moody::default();
+        let node = builder()
+            .remote(moody.clone(), MessagePack)
+            .build()
+            .unwrap();
+        moody.set(Mood::SilentLease);
+        let keys: Vec<String> = (0..2000).map(|i| i.to_string()).collect();
+        join_all(
+            keys.iter()
+                .map(|key| node.get_or_load(key, brings("value"))),
+        )
+        .await;
+        assert_eq!(node.tasks(), 1024, "the bound on those who listen");
+        moody.set(Mood::Good);
+        let failed = node.get_or_load("fails", || ready(Err::<Arc<str>, LoadError>("no".into())));
+        failed.await.unwrap_err();
+        until("the lease is back", async || moody.inner().leases() == 0).await;
+    });
+}
+
+#[test]
+fn what_is_bypassed_is_said() {
+    in_tokio(async {
+        let moody = Moody::default();
+        let node = || {
+            builder()
+                .remote(moody.clone(), MessagePack)
+                .unconfirmed_capacity(1)
+        };
+        let (one, two) = (node().build().unwrap(), node().build().unwrap());
+        let keys: Vec<String> = (0..2000).map(|i| i.to_string()).collect();
+        moody.set(Mood::Broken);
+        join_all(keys.iter().map(|key| one.invalidate(key))).await;
+        moody.set(Mood::Good);
+        until("the repeats are over", async || {
+            one.activity().unconfirmed == 0
+        })
+        .await;
+        assert!(one.activity().bypassed > 0 && one.stats().bypassed > 0);
+        // The key is in L2, and this node does without L2.
+        two.insert("0".into(), "two".into()).await.unwrap();
+        for key in &keys {
+            two.insert(key.clone(), "two".into()).await.unwrap();
+            match one.insert_if_present(key.clone(), "one".into()).await {
+                Ok(applied) => assert!(applied, "it was present"),
+                Err(error) => assert!(matches!(error, Error::Undecided), "{error}"),
+            }
+        }
+    });
+}
+
+#[test]
+fn a_repair_that_stands_still_with_its_runtime_is_taken_over() {
+    let moody = Moody::default();
+    let node = builder()
+        .remote(moody.clone(), MessagePack)
+        .build()
+        .unwrap();
+    let still = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    still.block_on(async {
+        node.insert("key".into(), "old".into()).await.unwrap();
+        moody.set(Mood::Broken);
+        assert_eq!(node.invalidate("key").await, Reach::Pending);
+    });
+    moody.set(Mood::Good);
+    // The first runtime lives, and nobody drives it.
+    in_tokio(until("the removal was repeated", async || {
+        node.get("other").await;
+        node.activity().unconfirmed == 0
+    }));
+    drop(still);
+}
+
+#[test]
+fn times_beyond_all_measure_work() {
+    in_tokio(async {
+        let builder = jetcache_tokio::builder::<String, Arc<str>>("long");
+        let builder = builder.ttl(Duration::MAX).local_ttl(Duration::MAX);
+        let builder = builder
+            .negative_ttl(Duration::MAX)
+            .remote_timeout(Duration::MAX);
+        let builder = builder
+            .load_timeout(Duration::MAX)
+            .lease_wait(Duration::MAX);
+        let node = builder
+            .remote(Moody::default(), MessagePack)
+            .build()
+            .unwrap();
+        node.get_or_load("key", brings("value")).await.unwrap();
+        assert_eq!(
+            node.insert("key".into(), "two".into()).await.unwrap(),
+            Reach::Everywhere
+        );
+        let long = || {
+            ready(Ok::<_, LoadError>(
+                Load::from(Arc::from("x")).ttl(Duration::MAX),
+            ))
+        };
+        node.get_or_load("other", long).await.unwrap();
+        node.close().await;
+    });
+}
+
+#[test]
+fn a_lone_registered_load_is_not_coalesced() {
+    in_tokio(async {
+        let node = builder().loader(|_: String| ready(Ok::<_, LoadError>(Arc::from("value"))));
+        let node = node.build().unwrap();
+        node.load("key").await.unwrap();
+        assert_eq!((node.stats().coalesced, node.stats().misses), (0, 1));
+    });
+}
+
+#[test]
+fn a_namespace_with_an_open_brace_is_refused() {
+    let open = builder()
+        .namespace("{ns")
+        .remote(Moody::default(), MessagePack)
+        .build();
+    assert!(matches!(open, Err(Error::Config(_))));
+    builder()
+        .namespace("{ns}")
+        .remote(Moody::default(), MessagePack)
+        .build()
+        .unwrap();
+}
