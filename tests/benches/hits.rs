@@ -3,6 +3,12 @@
 //! The two are measured in turn, so that a machine whose speed drifts slows both; the ratio is
 //! taken pair by pair. Run it with `cargo bench -p jetcache-tests --bench hits`.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a benchmark prints, and ends where it cannot go on"
+)]
+
 use std::future::Future;
 use std::hint::black_box;
 use std::pin::pin;

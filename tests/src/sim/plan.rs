@@ -131,7 +131,7 @@ impl Plan {
     }
 
     /// An empty plan that leaves nothing to chance: every local step takes no time, every way to
-    /// L2 and back 1 ms, unless the plan says otherwise. Timeouts as in [`policy`]: 20 ms for L2,
+    /// L2 and back 1 ms, unless the plan says otherwise. Timeouts as in `policy`: 20 ms for L2,
     /// 100 ms for a load.
     #[must_use]
     pub fn scripted(nodes: usize) -> Self {
