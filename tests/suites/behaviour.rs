@@ -1,5 +1,7 @@
 //! What a cache does, on every runtime, over an L2 in the process and over a real Redis.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 #[path = "behaviour/changes.rs"]
 mod changes;
 #[path = "behaviour/flights.rs"]

@@ -1,6 +1,8 @@
 //! Users' code that panics, runtimes that end or stand still, an L2 with moods: each case was once
 //! a fault found by reading the driver.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 #[path = "hostile/moody.rs"]
 mod moody;
 

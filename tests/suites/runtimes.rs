@@ -1,5 +1,7 @@
 //! Both runtime crates in one program, and one cache in several runtimes one after the other.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
