@@ -17,7 +17,7 @@ use crate::machine::error::Error;
 use crate::machine::event::Event;
 use crate::machine::lookup::Answer;
 use crate::machine::policy::Call;
-use crate::machine::shard::{Role, Turn};
+use crate::machine::shard::Turn;
 use crate::ports::loader::LoadError;
 
 /// Reading.
@@ -293,7 +293,6 @@ where
             return Cached::Miss;
         };
         let mut seat = Seat::visit(&self.shared, &key, text.as_ref(), call);
-        debug_assert_eq!(seat.role(), Role::Lead);
         // A read has no loader to run.
         type Never<V> = fn() -> core::future::Ready<Result<Option<V>, LoadError>>;
         let _ = seat.lead(&mut None::<Never<V>>).await;

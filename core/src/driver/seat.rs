@@ -22,7 +22,7 @@ use crate::machine::error::{Error, Fault};
 use crate::machine::event::Event;
 use crate::machine::lookup::{Answer, Reply, Seen, Step};
 use crate::machine::policy::Call;
-use crate::machine::shard::{Role, Ticket, Turn};
+use crate::machine::shard::{Ticket, Turn};
 use crate::machine::token::Token;
 use crate::ports::loader::LoadError;
 use crate::ports::remote::{Filled, Leased};
@@ -39,7 +39,6 @@ where
     shard: usize,
     /// There until the seat is dropped.
     ticket: Option<Ticket>,
-    role: Role,
 }
 
 /// How leading ended.
@@ -65,10 +64,10 @@ where
         call: Call,
     ) -> Self {
         let shard = shared.shard(key);
-        let (ticket, role) = shared.ask(shard, |table, context, effects| {
+        let (ticket, _) = shared.ask(shard, |table, context, effects| {
             table.join(Arc::clone(key), call, context, effects)
         });
-        Self::new(shared, key, text, shard, ticket, role)
+        Self::new(shared, key, text, shard, ticket)
     }
 
     /// A seat in a read of its own.
@@ -82,7 +81,7 @@ where
         let ticket = shared.ask(shard, |table, context, effects| {
             table.visit(Arc::clone(key), call, context, effects)
         });
-        Self::new(shared, key, text, shard, ticket, Role::Lead)
+        Self::new(shared, key, text, shard, ticket)
     }
 
     /// One more seat in the same flight.
@@ -97,7 +96,6 @@ where
             text: self.text.clone(),
             shard: self.shard,
             ticket,
-            role: Role::Follow,
         }
     }
 
@@ -107,7 +105,6 @@ where
         text: Option<&Arc<str>>,
         shard: usize,
         ticket: Ticket,
-        role: Role,
     ) -> Self {
         Self {
             shared: Arc::clone(shared),
@@ -115,12 +112,7 @@ where
             text: text.cloned(),
             shard,
             ticket: Some(ticket),
-            role,
         }
-    }
-
-    pub(super) fn role(&self) -> Role {
-        self.role
     }
 
     /// Waits until there is an answer, or until this seat is to lead.

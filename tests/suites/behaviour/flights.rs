@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_util::future::{join, join_all, select};
-use jetcache_core::{Error, LoadError};
+use jetcache_core::{Cached, Error, LoadError};
 
 use crate::stage::{Case, Stage, Value, brings, nobody, value};
 
@@ -31,6 +31,10 @@ pub(crate) const CASES: &[(&str, Case)] = &[
     ("a_leader_that_is_never_polled_is_deposed", |s| {
         Box::pin(held(s))
     }),
+    (
+        "a_lease_holder_that_was_paused_beyond_its_lease_is_refused",
+        |s| Box::pin(paused(s)),
+    ),
     ("a_panicking_loader_fails_its_flight_and_no_more", |s| {
         Box::pin(panics(s))
     }),
@@ -187,6 +191,40 @@ async fn held(stage: &Stage) {
     assert_eq!(answer, Some(value("another")));
     drop(silent);
     stage.until_quiet(&node).await;
+}
+
+async fn paused(stage: &Stage) {
+    let short = Duration::from_millis(50);
+    let node = || {
+        stage
+            .builder()
+            .remote_timeout(short)
+            .load_timeout(short)
+            .build()
+            .unwrap()
+    };
+    let (one, two) = (node(), node());
+    let (began, go) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let mut first = Box::pin(one.get_or_load("key", || {
+        began.fetch_add(1, Ordering::SeqCst);
+        std::future::poll_fn(|_| match go.load(Ordering::SeqCst) {
+            0 => Poll::Pending,
+            _ => Poll::Ready(Ok::<_, LoadError>(value("old"))),
+        })
+    }));
+    start(stage, &mut first, || began.load(Ordering::SeqCst) == 1).await;
+    // Its process stands still. The second node waits until the lease has ended, and loads.
+    let new = two.get_or_load("key", brings("new")).await.unwrap();
+    assert_eq!(new, Some(value("new")));
+    assert_eq!(stage.node().get("key").await, Cached::Hit(value("new")));
+    go.store(1, Ordering::SeqCst);
+    assert_eq!(
+        first.await.unwrap(),
+        Some(value("old")),
+        "its own caller is answered"
+    );
+    assert_eq!(one.get("key").await, Cached::Hit(value("new")));
+    assert_eq!(stage.node().get("key").await, Cached::Hit(value("new")));
 }
 
 async fn panics(stage: &Stage) {

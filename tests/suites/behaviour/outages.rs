@@ -18,6 +18,9 @@ pub(crate) const CASES: &[(&str, Case)] = &[
     ("an_unconfirmed_key_is_not_read_from_l2", |s| {
         Box::pin(unconfirmed(s))
     }),
+    ("what_is_applied_late_does_not_come_back", |s| {
+        Box::pin(late(s))
+    }),
     ("a_thousand_unconfirmed_keys_are_all_confirmed", |s| {
         Box::pin(thousand(s))
     }),
@@ -140,6 +143,32 @@ async fn unconfirmed(stage: &Stage) {
         .await;
     assert_eq!(stage.node().get("key").await, Cached::Miss);
     stage.until_quiet(&node).await;
+}
+
+async fn late(stage: &Stage) {
+    let short = Duration::from_millis(60);
+    let one = stage.builder().remote_timeout(short).build().unwrap();
+    let two = stage.node();
+    one.insert("key".into(), value("first")).await.unwrap();
+    stage.server().pause();
+    // Given up by their sender, and applied when the server goes on.
+    let given_up = one.insert("key".into(), value("late")).await.unwrap();
+    assert_eq!(given_up, Reach::Pending);
+    assert_eq!(one.invalidate("key").await, Reach::Pending);
+    stage.server().resume();
+    two.insert("key".into(), value("new")).await.unwrap();
+    stage
+        .until("L2 has confirmed", async || one.activity().unconfirmed == 0)
+        .await;
+    // A repeated removal may cost a miss; what was given up is not to be seen by anyone.
+    for node in [&one, &stage.node()] {
+        let seen = node.get("key").await;
+        assert!(
+            seen == Cached::Miss || seen == Cached::Hit(value("new")),
+            "{seen:?}"
+        );
+    }
+    stage.until_quiet(&one).await;
 }
 
 async fn thousand(stage: &Stage) {
