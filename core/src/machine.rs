@@ -2,6 +2,51 @@
 //!
 //! [`shard::Shard`] is the machine; a [`lookup`] and a [`change`] tell its driver step by step what
 //! to do. This module is outside semver before 1.0.
+//!
+//! A driver can be small. This one has no threads and no L2, so nothing ever waits:
+//!
+//! ```
+//! use core::num::NonZeroUsize;
+//! use core::task::Waker;
+//! use jetcache_core::machine::effects::Effects;
+//! use jetcache_core::machine::lookup::{Reply, Step};
+//! use jetcache_core::machine::lru::Lru;
+//! use jetcache_core::machine::shard::{Context, Shard, Turn};
+//! use jetcache_core::{Call, Kind, Load, Policy, Timestamp};
+//!
+//! type Table = Shard<u32, i16, hashbrown::DefaultHashBuilder>;
+//!
+//! fn read(table: &mut Table, l1: &mut Lru<u32, i16>, now: Timestamp, sensor: u32) -> Option<i16> {
+//!     let policy = Policy::new(Kind::Local);
+//!     let context = Context { now, roll: 4, policy: &policy };
+//!     let mut effects = Effects::default();
+//!     let (ticket, _lead) = table.join(sensor, Call::new(), &context, &mut effects);
+//!     let mut reply = Reply::Begin;
+//!     loop {
+//!         reply = match table.step(&ticket, &context, reply, &mut effects) {
+//!             Step::ReadLocal => Reply::Local(l1.get(&sensor, now).cloned()),
+//!             Step::Load => Reply::Loaded(Ok(Load::from(21))),
+//!             Step::WriteLocal { write, entry } => {
+//!                 l1.insert(sensor, entry);
+//!                 Reply::Kept(write)
+//!             }
+//!             _ => break,
+//!         };
+//!     }
+//!     let turn = table.poll(&ticket, &context, Waker::noop().clone(), &mut effects);
+//!     table.leave(ticket, &context, &mut effects);
+//!     effects.carry_out(|_event| {});
+//!     match turn {
+//!         Turn::Answer(answer) => answer.as_ref().as_ref().ok().and_then(|cached| cached.hit()),
+//!         Turn::Lead | Turn::Wait(_) => None,
+//!     }
+//! }
+//!
+//! let mut table = Table::new(hashbrown::DefaultHashBuilder::default());
+//! let mut l1 = Lru::new(NonZeroUsize::MIN);
+//! assert_eq!(read(&mut table, &mut l1, Timestamp::from_nanos(0), 7), Some(21));
+//! assert_eq!(l1.len(), 1);
+//! ```
 
 pub mod change;
 mod changing;
