@@ -62,14 +62,14 @@ fn main() {
         })
     };
     let by_cache = || {
-        time(|i| {
-            black_box(ready(cache.get_or_load(keys[i % KEYS].as_str(), load)).ok());
-        })
+        ready(time_async(async |i| {
+            black_box(cache.get_or_load(keys[i % KEYS].as_str(), load).await.ok());
+        }))
     };
     let by_silent = || {
-        time(|i| {
-            black_box(ready(silent.get_or_load(keys[i % KEYS].as_str(), load)).ok());
-        })
+        ready(time_async(async |i| {
+            black_box(silent.get_or_load(keys[i % KEYS].as_str(), load).await.ok());
+        }))
     };
     let by_peek = || {
         time(|i| {
@@ -120,6 +120,14 @@ fn time(mut step: impl FnMut(usize)) -> Duration {
     let begin = Instant::now();
     for i in 0..ROUNDS {
         step(i);
+    }
+    begin.elapsed()
+}
+
+async fn time_async(mut step: impl AsyncFnMut(usize)) -> Duration {
+    let begin = Instant::now();
+    for i in 0..ROUNDS {
+        step(i).await;
     }
     begin.elapsed()
 }
