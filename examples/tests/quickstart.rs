@@ -43,11 +43,20 @@ fn it_fails_when_something_did_not_happen() {
     assert_eq!(output.status.code(), Some(1));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(errors.contains("did not happen: L2 had it"), "{errors}");
+    assert!(
+        errors.contains("the last fault of L2: not reachable"),
+        "{errors}"
+    );
 }
 
 #[test]
 fn what_it_cannot_understand_is_refused() {
-    for arguments in [&["--color"][..], &["--redis"], &["stray"]] {
+    for arguments in [
+        &["--color"][..],
+        &["--redis"],
+        &["stray"],
+        &["--redis", "no url"],
+    ] {
         assert_eq!(
             quickstart(arguments).status.code(),
             Some(2),

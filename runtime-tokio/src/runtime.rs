@@ -24,7 +24,8 @@ impl Tokio {
         Self::with_clock(Clock::coarse())
     }
 
-    /// Tokio with a clock that stands still until a test moves it.
+    /// Tokio with a clock that stands still until a test moves it. (Tokio's own pause and advance
+    /// move its timers, and no cache's entries.)
     #[cfg(feature = "test-util")]
     #[must_use]
     pub fn paused(clock: &jetcache_core::PausedClock) -> Self {

@@ -187,6 +187,9 @@ where
 
     /// Which errors of a loader mean that the key does not exist: they are remembered for
     /// `negative_ttl` and answered with `None`.
+    ///
+    /// The error is the one that the loader's `?` met. If that was an `anyhow::Error`, its type is
+    /// anyhow's and a `downcast_ref` to your own finds nothing: see [`LoadError`](crate::LoadError).
     pub fn not_found_when(
         mut self,
         means_absent: impl Fn(&BoxError) -> bool + Send + Sync + 'static,
@@ -267,7 +270,7 @@ where
     }
 
     /// Logs a table of the statistics through `tracing`, at level `INFO` and with the target
-    /// `jetcache`, this often. Off by default.
+    /// `jetcache`, this often. Off by default. The program must have a `tracing` subscriber.
     pub fn stats_every(mut self, period: Duration) -> Self {
         self.report_every = Some(period);
         self
@@ -343,6 +346,7 @@ where
             doubtful: false.into(),
             repairing: 0.into(),
             reporting: false.into(),
+            next_warning: 0.into(),
         }))
     }
 }

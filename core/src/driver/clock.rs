@@ -86,6 +86,23 @@ mod paused {
 
     /// A clock that stands still until [`advance`](Self::advance) moves it; sleepers wake when it
     /// passes their time. Clones are the same clock.
+    ///
+    /// It is handed to a runtime (`Tokio::paused`, `Smol::paused`), and, as a function, to the
+    /// in-process L2 (`Memory::with_clock`), which otherwise goes by real time. Jitter is to be
+    /// turned off, or entries end a little before their TTL:
+    ///
+    /// ```text
+    /// let clock = PausedClock::new();
+    /// let hands = clock.clone();
+    /// let memory = Memory::with_clock(move || hands.now().as_nanos() / 1_000_000);
+    /// let cache = jetcache_tokio::builder_on::<u64, String>("test", Tokio::paused(&clock))
+    ///     .remote(memory, MessagePack)
+    ///     .jitter(0, Duration::ZERO)
+    ///     .build()?;
+    /// cache.insert(1, "one".into()).await?;
+    /// clock.advance(Duration::from_secs(3600));
+    /// assert_eq!(cache.get(&1).await, Cached::Miss);
+    /// ```
     #[derive(Clone, Debug, Default)]
     pub struct PausedClock(Arc<Hands>);
 

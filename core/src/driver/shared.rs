@@ -17,7 +17,7 @@ use super::erased::{AnyLoader, AnyRuntime};
 use super::link::Link;
 use super::stripes::{Counters, Hasher, hash_of, shard_of};
 use crate::machine::effects::Effects;
-use crate::machine::error::BoxError;
+use crate::machine::error::{BoxError, Fault};
 use crate::machine::event::Event;
 use crate::machine::policy::Policy;
 use crate::machine::shard::{Activity, Context, Pending, Shard};
@@ -51,6 +51,8 @@ pub(super) struct Shared<K, V> {
     /// alive without another word from it.
     pub(super) repairing: AtomicU64,
     pub(super) reporting: AtomicBool,
+    /// When the log may hear of L2's faults again, in nanoseconds of the clock.
+    pub(super) next_warning: AtomicU64,
 }
 
 /// One shard of the machine and its lock.
@@ -149,8 +151,27 @@ where
         if let Some(counters) = &self.counters {
             counters.raise(Counter::of(event));
         }
+        if let Event::RemoteFault(fault) = event {
+            self.warn(fault);
+        }
         if !self.observers.is_empty() {
             self.tell_observers(event);
+        }
+    }
+
+    /// Says in the log that L2 fails, now and then: what fails once often fails a thousand times.
+    fn warn(&self, fault: &Fault) {
+        let now = self.runtime.now();
+        let next = self.next_warning.load(Ordering::Relaxed);
+        if now.as_nanos() < next {
+            return;
+        }
+        let then = (now + WARNINGS_APART).as_nanos();
+        let exchanged =
+            self.next_warning
+                .compare_exchange(next, then, Ordering::Relaxed, Ordering::Relaxed);
+        if exchanged.is_ok() {
+            tracing::warn!(target: "jetcache", "L2 of {}: {fault}", self.name);
         }
     }
 
@@ -315,3 +336,5 @@ impl Drop for Errand {
 
 /// How many errands of a kind there are at once.
 const MOST_ERRANDS: usize = 1024;
+/// How long the log is spared between two faults of L2.
+const WARNINGS_APART: Duration = Duration::from_secs(10);

@@ -15,7 +15,8 @@ use super::writes::{Pending, Write};
 /// How far a change has reached when it returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reach {
-    /// Older values are gone from L2, and other nodes are told or about to be.
+    /// Older values are gone from L2. (There is no bus yet: another node's L1 may have one until its
+    /// entry there ends.)
     Everywhere,
     /// L2 has not confirmed yet. This node keeps the promise already: it does not believe L2 about
     /// the key, and repeats the removal until it is confirmed.

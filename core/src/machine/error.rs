@@ -44,7 +44,8 @@ impl Error {
     /// The loader's own error, if it was an `E`.
     ///
     /// This works for errors that reach the loader's result as themselves (with `?`). An error
-    /// that went through `anyhow` or another wrapper has that wrapper's type.
+    /// that went through `anyhow` or another wrapper has a type of that wrapper's. It is also how
+    /// to get at the error at all: `source` gives what is beneath it.
     ///
     /// ```
     /// use jetcache_core::Error;
@@ -83,7 +84,8 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            Self::Load(error) | Self::Encode(error) => Some(&**error),
+            // The error itself is in this one's text already.
+            Self::Load(error) | Self::Encode(error) => error.source(),
             _ => None,
         }
     }

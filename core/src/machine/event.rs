@@ -4,7 +4,11 @@ use core::time::Duration;
 
 use super::error::Fault;
 
-/// Something that happened to one key of a cache.
+/// Something that happened in a cache.
+///
+/// An event names no key: one is told at every hit, and must cost nothing. Spans are measured by the
+/// cache's coarse clock, in steps of some milliseconds: they tell a slow operation from a quick one,
+/// and no more.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {

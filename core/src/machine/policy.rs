@@ -79,7 +79,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// The defaults of DESIGN.md for a cache with these tiers.
+    /// The defaults for a cache with these tiers: those that the builder's methods name.
     #[must_use]
     pub fn new(kind: Kind) -> Self {
         let remote_timeout = Duration::from_millis(250);

@@ -170,7 +170,7 @@ impl Stats {
     }
 
     /// A table of these counts, which were made within `period`: a row for the cache and one for
-    /// each of its tiers, with queries per minute and hit ratio.
+    /// each of its tiers, with queries per minute, hit ratio, and the faults of L2.
     #[must_use]
     pub fn table(&self, cache: &str, period: Duration) -> String {
         let local = (self.local_hits, self.local_misses);
@@ -180,29 +180,33 @@ impl Stats {
         // Writing to a String cannot fail.
         let _ = writeln!(
             table,
-            "{:width$}|{:>12}|{:>10}|{:>12}|{:>12}|{:>12}|{:>12}",
-            "cache", "qpm", "hit_ratio", "hit", "miss", "load", "load_fail"
+            "{:width$}|{:>12}|{:>10}|{:>12}|{:>12}|{:>12}|{:>12}|{:>12}|{:>12}",
+            "cache", "qpm", "hit_ratio", "hit", "miss", "coalesced", "load", "load_fail", "fault"
         );
-        let _ = writeln!(table, "{:-<width$}{:->76}", "", "");
-        let all = (self.hits(), self.misses);
+        let _ = writeln!(table, "{:-<width$}{:->102}", "", "");
+        let coalesced = number(self.coalesced);
+        let (load, failed) = (number(self.loads), number(self.load_failures));
+        let fault = number(self.remote_faults);
+        let none = "-";
         let rows = [
-            ("", all, Some(self)),
-            ("_local", local, None),
-            ("_remote", remote, None),
+            (
+                "",
+                (self.hits(), self.misses),
+                [&coalesced, &load, &failed].map(String::as_str),
+                none,
+            ),
+            ("_local", local, [none; 3], none),
+            ("_remote", remote, [none; 3], &fault),
         ];
-        for (tier, (hits, misses), loads) in rows {
+        for (tier, (hits, misses), [coalesced, load, failed], fault) in rows {
             let name = alloc::format!("{cache}{tier}");
-            let percent = ratio(hits, misses).map_or(String::from("-"), |ratio| {
+            let percent = ratio(hits, misses).map_or(String::from(none), |ratio| {
                 alloc::format!("{:.2}%", ratio * 100.0)
             });
-            let (load, failed) = match loads {
-                Some(stats) => (number(stats.loads), number(stats.load_failures)),
-                None => (String::from("-"), String::from("-")),
-            };
             let qpm = per_minute(hits + misses, period);
             let _ = writeln!(
                 table,
-                "{name:width$}|{qpm:>12.2}|{percent:>10}|{hits:>12}|{misses:>12}|{load:>12}|{failed:>12}"
+                "{name:width$}|{qpm:>12.2}|{percent:>10}|{hits:>12}|{misses:>12}|{coalesced:>12}|{load:>12}|{failed:>12}|{fault:>12}"
             );
         }
         table

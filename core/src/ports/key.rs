@@ -10,7 +10,25 @@ use core::str::FromStr;
 
 /// A key that has a text form and can be read back from it. Needed only with an L2 or a bus.
 ///
-/// Two different keys must have different texts.
+/// Two different keys must have different texts. A type with `Display` and `FromStr` is a key as
+/// [`Text<T>`]; a key of several parts is a tuple (with `Arc<str>` for text, so that asking for one
+/// allocates nothing); another is written by hand:
+///
+/// ```
+/// use jetcache_core::Key;
+///
+/// #[derive(Clone, PartialEq, Eq, Hash)]
+/// struct UserId(u64);
+///
+/// impl Key for UserId {
+///     fn write(&self, out: &mut String) {
+///         self.0.write(out);
+///     }
+///     fn parse(text: &str) -> Option<Self> {
+///         u64::parse(text).map(Self)
+///     }
+/// }
+/// ```
 ///
 /// ```
 /// use jetcache_core::Key;
@@ -20,6 +38,10 @@ use core::str::FromStr;
 /// assert_eq!(text, r"7:a\:b");
 /// assert_eq!(<(u32, String)>::parse(&text), Some((7, "a:b".to_string())));
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no text form that an L2 could use as a key",
+    note = "implement `Key`, or wrap a type with `Display` and `FromStr` in `Text`"
+)]
 pub trait Key: Sized {
     /// Appends the key's text.
     fn write(&self, out: &mut String);

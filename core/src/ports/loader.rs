@@ -29,8 +29,23 @@ where
     }
 }
 
-/// Any error of a loader. `?` turns every error into it; like `anyhow::Error` it is therefore not
-/// an error itself.
+/// Any error of a loader. `?` turns every error into it, `anyhow::Error` too; like that one it is
+/// therefore not an error itself.
+///
+/// A loader whose last expression is a `Result` with another error needs the `?`: write
+/// `async || Ok(db.user(id).await?)`. One that only fails needs its type said:
+/// `Err::<User, LoadError>(error.into())`.
+///
+/// An error that went through `anyhow` has a type of anyhow's: to see your own in
+/// [`not_found_when`](crate::Builder::not_found_when) or
+/// [`Error::load_as`](crate::Error::load_as), match it in the loader instead:
+///
+/// ```text
+/// match db.user(id).await {
+///     Err(error) if error.is::<NoRow>() => Ok(None),
+///     row => Ok(Some(row?)),
+/// }
+/// ```
 pub struct LoadError(BoxError);
 
 impl LoadError {

@@ -11,11 +11,13 @@
 
 use std::error::Error;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use jetcache_tokio::{Builder, Cache, Cached, Memory, MessagePack, Reach, Redis};
+use jetcache_tokio::{
+    Builder, Cache, Cached, Event, Fault, Memory, MessagePack, Observer, Reach, Redis,
+};
 use serde::{Deserialize, Serialize};
 
 /// What is cached. Hits clone it, so caches hold it in an `Arc`.
@@ -53,15 +55,38 @@ async fn main() -> ExitCode {
     let redis = match url() {
         Ok(redis) => redis,
         Err(error) => {
-            eprintln!("quickstart: {error}\nusage: quickstart [--redis URL]");
+            eprintln!("quickstart: {error}\n{USAGE}");
             return ExitCode::from(2);
         }
     };
-    match show(redis.as_deref()).await {
+    let faults = Faults::default();
+    let (here, there) = match two_nodes(redis.as_deref(), &faults) {
+        Ok(nodes) => nodes,
+        Err(error) => {
+            eprintln!("quickstart: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    match show(redis.is_some(), &here, &there).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("quickstart: {error}");
+            if let Ok(Some(fault)) = faults.0.lock().as_deref() {
+                eprintln!("quickstart: the last fault of L2: {fault}");
+            }
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// Remembers why L2 failed, to say so where something did not happen.
+#[derive(Clone, Default)]
+struct Faults(Arc<Mutex<Option<Fault>>>);
+
+impl Observer for Faults {
+    fn on(&self, _cache: &str, event: &Event) {
+        if let (Event::RemoteFault(fault), Ok(mut last)) = (event, self.0.lock()) {
+            *last = Some(fault.clone());
         }
     }
 }
@@ -72,6 +97,10 @@ fn url() -> Result<Option<String>, lexopt::Error> {
     let mut url = None;
     while let Some(arg) = parser.next()? {
         match arg {
+            Arg::Long("help") | Arg::Short('h') => {
+                println!("{USAGE}");
+                std::process::exit(0);
+            }
             Arg::Long("redis") => url = Some(parser.value()?.string()?),
             _ => return Err(arg.unexpected()),
         }
@@ -79,14 +108,12 @@ fn url() -> Result<Option<String>, lexopt::Error> {
     Ok(url)
 }
 
-async fn show(redis: Option<&str>) -> Result<(), Box<dyn Error>> {
+async fn show(redis: bool, here: &Users, there: &Users) -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
-    let (here, there) = two_nodes(redis)?;
     let db = Arc::new(Db::default());
-    match redis {
-        Some(_) => println!("Two caches, each with its own L1, around one Redis.\n"),
-        None => println!("Two caches, each with its own L1, around one L2 in this process.\n"),
-    }
+    let l2 = if redis { "Redis" } else { "L2 in this process" };
+    println!("Two caches, each with its own L1, around one {l2}.");
+    println!("The database behind them takes 50 ms for a row.\n");
 
     let ada = timed("a miss: the loader runs", || {
         here.get_or_load(&7, async || Ok(db.user(7).await?))
@@ -136,8 +163,10 @@ async fn show(redis: Option<&str>) -> Result<(), Box<dyn Error>> {
     let gone = here.get(&7).await == Cached::Miss && reach == Reach::Everywhere;
     check("neither L1 nor L2 has it any more", gone)?;
 
-    println!("\nWhat the first cache counted (`stats_every` logs this table through tracing):\n");
-    print!("{}", here.stats().table(here.name(), start.elapsed()));
+    println!("\nWhat the two counted (`stats_every` logs such a table through tracing):\n");
+    for (name, cache) in [("here", here), ("there", there)] {
+        println!("{}", cache.stats().table(name, start.elapsed()));
+    }
 
     for id in [7, 8, 404] {
         here.invalidate(&id).await;
@@ -148,7 +177,7 @@ async fn show(redis: Option<&str>) -> Result<(), Box<dyn Error>> {
 }
 
 /// Two caches as two processes would have them: one L2, and an L1 each.
-fn two_nodes(redis: Option<&str>) -> Result<(Users, Users), Box<dyn Error>> {
+fn two_nodes(redis: Option<&str>, faults: &Faults) -> Result<(Users, Users), Box<dyn Error>> {
     // What an earlier run left in Redis is not this run's.
     let run = SystemTime::UNIX_EPOCH.elapsed()?.as_nanos();
     let node = || -> Builder<u64, Arc<User>> {
@@ -156,6 +185,7 @@ fn two_nodes(redis: Option<&str>) -> Result<(Users, Users), Box<dyn Error>> {
             .namespace(&format!("quickstart-{run}"))
             .capacity(10_000)
             .ttl(Duration::from_secs(60))
+            .observer(faults.clone())
     };
     match redis {
         Some(url) => {
@@ -190,3 +220,5 @@ fn check(what: &str, happened: bool) -> Result<(), String> {
         Err(format!("this did not happen: {what}"))
     }
 }
+
+const USAGE: &str = "usage: quickstart [--redis URL]";

@@ -2,7 +2,7 @@
 
 use jetcache_tests::redis_server::RedisServer;
 
-use super::process::{Node, RUNTIMES, refused};
+use super::process::{Node, RUNTIMES, ended, refused};
 
 #[test]
 fn what_cannot_work_is_refused_with_code_2() {
@@ -56,7 +56,7 @@ fn the_password_is_not_shown() {
 
 #[test]
 fn help_lists_the_options() {
-    let (code, text) = refused(&["--help"]);
+    let (code, text, _) = ended(&["--help"]);
     assert_eq!(code, Some(0));
     assert!(text.contains("--lease-wait-ms"), "{text}");
 }

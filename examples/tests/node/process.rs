@@ -167,17 +167,25 @@ impl Drop for Node {
 
 /// Runs a node that must not start: its exit code, and what it says about that.
 pub(crate) fn refused(arguments: &[&str]) -> (Option<i32>, String) {
+    let (code, _, text) = ended(arguments);
+    (code, text)
+}
+
+/// Starts a node that ends by itself: its exit code, and what it wrote on stdout and stderr.
+pub(crate) fn ended(arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut command = command(arguments);
     let mut child = command
         .stdin(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let status = wait(&mut child);
-    let mut text = String::new();
-    let mut stderr = child.stderr.take().unwrap();
-    stderr.read_to_string(&mut text).unwrap();
-    (status.code(), text)
+    let (mut out, mut err) = (String::new(), String::new());
+    let stdout = child.stdout.take().unwrap().read_to_string(&mut out);
+    let stderr = child.stderr.take().unwrap().read_to_string(&mut err);
+    stdout.and(stderr).unwrap();
+    (status.code(), out, err)
 }
 
 /// What a node is to be tried on.

@@ -26,8 +26,9 @@
 //!
 //! # Replies
 //! Every reply has `id`, the number of its line from 1 on, and `us`, how long it took in
-//! microseconds. A line that cannot be understood, and a call that the cache refuses, answer
-//! `error`, a text, and none of the fields below. `value` is an object, there with outcome `hit`.
+//! microseconds. A line that cannot be understood, and a change that the cache refuses or whose
+//! outcome is not known, answer `error`, a text, and none of the fields below; a load answers it
+//! beside its outcome. `value` is an object, there with outcome `hit`.
 //!
 //! | command | | fields |
 //! |---|---|---|
@@ -58,6 +59,7 @@
 //! | `flights`, `waiters`, `changes`, `writes` | what is under way now: flights and reads, callers that wait for one, changes, writes to L1 |
 //! | `keys` | keys in the machine's table now |
 //! | `unconfirmed` | keys about which L2 is not believed now |
+//! | `bypassed` | shards of the cache that do without L2 now, because there were too many of those |
 //! | `tasks` | the cache's tasks now |
 //! | `hits`, `misses` | lookups that a tier answered, or none |
 //! | `local_hits`, `local_misses`, `remote_hits`, `remote_misses` | the same by tier |
@@ -65,12 +67,16 @@
 //! | `coalesced` | callers that joined another's flight |
 //! | `superseded` | flights that a change made nobody's |
 //! | `deposed` | leaders that were silent for too long |
-//! | `became_unconfirmed` | how often a key became one of those `unconfirmed` |
+//! | `became_unconfirmed`, `became_bypassed` | how often a key became one of those `unconfirmed`; how often there was no room for it |
 //! | `remote_faults` | operations of L2 that failed or did not answer in time |
 //! | `undecodable`, `unencodable` | entries of L2 that could not be read; loaded values that could not be encoded |
 //! | `evicted` | entries that L1 evicted; null if its engine does not count them |
 
-#![expect(clippy::print_stderr, reason = "a program tells why it does not start")]
+#![expect(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a program tells how it is used, and why it does not start"
+)]
 
 mod args;
 mod cache;
@@ -99,7 +105,7 @@ fn main() -> ExitCode {
     let options = match Options::parse(lexopt::Parser::from_env()) {
         Ok(Parsed::Options(options)) => options,
         Ok(Parsed::Help) => {
-            eprint!("{}", args::USAGE);
+            print!("{}", args::USAGE);
             return ExitCode::SUCCESS;
         }
         Err(error) => return refuse(&error),

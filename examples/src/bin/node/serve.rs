@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use jetcache_tokio::{Call, Runtime};
 use smol::channel::{Receiver, Sender, bounded};
-use smol::future::or;
+use smol::future::{or, poll_once};
 
 use crate::input::Line;
 use crate::reply::{Reply, say, say_ready};
@@ -61,12 +61,16 @@ async fn answer_later<R: Runtime>(
     busy: Sender<()>,
 ) {
     let asked = Arc::clone(session);
-    let line = Box::pin(async move {
+    let mut line = Box::pin(async move {
         let reply = asked.answer(request).await;
         // If nobody reads, the next line in the foreground ends the program.
         let _ = say(id, &reply, start);
         drop(busy);
     });
+    // Begun before the next line is looked at, so that lines take effect in their order.
+    if poll_once(&mut line).await.is_some() {
+        return;
+    }
     if let Err(in_place) = session.runtime().spawn(line) {
         in_place.await;
     }
