@@ -1,7 +1,8 @@
 //! What decides. Plain data behind `&mut`: no I/O, no clock, no lock, no dice, no async.
 //!
 //! [`shard::Shard`] is the machine; a [`lookup`] and a [`change`] tell its driver step by step what
-//! to do. This module is outside semver before 1.0.
+//! to do, by the rules of `PROTOCOL.md` beside this crate's manifest. This module is outside semver
+//! before 1.0.
 //!
 //! A driver can be small. This one has no threads and no L2, so nothing ever waits:
 //!

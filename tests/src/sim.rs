@@ -4,7 +4,7 @@
 //! Every await of a driver, and every place where another thread may come in between, is an
 //! **event**. A [`Plan`] says what is asked of the nodes, and when; chance, or a script, says how
 //! long everything takes and what the network loses. A judge looks at every event and knows
-//! the promises of DESIGN.md. The same plan always gives the same events.
+//! the promises P1 to P7. The same plan always gives the same events.
 //!
 //! ```text
 //! Plan ─► world (queue of events) ─► caller   ── Step ──────► Shard of its node

@@ -1,4 +1,4 @@
-//! The promises of DESIGN.md, checked at every event.
+//! The promises P1 to P7, checked at every event.
 //!
 //! The judge knows what no node knows: for every value that was ever loaded or inserted, the event
 //! of its birth; for every key, what L2 took and when; for every node, what its changes promised
@@ -22,7 +22,7 @@ pub(super) type ActorId = usize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Id(pub(super) u32);
 
-/// A promise of DESIGN.md.
+/// One of the promises P1 to P7.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Promise {
     /// One load.
