@@ -160,6 +160,84 @@ fn a_codec_that_panics_fails_the_flight() {
     panics(&node.build().unwrap(), &loads);
 }
 
+#[test]
+fn a_panic_gives_the_lease_back_though_a_waiter_is_silent() {
+    in_tokio(async {
+        let moody = Moody::default();
+        let node = builder().remote(moody.clone(), Explosive);
+        let node = node.loader(|_: String| async {
+            tokio::time::sleep(ms(20)).await;
+            Ok::<Arc<str>, LoadError>("value".into())
+        });
+        let node = node.build().unwrap();
+        let mut silent = Box::pin(node.load("key"));
+        assert!(silent.as_mut().now_or_never().is_none());
+        soon(node.load("key")).await.unwrap_err();
+        until("the lease is back", async || moody.inner().leases() == 0).await;
+        drop(silent);
+    });
+}
+
+/// Panics when it decodes.
+struct Delicate;
+
+impl Codec<Arc<str>> for Delicate {
+    fn id(&self) -> u8 {
+        201
+    }
+
+    fn encode(&self, value: &Arc<str>, out: &mut Vec<u8>) -> Result<(), BoxError> {
+        out.extend_from_slice(value.as_bytes());
+        Ok(())
+    }
+
+    fn decode(&self, _: &[u8]) -> Result<Arc<str>, BoxError> {
+        panic!("the codec")
+    }
+}
+
+#[test]
+fn a_codec_that_panics_on_what_it_reads_is_a_miss() {
+    in_tokio(async {
+        let moody = Moody::default();
+        let node = || builder().remote(moody.clone(), Delicate).build().unwrap();
+        node().insert("key".into(), "one".into()).await.unwrap();
+        let node = node();
+        assert_eq!(node.get("key").await, Cached::Miss);
+        let loaded = node.get_or_load("key", brings("two")).await.unwrap();
+        assert_eq!(loaded.as_deref(), Some("two"));
+        assert!(node.stats().undecodable >= 2);
+        until("the lease is back", async || moody.inner().leases() == 0).await;
+    });
+}
+
+#[test]
+fn what_an_l2_in_doubt_refuses_is_undecided() {
+    in_tokio(async {
+        let moody = Moody::default();
+        let node = builder()
+            .remote(moody.clone(), MessagePack)
+            .build()
+            .unwrap();
+        node.insert("key".into(), "old".into()).await.unwrap();
+        moody.set(Mood::RemovalsBreak);
+        assert_eq!(node.invalidate("key").await, Reach::Pending);
+        // L2 still has the old value, and must not be believed about it.
+        let absent = node.insert_if_absent("key".into(), "new".into()).await;
+        assert!(matches!(absent, Err(Error::Undecided)), "{absent:?}");
+        moody.set(Mood::Good);
+        until("the removal was repeated", async || {
+            node.activity().unconfirmed == 0
+        })
+        .await;
+        assert!(
+            node.insert_if_absent("key".into(), "new".into())
+                .await
+                .unwrap()
+        );
+    });
+}
+
 /// Panics at every event.
 struct Nervous;
 

@@ -345,6 +345,7 @@ where
             life: Arc::default(),
             doubtful: false.into(),
             repairing: 0.into(),
+            next_repaired: 0.into(),
             reporting: false.into(),
             next_warning: 0.into(),
         }))

@@ -155,7 +155,7 @@ where
     /// Closes the cache: new loads and inserts are refused with
     /// [`Error::Closed`](crate::Error::Closed), a read without a loader is a miss. Loads and changes
     /// that are under way end first, for at most `load_timeout` + 4 × `remote_timeout`; removals
-    /// that L2 has not confirmed are sent once more; then L1 is emptied.
+    /// that L2 has not confirmed are sent once more, as long as it confirms any; then L1 is emptied.
     ///
     /// It closes every handle of this cache, and may be called any number of times.
     ///

@@ -1,7 +1,9 @@
 //! The way to L2: keys to text, values to envelopes, every operation under its timeout.
 
 use core::fmt;
+use core::panic::AssertUnwindSafe;
 use core::time::Duration;
+use std::panic::catch_unwind;
 use std::sync::Arc;
 
 use super::erased::{AnyRemote, AnyRuntime, Boxed};
@@ -65,7 +67,9 @@ impl<K, V: 'static> Link<K, V> {
                 undecodable: false,
             };
         };
-        let seen = self.try_decode(&found);
+        // The bytes come from outside: a codec that panics on them must not fail every reader.
+        let decoding = AssertUnwindSafe(|| self.try_decode(&found));
+        let seen = catch_unwind(decoding).unwrap_or_default();
         Look {
             undecodable: seen.is_none(),
             seen,

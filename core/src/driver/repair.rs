@@ -36,7 +36,7 @@ where
     }
     let working = Working(Arc::downgrade(shared));
     // Without a runtime the next call tries again.
-    let _ = shared.spawn(repeat(working));
+    let _ = shared.spawn(repeat(working, mine));
 }
 
 /// Until when a task that sleeps for `nap` and then sends one batch may be silent.
@@ -47,7 +47,7 @@ fn alive_until_after<K, V>(shared: &Shared<K, V>, nap: Duration) -> u64 {
     (shared.runtime.now() + silent).as_nanos()
 }
 
-async fn repeat<K, V>(mut working: Working<K, V>)
+async fn repeat<K, V>(mut working: Working<K, V>, mut heartbeat: u64)
 where
     K: Hash + Eq + Send + Sync + 'static,
     V: Send + Sync + 'static,
@@ -59,9 +59,9 @@ where
             return;
         }
         let now = shared.runtime.now();
-        shared
-            .repairing
-            .store(alive_until_after(&shared, Duration::ZERO), Ordering::SeqCst);
+        if !working.beat(&shared, &mut heartbeat, Duration::ZERO) {
+            return;
+        }
         if repair(&shared, now).await.sent > 0 {
             continue;
         }
@@ -78,9 +78,9 @@ where
             return;
         };
         let nap = next.since(now).max(TICK);
-        shared
-            .repairing
-            .store(alive_until_after(&shared, nap), Ordering::SeqCst);
+        if !working.beat(&shared, &mut heartbeat, nap) {
+            return;
+        }
         let sleep = shared.runtime.sleep(nap);
         drop(shared);
         select(sleep, pin!(stop)).await;
@@ -149,7 +149,10 @@ where
 {
     fn take(shared: &'a Shared<K, V>, by: Timestamp) -> Self {
         let mut open = Vec::new();
-        for shard in 0..shared.shards.len() {
+        // Each batch begins elsewhere, so that no shard's removals starve behind another's.
+        let shards = shared.shards.len();
+        let first = shared.next_repaired.fetch_add(1, Ordering::SeqCst);
+        for shard in (0..shards).map(|shard| first.wrapping_add(shard) % shards) {
             let room = MOST_AT_ONCE - open.len();
             let due = shared.ask(shard, |table, context, _| {
                 table.repairs(by, context.now, room)
@@ -195,6 +198,27 @@ struct Working<K, V>(Weak<Shared<K, V>>)
 where
     K: Hash + Eq + Send + Sync + 'static,
     V: Send + Sync + 'static;
+
+impl<K, V> Working<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    /// Says that the task lives. If it was silent for so long that another has taken its place, it
+    /// ends.
+    fn beat(&mut self, shared: &Shared<K, V>, last: &mut u64, nap: Duration) -> bool {
+        let next = alive_until_after(shared, nap);
+        let beaten =
+            shared
+                .repairing
+                .compare_exchange(*last, next, Ordering::SeqCst, Ordering::SeqCst);
+        if beaten.is_err() {
+            self.0 = Weak::new();
+        }
+        *last = next;
+        beaten.is_ok()
+    }
+}
 
 impl<K, V> Drop for Working<K, V>
 where

@@ -164,17 +164,23 @@ where
         let led = AssertUnwindSafe(self.carry_out(loader))
             .catch_unwind()
             .await;
-        led.unwrap_or_else(|panic| {
-            self.fail(Error::Panicked(message(&*panic)));
-            Led::Finished
-        })
+        led.unwrap_or_else(|panic| self.fail(Error::Panicked(message(&*panic))))
     }
 
-    fn fail(&self, error: Error) {
-        if let Some(ticket) = &self.ticket {
-            self.shared.ask(self.shard, |table, _, effects| {
-                table.fail(ticket, error, effects);
-            });
+    fn fail(&self, error: Error) -> Led<V> {
+        let Some(ticket) = &self.ticket else {
+            return Led::Alone(Err(error));
+        };
+        let failed = self.shared.ask(self.shard, |table, _, effects| {
+            table.fail(ticket, error, effects)
+        });
+        match (failed, &self.text) {
+            (Ok(Some(token)), Some(text)) => {
+                self.shared.release(Arc::clone(text), token);
+                Led::Finished
+            }
+            (Ok(_), _) => Led::Finished,
+            (Err(error), _) => Led::Alone(Err(error)),
         }
     }
 

@@ -50,6 +50,8 @@ pub(super) struct Shared<K, V> {
     /// Until when, in nanoseconds of the clock, the task that repeats removals is believed to be
     /// alive without another word from it.
     pub(super) repairing: AtomicU64,
+    /// The shard at which the next batch of repeated removals begins.
+    pub(super) next_repaired: AtomicUsize,
     pub(super) reporting: AtomicBool,
     /// When the log may hear of L2's faults again, in nanoseconds of the clock.
     pub(super) next_warning: AtomicU64,
@@ -242,7 +244,8 @@ where
 
     /// Calls and tasks that `close` waits for.
     pub(super) fn is_busy(&self) -> bool {
-        self.tasks() + self.life.calls.load(Ordering::SeqCst) > 0
+        // The tasks last: what a call leaves behind is counted before the call is over.
+        self.life.calls.load(Ordering::SeqCst) > 0 || self.tasks() > 0
     }
 
     pub(super) fn tasks(&self) -> usize {
@@ -298,7 +301,10 @@ pub(super) struct Admission(Arc<Life>);
 impl Admission {
     /// `None` if the cache is closed.
     pub(super) fn ask(life: &Arc<Life>) -> Option<Self> {
-        // Counted first: a `close` that this call does not see sees this call.
+        if life.closed.load(Ordering::SeqCst) {
+            return None;
+        }
+        // Counted before it looks again: a `close` that this call does not see sees this call.
         life.calls.fetch_add(1, Ordering::SeqCst);
         let admission = Self(Arc::clone(life));
         (!life.closed.load(Ordering::SeqCst)).then_some(admission)

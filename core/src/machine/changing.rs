@@ -74,7 +74,13 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             (State::Claiming(..), ChangeReply::Claimed(Ok(false)))
                 if self.changes[at].condition().is_some() =>
             {
-                ChangeStep::Finish(Outcome::Applied(false))
+                // What L2 judged by may be what this node does not believe.
+                let doubted = self.is_doubted(at, context);
+                ChangeStep::Finish(if doubted {
+                    Outcome::Undecided
+                } else {
+                    Outcome::Applied(false)
+                })
             }
             (State::Claiming(number, _), ChangeReply::Claimed(Ok(false))) => {
                 let fault = Fault::Refused("a claim without a condition was refused".into());
@@ -119,6 +125,10 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
                 Some(_) => self.look_alone(at),
                 None => self.end(at, Reach::Everywhere, true, context, effects),
             };
+        }
+        // A claim would empty L2 of what is not to be filled.
+        if change.condition().is_some() && self.doubts.bypassed(context.now) {
+            return ChangeStep::Finish(Outcome::Undecided);
         }
         let number = self.doubts.send();
         match change.plan {
@@ -314,6 +324,12 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let pending = self.supersede_slot(self.changes[at].slot, effects);
         self.close(ticket, effects);
         pending
+    }
+
+    /// Whether L2 is not believed about the change's key now.
+    fn is_doubted(&self, at: usize, context: &Context<'_>) -> bool {
+        let doubt = &self.slots.look(self.changes[at].slot).doubt;
+        doubt.is_unconfirmed() || self.doubts.bypassed(context.now)
     }
 
     fn acknowledge(&mut self, at: usize, number: Number) {

@@ -212,17 +212,29 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     }
 
     /// The leader cannot go on, because something of the user's panicked: everyone who waits gets
-    /// this error, and nobody leads in its place.
-    pub fn fail(&mut self, ticket: &Ticket, error: Error, effects: &mut Effects<K, V>) {
+    /// this error, and nobody leads in its place. What is returned is a lease to be released.
+    ///
+    /// # Errors
+    /// The error itself, if the leader was deposed: it is its alone.
+    pub fn fail(
+        &mut self,
+        ticket: &Ticket,
+        error: Error,
+        effects: &mut Effects<K, V>,
+    ) -> Result<Option<Token>, Error> {
         let flight = &mut self.flights[ticket.flight];
-        if flight.leader != Some(ticket.seat) || flight.answer.is_some() {
-            return;
+        if flight.answer.is_some() {
+            return Ok(None);
+        }
+        if flight.leader != Some(ticket.seat) {
+            return Err(error);
         }
         flight.conclude(Err(error), &mut effects.wakes);
         let slot = self.slots.at(flight.slot);
         if slot.flight == Some(ticket.flight) {
             slot.flight = None;
         }
+        Ok(flight.lookup.give_back())
     }
 
     /// One more seat in the same flight, for a caller whose first seat goes to a task that leads.

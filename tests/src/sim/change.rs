@@ -323,7 +323,8 @@ impl World {
         self.machine(node, |shard, _, effects| shard.close(ticket, effects));
         let alone = self.plan.policy.kind == Kind::Local;
         let floor = match outcome {
-            Outcome::Applied(false) if change.superseded.is_none() => None,
+            // Refused, it changed nothing.
+            Outcome::Applied(false) | Outcome::Undecided if change.superseded.is_none() => None,
             Outcome::Made(Reach::Pending) | Outcome::Undecided => Some(change.begun),
             Outcome::Made(Reach::Everywhere) | Outcome::Applied(_) => change
                 .acknowledged

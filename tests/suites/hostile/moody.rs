@@ -21,6 +21,8 @@ pub(crate) enum Mood {
     FillRefuses,
     /// Changes are refused.
     Broken,
+    /// Removals are refused.
+    RemovalsBreak,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -94,7 +96,7 @@ impl Remote for Moody {
     }
 
     async fn remove(&self, keys: &[&str]) -> Vec<Result<(), Fault>> {
-        if self.is(Mood::Broken) {
+        if self.is(Mood::Broken) || self.is(Mood::RemovalsBreak) {
             return faults(keys.len());
         }
         self.memory.remove(keys).await

@@ -177,13 +177,13 @@ impl Stage {
                         self.returned(value);
                         self.end_change(at, called, Reach::Everywhere);
                     }
-                    // Its claim may have been granted and its fill refused: that is an end too.
-                    Ok(false) => {
+                    // Its claim may have been granted and its fill refused: that is an end too. But
+                    // it may have changed nothing, so it promises nothing.
+                    Ok(false) | Err(Error::Undecided) => {
                         let mut judge = self.judge.lock().unwrap();
                         let change = judge.changes.entry(at).or_default();
                         *change = (change.0 - 1, world.time());
                     }
-                    Err(Error::Undecided) => self.end_change(at, called, Reach::Pending),
                     Err(error) => panic!("{error}"),
                 }
             }
