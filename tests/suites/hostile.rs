@@ -90,6 +90,30 @@ fn a_deposed_leader_that_has_not_loaded_yet_keeps_its_loader() {
     });
 }
 
+#[test]
+fn a_deposed_leader_gives_back_the_lease_that_it_hears_of() {
+    in_tokio(async {
+        let moody = Moody::default();
+        // The lease does not end by itself while this test lasts.
+        let node = builder()
+            .load_timeout(Duration::from_secs(3600))
+            .lease_wait(Duration::ZERO);
+        let node = node.remote(moody.clone(), MessagePack).build().unwrap();
+        moody.set(Mood::SlowLease);
+        let mut first = Box::pin(node.get_or_load("key", brings("first")));
+        assert!(
+            first.as_mut().now_or_never().is_none(),
+            "it waits for the lease's answer"
+        );
+        moody.set(Mood::Good);
+        let second = soon(node.get_or_load("key", brings("second"))).await;
+        assert_eq!(second.unwrap().as_deref(), Some("second"));
+        assert_eq!((node.stats().deposed, moody.inner().leases()), (1, 1));
+        assert_eq!(soon(first).await.unwrap().as_deref(), Some("second"));
+        until("the lease is back", async || moody.inner().leases() == 0).await;
+    });
+}
+
 fn panics(node: &Node, loads: &AtomicUsize) {
     in_tokio(async {
         let answer = soon(node.load("key")).await;

@@ -15,6 +15,8 @@ pub(crate) enum Mood {
     Silent,
     /// Leases are not answered.
     SilentLease,
+    /// Leases are taken, and answered at the second poll.
+    SlowLease,
     /// Leases are taken, and the connection breaks before the answer.
     LeaseBreaks,
     /// Fills are answered with an error.
@@ -64,6 +66,9 @@ impl Remote for Moody {
             return pending().await;
         }
         let leased = self.memory.lease(asks).await;
+        if self.is(Mood::SlowLease) {
+            tokio::task::yield_now().await;
+        }
         if self.is(Mood::LeaseBreaks) {
             return faults(asks.len());
         }
