@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use jetcache_core::{
-    BoxError, Builder, Cache, Cached, Codec, Error, Event, Load, LoadError, Observer, Reach,
+    BoxError, Builder, Cache, Cached, Codec, Entry, Error, Event, Load, LoadError, Local, LruLocal,
+    Observer, Probe, Reach,
 };
 use jetcache_tokio::MessagePack;
 
@@ -112,6 +113,80 @@ fn a_deposed_leader_gives_back_the_lease_that_it_hears_of() {
         assert_eq!(soon(first).await.unwrap().as_deref(), Some("second"));
         until("the lease is back", async || moody.inner().leases() == 0).await;
     });
+}
+
+/// An engine whose writes wait until they are let go.
+struct Slow {
+    inner: LruLocal<String, Arc<str>>,
+    writing: Arc<AtomicBool>,
+    go: Arc<AtomicBool>,
+}
+
+impl Local<String, Arc<str>> for Slow {
+    fn get(&self, key: &dyn Probe<String>) -> Option<Entry<Arc<str>>> {
+        self.inner.get(key)
+    }
+
+    fn insert(&self, key: String, entry: Entry<Arc<str>>) {
+        self.writing.store(true, Ordering::SeqCst);
+        while !self.go.load(Ordering::SeqCst) {
+            std::thread::yield_now();
+        }
+        self.inner.insert(key, entry);
+    }
+
+    fn remove(&self, key: &dyn Probe<String>) {
+        self.inner.remove(key);
+    }
+
+    fn clear(&self) {
+        self.inner.clear();
+    }
+
+    fn len(&self) -> usize {
+        self.inner.len()
+    }
+
+    fn weight(&self) -> u64 {
+        self.inner.weight()
+    }
+}
+
+#[test]
+fn a_change_waits_for_a_write_to_l1_on_another_thread() {
+    let (writing, go) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let slow = Slow {
+        inner: LruLocal::new(100.try_into().unwrap()),
+        writing: Arc::clone(&writing),
+        go: Arc::clone(&go),
+    };
+    let node = builder().local(slow).build().unwrap();
+    let reader = node.clone();
+    let reads =
+        std::thread::spawn(move || smol::block_on(reader.get_or_load("key", brings("old"))));
+    while !writing.load(Ordering::SeqCst) {
+        std::thread::yield_now();
+    }
+    let (changer, changed) = (node.clone(), Arc::new(AtomicBool::new(false)));
+    let done = Arc::clone(&changed);
+    std::thread::spawn(move || {
+        smol::block_on(changer.invalidate("key"));
+        done.store(true, Ordering::SeqCst);
+    });
+    std::thread::sleep(ms(50));
+    assert!(
+        !changed.load(Ordering::SeqCst),
+        "the old value is still on its way into L1"
+    );
+    go.store(true, Ordering::SeqCst);
+    in_tokio(until("the change is made", async || {
+        changed.load(Ordering::SeqCst)
+    }));
+    assert_eq!(reads.join().unwrap().unwrap().as_deref(), Some("old"));
+    assert_eq!(node.peek("key"), Cached::Miss);
 }
 
 fn panics(node: &Node, loads: &AtomicUsize) {
