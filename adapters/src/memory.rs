@@ -6,7 +6,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use jetcache_core::ports::remote::{Claim, Fill, Filled, Found, Hold, LeaseAsk, Leased, Settle};
+use jetcache_core::ports::remote::{
+    Claim, Fill, Filled, Found, Hold, LeaseAsk, Leased, Settle, Wire,
+};
 use jetcache_core::{Fault, Remote};
 
 pub use table::Table;
@@ -119,15 +121,15 @@ impl fmt::Debug for Memory {
 }
 
 impl Remote for Memory {
-    async fn read(&self, keys: &[&str]) -> Vec<Result<Option<Found>, Fault>> {
+    async fn read(&self, keys: &[&str], _wire: Wire) -> Vec<Result<Option<Found>, Fault>> {
         self.each(keys, |table, now, key| table.read(now, key))
     }
 
-    async fn lease(&self, asks: &[LeaseAsk<'_>]) -> Vec<Result<Leased, Fault>> {
+    async fn lease(&self, asks: &[LeaseAsk<'_>], _wire: Wire) -> Vec<Result<Leased, Fault>> {
         self.each(asks, |table, now, ask| table.lease(now, &ask))
     }
 
-    async fn fill(&self, fills: &[Fill<'_>]) -> Vec<Result<Filled, Fault>> {
+    async fn fill(&self, fills: &[Fill<'_>], _wire: Wire) -> Vec<Result<Filled, Fault>> {
         self.each(fills, |table, now, fill| table.fill(now, &fill))
     }
 
@@ -135,11 +137,11 @@ impl Remote for Memory {
         self.each(holds, |table, now, hold| table.release(now, &hold))
     }
 
-    async fn claim(&self, claims: &[Claim<'_>]) -> Vec<Result<bool, Fault>> {
+    async fn claim(&self, claims: &[Claim<'_>], _wire: Wire) -> Vec<Result<bool, Fault>> {
         self.each(claims, |table, now, claim| table.claim(now, &claim))
     }
 
-    async fn settle(&self, settles: &[Settle<'_>]) -> Vec<Result<Filled, Fault>> {
+    async fn settle(&self, settles: &[Settle<'_>], _wire: Wire) -> Vec<Result<Filled, Fault>> {
         self.each(settles, |table, now, settle| table.settle(now, &settle))
     }
 

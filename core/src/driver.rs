@@ -1,5 +1,6 @@
 //! What carries decisions out: locks, wakers, tasks and timeouts around the machine.
 
+mod asked;
 mod builder;
 mod cache;
 mod change;
@@ -7,6 +8,8 @@ mod changing;
 mod clock;
 mod dice;
 mod erased;
+mod format;
+mod leading;
 mod link;
 mod lru;
 mod reading;

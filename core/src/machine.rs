@@ -68,4 +68,5 @@ pub mod time;
 pub mod token;
 mod unconfirmed;
 pub mod verb;
+pub mod wire;
 mod writes;

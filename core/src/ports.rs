@@ -1,6 +1,8 @@
 //! What the world must offer to a cache: one small trait a file.
 
+pub mod batch_loader;
 pub mod codec;
+pub mod compression;
 pub mod key;
 pub mod loader;
 pub mod local;

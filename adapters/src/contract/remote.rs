@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use jetcache_core::machine::envelope::{open, seal};
 use jetcache_core::ports::remote::{
-    Claim, Condition, Fill, Filled, Found, Hold, LeaseAsk, Leased, Settle, Stored,
+    Claim, Condition, Fill, Filled, Found, Hold, LeaseAsk, Leased, Settle, Stored, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 
@@ -64,7 +64,7 @@ impl<'a, R: Remote, S: AsyncFn(Duration)> Suite<'a, R, S> {
     }
 
     async fn read(&self, key: &str) -> Option<Found> {
-        only("read", self.remote.read(&[key]).await)
+        only("read", self.remote.read(&[key], Wire::Native).await)
     }
 
     async fn lease(&self, key: &str, token: Token) -> Leased {
@@ -74,7 +74,9 @@ impl<'a, R: Remote, S: AsyncFn(Duration)> Suite<'a, R, S> {
     async fn lease_for(&self, key: &str, token: Token, life: Duration) -> Leased {
         only(
             "lease",
-            self.remote.lease(&[LeaseAsk { key, token, life }]).await,
+            self.remote
+                .lease(&[LeaseAsk { key, token, life }], Wire::Native)
+                .await,
         )
     }
 
@@ -85,7 +87,9 @@ impl<'a, R: Remote, S: AsyncFn(Duration)> Suite<'a, R, S> {
     async fn fill_with(&self, key: &str, token: Token, value: Stored<'_>) -> Filled {
         only(
             "fill",
-            self.remote.fill(&[Fill { key, token, value }]).await,
+            self.remote
+                .fill(&[Fill { key, token, value }], Wire::Native)
+                .await,
         )
     }
 
@@ -100,14 +104,16 @@ impl<'a, R: Remote, S: AsyncFn(Duration)> Suite<'a, R, S> {
             life: LEASE,
             condition,
         };
-        only("claim", self.remote.claim(&[claim]).await)
+        only("claim", self.remote.claim(&[claim], Wire::Native).await)
     }
 
     async fn settle(&self, key: &str, token: Option<Token>, bytes: &[u8]) -> Filled {
         let value = stored(bytes);
         only(
             "settle",
-            self.remote.settle(&[Settle { key, token, value }]).await,
+            self.remote
+                .settle(&[Settle { key, token, value }], Wire::Native)
+                .await,
         )
     }
 
@@ -160,6 +166,7 @@ fn only<T>(verb: &str, mut outcomes: Vec<Result<T, Fault>>) -> T {
 /// As long as the lease lives, loaded in no time.
 fn stored(bytes: &[u8]) -> Stored<'_> {
     Stored {
+        replaces: None,
         bytes,
         life: LIFE,
         stale: Duration::ZERO,

@@ -252,6 +252,7 @@ mod tests {
             key,
             token,
             value: Stored {
+                replaces: None,
                 bytes: b"v",
                 life: Duration::from_millis(life),
                 stale: Duration::ZERO,

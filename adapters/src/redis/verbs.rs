@@ -6,7 +6,7 @@ use redis::{Cmd, Pipeline, Value};
 
 use jetcache_core::machine::time::millis;
 use jetcache_core::ports::remote::{
-    Claim, Condition, Fill, Filled, Found, Hold, LeaseAsk, Leased, Life, Settle, Stored,
+    Claim, Condition, Fill, Filled, Found, Hold, LeaseAsk, Leased, Life, Settle, Stored, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 
@@ -16,7 +16,7 @@ use super::lease_key::lease_key;
 use super::script::{Script, outcome, run};
 
 impl Remote for Redis {
-    async fn read(&self, keys: &[&str]) -> Vec<Result<Option<Found>, Fault>> {
+    async fn read(&self, keys: &[&str], _wire: Wire) -> Vec<Result<Option<Found>, Fault>> {
         let mut pipeline = Pipeline::with_capacity(2);
         look(&mut pipeline, keys.iter().copied());
         self.ask(&pipeline, keys.len(), Repeat::Once, |mut answers| {
@@ -25,7 +25,7 @@ impl Remote for Redis {
         .await
     }
 
-    async fn lease(&self, asks: &[LeaseAsk<'_>]) -> Vec<Result<Leased, Fault>> {
+    async fn lease(&self, asks: &[LeaseAsk<'_>], _wire: Wire) -> Vec<Result<Leased, Fault>> {
         let mut pipeline = Pipeline::with_capacity(asks.len() + 2);
         for ask in asks {
             pipeline
@@ -59,7 +59,7 @@ impl Remote for Redis {
         .await
     }
 
-    async fn fill(&self, fills: &[Fill<'_>]) -> Vec<Result<Filled, Fault>> {
+    async fn fill(&self, fills: &[Fill<'_>], _wire: Wire) -> Vec<Result<Filled, Fault>> {
         let commands = fills
             .iter()
             .map(|fill| store(fill.key, fill.token, &fill.value, 0));
@@ -75,7 +75,7 @@ impl Remote for Redis {
         self.run(commands, Repeat::Once, |_| Ok(())).await
     }
 
-    async fn claim(&self, claims: &[Claim<'_>]) -> Vec<Result<bool, Fault>> {
+    async fn claim(&self, claims: &[Claim<'_>], _wire: Wire) -> Vec<Result<bool, Fault>> {
         let commands = claims.iter().map(|claim| {
             let mut command = Script::Claim.call(&[claim.key, &lease_key(claim.key)]);
             command
@@ -91,7 +91,7 @@ impl Remote for Redis {
         self.run(commands, Repeat::Never, is_one).await
     }
 
-    async fn settle(&self, settles: &[Settle<'_>]) -> Vec<Result<Filled, Fault>> {
+    async fn settle(&self, settles: &[Settle<'_>], _wire: Wire) -> Vec<Result<Filled, Fault>> {
         let commands = settles.iter().map(|settle| match settle.token {
             Some(token) => store(settle.key, token, &settle.value, 1),
             None => delete(settle.key),

@@ -8,14 +8,18 @@ use std::hash::RandomState;
 use std::sync::Arc;
 
 use super::cache::Cache;
-use super::erased::{AnyLoader, AnyRuntime};
+use super::erased::{AnyBatchLoader, AnyLoader, AnyRuntime};
+use super::format::Format;
 use super::link::Link;
 use super::lru::LruLocal;
-use super::shared::{Guarded, Predicate, Shared};
+use super::shared::{Batching, Guarded, Predicate, Shared};
 use super::stripes::{Counters, shard_count};
 use crate::machine::error::{BoxError, Error};
 use crate::machine::policy::{Jitter, Kind, Policy};
+use crate::machine::wire::Wire;
+use crate::ports::batch_loader::BatchLoader;
 use crate::ports::codec::Codec;
+use crate::ports::compression::Compression;
 use crate::ports::key::Key;
 use crate::ports::loader::Loader;
 use crate::ports::local::Local;
@@ -38,10 +42,16 @@ use crate::ports::runtime::Runtime;
 pub struct Builder<K, V> {
     name: String,
     namespace: Option<String>,
+    separator: String,
     runtime: Arc<dyn AnyRuntime>,
     l1: L1<K, V>,
     l2: Option<L2<K, V>>,
+    wire: Wire,
+    compressions: Vec<Arc<dyn Compression>>,
+    max_value_size: usize,
     loader: Option<Arc<dyn AnyLoader<K, V>>>,
+    batch_loader: Option<Arc<dyn AnyBatchLoader<K, V>>>,
+    batch: Batching,
     not_found: Option<Predicate>,
     observers: Vec<Arc<dyn Observer>>,
     counted: bool,
@@ -99,12 +109,18 @@ where
         Self {
             name: name.to_owned(),
             namespace: None,
+            separator: SEPARATOR.into(),
             runtime: Arc::new(runtime),
             l1: L1::Sized(DEFAULT_CAPACITY, |capacity| {
                 Arc::new(LruLocal::new(capacity))
             }),
             l2: None,
+            wire: Wire::Native,
+            compressions: Vec::new(),
+            max_value_size: DEFAULT_MAX_VALUE_SIZE,
             loader: None,
+            batch_loader: None,
+            batch: Batching::default(),
             not_found: None,
             observers: Vec::new(),
             counted: true,
@@ -160,9 +176,36 @@ where
         self
     }
 
-    /// What L2's keys begin with, followed by a colon. Default: the cache's name.
+    /// What L2's keys begin with, followed by the separator. Default: the cache's name.
     pub fn namespace(mut self, namespace: &str) -> Self {
         self.namespace = Some(namespace.to_owned());
+        self
+    }
+
+    /// What stands between the namespace and the key in L2; empty for nothing. Default: a colon.
+    pub fn separator(mut self, separator: &str) -> Self {
+        self.separator = separator.to_owned();
+        self
+    }
+
+    /// How entries are written in L2. Default: [`Wire::Native`].
+    pub fn wire(mut self, wire: Wire) -> Self {
+        self.wire = wire;
+        self
+    }
+
+    /// How long an encoded value may be, in bytes and before compression. A longer one is refused
+    /// by an insert ([`Error::TooLarge`]), stays in L1 only when it is loaded, and is a miss when
+    /// it stands in L2. Default: 64 MiB.
+    pub fn max_value_size(mut self, bytes: usize) -> Self {
+        self.max_value_size = bytes;
+        self
+    }
+
+    /// One more compression that entries of L2 may have been written with, beside the codec's own.
+    /// The runtime crates call this for those that they were built with.
+    pub fn decompress(mut self, method: Arc<dyn Compression>) -> Self {
+        self.compressions.push(method);
         self
     }
 
@@ -182,6 +225,43 @@ where
     /// ```
     pub fn loader(mut self, loader: impl Loader<K, V>) -> Self {
         self.loader = Some(Arc::new(loader));
+        self
+    }
+
+    /// The loader that [`load_many`](Cache::load_many) runs: a [`BatchLoader`], or a function of the
+    /// keys. Without one, `load_many` runs the [`loader`](Self::loader) for one key after the
+    /// other; without that one, [`load`](Cache::load) runs this one for its single key.
+    ///
+    /// ```
+    /// # use jetcache_core::doc::{block_on, Threads};
+    /// use jetcache_core::{Cache, LoadError};
+    ///
+    /// let cache = Cache::<u32, String>::builder("squares", Threads)
+    ///     .batch_loader(|ids: Vec<u32>| async move {
+    ///         let rows = ids.into_iter().map(|id| (id, (id * id).to_string()));
+    ///         Ok::<Vec<_>, LoadError>(rows.collect())
+    ///     })
+    ///     .build()?;
+    /// let squares = block_on(cache.load_many(&[2, 3])).into_values()?;
+    /// assert_eq!(squares, [Some("4".to_string()), Some("9".to_string())]);
+    /// # Ok::<(), jetcache_core::Error>(())
+    /// ```
+    pub fn batch_loader(mut self, loader: impl BatchLoader<K, V>) -> Self {
+        self.batch_loader = Some(Arc::new(loader));
+        self
+    }
+
+    /// How many keys of a batch go together: in one read of L2, one call of a loader, one write.
+    /// A larger batch is split, and its parts follow one another. Default: 1000.
+    pub fn batch_chunk(mut self, keys: usize) -> Self {
+        self.batch.chunk = keys;
+        self
+    }
+
+    /// How many loads a [`load_many`](Cache::load_many) runs at once when only a loader of single
+    /// keys is registered. Default: 16.
+    pub fn load_concurrency(mut self, loads: usize) -> Self {
+        self.batch.concurrency = loads;
         self
     }
 
@@ -310,24 +390,28 @@ where
                 "stats_every is zero: give it a period, or leave it out",
             ));
         }
+        self.batch.check()?;
         let shards = shard_count();
         let policy = self.times.policy(kind, shards);
         policy.check()?;
         let namespace = self.namespace.as_deref().unwrap_or(&self.name);
-        if namespace.starts_with('{') && !namespace.contains('}') {
+        let prefix = format!("{namespace}{}", self.separator);
+        if prefix.starts_with('{') && !prefix.contains('}') {
             // Of the keys `ns:x` and `{ns:x}` the leases would have the same name.
             return Err(Error::config(
                 "the namespace begins with { and has no }: leave the brace out, or close it",
             ));
         }
-        let prefix = format!("{namespace}:");
-        let link = self.l2.map(|l2| Link {
-            remote: l2.remote,
-            codec: l2.codec,
-            write_key: l2.write_key,
-            prefix,
-            timeout: policy.remote_timeout,
-        });
+        let link = match self.l2 {
+            None => None,
+            Some(l2) => Some(Link {
+                remote: l2.remote,
+                format: Format::new(self.wire, l2.codec, self.compressions, self.max_value_size)?,
+                write_key: l2.write_key,
+                prefix,
+                timeout: policy.remote_timeout,
+            }),
+        };
         let hasher = RandomState::new();
         Ok(Cache::new(Shared {
             name: self.name.into(),
@@ -335,6 +419,8 @@ where
             local,
             link,
             loader: self.loader,
+            batch_loader: self.batch_loader,
+            batch: self.batch,
             not_found: self.not_found,
             runtime: self.runtime,
             counters: self.counted.then(Counters::new),
@@ -382,4 +468,6 @@ impl<K, V> fmt::Debug for Builder<K, V> {
 }
 
 const DEFAULT_CAPACITY: usize = 10_000;
+const DEFAULT_MAX_VALUE_SIZE: usize = 64 << 20;
+const SEPARATOR: &str = ":";
 const DEFAULT_UNCONFIRMED: usize = 8192;

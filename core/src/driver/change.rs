@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_channel::oneshot::{Sender, channel};
 use futures_util::future::Either;
 
-use super::link::Times;
+use super::link::{Times, only};
 use super::repair::ensure_repairs;
 use super::shared::Shared;
 use crate::machine::change::{ChangeReply, ChangeStep, ChangeTicket, Outcome, Plan};
@@ -14,7 +14,7 @@ use crate::machine::entry::Entry;
 use crate::machine::error::Fault;
 use crate::machine::shard::Pending;
 use crate::machine::token::Token;
-use crate::ports::remote::Filled;
+use crate::ports::remote::{Claim, Fill, Filled};
 
 /// A change under way. Dropped before its end, it is abandoned: what it had sent counts as not
 /// acknowledged, and L1 forgets the key.
@@ -95,7 +95,9 @@ where
         loop {
             reply = match self.advance(reply) {
                 ChangeStep::Remove => ChangeReply::Removed(match (&self.shared.link, &self.text) {
-                    (Some(link), Some(text)) => link.remove(&*self.shared.runtime, text).await,
+                    (Some(link), Some(text)) => {
+                        only(link.remove(&*self.shared.runtime, &[text]).await)
+                    }
                     _ => Ok(()),
                 }),
                 ChangeStep::Claim {
@@ -104,8 +106,13 @@ where
                     condition,
                 } => ChangeReply::Claimed(match (&self.shared.link, &self.text) {
                     (Some(link), Some(text)) => {
-                        link.claim(&*self.shared.runtime, text, token, life, condition)
-                            .await
+                        let claim = Claim {
+                            key: text,
+                            token,
+                            life,
+                            condition,
+                        };
+                        only(link.claim(&*self.shared.runtime, &[claim]).await)
                     }
                     _ => Err(no_l2()),
                 }),
@@ -149,8 +156,14 @@ where
     async fn fill(&mut self, token: Token, times: Times) -> Result<Filled, Fault> {
         match (&self.shared.link, &self.text) {
             (Some(link), Some(text)) => {
-                link.fill(&*self.shared.runtime, text, token, &mut self.bytes, times)
-                    .await
+                link.format.seal(&mut self.bytes, times.life);
+                let fill = Fill {
+                    key: text,
+                    token,
+                    // The claim has emptied the key.
+                    value: times.stored(&self.bytes, None),
+                };
+                only(link.fill(&*self.shared.runtime, &[fill]).await)
             }
             _ => Err(no_l2()),
         }

@@ -130,10 +130,8 @@ where
             .shared
             .link
             .as_ref()
-            .map(|link| link.encode(Some(&value)));
-        let bytes = encoded
-            .transpose()
-            .map_err(|error| Error::Encode(error.into()))?;
+            .map(|link| link.format.encode(Some(&value)));
+        let bytes = encoded.transpose()?;
         let plan = Plan::Insert {
             value: Arc::new(value),
             call,

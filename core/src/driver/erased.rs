@@ -8,8 +8,9 @@ use core::time::Duration;
 use crate::machine::entry::Load;
 use crate::machine::error::Fault;
 use crate::machine::time::Timestamp;
+use crate::ports::batch_loader::{BatchLoader, Loads};
 use crate::ports::loader::{LoadError, Loader};
-use crate::ports::remote::{Claim, Fill, Filled, Found, Hold, LeaseAsk, Leased, Remote};
+use crate::ports::remote::{Claim, Fill, Filled, Found, Hold, LeaseAsk, Leased, Remote, Wire};
 use crate::ports::runtime::{Runtime, Task};
 
 pub(super) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -17,33 +18,33 @@ type Outcomes<'a, T> = Boxed<'a, Vec<Result<T, Fault>>>;
 
 /// The verbs of [`Remote`] that this driver sends.
 pub(super) trait AnyRemote: Send + Sync {
-    fn read<'a>(&'a self, keys: &'a [&'a str]) -> Outcomes<'a, Option<Found>>;
-    fn lease<'a>(&'a self, asks: &'a [LeaseAsk<'a>]) -> Outcomes<'a, Leased>;
-    fn fill<'a>(&'a self, fills: &'a [Fill<'a>]) -> Outcomes<'a, Filled>;
+    fn read<'a>(&'a self, keys: &'a [&'a str], wire: Wire) -> Outcomes<'a, Option<Found>>;
+    fn lease<'a>(&'a self, asks: &'a [LeaseAsk<'a>], wire: Wire) -> Outcomes<'a, Leased>;
+    fn fill<'a>(&'a self, fills: &'a [Fill<'a>], wire: Wire) -> Outcomes<'a, Filled>;
     fn release<'a>(&'a self, holds: &'a [Hold<'a>]) -> Outcomes<'a, ()>;
-    fn claim<'a>(&'a self, claims: &'a [Claim<'a>]) -> Outcomes<'a, bool>;
+    fn claim<'a>(&'a self, claims: &'a [Claim<'a>], wire: Wire) -> Outcomes<'a, bool>;
     fn remove<'a>(&'a self, keys: &'a [&'a str]) -> Outcomes<'a, ()>;
 }
 
 impl<R: Remote> AnyRemote for R {
-    fn read<'a>(&'a self, keys: &'a [&'a str]) -> Outcomes<'a, Option<Found>> {
-        Box::pin(Remote::read(self, keys))
+    fn read<'a>(&'a self, keys: &'a [&'a str], wire: Wire) -> Outcomes<'a, Option<Found>> {
+        Box::pin(Remote::read(self, keys, wire))
     }
 
-    fn lease<'a>(&'a self, asks: &'a [LeaseAsk<'a>]) -> Outcomes<'a, Leased> {
-        Box::pin(Remote::lease(self, asks))
+    fn lease<'a>(&'a self, asks: &'a [LeaseAsk<'a>], wire: Wire) -> Outcomes<'a, Leased> {
+        Box::pin(Remote::lease(self, asks, wire))
     }
 
-    fn fill<'a>(&'a self, fills: &'a [Fill<'a>]) -> Outcomes<'a, Filled> {
-        Box::pin(Remote::fill(self, fills))
+    fn fill<'a>(&'a self, fills: &'a [Fill<'a>], wire: Wire) -> Outcomes<'a, Filled> {
+        Box::pin(Remote::fill(self, fills, wire))
     }
 
     fn release<'a>(&'a self, holds: &'a [Hold<'a>]) -> Outcomes<'a, ()> {
         Box::pin(Remote::release(self, holds))
     }
 
-    fn claim<'a>(&'a self, claims: &'a [Claim<'a>]) -> Outcomes<'a, bool> {
-        Box::pin(Remote::claim(self, claims))
+    fn claim<'a>(&'a self, claims: &'a [Claim<'a>], wire: Wire) -> Outcomes<'a, bool> {
+        Box::pin(Remote::claim(self, claims, wire))
     }
 
     fn remove<'a>(&'a self, keys: &'a [&'a str]) -> Outcomes<'a, ()> {
@@ -89,5 +90,15 @@ pub(super) trait AnyLoader<K: 'static, V: 'static>: Send + Sync {
 impl<K: Send + 'static, V: 'static, L: Loader<K, V>> AnyLoader<K, V> for L {
     fn load(&self, key: K) -> Boxed<'_, Result<Load<V>, LoadError>> {
         Box::pin(Loader::load(self, key))
+    }
+}
+
+pub(super) trait AnyBatchLoader<K: 'static, V: 'static>: Send + Sync {
+    fn load_many(&self, keys: Vec<K>) -> Boxed<'_, Result<Loads<K, V>, LoadError>>;
+}
+
+impl<K: Send + 'static, V: 'static, L: BatchLoader<K, V>> AnyBatchLoader<K, V> for L {
+    fn load_many(&self, keys: Vec<K>) -> Boxed<'_, Result<Loads<K, V>, LoadError>> {
+        Box::pin(BatchLoader::load_many(self, keys))
     }
 }

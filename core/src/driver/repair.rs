@@ -110,7 +110,7 @@ where
     if keys.is_empty() {
         return repaired;
     }
-    for outcome in link.remove_many(&*shared.runtime, &keys).await {
+    for outcome in link.remove(&*shared.runtime, &keys).await {
         repaired.sent += 1;
         repaired.acknowledged += usize::from(outcome.is_ok());
         batch.report(outcome.is_ok());

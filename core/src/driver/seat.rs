@@ -1,44 +1,67 @@
 //! A seat in a flight: leads it, or waits for its answer. Dropping it leaves the flight, from
 //! wherever the caller was.
 
-use core::future::{Future, poll_fn};
+use core::future::poll_fn;
 use core::hash::Hash;
 use core::panic::AssertUnwindSafe;
-use core::pin::pin;
 use core::task::Poll;
 use core::time::Duration;
+use std::panic::catch_unwind;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use futures_util::future::{Either, select};
-use portable_atomic::Ordering;
 
 use super::erased::Boxed;
-use super::link::{Look, Times, load_failure};
-use super::shared::{Errand, Shared};
-use super::timeout::timeout;
-use crate::machine::entry::{Entry, Load};
+use super::format::Look;
+use super::link::Times;
+use super::shared::Shared;
+use crate::machine::entry::{Cached, Entry, Load};
 use crate::machine::error::{Error, Fault};
 use crate::machine::event::Event;
 use crate::machine::lookup::{Answer, Reply, Seen, Step};
 use crate::machine::policy::Call;
 use crate::machine::shard::{Ticket, Turn};
 use crate::machine::token::Token;
-use crate::ports::loader::LoadError;
-use crate::ports::remote::{Filled, Leased};
+use crate::ports::remote::{Found, Leased};
 
 pub(super) struct Seat<K, V>
 where
     K: Hash + Eq + Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    shared: Arc<Shared<K, V>>,
-    key: Arc<K>,
+    pub(super) shared: Arc<Shared<K, V>>,
+    pub(super) key: Arc<K>,
     /// The key's text in L2, if there is one.
-    text: Option<Arc<str>>,
-    shard: usize,
+    pub(super) text: Option<Arc<str>>,
+    pub(super) shard: usize,
+    /// What its own loader brought, should it be deposed afterwards.
+    own: Option<Answer<Arc<V>>>,
+    /// The lease that it asked for last.
+    asked: Option<Token>,
+    /// Junk that the last look at L2 showed.
+    pub(super) junk: Option<Vec<u8>>,
     /// There until the seat is dropped.
     ticket: Option<Ticket>,
+}
+
+/// What a leader needs of the world.
+pub(super) enum Need<V> {
+    /// L2 is to be read; [`Seat::read`] has the reply.
+    Read,
+    /// The lease is to be taken; [`Seat::leased`] has the reply.
+    Lease { token: Token, life: Duration },
+    /// Time is to pass; [`Reply::Paused`].
+    Pause(Duration),
+    /// The loader is to run; [`Reply::Loaded`].
+    Load,
+    /// L2 is to be filled; [`Reply::Stored`].
+    Fill {
+        token: Token,
+        value: Option<Arc<V>>,
+        times: Times,
+    },
+    /// Nothing more.
+    Over(Led<V>),
 }
 
 /// How leading ended.
@@ -95,6 +118,9 @@ where
             key: Arc::clone(&self.key),
             text: self.text.clone(),
             shard: self.shard,
+            own: None,
+            asked: None,
+            junk: None,
             ticket,
         }
     }
@@ -111,6 +137,9 @@ where
             key: Arc::clone(key),
             text: text.cloned(),
             shard,
+            own: None,
+            asked: None,
+            junk: None,
             ticket: Some(ticket),
         }
     }
@@ -143,7 +172,7 @@ where
         .await
     }
 
-    fn poll(&self, waker: core::task::Waker) -> Turn<Arc<V>> {
+    pub(super) fn poll(&self, waker: core::task::Waker) -> Turn<Arc<V>> {
         let Some(ticket) = &self.ticket else {
             return Turn::Answer(Arc::new(Err(Error::Closed)));
         };
@@ -152,71 +181,36 @@ where
         })
     }
 
-    /// Carries out the flight's steps. The loader is taken when it is run, so that a leader who is
-    /// deposed before that may lead again. If anything of the user's panics, a loader, a codec, a
-    /// `Clone`, the flight fails with [`Error::Panicked`].
-    pub(super) async fn lead<L, F, T>(&mut self, loader: &mut Option<L>) -> Led<V>
-    where
-        L: FnOnce() -> F,
-        F: Future<Output = Result<T, LoadError>>,
-        T: Into<Load<V>>,
-    {
-        let led = AssertUnwindSafe(self.carry_out(loader))
-            .catch_unwind()
-            .await;
-        led.unwrap_or_else(|panic| self.fail(Error::Panicked(message(&*panic))))
+    /// Tells the flight what happened and does what is done at once, until it needs the world. If
+    /// anything of the user's panics, the engine or a `Clone`, the flight fails with
+    /// [`Error::Panicked`].
+    pub(super) fn advance(&mut self, reply: Reply<Arc<V>>) -> Need<V> {
+        let going = AssertUnwindSafe(|| self.go_on(reply));
+        catch_unwind(going).unwrap_or_else(|panic| Need::Over(self.fail(panicked(&*panic))))
     }
 
-    fn fail(&self, error: Error) -> Led<V> {
-        let Some(ticket) = &self.ticket else {
-            return Led::Alone(Err(error));
-        };
-        let failed = self.shared.ask(self.shard, |table, _, effects| {
-            table.fail(ticket, error, effects)
-        });
-        match (failed, &self.text) {
-            (Ok(Some(token)), Some(text)) => {
-                self.shared.release(Arc::clone(text), token);
-                Led::Finished
-            }
-            (Ok(_), _) => Led::Finished,
-            (Err(error), _) => Led::Alone(Err(error)),
-        }
-    }
-
-    async fn carry_out<L, F, T>(&mut self, loader: &mut Option<L>) -> Led<V>
-    where
-        L: FnOnce() -> F,
-        F: Future<Output = Result<T, LoadError>>,
-        T: Into<Load<V>>,
-    {
-        // What this caller's own loader brought, should it be deposed afterwards.
-        let mut own: Option<Answer<Arc<V>>> = None;
-        let mut granted = None;
-        let mut reply = Reply::Begin;
+    fn go_on(&mut self, mut reply: Reply<Arc<V>>) -> Need<V> {
         loop {
-            let step = self.step(reply);
-            let just_granted = granted.take();
-            reply = match step {
+            if let Reply::Loaded(loaded) = &reply {
+                self.own = Some(answer_of(loaded));
+            }
+            let granted = match &reply {
+                Reply::Leased(Ok((true, _))) => self.asked.take(),
+                _ => None,
+            };
+            reply = match self.step(reply) {
                 Step::ReadLocal => Reply::Local(self.read_local()),
-                Step::ReadRemote => Reply::Remote(self.read_remote().await),
+                Step::WriteLocal { write, entry } => {
+                    self.write_local(entry);
+                    Reply::Kept(write)
+                }
+                Step::ReadRemote => return Need::Read,
                 Step::Lease { token, life } => {
-                    let leased = self.lease(token, life).await;
-                    granted = matches!(leased, Ok((true, _))).then_some(token);
-                    Reply::Leased(leased)
+                    self.asked = Some(token);
+                    return Need::Lease { token, life };
                 }
-                Step::Pause(pause) => {
-                    self.shared.runtime.sleep(pause).await;
-                    Reply::Paused
-                }
-                Step::Load => {
-                    let loaded = match loader.take() {
-                        Some(loader) => self.load(loader).await,
-                        None => Err(Error::Timeout),
-                    };
-                    own = Some(answer_of(&loaded));
-                    Reply::Loaded(loaded)
-                }
+                Step::Pause(pause) => return Need::Pause(pause),
+                Step::Load => return Need::Load,
                 Step::Fill {
                     token,
                     value,
@@ -225,26 +219,47 @@ where
                     age,
                 } => {
                     let times = Times { life, lease, age };
-                    Reply::Stored(self.fill(token, value.as_deref(), times).await)
-                }
-                Step::WriteLocal { write, entry } => {
-                    self.write_local(entry);
-                    Reply::Kept(write)
+                    return Need::Fill {
+                        token,
+                        value,
+                        times,
+                    };
                 }
                 Step::Finish { release } => {
-                    if let (Some(token), Some(text)) = (release, &self.text) {
-                        self.shared.release(Arc::clone(text), token);
-                    }
-                    return Led::Finished;
+                    self.release(release);
+                    return Need::Over(Led::Finished);
                 }
-                Step::Alone(answer) => return Led::Alone(answer),
+                Step::Alone(answer) => return Need::Over(Led::Alone(answer)),
                 Step::Follow => {
-                    if let Some(token) = just_granted {
+                    if let Some(token) = granted {
                         self.late_lease(token);
                     }
-                    return own.map_or(Led::Follow, Led::Alone);
+                    return Need::Over(self.own.take().map_or(Led::Follow, Led::Alone));
                 }
             }
+        }
+    }
+
+    /// The flight cannot go on: everyone who waits gets this error.
+    pub(super) fn fail(&self, error: Error) -> Led<V> {
+        let Some(ticket) = &self.ticket else {
+            return Led::Alone(Err(error));
+        };
+        let failed = self.shared.ask(self.shard, |table, _, effects| {
+            table.fail(ticket, error, effects)
+        });
+        match failed {
+            Ok(release) => {
+                self.release(release);
+                Led::Finished
+            }
+            Err(error) => Led::Alone(Err(error)),
+        }
+    }
+
+    fn release(&self, token: Option<Token>) {
+        if let (Some(token), Some(text)) = (token, &self.text) {
+            self.shared.release(Arc::clone(text), token);
         }
     }
 
@@ -253,9 +268,7 @@ where
         let unwanted = self.shared.ask(self.shard, |table, context, _| {
             table.late_lease(token, context)
         });
-        if let (true, Some(text)) = (unwanted, &self.text) {
-            self.shared.release(Arc::clone(text), token);
-        }
+        self.release(unwanted.then_some(token));
     }
 
     fn step(&self, reply: Reply<Arc<V>>) -> Step<Arc<V>> {
@@ -290,67 +303,24 @@ where
         }
     }
 
-    async fn read_remote(&self) -> Result<Option<Seen<Arc<V>>>, Fault> {
-        let (Some(link), Some(text)) = (&self.shared.link, &self.text) else {
-            return Ok(None);
-        };
-        let found = link.read(&*self.shared.runtime, text).await?;
-        Ok(self.seen(link.decode(found)))
+    /// The reply to [`Need::Read`].
+    pub(super) fn read(&mut self, read: Result<Option<Found>, Fault>) -> Reply<Arc<V>> {
+        Reply::Remote(read.map(|found| self.seen(found)))
     }
 
-    fn seen(&self, look: Look<V>) -> Option<Seen<Arc<V>>> {
-        if look.undecodable {
+    /// The reply to [`Need::Lease`].
+    pub(super) fn leased(&mut self, leased: Result<Leased, Fault>) -> Reply<Arc<V>> {
+        Reply::Leased(leased.map(|Leased { granted, found }| (granted, self.seen(found))))
+    }
+
+    fn seen(&mut self, found: Option<Found>) -> Option<Seen<Arc<V>>> {
+        let link = self.shared.link.as_ref()?;
+        let Look { seen, junk } = link.format.decode(found);
+        if junk.is_some() {
             self.shared.tell(&Event::Undecodable);
         }
-        look.seen
-    }
-
-    async fn lease(
-        &self,
-        token: Token,
-        life: Duration,
-    ) -> Result<(bool, Option<Seen<Arc<V>>>), Fault> {
-        let (Some(link), Some(text)) = (&self.shared.link, &self.text) else {
-            return Ok((false, None));
-        };
-        let mut asked = Asked {
-            shared: Arc::clone(&self.shared),
-            text: Arc::clone(text),
-            shard: self.shard,
-            token,
-            life,
-            reply: Some(link.lease(Arc::clone(text), token, life)),
-        };
-        let Leased { granted, found } = asked.reply().await?;
-        Ok((granted, self.seen(link.decode(found))))
-    }
-
-    async fn load<L, F, T>(&self, loader: L) -> Result<Load<Arc<V>>, Error>
-    where
-        L: FnOnce() -> F,
-        F: Future<Output = Result<T, LoadError>>,
-        T: Into<Load<V>>,
-    {
-        let loading = async move { loader().await.map(Into::into) };
-        let loading = AssertUnwindSafe(loading).catch_unwind();
-        let shared = &self.shared;
-        let loaded = match timeout(&*shared.runtime, shared.policy.load_timeout, loading).await {
-            None => Err(Error::Timeout),
-            Some(Err(panic)) => Err(Error::Panicked(message(&*panic))),
-            Some(Ok(Ok(loaded))) => Ok(loaded),
-            Some(Ok(Err(error))) => load_failure(error.into_inner(), shared.not_found.as_deref()),
-        };
-        loaded.map(|load| load.map(Arc::new))
-    }
-
-    async fn fill(&self, token: Token, value: Option<&V>, times: Times) -> Result<Filled, Fault> {
-        let (Some(link), Some(text)) = (&self.shared.link, &self.text) else {
-            return Err(Fault::Refused("there is no L2".into()));
-        };
-        let encoded = link.encode(value);
-        let mut bytes = encoded.map_err(|error| Fault::Encode(error.to_string().into()))?;
-        link.fill(&*self.shared.runtime, text, token, &mut bytes, times)
-            .await
+        self.junk = junk;
+        seen
     }
 }
 
@@ -373,95 +343,18 @@ where
     }
 }
 
-/// A lease that was asked for. Dropped before its reply, it leaves a task behind that listens for
-/// it, so that a lease which nobody wants any more is given back.
-struct Asked<K, V>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-{
-    shared: Arc<Shared<K, V>>,
-    text: Arc<str>,
-    shard: usize,
-    token: Token,
-    life: Duration,
-    reply: Option<Boxed<'static, Result<Leased, Fault>>>,
-}
-
-impl<K, V> Asked<K, V>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-{
-    async fn reply(&mut self) -> Result<Leased, Fault> {
-        let span = self.shared.policy.remote_timeout;
-        let Some(reply) = self.reply.as_mut() else {
-            return Err(Fault::Timeout);
-        };
-        match select(reply, self.shared.runtime.sleep(span)).await {
-            Either::Left((leased, _)) => {
-                self.reply = None;
-                leased
-            }
-            Either::Right(((), _)) => Err(Fault::Timeout),
-        }
-    }
-}
-
-impl<K, V> Drop for Asked<K, V>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-{
-    fn drop(&mut self) {
-        let Some(reply) = self.reply.take() else {
-            return;
-        };
-        let Some(errand) = Errand::begin(&self.shared.life, |life| &life.late) else {
-            return;
-        };
-        let cache = Arc::downgrade(&self.shared);
-        let (life, runtime) = (
-            Arc::clone(&self.shared.life),
-            Arc::clone(&self.shared.runtime),
-        );
-        let (shard, token, stands) = (self.shard, self.token, self.life);
-        let text = Arc::clone(&self.text);
-        // Without a runtime the lease ends by itself, as it does when the cache is closed or gone.
-        let _ = self.shared.spawn(async move {
-            let _errand = errand;
-            let stop = life.stop.listen();
-            if life.closed.load(Ordering::SeqCst) {
-                return;
-            }
-            let late = pin!(timeout(&*runtime, stands, reply));
-            let Either::Left((Some(Ok(Leased { granted: true, .. })), _)) =
-                select(late, pin!(stop)).await
-            else {
-                return;
-            };
-            if let Some(shared) = cache.upgrade()
-                && shared.ask(shard, |table, context, _| table.late_lease(token, context))
-            {
-                shared.release(text, token);
-            }
-        });
-    }
-}
-
 fn answer_of<V>(loaded: &Result<Load<Arc<V>>, Error>) -> Answer<Arc<V>> {
-    use crate::machine::entry::Cached;
     match loaded {
         Ok(load) => Ok(load.value.clone().map_or(Cached::Absent, Cached::Hit)),
         Err(error) => Err(error.clone()),
     }
 }
 
-fn message(panic: &(dyn core::any::Any + Send)) -> Arc<str> {
+/// The error for those who wait for something that panicked.
+pub(super) fn panicked(panic: &(dyn core::any::Any + Send)) -> Error {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
-        .into()
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    Error::Panicked(text.unwrap_or("no message").into())
 }
 
 /// What a timer is set to at least: the clock is coarse.

@@ -13,11 +13,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use event_listener::Event as Bell;
 use portable_atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use super::erased::{AnyLoader, AnyRuntime};
+use super::erased::{AnyBatchLoader, AnyLoader, AnyRuntime};
 use super::link::Link;
 use super::stripes::{Counters, Hasher, hash_of, shard_of};
 use crate::machine::effects::Effects;
-use crate::machine::error::{BoxError, Fault};
+use crate::machine::error::{BoxError, Error, Fault};
 use crate::machine::event::Event;
 use crate::machine::policy::Policy;
 use crate::machine::shard::{Activity, Context, Pending, Shard};
@@ -25,6 +25,7 @@ use crate::machine::stats::Counter;
 use crate::machine::token::Token;
 use crate::ports::local::Local;
 use crate::ports::observer::Observer;
+use crate::ports::remote::Hold;
 use crate::ports::runtime::Task;
 
 pub(super) type Table<K, V> = Shard<Arc<K>, Arc<V>, Hasher>;
@@ -37,6 +38,8 @@ pub(super) struct Shared<K, V> {
     pub(super) local: Option<Arc<dyn Local<K, V>>>,
     pub(super) link: Option<Link<K, V>>,
     pub(super) loader: Option<Arc<dyn AnyLoader<K, V>>>,
+    pub(super) batch_loader: Option<Arc<dyn AnyBatchLoader<K, V>>>,
+    pub(super) batch: Batching,
     pub(super) not_found: Option<Predicate>,
     pub(super) runtime: Arc<dyn AnyRuntime>,
     pub(super) counters: Option<Counters>,
@@ -55,6 +58,38 @@ pub(super) struct Shared<K, V> {
     pub(super) reporting: AtomicBool,
     /// When the log may hear of L2's faults again, in nanoseconds of the clock.
     pub(super) next_warning: AtomicU64,
+}
+
+/// How large the parts of a batch are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Batching {
+    /// How many keys go together.
+    pub(super) chunk: usize,
+    /// How many loads of single keys run at once.
+    pub(super) concurrency: usize,
+}
+
+impl Default for Batching {
+    fn default() -> Self {
+        Self {
+            chunk: 1000,
+            concurrency: 16,
+        }
+    }
+}
+
+impl Batching {
+    pub(super) fn check(self) -> Result<(), Error> {
+        for (name, size) in [
+            ("batch_chunk", self.chunk),
+            ("load_concurrency", self.concurrency),
+        ] {
+            if size == 0 {
+                return Err(Error::config(format!("{name} is zero: give it at least 1")));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// One shard of the machine and its lock.
@@ -227,7 +262,8 @@ where
         let _ = self.spawn(async move {
             let _errand = errand;
             if let Some(link) = &shared.link {
-                link.release(&*shared.runtime, &text, token).await;
+                let hold = Hold { key: &text, token };
+                link.release(&*shared.runtime, &[hold]).await;
             }
         });
     }

@@ -38,6 +38,8 @@ const KIND_NOT_FOUND: u8 = 1;
 pub struct Envelope<'a> {
     /// Codec id and encoded value, or `None` for the not-found placeholder.
     pub value: Option<(u8, &'a [u8])>,
+    /// How the encoded value is compressed; 0 for not at all.
+    pub compression: u8,
     /// When the entry stops being fresh, by the server's clock, in milliseconds; 0 if the server
     /// did not stamp it.
     pub end: u64,
@@ -55,8 +57,6 @@ pub enum Junk {
     Foreign,
     /// Ours, written by a version that this one cannot read.
     Version(u8),
-    /// Ours, with a compression that this build cannot read.
-    Compression(u8),
     /// Ours, and damaged.
     Damaged,
 }
@@ -66,7 +66,6 @@ impl fmt::Display for Junk {
         match self {
             Self::Foreign => f.write_str("not an entry of this cache"),
             Self::Version(v) => write!(f, "written by version {v} of the format"),
-            Self::Compression(id) => write!(f, "compressed with unknown method {id}"),
             Self::Damaged => f.write_str("damaged"),
         }
     }
@@ -83,6 +82,13 @@ pub fn open(out: &mut Vec<u8>, codec: Option<u8>) {
     });
     out.push(codec.unwrap_or(0));
     out.resize(HEADER, 0);
+}
+
+/// Notes in an opened envelope how its payload is compressed.
+pub fn compressed(out: &mut [u8], compression: u8) {
+    if let Some(place) = out.get_mut(5) {
+        *place = compression;
+    }
 }
 
 /// Closes the envelope in `out`: times and checksum. The end stays unstamped.
@@ -119,9 +125,6 @@ pub fn parse(bytes: &[u8]) -> Result<Envelope<'_>, Junk> {
     if u32::from_be_bytes([bytes[32], bytes[33], bytes[34], bytes[35]]) != checksum(bytes) {
         return Err(Junk::Damaged);
     }
-    if bytes[5] != 0 {
-        return Err(Junk::Compression(bytes[5]));
-    }
     let value = match bytes[3] {
         KIND_VALUE => Some((bytes[4], &bytes[HEADER..])),
         KIND_NOT_FOUND => None,
@@ -129,6 +132,7 @@ pub fn parse(bytes: &[u8]) -> Result<Envelope<'_>, Junk> {
     };
     Ok(Envelope {
         value,
+        compression: bytes[5],
         end: number(bytes, END_AT),
         life: Duration::from_millis(number(bytes, 16)),
         stale: Duration::from_millis(number(bytes, 24)),

@@ -24,6 +24,13 @@ pub enum Error {
     Timeout,
     /// The value could not be encoded for L2. Nothing was changed.
     Encode(Arc<dyn StdError + Send + Sync + 'static>),
+    /// The encoded value is longer than the cache's `max_value_size`. Nothing was changed.
+    TooLarge {
+        /// Its length in bytes, before compression.
+        size: usize,
+        /// The longest that is allowed, in bytes.
+        limit: usize,
+    },
     /// The key cannot be stored in L2; the text says why. Nothing was changed.
     Key(Arc<str>),
     /// A conditional insert was sent and its outcome is not known. Until a removal of the key is
@@ -71,6 +78,11 @@ impl fmt::Display for Error {
             Self::Panicked(message) => write!(f, "the loader panicked: {message}"),
             Self::Timeout => f.write_str("the loader took longer than load_timeout"),
             Self::Encode(error) => write!(f, "the value cannot be encoded: {error}"),
+            Self::TooLarge { size, limit } => write!(
+                f,
+                "the encoded value has {size} bytes, more than max_value_size ({limit}): raise the \
+                 limit, or store less"
+            ),
             Self::Key(why) => write!(f, "the key cannot be stored: {why}"),
             Self::Undecided => f.write_str(
                 "the outcome of the conditional insert is not known: read the key, or ask again",
@@ -103,6 +115,8 @@ pub enum Fault {
     Refused(Arc<str>),
     /// The value could not be encoded, so nothing was sent.
     Encode(Arc<str>),
+    /// The encoded value is longer than the cache's `max_value_size`, so nothing was sent.
+    TooLarge,
 }
 
 impl fmt::Display for Fault {
@@ -112,6 +126,7 @@ impl fmt::Display for Fault {
             Self::Unreachable(why) => write!(f, "not reachable: {why}"),
             Self::Refused(why) => write!(f, "refused: {why}"),
             Self::Encode(why) => write!(f, "cannot be encoded: {why}"),
+            Self::TooLarge => f.write_str("longer than max_value_size"),
         }
     }
 }

@@ -60,4 +60,6 @@ pub enum Event {
     Undecodable,
     /// A loaded value could not be encoded and stays in L1 only.
     Unencodable,
+    /// A loaded value is longer than `max_value_size` and stays in L1 only.
+    TooLarge,
 }

@@ -483,6 +483,10 @@ impl<V: Clone> Lookup<V> {
                 out.events.push(Event::Unencodable);
                 self.keep(view, entry, answer)
             }
+            Err(Fault::TooLarge) => {
+                out.events.push(Event::TooLarge);
+                self.keep(view, entry, answer)
+            }
             // One that is only late gives the lease back when it arrives; for any other, the lease
             // is given back at the end.
             Err(fault) => {

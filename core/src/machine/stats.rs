@@ -30,11 +30,12 @@ pub enum Counter {
     RemoteFault,
     Undecodable,
     Unencodable,
+    TooLarge,
 }
 
 impl Counter {
     /// How many counters there are.
-    pub const COUNT: usize = Self::Unencodable as usize + 1;
+    pub const COUNT: usize = Self::TooLarge as usize + 1;
 
     /// The counter of an event.
     #[must_use]
@@ -56,6 +57,7 @@ impl Counter {
             Event::RemoteFault(_) => Self::RemoteFault,
             Event::Undecodable => Self::Undecodable,
             Event::Unencodable => Self::Unencodable,
+            Event::TooLarge => Self::TooLarge,
         }
     }
 }
@@ -99,6 +101,8 @@ pub struct Stats {
     pub undecodable: u64,
     /// Loaded values that could not be encoded.
     pub unencodable: u64,
+    /// Loaded values that were longer than `max_value_size`.
+    pub too_large: u64,
     /// Entries that L1 evicted to stay within its bound, if its engine counts them.
     pub evicted: Option<u64>,
 }
@@ -125,6 +129,7 @@ impl Stats {
             remote_faults: count(Counter::RemoteFault),
             undecodable: count(Counter::Undecodable),
             unencodable: count(Counter::Unencodable),
+            too_large: count(Counter::TooLarge),
             evicted: None,
         }
     }
@@ -165,6 +170,7 @@ impl Stats {
             remote_faults: self.remote_faults.saturating_sub(earlier.remote_faults),
             undecodable: self.undecodable.saturating_sub(earlier.undecodable),
             unencodable: self.unencodable.saturating_sub(earlier.unencodable),
+            too_large: self.too_large.saturating_sub(earlier.too_large),
             evicted,
         }
     }

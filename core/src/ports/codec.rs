@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::compression::Compression;
 use crate::machine::error::BoxError;
 
 /// Writes and reads values of one type.
@@ -24,4 +25,10 @@ pub trait Codec<V>: Send + Sync + 'static {
     /// # Errors
     /// Whatever the format says. It counts as a miss.
     fn decode(&self, bytes: &[u8]) -> Result<V, BoxError>;
+
+    /// How the encoded values are compressed, and from how many bytes on; not at all unless said
+    /// otherwise. Readers need not know: the entry's header says how it was compressed.
+    fn compression(&self) -> Option<(&dyn Compression, usize)> {
+        None
+    }
 }

@@ -7,12 +7,16 @@ use core::time::Duration;
 use crate::machine::error::Fault;
 use crate::machine::token::Token;
 pub use crate::machine::verb::{Condition, Filled};
+pub use crate::machine::wire::Wire;
 
 /// A store that all nodes share, such as Redis.
 ///
 /// Each verb takes any number of keys in one round trip and answers in the same order, one outcome
 /// a key, exactly as many as were asked for. What a verb must do to one key is said at each; it
 /// happens there as one atomic step. The keys' order of execution does not matter.
+///
+/// A [`Wire`] says in which format the entries are: what tells their life, and what counts as a
+/// present one. A store that cannot serve the one it is asked for answers [`Fault::Refused`].
 ///
 /// The driver bounds every call by `remote_timeout` and then drops the future. A command whose
 /// future was dropped may still be carried out, late: the protocol is made for that. Nothing but
@@ -23,8 +27,11 @@ pub use crate::machine::verb::{Condition, Filled};
 /// `jetcache_adapters::contract::remote` is a test suite that every implementation should pass.
 pub trait Remote: Send + Sync + 'static {
     /// What stands under each key.
-    fn read(&self, keys: &[&str])
-    -> impl Future<Output = Vec<Result<Option<Found>, Fault>>> + Send;
+    fn read(
+        &self,
+        keys: &[&str],
+        wire: Wire,
+    ) -> impl Future<Output = Vec<Result<Option<Found>, Fault>>> + Send;
 
     /// Takes the lease of each key if nobody has it, and looks at the key again.
     ///
@@ -32,13 +39,19 @@ pub trait Remote: Send + Sync + 'static {
     fn lease(
         &self,
         asks: &[LeaseAsk<'_>],
+        wire: Wire,
     ) -> impl Future<Output = Vec<Result<Leased, Fault>>> + Send;
 
     /// Stores each value if the lease is the token's, and gives the lease back.
     ///
     /// The time for which the lease has stood beyond `age` is taken off the value's life; nothing
-    /// left means released and [`Filled::Refused`].
-    fn fill(&self, fills: &[Fill<'_>]) -> impl Future<Output = Vec<Result<Filled, Fault>>> + Send;
+    /// left means released and [`Filled::Refused`]. In the jetcache-go format, so does a key under
+    /// which something else stands than what the value [`replaces`](Stored::replaces).
+    fn fill(
+        &self,
+        fills: &[Fill<'_>],
+        wire: Wire,
+    ) -> impl Future<Output = Vec<Result<Filled, Fault>>> + Send;
 
     /// Gives each lease back if it is the token's.
     fn release(&self, holds: &[Hold<'_>]) -> impl Future<Output = Vec<Result<(), Fault>>> + Send;
@@ -47,12 +60,17 @@ pub trait Remote: Send + Sync + 'static {
     ///
     /// With a [`Condition`]: only if the lease is this token already, or if the key is present or
     /// absent as asked. Refused (`false`), it changes nothing.
-    fn claim(&self, claims: &[Claim<'_>]) -> impl Future<Output = Vec<Result<bool, Fault>>> + Send;
+    fn claim(
+        &self,
+        claims: &[Claim<'_>],
+        wire: Wire,
+    ) -> impl Future<Output = Vec<Result<bool, Fault>>> + Send;
 
     /// As `fill` if there is a token and the lease is its; removes value and lease otherwise.
     fn settle(
         &self,
         settles: &[Settle<'_>],
+        wire: Wire,
     ) -> impl Future<Output = Vec<Result<Filled, Fault>>> + Send;
 
     /// Removes value and lease of each key.
@@ -101,10 +119,14 @@ pub struct Leased {
 /// The value of a fill or a settlement.
 #[derive(Clone, Copy, Debug)]
 pub struct Stored<'a> {
-    /// The bytes. If they are an envelope (at least a header long, and beginning with its
-    /// [`PREFIX`](crate::machine::envelope::PREFIX)), the store writes the end of their life into
-    /// them at [`END_AT`](crate::machine::envelope::END_AT); others stay as they are.
+    /// The bytes. If they are an envelope (in the native format, at least a header long, and
+    /// beginning with its [`PREFIX`](crate::machine::envelope::PREFIX)), the store writes the end
+    /// of their life into them at [`END_AT`](crate::machine::envelope::END_AT); others stay as they
+    /// are.
     pub bytes: &'a [u8],
+    /// In the jetcache-go format: what must still stand under the key, nothing or these bytes. A
+    /// key of another type counts as nothing.
+    pub replaces: Option<&'a [u8]>,
     /// How long the value is still fresh, counted from the moment the command was sent.
     pub life: Duration,
     /// How long after that the bytes are to be kept.

@@ -216,6 +216,7 @@ impl World {
             } => {
                 let bytes = self.encode(id, life);
                 let value = Stored {
+                    replaces: None,
                     bytes: &bytes,
                     life,
                     stale: Duration::ZERO,

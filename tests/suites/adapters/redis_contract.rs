@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jetcache_adapters::{Redis, contract};
 use jetcache_core::machine::envelope;
-use jetcache_core::ports::remote::{Fill, Filled, LeaseAsk, Life, Stored};
+use jetcache_core::ports::remote::{Fill, Filled, LeaseAsk, Life, Stored, Wire};
 use jetcache_core::{Condition, Remote, Token};
 use jetcache_tests::redis_server::RedisServer;
 
@@ -89,7 +89,7 @@ fn scripts_that_the_server_forgot_are_loaded_again() {
                 value: stored(b"v"),
             })
             .collect();
-        for (key, filled) in keys.iter().zip(redis.fill(&fills).await) {
+        for (key, filled) in keys.iter().zip(redis.fill(&fills, Wire::Native).await) {
             let stored = filled.unwrap() == Filled::Stored;
             assert_eq!(stored, !key.ends_with('7'), "{key}");
         }
@@ -136,7 +136,12 @@ fn one_bad_key_does_not_hurt_the_other_ninety_nine() {
                 life: MINUTE,
             })
             .collect();
-        for (at, leased) in redis.lease(&asks).await.into_iter().enumerate() {
+        for (at, leased) in redis
+            .lease(&asks, Wire::Native)
+            .await
+            .into_iter()
+            .enumerate()
+        {
             assert_eq!(leased.is_ok_and(|leased| leased.granted), at != 42, "{at}");
         }
         let fills: Vec<_> = keys
@@ -147,14 +152,24 @@ fn one_bad_key_does_not_hurt_the_other_ninety_nine() {
                 value: stored(b"v"),
             })
             .collect();
-        for (at, filled) in redis.fill(&fills).await.into_iter().enumerate() {
+        for (at, filled) in redis
+            .fill(&fills, Wire::Native)
+            .await
+            .into_iter()
+            .enumerate()
+        {
             assert_eq!(
                 filled.is_ok_and(|filled| filled == Filled::Stored),
                 at != 42,
                 "{at}"
             );
         }
-        for (at, found) in redis.read(&keys).await.into_iter().enumerate() {
+        for (at, found) in redis
+            .read(&keys, Wire::Native)
+            .await
+            .into_iter()
+            .enumerate()
+        {
             assert_eq!(found.unwrap().is_some(), at != 42, "{at}");
         }
     });
@@ -218,8 +233,16 @@ fn the_longest_spans_are_taken() {
             token: T,
             life: max,
         };
-        assert!(redis.lease(&[ask]).await.remove(0).unwrap().granted);
+        assert!(
+            redis
+                .lease(&[ask], Wire::Native)
+                .await
+                .remove(0)
+                .unwrap()
+                .granted
+        );
         let value = Stored {
+            replaces: None,
             bytes: b"v",
             life: max,
             stale: max,
@@ -227,11 +250,14 @@ fn the_longest_spans_are_taken() {
             age: max,
         };
         let filled = redis
-            .fill(&[Fill {
-                key: "ns:k",
-                token: T,
-                value,
-            }])
+            .fill(
+                &[Fill {
+                    key: "ns:k",
+                    token: T,
+                    value,
+                }],
+                Wire::Native,
+            )
             .await
             .remove(0);
         assert_eq!(filled.unwrap(), Filled::Stored);

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use jetcache_adapters::Redis;
-use jetcache_core::ports::remote::{Hold, Settle};
+use jetcache_core::ports::remote::{Hold, Settle, Wire};
 use jetcache_core::{Fault, Remote, Token};
 use jetcache_tests::redis_server::RedisServer;
 
@@ -178,7 +178,13 @@ fn only_what_may_be_sent_twice_is() {
             token: Some(T),
             value: stored(b"v"),
         };
-        assert!(redis.settle(&[settle]).await.remove(0).is_err());
+        assert!(
+            redis
+                .settle(&[settle], Wire::Native)
+                .await
+                .remove(0)
+                .is_err()
+        );
         assert_eq!(count("EVALSHA"), 5, "settle");
     });
 }

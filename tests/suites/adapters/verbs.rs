@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jetcache_adapters::contract;
-use jetcache_core::ports::remote::{Claim, Fill, Filled, Found, LeaseAsk, Leased, Stored};
+use jetcache_core::ports::remote::{Claim, Fill, Filled, Found, LeaseAsk, Leased, Stored, Wire};
 use jetcache_core::{Condition, Fault, Remote, Token};
 use tokio::runtime::{Builder, Runtime};
 
@@ -11,16 +11,19 @@ pub(super) const T: Token = Token::from_bits(1);
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
 pub(super) async fn read(remote: &impl Remote, key: &str) -> Result<Option<Found>, Fault> {
-    remote.read(&[key]).await.remove(0)
+    remote.read(&[key], Wire::Native).await.remove(0)
 }
 
 pub(super) async fn lease(remote: &impl Remote, key: &str, token: Token) -> Result<Leased, Fault> {
     remote
-        .lease(&[LeaseAsk {
-            key,
-            token,
-            life: MINUTE,
-        }])
+        .lease(
+            &[LeaseAsk {
+                key,
+                token,
+                life: MINUTE,
+            }],
+            Wire::Native,
+        )
         .await
         .remove(0)
 }
@@ -32,11 +35,14 @@ pub(super) async fn fill(
     v: &[u8],
 ) -> Result<Filled, Fault> {
     remote
-        .fill(&[Fill {
-            key,
-            token,
-            value: stored(v),
-        }])
+        .fill(
+            &[Fill {
+                key,
+                token,
+                value: stored(v),
+            }],
+            Wire::Native,
+        )
         .await
         .remove(0)
 }
@@ -52,18 +58,22 @@ pub(super) async fn claim_if(
     condition: Option<Condition>,
 ) -> Result<bool, Fault> {
     remote
-        .claim(&[Claim {
-            key,
-            token,
-            life: MINUTE,
-            condition,
-        }])
+        .claim(
+            &[Claim {
+                key,
+                token,
+                life: MINUTE,
+                condition,
+            }],
+            Wire::Native,
+        )
         .await
         .remove(0)
 }
 
 pub(super) fn stored(bytes: &[u8]) -> Stored<'_> {
     Stored {
+        replaces: None,
         bytes,
         life: MINUTE,
         stale: Duration::ZERO,

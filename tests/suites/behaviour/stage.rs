@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use jetcache_adapters::{Memory, MessagePack, Redis};
-use jetcache_core::ports::remote::{Claim, Fill, Stored};
+use jetcache_core::ports::remote::{Claim, Fill, Stored, Wire};
 use jetcache_core::{Builder, Cache, LoadError, Remote, Token, roll};
 use jetcache_tests::redis_server::RedisServer;
 
@@ -175,8 +175,13 @@ async fn plant(remote: &impl Remote, key: &str, bytes: &[u8]) {
         life,
         condition: None,
     };
-    remote.claim(&[claim]).await.remove(0).expect("a claim");
+    remote
+        .claim(&[claim], Wire::Native)
+        .await
+        .remove(0)
+        .expect("a claim");
     let value = Stored {
+        replaces: None,
         bytes,
         life,
         stale: Duration::ZERO,
@@ -184,7 +189,11 @@ async fn plant(remote: &impl Remote, key: &str, bytes: &[u8]) {
         age: Duration::ZERO,
     };
     let fill = Fill { key, token, value };
-    remote.fill(&[fill]).await.remove(0).expect("a fill");
+    remote
+        .fill(&[fill], Wire::Native)
+        .await
+        .remove(0)
+        .expect("a fill");
 }
 
 pub(crate) fn value(text: &str) -> Value {

@@ -4,7 +4,9 @@ use std::future::pending;
 use std::sync::{Arc, Mutex};
 
 use jetcache_adapters::Memory;
-use jetcache_core::ports::remote::{Claim, Fill, Filled, Found, Hold, LeaseAsk, Leased, Settle};
+use jetcache_core::ports::remote::{
+    Claim, Fill, Filled, Found, Hold, LeaseAsk, Leased, Settle, Wire,
+};
 use jetcache_core::{Fault, Remote};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,18 +56,18 @@ fn faults<T>(count: usize) -> Vec<Result<T, Fault>> {
 }
 
 impl Remote for Moody {
-    async fn read(&self, keys: &[&str]) -> Vec<Result<Option<Found>, Fault>> {
+    async fn read(&self, keys: &[&str], wire: Wire) -> Vec<Result<Option<Found>, Fault>> {
         if self.is(Mood::Silent) {
             return pending().await;
         }
-        self.memory.read(keys).await
+        self.memory.read(keys, wire).await
     }
 
-    async fn lease(&self, asks: &[LeaseAsk<'_>]) -> Vec<Result<Leased, Fault>> {
+    async fn lease(&self, asks: &[LeaseAsk<'_>], wire: Wire) -> Vec<Result<Leased, Fault>> {
         if self.is(Mood::SilentLease) {
             return pending().await;
         }
-        let leased = self.memory.lease(asks).await;
+        let leased = self.memory.lease(asks, wire).await;
         if self.is(Mood::SlowLease) {
             tokio::task::yield_now().await;
         }
@@ -75,29 +77,29 @@ impl Remote for Moody {
         leased
     }
 
-    async fn fill(&self, fills: &[Fill<'_>]) -> Vec<Result<Filled, Fault>> {
+    async fn fill(&self, fills: &[Fill<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
         if self.is(Mood::FillRefuses) {
             return fills
                 .iter()
                 .map(|_| Err(Fault::Refused("too big".into())))
                 .collect();
         }
-        self.memory.fill(fills).await
+        self.memory.fill(fills, wire).await
     }
 
     async fn release(&self, holds: &[Hold<'_>]) -> Vec<Result<(), Fault>> {
         self.memory.release(holds).await
     }
 
-    async fn claim(&self, claims: &[Claim<'_>]) -> Vec<Result<bool, Fault>> {
+    async fn claim(&self, claims: &[Claim<'_>], wire: Wire) -> Vec<Result<bool, Fault>> {
         if self.is(Mood::Broken) {
             return faults(claims.len());
         }
-        self.memory.claim(claims).await
+        self.memory.claim(claims, wire).await
     }
 
-    async fn settle(&self, settles: &[Settle<'_>]) -> Vec<Result<Filled, Fault>> {
-        self.memory.settle(settles).await
+    async fn settle(&self, settles: &[Settle<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
+        self.memory.settle(settles, wire).await
     }
 
     async fn remove(&self, keys: &[&str]) -> Vec<Result<(), Fault>> {

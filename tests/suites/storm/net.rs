@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_channel::oneshot::channel;
 use jetcache_adapters::memory::Table;
 use jetcache_core::ports::remote::{
-    Claim, Fill, Filled, Found, Hold, LeaseAsk, Leased, Settle, Stored,
+    Claim, Fill, Filled, Found, Hold, LeaseAsk, Leased, Settle, Stored, Wire,
 };
 use jetcache_core::{Fault, Remote, Runtime};
 
@@ -110,7 +110,7 @@ impl Net {
 }
 
 impl Remote for Net {
-    async fn read(&self, keys: &[&str]) -> Vec<Result<Option<Found>, Fault>> {
+    async fn read(&self, keys: &[&str], _: Wire) -> Vec<Result<Option<Found>, Fault>> {
         let keys: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
         self.send(keys.len(), move |table, now| {
             keys.iter().map(|key| Ok(table.read(now, key))).collect()
@@ -118,7 +118,7 @@ impl Remote for Net {
         .await
     }
 
-    async fn lease(&self, asks: &[LeaseAsk<'_>]) -> Vec<Result<Leased, Fault>> {
+    async fn lease(&self, asks: &[LeaseAsk<'_>], _: Wire) -> Vec<Result<Leased, Fault>> {
         let own = |ask: &LeaseAsk<'_>| (ask.key.to_owned(), ask.token, ask.life);
         let asks: Vec<_> = asks.iter().map(own).collect();
         self.send(asks.len(), move |table, now| {
@@ -136,7 +136,7 @@ impl Remote for Net {
         .await
     }
 
-    async fn fill(&self, fills: &[Fill<'_>]) -> Vec<Result<Filled, Fault>> {
+    async fn fill(&self, fills: &[Fill<'_>], _: Wire) -> Vec<Result<Filled, Fault>> {
         let own = |fill: &Fill<'_>| {
             let value = fill.value;
             (
@@ -153,6 +153,7 @@ impl Remote for Net {
             let mut outcomes = Vec::new();
             for (key, token, bytes, life, lease, age) in &fills {
                 let value = Stored {
+                    replaces: None,
                     bytes,
                     life: *life,
                     stale: Duration::ZERO,
@@ -186,7 +187,7 @@ impl Remote for Net {
         .await
     }
 
-    async fn claim(&self, claims: &[Claim<'_>]) -> Vec<Result<bool, Fault>> {
+    async fn claim(&self, claims: &[Claim<'_>], _: Wire) -> Vec<Result<bool, Fault>> {
         let own = |c: &Claim<'_>| (c.key.to_owned(), c.token, c.life, c.condition);
         let claims: Vec<_> = claims.iter().map(own).collect();
         self.send(claims.len(), move |table, now| {
@@ -205,7 +206,7 @@ impl Remote for Net {
         .await
     }
 
-    async fn settle(&self, settles: &[Settle<'_>]) -> Vec<Result<Filled, Fault>> {
+    async fn settle(&self, settles: &[Settle<'_>], _: Wire) -> Vec<Result<Filled, Fault>> {
         unreachable!("no write-through settles {} keys yet", settles.len())
     }
 

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use jetcache_core::Remote;
-use jetcache_core::ports::remote::{Claim, Condition, Filled, Settle, Stored};
+use jetcache_core::ports::remote::{Claim, Condition, Filled, Settle, Stored, Wire};
 
 use super::{LEASE, Suite, only, sealed, stored};
 
@@ -71,7 +71,10 @@ async fn a_claim_ends_by_itself<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'
         life: Duration::from_millis(30),
         condition: None,
     };
-    assert!(only("claim", suite.remote.claim(&[claim]).await));
+    assert!(only(
+        "claim",
+        suite.remote.claim(&[claim], Wire::Native).await
+    ));
     suite
         .wait_until("a claim ends by itself", async || suite.is_free(&key).await)
         .await;
@@ -108,6 +111,7 @@ async fn all_else_is_absent<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R
         (
             "a stale value",
             Some(Stored {
+                replaces: None,
                 life,
                 stale,
                 ..stored(&value)
@@ -231,7 +235,7 @@ async fn many_changes_are_answered_in_order<R: Remote, S: AsyncFn(Duration)>(
             condition: Some(Condition::Absent),
         })
         .collect();
-    let claimed = suite.remote.claim(&claims).await;
+    let claimed = suite.remote.claim(&claims, Wire::Native).await;
     assert_eq!(claimed.len(), 100, "claim: one outcome a key");
     for (at, claimed) in claimed.into_iter().enumerate() {
         assert_eq!(only("claim", vec![claimed]), at % 3 != 0, "key {at}");
@@ -246,7 +250,7 @@ async fn many_changes_are_answered_in_order<R: Remote, S: AsyncFn(Duration)>(
             value: stored(b"new"),
         })
         .collect();
-    let settled = suite.remote.settle(&settles).await;
+    let settled = suite.remote.settle(&settles, Wire::Native).await;
     assert_eq!(settled.len(), 100, "settle: one outcome a key");
     for (at, settled) in settled.into_iter().enumerate() {
         let stored = only("settle", vec![settled]) == Filled::Stored;

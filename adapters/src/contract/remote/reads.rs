@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use jetcache_core::Remote;
 use jetcache_core::machine::envelope::{Envelope, parse};
-use jetcache_core::ports::remote::{Fill, Filled, Found, Hold, LeaseAsk, Life, Stored};
+use jetcache_core::ports::remote::{Fill, Filled, Found, Hold, LeaseAsk, Life, Stored, Wire};
 
 use super::{LEASE, LIFE, Suite, only, sealed, stored};
 
@@ -32,12 +32,12 @@ async fn nothing_asked_is_nothing_answered<R: Remote, S: AsyncFn(Duration)>(
     suite: &Suite<'_, R, S>,
 ) {
     let remote = suite.remote;
-    assert!(remote.read(&[]).await.is_empty());
-    assert!(remote.lease(&[]).await.is_empty());
-    assert!(remote.fill(&[]).await.is_empty());
+    assert!(remote.read(&[], Wire::Native).await.is_empty());
+    assert!(remote.lease(&[], Wire::Native).await.is_empty());
+    assert!(remote.fill(&[], Wire::Native).await.is_empty());
     assert!(remote.release(&[]).await.is_empty());
-    assert!(remote.claim(&[]).await.is_empty());
-    assert!(remote.settle(&[]).await.is_empty());
+    assert!(remote.claim(&[], Wire::Native).await.is_empty());
+    assert!(remote.settle(&[], Wire::Native).await.is_empty());
     assert!(remote.remove(&[]).await.is_empty());
 }
 
@@ -204,6 +204,7 @@ async fn a_value_ends_by_itself<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'
         .put(
             &key,
             Stored {
+                replaces: None,
                 life,
                 ..stored(b"v")
             },
@@ -225,6 +226,7 @@ async fn a_stale_value_is_kept_for_its_window<R: Remote, S: AsyncFn(Duration)>(
         .put(
             &key,
             Stored {
+                replaces: None,
                 life,
                 stale,
                 ..stored(&sealed(Some(b"v")))
@@ -248,6 +250,7 @@ async fn the_time_on_the_way_is_taken_off_the_life<R: Remote, S: AsyncFn(Duratio
     // Sent when the lease was new, as the sender says.
     let bytes = sealed(Some(b"v"));
     let value = Stored {
+        replaces: None,
         age: Duration::ZERO,
         ..stored(&bytes)
     };
@@ -266,6 +269,7 @@ async fn a_value_with_no_life_left_is_released_and_not_stored<R: Remote, S: Asyn
     suite.lease(&key, token).await;
     suite.pause(Duration::from_millis(60)).await;
     let value = Stored {
+        replaces: None,
         life: Duration::from_millis(20),
         stale: Duration::from_secs(60),
         age: Duration::ZERO,
@@ -299,7 +303,7 @@ async fn a_hundred_keys_are_answered_in_order<R: Remote, S: AsyncFn(Duration)>(
             life: LEASE,
         })
         .collect();
-    let leased = suite.remote.lease(&asks).await;
+    let leased = suite.remote.lease(&asks, Wire::Native).await;
     assert_eq!(leased.len(), 100, "lease: one outcome a key");
     for (at, leased) in leased.into_iter().enumerate() {
         assert_eq!(only("lease", vec![leased]).granted, at % 3 != 0, "key {at}");
@@ -314,13 +318,13 @@ async fn a_hundred_keys_are_answered_in_order<R: Remote, S: AsyncFn(Duration)>(
             value: stored(text.as_bytes()),
         })
         .collect();
-    let filled = suite.remote.fill(&fills).await;
+    let filled = suite.remote.fill(&fills, Wire::Native).await;
     assert_eq!(filled.len(), 100, "fill: one outcome a key");
     for (at, filled) in filled.into_iter().enumerate() {
         let stored = only("fill", vec![filled]) == Filled::Stored;
         assert_eq!(stored, at % 3 != 0, "key {at}");
     }
-    let found = suite.remote.read(&keys).await;
+    let found = suite.remote.read(&keys, Wire::Native).await;
     assert_eq!(found.len(), 100, "read: one outcome a key");
     for (at, found) in found.into_iter().enumerate() {
         let bytes = only("read", vec![found]).map(|found| found.bytes);
@@ -344,7 +348,7 @@ async fn a_hundred_keys_are_answered_in_order<R: Remote, S: AsyncFn(Duration)>(
     );
     let removed = suite.remote.remove(&keys).await;
     assert_eq!(removed.len(), 100, "remove: one outcome a key");
-    for found in suite.remote.read(&keys).await {
+    for found in suite.remote.read(&keys, Wire::Native).await {
         assert_eq!(only("read", vec![found]), None, "what is removed is gone");
     }
 }

@@ -1,0 +1,255 @@
+//! Values to the bytes of L2 and back.
+
+use core::any::TypeId;
+use core::panic::AssertUnwindSafe;
+use core::time::Duration;
+use std::panic::catch_unwind;
+use std::sync::Arc;
+
+use crate::machine::envelope::{self, HEADER};
+use crate::machine::error::{BoxError, Error};
+use crate::machine::lookup::Seen;
+use crate::machine::wire::{COMPRESSED_FROM, PLACEHOLDER, Trailed, Wire, trail};
+use crate::ports::codec::Codec;
+use crate::ports::compression::Compression;
+use crate::ports::remote::{Found, Life};
+
+/// How one cache writes its values.
+pub(super) struct Format<V> {
+    pub(super) wire: Wire,
+    pub(super) codec: Arc<dyn Codec<V>>,
+    /// Those that entries may be compressed with, beside the codec's own.
+    pub(super) compressions: Vec<Arc<dyn Compression>>,
+    /// The longest encoded value, in bytes.
+    pub(super) limit: usize,
+}
+
+/// What bytes of L2 are to a cache: an entry, or junk, or there were none.
+pub(super) struct Look<V> {
+    pub(super) seen: Option<Seen<Arc<V>>>,
+    pub(super) junk: Option<Vec<u8>>,
+}
+
+impl<V: 'static> Format<V> {
+    /// # Errors
+    /// [`Error::Config`] if these do not go together.
+    pub(super) fn new(
+        wire: Wire,
+        codec: Arc<dyn Codec<V>>,
+        compressions: Vec<Arc<dyn Compression>>,
+        limit: usize,
+    ) -> Result<Self, Error> {
+        let format = Self {
+            wire,
+            codec,
+            compressions,
+            limit,
+        };
+        if limit == 0 {
+            return Err(Error::config(
+                "max_value_size is zero: give it at least 1 byte",
+            ));
+        }
+        if wire == Wire::JetcacheGo && format.codec.compression().is_some() {
+            return Err(Error::config(
+                "the jetcache-go format compresses by itself: leave the codec's compression out",
+            ));
+        }
+        if format.has_trailer() && is_plain::<V>() {
+            return Err(Error::config(
+                "jetcache-go stores strings and bytes as they are: use the codec Raw for them",
+            ));
+        }
+        if format.has_trailer() && format.compression(S2).is_none() {
+            return Err(Error::config(
+                "MessagePack in the jetcache-go format needs S2: turn on the feature `s2`",
+            ));
+        }
+        Ok(format)
+    }
+
+    /// The value as L2 is to hold it, its times still open; `None` is the not-found placeholder.
+    ///
+    /// # Errors
+    /// [`Error::Encode`], [`Error::TooLarge`].
+    pub(super) fn encode(&self, value: Option<&V>) -> Result<Vec<u8>, Error> {
+        match self.wire {
+            Wire::Native => self.encode_native(value),
+            Wire::JetcacheGo => self.encode_go(value),
+        }
+    }
+
+    /// Closes what [`encode`](Self::encode) made.
+    pub(super) fn seal(&self, bytes: &mut [u8], life: Duration) {
+        if self.wire == Wire::Native {
+            envelope::seal(bytes, life, Duration::ZERO);
+        }
+    }
+
+    /// What stands in L2. Junk is a miss, and so is what makes the codec panic: the bytes come from
+    /// outside, and must not fail every reader.
+    pub(super) fn decode(&self, found: Option<Found>) -> Look<V> {
+        let Some(found) = found else {
+            return Look {
+                seen: None,
+                junk: None,
+            };
+        };
+        let decoding = AssertUnwindSafe(|| match self.wire {
+            Wire::Native => self.decode_native(&found),
+            Wire::JetcacheGo => self.decode_go(&found),
+        });
+        let seen = catch_unwind(decoding).unwrap_or_default();
+        Look {
+            junk: seen.is_none().then_some(found.bytes),
+            seen,
+        }
+    }
+
+    fn encode_native(&self, value: Option<&V>) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::new();
+        envelope::open(&mut bytes, value.map(|_| self.codec.id()));
+        let Some(value) = value else {
+            return Ok(bytes);
+        };
+        self.append(value, &mut bytes)?;
+        match self.codec.compression() {
+            Some((method, from)) if bytes.len() - HEADER >= from => {
+                Ok(compressed(method, &bytes).unwrap_or(bytes))
+            }
+            _ => Ok(bytes),
+        }
+    }
+
+    fn decode_native(&self, found: &Found) -> Option<Seen<Arc<V>>> {
+        let entry = envelope::parse(&found.bytes).ok()?;
+        let left = match found.life {
+            Life::Clock(clock) => entry.left(clock),
+            Life::Left(left) => left.min(entry.life),
+        };
+        let value = match entry.value {
+            None => None,
+            Some((codec, bytes)) if codec == self.codec.id() => {
+                Some(self.value(entry.compression, bytes)?)
+            }
+            Some(_) => return None,
+        };
+        Some(Seen { value, left })
+    }
+
+    fn encode_go(&self, value: Option<&V>) -> Result<Vec<u8>, Error> {
+        let Some(value) = value else {
+            return Ok(PLACEHOLDER.into());
+        };
+        let mut bytes = Vec::new();
+        self.append(value, &mut bytes)?;
+        if self.has_trailer() {
+            let long = bytes.len() >= COMPRESSED_FROM;
+            if let (true, Some(method)) = (long, self.compression(S2)) {
+                let mut block = Vec::new();
+                method
+                    .compress(&bytes, &mut block)
+                    .map_err(|error| Error::Encode(error.into()))?;
+                bytes = block;
+            }
+            trail(&mut bytes, long);
+        }
+        if bytes == PLACEHOLDER {
+            let why = "`*` is how jetcache-go marks what does not exist";
+            return Err(Error::Encode(BoxError::from(why).into()));
+        }
+        Ok(bytes)
+    }
+
+    fn decode_go(&self, found: &Found) -> Option<Seen<Arc<V>>> {
+        let left = match found.life {
+            Life::Left(left) => left,
+            Life::Clock(_) => return None,
+        };
+        let value = match &found.bytes[..] {
+            PLACEHOLDER => None,
+            bytes if self.has_trailer() => Some(match Trailed::parse(bytes)? {
+                Trailed::Plain(bytes) => self.value(PLAIN, bytes)?,
+                Trailed::S2(bytes) => self.value(S2, bytes)?,
+            }),
+            bytes => Some(self.value(PLAIN, bytes)?),
+        };
+        Some(Seen { value, left })
+    }
+
+    fn append(&self, value: &V, out: &mut Vec<u8>) -> Result<(), Error> {
+        let start = out.len();
+        self.codec
+            .encode(value, out)
+            .map_err(|error| Error::Encode(error.into()))?;
+        let (size, limit) = (out.len().saturating_sub(start), self.limit);
+        if size > limit {
+            return Err(Error::TooLarge { size, limit });
+        }
+        Ok(())
+    }
+
+    fn value(&self, compression: u8, bytes: &[u8]) -> Option<Arc<V>> {
+        if bytes.len() > self.limit {
+            return None;
+        }
+        let value = match compression {
+            PLAIN => self.codec.decode(bytes),
+            id => {
+                let mut plain = Vec::new();
+                let method = self.compression(id)?;
+                method.decompress(bytes, self.limit, &mut plain).ok()?;
+                if plain.len() > self.limit {
+                    return None;
+                }
+                self.codec.decode(&plain)
+            }
+        };
+        value.ok().map(Arc::new)
+    }
+
+    /// The method of this number.
+    pub(super) fn compression(&self, id: u8) -> Option<&dyn Compression> {
+        let own = self.codec.compression().map(|(method, _)| method);
+        let known = self.compressions.iter().map(|method| &**method);
+        own.into_iter()
+            .chain(known)
+            .find(|method| method.id() == id)
+    }
+
+    /// Whether a byte follows each value to say how it is compressed.
+    pub(super) fn has_trailer(&self) -> bool {
+        self.wire == Wire::JetcacheGo && self.codec.id() == MESSAGE_PACK
+    }
+}
+
+/// Whether these are values that jetcache-go does not hand to its codec.
+fn is_plain<V: 'static>() -> bool {
+    let plain = [
+        TypeId::of::<String>(),
+        TypeId::of::<Box<str>>(),
+        TypeId::of::<Arc<str>>(),
+        TypeId::of::<Arc<String>>(),
+        TypeId::of::<Vec<u8>>(),
+        TypeId::of::<Box<[u8]>>(),
+        TypeId::of::<Arc<[u8]>>(),
+        TypeId::of::<Arc<Vec<u8>>>(),
+    ];
+    plain.contains(&TypeId::of::<V>())
+}
+
+/// The same envelope with its payload compressed, if that makes it shorter.
+fn compressed(method: &dyn Compression, plain: &[u8]) -> Option<Vec<u8>> {
+    let (header, payload) = plain.split_at_checked(HEADER)?;
+    let mut bytes = header.to_vec();
+    envelope::compressed(&mut bytes, method.id());
+    method.compress(payload, &mut bytes).ok()?;
+    (bytes.len() < plain.len()).then_some(bytes)
+}
+
+/// No compression.
+const PLAIN: u8 = 0;
+/// The number of S2 among the compressions.
+pub(super) const S2: u8 = 3;
+/// The number of MessagePack among the codecs.
+const MESSAGE_PACK: u8 = 1;
