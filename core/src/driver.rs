@@ -1,11 +1,15 @@
 //! What carries decisions out: locks, wakers, tasks and timeouts around the machine.
 
 mod asked;
+mod batch;
 mod builder;
 mod cache;
 mod change;
+mod changes;
 mod changing;
+mod changing_many;
 mod clock;
+mod crew;
 mod dice;
 mod erased;
 mod format;
@@ -13,6 +17,7 @@ mod leading;
 mod link;
 mod lru;
 mod reading;
+mod reading_many;
 mod repair;
 mod report;
 mod seat;
@@ -20,6 +25,7 @@ mod shared;
 mod stripes;
 mod timeout;
 
+pub use batch::Batch;
 pub use builder::Builder;
 pub use cache::Cache;
 pub use clock::Clock;

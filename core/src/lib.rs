@@ -28,7 +28,7 @@ pub mod ports;
 #[cfg(feature = "test-util")]
 pub use driver::PausedClock;
 #[cfg(feature = "std")]
-pub use driver::{Builder, Cache, Clock, Counters, LruLocal, roll};
+pub use driver::{Batch, Builder, Cache, Clock, Counters, LruLocal, roll};
 
 pub use machine::change::Reach;
 pub use machine::entry::{Cached, Entry, Load};

@@ -1,20 +1,17 @@
-//! Carries out a change. It runs as a task of its own: who waits for it may go.
+//! A change under way, of one key.
 
 use core::hash::Hash;
+use core::time::Duration;
 use std::sync::Arc;
 
-use futures_channel::oneshot::{Sender, channel};
-use futures_util::future::Either;
-
-use super::link::{Times, only};
+use super::link::Times;
 use super::repair::ensure_repairs;
 use super::shared::Shared;
 use crate::machine::change::{ChangeReply, ChangeStep, ChangeTicket, Outcome, Plan};
 use crate::machine::entry::Entry;
-use crate::machine::error::Fault;
 use crate::machine::shard::Pending;
 use crate::machine::token::Token;
-use crate::ports::remote::{Claim, Fill, Filled};
+use crate::ports::remote::Condition;
 
 /// A change under way. Dropped before its end, it is abandoned: what it had sent counts as not
 /// acknowledged, and L1 forgets the key.
@@ -25,22 +22,28 @@ where
 {
     shared: Arc<Shared<K, V>>,
     key: Arc<K>,
-    text: Option<Arc<str>>,
+    pub(super) text: Option<Arc<str>>,
     /// The encoded value of an insert.
-    bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     shard: usize,
     /// There until the change is closed or abandoned.
     ticket: Option<ChangeTicket>,
 }
 
-/// A change and who waits for it. Dropped, it first abandons the change and then says so.
-struct Job<K, V>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-{
-    run: Run<K, V>,
-    told: Sender<Outcome>,
+/// What a change needs of L2.
+pub(super) enum Wish {
+    /// Its key is to be removed; [`ChangeReply::Removed`].
+    Remove,
+    /// Its key is to be claimed; [`ChangeReply::Claimed`].
+    Claim {
+        token: Token,
+        life: Duration,
+        condition: Option<Condition>,
+    },
+    /// Its value is to be filled in; [`ChangeReply::Filled`].
+    Fill { token: Token, times: Times },
+    /// Nothing more.
+    Over(Outcome),
 }
 
 impl<K, V> Run<K, V>
@@ -69,53 +72,22 @@ where
         }
     }
 
-    /// Makes the change as a task of its own, and waits for it. `None` if the task is gone.
-    pub(super) async fn detached(self) -> Option<Outcome> {
-        if self.shared.link.is_none() {
-            // Without L2 there is nothing to wait for.
-            return Some(self.run().await);
-        }
-        let (told, outcome) = channel();
-        let shared = Arc::clone(&self.shared);
-        let job = Job { run: self, told };
-        let task = shared.spawn(async move {
-            let Job { run, told } = job;
-            let _ = told.send(run.run().await);
-        });
-        let in_place = match task {
-            Ok(()) => Either::Left(core::future::ready(())),
-            Err(task) => Either::Right(task),
-        };
-        in_place.await;
-        outcome.await.ok()
-    }
-
-    async fn run(mut self) -> Outcome {
-        let mut reply = ChangeReply::Begin;
+    /// Tells the change what happened and does what is done at once, until it needs L2.
+    pub(super) fn go_on(&mut self, mut reply: ChangeReply) -> Wish {
         loop {
             reply = match self.advance(reply) {
-                ChangeStep::Remove => ChangeReply::Removed(match (&self.shared.link, &self.text) {
-                    (Some(link), Some(text)) => {
-                        only(link.remove(&*self.shared.runtime, &[text]).await)
-                    }
-                    _ => Ok(()),
-                }),
+                ChangeStep::Remove => return Wish::Remove,
                 ChangeStep::Claim {
                     token,
                     life,
                     condition,
-                } => ChangeReply::Claimed(match (&self.shared.link, &self.text) {
-                    (Some(link), Some(text)) => {
-                        let claim = Claim {
-                            key: text,
-                            token,
-                            life,
-                            condition,
-                        };
-                        only(link.claim(&*self.shared.runtime, &[claim]).await)
-                    }
-                    _ => Err(no_l2()),
-                }),
+                } => {
+                    return Wish::Claim {
+                        token,
+                        life,
+                        condition,
+                    };
+                }
                 ChangeStep::Fill {
                     token,
                     life,
@@ -123,7 +95,7 @@ where
                     age,
                 } => {
                     let times = Times { life, lease, age };
-                    ChangeReply::Filled(self.fill(token, times).await)
+                    return Wish::Fill { token, times };
                 }
                 ChangeStep::Wait(pending) => {
                     self.shared.wait_written(self.shard, &pending);
@@ -136,7 +108,7 @@ where
                 }
                 ChangeStep::Finish(outcome) => {
                     self.close();
-                    return outcome;
+                    return Wish::Over(outcome);
                 }
             }
         }
@@ -151,22 +123,6 @@ where
         });
         self.shared.shards[self.shard].notify_sealed();
         step
-    }
-
-    async fn fill(&mut self, token: Token, times: Times) -> Result<Filled, Fault> {
-        match (&self.shared.link, &self.text) {
-            (Some(link), Some(text)) => {
-                link.format.seal(&mut self.bytes, times.life);
-                let fill = Fill {
-                    key: text,
-                    token,
-                    // The claim has emptied the key.
-                    value: times.stored(&self.bytes, None),
-                };
-                only(link.fill(&*self.shared.runtime, &[fill]).await)
-            }
-            _ => Err(no_l2()),
-        }
     }
 
     fn is_in_local(&self) -> bool {
@@ -221,8 +177,4 @@ where
             .ask(self.shard, |table, _, _| table.swept(&self.key));
         ensure_repairs(&self.shared);
     }
-}
-
-fn no_l2() -> Fault {
-    Fault::Refused("there is no L2".into())
 }

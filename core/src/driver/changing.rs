@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use super::cache::Cache;
 use super::change::Run;
+use super::changes::detached;
+use super::changing_many::reach;
 use super::shared::Admission;
 use crate::machine::change::{Outcome, Plan, Reach};
 use crate::machine::error::Error;
@@ -44,10 +46,8 @@ where
     /// # Errors
     /// Those of `insert`, and [`Error::Config`] for a TTL of zero or for `no_store`.
     pub async fn insert_with(&self, key: K, value: V, call: &Call) -> Result<Reach, Error> {
-        match Box::pin(self.put(key, value, *call, None)).await? {
-            Outcome::Made(reach) => Ok(reach),
-            Outcome::Applied(_) | Outcome::Undecided => Ok(Reach::Pending),
-        }
+        let made = Box::pin(self.put(key, value, *call, None)).await?;
+        Ok(reach(Some(made)))
     }
 
     /// Inserts `value` if no tier has a value for `key`, as L2 judges, or L1 if there is no L2. A
@@ -125,20 +125,29 @@ where
     ) -> Result<Outcome, Error> {
         call.check_change(condition.is_some())?;
         let _admission = Admission::ask(&self.shared.life).ok_or(Error::Closed)?;
+        let run = self.open_insert(key, value, call, condition)?;
+        let made = detached(&self.shared, vec![run]).await.pop();
+        Ok(made.flatten().unwrap_or(Outcome::Undecided))
+    }
+
+    /// Opens an insert, its value encoded.
+    pub(super) fn open_insert(
+        &self,
+        key: K,
+        value: V,
+        call: Call,
+        condition: Option<Condition>,
+    ) -> Result<Run<K, V>, Error> {
         let (key, text) = self.address(key)?;
-        let encoded = self
-            .shared
-            .link
-            .as_ref()
-            .map(|link| link.format.encode(Some(&value)));
-        let bytes = encoded.transpose()?;
+        let link = self.shared.link.as_ref();
+        let encoded = link.map(|link| link.format.encode(Some(&value)));
+        let bytes = encoded.transpose()?.unwrap_or_default();
         let plan = Plan::Insert {
             value: Arc::new(value),
             call,
             condition,
         };
-        let run = Run::open(&self.shared, key, text, plan, bytes.unwrap_or_default());
-        Ok(run.detached().await.unwrap_or(Outcome::Undecided))
+        Ok(Run::open(&self.shared, key, text, plan, bytes))
     }
 
     /// Removes `key` from every tier.
@@ -159,10 +168,8 @@ where
             return Reach::Everywhere;
         };
         let run = Run::open(&self.shared, key, text, Plan::Invalidate, Vec::new());
-        match Box::pin(run.detached()).await {
-            Some(Outcome::Made(reach)) => reach,
-            Some(_) | None => Reach::Pending,
-        }
+        let made = Box::pin(detached(&self.shared, vec![run])).await.pop();
+        reach(made.flatten())
     }
 
     /// Removes `key` from this process's L1. A load that is under way keeps nothing there.

@@ -211,7 +211,7 @@ where
         Some(entry.into_value())
     }
 
-    fn hit_with<Q>(&self, key: &Q, call: &Call) -> Option<Option<V>>
+    pub(super) fn hit_with<Q>(&self, key: &Q, call: &Call) -> Option<Option<V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -227,7 +227,7 @@ where
         T: Into<Load<V>>,
     {
         let (_admission, key, text) = self.admit(key)?;
-        let mut seat = Seat::join(&self.shared, &key, text.as_ref(), call);
+        let (mut seat, _) = Seat::join(&self.shared, &key, text.as_ref(), call);
         let mut loader = Some(loader);
         loop {
             match seat.turn().await {
@@ -242,7 +242,7 @@ where
         }
     }
 
-    async fn load_registered<Q>(&self, key: &Q, call: Call) -> Result<Option<V>, Error>
+    pub(super) async fn load_registered<Q>(&self, key: &Q, call: Call) -> Result<Option<V>, Error>
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
@@ -252,7 +252,7 @@ where
             ));
         };
         let (_admission, key, text) = self.admit(key)?;
-        let mut seat = Seat::join(&self.shared, &key, text.as_ref(), call);
+        let (mut seat, _) = Seat::join(&self.shared, &key, text.as_ref(), call);
         let load = |loader: Arc<dyn AnyLoader<K, V>>, key: Arc<K>| {
             move || async move { loader.load((*key).clone()).await }
         };
@@ -334,14 +334,14 @@ where
 }
 
 /// The answer of a flight, copied for one caller.
-fn loaded<V: Clone>(answer: &Answer<Arc<V>>) -> Result<Option<V>, Error> {
+pub(super) fn loaded<V: Clone>(answer: &Answer<Arc<V>>) -> Result<Option<V>, Error> {
     match answer {
         Ok(cached) => Ok(unshared(cached).hit()),
         Err(error) => Err(error.clone()),
     }
 }
 
-fn unshared<V: Clone>(cached: &Cached<Arc<V>>) -> Cached<V> {
+pub(super) fn unshared<V: Clone>(cached: &Cached<Arc<V>>) -> Cached<V> {
     match cached {
         Cached::Hit(value) => Cached::Hit((**value).clone()),
         Cached::Absent => Cached::Absent,

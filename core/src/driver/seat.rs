@@ -20,7 +20,7 @@ use crate::machine::error::{Error, Fault};
 use crate::machine::event::Event;
 use crate::machine::lookup::{Answer, Reply, Seen, Step};
 use crate::machine::policy::Call;
-use crate::machine::shard::{Ticket, Turn};
+use crate::machine::shard::{Role, Ticket, Turn};
 use crate::machine::token::Token;
 use crate::ports::remote::{Found, Leased};
 
@@ -79,18 +79,18 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// A seat in the key's flight.
+    /// A seat in the key's flight, and whether it leads or follows.
     pub(super) fn join(
         shared: &Arc<Shared<K, V>>,
         key: &Arc<K>,
         text: Option<&Arc<str>>,
         call: Call,
-    ) -> Self {
+    ) -> (Self, Role) {
         let shard = shared.shard(key);
-        let (ticket, _) = shared.ask(shard, |table, context, effects| {
+        let (ticket, role) = shared.ask(shard, |table, context, effects| {
             table.join(Arc::clone(key), call, context, effects)
         });
-        Self::new(shared, key, text, shard, ticket)
+        (Self::new(shared, key, text, shard, ticket), role)
     }
 
     /// A seat in a read of its own.

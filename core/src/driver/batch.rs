@@ -1,0 +1,125 @@
+//! What many keys' calls answer.
+
+use core::hash::Hash;
+use std::collections::HashMap;
+use std::vec;
+
+use crate::machine::entry::Cached;
+
+/// What became of each key of a batch, in the order of the request; a key that was asked for twice
+/// is there twice.
+///
+/// ```
+/// # use jetcache_core::doc::{block_on, Threads};
+/// use jetcache_core::{Cache, LoadError};
+///
+/// # let cache = Cache::<u32, String>::builder("names", Threads).build()?;
+/// # block_on(async {
+/// let names = cache
+///     .get_many_or_load(&[1, 2, 9], async |ids| {
+///         // One query for all of them. What it does not mention does not exist.
+///         let rows = ids.into_iter().filter(|id| *id < 5).map(|id| (id, format!("name {id}")));
+///         Ok::<Vec<_>, LoadError>(rows.collect())
+///     })
+///     .await;
+/// for (id, name) in &names {
+///     match name {
+///         Ok(Some(name)) => println!("{id}: {name}"),
+///         Ok(None) => println!("{id} does not exist"),
+///         Err(error) => println!("{id}: {error}"),
+///     }
+/// }
+/// let names: Vec<Option<String>> = names.into_values()?;
+/// assert_eq!(names[2], None);
+/// # Ok::<(), jetcache_core::Error>(())
+/// # }).unwrap();
+/// # Ok::<(), jetcache_core::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "each key has an outcome of its own"]
+pub struct Batch<K, R> {
+    outcomes: Vec<(K, R)>,
+}
+
+impl<K, R> Batch<K, R> {
+    /// How many keys were asked for.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.outcomes.len()
+    }
+
+    /// Whether no key was asked for.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.outcomes.is_empty()
+    }
+
+    /// The keys and their outcomes, in the order of the request.
+    pub fn iter(&self) -> core::slice::Iter<'_, (K, R)> {
+        self.outcomes.iter()
+    }
+
+    /// The outcomes by key.
+    #[must_use]
+    pub fn into_map(self) -> HashMap<K, R>
+    where
+        K: Hash + Eq,
+    {
+        self.outcomes.into_iter().collect()
+    }
+}
+
+impl<K, T, E> Batch<K, Result<T, E>> {
+    /// What came of the keys, in the order of the request.
+    ///
+    /// # Errors
+    /// The first error, if there is one.
+    pub fn into_values(self) -> Result<Vec<T>, E> {
+        self.outcomes
+            .into_iter()
+            .map(|(_, outcome)| outcome)
+            .collect()
+    }
+
+    /// The keys that failed, and why.
+    pub fn errors(&self) -> impl Iterator<Item = (&K, &E)> {
+        self.iter()
+            .filter_map(|(key, outcome)| Some((key, outcome.as_ref().err()?)))
+    }
+}
+
+impl<K, V> Batch<K, Cached<V>> {
+    /// The keys that have a value, and their values.
+    pub fn hits(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.iter().filter_map(|(key, cached)| match cached {
+            Cached::Hit(value) => Some((key, value)),
+            Cached::Absent | Cached::Miss => None,
+        })
+    }
+}
+
+impl<K, R> FromIterator<(K, R)> for Batch<K, R> {
+    fn from_iter<I: IntoIterator<Item = (K, R)>>(outcomes: I) -> Self {
+        Self {
+            outcomes: outcomes.into_iter().collect(),
+        }
+    }
+}
+
+impl<K, R> IntoIterator for Batch<K, R> {
+    type Item = (K, R);
+    type IntoIter = vec::IntoIter<(K, R)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.outcomes.into_iter()
+    }
+}
+
+impl<'a, K, R> IntoIterator for &'a Batch<K, R> {
+    type Item = &'a (K, R);
+    type IntoIter = core::slice::Iter<'a, (K, R)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}

@@ -1,0 +1,440 @@
+//! Many flights led by one task: what they need of the world at the same time is asked for once,
+//! one read, one lease, one loader, one write. There is no policy here: each flight is stepped by
+//! the same machine as a flight of its own.
+//!
+//! Flights that others lead are waited for beside that work, so that none is led later than it
+//! must be, and two batches that wait for each other both end.
+
+use core::future::{Future, poll_fn};
+use core::hash::Hash;
+use core::mem::take;
+use core::panic::AssertUnwindSafe;
+use core::task::{Poll, Waker};
+use core::time::Duration;
+use std::collections::HashMap;
+use std::panic::catch_unwind;
+use std::sync::Arc;
+
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+
+use super::asked::ask;
+use super::leading::unencoded;
+use super::link::{Ask, Link, Times, load_failure};
+use super::seat::{Led, Need, Seat, panicked};
+use super::shared::Shared;
+use super::timeout::timeout;
+use crate::machine::entry::Load;
+use crate::machine::error::{Error, Fault};
+use crate::machine::lookup::{Answer, Reply};
+use crate::machine::shard::Turn;
+use crate::machine::token::Token;
+use crate::ports::batch_loader::Loads;
+use crate::ports::loader::LoadError;
+use crate::ports::remote::{Fill, Filled};
+
+/// A seat, and where its answer belongs.
+pub(super) struct Member<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    pub(super) at: usize,
+    pub(super) seat: Seat<K, V>,
+}
+
+/// The answer of a flight, shared by all who waited for it.
+pub(super) type Shares<V> = Arc<Answer<Arc<V>>>;
+
+/// Leads these flights, waits for those, and hands each answer over as it comes. The loader is
+/// called for all that are to be loaded at the same time; again for what is handed over later.
+///
+/// Dropped, it leaves all seats: what it leads is handed over.
+pub(super) async fn fly<K, V, L, F, T>(
+    shared: &Arc<Shared<K, V>>,
+    leading: Vec<Member<K, V>>,
+    following: Vec<Member<K, V>>,
+    mut loader: L,
+    mut land: impl FnMut(usize, Shares<V>),
+) where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    L: FnMut(Vec<K>) -> F,
+    F: Future<Output = Result<T, LoadError>>,
+    T: Into<Loads<K, V>>,
+{
+    let mut works = FuturesUnordered::new();
+    works.extend(
+        following
+            .into_iter()
+            .map(|member| work(shared, Work::Wait(member))),
+    );
+    let begin = |member| (member, Next::Reply(Reply::Begin));
+    let mut ready: Vec<_> = leading.into_iter().map(begin).collect();
+    loop {
+        let mut needs = Needs::new();
+        for (member, next) in ready.drain(..) {
+            if let Some((at, answer)) = needs.advance(member, next) {
+                land(at, answer);
+            }
+        }
+        works.extend(
+            needs
+                .works(&mut loader)
+                .into_iter()
+                .map(|todo| work(shared, todo)),
+        );
+        // All that is done by now, so that what it leads to goes together again.
+        poll_fn(|cx| {
+            loop {
+                match works.poll_next_unpin(cx) {
+                    Poll::Ready(Some(Done::Turned(member, Turn::Answer(answer)))) => {
+                        land(member.at, answer);
+                    }
+                    Poll::Ready(Some(Done::Turned(member, _))) => ready.push(begin(member)),
+                    Poll::Ready(Some(Done::Went(members))) => ready.extend(members),
+                    Poll::Ready(None) => return Poll::Ready(()),
+                    Poll::Pending if ready.is_empty() => return Poll::Pending,
+                    Poll::Pending => return Poll::Ready(()),
+                }
+            }
+        })
+        .await;
+        if ready.is_empty() {
+            return;
+        }
+    }
+}
+
+/// How it goes on with a member.
+enum Next<V> {
+    Reply(Reply<Arc<V>>),
+    Fail(Error),
+}
+
+/// What members need, the same needs together.
+struct Needs<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    reads: Vec<Member<K, V>>,
+    leases: Vec<(Member<K, V>, Token, Duration)>,
+    pauses: Vec<Member<K, V>>,
+    pause: Duration,
+    loads: Vec<Member<K, V>>,
+    fills: Vec<Filling<K, V>>,
+    waits: Vec<Member<K, V>>,
+}
+
+struct Filling<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    member: Member<K, V>,
+    token: Token,
+    value: Option<Arc<V>>,
+    times: Times,
+}
+
+/// Something that is done for members together.
+enum Work<K, V, F>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    Wait(Member<K, V>),
+    Read(Vec<Member<K, V>>),
+    Lease(Vec<(Member<K, V>, Token, Duration)>),
+    Pause(Vec<Member<K, V>>, Duration),
+    Load(Vec<Member<K, V>>, Result<F, Error>),
+    Fill(Vec<Filling<K, V>>),
+}
+
+enum Done<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    Turned(Member<K, V>, Turn<Arc<V>>),
+    Went(Vec<(Member<K, V>, Next<V>)>),
+}
+
+impl<K, V> Needs<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    fn new() -> Self {
+        Self {
+            reads: Vec::new(),
+            leases: Vec::new(),
+            pauses: Vec::new(),
+            pause: Duration::MAX,
+            loads: Vec::new(),
+            fills: Vec::new(),
+            waits: Vec::new(),
+        }
+    }
+
+    /// Lets a member go on, and notes what it needs then, or answers.
+    fn advance(&mut self, mut member: Member<K, V>, next: Next<V>) -> Option<(usize, Shares<V>)> {
+        let need = match next {
+            Next::Reply(reply) => member.seat.advance(reply),
+            Next::Fail(error) => Need::Over(member.seat.fail(error)),
+        };
+        match need {
+            Need::Read => self.reads.push(member),
+            Need::Lease { token, life } => self.leases.push((member, token, life)),
+            Need::Pause(pause) => {
+                self.pause = self.pause.min(pause);
+                self.pauses.push(member);
+            }
+            Need::Load => self.loads.push(member),
+            Need::Fill {
+                token,
+                value,
+                times,
+            } => self.fills.push(Filling {
+                member,
+                token,
+                value,
+                times,
+            }),
+            Need::Over(Led::Alone(answer)) => return Some((member.at, Arc::new(answer))),
+            Need::Over(Led::Finished | Led::Follow) => {
+                match member.seat.poll(Waker::noop().clone()) {
+                    Turn::Answer(answer) => return Some((member.at, answer)),
+                    Turn::Lead | Turn::Wait(_) => self.waits.push(member),
+                }
+            }
+        }
+        None
+    }
+
+    fn works<L, F>(self, loader: &mut L) -> Vec<Work<K, V, F>>
+    where
+        L: FnMut(Vec<K>) -> F,
+    {
+        let mut works: Vec<_> = self.waits.into_iter().map(Work::Wait).collect();
+        if !self.reads.is_empty() {
+            works.push(Work::Read(self.reads));
+        }
+        if !self.leases.is_empty() {
+            works.push(Work::Lease(self.leases));
+        }
+        if !self.pauses.is_empty() {
+            works.push(Work::Pause(self.pauses, self.pause));
+        }
+        if !self.loads.is_empty() {
+            let members = self.loads;
+            let calling = AssertUnwindSafe(|| {
+                let keys = members.iter().map(|member| (*member.seat.key).clone());
+                loader(keys.collect())
+            });
+            let loading = catch_unwind(calling).map_err(|panic| panicked(&*panic));
+            works.push(Work::Load(members, loading));
+        }
+        if !self.fills.is_empty() {
+            works.push(Work::Fill(self.fills));
+        }
+        works
+    }
+}
+
+async fn work<K, V, F, T>(shared: &Arc<Shared<K, V>>, work: Work<K, V, F>) -> Done<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    F: Future<Output = Result<T, LoadError>>,
+    T: Into<Loads<K, V>>,
+{
+    let link = shared.link.as_ref();
+    Done::Went(match (work, link) {
+        (Work::Wait(member), _) => {
+            let turn = member.seat.turn().await;
+            return Done::Turned(member, turn);
+        }
+        (Work::Pause(members, pause), _) => {
+            shared.runtime.sleep(pause).await;
+            let paused = |member| (member, Next::Reply(Reply::Paused));
+            members.into_iter().map(paused).collect()
+        }
+        (Work::Load(members, loading), _) => loaded(members, load(shared, loading).await, shared),
+        (Work::Read(members), Some(link)) => read(shared, link, members).await,
+        (Work::Lease(asks), Some(link)) => lease(shared, link, asks).await,
+        (Work::Fill(fills), Some(link)) => fill(shared, link, fills).await,
+        (Work::Read(members), None) => closed(members),
+        (Work::Lease(asks), None) => closed(asks.into_iter().map(|(member, ..)| member)),
+        (Work::Fill(fills), None) => closed(fills.into_iter().map(|filling| filling.member)),
+    })
+}
+
+/// The machine asked for an L2 that there is none of.
+fn closed<K, V>(members: impl IntoIterator<Item = Member<K, V>>) -> Vec<(Member<K, V>, Next<V>)>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    let closed = |member| (member, Next::Fail(Error::Closed));
+    members.into_iter().map(closed).collect()
+}
+
+async fn read<K, V>(
+    shared: &Arc<Shared<K, V>>,
+    link: &Link<K, V>,
+    members: Vec<Member<K, V>>,
+) -> Vec<(Member<K, V>, Next<V>)>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    let keys: Vec<&str> = members.iter().map(Member::text).collect();
+    let read = link.read(&*shared.runtime, &keys).await;
+    let replied = |(mut member, read): (Member<K, V>, _)| {
+        let reply = member.seat.read(read);
+        (member, Next::Reply(reply))
+    };
+    members.into_iter().zip(read).map(replied).collect()
+}
+
+async fn lease<K, V>(
+    shared: &Arc<Shared<K, V>>,
+    link: &Link<K, V>,
+    leases: Vec<(Member<K, V>, Token, Duration)>,
+) -> Vec<(Member<K, V>, Next<V>)>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    let asks = leases.iter().map(|(member, token, life)| Ask {
+        key: member.seat.text.clone().unwrap_or_default(),
+        shard: member.seat.shard,
+        token: *token,
+        life: *life,
+    });
+    let leased = ask(shared, link, asks.collect()).await;
+    let replied = |((mut member, ..), leased): ((Member<K, V>, _, _), _)| {
+        let reply = member.seat.leased(leased);
+        (member, Next::Reply(reply))
+    };
+    leases.into_iter().zip(leased).map(replied).collect()
+}
+
+/// Runs the loader: what it brought, or the error of all.
+async fn load<K, V, F, T>(
+    shared: &Shared<K, V>,
+    loading: Result<F, Error>,
+) -> Result<Loads<K, V>, Error>
+where
+    F: Future<Output = Result<T, LoadError>>,
+    T: Into<Loads<K, V>>,
+{
+    let loading = loading?;
+    let loading = async move { loading.await.map(Into::into) };
+    let loading = AssertUnwindSafe(loading).catch_unwind();
+    match timeout(&*shared.runtime, shared.policy.load_timeout, loading).await {
+        None => Err(Error::Timeout),
+        Some(Err(panic)) => Err(panicked(&*panic)),
+        Some(Ok(Ok(loads))) => Ok(loads),
+        Some(Ok(Err(error))) => {
+            load_failure::<V>(error.into_inner(), shared.not_found.as_deref()).map(|_| Loads::new())
+        }
+    }
+}
+
+/// What the loader brought for each member. What it did not mention does not exist.
+fn loaded<K, V>(
+    members: Vec<Member<K, V>>,
+    loads: Result<Loads<K, V>, Error>,
+    shared: &Shared<K, V>,
+) -> Vec<(Member<K, V>, Next<V>)>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    let mut loads = loads.map(|loads| loads.entries.into_iter().collect::<HashMap<_, _>>());
+    let replied = |member: Member<K, V>| {
+        let loaded = match &mut loads {
+            Err(error) => Err(error.clone()),
+            Ok(loads) => match loads.remove(&*member.seat.key) {
+                None => Ok(Load::from(None)),
+                Some(Ok(load)) => Ok(load),
+                Some(Err(error)) => load_failure(error.into_inner(), shared.not_found.as_deref()),
+            },
+        };
+        let loaded = loaded.map(|load| load.map(Arc::new));
+        (member, Next::Reply(Reply::Loaded(loaded)))
+    };
+    members.into_iter().map(replied).collect()
+}
+
+async fn fill<K, V>(
+    shared: &Arc<Shared<K, V>>,
+    link: &Link<K, V>,
+    fills: Vec<Filling<K, V>>,
+) -> Vec<(Member<K, V>, Next<V>)>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    let mut went = Vec::with_capacity(fills.len());
+    let mut encoded = Vec::with_capacity(fills.len());
+    for filling in fills {
+        match encode(link, &filling) {
+            Ok(bytes) => encoded.push((filling, bytes)),
+            Err(next) => went.push((filling.member, next)),
+        }
+    }
+    let commands: Vec<_> = encoded
+        .iter()
+        .map(|(filling, bytes)| Fill {
+            key: filling.member.text(),
+            token: filling.token,
+            value: filling
+                .times
+                .stored(bytes, filling.member.seat.junk.as_deref()),
+        })
+        .collect();
+    let stored: Vec<Result<Filled, Fault>> = if commands.is_empty() {
+        Vec::new()
+    } else {
+        link.fill(&*shared.runtime, &commands).await
+    };
+    let members = take(&mut encoded);
+    went.extend(
+        members
+            .into_iter()
+            .zip(stored)
+            .map(|((filling, _), stored)| (filling.member, Next::Reply(Reply::Stored(stored)))),
+    );
+    went
+}
+
+/// The bytes to store, or how the member goes on without.
+fn encode<K, V>(link: &Link<K, V>, filling: &Filling<K, V>) -> Result<Vec<u8>, Next<V>>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    let encoding = AssertUnwindSafe(|| link.format.encode(filling.value.as_deref()));
+    match catch_unwind(encoding) {
+        Err(panic) => Err(Next::Fail(panicked(&*panic))),
+        Ok(Err(error)) => Err(Next::Reply(Reply::Stored(Err(unencoded(error))))),
+        Ok(Ok(mut bytes)) => {
+            link.format.seal(&mut bytes, filling.times.life);
+            Ok(bytes)
+        }
+    }
+}
+
+impl<K, V> Member<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    fn text(&self) -> &str {
+        self.seat.text.as_deref().unwrap_or_default()
+    }
+}

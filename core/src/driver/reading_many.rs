@@ -1,0 +1,439 @@
+//! Reading many keys at once.
+
+use core::borrow::Borrow;
+use core::future::{Future, Ready};
+use core::hash::Hash;
+use core::ops::Range;
+use std::borrow::ToOwned;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+
+use super::batch::Batch;
+use super::cache::Cache;
+use super::crew::{Member, Shares, fly};
+use super::erased::{AnyBatchLoader, Boxed};
+use super::reading::{loaded, unshared};
+use super::seat::Seat;
+use super::shared::Admission;
+use crate::machine::entry::Cached;
+use crate::machine::error::Error;
+use crate::machine::policy::Call;
+use crate::machine::shard::Role;
+use crate::ports::batch_loader::Loads;
+use crate::ports::loader::LoadError;
+
+/// Reading many keys at once: what L1 does not have is one read of L2, one call of a loader, one
+/// write to L2.
+///
+/// Keys are borrowed, so that an L1 hit copies none: `&[1, 2, 3]`, `&ids` for a `Vec` of keys, or
+/// `["a", "b"]` for a cache of `String`s. A batch of more keys than
+/// [`batch_chunk`](crate::Builder::batch_chunk) is split.
+impl<K, V> Cache<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// What L1 and L2 know about each of `keys`. No loader runs and none is waited for. What L2
+    /// cannot answer about is a miss, after `remote_timeout` at most.
+    ///
+    /// # Cancellation
+    /// Dropping the future stops the read.
+    pub async fn get_many<'k, Q, I>(&self, keys: I) -> Batch<&'k Q, Cached<V>>
+    where
+        I: IntoIterator<Item = &'k Q>,
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized + 'k,
+    {
+        self.get_many_with(keys, &Call::new()).await
+    }
+
+    /// [`get_many`](Self::get_many) with wishes of this call's own: to skip a level, to keep
+    /// nothing in L1, or to keep it for another time.
+    pub async fn get_many_with<'k, Q, I>(&self, keys: I, call: &Call) -> Batch<&'k Q, Cached<V>>
+    where
+        I: IntoIterator<Item = &'k Q>,
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized + 'k,
+    {
+        let probe = self.probe(keys, call);
+        let answers = Box::pin(self.visit_many(&probe.misses, *call)).await;
+        probe.answered(
+            |hit| hit.map_or(Cached::Absent, Cached::Hit),
+            |at| match &*answers[at] {
+                Ok(cached) => unshared(cached),
+                Err(_) => Cached::Miss,
+            },
+        )
+    }
+
+    /// The values of `keys`, from L1, from L2, or from `loader`; `None` for those that do not
+    /// exist.
+    ///
+    /// The loader is called with the keys that no tier has and nobody else is loading; those that
+    /// are being loaded, for a single caller or for another batch, are waited for. It is called
+    /// again for keys that another caller gave up. It returns a `HashMap<K, T>`, a `Vec<(K, T)>` or
+    /// [`Loads`], with `T` being `V`, `Option<V>` or [`Load<V>`](crate::Load); a key that it does
+    /// not mention does not exist, which is remembered for `negative_ttl`. Each call is bounded by
+    /// `load_timeout`.
+    ///
+    /// # Errors
+    /// For each key those of [`get_or_load`](Self::get_or_load). If the loader fails as a whole, it
+    /// fails for all keys that it was called with; [`Loads`] can have an error for a key alone.
+    ///
+    /// # Cancellation
+    /// Dropping the future drops its loader. For each key that others wait for, the one that has
+    /// waited longest runs its own.
+    ///
+    /// ```
+    /// # use jetcache_core::doc::{block_on, Threads};
+    /// # use jetcache_core::Cache;
+    /// # use std::collections::HashMap;
+    /// # use std::sync::Arc;
+    /// # struct Db;
+    /// # impl Db {
+    /// #     async fn users(&self, _: &[u64]) -> Result<HashMap<u64, Arc<str>>, std::io::Error> {
+    /// #         Ok(HashMap::new())
+    /// #     }
+    /// # }
+    /// # let db = Db;
+    /// # block_on(async {
+    /// # let cache = Cache::<u64, Arc<str>>::builder("users", Threads).build()?;
+    /// let ids = vec![7, 8, 9];
+    /// let users = cache.get_many_or_load(&ids, async |ids| Ok(db.users(&ids).await?)).await;
+    /// assert!(users.iter().all(|(_, user)| matches!(user, Ok(None))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn get_many_or_load<'k, Q, I, L, F, T>(
+        &self,
+        keys: I,
+        loader: L,
+    ) -> Batch<&'k Q, Result<Option<V>, Error>>
+    where
+        I: IntoIterator<Item = &'k Q>,
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized + 'k,
+        L: FnMut(Vec<K>) -> F,
+        F: Future<Output = Result<T, LoadError>>,
+        T: Into<Loads<K, V>>,
+    {
+        self.get_many_or_load_with(keys, &Call::new(), loader).await
+    }
+
+    /// [`get_many_or_load`](Self::get_many_or_load) with wishes of this call's own. They apply to
+    /// the keys that this call's loader runs for.
+    ///
+    /// # Errors
+    /// Those of `get_many_or_load`, and [`Error::Config`] for a TTL of zero, for every key.
+    pub async fn get_many_or_load_with<'k, Q, I, L, F, T>(
+        &self,
+        keys: I,
+        call: &Call,
+        mut loader: L,
+    ) -> Batch<&'k Q, Result<Option<V>, Error>>
+    where
+        I: IntoIterator<Item = &'k Q>,
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized + 'k,
+        L: FnMut(Vec<K>) -> F,
+        F: Future<Output = Result<T, LoadError>>,
+        T: Into<Loads<K, V>>,
+    {
+        if let Err(error) = call.check() {
+            return keys
+                .into_iter()
+                .map(|key| (key, Err(error.clone())))
+                .collect();
+        }
+        let probe = self.probe(keys, call);
+        let answers = Box::pin(self.load_many_by(&probe.misses, *call, &mut loader)).await;
+        probe.answered(Ok, |at| loaded(&answers[at]))
+    }
+
+    /// The values of `keys`, from L1, from L2, or from the registered loader; `None` for those that
+    /// do not exist. The loads run as tasks of their own and survive their callers.
+    ///
+    /// A [`batch_loader`](crate::Builder::batch_loader) is called as the loader of
+    /// [`get_many_or_load`](Self::get_many_or_load) is. Without one, the keys that no tier has are
+    /// [loaded](Self::load) one by one, [`load_concurrency`](crate::Builder::load_concurrency) of
+    /// them at once; each then asks L2 for itself.
+    ///
+    /// # Errors
+    /// For each key those of `get_many_or_load`, and [`Error::Config`] if no loader was registered.
+    ///
+    /// # Cancellation
+    /// Dropping the future stops the waiting, not the loads that have begun.
+    pub async fn load_many<'k, Q, I>(&self, keys: I) -> Batch<&'k Q, Result<Option<V>, Error>>
+    where
+        I: IntoIterator<Item = &'k Q>,
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized + 'k,
+    {
+        self.load_many_with(keys, &Call::new()).await
+    }
+
+    /// [`load_many`](Self::load_many) with wishes of this call's own.
+    ///
+    /// # Errors
+    /// Those of `load_many`, and [`Error::Config`] for a TTL of zero, for every key.
+    pub async fn load_many_with<'k, Q, I>(
+        &self,
+        keys: I,
+        call: &Call,
+    ) -> Batch<&'k Q, Result<Option<V>, Error>>
+    where
+        I: IntoIterator<Item = &'k Q>,
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized + 'k,
+    {
+        if let Err(error) = call.check() {
+            return keys
+                .into_iter()
+                .map(|key| (key, Err(error.clone())))
+                .collect();
+        }
+        let probe = self.probe(keys, call);
+        match &self.shared.batch_loader {
+            Some(loader) => {
+                let answers =
+                    Box::pin(self.load_many_registered(&probe.misses, *call, loader)).await;
+                probe.answered(Ok, |at| loaded(&answers[at]))
+            }
+            None => {
+                let answers = Box::pin(self.load_each(&probe.misses, *call)).await;
+                probe.answered(Ok, |at| answers[at].clone())
+            }
+        }
+    }
+
+    /// What L1 has of the keys, and which of them it has not.
+    fn probe<'k, Q, I>(&self, keys: I, call: &Call) -> Probe<'k, Q, V>
+    where
+        I: IntoIterator<Item = &'k Q>,
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let keys = keys.into_iter();
+        let mut found = Vec::with_capacity(keys.size_hint().0);
+        let mut misses = Vec::new();
+        let mut places = HashMap::new();
+        for key in keys {
+            let spot = match self.hit_with(key, call) {
+                Some(hit) => Spot::Hit(hit),
+                None => Spot::Miss(*places.entry(key).or_insert_with(|| {
+                    misses.push(key);
+                    misses.len() - 1
+                })),
+            };
+            found.push((key, spot));
+        }
+        Probe { found, misses }
+    }
+
+    async fn visit_many<Q>(&self, keys: &[&Q], call: Call) -> Vec<Shares<V>>
+    where
+        Q: ToOwned<Owned = K> + ?Sized,
+    {
+        // A read has no loader to run.
+        type Never<K, V> = fn(Vec<K>) -> Ready<Result<Vec<(K, V)>, LoadError>>;
+        let never: Never<K, V> = |_| core::future::ready(Ok(Vec::new()));
+        let shared = &self.shared;
+        let mut answers = Answers::new(keys.len());
+        let Some(_admission) = Admission::ask(&shared.life) else {
+            return answers.whole();
+        };
+        for part in answers.parts(shared.batch.chunk) {
+            let (leading, following) = self.board(keys, part, &mut answers, |key, text| {
+                (Seat::visit(shared, key, text, call), Role::Lead)
+            });
+            let land = |at, answer| answers.land(at, answer);
+            fly(shared, leading, following, never, land).await;
+        }
+        answers.whole()
+    }
+
+    async fn load_many_by<Q, L, F, T>(
+        &self,
+        keys: &[&Q],
+        call: Call,
+        loader: &mut L,
+    ) -> Vec<Shares<V>>
+    where
+        Q: ToOwned<Owned = K> + ?Sized,
+        L: FnMut(Vec<K>) -> F,
+        F: Future<Output = Result<T, LoadError>>,
+        T: Into<Loads<K, V>>,
+    {
+        let shared = &self.shared;
+        let mut answers = Answers::new(keys.len());
+        let Some(_admission) = Admission::ask(&shared.life) else {
+            return answers.whole();
+        };
+        for part in answers.parts(shared.batch.chunk) {
+            let (leading, following) = self.board(keys, part, &mut answers, |key, text| {
+                Seat::join(shared, key, text, call)
+            });
+            let land = |at, answer| answers.land(at, answer);
+            fly(shared, leading, following, &mut *loader, land).await;
+        }
+        answers.whole()
+    }
+
+    async fn load_many_registered<Q>(
+        &self,
+        keys: &[&Q],
+        call: Call,
+        loader: &Arc<dyn AnyBatchLoader<K, V>>,
+    ) -> Vec<Shares<V>>
+    where
+        Q: ToOwned<Owned = K> + ?Sized,
+    {
+        let shared = &self.shared;
+        let mut answers = Answers::new(keys.len());
+        let Some(_admission) = Admission::ask(&shared.life) else {
+            return answers.whole();
+        };
+        for part in answers.parts(shared.batch.chunk) {
+            let (leading, mut following) = self.board(keys, part, &mut answers, |key, text| {
+                Seat::join(shared, key, text, call)
+            });
+            if !leading.is_empty() {
+                // A task takes these seats; the caller takes others and waits like everyone.
+                following.extend(leading.iter().map(|member| Member {
+                    at: member.at,
+                    seat: member.seat.second(),
+                }));
+                let (own, load) = (Arc::clone(shared), batched(loader));
+                let flights = shared.spawn(async move {
+                    fly(&own, leading, Vec::new(), load, |_, _| {}).await;
+                });
+                if let Err(in_place) = flights {
+                    in_place.await;
+                }
+            }
+            // It leads if the task is gone, and its runtime perhaps with it.
+            let land = |at, answer| answers.land(at, answer);
+            fly(shared, Vec::new(), following, batched(loader), land).await;
+        }
+        answers.whole()
+    }
+
+    /// Loads one by one what neither tier has.
+    async fn load_each<Q>(&self, keys: &[&Q], call: Call) -> Vec<Result<Option<V>, Error>>
+    where
+        Q: ToOwned<Owned = K> + ?Sized,
+    {
+        let known = self.visit_many(keys, call).await;
+        let load = async |(at, key): (usize, &&Q)| match &*known[at] {
+            Ok(cached) if !matches!(cached, Cached::Miss) => Ok(unshared(cached).hit()),
+            Ok(_) | Err(_) => self.load_registered(*key, call).await,
+        };
+        stream::iter(keys.iter().enumerate().map(load))
+            .buffered(self.shared.batch.concurrency)
+            .collect()
+            .await
+    }
+
+    /// Takes seats for a part of the keys: those that lead, and those that follow. A key that
+    /// cannot be asked for has its answer.
+    #[expect(clippy::type_complexity, reason = "two lists of seats")]
+    fn board<Q>(
+        &self,
+        keys: &[&Q],
+        part: Range<usize>,
+        answers: &mut Answers<V>,
+        take: impl Fn(&Arc<K>, Option<&Arc<str>>) -> (Seat<K, V>, Role),
+    ) -> (Vec<Member<K, V>>, Vec<Member<K, V>>)
+    where
+        Q: ToOwned<Owned = K> + ?Sized,
+    {
+        let (mut leading, mut following) = (Vec::with_capacity(part.len()), Vec::new());
+        for at in part {
+            match self.address(keys[at].to_owned()) {
+                Err(error) => answers.land(at, Arc::new(Err(error))),
+                Ok((key, text)) => {
+                    let (seat, role) = take(&key, text.as_ref());
+                    match role {
+                        Role::Lead => leading.push(Member { at, seat }),
+                        Role::Follow => following.push(Member { at, seat }),
+                    }
+                }
+            }
+        }
+        (leading, following)
+    }
+}
+
+/// The registered loader as one that can be called again and again.
+fn batched<K: 'static, V: 'static>(
+    loader: &Arc<dyn AnyBatchLoader<K, V>>,
+) -> impl FnMut(Vec<K>) -> Boxed<'static, Result<Loads<K, V>, LoadError>> + Send + use<K, V>
+where
+    K: Send,
+    V: Send,
+{
+    let loader = Arc::clone(loader);
+    move |keys| {
+        let loader = Arc::clone(&loader);
+        Box::pin(async move { loader.load_many(keys).await })
+    }
+}
+
+/// The keys of a request as L1 knows them.
+struct Probe<'k, Q: ?Sized, V> {
+    found: Vec<(&'k Q, Spot<V>)>,
+    /// Those that L1 does not have, each once.
+    misses: Vec<&'k Q>,
+}
+
+enum Spot<V> {
+    /// L1 has it: a value, or that there is none.
+    Hit(Option<V>),
+    /// The how manieth of the misses it is.
+    Miss(usize),
+}
+
+impl<'k, Q: ?Sized, V> Probe<'k, Q, V> {
+    fn answered<R>(
+        self,
+        hit: impl Fn(Option<V>) -> R,
+        miss: impl Fn(usize) -> R,
+    ) -> Batch<&'k Q, R> {
+        let outcome = |(key, spot)| match spot {
+            Spot::Hit(found) => (key, hit(found)),
+            Spot::Miss(at) => (key, miss(at)),
+        };
+        self.found.into_iter().map(outcome).collect()
+    }
+}
+
+/// The answers of a batch as they come.
+struct Answers<V>(Vec<Option<Shares<V>>>);
+
+impl<V> Answers<V> {
+    fn new(count: usize) -> Self {
+        Self((0..count).map(|_| None).collect())
+    }
+
+    /// The ranges of so many answers each.
+    fn parts(&self, chunk: usize) -> impl Iterator<Item = Range<usize>> + use<V> {
+        let count = self.0.len();
+        let starts = (0..count).step_by(chunk);
+        starts.map(move |start| start..count.min(start.saturating_add(chunk)))
+    }
+
+    fn land(&mut self, at: usize, answer: Shares<V>) {
+        self.0[at] = Some(answer);
+    }
+
+    /// All of them; what has none, because the cache is closed, has that for an answer.
+    fn whole(self) -> Vec<Shares<V>> {
+        let closed = || Arc::new(Err(Error::Closed));
+        self.0
+            .into_iter()
+            .map(|answer| answer.unwrap_or_else(closed))
+            .collect()
+    }
+}
