@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "behaviour/batches.rs"]
+mod batches;
 #[path = "behaviour/changes.rs"]
 mod changes;
 #[path = "behaviour/flights.rs"]
@@ -24,7 +26,13 @@ fn main() -> ExitCode {
     let mut trials = Vec::new();
     for host in Host::ALL {
         for l2 in [L2::Memory, L2::Redis] {
-            let cases = [flights::CASES, levels::CASES, changes::CASES].concat();
+            let cases = [
+                flights::CASES,
+                levels::CASES,
+                changes::CASES,
+                batches::CASES,
+            ]
+            .concat();
             trials.extend(cases.into_iter().map(|case| trial(host, l2, case)));
         }
         trials.extend(

@@ -36,7 +36,6 @@ use crate::machine::entry::Cached;
 /// # Ok::<(), jetcache_core::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use = "each key has an outcome of its own"]
 pub struct Batch<K, R> {
     outcomes: Vec<(K, R)>,
 }

@@ -8,7 +8,7 @@ use std::hash::RandomState;
 use std::sync::Arc;
 
 use super::cache::Cache;
-use super::erased::{AnyBatchLoader, AnyLoader, AnyRuntime};
+use super::erased::{AnyBatchLoader, AnyLoader, AnyRuntime, OneOfMany};
 use super::format::Format;
 use super::link::Link;
 use super::lru::LruLocal;
@@ -412,13 +412,17 @@ where
                 timeout: policy.remote_timeout,
             }),
         };
+        let one_of_many = self.batch_loader.as_ref().map(|loader| {
+            let one: Arc<dyn AnyLoader<K, V>> = Arc::new(OneOfMany(Arc::clone(loader)));
+            one
+        });
         let hasher = RandomState::new();
         Ok(Cache::new(Shared {
             name: self.name.into(),
             policy,
             local,
             link,
-            loader: self.loader,
+            loader: self.loader.or(one_of_many),
             batch_loader: self.batch_loader,
             batch: self.batch,
             not_found: self.not_found,

@@ -4,6 +4,7 @@ use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
 use core::time::Duration;
+use std::sync::Arc;
 
 use crate::machine::entry::Load;
 use crate::machine::error::Fault;
@@ -100,5 +101,22 @@ pub(super) trait AnyBatchLoader<K: 'static, V: 'static>: Send + Sync {
 impl<K: Send + 'static, V: 'static, L: BatchLoader<K, V>> AnyBatchLoader<K, V> for L {
     fn load_many(&self, keys: Vec<K>) -> Boxed<'_, Result<Loads<K, V>, LoadError>> {
         Box::pin(BatchLoader::load_many(self, keys))
+    }
+}
+
+/// A loader of many keys that loads one.
+pub(super) struct OneOfMany<K, V>(pub(super) Arc<dyn AnyBatchLoader<K, V>>);
+
+impl<K, V> Loader<K, V> for OneOfMany<K, V>
+where
+    K: Clone + Eq + Send + Sync + 'static,
+    V: Send + 'static,
+{
+    async fn load(&self, key: K) -> Result<Load<V>, LoadError> {
+        let loads = self.0.load_many(vec![key.clone()]).await?;
+        let mut last_first = loads.entries.into_iter().rev();
+        last_first
+            .find(|(loaded, _)| *loaded == key)
+            .map_or_else(|| Ok(Load::from(None)), |(_, load)| load)
     }
 }

@@ -247,9 +247,7 @@ where
         Q: ToOwned<Owned = K> + ?Sized,
     {
         let Some(loader) = &self.shared.loader else {
-            return Err(Error::config(
-                "no loader is registered: give the builder one, or use get_or_load",
-            ));
+            return Err(no_loader());
         };
         let (_admission, key, text) = self.admit(key)?;
         let (mut seat, _) = Seat::join(&self.shared, &key, text.as_ref(), call);
@@ -331,6 +329,10 @@ where
             .transpose()?;
         Ok((Arc::new(key), text))
     }
+}
+
+pub(super) fn no_loader() -> Error {
+    Error::config("no loader is registered: give the builder one, or use get_or_load")
 }
 
 /// The answer of a flight, copied for one caller.

@@ -14,7 +14,7 @@ use super::batch::Batch;
 use super::cache::Cache;
 use super::crew::{Member, Shares, fly};
 use super::erased::{AnyBatchLoader, Boxed};
-use super::reading::{loaded, unshared};
+use super::reading::{loaded, no_loader, unshared};
 use super::seat::Seat;
 use super::shared::Admission;
 use crate::machine::entry::Cached;
@@ -195,13 +195,14 @@ where
                 .collect();
         }
         let probe = self.probe(keys, call);
-        match &self.shared.batch_loader {
-            Some(loader) => {
+        match (&self.shared.batch_loader, &self.shared.loader) {
+            (Some(loader), _) => {
                 let answers =
                     Box::pin(self.load_many_registered(&probe.misses, *call, loader)).await;
                 probe.answered(Ok, |at| loaded(&answers[at]))
             }
-            None => {
+            (None, None) => probe.answered(Ok, |_| Err(no_loader())),
+            (None, Some(_)) => {
                 let answers = Box::pin(self.load_each(&probe.misses, *call)).await;
                 probe.answered(Ok, |at| answers[at].clone())
             }
@@ -367,13 +368,9 @@ where
 }
 
 /// The registered loader as one that can be called again and again.
-fn batched<K: 'static, V: 'static>(
+fn batched<K: Send + 'static, V: Send + 'static>(
     loader: &Arc<dyn AnyBatchLoader<K, V>>,
-) -> impl FnMut(Vec<K>) -> Boxed<'static, Result<Loads<K, V>, LoadError>> + Send + use<K, V>
-where
-    K: Send,
-    V: Send,
-{
+) -> impl FnMut(Vec<K>) -> Boxed<'static, Result<Loads<K, V>, LoadError>> + Send + use<K, V> {
     let loader = Arc::clone(loader);
     move |keys| {
         let loader = Arc::clone(&loader);
