@@ -76,6 +76,7 @@ struct Made {
 
 /// A change, and its place among the others.
 type At<K, V> = (usize, Run<K, V>);
+type Claiming<K, V> = (At<K, V>, Token, Duration, Option<Condition>);
 
 async fn carry_out<K, V>(shared: &Shared<K, V>, runs: Vec<Run<K, V>>) -> Made
 where
@@ -134,10 +135,7 @@ where
     link.remove(&*shared.runtime, &keys).await
 }
 
-async fn claim<K, V>(
-    shared: &Shared<K, V>,
-    claims: &[(At<K, V>, Token, Duration, Option<Condition>)],
-) -> Outcomes<bool>
+async fn claim<K, V>(shared: &Shared<K, V>, claims: &[Claiming<K, V>]) -> Outcomes<bool>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,

@@ -9,7 +9,7 @@ use core::future::{Future, poll_fn};
 use core::hash::Hash;
 use core::mem::take;
 use core::panic::AssertUnwindSafe;
-use core::task::{Poll, Waker};
+use core::task::Poll;
 use core::time::Duration;
 use std::collections::HashMap;
 use std::panic::catch_unwind;
@@ -21,7 +21,7 @@ use futures_util::{FutureExt, StreamExt};
 use super::asked::ask;
 use super::leading::unencoded;
 use super::link::{Ask, Link, Times, load_failure};
-use super::seat::{Led, Need, Seat, panicked};
+use super::seat::{Led, Move, Need, Seat, Settled, panicked};
 use super::shared::Shared;
 use super::timeout::timeout;
 use crate::machine::entry::Load;
@@ -46,13 +46,22 @@ where
 /// The answer of a flight, shared by all who waited for it.
 pub(super) type Shares<V> = Arc<Answer<Arc<V>>>;
 
+/// A member, and how it goes on.
+pub(super) type Going<K, V> = (Member<K, V>, Next<V>);
+
+pub(super) enum Next<V> {
+    Move(Move<V>),
+    Reply(Reply<Arc<V>>),
+    Fail(Error),
+}
+
 /// Leads these flights, waits for those, and hands each answer over as it comes. The loader is
 /// called for all that are to be loaded at the same time; again for what is handed over later.
 ///
 /// Dropped, it leaves all seats: what it leads is handed over.
 pub(super) async fn fly<K, V, L, F, T>(
     shared: &Arc<Shared<K, V>>,
-    leading: Vec<Member<K, V>>,
+    leading: Vec<Going<K, V>>,
     following: Vec<Member<K, V>>,
     mut loader: L,
     mut land: impl FnMut(usize, Shares<V>),
@@ -69,21 +78,12 @@ pub(super) async fn fly<K, V, L, F, T>(
             .into_iter()
             .map(|member| work(shared, Work::Wait(member))),
     );
-    let begin = |member| (member, Next::Reply(Reply::Begin));
-    let mut ready: Vec<_> = leading.into_iter().map(begin).collect();
+    let mut ready = leading;
     loop {
         let mut needs = Needs::new();
-        for (member, next) in ready.drain(..) {
-            if let Some((at, answer)) = needs.advance(member, next) {
-                land(at, answer);
-            }
-        }
-        works.extend(
-            needs
-                .works(&mut loader)
-                .into_iter()
-                .map(|todo| work(shared, todo)),
-        );
+        needs.advance(shared, take(&mut ready), &mut land);
+        let needed = needs.works(&mut loader).into_iter();
+        works.extend(needed.map(|todo| work(shared, todo)));
         // All that is done by now, so that what it leads to goes together again.
         poll_fn(|cx| {
             loop {
@@ -91,7 +91,9 @@ pub(super) async fn fly<K, V, L, F, T>(
                     Poll::Ready(Some(Done::Turned(member, Turn::Answer(answer)))) => {
                         land(member.at, answer);
                     }
-                    Poll::Ready(Some(Done::Turned(member, _))) => ready.push(begin(member)),
+                    Poll::Ready(Some(Done::Turned(member, _))) => {
+                        ready.push((member, Next::Reply(Reply::Begin)));
+                    }
                     Poll::Ready(Some(Done::Went(members))) => ready.extend(members),
                     Poll::Ready(None) => return Poll::Ready(()),
                     Poll::Pending if ready.is_empty() => return Poll::Pending,
@@ -104,12 +106,6 @@ pub(super) async fn fly<K, V, L, F, T>(
             return;
         }
     }
-}
-
-/// How it goes on with a member.
-enum Next<V> {
-    Reply(Reply<Arc<V>>),
-    Fail(Error),
 }
 
 /// What members need, the same needs together.
@@ -158,7 +154,7 @@ where
     V: Send + Sync + 'static,
 {
     Turned(Member<K, V>, Turn<Arc<V>>),
-    Went(Vec<(Member<K, V>, Next<V>)>),
+    Went(Vec<Going<K, V>>),
 }
 
 impl<K, V> Needs<K, V>
@@ -178,12 +174,59 @@ where
         }
     }
 
-    /// Lets a member go on, and notes what it needs then, or answers.
-    fn advance(&mut self, mut member: Member<K, V>, next: Next<V>) -> Option<(usize, Shares<V>)> {
-        let need = match next {
-            Next::Reply(reply) => member.seat.advance(reply),
-            Next::Fail(error) => Need::Over(member.seat.fail(error)),
-        };
+    /// Lets the members go on until they need the world, and notes what they need then; those that
+    /// have their answer land.
+    fn advance(
+        &mut self,
+        shared: &Shared<K, V>,
+        members: Vec<Going<K, V>>,
+        land: &mut impl FnMut(usize, Shares<V>),
+    ) {
+        let mut replied = Vec::with_capacity(members.len());
+        let mut moved = Vec::with_capacity(members.len());
+        for (member, next) in members {
+            match next {
+                Next::Move(next) => moved.push((member, next)),
+                Next::Reply(reply) => replied.push((member, Some(reply))),
+                Next::Fail(error) => {
+                    let led = member.seat.fail(error);
+                    self.over(member, led, land);
+                }
+            }
+        }
+        loop {
+            let moves = shared.ask_each(
+                &mut replied,
+                |(member, _)| member.seat.shard,
+                |(member, reply), table, context, effects| {
+                    let reply = reply.take().unwrap_or(Reply::Begin);
+                    member.seat.step(reply, table, context, effects)
+                },
+            );
+            moved.extend(replied.drain(..).map(|(member, _)| member).zip(moves));
+            if moved.is_empty() {
+                return;
+            }
+            for (mut member, next) in moved.drain(..) {
+                let settling = AssertUnwindSafe(|| member.seat.settle(next));
+                match catch_unwind(settling) {
+                    Ok(Settled::Done(reply)) => replied.push((member, Some(reply))),
+                    Ok(Settled::Needs(need)) => self.note(member, need, land),
+                    Err(panic) => {
+                        let led = member.seat.fail(panicked(&*panic));
+                        self.over(member, led, land);
+                    }
+                }
+            }
+        }
+    }
+
+    fn note(
+        &mut self,
+        member: Member<K, V>,
+        need: Need<V>,
+        land: &mut impl FnMut(usize, Shares<V>),
+    ) {
         match need {
             Need::Read => self.reads.push(member),
             Need::Lease { token, life } => self.leases.push((member, token, life)),
@@ -202,15 +245,16 @@ where
                 value,
                 times,
             }),
-            Need::Over(Led::Alone(answer)) => return Some((member.at, Arc::new(answer))),
-            Need::Over(Led::Finished | Led::Follow) => {
-                match member.seat.poll(Waker::noop().clone()) {
-                    Turn::Answer(answer) => return Some((member.at, answer)),
-                    Turn::Lead | Turn::Wait(_) => self.waits.push(member),
-                }
-            }
+            Need::Over(led) => self.over(member, led, land),
         }
-        None
+    }
+
+    fn over(&mut self, member: Member<K, V>, led: Led<V>, land: &mut impl FnMut(usize, Shares<V>)) {
+        match led {
+            Led::Answered(answer) => land(member.at, answer),
+            Led::Alone(answer) => land(member.at, Arc::new(answer)),
+            Led::Failed | Led::Follow => self.waits.push(member),
+        }
     }
 
     fn works<L, F>(self, loader: &mut L) -> Vec<Work<K, V, F>>
@@ -228,7 +272,9 @@ where
             works.push(Work::Pause(self.pauses, self.pause));
         }
         if !self.loads.is_empty() {
-            let members = self.loads;
+            let mut members = self.loads;
+            // The loader sees the order of the request.
+            members.sort_by_key(|member| member.at);
             let calling = AssertUnwindSafe(|| {
                 let keys = members.iter().map(|member| (*member.seat.key).clone());
                 loader(keys.collect())
@@ -272,7 +318,7 @@ where
 }
 
 /// The machine asked for an L2 that there is none of.
-fn closed<K, V>(members: impl IntoIterator<Item = Member<K, V>>) -> Vec<(Member<K, V>, Next<V>)>
+fn closed<K, V>(members: impl IntoIterator<Item = Member<K, V>>) -> Vec<Going<K, V>>
 where
     K: Hash + Eq + Send + Sync + 'static,
     V: Send + Sync + 'static,
@@ -285,7 +331,7 @@ async fn read<K, V>(
     shared: &Arc<Shared<K, V>>,
     link: &Link<K, V>,
     members: Vec<Member<K, V>>,
-) -> Vec<(Member<K, V>, Next<V>)>
+) -> Vec<Going<K, V>>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
@@ -303,7 +349,7 @@ async fn lease<K, V>(
     shared: &Arc<Shared<K, V>>,
     link: &Link<K, V>,
     leases: Vec<(Member<K, V>, Token, Duration)>,
-) -> Vec<(Member<K, V>, Next<V>)>
+) -> Vec<Going<K, V>>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
@@ -349,7 +395,7 @@ fn loaded<K, V>(
     members: Vec<Member<K, V>>,
     loads: Result<Loads<K, V>, Error>,
     shared: &Shared<K, V>,
-) -> Vec<(Member<K, V>, Next<V>)>
+) -> Vec<Going<K, V>>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
@@ -374,7 +420,7 @@ async fn fill<K, V>(
     shared: &Arc<Shared<K, V>>,
     link: &Link<K, V>,
     fills: Vec<Filling<K, V>>,
-) -> Vec<(Member<K, V>, Next<V>)>
+) -> Vec<Going<K, V>>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
@@ -392,9 +438,7 @@ where
         .map(|(filling, bytes)| Fill {
             key: filling.member.text(),
             token: filling.token,
-            value: filling
-                .times
-                .stored(bytes, filling.member.seat.junk.as_deref()),
+            value: filling.times.stored(bytes, filling.member.seat.junk()),
         })
         .collect();
     let stored: Vec<Result<Filled, Fault>> = if commands.is_empty() {

@@ -41,6 +41,31 @@ impl Pool {
     }
 }
 
+/// Many rolls out of one, for questions that are asked together: splitmix64 (Steele, Lea and Flood
+/// 2014) on each half. As long as the first ones differ, so do all.
+pub(super) struct Rolls(u128);
+
+impl Rolls {
+    pub(super) const fn from(first: u128) -> Self {
+        Self(first)
+    }
+
+    pub(super) fn draw(&mut self) -> u128 {
+        const GOLDEN: u128 = 0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835;
+        self.0 = self.0.wrapping_add(GOLDEN);
+        let high = mix((self.0 >> 64) as u64);
+        // Each half depends on both, and both can still be told from them.
+        let low = mix(self.0 as u64 ^ high);
+        u128::from(high) << 64 | u128::from(low)
+    }
+}
+
+const fn mix(mut half: u64) -> u64 {
+    half = (half ^ (half >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    half = (half ^ (half >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    half ^ (half >> 31)
+}
+
 /// Where the operating system has no random bits to give, the standard library's hasher still has
 /// a seed of its own.
 fn from_hasher() -> u128 {
@@ -59,5 +84,16 @@ mod tests {
     fn no_roll_repeats() {
         let rolls: std::collections::HashSet<u128> = (0..10_000).map(|_| roll()).collect();
         assert_eq!(rolls.len(), 10_000);
+    }
+
+    #[test]
+    fn no_roll_out_of_one_repeats() {
+        let mut drawn = std::collections::HashSet::new();
+        for first in 0..100 {
+            let mut rolls = Rolls::from(first << 64);
+            assert!((0..1000).all(|_| drawn.insert(rolls.draw())));
+        }
+        let low: std::collections::HashSet<u32> = drawn.iter().map(|roll| *roll as u32).collect();
+        assert!(low.len() > 99_000, "{} of 100,000", low.len());
     }
 }

@@ -103,7 +103,7 @@ where
         let fill = Fill {
             key: text,
             token,
-            value: times.stored(&bytes, self.junk.as_deref()),
+            value: times.stored(&bytes, self.junk()),
         };
         only(link.fill(&*self.shared.runtime, &[fill]).await)
     }

@@ -30,14 +30,23 @@ impl<K, V: 'static> Link<K, V> {
     /// # Errors
     /// [`Error::Key`] for a key that would be taken for another key's lease.
     pub(super) fn text(&self, key: &K) -> Result<Arc<str>, Error> {
-        let mut text = self.prefix.clone();
-        (self.write_key)(key, &mut text);
+        self.text_by(&mut String::new(), key)
+    }
+
+    /// [`text`](Self::text), made in a place that can be used again.
+    ///
+    /// # Errors
+    /// Those of `text`.
+    pub(super) fn text_by(&self, text: &mut String, key: &K) -> Result<Arc<str>, Error> {
+        text.clear();
+        text.push_str(&self.prefix);
+        (self.write_key)(key, text);
         if text.ends_with(LEASE_SUFFIX) {
             return Err(Error::Key(
                 format!("it ends in {LEASE_SUFFIX}, which marks leases: rename it").into(),
             ));
         }
-        Ok(text.into())
+        Ok(text.as_str().into())
     }
 
     pub(super) async fn read(

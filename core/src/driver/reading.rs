@@ -227,13 +227,14 @@ where
         T: Into<Load<V>>,
     {
         let (_admission, key, text) = self.admit(key)?;
-        let (mut seat, _) = Seat::join(&self.shared, &key, text.as_ref(), call);
+        let mut seat = Seat::join(&self.shared, &key, text.as_ref(), call);
         let mut loader = Some(loader);
         loop {
             match seat.turn().await {
                 Turn::Lead => match seat.lead(&mut loader).await {
-                    Led::Finished | Led::Follow => {}
+                    Led::Answered(answer) => return loaded(&answer),
                     Led::Alone(answer) => return loaded(&answer),
+                    Led::Failed | Led::Follow => {}
                 },
                 Turn::Answer(answer) => return loaded(&answer),
                 // `turn` waits itself.
@@ -250,7 +251,7 @@ where
             return Err(no_loader());
         };
         let (_admission, key, text) = self.admit(key)?;
-        let (mut seat, _) = Seat::join(&self.shared, &key, text.as_ref(), call);
+        let mut seat = Seat::join(&self.shared, &key, text.as_ref(), call);
         let load = |loader: Arc<dyn AnyLoader<K, V>>, key: Arc<K>| {
             move || async move { loader.load((*key).clone()).await }
         };
@@ -273,8 +274,10 @@ where
                 // The task is gone, and its runtime perhaps with it.
                 Turn::Lead => {
                     let load = load(Arc::clone(loader), Arc::clone(&key));
-                    if let Led::Alone(answer) = seat.lead(&mut Some(load)).await {
-                        return loaded(&answer);
+                    match seat.lead(&mut Some(load)).await {
+                        Led::Answered(answer) => return loaded(&answer),
+                        Led::Alone(answer) => return loaded(&answer),
+                        Led::Failed | Led::Follow => {}
                     }
                 }
                 Turn::Answer(answer) => return loaded(&answer),
@@ -293,13 +296,9 @@ where
         let mut seat = Seat::visit(&self.shared, &key, text.as_ref(), call);
         // A read has no loader to run.
         type Never<V> = fn() -> core::future::Ready<Result<Option<V>, LoadError>>;
-        let _ = seat.lead(&mut None::<Never<V>>).await;
-        match seat.turn().await {
-            Turn::Answer(answer) => match &*answer {
-                Ok(cached) => unshared(cached),
-                Err(_) => Cached::Miss,
-            },
-            Turn::Lead | Turn::Wait(_) => Cached::Miss,
+        match seat.lead(&mut None::<Never<V>>).await {
+            Led::Answered(answer) => answer.as_ref().as_ref().map_or(Cached::Miss, unshared),
+            Led::Failed | Led::Alone(_) | Led::Follow => Cached::Miss,
         }
     }
 

@@ -5,22 +5,24 @@ use core::future::{Future, Ready};
 use core::hash::Hash;
 use core::ops::Range;
 use std::borrow::ToOwned;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 
 use super::batch::Batch;
 use super::cache::Cache;
-use super::crew::{Member, Shares, fly};
+use super::crew::{Going, Member, Next, Shares, fly};
 use super::erased::{AnyBatchLoader, Boxed};
 use super::reading::{loaded, no_loader, unshared};
-use super::seat::Seat;
-use super::shared::Admission;
+use super::repair::ensure_repairs;
+use super::report::ensure_report;
+use super::seat::{Move, Seat};
+use super::shared::{Admission, Shared};
 use crate::machine::entry::Cached;
 use crate::machine::error::Error;
+use crate::machine::lookup::Reply;
 use crate::machine::policy::Call;
-use crate::machine::shard::Role;
+use crate::machine::shard::{Role, Ticket};
 use crate::ports::batch_loader::Loads;
 use crate::ports::loader::LoadError;
 
@@ -89,8 +91,7 @@ where
     /// ```
     /// # use jetcache_core::doc::{block_on, Threads};
     /// # use jetcache_core::Cache;
-    /// # use std::collections::HashMap;
-    /// # use std::sync::Arc;
+    /// #     /// # use std::sync::Arc;
     /// # struct Db;
     /// # impl Db {
     /// #     async fn users(&self, _: &[u64]) -> Result<HashMap<u64, Arc<str>>, std::io::Error> {
@@ -219,7 +220,7 @@ where
         let keys = keys.into_iter();
         let mut found = Vec::with_capacity(keys.size_hint().0);
         let mut misses = Vec::new();
-        let mut places = HashMap::new();
+        let mut places = hashbrown::HashMap::new();
         for key in keys {
             let spot = match self.hit_with(key, call) {
                 Some(hit) => Spot::Hit(hit),
@@ -246,11 +247,10 @@ where
             return answers.whole();
         };
         for part in answers.parts(shared.batch.chunk) {
-            let (leading, following) = self.board(keys, part, &mut answers, |key, text| {
-                (Seat::visit(shared, key, text, call), Role::Lead)
-            });
+            let boarding = self.board(keys, part, &mut answers);
+            let leading = boarding.visit(shared, call);
             let land = |at, answer| answers.land(at, answer);
-            fly(shared, leading, following, never, land).await;
+            fly(shared, leading, Vec::new(), never, land).await;
         }
         answers.whole()
     }
@@ -273,9 +273,8 @@ where
             return answers.whole();
         };
         for part in answers.parts(shared.batch.chunk) {
-            let (leading, following) = self.board(keys, part, &mut answers, |key, text| {
-                Seat::join(shared, key, text, call)
-            });
+            let boarding = self.board(keys, part, &mut answers);
+            let (leading, following) = boarding.join(shared, call);
             let land = |at, answer| answers.land(at, answer);
             fly(shared, leading, following, &mut *loader, land).await;
         }
@@ -297,12 +296,11 @@ where
             return answers.whole();
         };
         for part in answers.parts(shared.batch.chunk) {
-            let (leading, mut following) = self.board(keys, part, &mut answers, |key, text| {
-                Seat::join(shared, key, text, call)
-            });
+            let boarding = self.board(keys, part, &mut answers);
+            let (leading, mut following) = boarding.join(shared, call);
             if !leading.is_empty() {
                 // A task takes these seats; the caller takes others and waits like everyone.
-                following.extend(leading.iter().map(|member| Member {
+                following.extend(leading.iter().map(|(member, _)| Member {
                     at: member.at,
                     seat: member.seat.second(),
                 }));
@@ -337,33 +335,106 @@ where
             .await
     }
 
-    /// Takes seats for a part of the keys: those that lead, and those that follow. A key that
-    /// cannot be asked for has its answer.
-    #[expect(clippy::type_complexity, reason = "two lists of seats")]
-    fn board<Q>(
-        &self,
-        keys: &[&Q],
-        part: Range<usize>,
-        answers: &mut Answers<V>,
-        take: impl Fn(&Arc<K>, Option<&Arc<str>>) -> (Seat<K, V>, Role),
-    ) -> (Vec<Member<K, V>>, Vec<Member<K, V>>)
+    /// A part of the keys, ready to take seats. A key that cannot be asked for has its answer.
+    fn board<Q>(&self, keys: &[&Q], part: Range<usize>, answers: &mut Answers<V>) -> Boarding<K>
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
-        let (mut leading, mut following) = (Vec::with_capacity(part.len()), Vec::new());
+        ensure_repairs(&self.shared);
+        ensure_report(&self.shared);
+        let mut boarding = Boarding(Vec::with_capacity(part.len()));
+        let mut place = String::new();
         for at in part {
-            match self.address(keys[at].to_owned()) {
+            let key = keys[at].to_owned();
+            let link = self.shared.link.as_ref();
+            match link.map(|link| link.text_by(&mut place, &key)).transpose() {
                 Err(error) => answers.land(at, Arc::new(Err(error))),
-                Ok((key, text)) => {
-                    let (seat, role) = take(&key, text.as_ref());
-                    match role {
-                        Role::Lead => leading.push(Member { at, seat }),
-                        Role::Follow => following.push(Member { at, seat }),
-                    }
-                }
+                Ok(text) => boarding.0.push(Guest {
+                    at,
+                    shard: self.shared.shard(&key),
+                    key: Arc::new(key),
+                    text,
+                }),
             }
         }
-        (leading, following)
+        // Those of one shard take their seats under one lock.
+        boarding.0.sort_by_key(|guest| guest.shard);
+        boarding
+    }
+}
+
+/// Keys that are about to take seats.
+struct Boarding<K>(Vec<Guest<K>>);
+
+struct Guest<K> {
+    at: usize,
+    shard: usize,
+    key: Arc<K>,
+    text: Option<Arc<str>>,
+}
+
+impl<K> Boarding<K>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+{
+    /// Each takes a seat in a read of its own.
+    fn visit<V>(mut self, shared: &Arc<Shared<K, V>>, call: Call) -> Vec<Going<K, V>>
+    where
+        V: Clone + Send + Sync + 'static,
+    {
+        let shard = |guest: &Guest<K>| guest.shard;
+        let begun = shared.ask_each(&mut self.0, shard, |guest, table, context, effects| {
+            let ticket = table.visit(Arc::clone(&guest.key), call, context, effects);
+            let step = table.step(&ticket, context, Reply::Begin, effects);
+            (ticket, step)
+        });
+        let seated = |(guest, (ticket, step)): (Guest<K>, _)| {
+            (guest.seated(shared, ticket), Next::Move(Move::Step(step)))
+        };
+        self.0.into_iter().zip(begun).map(seated).collect()
+    }
+
+    /// Each takes a seat in its key's flight: those that lead, and those that follow.
+    fn join<V>(mut self, shared: &Arc<Shared<K, V>>, call: Call) -> Joined<K, V>
+    where
+        V: Clone + Send + Sync + 'static,
+    {
+        let shard = |guest: &Guest<K>| guest.shard;
+        let begun = shared.ask_each(&mut self.0, shard, |guest, table, context, effects| {
+            let (ticket, role) = table.join(Arc::clone(&guest.key), call, context, effects);
+            let step = match role {
+                Role::Lead => Some(table.step(&ticket, context, Reply::Begin, effects)),
+                Role::Follow => None,
+            };
+            (ticket, step)
+        });
+        let mut joined = (Vec::with_capacity(self.0.len()), Vec::new());
+        for (guest, (ticket, step)) in self.0.into_iter().zip(begun) {
+            let member = guest.seated(shared, ticket);
+            match step {
+                Some(step) => joined.0.push((member, Next::Move(Move::Step(step)))),
+                None => joined.1.push(member),
+            }
+        }
+        joined
+    }
+}
+
+/// Seats that lead, and seats that follow.
+type Joined<K, V> = (Vec<Going<K, V>>, Vec<Member<K, V>>);
+
+impl<K> Guest<K>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+{
+    fn seated<V>(self, shared: &Arc<Shared<K, V>>, ticket: Ticket) -> Member<K, V>
+    where
+        V: Clone + Send + Sync + 'static,
+    {
+        Member {
+            at: self.at,
+            seat: Seat::new(shared, self.key, self.text, self.shard, ticket),
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use core::future::poll_fn;
 use core::hash::Hash;
 use core::panic::AssertUnwindSafe;
-use core::task::Poll;
+use core::task::{Poll, Waker};
 use core::time::Duration;
 use std::panic::catch_unwind;
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use futures_util::FutureExt;
 use super::erased::Boxed;
 use super::format::Look;
 use super::link::Times;
-use super::shared::Shared;
+use super::shared::{Aftermath, Shared, Table};
 use crate::machine::entry::{Cached, Entry, Load};
 use crate::machine::error::{Error, Fault};
 use crate::machine::event::Event;
 use crate::machine::lookup::{Answer, Reply, Seen, Step};
 use crate::machine::policy::Call;
-use crate::machine::shard::{Role, Ticket, Turn};
+use crate::machine::shard::{Context, Ticket, Turn};
 use crate::machine::token::Token;
 use crate::ports::remote::{Found, Leased};
 
@@ -34,14 +34,22 @@ where
     /// The key's text in L2, if there is one.
     pub(super) text: Option<Arc<str>>,
     pub(super) shard: usize,
+    /// There once it needs to remember something: most seats do not.
+    notes: Option<Box<Notes<V>>>,
+    /// There until the seat is dropped.
+    ticket: Option<Ticket>,
+}
+
+/// What a leader remembers from one step to the next.
+struct Notes<V> {
     /// What its own loader brought, should it be deposed afterwards.
     own: Option<Answer<Arc<V>>>,
     /// The lease that it asked for last.
     asked: Option<Token>,
+    /// That lease, if it was granted just now.
+    granted: Option<Token>,
     /// Junk that the last look at L2 showed.
-    pub(super) junk: Option<Vec<u8>>,
-    /// There until the seat is dropped.
-    ticket: Option<Ticket>,
+    junk: Option<Vec<u8>>,
 }
 
 /// What a leader needs of the world.
@@ -66,12 +74,29 @@ pub(super) enum Need<V> {
 
 /// How leading ended.
 pub(super) enum Led<V> {
-    /// The flight has its answer.
-    Finished,
+    /// The flight has its answer, and this seat was left.
+    Answered(Arc<Answer<Arc<V>>>),
+    /// The flight failed: its answer is to be asked for.
+    Failed,
     /// Deposed while it loaded: an answer for this caller alone.
     Alone(Answer<Arc<V>>),
     /// Deposed: it waits with the others now.
     Follow,
+}
+
+/// What the machine says next.
+pub(super) enum Move<V> {
+    Step(Step<Arc<V>>),
+    /// The last step was done, and the seat was left. A lease may have to be given back.
+    Answered(Arc<Answer<Arc<V>>>, Option<Token>),
+}
+
+/// What came of a move.
+pub(super) enum Settled<V> {
+    /// It was done at once, and this is what happened.
+    Done(Reply<Arc<V>>),
+    /// It needs the world.
+    Needs(Need<V>),
 }
 
 impl<K, V> Seat<K, V>
@@ -79,18 +104,19 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// A seat in the key's flight, and whether it leads or follows.
+    /// A seat in the key's flight.
     pub(super) fn join(
         shared: &Arc<Shared<K, V>>,
         key: &Arc<K>,
         text: Option<&Arc<str>>,
         call: Call,
-    ) -> (Self, Role) {
+    ) -> Self {
         let shard = shared.shard(key);
-        let (ticket, role) = shared.ask(shard, |table, context, effects| {
+        let (ticket, _) = shared.ask(shard, |table, context, effects| {
             table.join(Arc::clone(key), call, context, effects)
         });
-        (Self::new(shared, key, text, shard, ticket), role)
+        let (key, text) = (Arc::clone(key), text.cloned());
+        Self::new(shared, key, text, shard, ticket)
     }
 
     /// A seat in a read of its own.
@@ -104,6 +130,7 @@ where
         let ticket = shared.ask(shard, |table, context, effects| {
             table.visit(Arc::clone(key), call, context, effects)
         });
+        let (key, text) = (Arc::clone(key), text.cloned());
         Self::new(shared, key, text, shard, ticket)
     }
 
@@ -113,34 +140,37 @@ where
             self.shared
                 .ask(self.shard, |table, _, _| table.second_seat(ticket))
         });
-        Self {
-            shared: Arc::clone(&self.shared),
-            key: Arc::clone(&self.key),
-            text: self.text.clone(),
-            shard: self.shard,
-            own: None,
-            asked: None,
-            junk: None,
-            ticket,
-        }
+        let (key, text) = (Arc::clone(&self.key), self.text.clone());
+        let mut second = Self::empty(&self.shared, key, text, self.shard);
+        second.ticket = ticket;
+        second
     }
 
-    fn new(
+    pub(super) fn new(
         shared: &Arc<Shared<K, V>>,
-        key: &Arc<K>,
-        text: Option<&Arc<str>>,
+        key: Arc<K>,
+        text: Option<Arc<str>>,
         shard: usize,
         ticket: Ticket,
     ) -> Self {
+        let mut seat = Self::empty(shared, key, text, shard);
+        seat.ticket = Some(ticket);
+        seat
+    }
+
+    fn empty(
+        shared: &Arc<Shared<K, V>>,
+        key: Arc<K>,
+        text: Option<Arc<str>>,
+        shard: usize,
+    ) -> Self {
         Self {
             shared: Arc::clone(shared),
-            key: Arc::clone(key),
-            text: text.cloned(),
+            key,
+            text,
             shard,
-            own: None,
-            asked: None,
-            junk: None,
-            ticket: Some(ticket),
+            notes: None,
+            ticket: None,
         }
     }
 
@@ -172,7 +202,7 @@ where
         .await
     }
 
-    pub(super) fn poll(&self, waker: core::task::Waker) -> Turn<Arc<V>> {
+    pub(super) fn poll(&self, waker: Waker) -> Turn<Arc<V>> {
         let Some(ticket) = &self.ticket else {
             return Turn::Answer(Arc::new(Err(Error::Closed)));
         };
@@ -190,54 +220,93 @@ where
     }
 
     fn go_on(&mut self, mut reply: Reply<Arc<V>>) -> Need<V> {
+        let shared = Arc::clone(&self.shared);
         loop {
-            if let Reply::Loaded(loaded) = &reply {
-                self.own = Some(answer_of(loaded));
-            }
-            let granted = match &reply {
-                Reply::Leased(Ok((true, _))) => self.asked.take(),
-                _ => None,
+            let next = shared.ask(self.shard, |table, context, effects| {
+                self.step(reply, table, context, effects)
+            });
+            reply = match self.settle(next) {
+                Settled::Done(reply) => reply,
+                Settled::Needs(need) => return need,
             };
-            reply = match self.step(reply) {
-                Step::ReadLocal => Reply::Local(self.read_local()),
-                Step::WriteLocal { write, entry } => {
-                    self.write_local(entry);
-                    Reply::Kept(write)
-                }
-                Step::ReadRemote => return Need::Read,
-                Step::Lease { token, life } => {
-                    self.asked = Some(token);
-                    return Need::Lease { token, life };
-                }
-                Step::Pause(pause) => return Need::Pause(pause),
-                Step::Load => return Need::Load,
-                Step::Fill {
-                    token,
-                    value,
-                    life,
-                    lease,
-                    age,
-                } => {
-                    let times = Times { life, lease, age };
-                    return Need::Fill {
-                        token,
-                        value,
-                        times,
-                    };
-                }
-                Step::Finish { release } => {
-                    self.release(release);
-                    return Need::Over(Led::Finished);
-                }
-                Step::Alone(answer) => return Need::Over(Led::Alone(answer)),
-                Step::Follow => {
-                    if let Some(token) = granted {
-                        self.late_lease(token);
-                    }
-                    return Need::Over(self.own.take().map_or(Led::Follow, Led::Alone));
-                }
-            }
         }
+    }
+
+    /// One step, under the machine's lock. With the last one the seat is left.
+    pub(super) fn step(
+        &mut self,
+        reply: Reply<Arc<V>>,
+        table: &mut Table<K, V>,
+        context: &Context<'_>,
+        effects: &mut Aftermath<K, V>,
+    ) -> Move<V> {
+        match (&reply, &mut self.notes) {
+            (Reply::Loaded(loaded), _) => self.notes().own = Some(answer_of(loaded)),
+            (Reply::Leased(Ok((true, _))), Some(notes)) => notes.granted = notes.asked.take(),
+            (_, Some(notes)) => notes.granted = None,
+            (_, None) => {}
+        }
+        let Some(ticket) = self.ticket.take() else {
+            return Move::Step(Step::Alone(Err(Error::Closed)));
+        };
+        let step = table.step(&ticket, context, reply, effects);
+        if let Step::Finish { release } = step
+            && let Turn::Answer(answer) =
+                table.poll(&ticket, context, Waker::noop().clone(), effects)
+        {
+            let left = table.leave(ticket, context, effects);
+            return Move::Answered(answer, release.or(left));
+        }
+        self.ticket = Some(ticket);
+        Move::Step(step)
+    }
+
+    /// Does what is done at once, outside the lock.
+    pub(super) fn settle(&mut self, next: Move<V>) -> Settled<V> {
+        self.shared.shards[self.shard].notify_sealed();
+        let step = match next {
+            Move::Step(step) => step,
+            Move::Answered(answer, release) => {
+                self.release(release);
+                return Settled::Needs(Need::Over(Led::Answered(answer)));
+            }
+        };
+        Settled::Needs(match step {
+            Step::ReadLocal => return Settled::Done(Reply::Local(self.read_local())),
+            Step::WriteLocal { write, entry } => {
+                self.write_local(entry);
+                return Settled::Done(Reply::Kept(write));
+            }
+            Step::ReadRemote => Need::Read,
+            Step::Lease { token, life } => {
+                self.notes().asked = Some(token);
+                Need::Lease { token, life }
+            }
+            Step::Pause(pause) => Need::Pause(pause),
+            Step::Load => Need::Load,
+            Step::Fill {
+                token,
+                value,
+                life,
+                lease,
+                age,
+            } => Need::Fill {
+                token,
+                value,
+                times: Times { life, lease, age },
+            },
+            Step::Finish { release } => {
+                self.release(release);
+                Need::Over(Led::Failed)
+            }
+            Step::Alone(answer) => Need::Over(Led::Alone(answer)),
+            Step::Follow => {
+                if let Some(token) = self.notes().granted.take() {
+                    self.late_lease(token);
+                }
+                Need::Over(self.notes().own.take().map_or(Led::Follow, Led::Alone))
+            }
+        })
     }
 
     /// The flight cannot go on: everyone who waits gets this error.
@@ -251,7 +320,7 @@ where
         match failed {
             Ok(release) => {
                 self.release(release);
-                Led::Finished
+                Led::Failed
             }
             Err(error) => Led::Alone(Err(error)),
         }
@@ -269,20 +338,6 @@ where
             table.late_lease(token, context)
         });
         self.release(unwanted.then_some(token));
-    }
-
-    fn step(&self, reply: Reply<Arc<V>>) -> Step<Arc<V>> {
-        let Some(ticket) = &self.ticket else {
-            return Step::Alone(Err(Error::Closed));
-        };
-        let seals = matches!(reply, Reply::Kept(_));
-        let step = self.shared.ask(self.shard, |table, context, effects| {
-            table.step(ticket, context, reply, effects)
-        });
-        if seals {
-            self.shared.shards[self.shard].notify_sealed();
-        }
-        step
     }
 
     fn read_local(&self) -> Option<Entry<Arc<V>>> {
@@ -319,8 +374,30 @@ where
         if junk.is_some() {
             self.shared.tell(&Event::Undecodable);
         }
-        self.junk = junk;
+        if junk.is_some() || self.notes.is_some() {
+            self.notes().junk = junk;
+        }
         seen
+    }
+
+    fn notes(&mut self) -> &mut Notes<V> {
+        self.notes.get_or_insert_default()
+    }
+
+    /// Junk that the last look at L2 showed, which a fill may replace.
+    pub(super) fn junk(&self) -> Option<&[u8]> {
+        self.notes.as_ref()?.junk.as_deref()
+    }
+}
+
+impl<V> Default for Notes<V> {
+    fn default() -> Self {
+        Self {
+            own: None,
+            asked: None,
+            granted: None,
+            junk: None,
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use event_listener::Event as Bell;
 use portable_atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+use super::dice::Rolls;
 use super::erased::{AnyBatchLoader, AnyLoader, AnyRuntime};
 use super::link::Link;
 use super::stripes::{Counters, Hasher, hash_of, shard_of};
@@ -97,6 +98,8 @@ pub(super) struct Guarded<K, V> {
     table: Mutex<Table<K, V>>,
     /// Rung when an announced L1 write is sealed.
     sealed: Condvar,
+    /// How many threads listen for that. Ringing costs a system call.
+    listeners: AtomicUsize,
 }
 
 /// Whether the cache is open, and how many tasks run for it.
@@ -121,6 +124,7 @@ impl<K: Hash + Eq, V> Guarded<K, V> {
         Self {
             table: Mutex::new(Shard::new(hasher)),
             sealed: Condvar::new(),
+            listeners: AtomicUsize::new(0),
         }
     }
 
@@ -132,7 +136,10 @@ impl<K: Hash + Eq, V> Guarded<K, V> {
 
     /// Lets those look again who wait for an announced write.
     pub(super) fn notify_sealed(&self) {
-        self.sealed.notify_all();
+        // Who listens said so under the lock under which the write was not sealed yet.
+        if self.listeners.load(Ordering::SeqCst) > 0 {
+            self.sealed.notify_all();
+        }
     }
 }
 
@@ -176,12 +183,36 @@ where
         }
         let guarded = &self.shards[shard];
         let mut table = guarded.lock();
+        guarded.listeners.fetch_add(1, Ordering::SeqCst);
         while !table.is_written(pending) {
             table = guarded
                 .sealed
                 .wait(table)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+        guarded.listeners.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Asks the machine about many things, in their order; those that follow one another in one
+    /// shard under one lock.
+    pub(super) fn ask_each<T, R>(
+        &self,
+        things: &mut [T],
+        shard: impl Fn(&T) -> usize,
+        mut question: impl FnMut(&mut T, &mut Table<K, V>, &Context<'_>, &mut Aftermath<K, V>) -> R,
+    ) -> Vec<R> {
+        let mut answers = Vec::with_capacity(things.len());
+        for run in things.chunk_by_mut(|one, other| shard(one) == shard(other)) {
+            self.ask(shard(&run[0]), |table, context, effects| {
+                let mut rolls = Rolls::from(context.roll);
+                for thing in run {
+                    let roll = rolls.draw();
+                    let context = Context { roll, ..*context };
+                    answers.push(question(thing, table, &context, effects));
+                }
+            });
+        }
+        answers
     }
 
     pub(super) fn tell(&self, event: &Event) {

@@ -289,7 +289,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     pub fn close(&mut self, ticket: ChangeTicket, effects: &mut Effects<K, V>) {
         let change = self.changes.remove(ticket.0);
         let closed = self.slots.close(change.slot);
-        effects.keys(closed);
+        effects.spent_keys.extend(closed);
         effects.spent_changes.push(change);
     }
 

@@ -30,12 +30,6 @@ impl<K, V> Effects<K, V> {
         self.wakes.into_iter().for_each(Waker::wake);
         self.events.into_iter().for_each(&mut tell);
     }
-
-    pub(super) fn keys(&mut self, closed: Option<(K, K)>) {
-        if let Some((one, two)) = closed {
-            self.spent_keys.extend([one, two]);
-        }
-    }
 }
 
 impl<K, V> Default for Effects<K, V> {

@@ -64,7 +64,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         self.doubts
             .try_again(slot, &mut self.slots.at(slot).doubt, context.now);
         let closed = self.slots.close(slot);
-        effects.keys(closed);
+        effects.spent_keys.extend(closed);
     }
 
     /// When the next removal is to be repeated; `None` if nothing is in doubt.

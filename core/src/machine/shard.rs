@@ -365,7 +365,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             slot.flight = None;
         }
         let closed = self.slots.close(flight.slot);
-        effects.keys(closed);
+        effects.spent_keys.extend(closed);
         let release = flight.lookup.give_back();
         effects.spent_flights.push(flight);
         release

@@ -2,7 +2,8 @@
 
 use core::hash::{BuildHasher, Hash};
 
-use hashbrown::HashMap;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use slab::Slab;
 
 use super::unconfirmed::Doubt;
@@ -13,13 +14,15 @@ use super::unconfirmed::Doubt;
 /// superseded: it may answer those who wait for it and must keep nothing in L1.
 #[derive(Debug)]
 pub(super) struct Slots<K, S> {
-    by_key: HashMap<K, usize, S>,
+    hasher: S,
+    by_key: HashTable<usize>,
     slots: Slab<Slot<K>>,
 }
 
 #[derive(Debug)]
 pub(super) struct Slot<K> {
     key: K,
+    hash: u64,
     /// Grows with every change that ends.
     pub(super) era: u32,
     /// The flight that new callers join.
@@ -32,46 +35,59 @@ pub(super) struct Slot<K> {
 impl<K: Hash + Eq + Clone, S: BuildHasher> Slots<K, S> {
     pub(super) fn new(hasher: S) -> Self {
         Self {
-            by_key: HashMap::with_hasher(hasher),
+            hasher,
+            by_key: HashTable::new(),
             slots: Slab::new(),
         }
     }
 
     /// The slot of `key`, with one more user, and the key itself if it was not needed.
     pub(super) fn open(&mut self, key: K) -> (usize, Option<K>) {
-        if let Some(&at) = self.by_key.get(&key) {
-            self.slots[at].users += 1;
-            return (at, Some(key));
+        let hash = self.hasher.hash_one(&key);
+        let slots = &mut self.slots;
+        let entry = self
+            .by_key
+            .entry(hash, |&at| slots[at].key == key, |&at| slots[at].hash);
+        match entry {
+            Entry::Occupied(entry) => {
+                let at = *entry.get();
+                slots[at].users += 1;
+                (at, Some(key))
+            }
+            Entry::Vacant(entry) => {
+                let at = slots.insert(Slot {
+                    key,
+                    hash,
+                    era: 0,
+                    flight: None,
+                    users: 1,
+                    doubt: Doubt::default(),
+                });
+                entry.insert(at);
+                (at, None)
+            }
         }
-        let at = self.slots.insert(Slot {
-            key: key.clone(),
-            era: 0,
-            flight: None,
-            users: 1,
-            doubt: Doubt::default(),
-        });
-        self.by_key.insert(key, at);
-        (at, None)
     }
 
     /// One user less; the last one closes the slot, unless L2 is in doubt about its key. What is
     /// returned is to be dropped outside the lock.
-    pub(super) fn close(&mut self, at: usize) -> Option<(K, K)> {
+    pub(super) fn close(&mut self, at: usize) -> Option<K> {
         let slot = &mut self.slots[at];
         slot.users -= 1;
         self.sweep(at)
     }
 
     /// Closes a slot that nobody uses any more.
-    pub(super) fn sweep(&mut self, at: usize) -> Option<(K, K)> {
+    pub(super) fn sweep(&mut self, at: usize) -> Option<K> {
         let slot = &self.slots[at];
         if slot.users > 0 || slot.doubt.is_unconfirmed() {
             return None;
         }
         let slot = self.slots.remove(at);
-        self.by_key
-            .remove_entry(&slot.key)
-            .map(|(key, _)| (key, slot.key))
+        if let Ok(entry) = self.by_key.find_entry(slot.hash, |&other| other == at) {
+            entry.remove();
+        }
+        Some(slot.key)
     }
 
     pub(super) fn use_again(&mut self, at: usize) -> K {
@@ -81,7 +97,10 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> Slots<K, S> {
     }
 
     pub(super) fn find(&self, key: &K) -> Option<usize> {
-        self.by_key.get(key).copied()
+        let hash = self.hasher.hash_one(key);
+        self.by_key
+            .find(hash, |&at| self.slots[at].key == *key)
+            .copied()
     }
 
     /// Slots are addressed by whoever is counted among their users, so the index holds.

@@ -47,7 +47,13 @@ impl Writes {
     }
 
     pub(super) fn seal(&mut self, write: &Write) {
-        self.announced.retain(|&(number, _)| number != write.0);
+        let at = self
+            .announced
+            .iter()
+            .position(|&(number, _)| number == write.0);
+        if let Some(at) = at {
+            self.announced.swap_remove(at);
+        }
     }
 
     pub(super) fn pending(&self, slot: usize) -> Pending {
