@@ -9,12 +9,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "storm/codec.rs"]
+mod codec;
 #[path = "storm/database.rs"]
 mod database;
 #[path = "storm/deed.rs"]
 mod deed;
 #[path = "storm/judge.rs"]
 mod judge;
+#[path = "storm/kept.rs"]
+mod kept;
 #[path = "storm/net.rs"]
 mod net;
 #[path = "storm/play.rs"]

@@ -29,7 +29,8 @@ impl Database {
         match world.below(20) {
             0 => Err(judge.failure([key]).into()),
             1 => resume_unwind(Box::new("the loader")),
-            2 | 3 => {
+            2 => Err(ODD_ROW.into()),
+            3 | 4 => {
                 judge.does_not_exist(key, loading.began);
                 if world.percent(30) {
                     return Err(NO_SUCH_ROW.into());
@@ -72,7 +73,8 @@ impl Database {
         match world.below(30) {
             0 | 1 => return Err(judge.failure(keys.iter().copied()).into()),
             2 => resume_unwind(Box::new("the loader")),
-            3 => {
+            3 => return Err(ODD_ROW.into()),
+            4 => {
                 for key in keys {
                     judge.does_not_exist(*key, began);
                 }
@@ -82,7 +84,8 @@ impl Database {
         }
         let mut loads = Loads::new();
         for &key in keys {
-            loads = match world.below(12) {
+            loads = match world.below(13) {
+                12 => loads.fail(key, ODD_ROW),
                 0 => loads.fail(key, judge.failure([key])),
                 1 => {
                     judge.does_not_exist(key, began);
@@ -125,9 +128,14 @@ impl Database {
     }
 }
 
-/// Which errors mean that a key does not exist.
+/// Which errors mean that a key does not exist. It panics at some.
 pub(crate) fn is_absence(error: &BoxError) -> bool {
-    error.to_string() == NO_SUCH_ROW
+    let text = error.to_string();
+    if text == ODD_ROW {
+        resume_unwind(Box::new("the predicate"));
+    }
+    text == NO_SUCH_ROW
 }
 
+const ODD_ROW: &str = "an odd row";
 const NO_SUCH_ROW: &str = "no such row";

@@ -185,7 +185,7 @@ impl User {
             }
             // Its claim may have been granted and its fill refused: that is an end too.
             Ok(false) | Err(Error::Undecided) => judge.forgo_change(at),
-            Err(error) => judge.rule(false, "P3", || error.to_string()),
+            Err(error) => judge.change_failed(at, value, &error),
         }
         REMOTE_TIMEOUT * 2
     }
@@ -203,7 +203,7 @@ impl User {
                 judge.insert_returned(value);
                 judge.end_change(at, called, reach);
             }
-            Err(error) => judge.rule(false, "P3", || error.to_string()),
+            Err(error) => judge.change_failed(at, value, &error),
         }
         REMOTE_TIMEOUT * 2
     }
@@ -227,8 +227,10 @@ impl User {
                     judge.insert_returned(values[at]);
                     judge.end_change((self.number, key), called[&key], reach);
                 }
-                Ok(_) => {}
-                Err(error) => judge.rule(false, "P3", || error.to_string()),
+                Err(error) if last(at) => {
+                    judge.change_failed((self.number, key), values[at], &error);
+                }
+                Ok(_) | Err(_) => {}
             }
         }
         REMOTE_TIMEOUT * 2 * u32::try_from(self.parts(&request)).unwrap()

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jetcache_core::{Cached, Error, Reach, Timestamp};
 
+use crate::codec::{is_refused, panics};
 use crate::world::{Id, World};
 
 pub(crate) type Key = u8;
@@ -130,7 +131,11 @@ impl Judge {
 
     /// A value that is about to be inserted.
     pub(crate) fn written(&self, key: Key) -> u64 {
-        self.book().bear(key, Born::Inserted(None))
+        let mut book = self.book();
+        while panics(book.values.len() as u64) {
+            book.bear(key, Born::Never);
+        }
+        book.bear(key, Born::Inserted(None))
     }
 
     /// Its insert has returned.
@@ -210,6 +215,15 @@ impl Judge {
         let floor = book.floors.entry(at).or_default();
         *floor = (*floor).max(called);
         book.tally.pending += u64::from(reach == Reach::Pending);
+    }
+
+    /// A change ends with an error.
+    pub(crate) fn change_failed(&self, at: Place, value: u64, error: &Error) {
+        self.forgo_change(at);
+        let odd = matches!(error, Error::Encode(_)) && is_refused(value);
+        self.rule(odd, "P3", || {
+            format!("the insert of {value} at {at:?}: {error}")
+        });
     }
 
     /// A change that may have changed nothing ends, so it promises nothing.

@@ -1,6 +1,7 @@
 //! The shipping table of the in-process L2, behind a network.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,7 +26,7 @@ pub(crate) struct Net {
 }
 
 /// How bad it is, in hundredths and milliseconds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Weather {
     latency: u64,
     lost: u64,
@@ -33,6 +34,8 @@ pub(crate) struct Weather {
     errors: u64,
     /// One command of a pipeline fails.
     single: u64,
+    /// The adapter panics.
+    panics: u64,
 }
 
 impl Weather {
@@ -45,11 +48,26 @@ impl Weather {
             late: bad(20),
             errors: bad(10),
             single: bad(10),
+            panics: bad(3),
+        }
+    }
+
+    pub(crate) fn calm() -> Self {
+        Self {
+            latency: 1,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn of_panics() -> Self {
+        Self {
+            panics: 100,
+            ..Self::calm()
         }
     }
 
     pub(crate) fn is_calm(&self) -> bool {
-        self.lost + self.late + self.errors + self.single == 0
+        self.lost + self.late + self.errors + self.single + self.panics == 0
     }
 }
 
@@ -95,6 +113,9 @@ impl Net {
     {
         let well = self.healed.load(Ordering::SeqCst);
         let happens = |of| !well && self.world.percent(of);
+        if happens(self.weather.panics) {
+            resume_unwind(Box::new("the adapter"));
+        }
         let way = || Duration::from_millis(self.world.below(self.weather.latency));
         if happens(self.weather.errors) {
             return commands.iter().map(|_| Err(away())).collect();

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use jetcache_adapters::MessagePack;
 use jetcache_core::{Cache, Runtime, Timestamp};
 
+use crate::codec::Fickle;
 use crate::database::{Database, is_absence};
 use crate::deed::{Deed, Node, REMOTE_TIMEOUT, User};
 use crate::judge::{Judge, Key, Tally};
@@ -75,7 +75,7 @@ impl Stage {
         };
         let (singly, together) = (database.clone(), database);
         let mut builder = Cache::builder("storm", self.world.clone())
-            .remote(self.net.clone(), MessagePack)
+            .remote(self.net.clone(), Fickle)
             .ttl(Duration::from_secs(2))
             .local_ttl(Duration::from_secs(1))
             .negative_ttl(Duration::from_millis(500))
