@@ -384,9 +384,7 @@ where
         None => Err(Error::Timeout),
         Some(Err(panic)) => Err(panicked(&*panic)),
         Some(Ok(Ok(loads))) => Ok(loads),
-        Some(Ok(Err(error))) => {
-            load_failure::<V>(error.into_inner(), shared.not_found.as_deref()).map(|_| Loads::new())
-        }
+        Some(Ok(Err(error))) => failure(error, shared).map(|_| Loads::new()),
     }
 }
 
@@ -407,13 +405,19 @@ where
             Ok(loads) => match loads.remove(&*member.seat.key) {
                 None => Ok(Load::from(None)),
                 Some(Ok(load)) => Ok(load),
-                Some(Err(error)) => load_failure(error.into_inner(), shared.not_found.as_deref()),
+                Some(Err(error)) => failure(error, shared),
             },
         };
         let loaded = loaded.map(|load| load.map(Arc::new));
         (member, Next::Reply(Reply::Loaded(loaded)))
     };
     members.into_iter().map(replied).collect()
+}
+
+/// What an error of the loader means: the user's predicate is asked, and may panic.
+fn failure<K, V>(error: LoadError, shared: &Shared<K, V>) -> Result<Load<V>, Error> {
+    let asking = AssertUnwindSafe(|| load_failure(error.into_inner(), shared.not_found.as_deref()));
+    catch_unwind(asking).unwrap_or_else(|panic| Err(panicked(&*panic)))
 }
 
 async fn fill<K, V>(

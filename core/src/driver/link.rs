@@ -1,8 +1,12 @@
 //! The way to L2: keys to text, every operation under its timeout.
 
 use core::fmt;
+use core::future::Future;
+use core::panic::AssertUnwindSafe;
 use core::time::Duration;
 use std::sync::Arc;
+
+use futures_util::FutureExt;
 
 use super::erased::{AnyRemote, AnyRuntime, Boxed};
 use super::format::Format;
@@ -54,7 +58,7 @@ impl<K, V: 'static> Link<K, V> {
         runtime: &dyn AnyRuntime,
         keys: &[&str],
     ) -> Outcomes<Option<Found>> {
-        let read = self.remote.read(keys, self.format.wire);
+        let read = async { self.remote.read(keys, self.format.wire).await };
         self.bounded(runtime, keys.len(), read).await
     }
 
@@ -64,7 +68,8 @@ impl<K, V: 'static> Link<K, V> {
         let wire = self.format.wire;
         Box::pin(async move {
             let asks: Vec<_> = asks.iter().map(Ask::lease).collect();
-            counted(asks.len(), remote.lease(&asks, wire).await)
+            let leasing = async { remote.lease(&asks, wire).await };
+            survived(asks.len(), leasing).await
         })
     }
 
@@ -73,7 +78,7 @@ impl<K, V: 'static> Link<K, V> {
         runtime: &dyn AnyRuntime,
         fills: &[Fill<'_>],
     ) -> Outcomes<Filled> {
-        let fill = self.remote.fill(fills, self.format.wire);
+        let fill = async { self.remote.fill(fills, self.format.wire).await };
         self.bounded(runtime, fills.len(), fill).await
     }
 
@@ -82,32 +87,30 @@ impl<K, V: 'static> Link<K, V> {
         runtime: &dyn AnyRuntime,
         claims: &[Claim<'_>],
     ) -> Outcomes<bool> {
-        let claim = self.remote.claim(claims, self.format.wire);
+        let claim = async { self.remote.claim(claims, self.format.wire).await };
         self.bounded(runtime, claims.len(), claim).await
     }
 
     /// A release that is lost costs readers of the key `lease_wait`, until the lease ends.
     pub(super) async fn release(&self, runtime: &dyn AnyRuntime, holds: &[Hold<'_>]) {
-        let _ = self
-            .bounded(runtime, holds.len(), self.remote.release(holds))
-            .await;
+        let release = async { self.remote.release(holds).await };
+        let _ = self.bounded(runtime, holds.len(), release).await;
     }
 
     pub(super) async fn remove(&self, runtime: &dyn AnyRuntime, keys: &[&str]) -> Outcomes<()> {
-        self.bounded(runtime, keys.len(), self.remote.remove(keys))
-            .await
+        let remove = async { self.remote.remove(keys).await };
+        self.bounded(runtime, keys.len(), remove).await
     }
 
     async fn bounded<T>(
         &self,
         runtime: &dyn AnyRuntime,
         count: usize,
-        operation: Boxed<'_, Outcomes<T>>,
+        operation: impl Future<Output = Outcomes<T>>,
     ) -> Outcomes<T> {
-        match timeout(runtime, self.timeout, operation).await {
-            Some(outcomes) => counted(count, outcomes),
-            None => failed(count, &Fault::Timeout),
-        }
+        let operation = survived(count, operation);
+        let outcomes = timeout(runtime, self.timeout, operation).await;
+        outcomes.unwrap_or_else(|| failed(count, &Fault::Timeout))
     }
 }
 
@@ -173,6 +176,14 @@ pub(super) fn load_failure<V>(
 /// The outcome of a verb that was asked for one key.
 pub(super) fn only<T>(mut outcomes: Outcomes<T>) -> Result<T, Fault> {
     outcomes.pop().unwrap_or_else(|| Err(miscounted()))
+}
+
+/// What an adapter answers. One that panics is a broken L2, and no more than that.
+async fn survived<T>(count: usize, operation: impl Future<Output = Outcomes<T>>) -> Outcomes<T> {
+    match AssertUnwindSafe(operation).catch_unwind().await {
+        Ok(outcomes) => counted(count, outcomes),
+        Err(_) => failed(count, &Fault::Refused("the adapter panicked".into())),
+    }
 }
 
 fn counted<T>(count: usize, outcomes: Outcomes<T>) -> Outcomes<T> {

@@ -38,7 +38,7 @@ where
     V: Clone + Send + Sync + 'static,
 {
     /// What L1 and L2 know about each of `keys`. No loader runs and none is waited for. What L2
-    /// cannot answer about is a miss, after `remote_timeout` at most.
+    /// cannot answer about is a miss, after `remote_timeout` at most for each part of the batch.
     ///
     /// # Cancellation
     /// Dropping the future stops the read.

@@ -1,6 +1,8 @@
 //! The shipping table of the in-process L2, behind a network.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,15 +21,21 @@ pub(crate) struct Net {
     table: Arc<Mutex<Table>>,
     weather: Weather,
     healed: Arc<AtomicBool>,
+    /// The most keys that were ever asked for at once. Repeated removals go as they come.
+    widest: Arc<AtomicUsize>,
 }
 
 /// How bad it is, in hundredths and milliseconds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Weather {
     latency: u64,
     lost: u64,
     late: u64,
     errors: u64,
+    /// One command of a pipeline fails.
+    single: u64,
+    /// The adapter panics.
+    panics: u64,
 }
 
 impl Weather {
@@ -39,11 +47,27 @@ impl Weather {
             lost: bad(20),
             late: bad(20),
             errors: bad(10),
+            single: bad(10),
+            panics: bad(3),
+        }
+    }
+
+    pub(crate) fn calm() -> Self {
+        Self {
+            latency: 1,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn of_panics() -> Self {
+        Self {
+            panics: 100,
+            ..Self::calm()
         }
     }
 
     pub(crate) fn is_calm(&self) -> bool {
-        self.lost + self.late + self.errors == 0
+        self.lost + self.late + self.errors + self.single + self.panics == 0
     }
 }
 
@@ -54,6 +78,7 @@ impl Net {
             table: Arc::default(),
             weather,
             healed: Arc::default(),
+            widest: Arc::default(),
         }
     }
 
@@ -66,42 +91,67 @@ impl Net {
         self.table.lock().unwrap().leases(now)
     }
 
+    fn widens(&self, keys: usize) {
+        self.widest.fetch_max(keys, Ordering::SeqCst);
+    }
+
+    pub(crate) fn widest(&self) -> usize {
+        self.widest.load(Ordering::SeqCst)
+    }
+
     /// The server's clock is far from the nodes'.
     fn clock(&self) -> u64 {
         1_700_000_000_000 + self.world.time().as_nanos() / 1_000_000
     }
 
-    /// Sends a command. It arrives whether or not its sender still waits.
-    async fn send<T: Send + 'static>(
-        &self,
-        keys: usize,
-        command: impl FnOnce(&mut Table, u64) -> Vec<Result<T, Fault>> + Send + 'static,
-    ) -> Vec<Result<T, Fault>> {
+    /// Sends a pipeline, a command a key. It arrives whether or not its sender still waits, as a
+    /// whole or not at all; each of its commands may fail for itself.
+    async fn send<T, C>(&self, commands: Vec<(String, C)>) -> Vec<Result<T, Fault>>
+    where
+        T: Send + 'static,
+        C: FnOnce(&mut Table, u64, &str) -> T + Send + 'static,
+    {
         let well = self.healed.load(Ordering::SeqCst);
         let happens = |of| !well && self.world.percent(of);
+        if happens(self.weather.panics) {
+            resume_unwind(Box::new("the adapter"));
+        }
         let way = || Duration::from_millis(self.world.below(self.weather.latency));
         if happens(self.weather.errors) {
-            let fault = || Err(Fault::Unreachable("the weather".into()));
-            return (0..keys).map(|_| fault()).collect();
+            return commands.iter().map(|_| Err(away())).collect();
         }
         let late = happens(self.weather.late).then(|| self.world.below(10_000));
         let there = way() + Duration::from_millis(late.unwrap_or(0));
         let (lost, unheard) = (happens(self.weather.lost), happens(self.weather.lost));
+        // In the order of the keys: repeated removals come in that of a hasher of chance.
+        let keys: BTreeSet<&String> = commands.iter().map(|(key, _)| key).collect();
+        let single = |key: &String| (key.clone(), Single::of(|| happens(self.weather.single)));
+        let singles: BTreeMap<String, Single> = keys.into_iter().map(single).collect();
         let (told, answer) = channel();
         let net = self.clone();
-        if !lost {
+        if lost {
+            std::mem::forget(told);
+        } else {
             self.world.begin(async move {
                 net.world.sleep(there).await;
                 net.world.tick();
-                let outcomes = command(&mut net.table.lock().unwrap(), net.clock());
+                let now = net.clock();
+                let mut table = net.table.lock().unwrap();
+                let apply = |(key, command): (String, C)| match singles[&key] {
+                    Single::Well => Ok(command(&mut table, now, &key)),
+                    Single::Refused => Err(away()),
+                    Single::Unheard => {
+                        command(&mut table, now, &key);
+                        Err(away())
+                    }
+                };
+                let outcomes: Vec<_> = commands.into_iter().map(apply).collect();
                 if unheard {
                     std::mem::forget(told);
                 } else {
                     let _ = told.send(outcomes);
                 }
             });
-        } else {
-            std::mem::forget(told);
         }
         let outcomes = answer.await.unwrap();
         self.world.sleep(way()).await;
@@ -109,101 +159,99 @@ impl Net {
     }
 }
 
+/// What becomes of one command of a pipeline.
+enum Single {
+    Well,
+    /// It is not carried out, and its sender hears that it failed.
+    Refused,
+    /// It is carried out, and its sender hears that it failed.
+    Unheard,
+}
+
+impl Single {
+    fn of(mut fails: impl FnMut() -> bool) -> Self {
+        match (fails(), fails()) {
+            (false, false) => Self::Well,
+            (true, _) => Self::Refused,
+            (false, true) => Self::Unheard,
+        }
+    }
+}
+
+fn away() -> Fault {
+    Fault::Unreachable("the weather".into())
+}
+
 impl Remote for Net {
     async fn read(&self, keys: &[&str], _: Wire) -> Vec<Result<Option<Found>, Fault>> {
-        let keys: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
-        self.send(keys.len(), move |table, now| {
-            keys.iter().map(|key| Ok(table.read(now, key))).collect()
-        })
-        .await
+        self.widens(keys.len());
+        let read = |key: &&str| {
+            let command = |table: &mut Table, now, key: &str| table.read(now, key);
+            ((*key).to_owned(), command)
+        };
+        self.send(keys.iter().map(read).collect()).await
     }
 
     async fn lease(&self, asks: &[LeaseAsk<'_>], _: Wire) -> Vec<Result<Leased, Fault>> {
-        let own = |ask: &LeaseAsk<'_>| (ask.key.to_owned(), ask.token, ask.life);
-        let asks: Vec<_> = asks.iter().map(own).collect();
-        self.send(asks.len(), move |table, now| {
-            let mut outcomes = Vec::new();
-            for (key, token, life) in &asks {
-                let ask = LeaseAsk {
-                    key,
-                    token: *token,
-                    life: *life,
-                };
-                outcomes.push(Ok(table.lease(now, &ask)));
-            }
-            outcomes
-        })
-        .await
+        self.widens(asks.len());
+        let lease = |ask: &LeaseAsk<'_>| {
+            let (token, life) = (ask.token, ask.life);
+            let command = move |table: &mut Table, now, key: &str| {
+                table.lease(now, &LeaseAsk { key, token, life })
+            };
+            (ask.key.to_owned(), command)
+        };
+        self.send(asks.iter().map(lease).collect()).await
     }
 
     async fn fill(&self, fills: &[Fill<'_>], _: Wire) -> Vec<Result<Filled, Fault>> {
-        let own = |fill: &Fill<'_>| {
-            let value = fill.value;
-            (
-                fill.key.to_owned(),
-                fill.token,
-                value.bytes.to_vec(),
-                value.life,
-                value.lease,
-                value.age,
-            )
-        };
-        let fills: Vec<_> = fills.iter().map(own).collect();
-        self.send(fills.len(), move |table, now| {
-            let mut outcomes = Vec::new();
-            for (key, token, bytes, life, lease, age) in &fills {
+        self.widens(fills.len());
+        let fill = |fill: &Fill<'_>| {
+            let (token, value) = (fill.token, fill.value);
+            let (life, lease, age) = (value.life, value.lease, value.age);
+            let bytes = value.bytes.to_vec();
+            let command = move |table: &mut Table, now, key: &str| {
                 let value = Stored {
                     replaces: None,
-                    bytes,
-                    life: *life,
+                    bytes: &bytes,
+                    life,
                     stale: Duration::ZERO,
-                    lease: *lease,
-                    age: *age,
+                    lease,
+                    age,
                 };
-                let fill = Fill {
-                    key,
-                    token: *token,
-                    value,
-                };
-                outcomes.push(Ok(table.fill(now, &fill)));
-            }
-            outcomes
-        })
-        .await
+                table.fill(now, &Fill { key, token, value })
+            };
+            (fill.key.to_owned(), command)
+        };
+        self.send(fills.iter().map(fill).collect()).await
     }
 
     async fn release(&self, holds: &[Hold<'_>]) -> Vec<Result<(), Fault>> {
-        let own = |hold: &Hold<'_>| (hold.key.to_owned(), hold.token);
-        let holds: Vec<_> = holds.iter().map(own).collect();
-        self.send(holds.len(), move |table, now| {
-            let mut outcomes = Vec::new();
-            for (key, token) in &holds {
-                let hold = Hold { key, token: *token };
-                table.release(now, &hold);
-                outcomes.push(Ok(()));
-            }
-            outcomes
-        })
-        .await
+        let release = |hold: &Hold<'_>| {
+            let token = hold.token;
+            let command =
+                move |table: &mut Table, now, key: &str| table.release(now, &Hold { key, token });
+            (hold.key.to_owned(), command)
+        };
+        self.send(holds.iter().map(release).collect()).await
     }
 
     async fn claim(&self, claims: &[Claim<'_>], _: Wire) -> Vec<Result<bool, Fault>> {
-        let own = |c: &Claim<'_>| (c.key.to_owned(), c.token, c.life, c.condition);
-        let claims: Vec<_> = claims.iter().map(own).collect();
-        self.send(claims.len(), move |table, now| {
-            let mut outcomes = Vec::new();
-            for (key, token, life, condition) in &claims {
+        self.widens(claims.len());
+        let claim = |claim: &Claim<'_>| {
+            let (token, life, condition) = (claim.token, claim.life, claim.condition);
+            let command = move |table: &mut Table, now, key: &str| {
                 let claim = Claim {
                     key,
-                    token: *token,
-                    life: *life,
-                    condition: *condition,
+                    token,
+                    life,
+                    condition,
                 };
-                outcomes.push(Ok(table.claim(now, &claim)));
-            }
-            outcomes
-        })
-        .await
+                table.claim(now, &claim)
+            };
+            (claim.key.to_owned(), command)
+        };
+        self.send(claims.iter().map(claim).collect()).await
     }
 
     async fn settle(&self, settles: &[Settle<'_>], _: Wire) -> Vec<Result<Filled, Fault>> {
@@ -211,14 +259,10 @@ impl Remote for Net {
     }
 
     async fn remove(&self, keys: &[&str]) -> Vec<Result<(), Fault>> {
-        let keys: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
-        self.send(keys.len(), move |table, _| {
-            let remove = |key: &String| {
-                table.remove(key);
-                Ok(())
-            };
-            keys.iter().map(remove).collect()
-        })
-        .await
+        let remove = |key: &&str| {
+            let command = |table: &mut Table, _, key: &str| table.remove(key);
+            ((*key).to_owned(), command)
+        };
+        self.send(keys.iter().map(remove).collect()).await
     }
 }

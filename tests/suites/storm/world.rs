@@ -68,6 +68,11 @@ impl World {
         inner.tick
     }
 
+    /// How much has happened.
+    pub(crate) fn ticks(&self) -> u64 {
+        self.inner().tick
+    }
+
     /// Who is polled now.
     pub(crate) fn current(&self) -> Id {
         self.inner().current

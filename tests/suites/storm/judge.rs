@@ -1,0 +1,312 @@
+//! What must hold, key by key, whoever asked for it and together with what else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::AddAssign;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use jetcache_core::{Cached, Error, Reach, Timestamp};
+
+use crate::codec::{is_refused, panics};
+use crate::world::{Id, World};
+
+pub(crate) type Key = u8;
+
+/// A key on a node.
+pub(crate) type Place = (usize, Key);
+
+/// What happened in a storm, or in many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) answers: u64,
+    pub(crate) loads: u64,
+    pub(crate) pending: u64,
+    pub(crate) cancelled: u64,
+    pub(crate) silent: u64,
+    pub(crate) faults: u64,
+    /// Loads of several keys.
+    pub(crate) batched: u64,
+    /// Loaders of a batch that were called once more.
+    pub(crate) again: u64,
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, more: Self) {
+        self.answers += more.answers;
+        self.loads += more.loads;
+        self.pending += more.pending;
+        self.cancelled += more.cancelled;
+        self.silent += more.silent;
+        self.faults += more.faults;
+        self.batched += more.batched;
+        self.again += more.again;
+    }
+}
+
+/// How a value came to be.
+#[derive(Clone, Copy, Debug)]
+enum Born {
+    /// Its loading began then.
+    Loaded(u64),
+    /// Its insert returned then, if it did.
+    Inserted(Option<u64>),
+    /// Nobody must ever see it.
+    Never,
+}
+
+#[derive(Clone)]
+pub(crate) struct Judge {
+    world: World,
+    book: Arc<Mutex<Book>>,
+}
+
+#[derive(Default)]
+struct Book {
+    tally: Tally,
+    values: Vec<(Key, Born)>,
+    /// Of which keys loaders said that they do not exist, and when those loads began.
+    absent: Vec<(Key, u64)>,
+    /// The keys that a loader failed for, failure by failure.
+    failures: Vec<BTreeSet<Key>>,
+    /// No later read there may see what is older.
+    floors: BTreeMap<Place, u64>,
+    /// Loads that run: since when, of what, and in which task.
+    loads: BTreeMap<(u64, Place), Id>,
+    /// Tasks that were not polled for a while.
+    silent: BTreeSet<Id>,
+    /// Changes that are under way, and when the last one ended.
+    changes: BTreeMap<Place, (usize, Timestamp)>,
+    broken: Option<String>,
+}
+
+/// Loads under way. Dropped, they are over, also when their caller vanishes.
+pub(crate) struct Loading {
+    judge: Judge,
+    pub(crate) began: u64,
+    places: Vec<Place>,
+}
+
+impl Judge {
+    pub(crate) fn new(world: &World) -> Self {
+        Self {
+            world: world.clone(),
+            book: Arc::default(),
+        }
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap()
+    }
+
+    /// Notes the first promise that is broken: where this is said, a panic might be caught.
+    pub(crate) fn rule(&self, holds: bool, promise: &str, text: impl FnOnce() -> String) {
+        self.book().rule(holds, promise, text);
+    }
+
+    pub(crate) fn broken(&self) -> Option<String> {
+        self.book().broken.clone()
+    }
+
+    pub(crate) fn tally(&self) -> Tally {
+        self.book().tally
+    }
+
+    // ---- who is there ----
+
+    pub(crate) fn cancelled(&self) {
+        self.book().tally.cancelled += 1;
+    }
+
+    pub(crate) fn fell_silent(&self, user: Id) {
+        let mut book = self.book();
+        book.tally.silent += 1;
+        book.silent.insert(user);
+    }
+
+    pub(crate) fn was_silent(&self, user: Id) -> bool {
+        self.book().silent.contains(&user)
+    }
+
+    // ---- values ----
+
+    /// A value that is about to be inserted.
+    pub(crate) fn written(&self, key: Key) -> u64 {
+        let mut book = self.book();
+        while panics(book.values.len() as u64) {
+            book.bear(key, Born::Never);
+        }
+        book.bear(key, Born::Inserted(None))
+    }
+
+    /// Its insert has returned.
+    pub(crate) fn insert_returned(&self, value: u64) {
+        let tick = self.world.tick();
+        let value = usize::try_from(value).unwrap();
+        self.book().values[value].1 = Born::Inserted(Some(tick));
+    }
+
+    /// A value that nobody must ever see.
+    pub(crate) fn unwanted(&self, key: Key) -> u64 {
+        self.book().bear(key, Born::Never)
+    }
+
+    pub(crate) fn loaded(&self, key: Key, began: u64) -> u64 {
+        self.book().bear(key, Born::Loaded(began))
+    }
+
+    pub(crate) fn does_not_exist(&self, key: Key, began: u64) {
+        self.book().absent.push((key, began));
+    }
+
+    /// A loader fails for these keys: what it says.
+    pub(crate) fn failure(&self, keys: impl IntoIterator<Item = Key>) -> String {
+        let mut book = self.book();
+        book.failures.push(keys.into_iter().collect());
+        format!("failure {}", book.failures.len() - 1)
+    }
+
+    // ---- P1 ----
+
+    /// A loader is called for these keys.
+    pub(crate) fn load_begins(&self, node: usize, keys: &[Key]) -> Loading {
+        let (began, now, task) = (self.world.tick(), self.world.time(), self.world.current());
+        let mut book = self.book();
+        let places: Vec<Place> = keys.iter().map(|key| (node, *key)).collect();
+        for &at in &places {
+            let (active, last) = book.changes.get(&at).copied().unwrap_or_default();
+            // What a change overtook may still load, for as long as a flight lasts.
+            let quiet = active == 0 && (last == Timestamp::default() || now > last + FLIGHT);
+            let live = |(&(_, place), task)| place == at && !book.silent.contains(task);
+            let alone = !book.loads.iter().any(live);
+            book.rule(!quiet || alone, "P1", || {
+                format!("two loads at once at {at:?}")
+            });
+            book.loads.insert((began, at), task);
+            book.tally.loads += 1;
+        }
+        book.tally.batched += u64::from(keys.len() > 1);
+        drop(book);
+        Loading {
+            judge: self.clone(),
+            began,
+            places,
+        }
+    }
+
+    pub(crate) fn called_again(&self) {
+        self.book().tally.again += 1;
+    }
+
+    // ---- P2 and P6 ----
+
+    pub(crate) fn floor(&self, at: Place) -> u64 {
+        self.book().floors.get(&at).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn begin_change(&self, at: Place) -> u64 {
+        let called = self.world.tick();
+        self.book().changes.entry(at).or_default().0 += 1;
+        called
+    }
+
+    pub(crate) fn end_change(&self, at: Place, called: u64, reach: Reach) {
+        self.forgo_change(at);
+        let mut book = self.book();
+        let floor = book.floors.entry(at).or_default();
+        *floor = (*floor).max(called);
+        book.tally.pending += u64::from(reach == Reach::Pending);
+    }
+
+    /// A change ends with an error.
+    pub(crate) fn change_failed(&self, at: Place, value: u64, error: &Error) {
+        self.forgo_change(at);
+        let odd = matches!(error, Error::Encode(_)) && is_refused(value);
+        self.rule(odd, "P3", || {
+            format!("the insert of {value} at {at:?}: {error}")
+        });
+    }
+
+    /// A change that may have changed nothing ends, so it promises nothing.
+    pub(crate) fn forgo_change(&self, at: Place) {
+        let now = self.world.time();
+        let mut book = self.book();
+        let change = book.changes.entry(at).or_default();
+        *change = (change.0 - 1, now);
+    }
+
+    /// Something may have swept a key from L1 just now.
+    pub(crate) fn swept(&self, at: Place) {
+        let now = self.world.time();
+        self.book().changes.entry(at).or_default().1 = now;
+    }
+
+    pub(crate) fn answer(&self, key: Key, floor: u64, answer: &Result<Option<u64>, Error>) {
+        match answer {
+            Ok(Some(value)) => self.read(key, floor, Cached::Hit(*value)),
+            Ok(None) => self.read(key, floor, Cached::Absent),
+            Err(Error::Load(error)) => {
+                let text = error.to_string();
+                let mut book = self.book();
+                book.tally.answers += 1;
+                let number = text.strip_prefix("failure ").map(str::parse::<usize>);
+                let keys = number.and_then(|number| book.failures.get(number.ok()?));
+                let its = keys.is_some_and(|keys| keys.contains(&key));
+                book.rule(its, "P6", || format!("{text} is not one of {key}"));
+            }
+            Err(Error::Panicked(_) | Error::Timeout) => self.book().tally.answers += 1,
+            Err(error) => self.rule(false, "P3", || error.to_string()),
+        }
+    }
+
+    pub(crate) fn read(&self, key: Key, floor: u64, read: Cached<u64>) {
+        let mut book = self.book();
+        book.tally.answers += 1;
+        match read {
+            Cached::Miss => {}
+            Cached::Absent => {
+                let said = |(of, began): &(Key, u64)| *of == key && *began >= floor;
+                let said = book.absent.iter().any(said);
+                book.rule(said, "P6", || {
+                    format!("nobody said behind {floor} that {key} does not exist")
+                });
+            }
+            Cached::Hit(value) => {
+                let (of, born) = book.values[usize::try_from(value).unwrap()];
+                book.rule(of == key, "P6", || format!("{key} has the value of {of}"));
+                let (fresh, promise) = match born {
+                    Born::Loaded(began) => (began >= floor, "P2"),
+                    Born::Inserted(returned) => (returned.is_none_or(|tick| tick >= floor), "P2"),
+                    Born::Never => (false, "P6"),
+                };
+                book.rule(fresh, promise, || {
+                    format!("{born:?} of {key} seen behind a change at {floor}")
+                });
+            }
+        }
+    }
+}
+
+impl Book {
+    fn rule(&mut self, holds: bool, promise: &str, text: impl FnOnce() -> String) {
+        if !holds && self.broken.is_none() {
+            self.broken = Some(format!("{promise} is broken: {}", text()));
+        }
+    }
+
+    fn bear(&mut self, key: Key, born: Born) -> u64 {
+        self.values.push((key, born));
+        self.values.len() as u64 - 1
+    }
+}
+
+impl Drop for Loading {
+    fn drop(&mut self) {
+        let mut book = self.judge.book();
+        for &at in &self.places {
+            book.loads.remove(&(self.began, at));
+        }
+    }
+}
+
+/// Longer than any flight lasts: an L2 operation each, the wait for a lease, the load.
+pub(crate) const FLIGHT: Duration = Duration::from_secs(2);

@@ -1,0 +1,79 @@
+//! What storms have found, in the fewest steps.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jetcache_core::{Builder, Cache, Error, LoadError, Loads};
+
+use crate::codec::Fickle;
+use crate::database::is_absence;
+use crate::deed::REMOTE_TIMEOUT;
+use crate::judge::Key;
+use crate::net::{Net, Weather};
+use crate::world::World;
+
+/// Plays to the end of time: what came of it.
+fn play<T: Send + 'static>(world: &World, task: impl Future<Output = T> + Send + 'static) -> T {
+    let brought = Arc::new(Mutex::new(None));
+    let place = Arc::clone(&brought);
+    world.begin(async move {
+        let outcome = task.await;
+        *place.lock().unwrap() = Some(outcome);
+    });
+    while world.step(&BTreeSet::new(), world.time() + Duration::from_secs(60)) {}
+    let outcome = brought.lock().unwrap().take();
+    outcome.expect("it ends")
+}
+
+fn builder(world: &World, weather: Weather) -> Builder<Key, u64> {
+    Cache::builder("kept", world.clone())
+        .remote(Net::new(world, weather), Fickle)
+        .remote_timeout(REMOTE_TIMEOUT)
+        .not_found_when(is_absence)
+}
+
+#[test]
+fn a_predicate_that_panics_fails_the_keys_it_was_asked_about() {
+    let world = World::new(0);
+    let cache = builder(&world, Weather::calm()).build().unwrap();
+    let own = cache.clone();
+    let answers = play(&world, async move {
+        let one = async |ids: Vec<Key>| {
+            let loads = ids.iter().map(|id| match id {
+                1 => (*id, Err(LoadError::from("an odd row"))),
+                _ => (*id, Ok(7)),
+            });
+            Ok(loads.collect::<Loads<Key, u64>>())
+        };
+        let all = async |_| Err::<Vec<(Key, u64)>, _>(LoadError::from("an odd row"));
+        let some = own.get_many_or_load(&[1, 2], one).await;
+        let none = own.get_many_or_load(&[3, 4], all).await;
+        some.into_iter()
+            .chain(none)
+            .map(|(_, answer)| answer)
+            .collect::<Vec<_>>()
+    });
+    assert!(matches!(answers[0], Err(Error::Panicked(_))), "{answers:?}");
+    assert!(matches!(answers[1], Ok(Some(7))), "{answers:?}");
+    assert!(matches!(answers[2], Err(Error::Panicked(_))), "{answers:?}");
+    assert!(matches!(answers[3], Err(Error::Panicked(_))), "{answers:?}");
+    assert_eq!((cache.activity(), cache.tasks()), Default::default());
+}
+
+#[test]
+fn an_adapter_that_panics_is_a_fault_of_l2() {
+    let world = World::new(0);
+    let cache = builder(&world, Weather::of_panics()).build().unwrap();
+    let own = cache.clone();
+    let answers = play(&world, async move {
+        let load = async |ids: Vec<Key>| Ok(ids.into_iter().map(|id| (id, 7)).collect::<Vec<_>>());
+        let one = own.get_or_load(&1, async || Ok(7)).await;
+        let many = own.get_many_or_load(&[2, 3], load).await;
+        (one, many.into_values())
+    });
+    assert!(matches!(answers, (Ok(Some(7)), Ok(many)) if many == [Some(7), Some(7)]));
+    assert!(cache.stats().remote_faults > 0);
+    assert_eq!((cache.activity(), cache.tasks()), Default::default());
+}
