@@ -14,9 +14,9 @@
 //! | `postcard` | `Postcard` | [`Codec`](jetcache_core::Codec) |
 //! | | `Raw` | [`Codec`](jetcache_core::Codec) |
 //! | | `Compressed`, a codec and one of these: | [`Codec`](jetcache_core::Codec) |
-//! | `lz4` | `Lz4`, the fastest to read | [`Compression`](jetcache_core::Compression) |
-//! | `zstd` | `Zstd`, the smallest bytes | [`Compression`](jetcache_core::Compression) |
-//! | `s2` | `S2`, which jetcache-go uses | [`Compression`](jetcache_core::Compression) |
+//! | `lz4` | `Lz4`, the fastest to read | [`Compression`] |
+//! | `zstd` | `Zstd`, the smallest bytes | [`Compression`] |
+//! | `s2` | `S2`, which jetcache-go uses | [`Compression`] |
 //! | `contract` | `contract`: the suites that an adapter of your own should pass | |
 
 mod compressed;
