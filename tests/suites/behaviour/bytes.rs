@@ -24,6 +24,9 @@ pub(crate) const CASES: &[(&str, Case)] = &[
     ("too_large_is_an_error_on_insert_only", |s| {
         Box::pin(too_large(s))
     }),
+    ("one_of_a_batch_that_is_too_large_holds_up_none", |s| {
+        Box::pin(one_too_large(s))
+    }),
     ("ten_megabytes_come_through", |s| Box::pin(ten_megabytes(s))),
     ("compressions_that_cannot_work_are_refused", |s| {
         Box::pin(refused(s))
@@ -275,6 +278,37 @@ async fn too_large(stage: &Stage) {
         assert_eq!(node.get("big").await, Cached::Miss);
         assert_eq!(node.stats().undecodable, 1);
     }
+}
+
+async fn one_too_large(stage: &Stage) {
+    let node = stage.builder().max_value_size(100).build().unwrap();
+    let (short, long) = (value("short"), value(&"x".repeat(99)));
+    let entry = |id: &str, value: &Value| (id.to_owned(), value.clone());
+    let entries = [entry("a", &short), entry("b", &long), entry("c", &short)];
+    let batch = node.insert_many(entries).await;
+    let failed: Vec<_> = batch.errors().collect();
+    assert!(
+        matches!(failed[..], [(id, Error::TooLarge { size: 101, .. })] if id == "b"),
+        "{failed:?}"
+    );
+    assert_eq!(stage.node().get("b").await, Cached::Miss);
+    assert_eq!(stage.node().get("c").await, Cached::Hit(short.clone()));
+    let ids = ["d", "e", "f"];
+    let load = async |ids: Vec<String>| {
+        let rows = ids.into_iter().map(|id| {
+            let value = if id == "e" { &long } else { &short };
+            (id, value.clone())
+        });
+        Ok::<Vec<_>, LoadError>(rows.collect())
+    };
+    let loaded = node.get_many_or_load(ids, load).await;
+    let wanted = [&short, &long, &short].map(|value| Some(value.clone()));
+    assert_eq!(loaded.into_values().unwrap(), wanted);
+    assert_eq!(node.stats().too_large, 1);
+    assert_eq!(node.peek("e"), Cached::Hit(long.clone()));
+    assert_eq!(stage.node().get("e").await, Cached::Miss);
+    assert_eq!(stage.node().get("f").await, Cached::Hit(short));
+    stage.until_quiet(&node).await;
 }
 
 async fn ten_megabytes(stage: &Stage) {
