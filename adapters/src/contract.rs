@@ -24,6 +24,7 @@
 //! asserts no upper bound on how long anything takes, save a patience of ten seconds.
 
 pub mod codec;
+pub mod compression;
 pub mod local;
 pub mod remote;
 pub mod runtime;

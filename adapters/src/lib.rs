@@ -13,12 +13,19 @@
 //! | `json` | `Json` | [`Codec`](jetcache_core::Codec) |
 //! | `postcard` | `Postcard` | [`Codec`](jetcache_core::Codec) |
 //! | | `Raw` | [`Codec`](jetcache_core::Codec) |
+//! | | `Compressed`, a codec and one of these: | [`Codec`](jetcache_core::Codec) |
+//! | `lz4` | `Lz4`, the fastest to read | [`Compression`] |
+//! | `zstd` | `Zstd`, the smallest bytes | [`Compression`] |
+//! | `s2` | `S2`, which jetcache-go uses | [`Compression`] |
 //! | `contract` | `contract`: the suites that an adapter of your own should pass | |
 
+mod compressed;
 #[cfg(feature = "contract")]
 pub mod contract;
 #[cfg(feature = "json")]
 mod json;
+#[cfg(feature = "lz4")]
+mod lz4;
 #[cfg(feature = "memory")]
 pub mod memory;
 #[cfg(feature = "moka")]
@@ -36,9 +43,20 @@ pub mod redis;
 mod redis_smol;
 #[cfg(feature = "redis-tokio")]
 mod redis_tokio;
+#[cfg(feature = "s2")]
+mod s2;
+#[cfg(feature = "zstd")]
+mod zstd;
 
+use std::sync::Arc;
+
+use jetcache_core::Compression;
+
+pub use self::compressed::Compressed;
 #[cfg(feature = "json")]
 pub use self::json::Json;
+#[cfg(feature = "lz4")]
+pub use self::lz4::Lz4;
 #[cfg(feature = "memory")]
 pub use self::memory::Memory;
 #[cfg(feature = "moka")]
@@ -52,6 +70,24 @@ pub use self::quick_cache::QuickCache;
 pub use self::raw::Raw;
 #[cfg(feature = "redis")]
 pub use self::redis::Redis;
+#[cfg(feature = "s2")]
+pub use self::s2::S2;
+#[cfg(feature = "zstd")]
+pub use self::zstd::Zstd;
+
+/// The compressions that this build has. The runtime crates give them to every cache, so that it
+/// reads what other nodes compressed; core's own builder is given each with `decompress`.
+#[must_use]
+pub fn compressions() -> Vec<Arc<dyn Compression>> {
+    vec![
+        #[cfg(feature = "lz4")]
+        Arc::new(Lz4),
+        #[cfg(feature = "zstd")]
+        Arc::new(Zstd::new()),
+        #[cfg(feature = "s2")]
+        Arc::new(S2),
+    ]
+}
 
 /// The runtimes that this build has for [`Redis`], in the order in which redis-rs prefers them.
 #[cfg(feature = "redis")]

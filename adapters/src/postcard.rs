@@ -6,7 +6,8 @@ use serde::de::DeserializeOwned;
 use jetcache_core::{BoxError, Codec};
 
 /// Postcard. The bytes carry neither names nor types: entries that an older version of a type
-/// wrote may be read as nonsense, so change the cache's name with the type.
+/// wrote may be read as nonsense, so change the cache's name with the type. Nor is there a bound to
+/// depth: bytes that a stranger wrote can overflow the stack if the type contains itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Postcard;
 

@@ -54,7 +54,9 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    let builder = Cache::builder(name, runtime);
+    let builder = compressions()
+        .into_iter()
+        .fold(Cache::builder(name, runtime), Builder::decompress);
     #[cfg(feature = "quick-cache")]
     let builder =
         builder.default_engine(|capacity| std::sync::Arc::new(QuickCache::new(capacity.get())));

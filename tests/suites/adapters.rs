@@ -7,6 +7,7 @@
 
 mod adapters {
     mod codecs;
+    mod compressions;
     mod engines;
     mod memory;
     mod redis_access;

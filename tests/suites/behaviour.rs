@@ -4,6 +4,8 @@
 
 #[path = "behaviour/batches.rs"]
 mod batches;
+#[path = "behaviour/bytes.rs"]
+mod bytes;
 #[path = "behaviour/changes.rs"]
 mod changes;
 #[path = "behaviour/flights.rs"]
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
                 levels::CASES,
                 changes::CASES,
                 batches::CASES,
+                bytes::CASES,
             ]
             .concat();
             trials.extend(cases.into_iter().map(|case| trial(host, l2, case)));

@@ -31,8 +31,9 @@ where
     /// An L2 that does not answer is not an error: see [`Reach::Pending`].
     ///
     /// # Errors
-    /// [`Error::Encode`] if the value cannot be encoded, [`Error::Key`] if the key cannot be
-    /// stored, [`Error::Closed`]; nothing was changed.
+    /// [`Error::Encode`] if the value cannot be encoded, [`Error::TooLarge`] if it is longer than
+    /// `max_value_size`, [`Error::Key`] if the key cannot be stored, [`Error::Closed`]; nothing was
+    /// changed.
     ///
     /// # Cancellation
     /// Dropping the future stops the waiting, not the insert.

@@ -50,6 +50,11 @@ impl<V: 'static> Format<V> {
                 "max_value_size is zero: give it at least 1 byte",
             ));
         }
+        if format.methods().any(|method| method.id() == PLAIN) {
+            return Err(Error::config(
+                "a compression has the number 0, which marks what is not compressed: take one from 128 on",
+            ));
+        }
         if wire == Wire::JetcacheGo && format.codec.compression().is_some() {
             return Err(Error::config(
                 "the jetcache-go format compresses by itself: leave the codec's compression out",
@@ -210,11 +215,14 @@ impl<V: 'static> Format<V> {
 
     /// The method of this number.
     pub(super) fn compression(&self, id: u8) -> Option<&dyn Compression> {
+        self.methods().find(|method| method.id() == id)
+    }
+
+    /// All that entries may be compressed with, the codec's own first.
+    fn methods(&self) -> impl Iterator<Item = &dyn Compression> {
         let own = self.codec.compression().map(|(method, _)| method);
         let known = self.compressions.iter().map(|method| &**method);
-        own.into_iter()
-            .chain(known)
-            .find(|method| method.id() == id)
+        own.into_iter().chain(known)
     }
 
     /// Whether a byte follows each value to say how it is compressed.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use jetcache_adapters::{Memory, MessagePack, Redis};
 use jetcache_core::ports::remote::{Claim, Fill, Stored, Wire};
-use jetcache_core::{Builder, Cache, LoadError, Remote, Token, roll};
+use jetcache_core::{Builder, Cache, Codec, LoadError, Remote, Token, roll};
 use jetcache_tests::redis_server::RedisServer;
 
 pub(crate) type Value = Arc<String>;
@@ -121,10 +121,15 @@ impl Stage {
 
     /// A builder for one more node over the stage's L2.
     pub(crate) fn builder(&self) -> Builder<String, Value> {
+        self.builder_with(MessagePack)
+    }
+
+    /// The same with another codec.
+    pub(crate) fn builder_with(&self, codec: impl Codec<Value>) -> Builder<String, Value> {
         let builder = self.host.builder("users").namespace(&self.namespace);
         match &self.url {
-            None => builder.remote(self.memory.clone(), MessagePack),
-            Some(url) => builder.remote(Redis::open(url).expect("a good URL"), MessagePack),
+            None => builder.remote(self.memory.clone(), codec),
+            Some(url) => builder.remote(Redis::open(url).expect("a good URL"), codec),
         }
     }
 
@@ -146,6 +151,15 @@ impl Stage {
         match &self.url {
             None => plant(&self.memory, &key, bytes).await,
             Some(url) => plant(&Redis::open(url).expect("a good URL"), &key, bytes).await,
+        }
+    }
+
+    /// The bytes that stand under a key of L2.
+    pub(crate) async fn bytes(&self, id: &str) -> Option<Vec<u8>> {
+        let key = self.key(id);
+        match &self.url {
+            None => bytes(&self.memory, &key).await,
+            Some(url) => bytes(&Redis::open(url).expect("a good URL"), &key).await,
         }
     }
 
@@ -194,6 +208,11 @@ async fn plant(remote: &impl Remote, key: &str, bytes: &[u8]) {
         .await
         .remove(0)
         .expect("a fill");
+}
+
+async fn bytes(remote: &impl Remote, key: &str) -> Option<Vec<u8>> {
+    let read = remote.read(&[key], Wire::Native).await.remove(0);
+    read.expect("a read").map(|found| found.bytes)
 }
 
 pub(crate) fn value(text: &str) -> Value {
