@@ -45,9 +45,7 @@ impl RedisNodes {
             let master = cluster.id(at - masters);
             cluster.ok(at, &["CLUSTER", "REPLICATE", &master]);
         }
-        cluster.settle(|cluster, at| {
-            cluster.is_whole(at) && (at < masters || cluster.follows(at))
-        });
+        cluster.settle(|cluster, at| cluster.is_whole(at) && (at < masters || cluster.follows(at)));
         cluster
     }
 

@@ -1,6 +1,7 @@
 //! Where the verbs send their commands: to one server, or to whoever serves one slot of a cluster.
 
 use std::fmt::Debug;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 
 use redis::{Pipeline, Value};
@@ -10,7 +11,7 @@ use jetcache_core::Fault;
 use super::connection::Repeat;
 
 /// Takes commands to the server that has their keys.
-pub(crate) trait Line: Debug + Send + Sync {
+pub(crate) trait Line: Debug + Send + Sync + UnwindSafe + RefUnwindSafe {
     /// One outcome a command, in their order; a server's error is a value among them.
     fn send<'a>(&'a self, batch: Batch<'a>) -> Sending<'a>;
 }
