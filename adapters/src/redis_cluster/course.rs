@@ -18,10 +18,10 @@ use crate::redis::line::Batch;
 pub(super) struct Course<'a> {
     batch: Batch<'a>,
     answers: Vec<Option<Result<Value, Fault>>>,
-    /// The commands that stand alone and have no answer, each with the node that was named for it.
-    open: Vec<(usize, Option<Address>)>,
-    /// Whether those that belong together have no answer, and the node that was named for them.
-    together: Option<Option<Address>>,
+    /// The commands that stand alone and have no answer yet.
+    open: Vec<(usize, Hop)>,
+    /// Those that belong together, if they have none.
+    together: Option<Hop>,
     stops: usize,
     detours: usize,
     pauses: &'static [Duration],
@@ -31,12 +31,20 @@ pub(super) struct Course<'a> {
 /// What is sent next.
 #[derive(Debug)]
 pub(super) struct Stop {
-    /// A node to be asked for once; otherwise the slot's master.
-    pub(super) ask: Option<Address>,
+    pub(super) to: Hop,
     /// How long to wait before.
     pub(super) pause: Option<Duration>,
     alone: Vec<usize>,
     together: bool,
+}
+
+/// Where to send it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Hop {
+    /// To the slot's master.
+    Master,
+    /// To this node, which must be told that it is asked only for once.
+    Ask(Address),
 }
 
 impl<'a> Course<'a> {
@@ -46,8 +54,8 @@ impl<'a> Course<'a> {
         Self {
             batch,
             answers: vec![None; count],
-            open: (batch.ahead..behind).map(|at| (at, None)).collect(),
-            together: (behind < count).then_some(None),
+            open: (batch.ahead..behind).map(|at| (at, Hop::Master)).collect(),
+            together: (behind < count).then_some(Hop::Master),
             stops: 0,
             detours: 0,
             pauses: &PAUSES,
@@ -57,18 +65,16 @@ impl<'a> Course<'a> {
 
     /// What to send next; nothing if every command has its answer.
     pub(super) fn next(&mut self) -> Option<Stop> {
-        let ask = match (self.open.first(), &self.together) {
-            (Some((_, ask)), _) | (None, Some(ask)) => ask.clone(),
-            (None, None) => return None,
-        };
+        let first = self.open.first().map(|(_, hop)| hop);
+        let to = first.or(self.together.as_ref())?.clone();
         self.stops += 1;
-        let (now, later): (Vec<_>, Vec<_>) = self.open.drain(..).partition(|(_, to)| *to == ask);
+        let (now, later): (Vec<_>, Vec<_>) = self.open.drain(..).partition(|(_, hop)| *hop == to);
         self.open = later;
         Some(Stop {
-            together: self.open.is_empty() && self.together.as_ref() == Some(&ask),
+            together: self.open.is_empty() && self.together.as_ref() == Some(&to),
             alone: now.into_iter().map(|(at, _)| at).collect(),
             pause: self.pause.take(),
-            ask,
+            to,
         })
     }
 
@@ -79,30 +85,31 @@ impl<'a> Course<'a> {
 
     /// The commands of a stop; none if they are the whole batch.
     pub(super) fn part(&self, stop: &Stop) -> Option<Pipeline> {
-        if stop.ask.is_none() && self.count(stop) == self.batch.commands.len() {
+        let behind = if stop.together {
+            self.behind()
+        } else {
+            self.batch.commands.len()
+        };
+        let count = self.batch.ahead + stop.alone.len() + self.batch.commands.len() - behind;
+        if stop.to == Hop::Master && count == self.batch.commands.len() {
             return None;
         }
-        let mut part = Pipeline::with_capacity(2 * self.count(stop));
         let commands: Vec<&Cmd> = self.batch.commands.cmd_iter().collect();
-        let asking = |part: &mut Pipeline| {
-            if stop.ask.is_some() {
-                part.cmd("ASKING");
-            }
-        };
+        let mut part = Pipeline::with_capacity(2 * count);
         for &command in &commands[..self.batch.ahead] {
             part.add_command(command.clone());
         }
         for &at in &stop.alone {
-            asking(&mut part);
+            stop.knock(&mut part);
             part.add_command(commands[at].clone());
         }
         if stop.together {
             // It holds for one command: the only one with keys, or the `MULTI` of a transaction,
             // which takes it to its end.
-            asking(&mut part);
-            for &command in &commands[self.behind()..] {
-                part.add_command(command.clone());
-            }
+            stop.knock(&mut part);
+        }
+        for &command in &commands[behind..] {
+            part.add_command(command.clone());
         }
         Some(part)
     }
@@ -116,41 +123,27 @@ impl<'a> Course<'a> {
     ) -> Option<Address> {
         let mut values = values.into_iter();
         let mut owner = None;
-        let mut again = false;
         for at in 0..self.batch.ahead {
             self.answers[at] = values.next().map(Ok);
         }
         for &at in &stop.alone {
-            let said = Said::read(&mut values, 1, stop.ask.is_some(), asked);
-            match said.redirect {
-                Some(redirect) if self.stops < STOPS => {
-                    let named = self.redirected(redirect, &mut owner);
-                    match named {
-                        Some(to) => {
-                            self.open.push((at, to));
-                            again = true;
-                        }
-                        None => self.answers[at] = said.values.into_iter().next().map(Ok),
-                    }
-                }
-                _ => self.answers[at] = said.values.into_iter().next().map(Ok),
+            let said = Said::read(&mut values, 1, stop, asked);
+            match self.on_redirect(said.redirect, &mut owner) {
+                Some(hop) => self.open.push((at, hop)),
+                None => self.answers[at] = said.values.into_iter().next().map(Ok),
             }
         }
         if stop.together {
             let behind = self.behind();
-            let count = self.batch.commands.len() - behind;
-            let said = Said::read(&mut values, count, stop.ask.is_some(), asked);
-            let to = match said.redirect {
-                Some(redirect) if self.stops < STOPS => self.redirected(redirect, &mut owner),
-                _ => None,
-            };
-            if again {
+            let said = Said::read(&mut values, self.answers.len() - behind, stop, asked);
+            let hop = self.on_redirect(said.redirect, &mut owner);
+            if !self.open.is_empty() {
                 // They were too early.
-                self.together = Some(None);
-            } else if let Some(to) = to {
-                self.together = Some(to);
+                self.together = Some(Hop::Master);
             } else {
-                self.together = None;
+                self.together = hop;
+            }
+            if self.together.is_none() {
                 for (at, value) in (behind..).zip(said.values) {
                     self.answers[at] = Some(Ok(value));
                 }
@@ -166,9 +159,8 @@ impl<'a> Course<'a> {
         }
         if stop.together {
             self.together = None;
-            for at in self.behind()..self.answers.len() {
-                self.answers[at] = Some(Err(fault.clone()));
-            }
+            let behind = self.behind();
+            self.answers[behind..].fill(Some(Err(fault.clone())));
         }
     }
 
@@ -179,9 +171,10 @@ impl<'a> Course<'a> {
         if self.detours > DETOURS {
             return false;
         }
-        self.open.extend(stop.alone.iter().map(|&at| (at, None)));
+        let alone = stop.alone.iter();
+        self.open.extend(alone.map(|&at| (at, Hop::Master)));
         if stop.together {
-            self.together = Some(None);
+            self.together = Some(Hop::Master);
         }
         true
     }
@@ -194,26 +187,25 @@ impl<'a> Course<'a> {
             .collect()
     }
 
-    /// Where a redirected command goes: a node to be asked, or the master. None if it has been
-    /// tried often enough.
-    fn redirected(
-        &mut self,
-        redirect: Redirect,
-        owner: &mut Option<Address>,
-    ) -> Option<Option<Address>> {
-        match redirect {
+    /// Where a command goes that was not carried out. None if it was, or was tried often enough.
+    fn on_redirect(&mut self, said: Option<Redirect>, owner: &mut Option<Address>) -> Option<Hop> {
+        if self.stops >= STOPS {
+            return None;
+        }
+        match said? {
             Redirect::Moved(node) => {
                 *owner = Some(node);
-                Some(None)
+                Some(Hop::Master)
             }
-            Redirect::Ask(node) => Some(Some(node)),
+            Redirect::Ask(node) => Some(Hop::Ask(node)),
             Redirect::TryAgain => {
+                // One pause does for all of a stop's commands.
                 if self.pause.is_none() {
                     let (pause, rest) = self.pauses.split_first()?;
                     self.pause = Some(*pause);
                     self.pauses = rest;
                 }
-                Some(None)
+                Some(Hop::Master)
             }
         }
     }
@@ -221,14 +213,21 @@ impl<'a> Course<'a> {
     fn behind(&self) -> usize {
         self.batch.ahead + self.batch.alone
     }
+}
 
-    fn count(&self, stop: &Stop) -> usize {
-        let together = self.batch.commands.len() - self.behind();
-        self.batch.ahead + stop.alone.len() + if stop.together { together } else { 0 }
+impl Stop {
+    fn knock(&self, part: &mut Pipeline) {
+        if self.is_asking() {
+            part.cmd("ASKING");
+        }
+    }
+
+    fn is_asking(&self) -> bool {
+        self.to != Hop::Master
     }
 }
 
-/// What a node answered to one or more commands that belong together.
+/// What a node answered to a command, or to those that belong together.
 struct Said {
     values: Vec<Value>,
     redirect: Option<Redirect>,
@@ -238,27 +237,34 @@ impl Said {
     fn read(
         values: &mut impl Iterator<Item = Value>,
         count: usize,
-        asking: bool,
+        stop: &Stop,
         asked: &Address,
     ) -> Self {
-        let permit = if asking { values.next() } else { None };
+        let permit = if stop.is_asking() {
+            values.next()
+        } else {
+            None
+        };
         let mut own: Vec<Value> = values.take(count).collect();
-        if let Some(refusal @ Value::ServerError(_)) = permit {
-            // Without the right to ask, the redirection would come back in a circle.
-            own.fill(refusal);
-            return Self {
+        let redirect = own.iter().find_map(|value| Redirect::of(value, asked));
+        match permit {
+            // Without the right to ask, the redirection would go round in a circle.
+            Some(refusal @ Value::ServerError(_)) => {
+                own.fill(refusal);
+                Self {
+                    values: own,
+                    redirect: None,
+                }
+            }
+            _ => Self {
                 values: own,
-                redirect: None,
-            };
-        }
-        Self {
-            redirect: own.iter().find_map(|value| Redirect::of(value, asked)),
-            values: own,
+                redirect,
+            },
         }
     }
 }
 
-/// A batch is not sent on more often than this: two nodes may each take the other for the master.
+/// A batch is not sent more often than this: two nodes may each take the other for the master.
 const STOPS: usize = 16;
 
 /// How often a batch may find its master gone.
@@ -271,3 +277,236 @@ const PAUSES: [Duration; 4] = [
     Duration::from_millis(25),
     Duration::from_millis(60),
 ];
+
+#[cfg(test)]
+mod tests {
+    use redis::parse_redis_value;
+
+    use super::*;
+    use crate::redis::connection::Repeat;
+
+    fn commands(names: &[&str]) -> Pipeline {
+        let mut pipeline = Pipeline::new();
+        for name in names {
+            pipeline.cmd(name);
+        }
+        pipeline
+    }
+
+    fn batch(commands: &Pipeline, ahead: usize, alone: usize) -> Batch<'_> {
+        Batch {
+            commands,
+            ahead,
+            alone,
+            repeat: Repeat::Never,
+        }
+    }
+
+    fn node(port: u16) -> Address {
+        Address::parse(
+            &format!("host:{port}"),
+            &Address::parse("a:1", &nowhere()).unwrap(),
+        )
+        .unwrap()
+    }
+
+    fn nowhere() -> Address {
+        Address {
+            host: "".into(),
+            port: 0,
+        }
+    }
+
+    fn said(lines: &[&str]) -> Vec<Value> {
+        let parse = |line: &&str| parse_redis_value(format!("{line}\r\n").as_bytes()).unwrap();
+        lines.iter().map(parse).collect()
+    }
+
+    /// What is sent at a stop.
+    fn sent(course: &Course<'_>, stop: &Stop) -> Vec<String> {
+        let part = course.part(stop);
+        let name = |command: &Cmd| {
+            let packed = String::from_utf8(command.get_packed_command()).unwrap();
+            packed.split("\r\n").nth(2).unwrap().to_owned()
+        };
+        part.as_ref()
+            .unwrap_or(course.whole())
+            .cmd_iter()
+            .map(name)
+            .collect()
+    }
+
+    fn ok(course: Course<'_>) -> Vec<Value> {
+        course
+            .into_answers()
+            .into_iter()
+            .map(Result::unwrap)
+            .collect()
+    }
+
+    #[test]
+    fn a_batch_that_arrives_is_sent_once_and_as_it_is() {
+        let commands = commands(&["LOAD", "A", "B", "LOOK", "TIME"]);
+        let mut course = Course::new(batch(&commands, 1, 2));
+        let stop = course.next().unwrap();
+        assert_eq!(stop.to, Hop::Master);
+        assert!(course.part(&stop).is_none());
+        let values = said(&[":0", ":1", ":2", ":3", ":4"]);
+        assert_eq!(course.on_values(&stop, values.clone(), &node(1)), None);
+        assert!(course.next().is_none());
+        assert_eq!(ok(course), values);
+    }
+
+    #[test]
+    fn each_command_follows_its_own_redirection() {
+        let commands = commands(&["LOAD", "A", "B", "C", "D", "E"]);
+        let mut course = Course::new(batch(&commands, 1, 5));
+        let stop = course.next().unwrap();
+        let values = said(&[
+            ":0",
+            ":1",
+            "-ASK 7 host:2",
+            "-MOVED 7 :3",
+            "-ERR no",
+            "-ASK 7 host:2",
+        ]);
+        let owner = course.on_values(&stop, values, &node(9));
+        assert_eq!(owner, Address::parse("host:3", &nowhere()));
+        let stop = course.next().unwrap();
+        assert_eq!(stop.to, Hop::Ask(node(2)));
+        assert_eq!(sent(&course, &stop), ["LOAD", "ASKING", "B", "ASKING", "E"]);
+        course.on_values(&stop, said(&[":0", "+OK", ":2", "+OK", ":5"]), &node(2));
+        let stop = course.next().unwrap();
+        assert_eq!(stop.to, Hop::Master);
+        assert_eq!(sent(&course, &stop), ["LOAD", "C"]);
+        course.on_values(&stop, said(&[":0", ":3"]), &node(3));
+        assert!(course.next().is_none());
+        let answers = ok(course);
+        assert_eq!(answers[1], Value::Int(1));
+        assert_eq!(answers[2], Value::Int(2));
+        assert_eq!(answers[3], Value::Int(3));
+        assert!(matches!(answers[4], Value::ServerError(_)));
+        assert_eq!(answers[5], Value::Int(5));
+    }
+
+    #[test]
+    fn the_look_is_taken_again_after_a_lease_that_had_to_be_sent_on() {
+        let commands = commands(&["A", "B", "LOOK", "TIME"]);
+        let mut course = Course::new(batch(&commands, 0, 2));
+        let stop = course.next().unwrap();
+        // It found something, and the lease was not taken yet.
+        let values = said(&[":1", "-ASK 7 host:2", ":30", ":40"]);
+        course.on_values(&stop, values, &node(1));
+        let stop = course.next().unwrap();
+        assert_eq!(sent(&course, &stop), ["ASKING", "B"]);
+        course.on_values(&stop, said(&["+OK", ":2"]), &node(2));
+        let stop = course.next().unwrap();
+        assert_eq!(stop.to, Hop::Master);
+        assert_eq!(sent(&course, &stop), ["LOOK", "TIME"]);
+        course.on_values(&stop, said(&["-ASK 7 host:2", ":41"]), &node(1));
+        let stop = course.next().unwrap();
+        assert_eq!(sent(&course, &stop), ["ASKING", "LOOK", "TIME"]);
+        course.on_values(&stop, said(&["+OK", ":31", ":42"]), &node(2));
+        assert!(course.next().is_none());
+        assert_eq!(ok(course), said(&[":1", ":2", ":31", ":42"]));
+    }
+
+    #[test]
+    fn a_transaction_is_sent_on_as_one() {
+        let commands = commands(&["MULTI", "PTTL", "MGET", "EXEC"]);
+        let mut course = Course::new(batch(&commands, 0, 0));
+        let stop = course.next().unwrap();
+        let values = said(&["+OK", "-ASK 7 host:2", "-TRYAGAIN x", "-EXECABORT x"]);
+        course.on_values(&stop, values, &node(1));
+        let stop = course.next().unwrap();
+        assert_eq!(
+            sent(&course, &stop),
+            ["ASKING", "MULTI", "PTTL", "MGET", "EXEC"]
+        );
+        let values = said(&["+OK", "+OK", "+QUEUED", "+QUEUED", "*0"]);
+        course.on_values(&stop, values.clone(), &node(2));
+        assert_eq!(ok(course), values[1..]);
+    }
+
+    #[test]
+    fn a_slot_on_the_move_is_tried_again_with_growing_pauses_and_not_for_ever() {
+        let commands = commands(&["A", "B"]);
+        let mut course = Course::new(batch(&commands, 0, 2));
+        let mut pauses = Vec::new();
+        while let Some(stop) = course.next() {
+            pauses.push(stop.pause);
+            let count = sent(&course, &stop).len();
+            let values = said(&vec!["-TRYAGAIN x"; count]);
+            course.on_values(&stop, values, &node(1));
+        }
+        assert_eq!(pauses[0], None);
+        assert_eq!(pauses[1..], PAUSES.map(Some));
+        assert!(matches!(
+            ok(course)[..],
+            [Value::ServerError(_), Value::ServerError(_)]
+        ));
+    }
+
+    #[test]
+    fn redirections_in_a_circle_come_to_an_end() {
+        let commands = commands(&["A", "LOOK"]);
+        let mut course = Course::new(batch(&commands, 0, 1));
+        let mut stops = 0;
+        while let Some(stop) = course.next() {
+            stops += 1;
+            let count = sent(&course, &stop).len();
+            let values = said(&vec!["-MOVED 7 host:2"; count]);
+            course.on_values(&stop, values, &node(1));
+        }
+        assert_eq!(stops, STOPS);
+        assert!(
+            ok(course)
+                .iter()
+                .all(|value| matches!(value, Value::ServerError(_)))
+        );
+    }
+
+    #[test]
+    fn a_fault_takes_only_what_was_under_way() {
+        let commands = commands(&["A", "B", "LOOK"]);
+        let mut course = Course::new(batch(&commands, 0, 2));
+        let stop = course.next().unwrap();
+        course.on_values(&stop, said(&[":1", "-ASK 7 host:2", ":3"]), &node(1));
+        let stop = course.next().unwrap();
+        course.on_fault(&stop, &Fault::Timeout);
+        let stop = course.next().unwrap();
+        course.on_values(&stop, said(&[":3"]), &node(1));
+        let answers = course.into_answers();
+        assert!(answers[0].is_ok() && answers[2].is_ok());
+        assert!(matches!(answers[1], Err(Fault::Timeout)));
+    }
+
+    #[test]
+    fn a_master_that_goes_away_is_followed_twice() {
+        let commands = commands(&["A", "LOOK"]);
+        let mut course = Course::new(batch(&commands, 0, 1));
+        for _ in 0..DETOURS {
+            let stop = course.next().unwrap();
+            assert!(course.part(&stop).is_none());
+            assert!(course.on_detour(&stop));
+        }
+        let stop = course.next().unwrap();
+        assert!(!course.on_detour(&stop));
+    }
+
+    #[test]
+    fn whoever_may_not_ask_is_told_so() {
+        let commands = commands(&["A"]);
+        let mut course = Course::new(batch(&commands, 0, 1));
+        let stop = course.next().unwrap();
+        course.on_values(&stop, said(&["-ASK 7 host:2"]), &node(1));
+        let stop = course.next().unwrap();
+        course.on_values(
+            &stop,
+            said(&["-NOPERM asking", "-MOVED 7 host:1"]),
+            &node(2),
+        );
+        assert!(course.next().is_none());
+        assert_eq!(ok(course), said(&["-NOPERM asking"]));
+    }
+}

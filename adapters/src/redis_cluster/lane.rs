@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use redis::{Pipeline, ServerErrorKind, Value};
+use redis::{ServerErrorKind, Value};
 
 use jetcache_core::Fault;
 
-use super::course::{Course, Stop};
+use super::course::{Course, Hop, Stop};
 use super::map::Address;
 use super::nodes::Nodes;
 use crate::redis::connection::{Lost, Repeat};
@@ -43,9 +43,9 @@ impl Lane {
             if let Some(pause) = stop.pause {
                 (host.sleep)(pause).await;
             }
-            let target = match &stop.ask {
-                Some(node) => Ok(node.clone()),
-                None => self.owner(host, home).await,
+            let target = match &stop.to {
+                Hop::Master => self.owner(host, home).await,
+                Hop::Ask(node) => Ok(node.clone()),
             };
             let target = match target {
                 Ok(target) => target,
@@ -94,8 +94,8 @@ impl Lane {
         repeat: Repeat,
     ) -> Result<Vec<Value>, Lost> {
         let connections = self.nodes.at(target).map_err(Lost::unsent)?;
-        let commands: Option<Pipeline> = course.part(stop);
-        let commands = commands.as_ref().unwrap_or(course.whole());
+        let part = course.part(stop);
+        let commands = part.as_ref().unwrap_or(course.whole());
         connections.exchange(commands, repeat).await
     }
 

@@ -160,3 +160,96 @@ fn strange(value: &Value) -> Fault {
         .collect();
     Fault::Refused(text.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use redis::parse_redis_value;
+
+    use super::*;
+
+    fn asked() -> Address {
+        Address::new("asked", 1)
+    }
+
+    fn parse(answer: &str) -> Result<Map, Fault> {
+        let answer = answer.replace(' ', "\r\n") + "\r\n";
+        Map::parse(parse_redis_value(answer.as_bytes()).unwrap(), &asked())
+    }
+
+    fn owner(map: &Map, slot: usize) -> Option<String> {
+        map.owner(slot).map(Address::to_string)
+    }
+
+    #[test]
+    fn ranges_have_masters_and_the_rest_has_none() {
+        let map =
+            parse("*2 *4 :0 :99 *2 $1 a :7 *2 $7 replica :7 *3 :200 :16383 *4 $1 b :8 $2 id *0")
+                .unwrap();
+        assert_eq!(owner(&map, 0).unwrap(), "a:7");
+        assert_eq!(owner(&map, 99).unwrap(), "a:7");
+        assert_eq!(owner(&map, 100), None);
+        assert_eq!(owner(&map, 16_383).unwrap(), "b:8");
+        assert_eq!(owner(&map, 16_384), None);
+        assert_eq!(map.masters().len(), 2);
+    }
+
+    #[test]
+    fn a_node_without_a_name_is_the_one_asked() {
+        for name in ["$-1", "_"] {
+            let map = parse(&format!("*1 *3 :0 :1 *2 {name} :7")).unwrap();
+            assert_eq!(owner(&map, 1).unwrap(), "asked:7");
+        }
+        let map = Map::parse(
+            parse_redis_value(b"*1\r\n*3\r\n:0\r\n:1\r\n*2\r\n$0\r\n\r\n:7\r\n").unwrap(),
+            &asked(),
+        );
+        assert_eq!(owner(&map.unwrap(), 1).unwrap(), "asked:7");
+    }
+
+    #[test]
+    fn a_node_that_the_one_asked_does_not_know_has_no_slots() {
+        let map = parse("*2 *3 :0 :1 *2 $1 ? :7 *3 :2 :3 *2 $1 a :7").unwrap();
+        assert_eq!(owner(&map, 1), None);
+        assert_eq!(owner(&map, 2).unwrap(), "a:7");
+    }
+
+    #[test]
+    fn an_answer_that_helps_nobody_is_a_fault() {
+        for answer in [
+            "*0",
+            ":1",
+            "-ERR no",
+            "*1 :1",
+            "*1 *3 :0 :16384 *2 $1 a :7",
+            "*1 *3 :-1 :1 *2 $1 a :7",
+            "*1 *3 :0 :1 *2 $1 a :70000",
+            "*1 *3 :0 :1 *1 $1 a",
+            "*1 *3 :0 :1 *2 $1 ? :7",
+        ] {
+            assert!(matches!(parse(answer), Err(Fault::Refused(_))), "{answer}");
+        }
+    }
+
+    #[test]
+    fn a_slot_can_be_given_to_another() {
+        let mut map = parse("*1 *3 :0 :16383 *2 $1 a :7").unwrap();
+        map.assign([7], Address::new("b", 8));
+        map.assign([8], Address::new("b", 8));
+        assert_eq!(owner(&map, 6).unwrap(), "a:7");
+        assert_eq!(owner(&map, 7).unwrap(), "b:8");
+        assert_eq!(owner(&map, 8).unwrap(), "b:8");
+        assert_eq!(map.masters().len(), 2);
+        map.assign([99_999], Address::new("b", 8));
+    }
+
+    #[test]
+    fn an_address_is_read_from_its_end() {
+        let parse = |text| Address::parse(text, &asked()).map(|address| address.to_string());
+        assert_eq!(parse("10.0.0.1:7").unwrap(), "10.0.0.1:7");
+        assert_eq!(parse("fe80::1:7").unwrap(), "fe80::1:7");
+        assert_eq!(parse(":7").unwrap(), "asked:7");
+        assert_eq!(parse("?:7"), None);
+        assert_eq!(parse("host"), None);
+        assert_eq!(parse("host:x"), None);
+    }
+}

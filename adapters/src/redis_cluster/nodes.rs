@@ -170,19 +170,22 @@ impl Nodes {
         }
     }
 
-    /// Whom to ask: the masters, another one first each time, and then the nodes given.
+    /// Whom to ask: masters and the nodes given in turn, others first each time. The masters may
+    /// all have gone, and the names given lead to new ones.
     fn acquaintances(&self) -> Vec<Address> {
-        let mut masters = self.known().map.masters().to_vec();
-        if !masters.is_empty() {
-            let turn = self.turn.fetch_add(1, Ordering::Relaxed) % masters.len();
-            masters.rotate_left(turn);
-        }
-        for seed in &self.seeds {
-            if !masters.contains(seed) {
-                masters.push(seed.clone());
+        let masters = self.known().map.masters().to_vec();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let count = masters.len().max(self.seeds.len());
+        let mut all = Vec::with_capacity(masters.len() + self.seeds.len());
+        for at in (0..count).map(|at| at + turn % count) {
+            let pair = [pick(&masters, at), pick(&self.seeds, at)];
+            for node in pair.into_iter().flatten() {
+                if !all.contains(node) {
+                    all.push(node.clone());
+                }
             }
         }
-        masters
+        all
     }
 
     fn keep(&self, map: Map) {
@@ -246,6 +249,10 @@ impl Dialer {
         };
         Ok(Connections::new(dial, self.count))
     }
+}
+
+fn pick(nodes: &[Address], at: usize) -> Option<&Address> {
+    nodes.get(at.checked_rem(nodes.len())?)
 }
 
 fn is_under_way(search: &Search) -> bool {
