@@ -6,6 +6,7 @@
 //! | feature | what | port |
 //! |---|---|---|
 //! | `redis-tokio`, `redis-smol` | `Redis` on that runtime | [`Remote`](jetcache_core::Remote) |
+//! | `cluster` | `RedisCluster`, on the runtimes that `Redis` has | [`Remote`](jetcache_core::Remote) |
 //! | `memory` | `Memory`, an L2 in the process | [`Remote`](jetcache_core::Remote) |
 //! | `quick-cache` | `QuickCache` | [`Local`](jetcache_core::Local) |
 //! | `moka` | `Moka` | [`Local`](jetcache_core::Local) |
@@ -39,6 +40,8 @@ mod quick_cache;
 mod raw;
 #[cfg(feature = "redis")]
 pub mod redis;
+#[cfg(feature = "cluster")]
+pub mod redis_cluster;
 #[cfg(feature = "redis-smol")]
 mod redis_smol;
 #[cfg(feature = "redis-tokio")]
@@ -70,6 +73,8 @@ pub use self::quick_cache::QuickCache;
 pub use self::raw::Raw;
 #[cfg(feature = "redis")]
 pub use self::redis::Redis;
+#[cfg(feature = "cluster")]
+pub use self::redis_cluster::RedisCluster;
 #[cfg(feature = "s2")]
 pub use self::s2::S2;
 #[cfg(feature = "zstd")]

@@ -1,15 +1,17 @@
 //! L2 on Redis and Valkey.
 
-mod connection;
+pub(crate) mod connection;
 pub(crate) mod host;
-mod lease_key;
-mod open;
-mod script;
+pub(crate) mod lease_key;
+pub(crate) mod line;
+pub(crate) mod open;
+pub(crate) mod script;
 mod verbs;
 
 use std::sync::Arc;
 
 use connection::Connections;
+use line::Line;
 
 pub use open::{OpenError, RedisBuilder};
 
@@ -53,7 +55,7 @@ pub use open::{OpenError, RedisBuilder};
 /// the values and `~{ns:*` for their leases; values whose keys have a `}` and no hash tag have
 /// leases like `{42}ns:...#lease`, for which no narrow pattern exists: `~{*}ns:*`.
 #[derive(Clone, Debug)]
-pub struct Redis(Arc<Connections>);
+pub struct Redis(Arc<dyn Line>);
 
 impl Redis {
     /// Redis at a URL: `redis://[user][:password@]host[:port][/database]`, `rediss://` for TLS, or
@@ -82,10 +84,15 @@ impl Redis {
     }
 
     fn made_of(connections: Connections) -> Self {
-        Self(Arc::new(connections))
+        Self::on(Arc::new(connections))
     }
 
-    fn connections(&self) -> &Connections {
-        &self.0
+    /// The verbs over this line.
+    pub(crate) fn on(line: Arc<dyn Line>) -> Self {
+        Self(line)
+    }
+
+    fn line(&self) -> &dyn Line {
+        &*self.0
     }
 }

@@ -8,6 +8,11 @@ pub(crate) const HOST: Host = Host {
     // smol's executor and reactor have threads of their own, and there is one of each.
     home: || Some(Home(0)),
     spawn: |task| smol::spawn(task).detach(),
+    sleep: |span| {
+        Box::pin(async move {
+            smol::Timer::after(span).await;
+        })
+    },
     breathe: || Box::pin(breathe()),
 };
 

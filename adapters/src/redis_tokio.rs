@@ -9,6 +9,7 @@ use crate::redis::host::{Home, Host};
 pub(crate) const HOST: Host = Host {
     home,
     spawn: |task| drop(tokio::spawn(task)),
+    sleep: |span| Box::pin(tokio::time::sleep(span)),
     breathe: || Box::pin(breathe()),
 };
 

@@ -209,7 +209,7 @@ fn answers(port: u16) -> bool {
         && stream.read_exact(&mut answer).is_ok()
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
     listener
         .local_addr()

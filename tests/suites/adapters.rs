@@ -11,6 +11,9 @@ mod adapters {
     mod engines;
     mod memory;
     mod redis_access;
+    mod redis_cluster;
+    mod redis_cluster_outage;
+    mod redis_cluster_slots;
     mod redis_contract;
     mod redis_outage;
     mod verbs;

@@ -30,10 +30,11 @@ use tokio::sync::watch;
 use jetcache_core::Fault;
 
 use super::host::{Home, Host};
+use super::line::{Batch, Line, Sending};
 
 /// Whether a command may be sent a second time when its connection died before the answer came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Repeat {
+pub(crate) enum Repeat {
     /// Doing it twice, and late, is as good as once.
     Once,
     /// Never: the first may land after the second.
@@ -41,7 +42,7 @@ pub(super) enum Repeat {
 }
 
 /// A few connections, used in turn, so that one big value does not hold up everything behind it.
-pub(super) struct Connections {
+pub(crate) struct Connections {
     count: usize,
     turn: AtomicUsize,
     dial: Arc<Dial>,
@@ -50,10 +51,19 @@ pub(super) struct Connections {
 
 /// What an attempt needs to know.
 #[derive(Debug)]
-pub(super) struct Dial {
-    pub(super) client: Client,
-    pub(super) name: Option<String>,
-    pub(super) timeout: Duration,
+pub(crate) struct Dial {
+    pub(crate) client: Client,
+    pub(crate) name: Option<String>,
+    pub(crate) timeout: Duration,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Lost {
+    pub(crate) fault: Fault,
+    /// Whether the commands may have been carried out.
+    #[allow(dead_code, reason = "one server alone is asked once in either case")]
+    pub(crate) sent: bool,
 }
 
 /// The outcome of the last attempt: none while it is under way, or if its runtime died.
@@ -74,7 +84,7 @@ struct Obituary(Arc<AtomicBool>);
 
 impl Connections {
     /// `count` connections a runtime, none of them made yet.
-    pub(super) fn new(dial: Dial, count: usize) -> Self {
+    pub(crate) fn new(dial: Dial, count: usize) -> Self {
         Self {
             count: count.max(1),
             turn: AtomicUsize::new(0),
@@ -84,21 +94,21 @@ impl Connections {
     }
 
     /// Sends the commands and answers one value a command; a server's error is such a value.
-    pub(super) async fn send(
+    pub(crate) async fn exchange(
         &self,
         commands: &Pipeline,
         repeat: Repeat,
-    ) -> Result<Vec<Value>, Fault> {
-        let (host, home) = Host::here()?;
+    ) -> Result<Vec<Value>, Lost> {
+        let (host, home) = Host::here().map_err(Lost::unsent)?;
         let slots = self.slots(home);
         let slot = &slots[self.turn.fetch_add(1, Ordering::Relaxed) % slots.len()];
-        let mut link = self.link(slot, host, repeat).await?;
+        let mut link = self.link(slot, host, repeat).await.map_err(Lost::unsent)?;
         let mut answer = link.send(commands).await;
         if answer.is_err() && repeat == Repeat::Once {
-            link = self.link(slot, host, repeat).await?;
+            link = self.link(slot, host, repeat).await.map_err(Lost::sent)?;
             answer = link.send(commands).await;
         }
-        answer.map_err(|error| fault(&error))
+        answer.map_err(|error| Lost::sent(fault(&error)))
     }
 
     /// The slots of a runtime. When one is new, those of the runtimes that ended are dropped.
@@ -130,6 +140,28 @@ impl Connections {
         } else {
             Ok(link)
         }
+    }
+}
+
+impl Line for Connections {
+    fn send<'a>(&'a self, batch: Batch<'a>) -> Sending<'a> {
+        debug_assert!(batch.ahead + batch.alone <= batch.commands.len());
+        Box::pin(async move {
+            match self.exchange(batch.commands, batch.repeat).await {
+                Ok(answers) => answers.into_iter().map(Ok).collect(),
+                Err(lost) => vec![Err(lost.fault); batch.commands.len()],
+            }
+        })
+    }
+}
+
+impl Lost {
+    pub(crate) fn unsent(fault: Fault) -> Self {
+        Self { fault, sent: false }
+    }
+
+    fn sent(fault: Fault) -> Self {
+        Self { fault, sent: true }
     }
 }
 
@@ -288,7 +320,7 @@ fn is_demoted(value: &Value) -> bool {
 }
 
 /// A server that answered refused; whatever else went wrong, it was not reached.
-pub(super) fn fault(error: &RedisError) -> Fault {
+pub(crate) fn fault(error: &RedisError) -> Fault {
     let text = error.to_string().into();
     match error.kind() {
         ErrorKind::Server(_)

@@ -1,6 +1,8 @@
 //! What the connections need of the runtime under them. redis-rs picks its runtime by looking
 //! around; this looks in the same order, so that both pick the same one.
 
+use std::time::Duration;
+
 use jetcache_core::{Fault, Task};
 
 /// A kind of runtime that can run the connections' tasks.
@@ -10,6 +12,9 @@ pub(crate) struct Host {
     pub(crate) home: fn() -> Option<Home>,
     /// Runs a task, if the caller stands inside.
     pub(crate) spawn: fn(Task),
+    /// Completes after so long, if the caller stands inside.
+    #[allow(dead_code, reason = "one server alone needs no clock")]
+    pub(crate) sleep: fn(Duration) -> Task,
     /// Completes after the runtime has looked at its sockets.
     pub(crate) breathe: fn() -> Task,
 }

@@ -28,7 +28,8 @@ fn tag(key: &str) -> Option<&str> {
     (!tag.is_empty()).then_some(tag)
 }
 
-fn slot(key: &str) -> usize {
+/// The slot in which a cluster has `key`.
+pub(crate) fn slot(key: &str) -> usize {
     usize::from(crc16(tag(key).unwrap_or(key).as_bytes())) % SLOTS
 }
 
@@ -62,7 +63,8 @@ fn crc16(bytes: &[u8]) -> u16 {
     })
 }
 
-const SLOTS: usize = 16_384;
+/// How many slots a cluster has.
+pub(crate) const SLOTS: usize = 16_384;
 
 #[cfg(test)]
 mod tests {

@@ -28,7 +28,7 @@ pub struct RedisBuilder {
 }
 
 impl RedisBuilder {
-    pub(super) fn new(url: String) -> Self {
+    pub(crate) fn new(url: String) -> Self {
         Self {
             url,
             connections: CONNECTIONS,
@@ -86,6 +86,18 @@ impl RedisBuilder {
     /// # Errors
     /// What is wrong with the settings, in words that say what to change.
     pub fn open(self) -> Result<Redis, OpenError> {
+        let (dial, count) = self.dial()?;
+        Ok(Redis::made_of(Connections::new(dial, count)))
+    }
+
+    /// The same settings for another URL.
+    #[allow(dead_code, reason = "one server alone has one URL")]
+    pub(crate) fn at(self, url: String) -> Self {
+        Self { url, ..self }
+    }
+
+    /// What an attempt to connect needs, checked, and how many connections are wanted.
+    pub(crate) fn dial(self) -> Result<(Dial, usize), OpenError> {
         if self.connections == 0 {
             return Err(OpenError::new("connections must be at least 1"));
         }
@@ -107,14 +119,12 @@ impl RedisBuilder {
         let login = target.redis_settings().clone().set_skip_set_lib_name();
         let target = target.set_tcp_settings(tcp()).set_redis_settings(login);
         let client = self.client(target)?;
-        Ok(Redis::made_of(Connections::new(
-            Dial {
-                client,
-                name: Some(self.name).filter(|name| !name.is_empty()),
-                timeout: self.timeout,
-            },
-            self.connections,
-        )))
+        let dial = Dial {
+            client,
+            name: Some(self.name).filter(|name| !name.is_empty()),
+            timeout: self.timeout,
+        };
+        Ok((dial, self.connections))
     }
 
     fn client(&self, target: ConnectionInfo) -> Result<Client, OpenError> {
@@ -191,7 +201,7 @@ pub(super) fn adopt(client: Client) -> Connections {
 pub struct OpenError(Arc<str>);
 
 impl OpenError {
-    fn new(text: impl Into<Arc<str>>) -> Self {
+    pub(crate) fn new(text: impl Into<Arc<str>>) -> Self {
         Self(text.into())
     }
 }

@@ -9,7 +9,8 @@ use redis::{Cmd, Pipeline, ServerErrorKind, Value};
 
 use jetcache_core::Fault;
 
-use super::connection::{Connections, Repeat};
+use super::connection::Repeat;
+use super::line::{Batch, Line};
 
 /// One of the scripts.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +54,7 @@ impl Script {
 /// Sends the commands in one pipeline; one outcome a command. What the server refused for not
 /// knowing the script was not carried out: it is sent again, once, behind the scripts.
 pub(super) async fn run(
-    connections: &Connections,
+    line: &dyn Line,
     commands: Vec<Cmd>,
     repeat: Repeat,
 ) -> Vec<Result<Value, Fault>> {
@@ -62,16 +63,19 @@ pub(super) async fn run(
     for command in commands {
         pipeline.add_command(command);
     }
-    let mut answers = match connections.send(&pipeline, repeat).await {
-        Ok(answers) => answers,
-        Err(fault) => return vec![Err(fault); count],
+    let batch = Batch {
+        commands: &pipeline,
+        ahead: 0,
+        alone: count,
+        repeat,
     };
+    let mut answers = line.send(batch).await;
     let unknown: Vec<usize> = (0..answers.len())
         .filter(|&at| is_unknown(&answers[at]))
         .collect();
     let mut fault = None;
     if !unknown.is_empty() {
-        match again(connections, &pipeline, &unknown, repeat).await {
+        match again(line, &pipeline, &unknown, repeat).await {
             Ok(second) => {
                 for (&at, answer) in unknown.iter().zip(second) {
                     answers[at] = answer;
@@ -84,17 +88,17 @@ pub(super) async fn run(
         .into_iter()
         .map(|answer| match &fault {
             Some(fault) if is_unknown(&answer) => Err(fault.clone()),
-            _ => outcome(answer),
+            _ => outcome(answer?),
         })
         .collect()
 }
 
 async fn again(
-    connections: &Connections,
+    line: &dyn Line,
     commands: &Pipeline,
     unknown: &[usize],
     repeat: Repeat,
-) -> Result<Vec<Value>, Fault> {
+) -> Result<Vec<Result<Value, Fault>>, Fault> {
     let mut pipeline = Pipeline::with_capacity(Script::ALL.len() + unknown.len());
     for script in Script::ALL {
         pipeline.cmd("SCRIPT").arg("LOAD").arg(script.text());
@@ -106,25 +110,31 @@ async fn again(
     {
         pipeline.add_command(command.clone());
     }
-    let mut answers = connections.send(&pipeline, repeat).await?;
+    let batch = Batch {
+        commands: &pipeline,
+        ahead: Script::ALL.len(),
+        alone: unknown.len(),
+        repeat,
+    };
+    let mut answers = line.send(batch).await;
     let calls = answers.split_off(Script::ALL.len().min(answers.len()));
     // If the load was refused, its reason is the one worth reading.
     answers
         .into_iter()
-        .try_for_each(|load| outcome(load).map(drop))?;
+        .try_for_each(|load| outcome(load?).map(drop))?;
     Ok(calls)
 }
 
 /// The value, or the server's error.
-pub(super) fn outcome(value: Value) -> Result<Value, Fault> {
+pub(crate) fn outcome(value: Value) -> Result<Value, Fault> {
     match value {
         Value::ServerError(error) => Err(Fault::Refused(error.to_string().into())),
         value => Ok(value),
     }
 }
 
-fn is_unknown(value: &Value) -> bool {
-    matches!(value, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript))
+fn is_unknown(answer: &Result<Value, Fault>) -> bool {
+    matches!(answer, Ok(Value::ServerError(error)) if error.kind() == Some(ServerErrorKind::NoScript))
 }
 
 /// The time for which the lease aged beyond what its holder knew is the time that the value was on

@@ -13,14 +13,15 @@ use jetcache_core::{Fault, Remote, Token};
 use super::Redis;
 use super::connection::Repeat;
 use super::lease_key::lease_key;
+use super::line::Batch;
 use super::script::{Script, outcome, run};
 
 impl Remote for Redis {
     async fn read(&self, keys: &[&str], _wire: Wire) -> Vec<Result<Option<Found>, Fault>> {
         let mut pipeline = Pipeline::with_capacity(2);
         look(&mut pipeline, keys.iter().copied());
-        self.ask(&pipeline, keys.len(), Repeat::Once, |mut answers| {
-            found(&mut answers, keys.len())
+        self.ask(&pipeline, 0, keys.len(), Repeat::Once, |_, mut look| {
+            found(&mut look, keys.len())
         })
         .await
     }
@@ -41,21 +42,28 @@ impl Remote for Redis {
         look(&mut pipeline, asks.iter().map(|ask| ask.key));
         // Never twice: a first one that lands after the second and after a change of the key would
         // give the token back to a load that is older than the change.
-        self.ask(&pipeline, asks.len(), Repeat::Never, |mut answers| {
-            let found = found(&mut answers, asks.len())?;
-            Ok(asks
-                .iter()
-                .zip(answers)
-                .zip(found)
-                .map(|((ask, holder), found)| {
-                    let granted = is_granted(outcome(holder)?, ask.token)?;
-                    Ok(Leased {
-                        granted,
-                        found: found?,
+        let count = asks.len();
+        self.ask(
+            &pipeline,
+            count,
+            count,
+            Repeat::Never,
+            |holders, mut look| {
+                let found = found(&mut look, count)?;
+                Ok(asks
+                    .iter()
+                    .zip(holders)
+                    .zip(found)
+                    .map(|((ask, holder), found)| {
+                        let granted = is_granted(outcome(holder?)?, ask.token)?;
+                        Ok(Leased {
+                            granted,
+                            found: found?,
+                        })
                     })
-                })
-                .collect())
-        })
+                    .collect())
+            },
+        )
         .await
     }
 
@@ -114,20 +122,33 @@ impl Remote for Redis {
 }
 
 impl Redis {
-    /// Sends commands that are answered together, and takes the answers apart.
+    /// Sends commands of which all but the first `alone` belong together, and takes the answers
+    /// apart: those of the first, and those of the others.
     async fn ask<T>(
         &self,
         pipeline: &Pipeline,
+        alone: usize,
         keys: usize,
         repeat: Repeat,
-        parse: impl FnOnce(Vec<Value>) -> Result<Vec<Result<T, Fault>>, Fault>,
+        parse: impl FnOnce(
+            Vec<Result<Value, Fault>>,
+            Vec<Value>,
+        ) -> Result<Vec<Result<T, Fault>>, Fault>,
     ) -> Vec<Result<T, Fault>> {
         if keys == 0 {
             return Vec::new();
         }
-        let answers = self.connections().send(pipeline, repeat).await;
-        answers
-            .and_then(parse)
+        let batch = Batch {
+            commands: pipeline,
+            ahead: 0,
+            alone,
+            repeat,
+        };
+        let mut answers = self.line().send(batch).await;
+        let together = answers.split_off(alone.min(answers.len()));
+        let together: Result<Vec<Value>, Fault> = together.into_iter().collect();
+        together
+            .and_then(|together| parse(answers, together))
             .unwrap_or_else(|fault| (0..keys).map(|_| Err(fault.clone())).collect())
     }
 
@@ -142,7 +163,7 @@ impl Redis {
         if commands.is_empty() {
             return Vec::new();
         }
-        let answers = run(self.connections(), commands, repeat).await;
+        let answers = run(self.line(), commands, repeat).await;
         answers
             .into_iter()
             .map(|answer| answer.and_then(&parse))

@@ -1,0 +1,35 @@
+//! Where the verbs send their commands: to one server, or to whoever serves one slot of a cluster.
+
+use std::fmt::Debug;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::pin::Pin;
+
+use redis::{Pipeline, Value};
+
+use jetcache_core::Fault;
+
+use super::connection::Repeat;
+
+/// Takes commands to the server that has their keys.
+pub(crate) trait Line: Debug + Send + Sync + UnwindSafe + RefUnwindSafe {
+    /// One outcome a command, in their order; a server's error is a value among them.
+    fn send<'a>(&'a self, batch: Batch<'a>) -> Sending<'a>;
+}
+
+/// Commands on their way.
+pub(crate) type Sending<'a> = Pin<Box<dyn Future<Output = Vec<Result<Value, Fault>>> + Send + 'a>>;
+
+/// Commands about keys of one slot: some that prepare the server, then some that each stand alone,
+/// then some that belong together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Batch<'a> {
+    /// All of them.
+    pub(crate) commands: &'a Pipeline,
+    /// How many of them, at the front, name no key and are for every server that is sent any.
+    pub(crate) ahead: usize,
+    /// How many of them, after those, are carried out or refused each by itself. The rest is carried
+    /// out or refused as a whole, by one server, after all of these.
+    pub(crate) alone: usize,
+    /// Whether they may be sent again when nobody can tell whether they were carried out.
+    pub(crate) repeat: Repeat,
+}

@@ -1,0 +1,119 @@
+//! One slot's line: to its master, and on to whom that one names.
+
+use std::sync::Arc;
+
+use redis::{ServerErrorKind, Value};
+
+use jetcache_core::Fault;
+
+use super::course::{Course, Hop, Stop};
+use super::map::Address;
+use super::nodes::Nodes;
+use crate::redis::connection::{Lost, Repeat};
+use crate::redis::host::{Home, Host};
+use crate::redis::line::{Batch, Line, Sending};
+
+/// The way to one slot.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) nodes: Arc<Nodes>,
+    pub(super) slot: usize,
+}
+
+impl Line for Lane {
+    fn send<'a>(&'a self, batch: Batch<'a>) -> Sending<'a> {
+        Box::pin(async move {
+            match Host::here() {
+                Ok((host, home)) => self.follow(batch, host, home).await,
+                Err(fault) => vec![Err(fault); batch.commands.len()],
+            }
+        })
+    }
+}
+
+impl Lane {
+    async fn follow(
+        &self,
+        batch: Batch<'_>,
+        host: &'static Host,
+        home: Home,
+    ) -> Vec<Result<Value, Fault>> {
+        let mut course = Course::new(batch);
+        while let Some(stop) = course.next() {
+            if let Some(pause) = stop.pause {
+                (host.sleep)(pause).await;
+            }
+            let target = match &stop.to {
+                Hop::Master => self.owner(host, home).await,
+                Hop::Ask(node) => Ok(node.clone()),
+            };
+            let target = match target {
+                Ok(target) => target,
+                Err(fault) => {
+                    course.on_fault(&stop, &fault);
+                    continue;
+                }
+            };
+            match self.exchange(&course, &stop, &target, batch.repeat).await {
+                Ok(values) => {
+                    if values.iter().any(is_stale) {
+                        self.nodes.learn_soon(host, home);
+                    }
+                    if let Some(owner) = course.on_values(&stop, values, &target) {
+                        self.nodes.moved(self.slot, owner);
+                        self.nodes.learn_soon(host, home);
+                    }
+                }
+                Err(lost) => {
+                    // A successor may have its slots. Who may have carried the commands out gets
+                    // them only if that does not matter.
+                    let again = !lost.sent || batch.repeat == Repeat::Once;
+                    if !again {
+                        self.nodes.learn_soon(host, home);
+                    } else if self.nodes.learn(host, home).await.is_ok()
+                        && self
+                            .nodes
+                            .owner(self.slot)
+                            .is_some_and(|owner| owner != target)
+                        && course.on_detour(&stop)
+                    {
+                        continue;
+                    }
+                    course.on_fault(&stop, &lost.fault);
+                }
+            }
+        }
+        course.into_answers()
+    }
+
+    async fn exchange(
+        &self,
+        course: &Course<'_>,
+        stop: &Stop,
+        target: &Address,
+        repeat: Repeat,
+    ) -> Result<Vec<Value>, Lost> {
+        let connections = self.nodes.at(target).map_err(Lost::unsent)?;
+        let part = course.part(stop);
+        let commands = part.as_ref().unwrap_or(course.whole());
+        connections.exchange(commands, repeat).await
+    }
+
+    async fn owner(&self, host: &'static Host, home: Home) -> Result<Address, Fault> {
+        if let Some(owner) = self.nodes.owner(self.slot) {
+            return Ok(owner);
+        }
+        self.nodes.learn(host, home).await?;
+        self.nodes.owner(self.slot).ok_or_else(|| {
+            Fault::Refused(format!("no master has the cluster's slot {}", self.slot).into())
+        })
+    }
+}
+
+/// The node has lost its place, or the cluster its completeness.
+fn is_stale(value: &Value) -> bool {
+    matches!(value, Value::ServerError(error) if matches!(
+        error.kind(),
+        Some(ServerErrorKind::ClusterDown | ServerErrorKind::ReadOnly)
+    ))
+}

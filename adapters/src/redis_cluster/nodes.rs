@@ -1,0 +1,275 @@
+//! The nodes of the cluster: connections to each, and which has which slot.
+//!
+//! The map is asked for when there is none, and when something hints that it changed. Who needs it
+//! starts asking, or joins those who ask; the asking is a task of its own, as connecting is, so
+//! callers that give up do not stop it. Each runtime asks for itself, since another one may stand
+//! still; what it learns is everybody's.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::future::{Either, select};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use redis::{Client, ConnectionAddr, ConnectionInfo, Pipeline};
+use tokio::sync::watch;
+
+use jetcache_core::Fault;
+
+use super::map::{Address, Map};
+use crate::redis::connection::{Connections, Dial, Repeat, fault};
+use crate::redis::host::{Home, Host};
+
+/// All nodes of one cluster.
+pub(super) struct Nodes {
+    dialer: Dialer,
+    seeds: Vec<Address>,
+    known: Mutex<Known>,
+    searches: Mutex<Vec<(Home, Search)>>,
+    turn: AtomicUsize,
+}
+
+/// How to connect to any of them.
+pub(super) struct Dialer {
+    pub(super) dial: Dial,
+    pub(super) count: usize,
+}
+
+#[derive(Default)]
+struct Known {
+    map: Map,
+    learned: Option<Instant>,
+    connections: HashMap<Address, Arc<Connections>>,
+}
+
+/// The outcome of a search for the map: none while it is under way, or if its runtime died.
+type Search = watch::Receiver<Option<Result<(), Fault>>>;
+
+impl Nodes {
+    pub(super) fn new(dialer: Dialer, seeds: Vec<Address>) -> Self {
+        Self {
+            dialer,
+            seeds,
+            known: Mutex::default(),
+            searches: Mutex::default(),
+            turn: AtomicUsize::new(0),
+        }
+    }
+
+    /// Completes when there is a map.
+    pub(super) async fn ready(
+        self: &Arc<Self>,
+        host: &'static Host,
+        home: Home,
+    ) -> Result<(), Fault> {
+        if self.known().learned.is_some() {
+            return Ok(());
+        }
+        self.learn(host, home).await
+    }
+
+    /// The master of a slot, as far as is known.
+    pub(super) fn owner(&self, slot: usize) -> Option<Address> {
+        self.known().map.owner(slot).cloned()
+    }
+
+    /// A node said that this slot is another's.
+    pub(super) fn moved(&self, slot: usize, owner: Address) {
+        self.known().map.assign([slot], owner);
+    }
+
+    /// The connections to a node.
+    pub(super) fn at(&self, address: &Address) -> Result<Arc<Connections>, Fault> {
+        let mut known = self.known();
+        if let Some(connections) = known.connections.get(address) {
+            return Ok(Arc::clone(connections));
+        }
+        let connections = Arc::new(self.dialer.connections(address)?);
+        known
+            .connections
+            .insert(address.clone(), Arc::clone(&connections));
+        Ok(connections)
+    }
+
+    /// Asks where the slots are, unless that was learned a moment ago.
+    pub(super) async fn learn(
+        self: &Arc<Self>,
+        host: &'static Host,
+        home: Home,
+    ) -> Result<(), Fault> {
+        let Some((search, joined)) = self.search(host, home) else {
+            return Ok(());
+        };
+        match (settled(search).await, joined) {
+            // It began before this call did, so its failure may be old news.
+            (Err(_), true) => match self.search(host, home) {
+                Some((search, _)) => settled(search).await,
+                None => Ok(()),
+            },
+            (outcome, _) => outcome,
+        }
+    }
+
+    /// As [`learn`](Self::learn), without waiting for it.
+    pub(super) fn learn_soon(self: &Arc<Self>, host: &'static Host, home: Home) {
+        let _ = self.search(host, home);
+    }
+
+    /// The search under way, or a new one; and which it was. None if there is no need.
+    fn search(self: &Arc<Self>, host: &'static Host, home: Home) -> Option<(Search, bool)> {
+        let mut searches = self.searches.lock().unwrap_or_else(PoisonError::into_inner);
+        searches.retain(|(_, search)| is_under_way(search));
+        if let Some((_, search)) = searches.iter().find(|(known, _)| *known == home) {
+            return Some((search.clone(), true));
+        }
+        if self.known().learned.is_some_and(|at| at.elapsed() < FRESH) {
+            return None;
+        }
+        let (sender, receiver) = watch::channel(None);
+        let nodes = Arc::clone(self);
+        (host.spawn)(Box::pin(async move {
+            let outcome = nodes.ask_around(host).await;
+            sender.send_replace(Some(outcome.map(|map| nodes.keep(map))));
+        }));
+        searches.push((home, receiver.clone()));
+        Some((receiver, false))
+    }
+
+    /// Asks one node after the other, and each without waiting long for the one before.
+    async fn ask_around(&self, host: &'static Host) -> Result<Map, Fault> {
+        let mut rest = self.acquaintances().into_iter();
+        let mut asked = FuturesUnordered::new();
+        let mut why = Fault::Unreachable("no node of the cluster is known".into());
+        loop {
+            match rest.next() {
+                Some(node) => asked.push(Box::pin(self.ask(node, host))),
+                None if asked.is_empty() => return Err(why),
+                None => {}
+            }
+            match select(asked.next(), (host.sleep)(STAGGER)).await {
+                Either::Left((Some(Ok(map)), _)) => return Ok(map),
+                Either::Left((Some(Err(fault)), _)) => why = fault,
+                Either::Left((None, _)) | Either::Right(_) => {}
+            }
+        }
+    }
+
+    async fn ask(&self, node: Address, host: &'static Host) -> Result<Map, Fault> {
+        let connections = self.at(&node)?;
+        let mut question = Pipeline::with_capacity(1);
+        question.cmd("CLUSTER").arg("SLOTS");
+        let answer = Box::pin(connections.exchange(&question, Repeat::Once));
+        match select(answer, (host.sleep)(self.dialer.dial.timeout)).await {
+            Either::Left((answer, _)) => {
+                let mut values = answer.map_err(|lost| lost.fault)?;
+                Map::parse(values.pop().unwrap_or_default(), &node)
+            }
+            Either::Right(_) => Err(Fault::Timeout),
+        }
+    }
+
+    /// Whom to ask: masters and the nodes given in turn, others first each time. The masters may
+    /// all have gone, and the names given lead to new ones.
+    fn acquaintances(&self) -> Vec<Address> {
+        let masters = self.known().map.masters().to_vec();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let count = masters.len().max(self.seeds.len());
+        let mut all = Vec::with_capacity(masters.len() + self.seeds.len());
+        for at in (0..count).map(|at| at + turn % count) {
+            let pair = [pick(&masters, at), pick(&self.seeds, at)];
+            for node in pair.into_iter().flatten() {
+                if !all.contains(node) {
+                    all.push(node.clone());
+                }
+            }
+        }
+        all
+    }
+
+    fn keep(&self, map: Map) {
+        let mut known = self.known();
+        known.map = map;
+        known.learned = Some(Instant::now());
+        let Known {
+            map, connections, ..
+        } = &mut *known;
+        connections
+            .retain(|address, _| map.masters().contains(address) || self.seeds.contains(address));
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Nodes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Nodes")
+            .field("given", &self.seeds)
+            .field("masters", &self.known().map.masters())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Dialer {
+    /// Whether a node at this target takes the same login.
+    pub(super) fn suits(&self, target: &ConnectionInfo) -> bool {
+        let own = self.dial.client.get_connection_info();
+        let (login, other) = (own.redis_settings(), target.redis_settings());
+        login.username() == other.username()
+            && login.password() == other.password()
+            && match (own.addr(), target.addr()) {
+                (
+                    ConnectionAddr::TcpTls { insecure, .. },
+                    ConnectionAddr::TcpTls {
+                        insecure: other, ..
+                    },
+                ) => insecure == other,
+                (ConnectionAddr::Tcp(..), ConnectionAddr::Tcp(..)) => true,
+                _ => false,
+            }
+    }
+
+    fn connections(&self, address: &Address) -> Result<Connections, Fault> {
+        let own = self.dial.client.get_connection_info().clone();
+        let mut target = own.addr().clone();
+        if let ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } =
+            &mut target
+        {
+            *host = address.host.as_ref().into();
+            *port = address.port;
+        }
+        let client = Client::open(own.set_addr(target)).map_err(|error| fault(&error))?;
+        let dial = Dial {
+            client,
+            name: self.dial.name.clone(),
+            timeout: self.dial.timeout,
+        };
+        Ok(Connections::new(dial, self.count))
+    }
+}
+
+fn pick(nodes: &[Address], at: usize) -> Option<&Address> {
+    nodes.get(at.checked_rem(nodes.len())?)
+}
+
+fn is_under_way(search: &Search) -> bool {
+    search.borrow().is_none() && search.has_changed().is_ok()
+}
+
+async fn settled(mut search: Search) -> Result<(), Fault> {
+    match search.wait_for(Option::is_some).await.as_deref() {
+        Ok(Some(outcome)) => outcome.clone(),
+        _ => Err(Fault::Unreachable(
+            "the runtime ended while it asked for the cluster's slots".into(),
+        )),
+    }
+}
+
+/// What was learned so long ago is not asked for again: hints come by the thousand.
+const FRESH: Duration = Duration::from_millis(100);
+
+/// How long one node alone is waited for.
+const STAGGER: Duration = Duration::from_millis(30);

@@ -1,0 +1,66 @@
+//! The seven verbs, each done slot by slot as [`Redis`] does it.
+
+use jetcache_core::ports::remote::{
+    Claim, Fill, Filled, Found, Hold, LeaseAsk, Leased, Settle, Wire,
+};
+use jetcache_core::{Fault, Remote};
+
+use super::RedisCluster;
+use super::late::Asked;
+use super::scatter::failed;
+use crate::Redis;
+
+impl Remote for RedisCluster {
+    async fn read(&self, keys: &[&str], wire: Wire) -> Vec<Result<Option<Found>, Fault>> {
+        let verb = move |slot: Redis, keys: Vec<_>| async move { slot.read(&keys, wire).await };
+        self.each(keys, |key| key, verb).await
+    }
+
+    async fn lease(&self, asks: &[LeaseAsk<'_>], wire: Wire) -> Vec<Result<Leased, Fault>> {
+        if asks.is_empty() {
+            return Vec::new();
+        }
+        // They may outlive the call.
+        let asks: Vec<Asked> = asks.iter().map(Asked::new).collect();
+        let verb = move |slot: Redis, asks: Vec<Asked>| async move {
+            let asks: Vec<_> = asks.iter().map(Asked::ask).collect();
+            slot.lease(&asks, wire).await
+        };
+        let mut call = match self.begin(&asks, |ask| &ask.key, verb).await {
+            Ok(call) => call,
+            Err(fault) => return failed(asks.len(), &fault),
+        };
+        let outcomes = self.gather(&mut call, asks.len()).await;
+        if call.is_over() {
+            self.give_back(call, asks, &outcomes);
+        }
+        outcomes
+    }
+
+    async fn fill(&self, fills: &[Fill<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
+        let verb = move |slot: Redis, fills: Vec<_>| async move { slot.fill(&fills, wire).await };
+        self.each(fills, |fill| fill.key, verb).await
+    }
+
+    async fn release(&self, holds: &[Hold<'_>]) -> Vec<Result<(), Fault>> {
+        let verb = |slot: Redis, holds: Vec<_>| async move { slot.release(&holds).await };
+        self.each(holds, |hold| hold.key, verb).await
+    }
+
+    async fn claim(&self, claims: &[Claim<'_>], wire: Wire) -> Vec<Result<bool, Fault>> {
+        let verb =
+            move |slot: Redis, claims: Vec<_>| async move { slot.claim(&claims, wire).await };
+        self.each(claims, |claim| claim.key, verb).await
+    }
+
+    async fn settle(&self, settles: &[Settle<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
+        let verb =
+            move |slot: Redis, settles: Vec<_>| async move { slot.settle(&settles, wire).await };
+        self.each(settles, |settle| settle.key, verb).await
+    }
+
+    async fn remove(&self, keys: &[&str]) -> Vec<Result<(), Fault>> {
+        let verb = |slot: Redis, keys: Vec<_>| async move { slot.remove(&keys).await };
+        self.each(keys, |key| key, verb).await
+    }
+}
