@@ -13,6 +13,7 @@ mod crew;
 mod dice;
 mod erased;
 mod format;
+mod glancing;
 mod leading;
 mod link;
 mod lru;

@@ -57,6 +57,7 @@ pub mod envelope;
 pub mod error;
 pub mod event;
 mod flight;
+pub mod glance;
 pub mod lookup;
 pub mod lru;
 pub mod policy;

@@ -43,14 +43,25 @@ impl<K, V: 'static> Link<K, V> {
     /// Those of `text`.
     pub(super) fn text_by(&self, text: &mut String, key: &K) -> Result<Arc<str>, Error> {
         text.clear();
+        self.add_text(text, key)?;
+        Ok(text.as_str().into())
+    }
+
+    /// Appends the key's text; nothing if it is refused.
+    ///
+    /// # Errors
+    /// Those of [`text`](Self::text).
+    pub(super) fn add_text(&self, text: &mut String, key: &K) -> Result<(), Error> {
+        let start = text.len();
         text.push_str(&self.prefix);
         (self.write_key)(key, text);
-        if text.ends_with(LEASE_SUFFIX) {
+        if text[start..].ends_with(LEASE_SUFFIX) {
+            text.truncate(start);
             return Err(Error::Key(
                 format!("it ends in {LEASE_SUFFIX}, which marks leases: rename it").into(),
             ));
         }
-        Ok(text.as_str().into())
+        Ok(())
     }
 
     pub(super) async fn read(

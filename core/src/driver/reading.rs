@@ -140,7 +140,7 @@ where
     {
         match self.hit(key) {
             Some(hit) => hit.map_or(Cached::Absent, Cached::Hit),
-            None => Box::pin(self.visit(key, Call::new())).await,
+            None => Box::pin(self.glance_one(key, Call::new())).await,
         }
     }
 
@@ -153,7 +153,7 @@ where
     {
         match self.hit_with(key, call) {
             Some(hit) => hit.map_or(Cached::Absent, Cached::Hit),
-            None => Box::pin(self.visit(key, *call)).await,
+            None => Box::pin(self.glance_one(key, *call)).await,
         }
     }
 
@@ -190,7 +190,9 @@ where
     {
         match self.hit_with(key, call) {
             Some(hit) => hit.is_some(),
-            None => Box::pin(self.visit(key, call.no_store())).await.is_hit(),
+            None => Box::pin(self.glance_one(key, call.no_store()))
+                .await
+                .is_hit(),
         }
     }
 
@@ -286,20 +288,12 @@ where
         }
     }
 
-    async fn visit<Q>(&self, key: &Q, call: Call) -> Cached<V>
+    async fn glance_one<Q>(&self, key: &Q, call: Call) -> Cached<V>
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
-        let Ok((_admission, key, text)) = self.admit(key) else {
-            return Cached::Miss;
-        };
-        let mut seat = Seat::visit(&self.shared, &key, text.as_ref(), call);
-        // A read has no loader to run.
-        type Never<V> = fn() -> core::future::Ready<Result<Option<V>, LoadError>>;
-        match seat.lead(&mut None::<Never<V>>).await {
-            Led::Answered(answer) => answer.as_ref().as_ref().map_or(Cached::Miss, unshared),
-            Led::Failed | Led::Alone(_) | Led::Follow => Cached::Miss,
-        }
+        let found = self.glance(&[key], call).await;
+        found.first().map_or(Cached::Miss, unshared)
     }
 
     /// What every call that goes further than L1 needs: an open cache, the key and its text.

@@ -1,7 +1,7 @@
 //! Reading many keys at once.
 
 use core::borrow::Borrow;
-use core::future::{Future, Ready};
+use core::future::Future;
 use core::hash::Hash;
 use core::ops::Range;
 use std::borrow::ToOwned;
@@ -60,13 +60,10 @@ where
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized + 'k,
     {
         let probe = self.probe(keys, call);
-        let answers = Box::pin(self.visit_many(&probe.misses, *call)).await;
+        let answers = Box::pin(self.glance(&probe.misses, *call)).await;
         probe.answered(
             |hit| hit.map_or(Cached::Absent, Cached::Hit),
-            |at| match &*answers[at] {
-                Ok(cached) => unshared(cached),
-                Err(_) => Cached::Miss,
-            },
+            |at| unshared(&answers[at]),
         )
     }
 
@@ -234,27 +231,6 @@ where
         Probe { found, misses }
     }
 
-    async fn visit_many<Q>(&self, keys: &[&Q], call: Call) -> Vec<Shares<V>>
-    where
-        Q: ToOwned<Owned = K> + ?Sized,
-    {
-        // A read has no loader to run.
-        type Never<K, V> = fn(Vec<K>) -> Ready<Result<Vec<(K, V)>, LoadError>>;
-        let never: Never<K, V> = |_| core::future::ready(Ok(Vec::new()));
-        let shared = &self.shared;
-        let mut answers = Answers::new(keys.len());
-        let Some(_admission) = Admission::ask(&shared.life) else {
-            return answers.whole();
-        };
-        for part in answers.parts(shared.batch.chunk) {
-            let boarding = self.board(keys, part, &mut answers);
-            let leading = boarding.visit(shared, call);
-            let land = |at, answer| answers.land(at, answer);
-            fly(shared, leading, Vec::new(), never, land).await;
-        }
-        answers.whole()
-    }
-
     async fn load_many_by<Q, L, F, T>(
         &self,
         keys: &[&Q],
@@ -324,10 +300,10 @@ where
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
-        let known = self.visit_many(keys, call).await;
-        let load = async |(at, key): (usize, &&Q)| match &*known[at] {
-            Ok(cached) if !matches!(cached, Cached::Miss) => Ok(unshared(cached).hit()),
-            Ok(_) | Err(_) => self.load_registered(*key, call).await,
+        let known = self.glance(keys, call).await;
+        let load = async |(at, key): (usize, &&Q)| match &known[at] {
+            Cached::Miss => self.load_registered(*key, call).await,
+            known => Ok(unshared(known).hit()),
         };
         stream::iter(keys.iter().enumerate().map(load))
             .buffered(self.shared.batch.concurrency)
@@ -377,23 +353,6 @@ impl<K> Boarding<K>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
 {
-    /// Each takes a seat in a read of its own.
-    fn visit<V>(mut self, shared: &Arc<Shared<K, V>>, call: Call) -> Vec<Going<K, V>>
-    where
-        V: Clone + Send + Sync + 'static,
-    {
-        let shard = |guest: &Guest<K>| guest.shard;
-        let begun = shared.ask_each(&mut self.0, shard, |guest, table, context, effects| {
-            let ticket = table.visit(Arc::clone(&guest.key), call, context, effects);
-            let step = table.step(&ticket, context, Reply::Begin, effects);
-            (ticket, step)
-        });
-        let seated = |(guest, (ticket, step)): (Guest<K>, _)| {
-            (guest.seated(shared, ticket), Next::Move(Move::Step(step)))
-        };
-        self.0.into_iter().zip(begun).map(seated).collect()
-    }
-
     /// Each takes a seat in its key's flight: those that lead, and those that follow.
     fn join<V>(mut self, shared: &Arc<Shared<K, V>>, call: Call) -> Joined<K, V>
     where

@@ -119,21 +119,6 @@ where
         Self::new(shared, key, text, shard, ticket)
     }
 
-    /// A seat in a read of its own.
-    pub(super) fn visit(
-        shared: &Arc<Shared<K, V>>,
-        key: &Arc<K>,
-        text: Option<&Arc<str>>,
-        call: Call,
-    ) -> Self {
-        let shard = shared.shard(key);
-        let ticket = shared.ask(shard, |table, context, effects| {
-            table.visit(Arc::clone(key), call, context, effects)
-        });
-        let (key, text) = (Arc::clone(key), text.cloned());
-        Self::new(shared, key, text, shard, ticket)
-    }
-
     /// One more seat in the same flight.
     pub(super) fn second(&self) -> Self {
         let ticket = self.ticket.as_ref().map(|ticket| {

@@ -149,7 +149,11 @@ where
     V: Send + Sync + 'static,
 {
     pub(super) fn shard(&self, key: &K) -> usize {
-        shard_of(hash_of(&self.hasher, key), self.shards.len())
+        self.shard_of(hash_of(&self.hasher, key))
+    }
+
+    pub(super) fn shard_of(&self, hash: u64) -> usize {
+        shard_of(hash, self.shards.len())
     }
 
     /// Asks the machine, under its lock; wakes, tells and drops once the lock is open.

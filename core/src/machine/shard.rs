@@ -17,6 +17,7 @@ use super::error::Error;
 use super::event::Event;
 use super::flight::{Flight, Waiter};
 pub use super::flight::{Role, Ticket, Turn};
+use super::glance::Eras;
 use super::lookup::{Move, Out, Reply, Step, View, cached};
 use super::policy::{Call, Policy};
 use super::slots::Slots;
@@ -83,6 +84,7 @@ pub struct Shard<K, V, S> {
     pub(super) changes: Slab<Change<V>>,
     pub(super) writes: Writes,
     pub(super) doubts: Doubts,
+    pub(super) eras: Eras,
 }
 
 impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
@@ -94,6 +96,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             changes: Slab::new(),
             writes: Writes::default(),
             doubts: Doubts::default(),
+            eras: Eras::default(),
         }
     }
 
@@ -387,7 +390,10 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     pub fn supersede(&mut self, key: &K, effects: &mut Effects<K, V>) -> Pending {
         match self.slots.find(key) {
             Some(slot) => self.supersede_slot(slot, effects),
-            None => Pending::default(),
+            None => {
+                self.eras.begin(self.slots.hash(key));
+                Pending::default()
+            }
         }
     }
 
@@ -417,6 +423,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
 
     /// [`supersede`](Self::supersede) for every key.
     pub fn supersede_all(&mut self, effects: &mut Effects<K, V>) -> Pending {
+        self.eras.begin_all();
         for slot in self.slots.all() {
             slot.era += 1;
             if slot.flight.take().is_some() {
@@ -429,6 +436,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     pub(super) fn supersede_slot(&mut self, at: usize, effects: &mut Effects<K, V>) -> Pending {
         let slot = self.slots.at(at);
         slot.era += 1;
+        self.eras.begin(slot.hash);
         if slot.flight.take().is_some() {
             effects.events.push(Event::Superseded);
         }

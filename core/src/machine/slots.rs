@@ -22,7 +22,7 @@ pub(super) struct Slots<K, S> {
 #[derive(Debug)]
 pub(super) struct Slot<K> {
     key: K,
-    hash: u64,
+    pub(super) hash: u64,
     /// Grows with every change that ends.
     pub(super) era: u32,
     /// The flight that new callers join.
@@ -96,11 +96,17 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> Slots<K, S> {
         slot.key.clone()
     }
 
+    pub(super) fn hash(&self, key: &K) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
     pub(super) fn find(&self, key: &K) -> Option<usize> {
-        let hash = self.hasher.hash_one(key);
-        self.by_key
-            .find(hash, |&at| self.slots[at].key == *key)
-            .copied()
+        self.find_by(self.hash(key), |other| other == key)
+    }
+
+    pub(super) fn find_by(&self, hash: u64, is_key: impl Fn(&K) -> bool) -> Option<usize> {
+        let found = self.by_key.find(hash, |&at| is_key(&self.slots[at].key));
+        found.copied()
     }
 
     /// Slots are addressed by whoever is counted among their users, so the index holds.
