@@ -172,3 +172,25 @@ async fn a_key_of_another_type_is_filled() {
     assert_eq!(cache.peek("k"), Cached::Hit("v0".into()));
     assert_eq!(cache.stats().remote_faults, 0);
 }
+
+#[tokio::test]
+async fn a_batch_tells_an_empty_string_from_an_absence_and_a_miss() {
+    let stage = Stage::new();
+    let (cache, go) = (stage.builder(Raw).build().unwrap(), stage.go());
+    go.set("shop:empty", b"");
+    go.set("shop:absent", b"*");
+    let keys = ["empty", "absent", "missing"];
+    let batch = cache
+        .get_many_or_load(keys, async |ids| {
+            assert_eq!(ids, ["missing"]);
+            go.set("shop:missing", b"v1");
+            let loaded = ids.into_iter().map(|id| (id, "v0".to_owned()));
+            Ok::<Vec<_>, LoadError>(loaded.collect())
+        })
+        .await;
+    let wanted = [Some(""), None, Some("v0")].map(|value| value.map(str::to_owned));
+    assert_eq!(batch.into_values().unwrap(), wanted);
+    assert_eq!(go.get("shop:missing").unwrap(), b"v1");
+    assert_eq!(cache.peek("missing"), Cached::Miss);
+    assert_eq!(stage.calls("exec"), 2, "one read and one lease for all");
+}
