@@ -141,3 +141,19 @@ async fn strings_and_bytes_are_stored_as_they_are() {
         assert_eq!(other.get("b").await, Cached::Hit(value.to_vec()));
     }
 }
+
+#[tokio::test]
+async fn a_value_as_long_as_may_be_is_read_though_its_block_is_longer() {
+    let stage = Stage::new();
+    let builder = || stage.builder(MessagePack).max_value_size(1000);
+    let mut random = fastrand::Rng::with_seed(7);
+    let text: String = (0..987).map(|_| random.alphanumeric()).collect();
+    let object = Object { text, number: 42 };
+    let cache = builder().build().unwrap();
+    cache.insert("k".into(), object.clone()).await.unwrap();
+    let stored = stage.go().get("shop:k").unwrap();
+    assert_eq!(plain(&stored).len(), 1000);
+    assert!(stored.len() > 1001, "a block that is longer");
+    let other = builder().build().unwrap();
+    assert_eq!(other.get("k").await, Cached::Hit(object));
+}
