@@ -71,7 +71,7 @@ pub use self::msgpack::MessagePack;
 #[cfg(feature = "postcard")]
 pub use self::postcard::Postcard;
 #[cfg(feature = "quick-cache")]
-pub use self::quick_cache::QuickCache;
+pub use self::quick_cache::{QuickCache, QuickCacheEngine};
 pub use self::raw::Raw;
 #[cfg(feature = "redis")]
 pub use self::redis::Redis;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::available_parallelism;
@@ -9,7 +10,7 @@ use std::thread::available_parallelism;
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 
-use jetcache_core::{Entry, Local, Probe};
+use jetcache_core::{Engine, Entry, Local, Probe};
 
 /// L1 on quick_cache, bounded by entries or by bytes.
 ///
@@ -26,6 +27,20 @@ pub struct QuickCache<K, V> {
     cache: Cache<K, Entry<V>, Scale<K, V>, DefaultHashBuilder, Evictions>,
     hasher: DefaultHashBuilder,
     evicted: Arc<AtomicUsize>,
+}
+
+/// [`QuickCache`] for every cache.
+#[derive(Clone, Copy, Debug)]
+pub struct QuickCacheEngine;
+
+impl Engine for QuickCacheEngine {
+    fn local<K, V>(capacity: NonZeroUsize) -> Arc<dyn Local<K, V>>
+    where
+        K: Hash + Eq + Clone + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+    {
+        Arc::new(QuickCache::new(capacity.get()))
+    }
 }
 
 impl<K: Hash + Eq, V: Clone> QuickCache<K, V> {

@@ -17,6 +17,8 @@ mod glancing;
 mod leading;
 mod link;
 mod lru;
+mod namespaces;
+mod node;
 mod reading;
 mod reading_many;
 mod repair;
@@ -33,5 +35,6 @@ pub use clock::Clock;
 #[cfg(feature = "test-util")]
 pub use clock::PausedClock;
 pub use dice::roll;
-pub use lru::LruLocal;
+pub use lru::{LruEngine, LruLocal};
+pub use node::Node;
 pub use stripes::Counters;

@@ -8,6 +8,7 @@
 //! - [`Cache`] (feature `std`, on by default) needs a [`Runtime`], and is given a [`Local`], a
 //!   [`Remote`] with a [`Codec`], a [`Loader`] and [`Observer`]s as one likes: small traits, each in a
 //!   file of [`ports`].
+//! - A [`Node`] is the parent of many caches: they share its L2, its observers and its runtime.
 //! - [`machine`] needs neither `std` nor threads nor async: it is plain data that is told what
 //!   happened and answers what to do next. Its [`Lru`](machine::lru::Lru) is an L1 of its own.
 //!
@@ -28,7 +29,7 @@ pub mod ports;
 #[cfg(feature = "test-util")]
 pub use driver::PausedClock;
 #[cfg(feature = "std")]
-pub use driver::{Batch, Builder, Cache, Clock, Counters, LruLocal, roll};
+pub use driver::{Batch, Builder, Cache, Clock, Counters, LruEngine, LruLocal, Node, roll};
 
 pub use machine::change::Reach;
 pub use machine::entry::{Cached, Entry, Load};
@@ -43,6 +44,7 @@ pub use machine::wire::Wire;
 pub use ports::batch_loader::{BatchLoader, Loads};
 pub use ports::codec::Codec;
 pub use ports::compression::Compression;
+pub use ports::engine::Engine;
 pub use ports::key::{Key, Text};
 pub use ports::loader::{LoadError, Loader};
 pub use ports::local::{Local, Probe};

@@ -3,6 +3,7 @@
 pub mod batch_loader;
 pub mod codec;
 pub mod compression;
+pub mod engine;
 pub mod key;
 pub mod loader;
 pub mod local;

@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use jetcache_core::{Builder, Runtime, Task, Timestamp};
 
+use crate::Node;
 use crate::runtime::Smol;
 
 /// async-std's executor, and otherwise what [`Smol`] is.
@@ -51,11 +52,17 @@ impl Runtime for AsyncStd {
     }
 }
 
-/// A builder for a cache of this name on async-std.
+/// The parent of many caches on async-std.
+#[must_use]
+pub fn node() -> Node {
+    crate::node_on(AsyncStd::new())
+}
+
+/// A builder for a cache of this name on async-std, in a [`node`] of its own.
 pub fn builder<K, V>(name: &str) -> Builder<K, V>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    crate::builder_on(name, AsyncStd::new())
+    node().local_cache(name)
 }

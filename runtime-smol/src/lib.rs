@@ -38,14 +38,59 @@ pub use jetcache_core::*;
 
 pub use self::runtime::Smol;
 
-/// A builder for a cache of this name on smol. The name is also what L2's keys begin with, unless
-/// [`namespace`](Builder::namespace) says otherwise.
+/// What the caches of one program have in common: the runtime, the L2 and its connection, the observers.
+pub type Node = jetcache_core::Node<DefaultEngine>;
+
+/// The L1 engine that caches have unless they are given another.
+#[cfg(feature = "quick-cache")]
+pub type DefaultEngine = QuickCacheEngine;
+/// The L1 engine that caches have unless they are given another.
+#[cfg(not(feature = "quick-cache"))]
+pub type DefaultEngine = LruEngine;
+
+/// The parent of many caches on smol. They share its L2 and its observers:
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use jetcache_smol::{Cache, Error, Memory, MessagePack};
+///
+/// // With Redis: `.remote(Redis::open("redis://127.0.0.1")?)`.
+/// let node = jetcache_smol::node().remote(Memory::new());
+/// let users = node
+///     .cache::<u64, Arc<String>>("users", MessagePack)
+///     .ttl(Duration::from_secs(600))
+///     .build()?;
+/// let orders: Cache<(u64, u32), Arc<String>> =
+///     node.cache("orders", MessagePack).separator("/").build()?;
+///
+/// // No two living caches of a node may share keys.
+/// let again = node.cache::<u64, Arc<String>>("users", MessagePack).build();
+/// assert!(matches!(again, Err(Error::Config(_))));
+/// # let _ = (users, orders);
+/// # Ok::<(), Error>(())
+/// ```
+#[must_use]
+pub fn node() -> Node {
+    node_on(Smol::new())
+}
+
+/// [`node`] with a runtime of your own, for instance a [`Smol`] whose clock a test moves.
+#[must_use]
+pub fn node_on(runtime: impl Runtime) -> Node {
+    let node = jetcache_core::Node::new(runtime).engine();
+    compressions().into_iter().fold(node, Node::decompress)
+}
+
+/// A builder for a cache of this name on smol, in a [`node`] of its own. The name is also what
+/// L2's keys begin with, unless [`namespace`](Builder::namespace) says otherwise.
 pub fn builder<K, V>(name: &str) -> Builder<K, V>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    builder_on(name, Smol::new())
+    node().local_cache(name)
 }
 
 /// [`builder`] with a runtime of your own, for instance a [`Smol`] whose clock a test moves.
@@ -54,11 +99,5 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    let builder = compressions()
-        .into_iter()
-        .fold(Cache::builder(name, runtime), Builder::decompress);
-    #[cfg(feature = "quick-cache")]
-    let builder =
-        builder.default_engine(|capacity| std::sync::Arc::new(QuickCache::new(capacity.get())));
-    builder
+    node_on(runtime).local_cache(name)
 }

@@ -12,6 +12,8 @@ mod changes;
 mod flights;
 #[path = "behaviour/levels.rs"]
 mod levels;
+#[path = "behaviour/nodes.rs"]
+mod nodes;
 #[path = "behaviour/outages.rs"]
 mod outages;
 #[path = "behaviour/stage.rs"]
@@ -34,14 +36,16 @@ fn main() -> ExitCode {
                 changes::CASES,
                 batches::CASES,
                 bytes::CASES,
+                nodes::CASES,
             ]
             .concat();
             trials.extend(cases.into_iter().map(|case| trial(host, l2, case)));
         }
         trials.extend(
-            outages::CASES
-                .iter()
-                .map(|case| trial(host, L2::OwnRedis, *case)),
+            [outages::CASES, nodes::OWN_REDIS]
+                .concat()
+                .into_iter()
+                .map(|case| trial(host, L2::OwnRedis, case)),
         );
     }
     libtest_mimic::run(&arguments, trials).exit_code()

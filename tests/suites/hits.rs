@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use jetcache_adapters::{Memory, Raw};
 use jetcache_core::{Builder, Cache, LoadError, LruLocal, Runtime};
 
 fn builder(runtime: impl Runtime) -> Builder<String, Arc<[u8]>> {
@@ -75,6 +76,13 @@ fn a_hit_allocates_nothing_in_any_engine() {
             .build()
             .unwrap(),
     );
+}
+
+#[test]
+fn a_hit_allocates_nothing_in_a_cache_of_a_node() {
+    let node = jetcache_smol::node().remote(Memory::new());
+    costs_nothing(&node.cache("hits", Raw).build().unwrap());
+    costs_nothing(&node.local_cache("hits").build().unwrap());
 }
 
 #[test]

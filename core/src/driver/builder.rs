@@ -8,10 +8,11 @@ use std::hash::RandomState;
 use std::sync::Arc;
 
 use super::cache::Cache;
-use super::erased::{AnyBatchLoader, AnyLoader, AnyRuntime, OneOfMany};
+use super::erased::{AnyBatchLoader, AnyLoader, AnyRemote, AnyRuntime, OneOfMany};
 use super::format::Format;
 use super::link::Link;
-use super::lru::LruLocal;
+use super::namespaces::Namespaces;
+use super::node::Node;
 use super::shared::{Batching, Guarded, Predicate, Shared};
 use super::stripes::{Counters, shard_count};
 use crate::machine::error::{BoxError, Error};
@@ -44,6 +45,7 @@ pub struct Builder<K, V> {
     namespace: Option<String>,
     separator: String,
     runtime: Arc<dyn AnyRuntime>,
+    engine: Engine<K, V>,
     l1: L1<K, V>,
     l2: Option<L2<K, V>>,
     wire: Wire,
@@ -64,24 +66,26 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// A builder for a cache of this name on this runtime. The runtime crates have a `builder` of
-    /// their own that knows the runtime and the L1 engine.
+    /// A builder for a cache of this name on this runtime, in a [`Node`] of its own. The runtime
+    /// crates have a `builder` of their own that knows the runtime and the L1 engine.
     pub fn builder(name: &str, runtime: impl Runtime) -> Builder<K, V> {
-        Builder::new(name, runtime)
+        Node::new(runtime).local_cache(name)
     }
 }
 
 enum L1<K, V> {
     Off,
-    Sized(usize, Engine<K, V>),
+    Sized(usize),
     Own(Arc<dyn Local<K, V>>),
 }
 
 /// Makes an L1 engine of so many entries.
-type Engine<K, V> = fn(NonZeroUsize) -> Arc<dyn Local<K, V>>;
+pub(super) type Engine<K, V> = fn(NonZeroUsize) -> Arc<dyn Local<K, V>>;
 
 struct L2<K, V> {
-    remote: Arc<dyn super::erased::AnyRemote>,
+    remote: Arc<dyn AnyRemote>,
+    /// What the caches of this one's node have taken of it.
+    namespaces: Option<Arc<Namespaces>>,
     codec: Arc<dyn Codec<V>>,
     write_key: fn(&K, &mut String),
 }
@@ -105,24 +109,30 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    pub(super) fn new(name: &str, runtime: impl Runtime) -> Self {
+    /// A builder with what a node's caches have in common.
+    pub(super) fn of_node(
+        name: &str,
+        runtime: Arc<dyn AnyRuntime>,
+        engine: Engine<K, V>,
+        observers: Vec<Arc<dyn Observer>>,
+        compressions: Vec<Arc<dyn Compression>>,
+    ) -> Self {
         Self {
             name: name.to_owned(),
             namespace: None,
             separator: SEPARATOR.into(),
-            runtime: Arc::new(runtime),
-            l1: L1::Sized(DEFAULT_CAPACITY, |capacity| {
-                Arc::new(LruLocal::new(capacity))
-            }),
+            runtime,
+            engine,
+            l1: L1::Sized(DEFAULT_CAPACITY),
             l2: None,
             wire: Wire::Native,
-            compressions: Vec::new(),
+            compressions,
             max_value_size: DEFAULT_MAX_VALUE_SIZE,
             loader: None,
             batch_loader: None,
             batch: Batching::default(),
             not_found: None,
-            observers: Vec::new(),
+            observers,
             counted: true,
             report_every: None,
             times: Times::default(),
@@ -131,23 +141,13 @@ where
 
     /// How many entries L1 holds at most, in the default engine. Default: 10,000.
     pub fn capacity(mut self, entries: usize) -> Self {
-        self.l1 = match self.l1 {
-            L1::Sized(_, engine) => L1::Sized(entries, engine),
-            L1::Off | L1::Own(_) => {
-                L1::Sized(entries, |capacity| Arc::new(LruLocal::new(capacity)))
-            }
-        };
+        self.l1 = L1::Sized(entries);
         self
     }
 
-    /// The engine that [`capacity`](Self::capacity) sizes, in place of core's own LRU. The runtime
-    /// crates call this.
+    /// The engine that [`capacity`](Self::capacity) sizes, in place of the node's.
     pub fn default_engine(mut self, engine: fn(NonZeroUsize) -> Arc<dyn Local<K, V>>) -> Self {
-        let capacity = match self.l1 {
-            L1::Sized(capacity, _) => capacity,
-            L1::Off | L1::Own(_) => DEFAULT_CAPACITY,
-        };
-        self.l1 = L1::Sized(capacity, engine);
+        self.engine = engine;
         self
     }
 
@@ -163,14 +163,34 @@ where
         self
     }
 
-    /// This L2, with values written by `codec`. It need not be reachable yet.
-    pub fn remote(mut self, remote: impl Remote, codec: impl Codec<V>) -> Self
+    /// This L2 for this cache alone, with values written by `codec`. It need not be reachable yet.
+    pub fn remote(self, remote: impl Remote, codec: impl Codec<V>) -> Self
+    where
+        K: Key,
+    {
+        self.connected(Arc::new(remote), None, Arc::new(codec))
+    }
+
+    /// No L2.
+    pub fn no_remote(mut self) -> Self {
+        self.l2 = None;
+        self
+    }
+
+    /// This L2, which a node's caches share if there are `namespaces`.
+    pub(super) fn connected(
+        mut self,
+        remote: Arc<dyn AnyRemote>,
+        namespaces: Option<Arc<Namespaces>>,
+        codec: Arc<dyn Codec<V>>,
+    ) -> Self
     where
         K: Key,
     {
         self.l2 = Some(L2 {
-            remote: Arc::new(remote),
-            codec: Arc::new(codec),
+            remote,
+            namespaces,
+            codec,
             write_key: K::write,
         });
         self
@@ -361,18 +381,19 @@ where
     ///
     /// # Errors
     /// [`Error::Config`] with what to change: no level at all, a TTL or timeout of zero, no
-    /// capacity, a lease shorter than it can be, a table period of zero.
+    /// capacity, a lease shorter than it can be, a table period of zero, keys in L2 that another
+    /// living cache of the same [`Node`] may have.
     pub fn build(self) -> Result<Cache<K, V>, Error> {
         let local = match self.l1 {
             L1::Off => None,
             L1::Own(local) => Some(local),
-            L1::Sized(capacity, engine) => {
+            L1::Sized(capacity) => {
                 let Some(capacity) = NonZeroUsize::new(capacity) else {
                     return Err(Error::config(
                         "capacity is zero: give it at least 1, or use no_local for no L1",
                     ));
                 };
-                Some(engine(capacity))
+                Some((self.engine)(capacity))
             }
         };
         let kind = match (&local, &self.l2) {
@@ -402,22 +423,29 @@ where
                 "the namespace begins with { and has no }: leave the brace out, or close it",
             ));
         }
-        let link = match self.l2 {
-            None => None,
-            Some(l2) => Some(Link {
-                remote: l2.remote,
-                format: Format::new(self.wire, l2.codec, self.compressions, self.max_value_size)?,
-                write_key: l2.write_key,
-                prefix,
-                timeout: policy.remote_timeout,
-            }),
+        let (link, registration) = match self.l2 {
+            None => (None, None),
+            Some(l2) => {
+                let format =
+                    Format::new(self.wire, l2.codec, self.compressions, self.max_value_size)?;
+                let namespaces = l2.namespaces.as_ref();
+                let registration = namespaces.map(|taken| taken.take(&prefix, &self.name));
+                let link = Link {
+                    remote: l2.remote,
+                    format,
+                    write_key: l2.write_key,
+                    prefix,
+                    timeout: policy.remote_timeout,
+                };
+                (Some(link), registration.transpose()?)
+            }
         };
         let one_of_many = self.batch_loader.as_ref().map(|loader| {
             let one: Arc<dyn AnyLoader<K, V>> = Arc::new(OneOfMany(Arc::clone(loader)));
             one
         });
         let hasher = RandomState::new();
-        Ok(Cache::new(Shared {
+        let shared = Shared {
             name: self.name.into(),
             policy,
             local,
@@ -438,7 +466,8 @@ where
             next_repaired: 0.into(),
             reporting: false.into(),
             next_warning: 0.into(),
-        }))
+        };
+        Ok(Cache::new(shared, registration))
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures_util::future::{Either, select};
 use portable_atomic::Ordering;
 
+use super::namespaces::Registration;
 use super::repair::repair;
 use super::shared::Shared;
 use crate::machine::policy::{Kind, Policy};
@@ -51,13 +52,16 @@ where
     _handle: Arc<Handle<K, V>>,
 }
 
-/// Dropped with the last handle: ends the tasks.
-struct Handle<K, V>(Arc<Shared<K, V>>);
+/// Dropped with the last handle: ends the tasks, and frees the keys for other caches.
+struct Handle<K, V> {
+    shared: Arc<Shared<K, V>>,
+    _registration: Option<Registration>,
+}
 
 impl<K, V> Drop for Handle<K, V> {
     fn drop(&mut self) {
-        self.0.life.closed.store(true, Ordering::SeqCst);
-        self.0.life.stop.notify(usize::MAX);
+        self.shared.life.closed.store(true, Ordering::SeqCst);
+        self.shared.life.stop.notify(usize::MAX);
     }
 }
 
@@ -90,10 +94,14 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    pub(super) fn new(shared: Shared<K, V>) -> Self {
+    pub(super) fn new(shared: Shared<K, V>, registration: Option<Registration>) -> Self {
         let shared = Arc::new(shared);
+        let handle = Handle {
+            shared: Arc::clone(&shared),
+            _registration: registration,
+        };
         Self {
-            _handle: Arc::new(Handle(Arc::clone(&shared))),
+            _handle: Arc::new(handle),
             shared,
         }
     }

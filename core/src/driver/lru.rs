@@ -5,12 +5,13 @@ use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::num::NonZeroUsize;
 use std::hash::RandomState;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::stripes::{hash_of, shard_count, shard_of};
 use crate::machine::entry::Entry;
 use crate::machine::lru::Lru;
 use crate::machine::time::Timestamp;
+use crate::ports::engine::Engine;
 use crate::ports::local::{Local, Probe};
 
 /// An L1 without dependencies: a least-recently-used map in shards, bounded by entries.
@@ -20,6 +21,20 @@ use crate::ports::local::{Local, Probe};
 pub struct LruLocal<K, V> {
     shards: Box<[Mutex<Shard<K, V>>]>,
     hasher: RandomState,
+}
+
+/// [`LruLocal`] for every cache.
+#[derive(Clone, Copy, Debug)]
+pub struct LruEngine;
+
+impl Engine for LruEngine {
+    fn local<K, V>(capacity: NonZeroUsize) -> Arc<dyn Local<K, V>>
+    where
+        K: Hash + Eq + Clone + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+    {
+        Arc::new(LruLocal::new(capacity))
+    }
 }
 
 type Shard<K, V> = Lru<Stored<K>, V, RandomState>;

@@ -81,6 +81,14 @@ impl Host {
             Self::AsyncStd => jetcache_smol::async_std::builder(name),
         }
     }
+
+    pub(crate) fn parent(self) -> jetcache_tokio::Node {
+        match self {
+            Self::Tokio => jetcache_tokio::node(),
+            Self::Smol => jetcache_smol::node(),
+            Self::AsyncStd => jetcache_smol::async_std::node(),
+        }
+    }
 }
 
 impl Stage {
@@ -137,6 +145,15 @@ impl Stage {
         self.builder().build().expect("a good configuration")
     }
 
+    /// The parent of many caches over the stage's L2.
+    pub(crate) fn parent(&self) -> jetcache_tokio::Node {
+        let parent = self.host.parent();
+        match &self.url {
+            None => parent.remote(self.memory.clone()),
+            Some(url) => parent.remote(Redis::open(url).expect("a good URL")),
+        }
+    }
+
     /// A node without an L2.
     pub(crate) fn local_node(&self) -> Node {
         self.host
@@ -156,10 +173,14 @@ impl Stage {
 
     /// The bytes that stand under a key of L2.
     pub(crate) async fn bytes(&self, id: &str) -> Option<Vec<u8>> {
-        let key = self.key(id);
+        self.bytes_at(&self.key(id)).await
+    }
+
+    /// The bytes that stand under a key of L2, which is there in full.
+    pub(crate) async fn bytes_at(&self, key: &str) -> Option<Vec<u8>> {
         match &self.url {
-            None => bytes(&self.memory, &key).await,
-            Some(url) => bytes(&Redis::open(url).expect("a good URL"), &key).await,
+            None => bytes(&self.memory, key).await,
+            Some(url) => bytes(&Redis::open(url).expect("a good URL"), key).await,
         }
     }
 

@@ -1,0 +1,38 @@
+//! What kind of L1 caches have that were not given one.
+
+use alloc::sync::Arc;
+use core::hash::Hash;
+use core::num::NonZeroUsize;
+
+use super::local::Local;
+
+/// Makes an L1 for keys and values of any type: what the caches of a node have unless their builder
+/// is given a [`Local`] of its own.
+///
+/// ```
+/// # use std::{hash::Hash, num::NonZeroUsize, sync::Arc};
+/// use jetcache_core::{Engine, Local, LruLocal, Node};
+///
+/// /// Core's LRU, with twice the capacity that was asked for.
+/// struct Generous;
+///
+/// impl Engine for Generous {
+///     fn local<K, V>(capacity: NonZeroUsize) -> Arc<dyn Local<K, V>>
+///     where
+///         K: Hash + Eq + Clone + Send + Sync + 'static,
+///         V: Clone + Send + Sync + 'static,
+///     {
+///         Arc::new(LruLocal::new(capacity.saturating_mul(NonZeroUsize::MIN.saturating_add(1))))
+///     }
+/// }
+///
+/// let node = Node::new(jetcache_core::doc::Threads).engine::<Generous>();
+/// # let _ = node;
+/// ```
+pub trait Engine: 'static {
+    /// An L1 of at most `capacity` entries.
+    fn local<K, V>(capacity: NonZeroUsize) -> Arc<dyn Local<K, V>>
+    where
+        K: Hash + Eq + Clone + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static;
+}
