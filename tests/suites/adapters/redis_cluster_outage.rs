@@ -2,13 +2,13 @@
 
 use std::future::Future;
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use jetcache_adapters::RedisCluster;
-use jetcache_core::ports::remote::{Hold, LeaseAsk, Settle, Wire};
+use jetcache_core::ports::remote::{Filled, Hold, LeaseAsk, Settle, Wire};
 use jetcache_core::{Fault, Remote, Token};
 use jetcache_tests::redis_cluster::RedisNodes;
 
@@ -18,7 +18,7 @@ use super::verbs::{MINUTE, T, claim, fill, lease, many, read, single, stored};
 /// Gives up on a slot within a test's patience, and far later than a living node answers.
 fn impatient(nodes: &RedisNodes) -> RedisCluster {
     RedisCluster::builder(nodes.urls())
-        .slot_timeout(Duration::from_secs(2))
+        .slot_timeout(Duration::from_secs(4))
         .open()
         .unwrap()
 }
@@ -193,6 +193,48 @@ fn a_cluster_that_is_not_there_yet_is_found_when_it_is() {
     });
 }
 
+/// All that the client knows has gone, as when every node got a new address; the name that it was
+/// given leads to the new ones.
+#[test]
+fn the_given_nodes_are_asked_when_all_others_are_gone() {
+    let mut old = RedisNodes::start();
+    let new = RedisNodes::start();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let port = Arc::new(Mutex::new(old.node(0).port()));
+    let signpost = Arc::clone(&port);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (stream, signpost) = (stream.unwrap(), Arc::clone(&signpost));
+            thread::spawn(move || {
+                serve(stream, |text| {
+                    text.contains("SLOTS")
+                        .then(|| slots(*signpost.lock().unwrap()))
+                })
+            });
+        }
+    });
+    // Without a name: the signpost knows too little of Redis to be given one.
+    let cluster = RedisCluster::builder([url])
+        .client_name("")
+        .slot_timeout(Duration::from_secs(20))
+        .open()
+        .unwrap();
+    let keys = (old.keys_on(0, 2, "ns:#"), old.keys_on(1, 1, "ns:#"));
+    many().block_on(async {
+        assert!(claim(&cluster, &keys.0[0], T).await.unwrap());
+        assert!(claim(&cluster, &keys.1[0], T).await.unwrap());
+        for at in 0..3 {
+            old.node_mut(at).kill();
+        }
+        assert!(claim(&cluster, &keys.0[0], T).await.is_err());
+        *port.lock().unwrap() = new.node(0).port();
+        let found = async || claim(&cluster, &keys.0[1], T).await.is_ok();
+        until("the new nodes are found", found).await;
+    });
+    assert_eq!(new.node(0).cli(&["DBSIZE"]), "1");
+}
+
 #[test]
 fn a_replica_that_took_over_in_order_is_followed() {
     let nodes = RedisNodes::start_with(1);
@@ -237,7 +279,7 @@ fn a_master_that_died_is_replaced_by_its_replica() {
             fill(&cluster, &key, Token::from_bits(token), b"v")
                 .await
                 .unwrap(),
-            jetcache_core::ports::remote::Filled::Stored
+            Filled::Stored
         );
         assert!(read(&cluster, &key).await.unwrap().is_some());
     });
@@ -279,28 +321,14 @@ impl Rude {
             let heard = heard.clone();
             thread::spawn(move || {
                 for stream in listener.incoming() {
-                    let (mut stream, heard) = (stream.unwrap(), heard.clone());
+                    let (stream, heard) = (stream.unwrap(), heard.clone());
                     thread::spawn(move || {
-                        let mut buffer = [0; 10_000];
-                        while let Ok(len @ 1..) = stream.read(&mut buffer) {
-                            let text = String::from_utf8_lossy(&buffer[..len]).into_owned();
-                            heard[at].lock().unwrap().push_str(&text);
-                            if verbs(&text) > 0 {
-                                break;
-                            }
-                            let answer = if text.contains("SLOTS") {
-                                let gone = verbs(&heard[0].lock().unwrap()) > 0;
-                                format!(
-                                    "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:{}\r\n",
-                                    ports[usize::from(gone)]
-                                )
-                            } else {
-                                "+OK\r\n".repeat(text.matches('*').count())
-                            };
-                            if stream.write_all(answer.as_bytes()).is_err() {
-                                break;
-                            }
-                        }
+                        serve(stream, |text| {
+                            heard[at].lock().unwrap().push_str(text);
+                            let gone = verbs(&heard[0].lock().unwrap()) > 0;
+                            let port = ports[usize::from(gone)];
+                            text.contains("SLOTS").then(|| slots(port))
+                        })
                     });
                 }
             });
@@ -323,6 +351,23 @@ impl Rude {
     fn verbs(&self) -> [usize; 2] {
         [0, 1].map(|at: usize| verbs(&self.heard[at].lock().unwrap()))
     }
+}
+
+/// Answers what a connection is sent: as told, or OK to each command. Hangs up on a verb.
+fn serve(mut stream: TcpStream, answer: impl Fn(&str) -> Option<String>) {
+    let mut buffer = [0; 10_000];
+    while let Ok(len @ 1..) = stream.read(&mut buffer) {
+        let text = String::from_utf8_lossy(&buffer[..len]).into_owned();
+        let answer = answer(&text).unwrap_or_else(|| "+OK\r\n".repeat(text.matches('*').count()));
+        if verbs(&text) > 0 || stream.write_all(answer.as_bytes()).is_err() {
+            break;
+        }
+    }
+}
+
+/// What a node says to `CLUSTER SLOTS` if all of them are at one port.
+fn slots(port: u16) -> String {
+    format!("*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:{port}\r\n")
 }
 
 fn verbs(text: &str) -> usize {
