@@ -1,6 +1,7 @@
 //! A Redis cluster of a test's own: masters on free ports, among which the slots are divided, and
 //! replicas if they are asked for.
 
+use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -24,8 +25,38 @@ impl RedisNodes {
     /// on. Waits until all agree.
     #[must_use]
     pub fn start_with(replicas: usize) -> Self {
-        let masters = 3;
-        let nodes = (0..masters + replicas).map(|_| node()).collect();
+        Self::of(3, replicas, |_| node(&[]))
+    }
+
+    /// Starts three masters that speak TLS with the outside and among themselves. The directory has
+    /// `ca.pem`, `cert.pem` and `key.pem`. Answers the URLs for it, too.
+    #[must_use]
+    pub fn start_tls(certificates: &Path) -> (Self, Vec<String>) {
+        let ports = [0; 3].map(|_| free_port());
+        let file = |name: &str| certificates.join(name).display().to_string();
+        let files = ["ca.pem", "cert.pem", "key.pem"].map(file);
+        let cluster = Self::of(3, 0, |at| {
+            node(&[
+                "--tls-port",
+                &ports[at].to_string(),
+                "--tls-ca-cert-file",
+                &files[0],
+                "--tls-cert-file",
+                &files[1],
+                "--tls-key-file",
+                &files[2],
+                "--tls-auth-clients",
+                "no",
+                "--tls-cluster",
+                "yes",
+            ])
+        });
+        let urls = ports.map(|port| format!("rediss://127.0.0.1:{port}"));
+        (cluster, urls.into())
+    }
+
+    fn of(masters: usize, replicas: usize, node: impl Fn(usize) -> RedisServer) -> Self {
+        let nodes = (0..masters + replicas).map(node).collect();
         let cluster = Self { nodes, masters };
         for (at, node) in cluster.nodes.iter().enumerate() {
             let epoch = (at + 1).to_string();
@@ -150,9 +181,9 @@ impl RedisNodes {
     }
 }
 
-fn node() -> RedisServer {
+fn node(more: &[&str]) -> RedisServer {
     let bus = free_port().to_string();
-    RedisServer::start_with(&[
+    let arguments = [
         "--cluster-enabled",
         "yes",
         "--cluster-port",
@@ -167,7 +198,8 @@ fn node() -> RedisServer {
         // What a promoted replica lacks is a test's own business, and its time.
         "--repl-diskless-sync-delay",
         "0",
-    ])
+    ];
+    RedisServer::start_with(&[&arguments, more].concat())
 }
 
 fn bus(node: &RedisServer) -> String {

@@ -56,7 +56,7 @@ impl Lane {
             };
             match self.exchange(&course, &stop, &target, batch.repeat).await {
                 Ok(values) => {
-                    if values.iter().any(is_stale) {
+                    if values.iter().any(is_down) {
                         self.nodes.learn_soon(host, home);
                     }
                     if let Some(owner) = course.on_values(&stop, values, &target) {
@@ -110,10 +110,7 @@ impl Lane {
     }
 }
 
-/// The node has lost its place, or the cluster its completeness.
-fn is_stale(value: &Value) -> bool {
-    matches!(value, Value::ServerError(error) if matches!(
-        error.kind(),
-        Some(ServerErrorKind::ClusterDown | ServerErrorKind::ReadOnly)
-    ))
+/// The node has lost the others, or the cluster a part. Whom the others follow now, they know.
+fn is_down(value: &Value) -> bool {
+    matches!(value, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::ClusterDown))
 }

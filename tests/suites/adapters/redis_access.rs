@@ -207,14 +207,14 @@ fn tls_is_spoken_with_authorities_of_ones_own() {
 }
 
 /// PEM texts: an authority, and what it signed.
-struct Pki {
-    authority: String,
-    server: (String, String),
+pub(super) struct Pki {
+    pub(super) authority: String,
+    pub(super) server: (String, String),
     client: (String, String),
 }
 
 impl Pki {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         // OpenSSL takes what is named like its issuer for signed by itself.

@@ -1,5 +1,6 @@
 //! A Redis cluster keeps the contract, and does what only a cluster must.
 
+use std::fs;
 use std::time::Duration;
 
 use jetcache_adapters::{RedisCluster, contract};
@@ -8,12 +9,18 @@ use jetcache_core::{Fault, Remote};
 use jetcache_tests::redis_cluster::RedisNodes;
 use jetcache_tests::redis_server::RedisServer;
 
+use super::redis_access::Pki;
 use super::verbs::{MINUTE, T, claim, contract_on_tokio, fill, lease, many, read, single, stored};
 
-pub(super) fn open(cluster: &RedisNodes) -> RedisCluster {
-    // Longer than any test pauses a node by accident: this machine may be busy.
-    RedisCluster::builder(cluster.urls())
+pub(super) fn open(nodes: &RedisNodes) -> RedisCluster {
+    patient(nodes.urls())
+}
+
+/// With patience for a busy machine.
+pub(super) fn patient<U: Into<String>>(urls: impl IntoIterator<Item = U>) -> RedisCluster {
+    RedisCluster::builder(urls)
         .slot_timeout(Duration::from_secs(20))
+        .connect_timeout(Duration::from_secs(20))
         .open()
         .unwrap()
 }
@@ -227,7 +234,7 @@ fn scripts_that_a_master_forgot_are_loaded_again() {
 fn one_node_given_is_enough() {
     let nodes = RedisNodes::start();
     for url in nodes.urls() {
-        let cluster = RedisCluster::open([url]).unwrap();
+        let cluster = patient([url]);
         let keys = some(50);
         many().block_on(async {
             for removed in cluster.remove(&as_str(&keys)).await {
@@ -272,7 +279,7 @@ fn nothing_shows_the_password() {
 #[test]
 fn a_server_that_is_no_cluster_is_a_fault_that_says_so() {
     let server = RedisServer::start();
-    let cluster = RedisCluster::open([server.url()]).unwrap();
+    let cluster = patient([server.url()]);
     let fault = many().block_on(read(&cluster, "ns:k")).unwrap_err();
     let Fault::Refused(why) = fault else {
         panic!("{fault}")
@@ -315,6 +322,7 @@ fn each_runtime_has_connections_of_its_own() {
 fn the_connections_are_as_many_as_wanted_and_named() {
     let nodes = RedisNodes::start();
     let cluster = RedisCluster::builder(nodes.urls())
+        .slot_timeout(Duration::from_secs(20))
         .connections(3)
         .client_name("shop")
         .open()
@@ -329,6 +337,40 @@ fn the_connections_are_as_many_as_wanted_and_named() {
             assert_eq!(clients.matches(" name=shop ").count(), 3, "{clients}");
         }
     });
+}
+
+#[test]
+fn tls_is_spoken_with_every_node() {
+    let pki = Pki::new();
+    // Only for its directory, which goes with it.
+    let shelf = RedisServer::start();
+    let folder = shelf.folder();
+    fs::write(folder.join("ca.pem"), &pki.authority).unwrap();
+    fs::write(folder.join("cert.pem"), &pki.server.0).unwrap();
+    fs::write(folder.join("key.pem"), &pki.server.1).unwrap();
+    let (nodes, urls) = RedisNodes::start_tls(folder);
+    let cluster = RedisCluster::builder(&urls[..1])
+        .authorities(pki.authority.clone())
+        .slot_timeout(Duration::from_secs(20))
+        .open()
+        .unwrap();
+    contract_on_tokio(&cluster);
+    smol::block_on(contract::remote::run(&cluster, async |span| {
+        smol::Timer::after(span).await;
+    }));
+    for at in 0..3 {
+        assert_ne!(nodes.node(at).cli(&["DBSIZE"]), "0");
+        let clients = nodes.node(at).cli(&["CLIENT", "LIST"]);
+        let own = clients
+            .lines()
+            .filter(|line| line.contains("name=jetcache"));
+        let plain = format!("laddr=127.0.0.1:{} ", nodes.node(at).port());
+        assert!(own.clone().count() > 0);
+        assert!(own.clone().all(|line| !line.contains(&plain)), "{clients}");
+    }
+    let stranger = patient(urls);
+    let fault = many().block_on(read(&stranger, "ns:k")).unwrap_err();
+    assert!(matches!(fault, Fault::Unreachable(_)), "{fault}");
 }
 
 /// The rights are those that the docs name, and none besides.
@@ -349,13 +391,13 @@ fn the_documented_rights_are_enough() {
             .into_iter()
             .map(|url| url.replace("//", "//app:pw@"))
     };
-    contract_on_tokio(&RedisCluster::open(urls()).unwrap());
+    contract_on_tokio(&patient(urls()));
     for at in 0..3 {
         let log = nodes.node(at).cli(&["ACL", "LOG", "1"]);
         assert_eq!(log, "", "nothing was denied");
         nodes.ok(at, &["ACL", "SETUSER", "app", "-cluster|slots"]);
     }
-    let cluster = RedisCluster::open(urls()).unwrap();
+    let cluster = patient(urls());
     let fault = many().block_on(read(&cluster, "contract:k")).unwrap_err();
     assert!(matches!(fault, Fault::Refused(_)), "{fault}");
 }

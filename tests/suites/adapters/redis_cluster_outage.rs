@@ -2,23 +2,25 @@
 
 use std::future::Future;
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use jetcache_adapters::RedisCluster;
-use jetcache_core::ports::remote::{Hold, LeaseAsk, Settle, Wire};
+use jetcache_core::ports::remote::{Filled, Hold, LeaseAsk, Settle, Wire};
 use jetcache_core::{Fault, Remote, Token};
 use jetcache_tests::redis_cluster::RedisNodes;
+use jetcache_tests::redis_server::RedisServer;
 
 use super::redis_cluster::{as_str, open, some};
 use super::verbs::{MINUTE, T, claim, fill, lease, many, read, single, stored};
 
 /// Gives up on a slot within a test's patience, and far later than a living node answers.
-fn impatient(nodes: &RedisNodes) -> RedisCluster {
-    RedisCluster::builder(nodes.urls())
-        .slot_timeout(Duration::from_secs(2))
+fn impatient(urls: impl IntoIterator<Item = String>) -> RedisCluster {
+    RedisCluster::builder(urls)
+        .slot_timeout(Duration::from_secs(4))
+        .connect_timeout(Duration::from_secs(20))
         .open()
         .unwrap()
 }
@@ -35,7 +37,7 @@ async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> 
 async fn fare(nodes: &RedisNodes, cluster: &RedisCluster, keys: &[&str], away: usize) {
     for (key, found) in keys.iter().zip(cluster.read(keys, Wire::Native).await) {
         if nodes.first_owner(slot(key)) == away {
-            assert!(found.is_err(), "{key}: {found:?}");
+            assert!(matches!(found, Err(Fault::Timeout)), "{key}: {found:?}");
         } else {
             assert!(found.is_ok(), "{key}: {found:?}");
         }
@@ -56,7 +58,7 @@ fn slot(key: &str) -> usize {
 /// Far more slots of the paused master than a call asks at once: they must not keep others out.
 async fn a_paused_master_costs_its_own_keys_only() {
     let nodes = RedisNodes::start();
-    let cluster = impatient(&nodes);
+    let cluster = impatient(nodes.urls());
     let keys = some(1000);
     let keys = as_str(&keys);
     for found in cluster.read(&keys, Wire::Native).await {
@@ -65,8 +67,14 @@ async fn a_paused_master_costs_its_own_keys_only() {
     nodes.node(1).pause();
     fare(&nodes, &cluster, &keys, 1).await;
     fare(&nodes, &cluster, &keys, 1).await;
-    // A client that knows nothing yet is not kept by it either.
-    fare(&nodes, &impatient(&nodes), &keys, 1).await;
+    // A client that knows nothing yet is not kept by it either, though it asks it first.
+    fare(
+        &nodes,
+        &impatient(nodes.urls().into_iter().skip(1)),
+        &keys,
+        1,
+    )
+    .await;
     nodes.node(1).resume();
     for found in cluster.read(&keys, Wire::Native).await {
         found.unwrap();
@@ -193,6 +201,91 @@ fn a_cluster_that_is_not_there_yet_is_found_when_it_is() {
     });
 }
 
+/// All that the client knows has gone, as when every node got a new address; the name that it was
+/// given leads to the new ones. The first call finds them, and be it one that is never sent twice.
+#[test]
+fn the_given_nodes_are_asked_when_all_others_are_gone() {
+    let mut old = RedisNodes::start();
+    let new = RedisNodes::start();
+    let signpost = Signpost::start(old.node(0).port());
+    let cluster = signpost.cluster();
+    let keys = (old.keys_on(0, 2, "ns:#"), old.keys_on(1, 1, "ns:#"));
+    many().block_on(async {
+        assert!(claim(&cluster, &keys.0[0], T).await.unwrap());
+        assert!(claim(&cluster, &keys.1[0], T).await.unwrap());
+        for at in 0..3 {
+            old.node_mut(at).kill();
+        }
+        signpost.turn(new.node(0).port());
+        tokio::time::sleep(STALE).await;
+        assert!(claim(&cluster, &keys.0[1], T).await.unwrap());
+    });
+    assert_eq!(new.node(0).cli(&["DBSIZE"]), "1");
+}
+
+/// As one does that was cut off from the others, who have replaced it.
+#[test]
+fn a_node_that_says_that_the_cluster_is_down_is_left() {
+    let lost = RedisServer::start_with(&["--cluster-enabled", "yes"]);
+    let nodes = RedisNodes::start();
+    let signpost = Signpost::start(lost.port());
+    let cluster = signpost.cluster();
+    let key = nodes.keys_on(0, 1, "ns:#").remove(0);
+    many().block_on(async {
+        let fault = claim(&cluster, &key, T).await.unwrap_err();
+        assert!(matches!(fault, Fault::Refused(_)), "{fault}");
+        signpost.turn(nodes.node(0).port());
+        let found = async || claim(&cluster, &key, T).await.is_ok();
+        until("the cluster is found", found).await;
+    });
+}
+
+/// A node of which nothing is known but that it says who has all slots.
+struct Signpost {
+    url: String,
+    port: Arc<Mutex<u16>>,
+}
+
+impl Signpost {
+    fn start(port: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("redis://{}", listener.local_addr().unwrap());
+        let port = Arc::new(Mutex::new(port));
+        let shown = Arc::clone(&port);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (stream, shown) = (stream.unwrap(), Arc::clone(&shown));
+                thread::spawn(move || {
+                    serve(stream, |text| {
+                        let shown = *shown.lock().unwrap();
+                        text.contains("SLOTS").then(|| slots(shown))
+                    })
+                });
+            }
+        });
+        Self { url, port }
+    }
+
+    fn turn(&self, port: u16) {
+        *self.port.lock().unwrap() = port;
+    }
+
+    fn cluster(&self) -> RedisCluster {
+        nameless(&self.url)
+    }
+}
+
+/// Servers of make-believe know too little of Redis to be told a name.
+fn nameless(url: &str) -> RedisCluster {
+    RedisCluster::builder([url])
+        .connections(1)
+        .client_name("")
+        .slot_timeout(Duration::from_secs(20))
+        .connect_timeout(Duration::from_secs(20))
+        .open()
+        .unwrap()
+}
+
 #[test]
 fn a_replica_that_took_over_in_order_is_followed() {
     let nodes = RedisNodes::start_with(1);
@@ -237,7 +330,7 @@ fn a_master_that_died_is_replaced_by_its_replica() {
             fill(&cluster, &key, Token::from_bits(token), b"v")
                 .await
                 .unwrap(),
-            jetcache_core::ports::remote::Filled::Stored
+            Filled::Stored
         );
         assert!(read(&cluster, &key).await.unwrap().is_some());
     });
@@ -279,28 +372,14 @@ impl Rude {
             let heard = heard.clone();
             thread::spawn(move || {
                 for stream in listener.incoming() {
-                    let (mut stream, heard) = (stream.unwrap(), heard.clone());
+                    let (stream, heard) = (stream.unwrap(), heard.clone());
                     thread::spawn(move || {
-                        let mut buffer = [0; 10_000];
-                        while let Ok(len @ 1..) = stream.read(&mut buffer) {
-                            let text = String::from_utf8_lossy(&buffer[..len]).into_owned();
-                            heard[at].lock().unwrap().push_str(&text);
-                            if verbs(&text) > 0 {
-                                break;
-                            }
-                            let answer = if text.contains("SLOTS") {
-                                let gone = verbs(&heard[0].lock().unwrap()) > 0;
-                                format!(
-                                    "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:{}\r\n",
-                                    ports[usize::from(gone)]
-                                )
-                            } else {
-                                "+OK\r\n".repeat(text.matches('*').count())
-                            };
-                            if stream.write_all(answer.as_bytes()).is_err() {
-                                break;
-                            }
-                        }
+                        serve(stream, |text| {
+                            heard[at].lock().unwrap().push_str(text);
+                            let gone = verbs(&heard[0].lock().unwrap()) > 0;
+                            let port = ports[usize::from(gone)];
+                            text.contains("SLOTS").then(|| slots(port))
+                        })
                     });
                 }
             });
@@ -312,17 +391,29 @@ impl Rude {
     }
 
     fn cluster(&self) -> RedisCluster {
-        RedisCluster::builder([&*self.url])
-            .connections(1)
-            .client_name("")
-            .slot_timeout(Duration::from_secs(20))
-            .open()
-            .unwrap()
+        nameless(&self.url)
     }
 
     fn verbs(&self) -> [usize; 2] {
         [0, 1].map(|at: usize| verbs(&self.heard[at].lock().unwrap()))
     }
+}
+
+/// Answers what a connection is sent: as told, or OK to each command. Hangs up on a verb.
+fn serve(mut stream: TcpStream, answer: impl Fn(&str) -> Option<String>) {
+    let mut buffer = [0; 10_000];
+    while let Ok(len @ 1..) = stream.read(&mut buffer) {
+        let text = String::from_utf8_lossy(&buffer[..len]).into_owned();
+        let answer = answer(&text).unwrap_or_else(|| "+OK\r\n".repeat(text.matches('*').count()));
+        if verbs(&text) > 0 || stream.write_all(answer.as_bytes()).is_err() {
+            break;
+        }
+    }
+}
+
+/// What a node says to `CLUSTER SLOTS` if all of them are at one port.
+fn slots(port: u16) -> String {
+    format!("*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:{port}\r\n")
 }
 
 fn verbs(text: &str) -> usize {
@@ -333,7 +424,7 @@ fn verbs(text: &str) -> usize {
 /// The time for which the map counts as fresh goes by; then the new master would be found.
 async fn ready(cluster: &RedisCluster) {
     assert!(cluster.read(&[], Wire::Native).await.is_empty());
-    tokio::time::sleep(Duration::from_millis(150)).await;
+    tokio::time::sleep(STALE).await;
 }
 
 #[test]
@@ -386,3 +477,6 @@ fn only_what_may_be_sent_twice_is() {
         }
     });
 }
+
+/// A map of this age is not taken for fresh.
+const STALE: Duration = Duration::from_millis(150);

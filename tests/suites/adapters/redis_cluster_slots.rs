@@ -5,7 +5,7 @@ use jetcache_core::ports::remote::{Claim, Fill, Filled, LeaseAsk, Wire};
 use jetcache_core::{Fault, Remote};
 use jetcache_tests::redis_cluster::RedisNodes;
 
-use super::redis_cluster::{as_str, open};
+use super::redis_cluster::{as_str, open, patient};
 use super::verbs::{MINUTE, T, claim, fill, lease, many, read, stored};
 
 /// A slot on its way from master 0 to master 1.
@@ -282,7 +282,7 @@ fn the_right_to_ask_is_missed() {
         .urls()
         .into_iter()
         .map(|url| url.replace("//", "//app:pw@"));
-    let cluster = RedisCluster::open(urls).unwrap();
+    let cluster = patient(urls);
     let keys = slotful(&nodes, &cluster, true);
     let way = Move::begin(&nodes, &keys[0]);
     way.key(&keys[0]);
