@@ -7,6 +7,8 @@
     reason = "these are tests; what is printed says where one failed"
 )]
 
+mod batches;
+mod cluster;
 mod commands;
 mod engines;
 mod fleet;
@@ -16,3 +18,4 @@ mod options;
 mod outage;
 mod process;
 mod tls;
+mod wire;

@@ -2,12 +2,16 @@
 
 use std::error::Error;
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jetcache_tokio::{Builder, Cache, LruLocal, Memory, MessagePack, Moka, QuickCache, Redis};
+use jetcache_tokio::{
+    Builder, Cache, Json, LruLocal, Memory, MessagePack, Moka, Postcard, QuickCache, Redis,
+    RedisCluster,
+};
 
-use crate::args::{Bound, Local, Options};
+use crate::args::{Bound, Codec, Local, Options, Remote};
 use crate::object::Object;
 
 /// The cache's name.
@@ -44,18 +48,51 @@ fn with_local(builder: Objects, options: &Options) -> Objects {
 }
 
 fn with_remote(builder: Objects, options: &Options) -> Result<Objects, Box<dyn Error>> {
-    let Some(url) = &options.redis else {
-        return Ok(builder.remote(Memory::new(), MessagePack));
+    let read = |file: &PathBuf| {
+        fs::read(file).map_err(|error| format!("--ca {}: {error}", file.display()))
     };
-    let mut redis = Redis::builder(url);
-    if let Some(file) = &options.authorities {
-        let pem = fs::read(file).map_err(|error| format!("--ca {}: {error}", file.display()))?;
-        redis = redis.authorities(pem);
-    }
-    Ok(builder.remote(redis.open()?, MessagePack))
+    let authorities = options.authorities.as_ref().map(read).transpose()?;
+    Ok(match &options.remote {
+        Remote::Memory => with_codec(builder, Memory::new(), options.codec),
+        Remote::Redis(url) => {
+            let mut redis = Redis::builder(url);
+            if let Some(pem) = authorities {
+                redis = redis.authorities(pem);
+            }
+            with_codec(builder, redis.open()?, options.codec)
+        }
+        Remote::Cluster(urls) => {
+            let mut cluster = RedisCluster::builder(urls);
+            if let Some(pem) = authorities {
+                cluster = cluster.authorities(pem);
+            }
+            if let Some(timeout) = options.remote_timeout {
+                cluster = cluster.slot_timeout(within(timeout));
+            }
+            with_codec(builder, cluster.open()?, options.codec)
+        }
+    })
 }
 
-fn with_settings(mut builder: Objects, options: &Options) -> Objects {
+fn with_codec(builder: Objects, remote: impl jetcache_tokio::Remote, codec: Codec) -> Objects {
+    match codec {
+        Codec::MessagePack => builder.remote(remote, MessagePack),
+        Codec::Json => builder.remote(remote, Json),
+        Codec::Postcard => builder.remote(remote, Postcard),
+    }
+}
+
+/// What slots may take so that those that answer are not lost to those that do not.
+fn within(remote_timeout: Duration) -> Duration {
+    // Zero is refused by the cache, in its own words.
+    (remote_timeout * 4 / 5).max(Duration::from_millis(1))
+}
+
+fn with_settings(builder: Objects, options: &Options) -> Objects {
+    let mut builder = builder.wire(options.wire);
+    if let Some(bytes) = options.max_value {
+        builder = builder.max_value_size(bytes);
+    }
     if let Some(namespace) = &options.namespace {
         builder = builder.namespace(namespace);
     }

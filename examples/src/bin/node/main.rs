@@ -21,6 +21,9 @@
 //! `with WISH,...` before a command says the call's own wishes: `ttl=MS`, `local-ttl=MS`,
 //! `skip-local`, `skip-remote`, `no-store`. The commands marked `w` take it.
 //!
+//! `KEY,KEY,..` is one token, quoted or not. Each comma in it separates two keys, so no key among
+//! many can hold one.
+//!
 //! A loader is written `STR NUM`: it brings the object `{"Str":STR,"Num":NUM}`. Without quotes,
 //! `-` in place of STR says "does not exist", `!` fails and `panic` panics.
 //!
@@ -29,6 +32,9 @@
 //! microseconds. A line that cannot be understood, and a change that the cache refuses or whose
 //! outcome is not known, answer `error`, a text, and none of the fields below; a load answers it
 //! beside its outcome. `value` is an object, there with outcome `hit`.
+//!
+//! `results` has an object for each key of the line, in the line's order: `key`, `outcome`, which is
+//! `hit`, `absent`, `miss` or `error`, and `value` or `error`.
 //!
 //! | command | | fields |
 //! |---|---|---|
@@ -41,6 +47,10 @@
 //! | `setxx KEY STR NUM [TTL_MS]` | w | `applied` (if there was a value) |
 //! | `del KEY` | | `everywhere` |
 //! | `exists KEY` | w | `exists`; false for a placeholder too |
+//! | `mget KEY,KEY,..` | w | `results` |
+//! | `mload KEY,KEY,.. STR NUM [DELAY_MS]` | w | `get_many_or_load` with a loader that sleeps first and then brings the object for every key that it is asked for, but for those that begin with `x`, which do not exist. `results`; `asked`: the keys that this line's loader was asked for, in that order, over all its calls |
+//! | `mset KEY,KEY,.. STR NUM [TTL_MS]` | w | `everywhere`: whether L2 has confirmed all of them. `refused`: the keys that the cache refused, each as `{"key":KEY,"error":TEXT}`, and then `everywhere` is false; the others are set all the same. There is no `refused` if none was |
+//! | `mdel KEY,KEY,..` | | `everywhere`: whether L2 has confirmed all of them |
 //! | `par N KEY STR NUM DELAY_MS` | w | N concurrent `load`, N at most 100,000. `loads`: how many of their loaders ran; `ok` and `errors`: how many were answered so |
 //! | `cancel KEY STR NUM DELAY_MS AFTER_MS` | w | a `load` that is dropped after AFTER_MS. `cancelled`: true, or false with the fields of `load` if it was faster |
 //! | `hold KEY STR NUM` | w | a `load` polled once and then never again; `close` and `quit` drop it. `ok`: true |
@@ -69,7 +79,7 @@
 //! | `deposed` | leaders that were silent for too long |
 //! | `became_unconfirmed`, `became_bypassed` | how often a key became one of those `unconfirmed`; how often there was no room for it |
 //! | `remote_faults` | operations of L2 that failed or did not answer in time |
-//! | `undecodable`, `unencodable` | entries of L2 that could not be read; loaded values that could not be encoded |
+//! | `undecodable`, `unencodable`, `too_large` | entries of L2 that could not be read; loaded values that could not be encoded; those that were longer than `--max-value-bytes` |
 //! | `evicted` | entries that L1 evicted; null if its engine does not count them |
 
 #![expect(

@@ -29,6 +29,10 @@ pub(crate) enum Command {
     SetIfPresent(String, Arc<Object>),
     Delete(String),
     Exists(String),
+    GetMany(Vec<String>),
+    LoadMany(Vec<String>, Recipe),
+    SetMany(Vec<String>, Arc<Object>),
+    DeleteMany(Vec<String>),
     Parallel(usize, String, Recipe),
     Cancel(String, Recipe, Duration),
     Hold(String, Recipe),
@@ -87,6 +91,13 @@ fn command(name: &str, words: &mut Words<'_>) -> Result<(bool, Command, Option<D
                 _ => Command::SetIfPresent(key, object),
             }
         }
+        "mget" => Command::GetMany(keys(words)?),
+        "mload" => Command::LoadMany(keys(words)?, delayed(words)?),
+        "mset" => {
+            let (keys, object) = (keys(words)?, object(words)?);
+            ttl = words.optional_millis("TTL_MS")?;
+            Command::SetMany(keys, object)
+        }
         "par" => {
             let callers = words.number("N")?;
             if callers > MOST_CALLERS {
@@ -112,6 +123,7 @@ fn command(name: &str, words: &mut Words<'_>) -> Result<(bool, Command, Option<D
             match name {
                 "peek" => Command::Peek(key(words)?),
                 "del" => Command::Delete(key(words)?),
+                "mdel" => Command::DeleteMany(keys(words)?),
                 "dellocal" => Command::DeleteLocal(key(words)?),
                 "clear" => Command::Clear,
                 "sleep" => Command::Sleep(words.millis("MS")?),
@@ -127,6 +139,11 @@ fn command(name: &str, words: &mut Words<'_>) -> Result<(bool, Command, Option<D
 
 fn key(words: &mut Words<'_>) -> Result<String, String> {
     words.text("KEY")
+}
+
+fn keys(words: &mut Words<'_>) -> Result<Vec<String>, String> {
+    let keys = words.text("KEY,KEY,..")?;
+    Ok(keys.split(',').map(ToOwned::to_owned).collect())
 }
 
 fn object(words: &mut Words<'_>) -> Result<Arc<Object>, String> {
@@ -232,6 +249,22 @@ mod tests {
     }
 
     #[test]
+    fn commas_separate_keys() {
+        let keys = |line: &str| match parsed(line) {
+            Command::GetMany(keys) | Command::DeleteMany(keys) => keys,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(keys("mget a,b,a"), ["a", "b", "a"]);
+        assert_eq!(keys("mget \"a b,c\""), ["a b", "c"]);
+        assert_eq!(keys("mdel a,,"), ["a", "", ""]);
+        assert_eq!(keys("mdel \"\""), [""]);
+        let request = Request::parse("mset a,b Ada -36 7").unwrap();
+        assert_eq!(request.call, Call::new().ttl(Duration::from_millis(7)));
+        let keys = vec!["a".to_owned(), "b".to_owned()];
+        assert_eq!(request.command, Command::SetMany(keys, ada()));
+    }
+
+    #[test]
     fn lines_that_say_nothing_or_too_much_are_errors() {
         for line in [
             "",
@@ -251,6 +284,13 @@ mod tests {
             "par 99999999999999999999 k Ada 1 1",
             "par 1 k Ada 1",
             "cancel k Ada 1 1",
+            "mget",
+            "mget a b",
+            "mload a,b",
+            "mload a Ada 1 1 1",
+            "mset a,b Ada",
+            "mdel",
+            "with ttl=1 mdel a",
             "stats now",
             "sleep",
             "sleep 1.5",

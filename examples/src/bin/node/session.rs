@@ -84,6 +84,18 @@ impl<R: Runtime> Session<R> {
             Command::Exists(key) => Reply::Exists {
                 exists: self.cache.exists_with(&key, &call).await,
             },
+            Command::GetMany(keys) => {
+                Reply::many(self.cache.get_many_with(&keys, &call).await, None)
+            }
+            Command::LoadMany(keys, recipe) => self.load_many(keys, call, &recipe).await,
+            Command::SetMany(keys, object) => {
+                let entries = keys.into_iter().map(|key| (key, Arc::clone(&object)));
+                Reply::changed(self.cache.insert_many_with(entries, &call).await)
+            }
+            Command::DeleteMany(keys) => {
+                let reached = self.cache.invalidate_many(&keys).await;
+                Reply::changed(reached.into_iter().map(|(key, reach)| (key, Ok(reach))))
+            }
             Command::Parallel(callers, key, recipe) => {
                 self.parallel(callers, &key, call, &recipe).await
             }
@@ -124,6 +136,17 @@ impl<R: Runtime> Session<R> {
         let ran = Arc::new(AtomicUsize::new(0));
         let answer = self.loading(key, call, recipe, &ran).await;
         Loaded::new(answer, ran.load(Ordering::SeqCst) > 0)
+    }
+
+    async fn load_many(&self, keys: Vec<String>, call: Call, recipe: &Recipe) -> Reply {
+        let asked = Mutex::new(Vec::new());
+        let loader = |keys: Vec<String>| {
+            lock(&asked).extend_from_slice(&keys);
+            recipe.load_many(&*self.runtime, keys)
+        };
+        let batch = self.cache.get_many_or_load_with(&keys, &call, loader).await;
+        let asked = std::mem::take(&mut *lock(&asked));
+        Reply::many(batch, Some(asked))
     }
 
     /// A `get_or_load` that owns all it needs and counts in `ran` that its loader ran.
