@@ -33,6 +33,8 @@ pub mod memory;
 mod moka;
 #[cfg(feature = "msgpack")]
 mod msgpack;
+#[cfg(feature = "msgpack")]
+pub mod msgpack_time;
 #[cfg(feature = "postcard")]
 mod postcard;
 #[cfg(feature = "quick-cache")]

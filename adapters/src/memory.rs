@@ -121,28 +121,30 @@ impl fmt::Debug for Memory {
 }
 
 impl Remote for Memory {
-    async fn read(&self, keys: &[&str], _wire: Wire) -> Vec<Result<Option<Found>, Fault>> {
-        self.each(keys, |table, now, key| table.read(now, key))
+    async fn read(&self, keys: &[&str], wire: Wire) -> Vec<Result<Option<Found>, Fault>> {
+        self.each(keys, |table, now, key| table.read(now, key, wire))
     }
 
-    async fn lease(&self, asks: &[LeaseAsk<'_>], _wire: Wire) -> Vec<Result<Leased, Fault>> {
-        self.each(asks, |table, now, ask| table.lease(now, &ask))
+    async fn lease(&self, asks: &[LeaseAsk<'_>], wire: Wire) -> Vec<Result<Leased, Fault>> {
+        self.each(asks, |table, now, ask| table.lease(now, &ask, wire))
     }
 
-    async fn fill(&self, fills: &[Fill<'_>], _wire: Wire) -> Vec<Result<Filled, Fault>> {
-        self.each(fills, |table, now, fill| table.fill(now, &fill))
+    async fn fill(&self, fills: &[Fill<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
+        self.each(fills, |table, now, fill| table.fill(now, &fill, wire))
     }
 
     async fn release(&self, holds: &[Hold<'_>]) -> Vec<Result<(), Fault>> {
         self.each(holds, |table, now, hold| table.release(now, &hold))
     }
 
-    async fn claim(&self, claims: &[Claim<'_>], _wire: Wire) -> Vec<Result<bool, Fault>> {
-        self.each(claims, |table, now, claim| table.claim(now, &claim))
+    async fn claim(&self, claims: &[Claim<'_>], wire: Wire) -> Vec<Result<bool, Fault>> {
+        self.each(claims, |table, now, claim| table.claim(now, &claim, wire))
     }
 
-    async fn settle(&self, settles: &[Settle<'_>], _wire: Wire) -> Vec<Result<Filled, Fault>> {
-        self.each(settles, |table, now, settle| table.settle(now, &settle))
+    async fn settle(&self, settles: &[Settle<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
+        self.each(settles, |table, now, settle| {
+            table.settle(now, &settle, wire)
+        })
     }
 
     async fn remove(&self, keys: &[&str]) -> Vec<Result<(), Fault>> {

@@ -20,6 +20,11 @@ use jetcache_core::{BoxError, Codec};
 /// assert_eq!(pair, (7, "seven".to_string()));
 /// # Ok::<(), jetcache_core::BoxError>(())
 /// ```
+///
+/// Bytes in a field are read from MessagePack's binary and from arrays of numbers. serde writes a
+/// `Vec<u8>` as the latter, which is longer and which Go does not read into a `[]byte`; with
+/// `#[serde(with = "serde_bytes")]` it is binary. For times, see
+/// [`msgpack_time`](crate::msgpack_time).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MessagePack;
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use jetcache_core::{BoxError, Codec};
 
-/// Stores strings and bytes as they are: for `String`, `Box<str>`, `Arc<str>`, `Vec<u8>`,
-/// `Box<[u8]>` and `Arc<[u8]>`.
+/// Stores strings and bytes as they are: for `String`, `Box<str>`, `Arc<str>`, `Arc<String>`,
+/// `Vec<u8>`, `Box<[u8]>`, `Arc<[u8]>` and `Arc<Vec<u8>>`.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -76,6 +76,16 @@ impl Plain for Arc<str> {
     }
 }
 
+impl Plain for Arc<String> {
+    fn bytes(&self) -> &[u8] {
+        self.as_bytes()
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, BoxError> {
+        String::parse(bytes).map(Self::new)
+    }
+}
+
 impl Plain for Vec<u8> {
     fn bytes(&self) -> &[u8] {
         self
@@ -103,5 +113,15 @@ impl Plain for Arc<[u8]> {
 
     fn parse(bytes: &[u8]) -> Result<Self, BoxError> {
         Ok(bytes.into())
+    }
+}
+
+impl Plain for Arc<Vec<u8>> {
+    fn bytes(&self) -> &[u8] {
+        self
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, BoxError> {
+        Ok(Self::new(bytes.into()))
     }
 }

@@ -50,10 +50,11 @@ pub use open::{OpenError, RedisBuilder};
 /// # Rights
 /// An ACL user needs these commands, the scripts' among them:
 /// `+mget +get +set +del +pttl +time +getrange +setrange +evalsha +script|load`,
-/// `+select` if the URL names a database, and `+client|setname` for the name in `CLIENT LIST`
-/// (without it the connection has none). It needs these keys, for a cache named `ns`: `~ns:*` for
-/// the values and `~{ns:*` for their leases; values whose keys have a `}` and no hash tag have
-/// leases like `{42}ns:...#lease`, for which no narrow pattern exists: `~{*}ns:*`.
+/// `+multi +exec` in the jetcache-go format, `+select` if the URL names a database, and
+/// `+client|setname` for the name in `CLIENT LIST` (without it the connection has none). It needs
+/// these keys, for a cache named `ns`: `~ns:*` for the values and `~{ns:*` for their leases; values
+/// whose keys have a `}` and no hash tag have leases like `{42}ns:...#lease`, for which no narrow
+/// pattern exists: `~{*}ns:*`.
 #[derive(Clone, Debug)]
 pub struct Redis(Arc<dyn Line>);
 

@@ -1,6 +1,8 @@
 //! What every [`Remote`] must do.
 
 mod changes;
+mod jetcache_go;
+mod native;
 mod reads;
 
 use core::time::Duration;
@@ -8,36 +10,51 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use jetcache_core::machine::envelope::{open, seal};
+use jetcache_core::machine::envelope::{Envelope, open, parse, seal};
+use jetcache_core::machine::wire::PLACEHOLDER;
 use jetcache_core::ports::remote::{
-    Claim, Condition, Fill, Filled, Found, Hold, LeaseAsk, Leased, Settle, Stored, Wire,
+    Claim, Condition, Fill, Filled, Found, Hold, LeaseAsk, Leased, Life, Settle, Stored, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 
-/// Runs the suite over a store. It uses keys of its own, beginning with `contract:`, some with
-/// braces, and leaves them behind for at most a minute. `sleep` sleeps for at least so long, on
-/// your runtime.
+/// Runs the suite over a store, in [`Wire::Native`]. It uses keys of its own, beginning with
+/// `contract:`, some with braces, and leaves them behind for at most a minute. `sleep` sleeps for at
+/// least so long, on your runtime.
 ///
 /// # Panics
 /// At the first thing that is not so.
 pub async fn run<R: Remote>(remote: &R, sleep: impl AsyncFn(Duration)) {
-    let suite = Suite::new(remote, sleep);
+    let suite = Suite::new(remote, Wire::Native, sleep);
     reads::run(&suite).await;
     changes::run(&suite).await;
+    native::run(&suite).await;
 }
 
-/// The store under test, and one verb a method for one key.
+/// As [`run`], in [`Wire::JetcacheGo`], for stores that serve it.
+///
+/// # Panics
+/// At the first thing that is not so.
+pub async fn run_jetcache_go<R: Remote>(remote: &R, sleep: impl AsyncFn(Duration)) {
+    let suite = Suite::new(remote, Wire::JetcacheGo, sleep);
+    reads::run(&suite).await;
+    changes::run(&suite).await;
+    jetcache_go::run(&suite).await;
+}
+
+/// The store under test in one format, and one verb a method for one key.
 struct Suite<'a, R, S> {
     remote: &'a R,
+    wire: Wire,
     sleep: S,
     prefix: String,
     count: AtomicU64,
 }
 
 impl<'a, R: Remote, S: AsyncFn(Duration)> Suite<'a, R, S> {
-    fn new(remote: &'a R, sleep: S) -> Self {
+    fn new(remote: &'a R, wire: Wire, sleep: S) -> Self {
         Self {
             remote,
+            wire,
             sleep,
             prefix: format!("contract:{:x}:", RandomState::new().hash_one(0)),
             count: AtomicU64::new(1),
@@ -64,7 +81,7 @@ impl<'a, R: Remote, S: AsyncFn(Duration)> Suite<'a, R, S> {
     }
 
     async fn read(&self, key: &str) -> Option<Found> {
-        only("read", self.remote.read(&[key], Wire::Native).await)
+        only("read", self.remote.read(&[key], self.wire).await)
     }
 
     async fn lease(&self, key: &str, token: Token) -> Leased {
@@ -75,7 +92,7 @@ impl<'a, R: Remote, S: AsyncFn(Duration)> Suite<'a, R, S> {
         only(
             "lease",
             self.remote
-                .lease(&[LeaseAsk { key, token, life }], Wire::Native)
+                .lease(&[LeaseAsk { key, token, life }], self.wire)
                 .await,
         )
     }
@@ -88,7 +105,7 @@ impl<'a, R: Remote, S: AsyncFn(Duration)> Suite<'a, R, S> {
         only(
             "fill",
             self.remote
-                .fill(&[Fill { key, token, value }], Wire::Native)
+                .fill(&[Fill { key, token, value }], self.wire)
                 .await,
         )
     }
@@ -104,7 +121,7 @@ impl<'a, R: Remote, S: AsyncFn(Duration)> Suite<'a, R, S> {
             life: LEASE,
             condition,
         };
-        only("claim", self.remote.claim(&[claim], Wire::Native).await)
+        only("claim", self.remote.claim(&[claim], self.wire).await)
     }
 
     async fn settle(&self, key: &str, token: Option<Token>, bytes: &[u8]) -> Filled {
@@ -112,13 +129,40 @@ impl<'a, R: Remote, S: AsyncFn(Duration)> Suite<'a, R, S> {
         only(
             "settle",
             self.remote
-                .settle(&[Settle { key, token, value }], Wire::Native)
+                .settle(&[Settle { key, token, value }], self.wire)
                 .await,
         )
     }
 
     async fn remove(&self, key: &str) {
         only("remove", self.remote.remove(&[key]).await);
+    }
+
+    /// An entry as the cache writes it: a value, or the not-found placeholder.
+    fn entry(&self, payload: Option<&[u8]>) -> Vec<u8> {
+        match self.wire {
+            Wire::JetcacheGo => payload.unwrap_or(PLACEHOLDER).to_vec(),
+            _ => sealed(payload),
+        }
+    }
+
+    /// The value of an entry as it was found.
+    fn payload(&self, found: &Found) -> Vec<u8> {
+        match self.wire {
+            Wire::JetcacheGo => found.bytes.clone(),
+            _ => envelope(found)
+                .value
+                .map_or_else(Vec::new, |(_, bytes)| bytes.to_vec()),
+        }
+    }
+
+    /// What is left of the life of what was found.
+    fn left(&self, found: &Found) -> Duration {
+        match (self.wire, found.life) {
+            (Wire::Native, Life::Clock(clock)) => envelope(found).left(clock),
+            (_, Life::Left(left)) => left,
+            (_, life) => panic!("{life:?} does not tell the life of an entry in this format"),
+        }
     }
 
     /// Puts bytes under a key in the way in which a load does.
@@ -163,6 +207,13 @@ fn only<T>(verb: &str, mut outcomes: Vec<Result<T, Fault>>) -> T {
     }
 }
 
+fn envelope(found: &Found) -> Envelope<'_> {
+    match parse(&found.bytes) {
+        Ok(envelope) => envelope,
+        Err(junk) => panic!("an entry that was stored cannot be parsed: {junk}"),
+    }
+}
+
 /// As long as the lease lives, loaded in no time.
 fn stored(bytes: &[u8]) -> Stored<'_> {
     Stored {
@@ -176,7 +227,7 @@ fn stored(bytes: &[u8]) -> Stored<'_> {
     }
 }
 
-/// An entry as the cache writes it: a value, or the not-found placeholder.
+/// An entry of the native format: a value, or the not-found placeholder.
 fn sealed(payload: Option<&[u8]>) -> Vec<u8> {
     let mut bytes = Vec::new();
     open(&mut bytes, payload.map(|_| 200));

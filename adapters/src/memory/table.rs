@@ -2,14 +2,16 @@
 
 use core::fmt;
 use core::num::NonZeroUsize;
+use core::time::Duration;
 
 use lru::LruCache;
 
 use jetcache_core::Token;
 use jetcache_core::machine::envelope::{HEADER, PREFIX, is_present, stamp};
 use jetcache_core::machine::time::millis;
+use jetcache_core::machine::wire::PLACEHOLDER;
 use jetcache_core::ports::remote::{
-    Claim, Condition, Fill, Filled, Found, Hold, LeaseAsk, Leased, Life, Settle, Stored,
+    Claim, Condition, Fill, Filled, Found, Hold, LeaseAsk, Leased, Life, Settle, Stored, Wire,
 };
 
 /// Values and leases under text keys, each with its end, as a server holds them.
@@ -58,31 +60,34 @@ impl Table {
     }
 
     /// What stands under `key`.
-    pub fn read(&mut self, now: u64, key: &str) -> Option<Found> {
-        self.value(now, key).map(|bytes| Found {
-            bytes: bytes.to_vec(),
-            life: Life::Clock(now),
+    pub fn read(&mut self, now: u64, key: &str, wire: Wire) -> Option<Found> {
+        self.value(now, key).map(|row| Found {
+            bytes: row.bytes.clone(),
+            life: match wire {
+                Wire::JetcacheGo => Life::Left(Duration::from_millis(row.until - now)),
+                _ => Life::Clock(now),
+            },
         })
     }
 
     /// Takes the lease if nobody has it, and looks at the value.
-    pub fn lease(&mut self, now: u64, ask: &LeaseAsk<'_>) -> Leased {
+    pub fn lease(&mut self, now: u64, ask: &LeaseAsk<'_>, wire: Wire) -> Leased {
         let holder = self.holder(now, ask.key);
         if holder.is_none() {
             self.grant(now, ask.key, ask.token, millis(ask.life));
         }
         Leased {
             granted: holder.is_none_or(|lease| lease.0 == ask.token),
-            found: self.read(now, ask.key),
+            found: self.read(now, ask.key, wire),
         }
     }
 
     /// Stores the value if the lease is the token's, and gives the lease back.
-    pub fn fill(&mut self, now: u64, fill: &Fill<'_>) -> Filled {
+    pub fn fill(&mut self, now: u64, fill: &Fill<'_>, wire: Wire) -> Filled {
         match self.holder(now, fill.key) {
             Some((token, left)) if token == fill.token => {
                 self.leases.pop(fill.key);
-                self.store(now, fill.key, &fill.value, left)
+                self.store(now, fill.key, &fill.value, left, wire)
             }
             _ => Filled::Refused,
         }
@@ -97,13 +102,14 @@ impl Table {
 
     /// Removes the value and puts the token's lease in the place of any other; under a condition
     /// only if it holds or the token has the lease already. Whether it was granted.
-    pub fn claim(&mut self, now: u64, claim: &Claim<'_>) -> bool {
+    pub fn claim(&mut self, now: u64, claim: &Claim<'_>, wire: Wire) -> bool {
         if let Some(condition) = claim.condition
             && !self.is_holder(now, claim.key, claim.token)
         {
-            let present = self
-                .value(now, claim.key)
-                .is_some_and(|bytes| is_present(bytes, now));
+            let present = self.value(now, claim.key).is_some_and(|row| match wire {
+                Wire::JetcacheGo => row.bytes != PLACEHOLDER,
+                _ => is_present(&row.bytes, now),
+            });
             if present != (condition == Condition::Present) {
                 return false;
             }
@@ -113,22 +119,14 @@ impl Table {
         true
     }
 
-    /// As [`fill`](Self::fill) if the lease is the token's; removes value and lease otherwise.
-    pub fn settle(&mut self, now: u64, settle: &Settle<'_>) -> Filled {
-        match settle.token {
-            Some(token) if self.is_holder(now, settle.key, token) => self.fill(
-                now,
-                &Fill {
-                    key: settle.key,
-                    token,
-                    value: settle.value,
-                },
-            ),
-            _ => {
-                self.remove(settle.key);
-                Filled::Refused
-            }
+    /// As [`fill`](Self::fill) if there is a token; what is not stored is removed, value and lease.
+    pub fn settle(&mut self, now: u64, settle: &Settle<'_>, wire: Wire) -> Filled {
+        let &Settle { key, token, value } = settle;
+        let filled = token.map(|token| self.fill(now, &Fill { key, token, value }, wire));
+        if filled != Some(Filled::Stored) {
+            self.remove(key);
         }
+        filled.unwrap_or(Filled::Refused)
     }
 
     /// Removes value and lease.
@@ -167,11 +165,11 @@ impl Table {
             .count()
     }
 
-    fn value(&mut self, now: u64, key: &str) -> Option<&[u8]> {
+    fn value(&mut self, now: u64, key: &str) -> Option<&Row> {
         if self.values.peek(key)?.until <= now {
             self.values.pop(key);
         }
-        self.values.get(key).map(|row| &*row.bytes)
+        self.values.get(key)
     }
 
     /// Who holds the lease, and for how many milliseconds yet.
@@ -197,7 +195,7 @@ impl Table {
 
     /// `left` is what the lease had left: the time it aged beyond what its holder knew when it
     /// sent the value is the time that the value was on its way.
-    fn store(&mut self, now: u64, key: &str, value: &Stored<'_>, left: u64) -> Filled {
+    fn store(&mut self, now: u64, key: &str, value: &Stored<'_>, left: u64, wire: Wire) -> Filled {
         let aged = millis(value.lease).saturating_sub(left);
         let known = u64::try_from(value.age.as_millis()).unwrap_or(u64::MAX);
         let life = millis(value.life).saturating_sub(aged.saturating_sub(known));
@@ -206,11 +204,22 @@ impl Table {
         }
         let end = now.saturating_add(life);
         let mut bytes = value.bytes.to_vec();
-        // Only our own header has a place for it.
-        if bytes.len() >= HEADER && bytes.starts_with(&PREFIX[..2]) {
-            stamp(&mut bytes, end);
+        let mut until = end;
+        match wire {
+            Wire::JetcacheGo => {
+                let stands = self.value(now, key).map(|row| &*row.bytes);
+                if stands != value.replaces {
+                    return Filled::Refused;
+                }
+            }
+            _ => {
+                // Only our own header has a place for it.
+                if bytes.len() >= HEADER && bytes.starts_with(&PREFIX[..2]) {
+                    stamp(&mut bytes, end);
+                }
+                until = end.saturating_add(millis(value.stale));
+            }
         }
-        let until = end.saturating_add(millis(value.stale));
         self.values.push(key.to_owned(), Row { bytes, until });
         Filled::Stored
     }
@@ -234,7 +243,6 @@ impl fmt::Debug for Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use core::time::Duration;
 
     const T: Token = Token::from_bits(1);
     const U: Token = Token::from_bits(2);
@@ -265,42 +273,51 @@ mod tests {
     #[test]
     fn the_time_on_the_way_is_taken_off_the_life() {
         let mut table = Table::new();
-        assert!(table.lease(0, &ask("k", T)).granted);
+        assert!(table.lease(0, &ask("k", T), Wire::Native).granted);
         // The holder knew of 100 ms when it sent; the lease aged 300.
-        assert_eq!(table.fill(300, &fill("k", T, 500, 100)), Filled::Stored);
-        assert!(table.read(599, "k").is_some());
-        assert!(table.read(600, "k").is_none());
+        assert_eq!(
+            table.fill(300, &fill("k", T, 500, 100), Wire::Native),
+            Filled::Stored
+        );
+        assert!(table.read(599, "k", Wire::Native).is_some());
+        assert!(table.read(600, "k", Wire::Native).is_none());
     }
 
     #[test]
     fn a_value_with_no_life_left_is_released_and_not_stored() {
         let mut table = Table::new();
-        table.lease(0, &ask("k", T));
-        assert_eq!(table.fill(300, &fill("k", T, 200, 100)), Filled::Refused);
+        table.lease(0, &ask("k", T), Wire::Native);
+        assert_eq!(
+            table.fill(300, &fill("k", T, 200, 100), Wire::Native),
+            Filled::Refused
+        );
         assert_eq!((table.len(300), table.leases(300)), (0, 0));
     }
 
     #[test]
     fn a_lease_ends_by_itself() {
         let mut table = Table::new();
-        table.lease(0, &ask("k", T));
-        assert!(!table.lease(999, &ask("k", U)).granted);
-        assert!(table.lease(1000, &ask("k", U)).granted);
-        assert_eq!(table.fill(1000, &fill("k", T, 9, 0)), Filled::Refused);
+        table.lease(0, &ask("k", T), Wire::Native);
+        assert!(!table.lease(999, &ask("k", U), Wire::Native).granted);
+        assert!(table.lease(1000, &ask("k", U), Wire::Native).granted);
+        assert_eq!(
+            table.fill(1000, &fill("k", T, 9, 0), Wire::Native),
+            Filled::Refused
+        );
     }
 
     #[test]
     fn the_least_recently_used_goes_first() {
         let mut table = Table::with_capacity(2);
         for key in ["a", "b"] {
-            table.lease(0, &ask(key, T));
-            table.fill(0, &fill(key, T, 10, 0));
+            table.lease(0, &ask(key, T), Wire::Native);
+            table.fill(0, &fill(key, T, 10, 0), Wire::Native);
         }
-        table.read(0, "a");
-        table.lease(0, &ask("c", T));
-        table.fill(0, &fill("c", T, 10, 0));
-        assert!(table.read(0, "a").is_some());
-        assert!(table.read(0, "b").is_none());
-        assert!(table.read(0, "c").is_some());
+        table.read(0, "a", Wire::Native);
+        table.lease(0, &ask("c", T), Wire::Native);
+        table.fill(0, &fill("c", T, 10, 0), Wire::Native);
+        assert!(table.read(0, "a", Wire::Native).is_some());
+        assert!(table.read(0, "b", Wire::Native).is_none());
+        assert!(table.read(0, "c", Wire::Native).is_some());
     }
 }

@@ -16,13 +16,14 @@ use super::line::{Batch, Line};
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Script {
     /// Keys: value, lease. Arguments: token, bytes, life, stale window, the lease's life, its age
-    /// when this was sent (all in milliseconds), and 1 to remove both keys if the lease is not the
-    /// token's.
+    /// when this was sent (all in milliseconds), and 1 to remove both keys if nothing is stored.
+    /// In the jetcache-go format one more: what must stand under the key, after a `=`; a bare `-`
+    /// for nothing.
     Store,
     /// Keys: lease. Arguments: token.
     Release,
-    /// Keys: value, lease. Arguments: token, the lease's life in milliseconds, and `absent`,
-    /// `present` or `any`.
+    /// Keys: value, lease. Arguments: token, the lease's life in milliseconds, `absent`, `present`
+    /// or `any`, and in the jetcache-go format its placeholder.
     Claim,
 }
 
@@ -140,21 +141,39 @@ fn is_unknown(answer: &Result<Value, Fault>) -> bool {
 /// The time for which the lease aged beyond what its holder knew is the time that the value was on
 /// its way; it is taken off the life. The end is stamped into our own header by `SETRANGE`, which
 /// spares copying a big value. Numbers go through `%.0f`, since Lua writes big ones as `1e+15`.
+///
+/// In the jetcache-go format there is neither an end to stamp nor a stale window, and a writer may
+/// have come who knows nothing of leases. A key of another type counts as nothing; any other error
+/// is handed on.
 const STORE: &str = r"
-if redis.call('GET', KEYS[2]) ~= ARGV[1] then
-  if ARGV[7] == '1' then redis.call('DEL', KEYS[1], KEYS[2]) end
+local held = redis.call('GET', KEYS[2]) == ARGV[1]
+local life = 0
+if held then
+  local aged = tonumber(ARGV[5]) - redis.call('PTTL', KEYS[2])
+  life = tonumber(ARGV[3]) - math.max(0, aged - tonumber(ARGV[6]))
+end
+local fits = life > 0
+if fits and ARGV[8] then
+  local found = redis.pcall('GET', KEYS[1])
+  if type(found) == 'table' then
+    if not string.find(found.err or '', 'WRONGTYPE', 1, true) then return found end
+    found = false
+  end
+  fits = (found and '=' .. found or '-') == ARGV[8]
+end
+if not fits then
+  if ARGV[7] == '1' then
+    redis.call('DEL', KEYS[1], KEYS[2])
+  elseif held then
+    redis.call('DEL', KEYS[2])
+  end
   return 0
 end
-local aged = tonumber(ARGV[5]) - redis.call('PTTL', KEYS[2])
-local life = tonumber(ARGV[3]) - math.max(0, aged - tonumber(ARGV[6]))
-if life <= 0 then
-  redis.call('DEL', KEYS[2])
-  return 0
-end
-local time = redis.call('TIME')
-local stop = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) + life
-redis.call('SET', KEYS[1], ARGV[2], 'PX', string.format('%.0f', life + tonumber(ARGV[4])))
-if #ARGV[2] >= 36 and string.sub(ARGV[2], 1, 2) == '\193J' then
+local kept = ARGV[8] and life or life + tonumber(ARGV[4])
+redis.call('SET', KEYS[1], ARGV[2], 'PX', string.format('%.0f', kept))
+if not ARGV[8] and #ARGV[2] >= 36 and string.sub(ARGV[2], 1, 2) == '\193J' then
+  local time = redis.call('TIME')
+  local stop = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) + life
   redis.call('SETRANGE', KEYS[1], 8, struct.pack('>I8', stop))
 end
 redis.call('DEL', KEYS[2])
@@ -167,17 +186,25 @@ return 1
 ";
 
 /// Present is what `envelope::is_present` says: a header of ours and of this version, a value, and
-/// an end that lies ahead. A key of another type is absent; any other error is handed on.
+/// an end that lies ahead; in the jetcache-go format, whatever is not the placeholder. A key of
+/// another type is absent; any other error is handed on.
 const CLAIM: &str = r"
 if ARGV[3] ~= 'any' and redis.call('GET', KEYS[2]) ~= ARGV[1] then
-  local head = redis.pcall('GETRANGE', KEYS[1], 0, 35)
+  local found = false
+  if ARGV[4] then
+    found = redis.pcall('GET', KEYS[1])
+  else
+    found = redis.pcall('GETRANGE', KEYS[1], 0, 35)
+  end
   local present = false
-  if type(head) == 'table' then
-    if not string.find(head.err or '', 'WRONGTYPE', 1, true) then return head end
-  elseif #head == 36 and string.sub(head, 1, 4) == '\193J\1\0' then
+  if type(found) == 'table' then
+    if not string.find(found.err or '', 'WRONGTYPE', 1, true) then return found end
+  elseif ARGV[4] then
+    present = found and found ~= ARGV[4]
+  elseif #found == 36 and string.sub(found, 1, 4) == '\193J\1\0' then
     local time = redis.call('TIME')
     local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-    present = struct.unpack('>I8', head, 9) > now
+    present = struct.unpack('>I8', found, 9) > now
   end
   if present ~= (ARGV[3] == 'present') then return 0 end
 end

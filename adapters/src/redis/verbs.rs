@@ -5,6 +5,7 @@ use std::time::Duration;
 use redis::{Cmd, Pipeline, Value};
 
 use jetcache_core::machine::time::millis;
+use jetcache_core::machine::wire::PLACEHOLDER;
 use jetcache_core::ports::remote::{
     Claim, Condition, Fill, Filled, Found, Hold, LeaseAsk, Leased, Life, Settle, Stored, Wire,
 };
@@ -17,17 +18,18 @@ use super::line::Batch;
 use super::script::{Script, outcome, run};
 
 impl Remote for Redis {
-    async fn read(&self, keys: &[&str], _wire: Wire) -> Vec<Result<Option<Found>, Fault>> {
-        let mut pipeline = Pipeline::with_capacity(2);
-        look(&mut pipeline, keys.iter().copied());
-        self.ask(&pipeline, 0, keys.len(), Repeat::Once, |_, mut look| {
-            found(&mut look, keys.len())
+    async fn read(&self, keys: &[&str], wire: Wire) -> Vec<Result<Option<Found>, Fault>> {
+        let mut pipeline = Pipeline::with_capacity(look_len(keys.len(), wire));
+        look(&mut pipeline, keys, wire);
+        self.ask(&pipeline, 0, keys.len(), Repeat::Once, |_, look| {
+            found(look, keys.len(), wire)
         })
         .await
     }
 
-    async fn lease(&self, asks: &[LeaseAsk<'_>], _wire: Wire) -> Vec<Result<Leased, Fault>> {
-        let mut pipeline = Pipeline::with_capacity(asks.len() + 2);
+    async fn lease(&self, asks: &[LeaseAsk<'_>], wire: Wire) -> Vec<Result<Leased, Fault>> {
+        let keys: Vec<&str> = asks.iter().map(|ask| ask.key).collect();
+        let mut pipeline = Pipeline::with_capacity(asks.len() + look_len(asks.len(), wire));
         for ask in asks {
             pipeline
                 .cmd("SET")
@@ -39,38 +41,32 @@ impl Remote for Redis {
                 .arg(px(ask.life).max(1));
         }
         // After all of them: the second look must not be older than the lease.
-        look(&mut pipeline, asks.iter().map(|ask| ask.key));
+        look(&mut pipeline, &keys, wire);
         // Never twice: a first one that lands after the second and after a change of the key would
         // give the token back to a load that is older than the change.
         let count = asks.len();
-        self.ask(
-            &pipeline,
-            count,
-            count,
-            Repeat::Never,
-            |holders, mut look| {
-                let found = found(&mut look, count)?;
-                Ok(asks
-                    .iter()
-                    .zip(holders)
-                    .zip(found)
-                    .map(|((ask, holder), found)| {
-                        let granted = is_granted(outcome(holder?)?, ask.token)?;
-                        Ok(Leased {
-                            granted,
-                            found: found?,
-                        })
+        self.ask(&pipeline, count, count, Repeat::Never, |holders, look| {
+            let found = found(look, count, wire)?;
+            Ok(asks
+                .iter()
+                .zip(holders)
+                .zip(found)
+                .map(|((ask, holder), found)| {
+                    let granted = is_granted(outcome(holder?)?, ask.token)?;
+                    Ok(Leased {
+                        granted,
+                        found: found?,
                     })
-                    .collect())
-            },
-        )
+                })
+                .collect())
+        })
         .await
     }
 
-    async fn fill(&self, fills: &[Fill<'_>], _wire: Wire) -> Vec<Result<Filled, Fault>> {
+    async fn fill(&self, fills: &[Fill<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
         let commands = fills
             .iter()
-            .map(|fill| store(fill.key, fill.token, &fill.value, 0));
+            .map(|fill| store(fill.key, fill.token, &fill.value, 0, wire));
         self.run(commands, Repeat::Never, filled).await
     }
 
@@ -83,7 +79,7 @@ impl Remote for Redis {
         self.run(commands, Repeat::Once, |_| Ok(())).await
     }
 
-    async fn claim(&self, claims: &[Claim<'_>], _wire: Wire) -> Vec<Result<bool, Fault>> {
+    async fn claim(&self, claims: &[Claim<'_>], wire: Wire) -> Vec<Result<bool, Fault>> {
         let commands = claims.iter().map(|claim| {
             let mut command = Script::Claim.call(&[claim.key, &lease_key(claim.key)]);
             command
@@ -94,14 +90,17 @@ impl Remote for Redis {
                     Some(Condition::Absent) => "absent",
                     Some(Condition::Present) => "present",
                 });
+            if wire == Wire::JetcacheGo {
+                command.arg(PLACEHOLDER);
+            }
             command
         });
         self.run(commands, Repeat::Never, is_one).await
     }
 
-    async fn settle(&self, settles: &[Settle<'_>], _wire: Wire) -> Vec<Result<Filled, Fault>> {
+    async fn settle(&self, settles: &[Settle<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
         let commands = settles.iter().map(|settle| match settle.token {
-            Some(token) => store(settle.key, token, &settle.value, 1),
+            Some(token) => store(settle.key, token, &settle.value, 1, wire),
             None => delete(settle.key),
         });
         let answers = self.run(commands, Repeat::Never, Ok).await;
@@ -172,36 +171,109 @@ impl Redis {
 }
 
 /// `MGET` is cheaper than a `GET` a key, and takes a key of another type for an absent one.
-fn look<'a>(pipeline: &mut Pipeline, keys: impl Iterator<Item = &'a str>) {
-    pipeline.cmd("MGET");
-    for key in keys {
-        pipeline.arg(key);
+///
+/// In the jetcache-go format it goes with each key's `PTTL`. A writer between the two could make a
+/// value live longer than it does, so they are one transaction.
+fn look(pipeline: &mut Pipeline, keys: &[&str], wire: Wire) {
+    match wire {
+        Wire::JetcacheGo => {
+            pipeline.cmd("MULTI");
+            for key in keys {
+                pipeline.cmd("PTTL").arg(key);
+            }
+            pipeline.cmd("MGET").arg(keys);
+            pipeline.cmd("EXEC");
+        }
+        _ => {
+            pipeline.cmd("MGET").arg(keys);
+            pipeline.cmd("TIME");
+        }
     }
-    pipeline.cmd("TIME");
 }
 
-/// What [`look`] found; it takes its two answers off the end.
+/// How many commands a [`look`] is.
+fn look_len(keys: usize, wire: Wire) -> usize {
+    match wire {
+        Wire::JetcacheGo => keys + 3,
+        _ => 2,
+    }
+}
+
+/// What [`look`] found, a command an answer.
 fn found(
-    answers: &mut Vec<Value>,
+    mut answers: Vec<Value>,
+    keys: usize,
+    wire: Wire,
+) -> Result<Vec<Result<Option<Found>, Fault>>, Fault> {
+    if wire == Wire::JetcacheGo {
+        return found_with_lives(answers, keys);
+    }
+    let (time, values) = (answers.pop(), answers.pop());
+    let values = texts(values.unwrap_or_default(), keys)?;
+    let life = Life::Clock(clock(&outcome(time.unwrap_or_default())?)?);
+    let found = values
+        .into_iter()
+        .map(|value| Ok(text(value)?.map(|bytes| Found { bytes, life })));
+    Ok(found.collect())
+}
+
+fn found_with_lives(
+    mut answers: Vec<Value>,
     keys: usize,
 ) -> Result<Vec<Result<Option<Found>, Fault>>, Fault> {
-    let (time, values) = (answers.pop(), answers.pop());
-    let values = outcome(values.unwrap_or_default())?;
-    let life = Life::Clock(clock(&outcome(time.unwrap_or_default())?)?);
-    match values {
-        Value::Array(values) if values.len() == keys => Ok(values
-            .into_iter()
-            .map(|value| match outcome(value)? {
-                Value::Nil => Ok(None),
-                Value::BulkString(bytes) => Ok(Some(Found { bytes, life })),
-                other => Err(unexpected(&other)),
-            })
-            .collect()),
+    let done = answers.pop().unwrap_or_default();
+    // What kept a command out of the transaction says more than `EXEC` does.
+    for answer in answers {
+        outcome(answer)?;
+    }
+    let mut lives = match outcome(done)? {
+        Value::Array(lives) => lives,
+        other => return Err(unexpected(&other)),
+    };
+    let values = texts(lives.pop().unwrap_or_default(), keys)?;
+    if lives.len() != keys {
+        return Err(unexpected(&Value::Array(lives)));
+    }
+    let found = values.into_iter().zip(lives).map(|(value, life)| {
+        let (value, life) = (text(value)?, left(&outcome(life)?)?);
+        Ok(value.zip(life).map(|(bytes, life)| Found {
+            bytes,
+            life: Life::Left(life),
+        }))
+    });
+    Ok(found.collect())
+}
+
+/// The answers of `MGET`.
+fn texts(values: Value, keys: usize) -> Result<Vec<Value>, Fault> {
+    match outcome(values)? {
+        Value::Array(values) if values.len() == keys => Ok(values),
         other => Err(unexpected(&other)),
     }
 }
 
-fn store(key: &str, token: Token, value: &Stored<'_>, clear: u8) -> Cmd {
+fn text(value: Value) -> Result<Option<Vec<u8>>, Fault> {
+    match outcome(value)? {
+        Value::Nil => Ok(None),
+        Value::BulkString(bytes) => Ok(Some(bytes)),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// What `PTTL` says is left: -1 for no end, -2 for no key.
+fn left(life: &Value) -> Result<Option<Duration>, Fault> {
+    match life {
+        Value::Int(-2) => Ok(None),
+        Value::Int(-1) => Ok(Some(Duration::MAX)),
+        &Value::Int(millis) => match u64::try_from(millis) {
+            Ok(millis) => Ok(Some(Duration::from_millis(millis))),
+            Err(_) => Err(unexpected(life)),
+        },
+        other => Err(unexpected(other)),
+    }
+}
+
+fn store(key: &str, token: Token, value: &Stored<'_>, clear: u8, wire: Wire) -> Cmd {
     let mut command = Script::Store.call(&[key, &lease_key(key)]);
     command
         .arg(token.to_string())
@@ -216,6 +288,12 @@ fn store(key: &str, token: Token, value: &Stored<'_>, clear: u8) -> Cmd {
                 .min(MOST),
         )
         .arg(clear);
+    if wire == Wire::JetcacheGo {
+        command.arg(match value.replaces {
+            None => b"-".to_vec(),
+            Some(bytes) => [b"=", bytes].concat(),
+        });
+    }
     command
 }
 

@@ -60,7 +60,8 @@ impl<V: 'static> Format<V> {
                 "the jetcache-go format compresses by itself: leave the codec's compression out",
             ));
         }
-        if format.has_trailer() && is_plain::<V>() {
+        let id = format.codec.id();
+        if wire == Wire::JetcacheGo && is_plain::<V>() && id != RAW && id < FIRST_OF_USERS {
             return Err(Error::config(
                 "jetcache-go stores strings and bytes as they are: use the codec Raw for them",
             ));
@@ -149,18 +150,14 @@ impl<V: 'static> Format<V> {
         let mut bytes = Vec::new();
         self.append(value, &mut bytes)?;
         if self.has_trailer() {
-            let long = bytes.len() >= COMPRESSED_FROM;
-            if let (true, Some(method)) = (long, self.compression(S2)) {
-                let mut block = Vec::new();
-                method
-                    .compress(&bytes, &mut block)
-                    .map_err(|error| Error::Encode(error.into()))?;
-                bytes = block;
-            }
-            trail(&mut bytes, long);
+            let block = self.block(&bytes);
+            let compressed = block.is_some();
+            bytes = block.unwrap_or(bytes);
+            trail(&mut bytes, compressed);
         }
         if bytes == PLACEHOLDER {
-            let why = "`*` is how jetcache-go marks what does not exist";
+            let why = "`*` alone is how jetcache-go marks what does not exist: \
+                       store it inside something, such as a struct, or leave it out";
             return Err(Error::Encode(BoxError::from(why).into()));
         }
         Ok(bytes)
@@ -182,6 +179,17 @@ impl<V: 'static> Format<V> {
         Some(Seen { value, left })
     }
 
+    /// The S2 block of what jetcache-go compresses. Its readers take both, so what cannot be
+    /// compressed is stored as it is.
+    fn block(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        if plain.len() < COMPRESSED_FROM {
+            return None;
+        }
+        let mut block = Vec::new();
+        self.compression(S2)?.compress(plain, &mut block).ok()?;
+        Some(block)
+    }
+
     fn append(&self, value: &V, out: &mut Vec<u8>) -> Result<(), Error> {
         let start = out.len();
         self.codec
@@ -195,22 +203,20 @@ impl<V: 'static> Format<V> {
     }
 
     fn value(&self, compression: u8, bytes: &[u8]) -> Option<Arc<V>> {
-        if bytes.len() > self.limit {
-            return None;
-        }
-        let value = match compression {
-            PLAIN => self.codec.decode(bytes),
+        let mut unpacked = Vec::new();
+        let plain = match compression {
+            PLAIN => bytes,
             id => {
-                let mut plain = Vec::new();
                 let method = self.compression(id)?;
-                method.decompress(bytes, self.limit, &mut plain).ok()?;
-                if plain.len() > self.limit {
-                    return None;
-                }
-                self.codec.decode(&plain)
+                method.decompress(bytes, self.limit, &mut unpacked).ok()?;
+                &unpacked
             }
         };
-        value.ok().map(Arc::new)
+        // Of the plain bytes only: a block of what does not compress is longer than they are.
+        if plain.len() > self.limit {
+            return None;
+        }
+        self.codec.decode(plain).ok().map(Arc::new)
     }
 
     /// The method of this number.
@@ -261,3 +267,7 @@ const PLAIN: u8 = 0;
 pub(super) const S2: u8 = 3;
 /// The number of MessagePack among the codecs.
 const MESSAGE_PACK: u8 = 1;
+/// The number of the codec that stores strings and bytes as they are.
+const RAW: u8 = 4;
+/// From here on the codecs are users' own, of which it is not known what they do.
+const FIRST_OF_USERS: u8 = 128;

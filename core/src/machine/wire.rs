@@ -19,11 +19,35 @@ pub enum Wire {
     /// What jetcache-go 1.2 reads and writes, so that Go and Rust services share a Redis.
     ///
     /// MessagePack is followed by one byte, `00` for plain and `01` for an S2 block, which values
-    /// of 64 bytes and more are; everything else is stored as the codec wrote it. A value whose
-    /// bytes are the placeholder's is refused.
+    /// of 64 bytes and more are; everything else is stored as the codec wrote it. Keys are the
+    /// same as the native format's: namespace, separator, id. The lease of a key is a key of its
+    /// own, which jetcache-go never looks at.
     ///
-    /// What cannot be had in this format: a stale window, and a notice of a Go writer's change
-    /// before its event arrives.
+    /// # What goes with what
+    /// - Go's strings and `[]byte` are stored as they are: use the codec `Raw`. The string `*` is
+    ///   how jetcache-go marks what does not exist; an insert of it is
+    ///   [`Error::Encode`](crate::Error::Encode), and a loaded one stays in L1.
+    /// - Anything else goes through the codec that the Go service has, `MessagePack` or `Json`.
+    ///   `MessagePack` needs the feature `s2`. No compression of one's own.
+    /// - Fields by name: `#[serde(rename = "Num")]`. Nil pointers, slices and maps are `Option`.
+    ///   Go reads integers of any width. Go writes `[]byte` fields as MessagePack's binary, which
+    ///   `Vec<u8>` reads; for Go to read them back they must be written so too, which takes
+    ///   `serde_bytes`. In JSON they are base64. A `time.Time` is the extension -1 of MessagePack,
+    ///   for which the adapters have `msgpack_time`, and text in JSON.
+    /// - Go's `Set` without a value stores no bytes. That is the empty string to `Raw`, and a miss
+    ///   to all other codecs.
+    ///
+    /// # What cannot be had
+    /// - A stale window: L2 says how long an entry is kept, and nothing else.
+    /// - Notice of what a Go service writes: until its event arrives, L1 serves what it has, for
+    ///   at most `local_ttl`. So it is between Go services.
+    /// - The order of a Go service's changes and a load of this cache. A value that Go sets during
+    ///   a load or an insert is newer and stays, and the load's is kept nowhere. But where nothing
+    ///   stands before and after, a fill cannot know that Go has deleted the key in between: what
+    ///   was loaded before that stays until its TTL ends or the next change. Events will close
+    ///   this; until then, let whoever changes the data delete a little later once more, or keep
+    ///   the TTL short.
+    /// - The checksum: damage is what the codec notices.
     JetcacheGo,
 }
 

@@ -8,7 +8,7 @@ use jetcache_core::machine::error::Fault;
 use jetcache_core::machine::lookup::Seen;
 use jetcache_core::machine::repair::Repair;
 use jetcache_core::ports::remote::{
-    Claim, Condition, Fill, Filled, Found, Hold, LeaseAsk, Life, Stored,
+    Claim, Condition, Fill, Filled, Found, Hold, LeaseAsk, Life, Stored, Wire,
 };
 
 use super::judge::{ActorId, Id, Index};
@@ -189,7 +189,7 @@ impl World {
         let name = ["a", "b"][usize::from(key)];
         match verb {
             Verb::Read => {
-                let found = self.table.read(now, name);
+                let found = self.table.read(now, name, Wire::Native);
                 Told::Read(self.seen(key, found))
             }
             Verb::Lease { token, life } => {
@@ -198,7 +198,7 @@ impl World {
                     token,
                     life,
                 };
-                let leased = self.table.lease(now, &ask);
+                let leased = self.table.lease(now, &ask, Wire::Native);
                 if leased.granted {
                     let until = self.now + super::world::whole_millis(life);
                     self.judge.lease_applied(key, token, until, self.now);
@@ -228,7 +228,7 @@ impl World {
                     token,
                     value,
                 };
-                let filled = self.table.fill(now, &fill);
+                let filled = self.table.fill(now, &fill, Wire::Native);
                 self.judge.fill_applied(key, token, id, filled);
                 Told::Filled(filled)
             }
@@ -248,7 +248,7 @@ impl World {
                     life,
                     condition,
                 };
-                let granted = self.table.claim(now, &claim);
+                let granted = self.table.claim(now, &claim, Wire::Native);
                 if granted {
                     let until = self.now + super::world::whole_millis(life);
                     self.judge.claim_applied(key, token, until, self.index);

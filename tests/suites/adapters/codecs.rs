@@ -49,7 +49,9 @@ fn raw_keeps_the_contract() {
     contract::codec::run(&Raw, &texts.map(String::from));
     contract::codec::run(&Raw, &texts.map(Box::<str>::from));
     contract::codec::run(&Raw, &texts.map(Arc::<str>::from));
+    contract::codec::run(&Raw, &texts.map(|text| Arc::new(text.to_owned())));
     contract::codec::run(&Raw, &texts.map(|text| text.as_bytes().to_vec()));
+    contract::codec::run(&Raw, &texts.map(|text| Arc::new(text.as_bytes().to_vec())));
     contract::codec::run(&Raw, &texts.map(|text| Box::<[u8]>::from(text.as_bytes())));
     contract::codec::run(&Raw, &texts.map(|text| Arc::<[u8]>::from(text.as_bytes())));
 }

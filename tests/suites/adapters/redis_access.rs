@@ -90,7 +90,7 @@ fn a_password_opens_and_its_lack_is_a_fault() {
 fn the_documented_rights_are_enough() {
     let server = RedisServer::start();
     let rights = "on >pw resetkeys ~contract:* ~{contract:* ~{*}contract:* resetchannels -@all \
-                  +mget +get +set +del +pttl +time +getrange +setrange +evalsha \
+                  +mget +get +set +del +pttl +time +getrange +setrange +evalsha +multi +exec \
                   +script|load +select +client|setname";
     let mut command = vec!["ACL", "SETUSER", "app"];
     command.extend(rights.split_whitespace());
@@ -106,7 +106,8 @@ fn the_documented_rights_are_enough() {
     );
     contract_on_tokio(&Redis::open(&url("")).unwrap());
     for right in [
-        "mget", "get", "set", "del", "pttl", "time", "getrange", "setrange", "evalsha",
+        "mget", "get", "set", "del", "pttl", "time", "getrange", "setrange", "evalsha", "multi",
+        "exec",
     ] {
         assert_eq!(
             server.cli(&["ACL", "SETUSER", "app", &format!("-{right}")]),

@@ -22,9 +22,13 @@ fn redis_keeps_the_contract_on_tokio() {
 fn redis_keeps_the_contract_on_smol() {
     let server = RedisServer::start();
     let redis = Redis::open(&server.url()).unwrap();
-    smol::block_on(contract::remote::run(&redis, async |span| {
+    let sleep = async |span| {
         smol::Timer::after(span).await;
-    }));
+    };
+    smol::block_on(async {
+        contract::remote::run(&redis, sleep).await;
+        contract::remote::run_jetcache_go(&redis, sleep).await;
+    });
 }
 
 #[test]

@@ -82,9 +82,12 @@ pub(super) fn stored(bytes: &[u8]) -> Stored<'_> {
     }
 }
 
-/// The contract, on tokio.
+/// The contract in both formats, on tokio.
 pub(super) fn contract_on_tokio(remote: &impl Remote) {
-    many().block_on(contract::remote::run(remote, tokio::time::sleep));
+    many().block_on(async {
+        contract::remote::run(remote, tokio::time::sleep).await;
+        contract::remote::run_jetcache_go(remote, tokio::time::sleep).await;
+    });
 }
 
 /// tokio with two workers.

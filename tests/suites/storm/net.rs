@@ -183,43 +183,44 @@ fn away() -> Fault {
 }
 
 impl Remote for Net {
-    async fn read(&self, keys: &[&str], _: Wire) -> Vec<Result<Option<Found>, Fault>> {
+    async fn read(&self, keys: &[&str], wire: Wire) -> Vec<Result<Option<Found>, Fault>> {
         self.widens(keys.len());
         let read = |key: &&str| {
-            let command = |table: &mut Table, now, key: &str| table.read(now, key);
+            let command = move |table: &mut Table, now, key: &str| table.read(now, key, wire);
             ((*key).to_owned(), command)
         };
         self.send(keys.iter().map(read).collect()).await
     }
 
-    async fn lease(&self, asks: &[LeaseAsk<'_>], _: Wire) -> Vec<Result<Leased, Fault>> {
+    async fn lease(&self, asks: &[LeaseAsk<'_>], wire: Wire) -> Vec<Result<Leased, Fault>> {
         self.widens(asks.len());
         let lease = |ask: &LeaseAsk<'_>| {
             let (token, life) = (ask.token, ask.life);
             let command = move |table: &mut Table, now, key: &str| {
-                table.lease(now, &LeaseAsk { key, token, life })
+                table.lease(now, &LeaseAsk { key, token, life }, wire)
             };
             (ask.key.to_owned(), command)
         };
         self.send(asks.iter().map(lease).collect()).await
     }
 
-    async fn fill(&self, fills: &[Fill<'_>], _: Wire) -> Vec<Result<Filled, Fault>> {
+    async fn fill(&self, fills: &[Fill<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
         self.widens(fills.len());
         let fill = |fill: &Fill<'_>| {
             let (token, value) = (fill.token, fill.value);
             let (life, lease, age) = (value.life, value.lease, value.age);
             let bytes = value.bytes.to_vec();
+            let replaces = value.replaces.map(<[u8]>::to_vec);
             let command = move |table: &mut Table, now, key: &str| {
                 let value = Stored {
-                    replaces: None,
+                    replaces: replaces.as_deref(),
                     bytes: &bytes,
                     life,
                     stale: Duration::ZERO,
                     lease,
                     age,
                 };
-                table.fill(now, &Fill { key, token, value })
+                table.fill(now, &Fill { key, token, value }, wire)
             };
             (fill.key.to_owned(), command)
         };
@@ -236,7 +237,7 @@ impl Remote for Net {
         self.send(holds.iter().map(release).collect()).await
     }
 
-    async fn claim(&self, claims: &[Claim<'_>], _: Wire) -> Vec<Result<bool, Fault>> {
+    async fn claim(&self, claims: &[Claim<'_>], wire: Wire) -> Vec<Result<bool, Fault>> {
         self.widens(claims.len());
         let claim = |claim: &Claim<'_>| {
             let (token, life, condition) = (claim.token, claim.life, claim.condition);
@@ -247,7 +248,7 @@ impl Remote for Net {
                     life,
                     condition,
                 };
-                table.claim(now, &claim)
+                table.claim(now, &claim, wire)
             };
             (claim.key.to_owned(), command)
         };

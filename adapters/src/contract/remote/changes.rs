@@ -3,16 +3,15 @@
 use core::time::Duration;
 
 use jetcache_core::Remote;
-use jetcache_core::ports::remote::{Claim, Condition, Filled, Settle, Stored, Wire};
+use jetcache_core::ports::remote::{Claim, Condition, Filled, Settle, Stored};
 
-use super::{LEASE, Suite, only, sealed, stored};
+use super::{LEASE, Suite, only, stored};
 
 pub(super) async fn run<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
     a_removal_takes_value_and_lease(suite).await;
     a_claim_takes_the_value_and_replaces_the_lease(suite).await;
     a_claim_ends_by_itself(suite).await;
     a_value_is_present(suite).await;
-    all_else_is_absent(suite).await;
     a_refused_claim_changes_nothing(suite).await;
     a_claim_sent_twice_is_granted_twice(suite).await;
     a_settlement_with_the_claim_stores(suite).await;
@@ -73,7 +72,7 @@ async fn a_claim_ends_by_itself<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'
     };
     assert!(only(
         "claim",
-        suite.remote.claim(&[claim], Wire::Native).await
+        suite.remote.claim(&[claim], suite.wire).await
     ));
     suite
         .wait_until("a claim ends by itself", async || suite.is_free(&key).await)
@@ -82,7 +81,7 @@ async fn a_claim_ends_by_itself<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'
 
 async fn a_value_is_present<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
     let key = suite.key();
-    suite.put(&key, stored(&sealed(Some(b"v")))).await;
+    suite.put(&key, stored(&suite.entry(Some(b"v")))).await;
     let absent = suite
         .claim(&key, suite.token(), Some(Condition::Absent))
         .await;
@@ -98,51 +97,9 @@ async fn a_value_is_present<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R
     );
 }
 
-async fn all_else_is_absent<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
-    let value = sealed(Some(b"v"));
-    let mut version = value.clone();
-    version[2] = 9;
-    let placeholder = sealed(None);
-    let short = &value[..35];
-    let (life, stale) = (Duration::from_millis(1), Duration::from_secs(60));
-    let cases = [
-        ("nothing", None),
-        ("a placeholder", Some(stored(&placeholder))),
-        (
-            "a stale value",
-            Some(Stored {
-                replaces: None,
-                life,
-                stale,
-                ..stored(&value)
-            }),
-        ),
-        ("junk", Some(stored(b"junk"))),
-        ("long junk", Some(stored(&[7; 100]))),
-        ("another version", Some(stored(&version))),
-        ("a short header", Some(stored(short))),
-        ("no bytes", Some(stored(b""))),
-    ];
-    for (name, value) in cases {
-        let key = suite.key();
-        if let Some(value) = value {
-            suite.put(&key, value).await;
-            suite.pause(Duration::from_millis(20)).await;
-        }
-        let present = suite
-            .claim(&key, suite.token(), Some(Condition::Present))
-            .await;
-        assert!(!present, "{name} is not present");
-        let absent = suite
-            .claim(&key, suite.token(), Some(Condition::Absent))
-            .await;
-        assert!(absent, "{name} is absent");
-    }
-}
-
 async fn a_refused_claim_changes_nothing<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
     let (key, token) = (suite.key(), suite.token());
-    suite.put(&key, stored(&sealed(Some(b"v")))).await;
+    suite.put(&key, stored(&suite.entry(Some(b"v")))).await;
     let before = suite.read(&key).await.map(|found| found.bytes);
     assert!(
         !suite
@@ -158,7 +115,11 @@ async fn a_refused_claim_changes_nothing<R: Remote, S: AsyncFn(Duration)>(suite:
             .claim(&key, suite.token(), Some(Condition::Absent))
             .await
     );
-    let filled = suite.fill(&key, token, b"w").await;
+    let value = Stored {
+        replaces: before.as_deref(),
+        ..stored(b"w")
+    };
+    let filled = suite.fill_with(&key, token, value).await;
     assert_eq!(
         filled,
         Filled::Stored,
@@ -170,7 +131,7 @@ async fn a_claim_sent_twice_is_granted_twice<R: Remote, S: AsyncFn(Duration)>(
     suite: &Suite<'_, R, S>,
 ) {
     let (key, token) = (suite.key(), suite.token());
-    suite.put(&key, stored(&sealed(Some(b"v")))).await;
+    suite.put(&key, stored(&suite.entry(Some(b"v")))).await;
     assert!(suite.claim(&key, token, Some(Condition::Present)).await);
     let again = suite.claim(&key, token, Some(Condition::Present)).await;
     assert!(again, "its own lease tells a claim that it was granted");
@@ -222,7 +183,7 @@ async fn many_changes_are_answered_in_order<R: Remote, S: AsyncFn(Duration)>(
     suite: &Suite<'_, R, S>,
 ) {
     let keys: Vec<String> = (0..100).map(|_| suite.key()).collect();
-    let value = sealed(Some(b"v"));
+    let value = suite.entry(Some(b"v"));
     for key in keys.iter().step_by(3) {
         suite.put(key, stored(&value)).await;
     }
@@ -235,7 +196,7 @@ async fn many_changes_are_answered_in_order<R: Remote, S: AsyncFn(Duration)>(
             condition: Some(Condition::Absent),
         })
         .collect();
-    let claimed = suite.remote.claim(&claims, Wire::Native).await;
+    let claimed = suite.remote.claim(&claims, suite.wire).await;
     assert_eq!(claimed.len(), 100, "claim: one outcome a key");
     for (at, claimed) in claimed.into_iter().enumerate() {
         assert_eq!(only("claim", vec![claimed]), at % 3 != 0, "key {at}");
@@ -250,7 +211,7 @@ async fn many_changes_are_answered_in_order<R: Remote, S: AsyncFn(Duration)>(
             value: stored(b"new"),
         })
         .collect();
-    let settled = suite.remote.settle(&settles, Wire::Native).await;
+    let settled = suite.remote.settle(&settles, suite.wire).await;
     assert_eq!(settled.len(), 100, "settle: one outcome a key");
     for (at, settled) in settled.into_iter().enumerate() {
         let stored = only("settle", vec![settled]) == Filled::Stored;

@@ -3,10 +3,9 @@
 use core::time::Duration;
 
 use jetcache_core::Remote;
-use jetcache_core::machine::envelope::{Envelope, parse};
-use jetcache_core::ports::remote::{Fill, Filled, Found, Hold, LeaseAsk, Life, Stored, Wire};
+use jetcache_core::ports::remote::{Fill, Filled, Found, Hold, LeaseAsk, Stored};
 
-use super::{LEASE, LIFE, Suite, only, sealed, stored};
+use super::{LEASE, LIFE, Suite, only, stored};
 
 pub(super) async fn run<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
     nothing_asked_is_nothing_answered(suite).await;
@@ -22,7 +21,6 @@ pub(super) async fn run<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>
     only_the_holder_releases(suite).await;
     a_lease_ends_by_itself(suite).await;
     a_value_ends_by_itself(suite).await;
-    a_stale_value_is_kept_for_its_window(suite).await;
     the_time_on_the_way_is_taken_off_the_life(suite).await;
     a_value_with_no_life_left_is_released_and_not_stored(suite).await;
     a_hundred_keys_are_answered_in_order(suite).await;
@@ -32,12 +30,12 @@ async fn nothing_asked_is_nothing_answered<R: Remote, S: AsyncFn(Duration)>(
     suite: &Suite<'_, R, S>,
 ) {
     let remote = suite.remote;
-    assert!(remote.read(&[], Wire::Native).await.is_empty());
-    assert!(remote.lease(&[], Wire::Native).await.is_empty());
-    assert!(remote.fill(&[], Wire::Native).await.is_empty());
+    assert!(remote.read(&[], suite.wire).await.is_empty());
+    assert!(remote.lease(&[], suite.wire).await.is_empty());
+    assert!(remote.fill(&[], suite.wire).await.is_empty());
     assert!(remote.release(&[]).await.is_empty());
-    assert!(remote.claim(&[], Wire::Native).await.is_empty());
-    assert!(remote.settle(&[], Wire::Native).await.is_empty());
+    assert!(remote.claim(&[], suite.wire).await.is_empty());
+    assert!(remote.settle(&[], suite.wire).await.is_empty());
     assert!(remote.remove(&[]).await.is_empty());
 }
 
@@ -51,10 +49,10 @@ async fn an_absent_key_is_not_found<R: Remote, S: AsyncFn(Duration)>(suite: &Sui
 
 async fn what_is_filled_is_found<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
     let key = suite.key();
-    suite.put(&key, stored(&sealed(Some(b"value")))).await;
+    suite.put(&key, stored(&suite.entry(Some(b"value")))).await;
     let found = present(suite.read(&key).await);
-    assert_eq!(envelope(&found).value, Some((200, &b"value"[..])));
-    let left = left(&found);
+    assert_eq!(suite.payload(&found), b"value");
+    let left = suite.left(&found);
     assert!(
         left > Duration::ZERO && left <= LIFE,
         "a life of {LIFE:?} has {left:?} left"
@@ -119,13 +117,10 @@ async fn a_lease_asked_for_twice_is_granted_twice<R: Remote, S: AsyncFn(Duration
 
 async fn the_second_look_finds_the_value<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
     let key = suite.key();
-    suite.put(&key, stored(&sealed(Some(b"v")))).await;
+    suite.put(&key, stored(&suite.entry(Some(b"v")))).await;
     let leased = suite.lease(&key, suite.token()).await;
     assert!(leased.granted);
-    assert_eq!(
-        envelope(&present(leased.found)).value,
-        Some((200, &b"v"[..]))
-    );
+    assert_eq!(suite.payload(&present(leased.found)), b"v");
     let leased = suite.lease(&key, suite.token()).await;
     assert!(
         !leased.granted && leased.found.is_some(),
@@ -217,30 +212,6 @@ async fn a_value_ends_by_itself<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'
         .await;
 }
 
-async fn a_stale_value_is_kept_for_its_window<R: Remote, S: AsyncFn(Duration)>(
-    suite: &Suite<'_, R, S>,
-) {
-    let key = suite.key();
-    let (life, stale) = (Duration::from_millis(1), Duration::from_secs(60));
-    suite
-        .put(
-            &key,
-            Stored {
-                replaces: None,
-                life,
-                stale,
-                ..stored(&sealed(Some(b"v")))
-            },
-        )
-        .await;
-    suite.pause(Duration::from_millis(20)).await;
-    let found = present(suite.read(&key).await);
-    // A store that tells what is left may count the window in.
-    if let Life::Clock(_) = found.life {
-        assert_eq!(left(&found), Duration::ZERO, "its life is over");
-    }
-}
-
 async fn the_time_on_the_way_is_taken_off_the_life<R: Remote, S: AsyncFn(Duration)>(
     suite: &Suite<'_, R, S>,
 ) {
@@ -248,14 +219,14 @@ async fn the_time_on_the_way_is_taken_off_the_life<R: Remote, S: AsyncFn(Duratio
     suite.lease(&key, token).await;
     suite.pause(Duration::from_millis(60)).await;
     // Sent when the lease was new, as the sender says.
-    let bytes = sealed(Some(b"v"));
+    let bytes = suite.entry(Some(b"v"));
     let value = Stored {
         replaces: None,
         age: Duration::ZERO,
         ..stored(&bytes)
     };
     assert_eq!(suite.fill_with(&key, token, value).await, Filled::Stored);
-    let left = left(&present(suite.read(&key).await));
+    let left = suite.left(&present(suite.read(&key).await));
     assert!(
         left <= LIFE - Duration::from_millis(50),
         "60 ms on the way, and {left:?} left"
@@ -303,7 +274,7 @@ async fn a_hundred_keys_are_answered_in_order<R: Remote, S: AsyncFn(Duration)>(
             life: LEASE,
         })
         .collect();
-    let leased = suite.remote.lease(&asks, Wire::Native).await;
+    let leased = suite.remote.lease(&asks, suite.wire).await;
     assert_eq!(leased.len(), 100, "lease: one outcome a key");
     for (at, leased) in leased.into_iter().enumerate() {
         assert_eq!(only("lease", vec![leased]).granted, at % 3 != 0, "key {at}");
@@ -318,13 +289,13 @@ async fn a_hundred_keys_are_answered_in_order<R: Remote, S: AsyncFn(Duration)>(
             value: stored(text.as_bytes()),
         })
         .collect();
-    let filled = suite.remote.fill(&fills, Wire::Native).await;
+    let filled = suite.remote.fill(&fills, suite.wire).await;
     assert_eq!(filled.len(), 100, "fill: one outcome a key");
     for (at, filled) in filled.into_iter().enumerate() {
         let stored = only("fill", vec![filled]) == Filled::Stored;
         assert_eq!(stored, at % 3 != 0, "key {at}");
     }
-    let found = suite.remote.read(&keys, Wire::Native).await;
+    let found = suite.remote.read(&keys, suite.wire).await;
     assert_eq!(found.len(), 100, "read: one outcome a key");
     for (at, found) in found.into_iter().enumerate() {
         let bytes = only("read", vec![found]).map(|found| found.bytes);
@@ -348,29 +319,14 @@ async fn a_hundred_keys_are_answered_in_order<R: Remote, S: AsyncFn(Duration)>(
     );
     let removed = suite.remote.remove(&keys).await;
     assert_eq!(removed.len(), 100, "remove: one outcome a key");
-    for found in suite.remote.read(&keys, Wire::Native).await {
+    for found in suite.remote.read(&keys, suite.wire).await {
         assert_eq!(only("read", vec![found]), None, "what is removed is gone");
     }
 }
 
-fn present(found: Option<Found>) -> Found {
+pub(super) fn present(found: Option<Found>) -> Found {
     match found {
         Some(found) => found,
         None => panic!("what was stored is not found"),
-    }
-}
-
-fn envelope(found: &Found) -> Envelope<'_> {
-    match parse(&found.bytes) {
-        Ok(envelope) => envelope,
-        Err(junk) => panic!("an entry that was stored cannot be parsed: {junk}"),
-    }
-}
-
-fn left(found: &Found) -> Duration {
-    match found.life {
-        Life::Clock(clock) => envelope(found).left(clock),
-        Life::Left(left) => left,
-        _ => panic!("an unknown way to tell a life"),
     }
 }
