@@ -14,6 +14,7 @@ mod engines;
 mod fleet;
 mod flights;
 mod lines;
+mod namespaces;
 mod options;
 mod outage;
 mod process;

@@ -21,6 +21,13 @@
 //! `with WISH,...` before a command says the call's own wishes: `ttl=MS`, `local-ttl=MS`,
 //! `skip-local`, `skip-remote`, `no-store`. The commands marked `w` take it.
 //!
+//! `@NS` before a command asks another cache, which has the namespace NS: `@users get 7`. It is
+//! made when it is first asked, with the node's options, an L1 of its own and the node's L2, and
+//! stays until `quit`; two caches have neither entries nor counters in common. `@` and the node's
+//! own namespace is the node's own cache. A namespace whose keys could be those of another cache,
+//! as `a` and `a:b` have, is refused: the line answers `error`, now and as often as it is tried.
+//! `@NS` goes with every command but `sleep` and `quit`, before or behind `with`, and behind `&`.
+//!
 //! `KEY,KEY,..` is one token, quoted or not. Each comma in it separates two keys, so no key among
 //! many can hold one.
 //!
@@ -58,8 +65,8 @@
 //! | `clear` | | empties L1. `ok` |
 //! | `sleep MS` | | `ok` |
 //! | `stats` | | see below |
-//! | `close` | | closes the cache; the program goes on. `ok` |
-//! | `quit` | | waits for the lines in the background and closes the cache, 5 s at most. `ok` |
+//! | `close` | | closes the cache, and no other; the program goes on. `ok` |
+//! | `quit` | | waits for the lines in the background and closes all caches, 5 s at most. `ok` |
 //!
 //! # Statistics
 //! | field | |
@@ -97,6 +104,7 @@ mod reply;
 mod request;
 mod serve;
 mod session;
+mod space;
 mod statistics;
 mod words;
 
@@ -105,10 +113,9 @@ use std::sync::Arc;
 
 use jetcache_smol::Smol;
 use jetcache_smol::async_std::AsyncStd;
-use jetcache_tokio::{Builder, Runtime, Tokio};
+use jetcache_tokio::{Node, Runtime, Tokio};
 
 use args::{Host, Options, Parsed};
-use object::Object;
 use session::Session;
 
 fn main() -> ExitCode {
@@ -122,32 +129,20 @@ fn main() -> ExitCode {
     };
     match options.runtime {
         Host::Tokio => match tokio::runtime::Runtime::new() {
-            Ok(tokio) => tokio.block_on(run(
-                Tokio::new(),
-                jetcache_tokio::builder(cache::NAME),
-                &options,
-            )),
+            Ok(tokio) => tokio.block_on(run(Tokio::new(), jetcache_tokio::node(), *options)),
             Err(error) => refuse(&error),
         },
-        Host::Smol => smol::block_on(run(
-            Smol::new(),
-            jetcache_smol::builder(cache::NAME),
-            &options,
-        )),
+        Host::Smol => smol::block_on(run(Smol::new(), jetcache_smol::node(), *options)),
         Host::AsyncStd => async_std::task::block_on(run(
             AsyncStd::new(),
-            jetcache_smol::async_std::builder(cache::NAME),
-            &options,
+            jetcache_smol::async_std::node(),
+            *options,
         )),
     }
 }
 
-async fn run<R: Runtime>(
-    runtime: R,
-    builder: Builder<String, Arc<Object>>,
-    options: &Options,
-) -> ExitCode {
-    let session = match Session::open(runtime, builder, options) {
+async fn run<R: Runtime>(runtime: R, node: Node, options: Options) -> ExitCode {
+    let session = match Session::open(runtime, node, options) {
         Ok(session) => Arc::new(session),
         Err(error) => return refuse(&*error),
     };

@@ -9,15 +9,31 @@ use crate::object::Object;
 use crate::recipe::{Brings, Recipe};
 use crate::words::{Word, Words, millis};
 
-/// A command, and how it is to be done.
+/// What is to be done, and whether the next line waits for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
     pub(crate) background: bool,
+    pub(crate) task: Task,
+}
+
+/// A command of the node, or of one of its caches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    Sleep(Duration),
+    Quit,
+    Ask(Question),
+}
+
+/// What a cache is asked, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Question {
+    /// Which one; the node's own if there is none.
+    pub(crate) namespace: Option<String>,
     pub(crate) call: Call,
     pub(crate) command: Command,
 }
 
-/// What can be asked; main.rs says what each of them means.
+/// What a cache can be asked; main.rs says what each of them means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     Get(String),
@@ -38,10 +54,8 @@ pub(crate) enum Command {
     Hold(String, Recipe),
     DeleteLocal(String),
     Clear,
-    Sleep(Duration),
     Stats,
     Close,
-    Quit,
 }
 
 impl Request {
@@ -50,26 +64,48 @@ impl Request {
     pub(crate) fn parse(line: &str) -> Result<Self, String> {
         let mut words = Words::of(line);
         let background = words.take_mark();
-        let mut name = words.text("the command")?;
-        let mut call = None;
-        if name == "with" {
+        let (mut namespace, mut call) = (None, None);
+        let name = loop {
+            if namespace.is_none() {
+                namespace = words.take_namespace()?;
+            }
+            let name = words.text("the command")?;
+            if name != "with" || call.is_some() {
+                break name;
+            }
             call = Some(wishes(&words.text("what to wish for")?)?);
-            name = words.text("the command")?;
-        }
-        let (takes_wishes, command, ttl) = command(&name, &mut words)?;
+        };
+        let of_node = match &*name {
+            "sleep" => Some(Task::Sleep(words.millis("MS")?)),
+            "quit" => Some(Task::Quit),
+            _ => None,
+        };
+        let (takes_wishes, task) = match of_node {
+            Some(_) if namespace.is_some() => {
+                return Err(format!(
+                    "{name} is not a command of one cache: leave out the @"
+                ));
+            }
+            Some(task) => (false, task),
+            None => {
+                let (takes_wishes, command, ttl) = command(&name, &mut words)?;
+                let mut call = call.unwrap_or_default();
+                if let Some(ttl) = ttl {
+                    call = call.ttl(ttl);
+                }
+                let question = Question {
+                    namespace,
+                    call,
+                    command,
+                };
+                (takes_wishes, Task::Ask(question))
+            }
+        };
         words.end()?;
         if call.is_some() && !takes_wishes {
             return Err(format!("{name} takes no wishes"));
         }
-        let mut call = call.unwrap_or_default();
-        if let Some(ttl) = ttl {
-            call = call.ttl(ttl);
-        }
-        Ok(Self {
-            background,
-            call,
-            command,
-        })
+        Ok(Self { background, task })
     }
 }
 
@@ -126,10 +162,8 @@ fn command(name: &str, words: &mut Words<'_>) -> Result<(bool, Command, Option<D
                 "mdel" => Command::DeleteMany(keys(words)?),
                 "dellocal" => Command::DeleteLocal(key(words)?),
                 "clear" => Command::Clear,
-                "sleep" => Command::Sleep(words.millis("MS")?),
                 "stats" => Command::Stats,
                 "close" => Command::Close,
-                "quit" => Command::Quit,
                 _ => return Err(format!("there is no command {name:?}")),
             }
         }
@@ -191,8 +225,15 @@ pub(crate) const MOST_CALLERS: usize = 100_000;
 mod tests {
     use super::*;
 
+    fn asked(line: &str) -> Question {
+        match Request::parse(line).unwrap().task {
+            Task::Ask(question) => question,
+            other => panic!("{other:?}"),
+        }
+    }
+
     fn parsed(line: &str) -> Command {
-        Request::parse(line).unwrap().command
+        asked(line).command
     }
 
     fn ada() -> Arc<Object> {
@@ -230,8 +271,11 @@ mod tests {
             request,
             Ok(Request {
                 background: true,
-                call,
-                command: Command::Set("k".into(), ada()),
+                task: Task::Ask(Question {
+                    namespace: None,
+                    call,
+                    command: Command::Set("k".into(), ada()),
+                }),
             })
         );
         for line in [
@@ -249,6 +293,32 @@ mod tests {
     }
 
     #[test]
+    fn a_namespace_stands_before_the_command() {
+        assert_eq!(asked("get @k").namespace, None);
+        for line in [
+            "@ns get k",
+            "& @ns get k",
+            "@ns with skip-local get k",
+            "with skip-local @ns get k",
+        ] {
+            let question = asked(line);
+            assert_eq!(question.namespace.as_deref(), Some("ns"), "{line}");
+            assert_eq!(question.command, Command::Get("k".into()));
+        }
+        for line in [
+            "@ns",
+            "@ get k",
+            "@ns @ns get k",
+            "@ns & get k",
+            "@ns sleep 1",
+            "@ns quit",
+            "@ns with ttl=1 stats",
+        ] {
+            assert!(Request::parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
     fn commas_separate_keys() {
         let keys = |line: &str| match parsed(line) {
             Command::GetMany(keys) | Command::DeleteMany(keys) => keys,
@@ -258,10 +328,10 @@ mod tests {
         assert_eq!(keys("mget \"a b,c\""), ["a b", "c"]);
         assert_eq!(keys("mdel a,,"), ["a", "", ""]);
         assert_eq!(keys("mdel \"\""), [""]);
-        let request = Request::parse("mset a,b Ada -36 7").unwrap();
-        assert_eq!(request.call, Call::new().ttl(Duration::from_millis(7)));
+        let question = asked("mset a,b Ada -36 7");
+        assert_eq!(question.call, Call::new().ttl(Duration::from_millis(7)));
         let keys = vec!["a".to_owned(), "b".to_owned()];
-        assert_eq!(request.command, Command::SetMany(keys, ada()));
+        assert_eq!(question.command, Command::SetMany(keys, ada()));
     }
 
     #[test]
