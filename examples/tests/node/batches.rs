@@ -102,6 +102,25 @@ fn a_batch_of_any_text_and_of_one() {
 }
 
 #[test]
+fn a_batch_of_thousands_goes_in_parts_and_asks_for_all_of_them() {
+    everywhere(|place| {
+        let mut node = place.node(&["--remote-timeout-ms", "5000"]);
+        let batch = keys(1, 2500);
+        let answer = node.ask(format!("mload {batch} a 1"));
+        assert_eq!(outcomes(&answer), ["hit"; 2500]);
+        assert_eq!(asked(&answer).len(), 2500);
+        assert_eq!(
+            outcomes(&node.ask(format!("with skip-local mget {batch}"))),
+            ["hit"; 2500]
+        );
+        assert_eq!(
+            node.ask(format!("mdel {batch}")),
+            json!({"everywhere": true})
+        );
+    });
+}
+
+#[test]
 fn a_loader_of_many_fails_for_those_it_was_asked_for() {
     everywhere(|place| {
         let mut node = place.node(&["--load-timeout-ms", "300"]);
