@@ -305,6 +305,7 @@ fn statistics_have_all_their_names() {
             "remote_faults",
             "undecodable",
             "unencodable",
+            "too_large",
             "evicted",
         ];
         expected.sort_unstable();

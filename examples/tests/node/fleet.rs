@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::process::{Node, PATIENCE, RUNTIMES, STEP};
 
 /// Tries this with every pair of different runtimes.
-fn pairs(more: &[&str], test: impl Fn(Node, Node, &RedisServer)) {
+pub(crate) fn pairs(more: &[&str], test: impl Fn(Node, Node, &RedisServer)) {
     for (here, there) in [(0, 1), (1, 2), (2, 0)] {
         let (here, there) = (RUNTIMES[here], RUNTIMES[there]);
         println!("on {here} and {there}");
@@ -23,7 +23,7 @@ fn pairs(more: &[&str], test: impl Fn(Node, Node, &RedisServer)) {
 }
 
 /// Waits until a load of this key is under way.
-fn until_leased(server: &RedisServer, lease: &str) {
+pub(crate) fn until_leased(server: &RedisServer, lease: &str) {
     let deadline = Instant::now() + PATIENCE;
     while server.cli(&["EXISTS", lease]) != "1" {
         assert!(Instant::now() < deadline, "nobody loads");

@@ -7,12 +7,16 @@
     reason = "these are tests; what is printed says where one failed"
 )]
 
+mod batches;
+mod cluster;
 mod commands;
 mod engines;
 mod fleet;
 mod flights;
 mod lines;
+mod namespaces;
 mod options;
 mod outage;
 mod process;
 mod tls;
+mod wire;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jetcache_tokio::Wire;
 use lexopt::{Arg, Error, Parser, ValueExt};
 
 use crate::words::{millis, number};
@@ -12,8 +13,13 @@ node: a cache node that is driven by lines on stdin
 
   --runtime tokio|smol|async-std  what it runs on (tokio)
   --redis URL                     L2 is this Redis
+  --redis-cluster URL,URL,..      L2 is the Redis Cluster of these nodes; one of them is enough
   --memory                        L2 is in the process (the default)
   --ca FILE                       the authorities to trust for rediss://, as PEM
+  --wire native|jetcache-go       how entries are written in L2 (native)
+  --codec msgpack|json|postcard   how values are written in them (msgpack); no postcard with
+                                  --wire jetcache-go
+  --max-value-bytes N             how long an encoded value may be (64 MiB)
   --no-local                      no L1
   --local quick|moka|lru          L1's engine (quick)
   --capacity N                    L1 holds at most N entries (10000)
@@ -40,8 +46,11 @@ pub(crate) enum Parsed {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Options {
     pub(crate) runtime: Host,
-    pub(crate) redis: Option<String>,
+    pub(crate) remote: Remote,
     pub(crate) authorities: Option<PathBuf>,
+    pub(crate) wire: Wire,
+    pub(crate) codec: Codec,
+    pub(crate) max_value: Option<usize>,
     pub(crate) local: Local,
     pub(crate) bound: Bound,
     pub(crate) namespace: Option<String>,
@@ -62,6 +71,24 @@ pub(crate) enum Host {
     Tokio,
     Smol,
     AsyncStd,
+}
+
+/// The L2.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Remote {
+    #[default]
+    Memory,
+    Redis(String),
+    Cluster(Vec<String>),
+}
+
+/// How values are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Codec {
+    #[default]
+    MessagePack,
+    Json,
+    Postcard,
 }
 
 /// The L1.
@@ -88,7 +115,8 @@ impl Options {
     /// What is wrong with the command line.
     pub(crate) fn parse(mut parser: Parser) -> Result<Parsed, Error> {
         let mut options = Self::default();
-        let (mut memory, mut no_local, mut local) = (false, false, None);
+        let (mut memory, mut redis, mut cluster) = (false, None, None);
+        let (mut no_local, mut local) = (false, None);
         let (mut capacity, mut max_bytes) = (None, None);
         while let Some(arg) = parser.next()? {
             let name = match &arg {
@@ -100,10 +128,16 @@ impl Options {
             match &*name {
                 "help" => return Ok(Parsed::Help),
                 "runtime" => options.runtime = host(&text()?)?,
-                "redis" => options.redis = Some(text()?),
+                "redis" => redis = Some(text()?),
+                "redis-cluster" => cluster = Some(text()?),
                 "memory" => memory = true,
                 "ca" => options.authorities = Some(text()?.into()),
                 "no-local" => no_local = true,
+                "wire" => options.wire = wire(&text()?)?,
+                "codec" => options.codec = codec(&text()?)?,
+                "max-value-bytes" => {
+                    options.max_value = Some(number("--max-value-bytes", &text()?)?);
+                }
                 "local" => local = Some(local_engine(&text()?)?),
                 "capacity" => capacity = Some(number("--capacity", &text()?)?),
                 "max-bytes" => max_bytes = Some(number("--max-bytes", &text()?)?),
@@ -117,11 +151,16 @@ impl Options {
                 }
             }
         }
-        if memory && options.redis.is_some() {
-            return Err("--memory and --redis: choose one L2".into());
+        options.remote = remote(memory, redis, cluster)?;
+        if options.authorities.is_some() && options.remote == Remote::Memory {
+            return Err("--ca needs --redis or --redis-cluster with rediss:// URLs".into());
         }
-        if options.authorities.is_some() && options.redis.is_none() {
-            return Err("--ca needs --redis with a rediss:// URL".into());
+        if options.wire == Wire::JetcacheGo && options.codec == Codec::Postcard {
+            return Err(
+                "--codec postcard: jetcache-go does not know it; with --wire jetcache-go the codec \
+                 is msgpack or json"
+                    .into(),
+            );
         }
         options.bound = match (capacity, max_bytes) {
             (Some(_), Some(_)) => return Err("--capacity and --max-bytes: choose one".into()),
@@ -170,6 +209,41 @@ fn host(name: &str) -> Result<Host, String> {
     }
 }
 
+fn remote(
+    memory: bool,
+    redis: Option<String>,
+    cluster: Option<String>,
+) -> Result<Remote, &'static str> {
+    match (memory, redis, cluster) {
+        (_, None, None) => Ok(Remote::Memory),
+        (false, Some(url), None) => Ok(Remote::Redis(url)),
+        (false, None, Some(urls)) => {
+            let urls = urls.split(',').map(ToOwned::to_owned);
+            Ok(Remote::Cluster(urls.collect()))
+        }
+        _ => Err("--memory, --redis and --redis-cluster: choose one L2"),
+    }
+}
+
+fn wire(name: &str) -> Result<Wire, String> {
+    match name {
+        "native" => Ok(Wire::Native),
+        "jetcache-go" => Ok(Wire::JetcacheGo),
+        _ => Err(format!("--wire is native or jetcache-go, not {name:?}")),
+    }
+}
+
+fn codec(name: &str) -> Result<Codec, String> {
+    match name {
+        "msgpack" => Ok(Codec::MessagePack),
+        "json" => Ok(Codec::Json),
+        "postcard" => Ok(Codec::Postcard),
+        _ => Err(format!(
+            "--codec is msgpack, json or postcard, not {name:?}"
+        )),
+    }
+}
+
 fn local_engine(name: &str) -> Result<Local, String> {
     match name {
         "quick" => Ok(Local::Quick),
@@ -195,14 +269,18 @@ mod tests {
     fn every_option_has_its_place() {
         let millis = |millis| Some(Duration::from_millis(millis));
         let options = parse(
-            "--runtime async-std --redis rediss://host --ca file --local moka --max-bytes 9 \
-             --namespace ns --jitter 8 --ttl-ms 1 --local-ttl-ms 2 --negative-ttl-ms 3 \
-             --remote-timeout-ms 4 --load-timeout-ms=5 --lease-ms 6 --lease-wait-ms 0",
+            "--runtime async-std --redis rediss://host --ca file --wire jetcache-go --codec json \
+             --max-value-bytes 10 --local moka --max-bytes 9 --namespace ns --jitter 8 \
+             --ttl-ms 1 --local-ttl-ms 2 --negative-ttl-ms 3 --remote-timeout-ms 4 \
+             --load-timeout-ms=5 --lease-ms 6 --lease-wait-ms 0",
         );
         let expected = Options {
             runtime: Host::AsyncStd,
-            redis: Some("rediss://host".into()),
+            remote: Remote::Redis("rediss://host".into()),
             authorities: Some("file".into()),
+            wire: Wire::JetcacheGo,
+            codec: Codec::Json,
+            max_value: Some(10),
             local: Local::Moka,
             bound: Bound::Bytes(9),
             namespace: Some("ns".into()),
@@ -217,6 +295,12 @@ mod tests {
         };
         assert_eq!(options, Ok(expected));
         assert_eq!(parse("--memory"), Ok(Options::default()));
+        let nodes = |line: &str| parse(line).map(|options| options.remote);
+        let urls = vec!["redis://one".to_owned(), "redis://two".to_owned()];
+        assert_eq!(
+            nodes("--redis-cluster redis://one,redis://two --codec postcard"),
+            Ok(Remote::Cluster(urls))
+        );
     }
 
     #[test]
@@ -234,6 +318,12 @@ mod tests {
             "--local lmdb",
             "--memory=yes",
             "--memory --redis redis://host",
+            "--memory --redis-cluster redis://host",
+            "--redis redis://host --redis-cluster redis://host",
+            "--wire go",
+            "--codec gob",
+            "--wire jetcache-go --codec postcard",
+            "--max-value-bytes -1",
             "--ca file",
             "--capacity 1 --max-bytes 1",
             "--max-bytes 0",

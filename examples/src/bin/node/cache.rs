@@ -1,29 +1,63 @@
-//! The node's cache, as its options want it.
+//! The node's caches, as its options want them.
 
 use std::error::Error;
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jetcache_tokio::{Builder, Cache, LruLocal, Memory, MessagePack, Moka, QuickCache, Redis};
+use jetcache_tokio::{
+    Builder, Json, LruLocal, Memory, MessagePack, Moka, Node, Postcard, QuickCache, Redis,
+    RedisCluster,
+};
 
-use crate::args::{Bound, Local, Options};
+use crate::args::{Bound, Codec, Local, Options, Remote};
 use crate::object::Object;
 
-/// The cache's name.
-pub(crate) const NAME: &str = "node";
+/// The namespace of the node's own cache, unless an option says otherwise.
+pub(crate) const NAMESPACE: &str = "node";
 
 type Objects = Builder<String, Arc<Object>>;
 
+/// Gives the node its L2.
+///
 /// # Errors
 /// What in the options cannot work.
-pub(crate) fn build(
-    builder: Objects,
-    options: &Options,
-) -> Result<Cache<String, Arc<Object>>, Box<dyn Error>> {
-    let builder = with_local(builder, options);
-    let builder = with_remote(builder, options)?;
-    Ok(with_settings(builder, options).build()?)
+pub(crate) fn connect(node: Node, options: &Options) -> Result<Node, Box<dyn Error>> {
+    let read = |file: &PathBuf| {
+        fs::read(file).map_err(|error| format!("--ca {}: {error}", file.display()))
+    };
+    let authorities = options.authorities.as_ref().map(read).transpose()?;
+    Ok(match &options.remote {
+        Remote::Memory => node.remote(Memory::new()),
+        Remote::Redis(url) => {
+            let mut redis = Redis::builder(url);
+            if let Some(pem) = authorities {
+                redis = redis.authorities(pem);
+            }
+            node.remote(redis.open()?)
+        }
+        Remote::Cluster(urls) => {
+            let mut cluster = RedisCluster::builder(urls);
+            if let Some(pem) = authorities {
+                cluster = cluster.authorities(pem);
+            }
+            if let Some(timeout) = options.remote_timeout {
+                cluster = cluster.slot_timeout(within(timeout));
+            }
+            node.remote(cluster.open()?)
+        }
+    })
+}
+
+/// A cache of the node, still without its loader.
+pub(crate) fn builder(node: &Node, namespace: &str, options: &Options) -> Objects {
+    let builder = match options.codec {
+        Codec::MessagePack => node.cache(namespace, MessagePack),
+        Codec::Json => node.cache(namespace, Json),
+        Codec::Postcard => node.cache(namespace, Postcard),
+    };
+    with_settings(with_local(builder, options), options)
 }
 
 fn with_local(builder: Objects, options: &Options) -> Objects {
@@ -43,21 +77,10 @@ fn with_local(builder: Objects, options: &Options) -> Objects {
     }
 }
 
-fn with_remote(builder: Objects, options: &Options) -> Result<Objects, Box<dyn Error>> {
-    let Some(url) = &options.redis else {
-        return Ok(builder.remote(Memory::new(), MessagePack));
-    };
-    let mut redis = Redis::builder(url);
-    if let Some(file) = &options.authorities {
-        let pem = fs::read(file).map_err(|error| format!("--ca {}: {error}", file.display()))?;
-        redis = redis.authorities(pem);
-    }
-    Ok(builder.remote(redis.open()?, MessagePack))
-}
-
-fn with_settings(mut builder: Objects, options: &Options) -> Objects {
-    if let Some(namespace) = &options.namespace {
-        builder = builder.namespace(namespace);
+fn with_settings(builder: Objects, options: &Options) -> Objects {
+    let mut builder = builder.wire(options.wire);
+    if let Some(bytes) = options.max_value {
+        builder = builder.max_value_size(bytes);
     }
     if let Some(percent) = options.jitter {
         builder = builder.jitter(percent, MOST_JITTER);
@@ -78,6 +101,12 @@ fn with_settings(mut builder: Objects, options: &Options) -> Objects {
         }
     }
     builder
+}
+
+/// What slots may take so that those that answer are not lost to those that do not.
+fn within(remote_timeout: Duration) -> Duration {
+    // Zero is refused by the cache, in its own words.
+    (remote_timeout * 4 / 5).max(Duration::from_millis(1))
 }
 
 /// About what an entry takes: its texts, and what surrounds them.

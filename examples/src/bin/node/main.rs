@@ -21,6 +21,16 @@
 //! `with WISH,...` before a command says the call's own wishes: `ttl=MS`, `local-ttl=MS`,
 //! `skip-local`, `skip-remote`, `no-store`. The commands marked `w` take it.
 //!
+//! `@NS` before a command asks another cache, which has the namespace NS: `@users get 7`. It is
+//! made when it is first asked, with the node's options, an L1 of its own and the node's L2, and
+//! stays until `quit`; two caches have neither entries nor counters in common. `@` and the node's
+//! own namespace is the node's own cache. A namespace whose keys could be those of another cache,
+//! as `a` and `a:b` have, is refused: the line answers `error`, now and as often as it is tried.
+//! `@NS` goes with every command but `sleep` and `quit`, before or behind `with`, and behind `&`.
+//!
+//! `KEY,KEY,..` is one token, quoted or not. Each comma in it separates two keys, so no key among
+//! many can hold one.
+//!
 //! A loader is written `STR NUM`: it brings the object `{"Str":STR,"Num":NUM}`. Without quotes,
 //! `-` in place of STR says "does not exist", `!` fails and `panic` panics.
 //!
@@ -29,6 +39,9 @@
 //! microseconds. A line that cannot be understood, and a change that the cache refuses or whose
 //! outcome is not known, answer `error`, a text, and none of the fields below; a load answers it
 //! beside its outcome. `value` is an object, there with outcome `hit`.
+//!
+//! `results` has an object for each key of the line, in the line's order: `key`, `outcome`, which is
+//! `hit`, `absent`, `miss` or `error`, and `value` or `error`.
 //!
 //! | command | | fields |
 //! |---|---|---|
@@ -41,6 +54,10 @@
 //! | `setxx KEY STR NUM [TTL_MS]` | w | `applied` (if there was a value) |
 //! | `del KEY` | | `everywhere` |
 //! | `exists KEY` | w | `exists`; false for a placeholder too |
+//! | `mget KEY,KEY,..` | w | `results` |
+//! | `mload KEY,KEY,.. STR NUM [DELAY_MS]` | w | `get_many_or_load` with a loader that sleeps first and then brings the object for every key that it is asked for, but for those that begin with `x`, which do not exist. `results`; `asked`: the keys that this line's loader was asked for, in that order, over all its calls |
+//! | `mset KEY,KEY,.. STR NUM [TTL_MS]` | w | `everywhere`: whether L2 has confirmed all of them. `refused`: the keys that the cache refused, each as `{"key":KEY,"error":TEXT}`, and then `everywhere` is false; the others are set all the same. There is no `refused` if none was |
+//! | `mdel KEY,KEY,..` | | `everywhere`: whether L2 has confirmed all of them |
 //! | `par N KEY STR NUM DELAY_MS` | w | N concurrent `load`, N at most 100,000. `loads`: how many of their loaders ran; `ok` and `errors`: how many were answered so |
 //! | `cancel KEY STR NUM DELAY_MS AFTER_MS` | w | a `load` that is dropped after AFTER_MS. `cancelled`: true, or false with the fields of `load` if it was faster |
 //! | `hold KEY STR NUM` | w | a `load` polled once and then never again; `close` and `quit` drop it. `ok`: true |
@@ -48,8 +65,8 @@
 //! | `clear` | | empties L1. `ok` |
 //! | `sleep MS` | | `ok` |
 //! | `stats` | | see below |
-//! | `close` | | closes the cache; the program goes on. `ok` |
-//! | `quit` | | waits for the lines in the background and closes the cache, 5 s at most. `ok` |
+//! | `close` | | closes the cache, and no other; the program goes on. `ok` |
+//! | `quit` | | waits for the lines in the background and closes all caches, 5 s at most. `ok` |
 //!
 //! # Statistics
 //! | field | |
@@ -69,7 +86,7 @@
 //! | `deposed` | leaders that were silent for too long |
 //! | `became_unconfirmed`, `became_bypassed` | how often a key became one of those `unconfirmed`; how often there was no room for it |
 //! | `remote_faults` | operations of L2 that failed or did not answer in time |
-//! | `undecodable`, `unencodable` | entries of L2 that could not be read; loaded values that could not be encoded |
+//! | `undecodable`, `unencodable`, `too_large` | entries of L2 that could not be read; loaded values that could not be encoded; those that were longer than `--max-value-bytes` |
 //! | `evicted` | entries that L1 evicted; null if its engine does not count them |
 
 #![expect(
@@ -87,6 +104,7 @@ mod reply;
 mod request;
 mod serve;
 mod session;
+mod space;
 mod statistics;
 mod words;
 
@@ -95,10 +113,9 @@ use std::sync::Arc;
 
 use jetcache_smol::Smol;
 use jetcache_smol::async_std::AsyncStd;
-use jetcache_tokio::{Builder, Runtime, Tokio};
+use jetcache_tokio::{Node, Runtime, Tokio};
 
 use args::{Host, Options, Parsed};
-use object::Object;
 use session::Session;
 
 fn main() -> ExitCode {
@@ -112,32 +129,20 @@ fn main() -> ExitCode {
     };
     match options.runtime {
         Host::Tokio => match tokio::runtime::Runtime::new() {
-            Ok(tokio) => tokio.block_on(run(
-                Tokio::new(),
-                jetcache_tokio::builder(cache::NAME),
-                &options,
-            )),
+            Ok(tokio) => tokio.block_on(run(Tokio::new(), jetcache_tokio::node(), *options)),
             Err(error) => refuse(&error),
         },
-        Host::Smol => smol::block_on(run(
-            Smol::new(),
-            jetcache_smol::builder(cache::NAME),
-            &options,
-        )),
+        Host::Smol => smol::block_on(run(Smol::new(), jetcache_smol::node(), *options)),
         Host::AsyncStd => async_std::task::block_on(run(
             AsyncStd::new(),
-            jetcache_smol::async_std::builder(cache::NAME),
-            &options,
+            jetcache_smol::async_std::node(),
+            *options,
         )),
     }
 }
 
-async fn run<R: Runtime>(
-    runtime: R,
-    builder: Builder<String, Arc<Object>>,
-    options: &Options,
-) -> ExitCode {
-    let session = match Session::open(runtime, builder, options) {
+async fn run<R: Runtime>(runtime: R, node: Node, options: Options) -> ExitCode {
+    let session = match Session::open(runtime, node, options) {
         Ok(session) => Arc::new(session),
         Err(error) => return refuse(&*error),
     };

@@ -33,6 +33,23 @@ impl Recipe {
         ran: &AtomicUsize,
     ) -> Result<Option<Arc<Object>>, LoadError> {
         ran.fetch_add(1, Ordering::SeqCst);
+        self.bring(runtime).await
+    }
+
+    /// Runs as a loader of many keys: the same for each, but those that begin with `x` do not
+    /// exist.
+    pub(crate) async fn load_many(
+        &self,
+        runtime: &impl Runtime,
+        mut keys: Vec<String>,
+    ) -> Result<Vec<(String, Option<Arc<Object>>)>, LoadError> {
+        let brought = self.bring(runtime).await?;
+        keys.retain(|key| !key.starts_with('x'));
+        let brought = keys.into_iter().map(|key| (key, brought.clone()));
+        Ok(brought.collect())
+    }
+
+    async fn bring(&self, runtime: &impl Runtime) -> Result<Option<Arc<Object>>, LoadError> {
         if !self.delay.is_zero() {
             runtime.sleep(self.delay).await;
         }

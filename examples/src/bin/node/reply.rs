@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
-use jetcache_tokio::{Cached, Error, Reach};
+use jetcache_tokio::{Batch, Cached, Error, Reach};
 use serde::Serialize;
 
 use crate::object::Object;
@@ -18,6 +18,17 @@ pub(crate) enum Reply {
     Loaded(Loaded),
     Changed {
         everywhere: bool,
+    },
+    /// What became of each key; `asked` are those that the line's own loader was called with.
+    Many {
+        results: Vec<Answered>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        asked: Option<Vec<String>>,
+    },
+    ChangedMany {
+        everywhere: bool,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        refused: Vec<Refused>,
     },
     Judged {
         applied: bool,
@@ -44,22 +55,37 @@ pub(crate) enum Reply {
     },
 }
 
-/// What a read found.
+/// What a read or a load found.
 #[derive(Debug, Serialize)]
 pub(crate) struct Found {
     outcome: Outcome,
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<Arc<Object>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
 }
 
-/// How a load ended.
+/// How a load ended; `loaded` says whether the asker's own loader ran.
 #[derive(Debug, Serialize)]
 pub(crate) struct Loaded {
     #[serde(flatten)]
     found: Found,
     loaded: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
+}
+
+/// One key of many, and what was found.
+#[derive(Debug, Serialize)]
+pub(crate) struct Answered {
+    key: String,
+    #[serde(flatten)]
+    found: Found,
+}
+
+/// One key of many that could not be changed.
+#[derive(Debug, Serialize)]
+pub(crate) struct Refused {
+    key: String,
+    error: String,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -74,6 +100,41 @@ enum Outcome {
 impl Reply {
     pub(crate) const DONE: Self = Self::Done { ok: true };
 
+    /// What was found of many keys, and those that their loader was asked for, if there was one.
+    pub(crate) fn many<F: Into<Found>>(
+        batch: Batch<&String, F>,
+        asked: Option<Vec<String>>,
+    ) -> Self {
+        let answered = |(key, found): (&String, F)| Answered {
+            key: key.clone(),
+            found: found.into(),
+        };
+        Self::Many {
+            results: batch.into_iter().map(answered).collect(),
+            asked,
+        }
+    }
+
+    /// How far the change of many keys has reached, and those that could not be changed.
+    pub(crate) fn changed<K: AsRef<str>>(
+        reached: impl IntoIterator<Item = (K, Result<Reach, Error>)>,
+    ) -> Self {
+        let (mut everywhere, mut refused) = (true, Vec::new());
+        for (key, reach) in reached {
+            everywhere &= matches!(reach, Ok(Reach::Everywhere));
+            if let Err(error) = reach {
+                refused.push(Refused {
+                    key: key.as_ref().to_owned(),
+                    error: error.to_string(),
+                });
+            }
+        }
+        Self::ChangedMany {
+            everywhere,
+            refused,
+        }
+    }
+
     pub(crate) fn failed(error: impl ToString) -> Self {
         Self::Failed {
             error: error.to_string(),
@@ -82,29 +143,47 @@ impl Reply {
 }
 
 impl Loaded {
-    /// `loaded` says whether the asker's own loader ran.
     pub(crate) fn new(answer: Result<Option<Arc<Object>>, Error>, loaded: bool) -> Self {
+        Self {
+            found: answer.into(),
+            loaded,
+        }
+    }
+}
+
+impl From<Result<Option<Arc<Object>>, Error>> for Found {
+    fn from(answer: Result<Option<Arc<Object>>, Error>) -> Self {
         let (outcome, value, error) = match answer {
             Ok(Some(value)) => (Outcome::Hit, Some(value), None),
             Ok(None) => (Outcome::Absent, None, None),
             Err(error) => (Outcome::Error, None, Some(error.to_string())),
         };
         Self {
-            found: Found { outcome, value },
-            loaded,
+            outcome,
+            value,
             error,
         }
     }
 }
 
-impl From<Cached<Arc<Object>>> for Reply {
+impl From<Cached<Arc<Object>>> for Found {
     fn from(cached: Cached<Arc<Object>>) -> Self {
         let (outcome, value) = match cached {
             Cached::Hit(value) => (Outcome::Hit, Some(value)),
             Cached::Absent => (Outcome::Absent, None),
             Cached::Miss => (Outcome::Miss, None),
         };
-        Self::Found(Found { outcome, value })
+        Self {
+            outcome,
+            value,
+            error: None,
+        }
+    }
+}
+
+impl From<Cached<Arc<Object>>> for Reply {
+    fn from(cached: Cached<Arc<Object>>) -> Self {
+        Self::Found(cached.into())
     }
 }
 

@@ -9,15 +9,31 @@ use crate::object::Object;
 use crate::recipe::{Brings, Recipe};
 use crate::words::{Word, Words, millis};
 
-/// A command, and how it is to be done.
+/// What is to be done, and whether the next line waits for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
     pub(crate) background: bool,
+    pub(crate) task: Task,
+}
+
+/// A command of the node, or of one of its caches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    Sleep(Duration),
+    Quit,
+    Ask(Question),
+}
+
+/// What a cache is asked, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Question {
+    /// Which one; the node's own if there is none.
+    pub(crate) namespace: Option<String>,
     pub(crate) call: Call,
     pub(crate) command: Command,
 }
 
-/// What can be asked; main.rs says what each of them means.
+/// What a cache can be asked; main.rs says what each of them means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     Get(String),
@@ -29,15 +45,17 @@ pub(crate) enum Command {
     SetIfPresent(String, Arc<Object>),
     Delete(String),
     Exists(String),
+    GetMany(Vec<String>),
+    LoadMany(Vec<String>, Recipe),
+    SetMany(Vec<String>, Arc<Object>),
+    DeleteMany(Vec<String>),
     Parallel(usize, String, Recipe),
     Cancel(String, Recipe, Duration),
     Hold(String, Recipe),
     DeleteLocal(String),
     Clear,
-    Sleep(Duration),
     Stats,
     Close,
-    Quit,
 }
 
 impl Request {
@@ -46,26 +64,48 @@ impl Request {
     pub(crate) fn parse(line: &str) -> Result<Self, String> {
         let mut words = Words::of(line);
         let background = words.take_mark();
-        let mut name = words.text("the command")?;
-        let mut call = None;
-        if name == "with" {
+        let (mut namespace, mut call) = (None, None);
+        let name = loop {
+            if namespace.is_none() {
+                namespace = words.take_namespace()?;
+            }
+            let name = words.text("the command")?;
+            if name != "with" || call.is_some() {
+                break name;
+            }
             call = Some(wishes(&words.text("what to wish for")?)?);
-            name = words.text("the command")?;
-        }
-        let (takes_wishes, command, ttl) = command(&name, &mut words)?;
+        };
+        let of_node = match &*name {
+            "sleep" => Some(Task::Sleep(words.millis("MS")?)),
+            "quit" => Some(Task::Quit),
+            _ => None,
+        };
+        let (takes_wishes, task) = match of_node {
+            Some(_) if namespace.is_some() => {
+                return Err(format!(
+                    "{name} is not a command of one cache: leave out the @"
+                ));
+            }
+            Some(task) => (false, task),
+            None => {
+                let (takes_wishes, command, ttl) = command(&name, &mut words)?;
+                let mut call = call.unwrap_or_default();
+                if let Some(ttl) = ttl {
+                    call = call.ttl(ttl);
+                }
+                let question = Question {
+                    namespace,
+                    call,
+                    command,
+                };
+                (takes_wishes, Task::Ask(question))
+            }
+        };
         words.end()?;
         if call.is_some() && !takes_wishes {
             return Err(format!("{name} takes no wishes"));
         }
-        let mut call = call.unwrap_or_default();
-        if let Some(ttl) = ttl {
-            call = call.ttl(ttl);
-        }
-        Ok(Self {
-            background,
-            call,
-            command,
-        })
+        Ok(Self { background, task })
     }
 }
 
@@ -86,6 +126,13 @@ fn command(name: &str, words: &mut Words<'_>) -> Result<(bool, Command, Option<D
                 "setnx" => Command::SetIfAbsent(key, object),
                 _ => Command::SetIfPresent(key, object),
             }
+        }
+        "mget" => Command::GetMany(keys(words)?),
+        "mload" => Command::LoadMany(keys(words)?, delayed(words)?),
+        "mset" => {
+            let (keys, object) = (keys(words)?, object(words)?);
+            ttl = words.optional_millis("TTL_MS")?;
+            Command::SetMany(keys, object)
         }
         "par" => {
             let callers = words.number("N")?;
@@ -112,12 +159,11 @@ fn command(name: &str, words: &mut Words<'_>) -> Result<(bool, Command, Option<D
             match name {
                 "peek" => Command::Peek(key(words)?),
                 "del" => Command::Delete(key(words)?),
+                "mdel" => Command::DeleteMany(keys(words)?),
                 "dellocal" => Command::DeleteLocal(key(words)?),
                 "clear" => Command::Clear,
-                "sleep" => Command::Sleep(words.millis("MS")?),
                 "stats" => Command::Stats,
                 "close" => Command::Close,
-                "quit" => Command::Quit,
                 _ => return Err(format!("there is no command {name:?}")),
             }
         }
@@ -127,6 +173,11 @@ fn command(name: &str, words: &mut Words<'_>) -> Result<(bool, Command, Option<D
 
 fn key(words: &mut Words<'_>) -> Result<String, String> {
     words.text("KEY")
+}
+
+fn keys(words: &mut Words<'_>) -> Result<Vec<String>, String> {
+    let keys = words.text("KEY,KEY,..")?;
+    Ok(keys.split(',').map(ToOwned::to_owned).collect())
 }
 
 fn object(words: &mut Words<'_>) -> Result<Arc<Object>, String> {
@@ -174,8 +225,15 @@ pub(crate) const MOST_CALLERS: usize = 100_000;
 mod tests {
     use super::*;
 
+    fn asked(line: &str) -> Question {
+        match Request::parse(line).unwrap().task {
+            Task::Ask(question) => question,
+            other => panic!("{other:?}"),
+        }
+    }
+
     fn parsed(line: &str) -> Command {
-        Request::parse(line).unwrap().command
+        asked(line).command
     }
 
     fn ada() -> Arc<Object> {
@@ -213,8 +271,11 @@ mod tests {
             request,
             Ok(Request {
                 background: true,
-                call,
-                command: Command::Set("k".into(), ada()),
+                task: Task::Ask(Question {
+                    namespace: None,
+                    call,
+                    command: Command::Set("k".into(), ada()),
+                }),
             })
         );
         for line in [
@@ -229,6 +290,48 @@ mod tests {
         ] {
             assert!(Request::parse(line).is_err(), "{line}");
         }
+    }
+
+    #[test]
+    fn a_namespace_stands_before_the_command() {
+        assert_eq!(asked("get @k").namespace, None);
+        for line in [
+            "@ns get k",
+            "& @ns get k",
+            "@ns with skip-local get k",
+            "with skip-local @ns get k",
+        ] {
+            let question = asked(line);
+            assert_eq!(question.namespace.as_deref(), Some("ns"), "{line}");
+            assert_eq!(question.command, Command::Get("k".into()));
+        }
+        for line in [
+            "@ns",
+            "@ get k",
+            "@ns @ns get k",
+            "@ns & get k",
+            "@ns sleep 1",
+            "@ns quit",
+            "@ns with ttl=1 stats",
+        ] {
+            assert!(Request::parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn commas_separate_keys() {
+        let keys = |line: &str| match parsed(line) {
+            Command::GetMany(keys) | Command::DeleteMany(keys) => keys,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(keys("mget a,b,a"), ["a", "b", "a"]);
+        assert_eq!(keys("mget \"a b,c\""), ["a b", "c"]);
+        assert_eq!(keys("mdel a,,"), ["a", "", ""]);
+        assert_eq!(keys("mdel \"\""), [""]);
+        let question = asked("mset a,b Ada -36 7");
+        assert_eq!(question.call, Call::new().ttl(Duration::from_millis(7)));
+        let keys = vec!["a".to_owned(), "b".to_owned()];
+        assert_eq!(question.command, Command::SetMany(keys, ada()));
     }
 
     #[test]
@@ -251,6 +354,13 @@ mod tests {
             "par 99999999999999999999 k Ada 1 1",
             "par 1 k Ada 1",
             "cancel k Ada 1 1",
+            "mget",
+            "mget a b",
+            "mload a,b",
+            "mload a Ada 1 1 1",
+            "mset a,b Ada",
+            "mdel",
+            "with ttl=1 mdel a",
             "stats now",
             "sleep",
             "sleep 1.5",

@@ -4,13 +4,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jetcache_tokio::{Call, Runtime};
+use jetcache_tokio::Runtime;
 use smol::channel::{Receiver, Sender, bounded};
 use smol::future::{or, poll_once};
 
 use crate::input::Line;
 use crate::reply::{Reply, say, say_ready};
-use crate::request::{Command, MOST_CALLERS, Request};
+use crate::request::{MOST_CALLERS, Request, Task};
 use crate::session::Session;
 
 /// Answers lines until one says `quit`, or there are no more.
@@ -30,7 +30,7 @@ pub(crate) async fn serve<R: Runtime>(
             .map_err(ToOwned::to_owned)
             .and_then(|text| Request::parse(&text));
         match request {
-            Ok(request) if request.command == Command::Quit => {
+            Ok(request) if request.task == Task::Quit => {
                 quit(session, busy, &idle).await;
                 return say(id, &Reply::DONE, start);
             }
@@ -43,9 +43,9 @@ pub(crate) async fn serve<R: Runtime>(
                     )?;
                     continue;
                 }
-                answer_later(session, id, request, start, busy.clone()).await;
+                answer_later(session, id, request.task, start, busy.clone()).await;
             }
-            Ok(request) => say(id, &session.answer(request).await, start)?,
+            Ok(request) => say(id, &session.answer(request.task).await, start)?,
             Err(error) => say(id, &Reply::failed(error), start)?,
         }
     }
@@ -56,13 +56,13 @@ pub(crate) async fn serve<R: Runtime>(
 async fn answer_later<R: Runtime>(
     session: &Arc<Session<R>>,
     id: u64,
-    request: Request,
+    task: Task,
     start: Instant,
     busy: Sender<()>,
 ) {
     let asked = Arc::clone(session);
     let mut line = Box::pin(async move {
-        let reply = asked.answer(request).await;
+        let reply = asked.answer(task).await;
         // If nobody reads, the next line in the foreground ends the program.
         let _ = say(id, &reply, start);
         drop(busy);
@@ -76,21 +76,16 @@ async fn answer_later<R: Runtime>(
     }
 }
 
-/// Lets the lines in the background end and closes the cache; neither may take for ever.
+/// Lets the lines in the background end and closes all caches; neither may take for ever.
 async fn quit<R: Runtime>(session: &Session<R>, busy: Sender<()>, idle: &Receiver<()>) {
     drop(busy);
     session.release();
     let ending = async {
         // An error says that the channel ended, which is what is waited for.
         let _ = idle.recv().await;
-        session.answer(CLOSE).await;
+        session.close().await;
     };
     or(ending, session.runtime().sleep(GRACE)).await;
 }
 
-const CLOSE: Request = Request {
-    background: false,
-    call: Call::new(),
-    command: Command::Close,
-};
 const GRACE: Duration = Duration::from_secs(5);

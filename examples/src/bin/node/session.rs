@@ -1,57 +1,48 @@
-//! Does what the lines ask, with one cache, on whatever runtime.
+//! A node as its lines see it: many caches, made when they are first asked.
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
-use jetcache_tokio::{Builder, Cache, Call, Error, LoadError, Runtime};
-use smol::channel::unbounded;
-use smol::future::{or, poll_once, yield_now};
+use jetcache_tokio::{Error, Node, Runtime};
+use smol::future::zip;
 
 use crate::args::Options;
 use crate::cache;
-use crate::object::Object;
-use crate::recipe::Recipe;
-use crate::reply::{Loaded, Reply};
-use crate::request::{Command, Request};
-use crate::statistics::Statistics;
+use crate::reply::Reply;
+use crate::request::Task;
+use crate::space::{Space, lock};
 
-/// A node: its cache, and what its lines have left behind.
+/// A node and its caches.
 pub(crate) struct Session<R> {
-    cache: Cache<String, Arc<Object>>,
     runtime: Arc<R>,
-    registered: Arc<Registered>,
-    held: Mutex<Vec<Held>>,
+    node: Node,
+    options: Options,
+    own: Arc<Space<R>>,
+    /// All of them by namespace, the node's own too.
+    spaces: Mutex<HashMap<String, Arc<Space<R>>>>,
 }
-
-/// A load that is polled no more.
-type Held = Pin<Box<dyn Future<Output = Answer> + Send>>;
-type Answer = Result<Option<Arc<Object>>, Error>;
 
 impl<R: Runtime> Session<R> {
     /// # Errors
     /// What in the options cannot work.
     pub(crate) fn open(
         runtime: R,
-        builder: Builder<String, Arc<Object>>,
-        options: &Options,
+        node: Node,
+        options: Options,
     ) -> Result<Self, Box<dyn StdError>> {
-        let runtime = Arc::new(runtime);
-        let registered = Arc::new(Registered::default());
-        let (recipes, clock) = (Arc::clone(&registered), Arc::clone(&runtime));
-        let builder = builder.loader(move |key: String| {
-            let (recipes, clock) = (Arc::clone(&recipes), Arc::clone(&clock));
-            async move { recipes.load(&key, &*clock).await }
-        });
+        let (runtime, node) = (Arc::new(runtime), cache::connect(node, &options)?);
+        let namespace = options.namespace.as_deref().unwrap_or(cache::NAMESPACE);
+        let own = Arc::new(Space::open(&runtime, &node, namespace, &options)?);
+        let spaces = [(namespace.to_owned(), Arc::clone(&own))];
         Ok(Self {
-            cache: cache::build(builder, options)?,
             runtime,
-            registered,
-            held: Mutex::default(),
+            node,
+            own,
+            spaces: Mutex::new(spaces.into()),
+            options,
         })
     }
 
@@ -59,181 +50,60 @@ impl<R: Runtime> Session<R> {
         &self.runtime
     }
 
-    pub(crate) async fn answer(&self, request: Request) -> Reply {
-        let call = request.call;
-        match request.command {
-            Command::Get(key) => self.cache.get_with(&key, &call).await.into(),
-            Command::Peek(key) => self.cache.peek(&key).into(),
-            Command::Load(key, recipe) => Reply::Loaded(self.load(key, call, recipe).await),
-            Command::LoadRegistered(key, recipe) => {
-                let ran = self.registered.set(&key, recipe);
-                let answer = self.cache.load_with(&key, &call).await;
-                Reply::Loaded(Loaded::new(answer, ran.load(Ordering::SeqCst) > 0))
-            }
-            Command::Set(key, object) => {
-                let reach = self.cache.insert_with(key, object, &call).await;
-                reach.map_or_else(Reply::failed, Reply::from)
-            }
-            Command::SetIfAbsent(key, object) => {
-                judged(self.cache.insert_if_absent_with(key, object, &call).await)
-            }
-            Command::SetIfPresent(key, object) => {
-                judged(self.cache.insert_if_present_with(key, object, &call).await)
-            }
-            Command::Delete(key) => self.cache.invalidate(&key).await.into(),
-            Command::Exists(key) => Reply::Exists {
-                exists: self.cache.exists_with(&key, &call).await,
-            },
-            Command::Parallel(callers, key, recipe) => {
-                self.parallel(callers, &key, call, &recipe).await
-            }
-            Command::Cancel(key, recipe, after) => self.cancel(key, call, recipe, after).await,
-            Command::Hold(key, recipe) => self.hold(key, call, recipe).await,
-            Command::DeleteLocal(key) => {
-                self.cache.invalidate_local(&key);
-                Reply::DONE
-            }
-            Command::Clear => {
-                self.cache.clear_local();
-                Reply::DONE
-            }
-            Command::Sleep(span) => {
+    pub(crate) async fn answer(&self, task: Task) -> Reply {
+        match task {
+            Task::Sleep(span) => {
                 self.runtime.sleep(span).await;
                 Reply::DONE
             }
-            Command::Stats => Reply::Stats(Box::new(Statistics::of(&self.cache))),
-            Command::Close | Command::Quit => {
+            Task::Quit => {
                 self.close().await;
                 Reply::DONE
             }
+            Task::Ask(question) => match self.space(question.namespace) {
+                Ok(space) => space.answer(question.command, question.call).await,
+                Err(error) => Reply::failed(error),
+            },
         }
     }
 
     /// Drops the loads that are held: those who wait for them go on by themselves.
     pub(crate) fn release(&self) {
-        let held = std::mem::take(&mut *lock(&self.held));
-        drop(held);
-    }
-
-    async fn close(&self) {
-        self.release();
-        self.cache.close().await;
-    }
-
-    async fn load(&self, key: String, call: Call, recipe: Recipe) -> Loaded {
-        let ran = Arc::new(AtomicUsize::new(0));
-        let answer = self.loading(key, call, recipe, &ran).await;
-        Loaded::new(answer, ran.load(Ordering::SeqCst) > 0)
-    }
-
-    /// A `get_or_load` that owns all it needs and counts in `ran` that its loader ran.
-    fn loading(
-        &self,
-        key: String,
-        call: Call,
-        recipe: Recipe,
-        ran: &Arc<AtomicUsize>,
-    ) -> impl Future<Output = Answer> + Send + use<R> {
-        let (cache, runtime) = (self.cache.clone(), Arc::clone(&self.runtime));
-        let ran = Arc::clone(ran);
-        async move {
-            let loader = async || recipe.load(&*runtime, &ran).await;
-            cache.get_or_load_with(&key, &call, loader).await
+        for space in self.all() {
+            space.release();
         }
     }
 
-    async fn parallel(&self, callers: usize, key: &str, call: Call, recipe: &Recipe) -> Reply {
-        let ran = Arc::new(AtomicUsize::new(0));
-        let (told, answers) = unbounded();
-        for _ in 0..callers {
-            let loading = self.loading(key.to_owned(), call, recipe.clone(), &ran);
-            let told = told.clone();
-            let caller = Box::pin(async move {
-                // Whoever asked is there until all have answered.
-                let _ = told.send(loading.await.is_ok()).await;
-            });
-            if let Err(in_place) = self.runtime.spawn(caller) {
-                in_place.await;
-            }
-        }
-        drop(told);
-        let (mut ok, mut errors) = (0, 0);
-        while let Ok(answered) = answers.recv().await {
-            *if answered { &mut ok } else { &mut errors } += 1;
-        }
-        Reply::Parallel {
-            loads: ran.load(Ordering::SeqCst),
-            ok,
-            errors,
-        }
+    /// Closes all caches.
+    pub(crate) async fn close(&self) {
+        type Closing = Pin<Box<dyn Future<Output = ()> + Send>>;
+        let closing =
+            self.all()
+                .into_iter()
+                .fold(Box::pin(async {}) as Closing, |others, space| {
+                    Box::pin(async move {
+                        zip(others, space.close()).await;
+                    })
+                });
+        closing.await;
     }
 
-    async fn cancel(&self, key: String, call: Call, recipe: Recipe, after: Duration) -> Reply {
-        let outcome = or(async { Some(self.load(key, call, recipe).await) }, async {
-            self.runtime.sleep(after).await;
-            None
-        })
-        .await;
-        Reply::Cancelled {
-            cancelled: outcome.is_none(),
-            outcome,
+    /// The cache of this namespace.
+    fn space(&self, namespace: Option<String>) -> Result<Arc<Space<R>>, Error> {
+        let Some(namespace) = namespace else {
+            return Ok(Arc::clone(&self.own));
+        };
+        let mut spaces = lock(&self.spaces);
+        if let Some(space) = spaces.get(&namespace) {
+            return Ok(Arc::clone(space));
         }
+        let space = Space::open(&self.runtime, &self.node, &namespace, &self.options)?;
+        let space = Arc::new(space);
+        spaces.insert(namespace, Arc::clone(&space));
+        Ok(space)
     }
 
-    async fn hold(&self, key: String, call: Call, recipe: Recipe) -> Reply {
-        let (cache, runtime) = (self.cache.clone(), Arc::clone(&self.runtime));
-        let mut held: Held = Box::pin(async move {
-            let loader = async || {
-                // Without a pause one poll could be enough.
-                yield_now().await;
-                recipe.load(&*runtime, &AtomicUsize::new(0)).await
-            };
-            cache.get_or_load_with(&key, &call, loader).await
-        });
-        match poll_once(&mut held).await {
-            Some(Err(error)) => Reply::failed(error),
-            Some(Ok(_)) => Reply::DONE,
-            None => {
-                lock(&self.held).push(held);
-                Reply::DONE
-            }
-        }
+    fn all(&self) -> Vec<Arc<Space<R>>> {
+        lock(&self.spaces).values().map(Arc::clone).collect()
     }
-}
-
-/// What the registered loader does, key by key.
-#[derive(Default)]
-struct Registered(Mutex<HashMap<String, (Recipe, Arc<AtomicUsize>)>>);
-
-impl Registered {
-    /// Sets what is done for this key from now on; counts how often it was.
-    fn set(&self, key: &str, recipe: Recipe) -> Arc<AtomicUsize> {
-        let ran = Arc::new(AtomicUsize::new(0));
-        lock(&self.0).insert(key.to_owned(), (recipe, Arc::clone(&ran)));
-        ran
-    }
-
-    async fn load(
-        &self,
-        key: &str,
-        runtime: &impl Runtime,
-    ) -> Result<Option<Arc<Object>>, LoadError> {
-        let recipe = lock(&self.0).get(key).cloned();
-        match recipe {
-            Some((recipe, ran)) => recipe.load(runtime, &ran).await,
-            None => Err("no line has set a loader for this key".into()),
-        }
-    }
-}
-
-fn judged(applied: Result<bool, Error>) -> Reply {
-    match applied {
-        Ok(applied) => Reply::Judged { applied },
-        Err(error) => Reply::failed(error),
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing is done under these locks that could panic half-way.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

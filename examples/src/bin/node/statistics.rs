@@ -38,6 +38,7 @@ pub(crate) struct Statistics {
     remote_faults: u64,
     undecodable: u64,
     unencodable: u64,
+    too_large: u64,
     evicted: Option<u64>,
 }
 
@@ -77,6 +78,7 @@ impl Statistics {
             remote_faults: stats.remote_faults,
             undecodable: stats.undecodable,
             unencodable: stats.unencodable,
+            too_large: stats.too_large,
             evicted: stats.evicted,
         }
     }

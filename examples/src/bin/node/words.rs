@@ -31,6 +31,18 @@ impl<'a> Words<'a> {
         }
     }
 
+    /// Takes the namespace `@NS `, if it comes next.
+    pub(crate) fn take_namespace(&mut self) -> Result<Option<String>, String> {
+        let Some(rest) = self.0.strip_prefix('@') else {
+            return Ok(None);
+        };
+        if rest.is_empty() || rest.starts_with(BLANKS) {
+            return Err("the namespace is missing after @".into());
+        }
+        self.0 = rest;
+        self.text("the namespace").map(Some)
+    }
+
     /// The next token, which the command calls `name`.
     pub(crate) fn word(&mut self, name: &str) -> Result<Word, String> {
         self.next()?.ok_or_else(|| format!("{name} is missing"))
@@ -162,6 +174,23 @@ mod tests {
             "\"a\"\"b\"",
         ] {
             assert!(all(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_namespace_begins_with_its_sign() {
+        let taken = |line: &'static str| {
+            let mut words = Words::of(line);
+            let namespace = words.take_namespace();
+            namespace.map(|namespace| (namespace, words.0))
+        };
+        assert_eq!(taken("get k"), Ok((None, "get k")));
+        assert_eq!(taken("\"@ns\" k"), Ok((None, "\"@ns\" k")));
+        assert_eq!(taken("@ns  get k"), Ok((Some("ns".into()), "get k")));
+        assert_eq!(taken("@\"a b\" get"), Ok((Some("a b".into()), "get")));
+        assert_eq!(taken("@ns"), Ok((Some("ns".into()), "")));
+        for line in ["@", "@ get k", "@\"a", "@\"a\"b"] {
+            assert!(taken(line).is_err(), "{line}");
         }
     }
 

@@ -1,0 +1,252 @@
+//! One cache of the node, asked on whatever runtime.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jetcache_tokio::{Cache, Call, Error, LoadError, Node, Runtime};
+use smol::channel::unbounded;
+use smol::future::{or, poll_once, yield_now};
+
+use crate::args::Options;
+use crate::cache;
+use crate::object::Object;
+use crate::recipe::Recipe;
+use crate::reply::{Loaded, Reply};
+use crate::request::Command;
+use crate::statistics::Statistics;
+
+/// A namespace: its cache, and what lines have left behind there.
+pub(crate) struct Space<R> {
+    cache: Cache<String, Arc<Object>>,
+    runtime: Arc<R>,
+    registered: Arc<Registered>,
+    held: Mutex<Vec<Held>>,
+}
+
+/// A load that is polled no more.
+type Held = Pin<Box<dyn Future<Output = Answer> + Send>>;
+type Answer = Result<Option<Arc<Object>>, Error>;
+
+impl<R: Runtime> Space<R> {
+    /// # Errors
+    /// What in the options cannot work, or that another cache of the node has such keys.
+    pub(crate) fn open(
+        runtime: &Arc<R>,
+        node: &Node,
+        namespace: &str,
+        options: &Options,
+    ) -> Result<Self, Error> {
+        let registered = Arc::new(Registered::default());
+        let (recipes, clock) = (Arc::clone(&registered), Arc::clone(runtime));
+        let builder = cache::builder(node, namespace, options).loader(move |key: String| {
+            let (recipes, clock) = (Arc::clone(&recipes), Arc::clone(&clock));
+            async move { recipes.load(&key, &*clock).await }
+        });
+        Ok(Self {
+            cache: builder.build()?,
+            runtime: Arc::clone(runtime),
+            registered,
+            held: Mutex::default(),
+        })
+    }
+
+    pub(crate) async fn answer(&self, command: Command, call: Call) -> Reply {
+        match command {
+            Command::Get(key) => self.cache.get_with(&key, &call).await.into(),
+            Command::Peek(key) => self.cache.peek(&key).into(),
+            Command::Load(key, recipe) => Reply::Loaded(self.load(key, call, recipe).await),
+            Command::LoadRegistered(key, recipe) => {
+                let ran = self.registered.set(&key, recipe);
+                let answer = self.cache.load_with(&key, &call).await;
+                Reply::Loaded(Loaded::new(answer, ran.load(Ordering::SeqCst) > 0))
+            }
+            Command::Set(key, object) => {
+                let reach = self.cache.insert_with(key, object, &call).await;
+                reach.map_or_else(Reply::failed, Reply::from)
+            }
+            Command::SetIfAbsent(key, object) => {
+                judged(self.cache.insert_if_absent_with(key, object, &call).await)
+            }
+            Command::SetIfPresent(key, object) => {
+                judged(self.cache.insert_if_present_with(key, object, &call).await)
+            }
+            Command::Delete(key) => self.cache.invalidate(&key).await.into(),
+            Command::Exists(key) => Reply::Exists {
+                exists: self.cache.exists_with(&key, &call).await,
+            },
+            Command::GetMany(keys) => {
+                Reply::many(self.cache.get_many_with(&keys, &call).await, None)
+            }
+            Command::LoadMany(keys, recipe) => self.load_many(keys, call, &recipe).await,
+            Command::SetMany(keys, object) => {
+                let entries = keys.into_iter().map(|key| (key, Arc::clone(&object)));
+                Reply::changed(self.cache.insert_many_with(entries, &call).await)
+            }
+            Command::DeleteMany(keys) => {
+                let reached = self.cache.invalidate_many(&keys).await;
+                Reply::changed(reached.into_iter().map(|(key, reach)| (key, Ok(reach))))
+            }
+            Command::Parallel(callers, key, recipe) => {
+                self.parallel(callers, &key, call, &recipe).await
+            }
+            Command::Cancel(key, recipe, after) => self.cancel(key, call, recipe, after).await,
+            Command::Hold(key, recipe) => self.hold(key, call, recipe).await,
+            Command::DeleteLocal(key) => {
+                self.cache.invalidate_local(&key);
+                Reply::DONE
+            }
+            Command::Clear => {
+                self.cache.clear_local();
+                Reply::DONE
+            }
+            Command::Stats => Reply::Stats(Box::new(Statistics::of(&self.cache))),
+            Command::Close => {
+                self.close().await;
+                Reply::DONE
+            }
+        }
+    }
+
+    /// Drops the loads that are held: those who wait for them go on by themselves.
+    pub(crate) fn release(&self) {
+        let held = std::mem::take(&mut *lock(&self.held));
+        drop(held);
+    }
+
+    pub(crate) async fn close(&self) {
+        self.release();
+        self.cache.close().await;
+    }
+
+    async fn load(&self, key: String, call: Call, recipe: Recipe) -> Loaded {
+        let ran = Arc::new(AtomicUsize::new(0));
+        let answer = self.loading(key, call, recipe, &ran).await;
+        Loaded::new(answer, ran.load(Ordering::SeqCst) > 0)
+    }
+
+    async fn load_many(&self, keys: Vec<String>, call: Call, recipe: &Recipe) -> Reply {
+        let asked = Mutex::new(Vec::new());
+        let loader = |keys: Vec<String>| {
+            lock(&asked).extend_from_slice(&keys);
+            recipe.load_many(&*self.runtime, keys)
+        };
+        let batch = self.cache.get_many_or_load_with(&keys, &call, loader).await;
+        let asked = std::mem::take(&mut *lock(&asked));
+        Reply::many(batch, Some(asked))
+    }
+
+    /// A `get_or_load` that owns all it needs and counts in `ran` that its loader ran.
+    fn loading(
+        &self,
+        key: String,
+        call: Call,
+        recipe: Recipe,
+        ran: &Arc<AtomicUsize>,
+    ) -> impl Future<Output = Answer> + Send + use<R> {
+        let (cache, runtime) = (self.cache.clone(), Arc::clone(&self.runtime));
+        let ran = Arc::clone(ran);
+        async move {
+            let loader = async || recipe.load(&*runtime, &ran).await;
+            cache.get_or_load_with(&key, &call, loader).await
+        }
+    }
+
+    async fn parallel(&self, callers: usize, key: &str, call: Call, recipe: &Recipe) -> Reply {
+        let ran = Arc::new(AtomicUsize::new(0));
+        let (told, answers) = unbounded();
+        for _ in 0..callers {
+            let loading = self.loading(key.to_owned(), call, recipe.clone(), &ran);
+            let told = told.clone();
+            let caller = Box::pin(async move {
+                // Whoever asked is there until all have answered.
+                let _ = told.send(loading.await.is_ok()).await;
+            });
+            if let Err(in_place) = self.runtime.spawn(caller) {
+                in_place.await;
+            }
+        }
+        drop(told);
+        let (mut ok, mut errors) = (0, 0);
+        while let Ok(answered) = answers.recv().await {
+            *if answered { &mut ok } else { &mut errors } += 1;
+        }
+        Reply::Parallel {
+            loads: ran.load(Ordering::SeqCst),
+            ok,
+            errors,
+        }
+    }
+
+    async fn cancel(&self, key: String, call: Call, recipe: Recipe, after: Duration) -> Reply {
+        let outcome = or(async { Some(self.load(key, call, recipe).await) }, async {
+            self.runtime.sleep(after).await;
+            None
+        })
+        .await;
+        Reply::Cancelled {
+            cancelled: outcome.is_none(),
+            outcome,
+        }
+    }
+
+    async fn hold(&self, key: String, call: Call, recipe: Recipe) -> Reply {
+        let (cache, runtime) = (self.cache.clone(), Arc::clone(&self.runtime));
+        let mut held: Held = Box::pin(async move {
+            let loader = async || {
+                // Without a pause one poll could be enough.
+                yield_now().await;
+                recipe.load(&*runtime, &AtomicUsize::new(0)).await
+            };
+            cache.get_or_load_with(&key, &call, loader).await
+        });
+        match poll_once(&mut held).await {
+            Some(Err(error)) => Reply::failed(error),
+            Some(Ok(_)) => Reply::DONE,
+            None => {
+                lock(&self.held).push(held);
+                Reply::DONE
+            }
+        }
+    }
+}
+
+/// What the registered loader does, key by key.
+#[derive(Default)]
+struct Registered(Mutex<HashMap<String, (Recipe, Arc<AtomicUsize>)>>);
+
+impl Registered {
+    /// Sets what is done for this key from now on; counts how often it was.
+    fn set(&self, key: &str, recipe: Recipe) -> Arc<AtomicUsize> {
+        let ran = Arc::new(AtomicUsize::new(0));
+        lock(&self.0).insert(key.to_owned(), (recipe, Arc::clone(&ran)));
+        ran
+    }
+
+    async fn load(
+        &self,
+        key: &str,
+        runtime: &impl Runtime,
+    ) -> Result<Option<Arc<Object>>, LoadError> {
+        let recipe = lock(&self.0).get(key).cloned();
+        match recipe {
+            Some((recipe, ran)) => recipe.load(runtime, &ran).await,
+            None => Err("no line has set a loader for this key".into()),
+        }
+    }
+}
+
+fn judged(applied: Result<bool, Error>) -> Reply {
+    match applied {
+        Ok(applied) => Reply::Judged { applied },
+        Err(error) => Reply::failed(error),
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing is done under these locks that could panic half-way.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
