@@ -62,7 +62,7 @@ impl User {
                 REMOTE_TIMEOUT
             }
             Deed::Peek => {
-                judge.read(key, floor, node.peek(&key));
+                judge.peek(key, floor, node.peek(&key));
                 Duration::ZERO
             }
             Deed::GetManyOrLoad => self.get_many_or_load().await,

@@ -10,7 +10,7 @@ use jetcache_core::{Builder, Cache, Error, LoadError, Loads};
 use crate::codec::Fickle;
 use crate::database::is_absence;
 use crate::deed::REMOTE_TIMEOUT;
-use crate::judge::Key;
+use crate::judge::{Judge, Key};
 use crate::net::{Net, Weather};
 use crate::world::World;
 
@@ -29,7 +29,7 @@ fn play<T: Send + 'static>(world: &World, task: impl Future<Output = T> + Send +
 
 fn builder(world: &World, weather: Weather) -> Builder<Key, u64> {
     Cache::builder("kept", world.clone())
-        .remote(Net::new(world, weather), Fickle)
+        .remote(Net::new(world, &Judge::new(world), weather), Fickle)
         .remote_timeout(REMOTE_TIMEOUT)
         .not_found_when(is_absence)
 }

@@ -51,7 +51,7 @@ impl Stage {
         let judge = Judge::new(&world);
         let weather = Weather::of(&world);
         let mut stage = Self {
-            net: Net::new(&world, weather),
+            net: Net::new(&world, &judge, weather),
             weather,
             nodes: Vec::new(),
             keys: [2, 3, 6][world.below(3) as usize],
