@@ -77,3 +77,41 @@ fn an_adapter_that_panics_is_a_fault_of_l2() {
     assert!(cache.stats().remote_faults > 0);
     assert_eq!((cache.activity(), cache.tasks()), Default::default());
 }
+
+/// Wherever a batch is dropped, its leases are given back, those that come later too.
+#[test]
+fn a_batch_that_is_dropped_leaves_nothing() {
+    let mut steps = 0;
+    while !dropped_after(steps) {
+        steps += 1;
+    }
+    assert!(steps > 5, "it was over after {steps} steps");
+}
+
+/// Drops a batch after so many steps. Whether it was over by then.
+fn dropped_after(steps: usize) -> bool {
+    let world = World::new(0);
+    let net = Net::new(&world, &Judge::new(&world), Weather::calm());
+    let cache = Cache::<Key, u64>::builder("kept", world.clone())
+        .remote(net.clone(), Fickle)
+        .lease(Duration::from_secs(3600))
+        .build()
+        .unwrap();
+    let own = cache.clone();
+    let batch = world.begin(async move {
+        let load = async |ids: Vec<Key>| Ok(ids.into_iter().map(|id| (id, 7)).collect::<Vec<_>>());
+        let _ = own.get_many_or_load(&[1, 2, 3], load).await;
+    });
+    let step = || world.step(&BTreeSet::new(), world.time() + Duration::from_secs(60));
+    for _ in 0..steps {
+        step();
+    }
+    let over = !world.cancel(batch);
+    while step() {}
+    let left = (net.leases(), cache.activity(), cache.tasks());
+    assert!(
+        left == Default::default(),
+        "kept case, step {steps}: P5 is broken: {left:?} are left"
+    );
+    over
+}
