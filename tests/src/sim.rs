@@ -17,6 +17,7 @@
 mod caller;
 mod chance;
 mod change;
+mod crew;
 mod judge;
 mod leaving;
 mod loading;

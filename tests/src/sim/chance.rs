@@ -54,6 +54,18 @@ impl Chance {
         self.network.fate(&mut self.rng, verb, now)
     }
 
+    /// What becomes of one command of a pipeline with this fate.
+    pub(super) fn single(&mut self, fate: Fate, now: u64) -> Fate {
+        let heard = fate.applied.zip(fate.replied);
+        match heard.filter(|_| now < self.network.healed && self.percent(10)) {
+            Some((there, back)) => Fate {
+                error: Some(there + back),
+                ..fate
+            },
+            None => fate,
+        }
+    }
+
     pub(super) fn percent(&mut self, of: u8) -> bool {
         self.script.is_none() && self.rng.u8(..100) < of
     }

@@ -7,6 +7,7 @@ use jetcache_core::machine::policy::{Jitter, Policy};
 use jetcache_core::{Call, Condition, Kind};
 
 use super::chance::{Chance, Network, Pauses};
+use super::crew::CrewId;
 use super::script::Script;
 
 /// A key. There are few of them, so that what is asked collides.
@@ -39,6 +40,8 @@ pub(super) struct Ask {
     pub(super) dropped: Option<u64>,
     /// From when to when its future is not polled.
     pub(super) held: Option<(u64, u64)>,
+    /// Whom it is carried out with.
+    pub(super) crew: Option<CrewId>,
 }
 
 #[derive(Clone, Debug)]
@@ -119,7 +122,9 @@ impl Plan {
         let keys = 1 + usize::from(rng.u8(..100) < 25);
         let policy = policy(&mut rng);
         let span = pick(&mut rng, &[4, 15, 60, 300, 2_000, 12_000]);
-        let asks = Mix::new(&mut rng, &policy, nodes, keys, span).asks(&mut rng);
+        let mix = Mix::new(&mut rng, &policy, nodes, keys, span);
+        let mut asks = mix.asks(&mut rng);
+        asks.extend(mix.crews(&mut Rng::with_seed(!seed)));
         let network = Network::profile(&mut rng, span);
         Self {
             policy,
@@ -245,6 +250,35 @@ impl Mix {
                     pick(rng, &[from + 10, from + 300, from + self.span, u64::MAX]),
                 )
             }),
+            crew: None,
+        }
+    }
+
+    /// Batches, in one seed of four. Their dice are their own.
+    fn crews(&self, rng: &mut Rng) -> Vec<Ask> {
+        let count = if rng.u8(..4) == 0 { rng.u32(1..=4) } else { 0 };
+        let crews = (0..count).map(|crew| {
+            let ask = self.ask(rng);
+            (0..KEYS)
+                .map(|key| self.member(rng, &ask, key, crew))
+                .collect::<Vec<_>>()
+        });
+        crews.collect::<Vec<_>>().concat()
+    }
+
+    fn member(&self, rng: &mut Rng, ask: &Ask, key: usize, crew: CrewId) -> Ask {
+        let mut what = ask.what.clone();
+        match &mut what {
+            // They are loaded together, and each may have an error of its own.
+            What::Load(_, loader) if rng.u8(..4) == 0 => loader.brings = self.loader(rng).brings,
+            What::Hear | What::Evict => what = What::Get(Wish::default()),
+            _ => {}
+        }
+        Ask {
+            key: u8::try_from(key).unwrap_or(0),
+            what,
+            crew: Some(crew),
+            ..ask.clone()
         }
     }
 

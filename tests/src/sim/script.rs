@@ -205,6 +205,7 @@ impl Plan {
             what,
             dropped: None,
             held: None,
+            crew: None,
         });
         self
     }

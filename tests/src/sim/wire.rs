@@ -93,7 +93,7 @@ impl World {
         sender: Sender,
         ask: usize,
     ) -> CommandId {
-        let fate = self.plan.chance.fate(ask, verb.spot(), self.now);
+        let fate = self.fate(ask, verb.spot());
         let id = self.commands.len();
         self.note(|| format!("    command {id} of node {node}: {verb:?}, {fate:?}"));
         self.excuse_if_lost(verb, fate);

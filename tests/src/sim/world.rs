@@ -14,6 +14,7 @@ use jetcache_core::machine::shard::{Activity, Context, Shard};
 
 use super::caller::Caller;
 use super::change::{Change, Sweep};
+use super::crew::Crews;
 use super::judge::{ActorId, Broken, Id, Index, Judge, Promise, Writer};
 use super::plan::{KEYS, Key, Plan, What};
 use super::script::Spot;
@@ -92,6 +93,7 @@ pub(super) struct World {
     pub(super) asks: Vec<usize>,
     held: Vec<Option<(u64, u64)>>,
     pub(super) commands: Vec<Command>,
+    pub(super) crews: Crews,
     pub(super) visits: Vec<usize>,
     pub(super) answers: Vec<super::caller::Answered>,
     trace: Option<Vec<String>>,
@@ -126,6 +128,7 @@ impl World {
             asks: Vec::new(),
             held: Vec::new(),
             commands: Vec::new(),
+            crews: Crews::default(),
             visits: Vec::new(),
             answers: Vec::new(),
             trace: traced.then(Vec::new),
@@ -202,7 +205,7 @@ impl World {
         if let Some(when) = ask.dropped {
             self.queue(when.max(self.now), Happening::Drop(id));
         }
-        let pause = self.plan.chance.pause(at, Spot::Peek);
+        let pause = self.pause(at, Spot::Peek);
         self.turn_at(id, self.now + pause);
     }
 
@@ -226,7 +229,8 @@ impl World {
         if !matches!(ask.what, What::Load(..) | What::Get(_)) {
             ask.what = What::Get(super::plan::Wish::default());
         }
-        (ask.at, ask.node, ask.key, ask.dropped, ask.held) = (at, node, key, None, None);
+        (ask.at, ask.node, ask.key) = (at, node, key);
+        (ask.dropped, ask.held, ask.crew) = (None, None, None);
         self.plan.asks.push(ask);
         self.queue(at, Happening::Start(self.plan.asks.len() - 1));
     }
@@ -315,7 +319,7 @@ impl World {
 
     /// The actor goes on after a pause, as long as a thread may take here.
     pub(super) fn turn_after(&mut self, id: ActorId, spot: Spot) {
-        let pause = self.plan.chance.pause(self.asks[id], spot);
+        let pause = self.pause(self.asks[id], spot);
         self.turn_at(id, self.now + pause);
     }
 

@@ -63,6 +63,8 @@ impl Database {
             resume_unwind(Box::new("the loader, when it was called"));
         }
         async move {
+            // All of it, or it would be over when this is returned.
+            let loading = loading;
             own.takes_its_time().await;
             own.bring(&keys, loading.began)
         }

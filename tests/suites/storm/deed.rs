@@ -62,7 +62,7 @@ impl User {
                 REMOTE_TIMEOUT
             }
             Deed::Peek => {
-                judge.read(key, floor, node.peek(&key));
+                judge.peek(key, floor, node.peek(&key));
                 Duration::ZERO
             }
             Deed::GetManyOrLoad => self.get_many_or_load().await,
@@ -80,6 +80,10 @@ impl User {
             Deed::InsertMany => self.insert_many().await,
             Deed::InvalidateMany => self.invalidate_many().await,
         };
+        for key in 0..self.keys {
+            let floor = judge.floor((self.number, key));
+            judge.peek(key, floor, node.peek(&key));
+        }
         let took = self.world.time().since(begun);
         let (mut most, me) = (most, self.world.current());
         if judge.was_silent(me) {

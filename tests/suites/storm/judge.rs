@@ -76,6 +76,8 @@ struct Book {
     silent: BTreeSet<Id>,
     /// Changes that are under way, and when the last one ended.
     changes: BTreeMap<Place, (usize, Timestamp)>,
+    /// Values that L2 refused, and whose senders heard so.
+    refused: BTreeSet<u64>,
     broken: Option<String>,
 }
 
@@ -256,6 +258,22 @@ impl Judge {
             Err(Error::Panicked(_) | Error::Timeout) => self.book().tally.answers += 1,
             Err(error) => self.rule(false, "P3", || error.to_string()),
         }
+    }
+
+    /// L2 refused to take a value, and its sender hears of it now.
+    pub(crate) fn refused(&self, value: u64) {
+        self.book().refused.insert(value);
+    }
+
+    /// A look at L1 only.
+    pub(crate) fn peek(&self, key: Key, floor: u64, read: Cached<u64>) {
+        if let Cached::Hit(value) = read {
+            let kept = !self.book().refused.contains(&value);
+            self.rule(kept, "P2", || {
+                format!("{value} of {key} was refused and is in L1")
+            });
+        }
+        self.read(key, floor, read);
     }
 
     pub(crate) fn read(&self, key: Key, floor: u64, read: Cached<u64>) {

@@ -10,7 +10,7 @@ use jetcache_core::{Builder, Cache, Error, LoadError, Loads};
 use crate::codec::Fickle;
 use crate::database::is_absence;
 use crate::deed::REMOTE_TIMEOUT;
-use crate::judge::Key;
+use crate::judge::{Judge, Key};
 use crate::net::{Net, Weather};
 use crate::world::World;
 
@@ -29,7 +29,7 @@ fn play<T: Send + 'static>(world: &World, task: impl Future<Output = T> + Send +
 
 fn builder(world: &World, weather: Weather) -> Builder<Key, u64> {
     Cache::builder("kept", world.clone())
-        .remote(Net::new(world, weather), Fickle)
+        .remote(Net::new(world, &Judge::new(world), weather), Fickle)
         .remote_timeout(REMOTE_TIMEOUT)
         .not_found_when(is_absence)
 }
@@ -76,4 +76,42 @@ fn an_adapter_that_panics_is_a_fault_of_l2() {
     assert!(matches!(answers, (Ok(Some(7)), Ok(many)) if many == [Some(7), Some(7)]));
     assert!(cache.stats().remote_faults > 0);
     assert_eq!((cache.activity(), cache.tasks()), Default::default());
+}
+
+/// Wherever a batch is dropped, its leases are given back, those that come later too.
+#[test]
+fn a_batch_that_is_dropped_leaves_nothing() {
+    let mut steps = 0;
+    while !dropped_after(steps) {
+        steps += 1;
+    }
+    assert!(steps > 5, "it was over after {steps} steps");
+}
+
+/// Drops a batch after so many steps. Whether it was over by then.
+fn dropped_after(steps: usize) -> bool {
+    let world = World::new(0);
+    let net = Net::new(&world, &Judge::new(&world), Weather::calm());
+    let cache = Cache::<Key, u64>::builder("kept", world.clone())
+        .remote(net.clone(), Fickle)
+        .lease(Duration::from_secs(3600))
+        .build()
+        .unwrap();
+    let own = cache.clone();
+    let batch = world.begin(async move {
+        let load = async |ids: Vec<Key>| Ok(ids.into_iter().map(|id| (id, 7)).collect::<Vec<_>>());
+        let _ = own.get_many_or_load(&[1, 2, 3], load).await;
+    });
+    let step = || world.step(&BTreeSet::new(), world.time() + Duration::from_secs(60));
+    for _ in 0..steps {
+        step();
+    }
+    let over = !world.cancel(batch);
+    while step() {}
+    let left = (net.leases(), cache.activity(), cache.tasks());
+    assert!(
+        left == Default::default(),
+        "kept case, step {steps}: P5 is broken: {left:?} are left"
+    );
+    over
 }

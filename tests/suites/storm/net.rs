@@ -8,16 +8,20 @@ use std::time::Duration;
 
 use futures_channel::oneshot::channel;
 use jetcache_adapters::memory::Table;
+use jetcache_core::machine::envelope;
 use jetcache_core::ports::remote::{
     Claim, Fill, Filled, Found, Hold, LeaseAsk, Leased, Settle, Stored, Wire,
 };
-use jetcache_core::{Fault, Remote, Runtime};
+use jetcache_core::{Codec, Fault, Remote, Runtime};
 
+use crate::codec::Fickle;
+use crate::judge::Judge;
 use crate::world::World;
 
 #[derive(Clone)]
 pub(crate) struct Net {
     world: World,
+    judge: Judge,
     table: Arc<Mutex<Table>>,
     weather: Weather,
     healed: Arc<AtomicBool>,
@@ -72,8 +76,9 @@ impl Weather {
 }
 
 impl Net {
-    pub(crate) fn new(world: &World, weather: Weather) -> Self {
+    pub(crate) fn new(world: &World, judge: &Judge, weather: Weather) -> Self {
         Self {
+            judge: judge.clone(),
             world: world.clone(),
             table: Arc::default(),
             weather,
@@ -178,6 +183,11 @@ impl Single {
     }
 }
 
+fn value_in(bytes: &[u8]) -> Option<u64> {
+    let (_, payload) = envelope::parse(bytes).ok()?.value?;
+    Fickle.decode(payload).ok()
+}
+
 fn away() -> Fault {
     Fault::Unreachable("the weather".into())
 }
@@ -224,7 +234,13 @@ impl Remote for Net {
             };
             (fill.key.to_owned(), command)
         };
-        self.send(fills.iter().map(fill).collect()).await
+        let filled = self.send(fills.iter().map(fill).collect()).await;
+        for (fill, filled) in fills.iter().zip(&filled) {
+            if let (Ok(Filled::Refused), Some(value)) = (filled, value_in(fill.value.bytes)) {
+                self.judge.refused(value);
+            }
+        }
+        filled
     }
 
     async fn release(&self, holds: &[Hold<'_>]) -> Vec<Result<(), Fault>> {

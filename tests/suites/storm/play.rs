@@ -51,7 +51,7 @@ impl Stage {
         let judge = Judge::new(&world);
         let weather = Weather::of(&world);
         let mut stage = Self {
-            net: Net::new(&world, weather),
+            net: Net::new(&world, &judge, weather),
             weather,
             nodes: Vec::new(),
             keys: [2, 3, 6][world.below(3) as usize],
@@ -80,6 +80,8 @@ impl Stage {
             .local_ttl(Duration::from_secs(1))
             .negative_ttl(Duration::from_millis(500))
             .remote_timeout(REMOTE_TIMEOUT)
+            // Which random bits a key gets depends on its shard, and that on a hasher of chance.
+            .jitter(0, Duration::ZERO)
             .load_timeout(Duration::from_millis(300))
             .lease_wait(Duration::from_millis(100))
             .not_found_when(is_absence)

@@ -19,6 +19,8 @@ pub(crate) struct World(Arc<Mutex<Inner>>);
 struct Inner {
     now: Timestamp,
     rng: Rng,
+    /// What the caches roll: how often they do is not for the storm's dice to know.
+    rolls: Rng,
     tick: u64,
     tasks: BTreeMap<Id, Task>,
     next: Id,
@@ -44,6 +46,7 @@ impl World {
         Self(Arc::new(Mutex::new(Inner {
             now: Timestamp::from_nanos(1),
             rng: Rng::with_seed(seed),
+            rolls: Rng::with_seed(!seed),
             tick: 0,
             tasks: BTreeMap::new(),
             next: 0,
@@ -168,7 +171,7 @@ impl Runtime for World {
     }
 
     fn roll(&self) -> u128 {
-        self.inner().rng.u128(..)
+        self.inner().rolls.u128(..)
     }
 
     fn sleep(&self, span: Duration) -> impl Future<Output = ()> + Send + 'static {
