@@ -127,6 +127,9 @@ where
         Q: ToOwned<Owned = K> + ?Sized,
     {
         let mut guests = Vec::with_capacity(keys.len());
+        if let Some(link) = &self.link {
+            texts.reserve(keys.len() * (link.prefix.len() + USUAL_KEY));
+        }
         for (at, key) in keys.iter().enumerate() {
             let key = (*key).to_owned();
             let start = texts.len();
@@ -145,7 +148,7 @@ where
             });
         }
         // Those of one shard are asked about under one lock.
-        guests.sort_by_key(|guest| guest.shard);
+        guests.sort_unstable_by_key(|guest| guest.shard);
         guests
     }
 
@@ -183,3 +186,6 @@ where
         }
     }
 }
+
+/// How long a key's text usually is.
+const USUAL_KEY: usize = 16;

@@ -88,7 +88,8 @@ where
     /// ```
     /// # use jetcache_core::doc::{block_on, Threads};
     /// # use jetcache_core::Cache;
-    /// #     /// # use std::sync::Arc;
+    /// # use std::collections::HashMap;
+    /// # use std::sync::Arc;
     /// # struct Db;
     /// # impl Db {
     /// #     async fn users(&self, _: &[u64]) -> Result<HashMap<u64, Arc<str>>, std::io::Error> {
@@ -215,12 +216,21 @@ where
         Q: Hash + Eq + ?Sized,
     {
         let keys = keys.into_iter();
-        let mut found = Vec::with_capacity(keys.size_hint().0);
+        let expected = keys.size_hint().0;
+        let mut found = Vec::with_capacity(expected);
         let mut misses = Vec::new();
         let mut places = hashbrown::HashMap::new();
         for key in keys {
             let spot = match self.hit_with(key, call) {
                 Some(hit) => Spot::Hit(hit),
+                None if misses.is_empty() => {
+                    // The rest is likely to miss as well.
+                    places.reserve(expected);
+                    misses.reserve(expected);
+                    misses.push(key);
+                    places.insert(key, 0);
+                    Spot::Miss(0)
+                }
                 None => Spot::Miss(*places.entry(key).or_insert_with(|| {
                     misses.push(key);
                     misses.len() - 1

@@ -76,6 +76,13 @@ fn rows(ids: Vec<String>) -> Result<Vec<Row>, LoadError> {
     Ok(ids.into_iter().filter_map(row).collect())
 }
 
+/// So many ids were loaded, each once.
+fn each_once(loads: &Mutex<HashMap<String, usize>>, ids: usize) {
+    let loads = loads.lock().unwrap();
+    assert!(loads.values().all(|&count| count == 1), "{loads:?}");
+    assert_eq!(loads.len(), ids);
+}
+
 async fn none(_: Vec<String>) -> Result<Vec<Row>, LoadError> {
     panic!("this loader should not have run")
 }
@@ -174,10 +181,7 @@ async fn hundred(stage: &Stage) {
             answered.load(Ordering::SeqCst) == 100
         })
         .await;
-    let loads = loads.lock().unwrap();
-    assert_eq!(loads.len(), 149);
-    assert!(loads.values().all(|&count| count == 1), "{loads:?}");
-    drop(loads);
+    each_once(&loads, 149);
     stage.until_quiet(&node).await;
 }
 
@@ -220,10 +224,7 @@ async fn mixed(stage: &Stage) {
     let first = join_all(first.into_iter().map(|(_, single)| single));
     let last = join_all(last.into_iter().map(|(_, single)| single));
     join(join(first, join_all(batches)), last).await;
-    let loads = loads.lock().unwrap();
-    assert_eq!(loads.len(), 7);
-    assert!(loads.values().all(|&count| count == 1), "{loads:?}");
-    drop(loads);
+    each_once(&loads, 7);
     stage.until_quiet(&node).await;
 }
 
@@ -247,10 +248,7 @@ async fn fleet(stage: &Stage) {
         }
     });
     join_all(batches).await;
-    let loads = loads.lock().unwrap();
-    assert!(loads.values().all(|&count| count == 1), "{loads:?}");
-    assert_eq!(loads.len(), 12);
-    drop(loads);
+    each_once(&loads, 12);
     for node in &nodes {
         stage.until_quiet(node).await;
     }
