@@ -611,3 +611,34 @@ fn a_namespace_with_an_open_brace_is_refused() {
         .build()
         .unwrap();
 }
+
+/// However many parts a batch has.
+#[test]
+fn a_silent_l2_costs_a_batch_one_timeout() {
+    let moody = Moody::default();
+    moody.set(Mood::Silent);
+    let ids: Vec<String> = (0..20).map(|id| id.to_string()).collect();
+    let rows = |ids: Vec<String>| {
+        let row = |id: String| (id, Arc::<str>::from("value"));
+        ready(Ok::<_, LoadError>(
+            ids.into_iter().map(row).collect::<Vec<_>>(),
+        ))
+    };
+    let build = || builder().batch_chunk(5).remote(moody.clone(), MessagePack);
+    in_tokio(async {
+        let node = build().build().unwrap();
+        assert_eq!(soon(node.get_many(&ids)).await.hits().count(), 0);
+        assert_eq!(node.stats().remote_faults, 5, "the first part's");
+
+        let node = build().build().unwrap();
+        let batch = soon(node.get_many_or_load(&ids, rows)).await;
+        assert_eq!(batch.into_values().unwrap().len(), 20);
+        assert_eq!(node.stats().remote_faults, 5);
+
+        let node = build().batch_loader(rows).build().unwrap();
+        let batch = soon(node.load_many(&ids)).await;
+        assert_eq!(batch.into_values().unwrap().len(), 20);
+        assert_eq!(node.stats().remote_faults, 5);
+        assert!(node.peek("19").is_hit());
+    });
+}

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
+use portable_atomic::{AtomicBool, Ordering};
 
 use super::asked::ask;
 use super::leading::unencoded;
@@ -58,12 +59,15 @@ pub(super) enum Next<V> {
 /// Leads these flights, waits for those, and hands each answer over as it comes. The loader is
 /// called for all that are to be loaded at the same time; again for what is handed over later.
 ///
+/// `deaf` is set when L2 answers about none of the keys that it is asked about.
+///
 /// Dropped, it leaves all seats: what it leads is handed over.
 pub(super) async fn fly<K, V, L, F, T>(
     shared: &Arc<Shared<K, V>>,
     leading: Vec<Going<K, V>>,
     following: Vec<Member<K, V>>,
     mut loader: L,
+    deaf: &AtomicBool,
     mut land: impl FnMut(usize, Shares<V>),
 ) where
     K: Hash + Eq + Clone + Send + Sync + 'static,
@@ -76,14 +80,14 @@ pub(super) async fn fly<K, V, L, F, T>(
     works.extend(
         following
             .into_iter()
-            .map(|member| work(shared, Work::Wait(member))),
+            .map(|member| work(shared, Work::Wait(member), deaf)),
     );
     let mut ready = leading;
     loop {
         let mut needs = Needs::new();
         needs.advance(shared, take(&mut ready), &mut land);
         let needed = needs.works(&mut loader).into_iter();
-        works.extend(needed.map(|todo| work(shared, todo)));
+        works.extend(needed.map(|todo| work(shared, todo, deaf)));
         // All that is done by now, so that what it leads to goes together again.
         poll_fn(|cx| {
             loop {
@@ -289,7 +293,11 @@ where
     }
 }
 
-async fn work<K, V, F, T>(shared: &Arc<Shared<K, V>>, work: Work<K, V, F>) -> Done<K, V>
+async fn work<K, V, F, T>(
+    shared: &Arc<Shared<K, V>>,
+    work: Work<K, V, F>,
+    deaf: &AtomicBool,
+) -> Done<K, V>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
@@ -308,7 +316,7 @@ where
             members.into_iter().map(paused).collect()
         }
         (Work::Load(members, loading), _) => loaded(members, load(shared, loading).await, shared),
-        (Work::Read(members), Some(link)) => read(shared, link, members).await,
+        (Work::Read(members), Some(link)) => read(shared, link, members, deaf).await,
         (Work::Lease(asks), Some(link)) => lease(shared, link, asks).await,
         (Work::Fill(fills), Some(link)) => fill(shared, link, fills).await,
         (Work::Read(members), None) => closed(members),
@@ -331,6 +339,7 @@ async fn read<K, V>(
     shared: &Arc<Shared<K, V>>,
     link: &Link<K, V>,
     members: Vec<Member<K, V>>,
+    deaf: &AtomicBool,
 ) -> Vec<Going<K, V>>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
@@ -338,6 +347,9 @@ where
 {
     let keys: Vec<&str> = members.iter().map(Member::text).collect();
     let read = link.read(&*shared.runtime, &keys).await;
+    if read.iter().all(Result::is_err) {
+        deaf.store(true, Ordering::Relaxed);
+    }
     let replied = |(mut member, read): (Member<K, V>, _)| {
         let reply = member.seat.read(read);
         (member, Next::Reply(reply))

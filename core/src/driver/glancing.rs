@@ -55,15 +55,17 @@ where
         };
         ensure_repairs(shared);
         ensure_report(shared);
-        let mut first = 0;
+        let (mut first, mut call) = (0, call);
         for part in keys.chunks(shared.batch.chunk) {
-            self.glance_part(part, call, &mut answers[first..]).await;
+            if self.glance_part(part, call, &mut answers[first..]).await == Deaf(true) {
+                call = call.skip_remote();
+            }
             first += part.len();
         }
         answers
     }
 
-    async fn glance_part<Q>(&self, keys: &[&Q], call: Call, answers: &mut [Cached<Arc<V>>])
+    async fn glance_part<Q>(&self, keys: &[&Q], call: Call, answers: &mut [Cached<Arc<V>>]) -> Deaf
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
@@ -80,13 +82,14 @@ where
         );
         guests.retain(|guest| guest.glance.is_some());
         let (Some(link), false) = (&shared.link, guests.is_empty()) else {
-            return;
+            return Deaf(false);
         };
         let asked: Vec<&str> = guests
             .iter()
             .map(|guest| &texts[guest.text.clone()])
             .collect();
         let read = link.read(&*shared.runtime, &asked).await;
+        let deaf = Deaf(read.iter().all(Result::is_err));
         let seen = read
             .into_iter()
             .map(|read| read.map(|found| shared.seen(link, found)));
@@ -113,8 +116,13 @@ where
             }
         }
         shared.seal(&mut kept);
+        deaf
     }
 }
+
+/// Whether L2 answered about none of the keys of a part: it is not asked about the next one.
+#[derive(PartialEq, Eq)]
+struct Deaf(bool);
 
 impl<K, V> Shared<K, V>
 where

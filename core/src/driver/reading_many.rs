@@ -8,6 +8,7 @@ use std::borrow::ToOwned;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
+use portable_atomic::{AtomicBool, Ordering};
 
 use super::batch::Batch;
 use super::cache::Cache;
@@ -38,7 +39,7 @@ where
     V: Clone + Send + Sync + 'static,
 {
     /// What L1 and L2 know about each of `keys`. No loader runs and none is waited for. What L2
-    /// cannot answer about is a miss, after `remote_timeout` at most for each part of the batch.
+    /// cannot answer about is a miss. An L2 that does not answer costs one `remote_timeout`.
     ///
     /// # Cancellation
     /// Dropping the future stops the read.
@@ -258,11 +259,12 @@ where
         let Some(_admission) = Admission::ask(&shared.life) else {
             return answers.whole();
         };
+        let deaf = AtomicBool::new(false);
         for part in answers.parts(shared.batch.chunk) {
             let boarding = self.board(keys, part, &mut answers);
-            let (leading, following) = boarding.join(shared, call);
+            let (leading, following) = boarding.join(shared, heard(call, &deaf));
             let land = |at, answer| answers.land(at, answer);
-            fly(shared, leading, following, &mut *loader, land).await;
+            fly(shared, leading, following, &mut *loader, &deaf, land).await;
         }
         answers.whole()
     }
@@ -281,9 +283,10 @@ where
         let Some(_admission) = Admission::ask(&shared.life) else {
             return answers.whole();
         };
+        let deaf = Arc::new(AtomicBool::new(false));
         for part in answers.parts(shared.batch.chunk) {
             let boarding = self.board(keys, part, &mut answers);
-            let (leading, mut following) = boarding.join(shared, call);
+            let (leading, mut following) = boarding.join(shared, heard(call, &deaf));
             if !leading.is_empty() {
                 // A task takes these seats; the caller takes others and waits like everyone.
                 following.extend(leading.iter().map(|(member, _)| Member {
@@ -291,8 +294,9 @@ where
                     seat: member.seat.second(),
                 }));
                 let (own, load) = (Arc::clone(shared), batched(loader));
+                let deaf = Arc::clone(&deaf);
                 let flights = shared.spawn(async move {
-                    fly(&own, leading, Vec::new(), load, |_, _| {}).await;
+                    fly(&own, leading, Vec::new(), load, &deaf, |_, _| {}).await;
                 });
                 if let Err(in_place) = flights {
                     in_place.await;
@@ -300,7 +304,7 @@ where
             }
             // It leads if the task is gone, and its runtime perhaps with it.
             let land = |at, answer| answers.land(at, answer);
-            fly(shared, Vec::new(), following, batched(loader), land).await;
+            fly(shared, Vec::new(), following, batched(loader), &deaf, land).await;
         }
         answers.whole()
     }
@@ -404,6 +408,16 @@ where
             at: self.at,
             seat: Seat::new(shared, self.key, self.text, self.shard, ticket),
         }
+    }
+}
+
+/// The wishes for the next part of a batch: an L2 that answered about none of a part's keys is not
+/// asked again, so that a batch costs one timeout as a single key does.
+fn heard(call: Call, deaf: &AtomicBool) -> Call {
+    if deaf.load(Ordering::Relaxed) {
+        call.skip_remote()
+    } else {
+        call
     }
 }
 
