@@ -8,6 +8,7 @@
 //!
 //! ```text
 //! Plan ─► world (queue of events) ─► caller   ── Step ──────► Shard of its node
+//!                                    guest    ── Glance ────►
 //!                                    change   ── ChangeStep ─►   (the machine)
 //!                                    repairs  ── Repair ─────►
 //!                                    wire     ── commands ───► Table (the L2)
@@ -18,6 +19,7 @@ mod caller;
 mod chance;
 mod change;
 mod crew;
+mod guest;
 mod judge;
 mod leaving;
 mod loading;

@@ -71,11 +71,11 @@ impl Waiter {
 }
 
 impl<V: Clone> Flight<V> {
-    pub(super) fn new(slot: usize, era: u32, call: Call, loads: bool, deadline: Timestamp) -> Self {
+    pub(super) fn new(slot: usize, era: u32, call: Call, deadline: Timestamp) -> Self {
         Self {
             slot,
             era,
-            lookup: Lookup::new(call, loads),
+            lookup: Lookup::new(call),
             leader: Some(0),
             waiters: BTreeMap::new(),
             seats: 1,

@@ -1,5 +1,4 @@
-//! One lookup of one key: told what happened, it answers what to do next (PROTOCOL.md, R1 to R3,
-//! R6).
+//! One lookup of one key: told what happened, it answers what to do next (PROTOCOL.md, R1 to R3).
 
 use alloc::vec::Vec;
 use core::mem::take;
@@ -14,7 +13,7 @@ use super::token::Token;
 use super::verb::Filled;
 use super::writes::Write;
 
-/// The answer of a lookup. [`Cached::Miss`] comes only from a read without a loader.
+/// The answer of a lookup, which loads what is missing: it is never [`Cached::Miss`].
 pub type Answer<V> = Result<Cached<V>, Error>;
 
 /// What to do next.
@@ -127,7 +126,6 @@ pub(super) enum Move<V> {
 #[derive(Debug)]
 pub(super) struct Lookup<V> {
     call: Call,
-    loads: bool,
     state: State<V>,
     lease: Lease,
     /// After its first L2 fault a lookup sends L2 nothing more.
@@ -173,10 +171,9 @@ enum Lease {
 }
 
 impl<V: Clone> Lookup<V> {
-    pub(super) fn new(call: Call, loads: bool) -> Self {
+    pub(super) fn new(call: Call) -> Self {
         Self {
             call,
-            loads,
             state: State::Fresh,
             lease: Lease::None,
             faulted: false,
@@ -190,7 +187,6 @@ impl<V: Clone> Lookup<V> {
     pub(super) fn restarted(&self, call: Call) -> Self {
         Self {
             call,
-            loads: self.loads,
             state: State::Fresh,
             lease: self.lease,
             faulted: self.faulted,
@@ -314,7 +310,7 @@ impl<V: Clone> Lookup<V> {
             Ok(ended) => {
                 out.spent.extend(ended.and_then(|seen| seen.value));
                 out.events.push(Event::RemoteMiss { took });
-                if self.loads && !self.call.no_store {
+                if !self.call.no_store {
                     return self.ask_lease(view, out);
                 }
                 self.load(view, out)
@@ -415,9 +411,6 @@ impl<V: Clone> Lookup<V> {
 
     fn load(&mut self, view: &View<'_>, out: &mut Out<'_, V>) -> Move<V> {
         out.events.push(Event::Miss);
-        if !self.loads {
-            return self.finish(Ok(Cached::Miss));
-        }
         self.state = State::Loading { began: view.now };
         Move::Do(Step::Load)
     }

@@ -42,7 +42,7 @@ pub struct Context<'a> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Activity {
-    /// Flights and reads.
+    /// Flights.
     pub flights: usize,
     /// Callers that wait for a flight's answer.
     pub waiters: usize,
@@ -125,43 +125,20 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
                 Role::Follow,
             );
         }
-        let ticket = self.take_off(key, call, true, context, effects);
-        let slot = self.flights[ticket.flight].slot;
-        self.slots.at(slot).flight = Some(ticket.flight);
-        (ticket, Role::Lead)
-    }
-
-    /// Opens a read without a loader (PROTOCOL.md, R6): nobody joins it, and its caller leads it.
-    pub fn visit(
-        &mut self,
-        key: K,
-        call: Call,
-        context: &Context<'_>,
-        effects: &mut Effects<K, V>,
-    ) -> Ticket {
-        self.take_off(key, call, false, context, effects)
-    }
-
-    fn take_off(
-        &mut self,
-        key: K,
-        call: Call,
-        loads: bool,
-        context: &Context<'_>,
-        effects: &mut Effects<K, V>,
-    ) -> Ticket {
-        let (slot, spare) = self.slots.open(key);
+        let (at, spare) = self.slots.open(key);
         effects.spent_keys.extend(spare);
-        let era = self.slots.look(slot).era;
+        let slot = self.slots.at(at);
         let deadline = context.now + context.policy.remote_timeout;
         let flight = self
             .flights
-            .insert(Flight::new(slot, era, call, loads, deadline));
-        Ticket {
+            .insert(Flight::new(at, slot.era, call, deadline));
+        slot.flight = Some(flight);
+        let ticket = Ticket {
             flight,
             seat: 0,
             call,
-        }
+        };
+        (ticket, Role::Lead)
     }
 
     /// Tells the flight what happened; the answer is what to do next.

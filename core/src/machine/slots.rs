@@ -8,7 +8,7 @@ use slab::Slab;
 
 use super::unconfirmed::Doubt;
 
-/// The keys on which something is under way: a flight, a read, a change, or doubt about L2.
+/// The keys on which something is under way: a flight, a read's write, a change, or doubt about L2.
 ///
 /// Each has an **era**. A change that ends begins a new one, and what began in an older era is
 /// superseded: it may answer those who wait for it and must keep nothing in L1.
@@ -27,7 +27,7 @@ pub(super) struct Slot<K> {
     pub(super) era: u32,
     /// The flight that new callers join.
     pub(super) flight: Option<usize>,
-    /// What keeps the slot: flights, reads, changes, repairs.
+    /// What keeps the slot: flights, reads' writes, changes, repairs.
     users: usize,
     pub(super) doubt: Doubt,
 }

@@ -1,4 +1,4 @@
-//! A caller: looks into L1, boards a flight, leads or follows, and leaves. What a driver does, one
+//! A caller with a loader: looks into L1, boards a flight, leads or follows, and leaves. What a driver does, one
 //! event at a time.
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use jetcache_core::machine::shard::{Role, Ticket, Turn, Write};
 use jetcache_core::ports::remote::Filled;
 
 use super::judge::{ActorId, Flight, Id, Index, Promise, Writer};
-use super::plan::{Ask, Brings, Key, Loader, What, Wish};
+use super::plan::{Ask, Brings, Key, Loader, Wish};
 use super::script::Spot;
 use super::wire::{CommandId, Sender, Told, Verb};
 use super::world::{Row, World, whole_millis};
@@ -23,9 +23,7 @@ pub(super) struct Caller {
     pub(super) node: usize,
     pub(super) key: Key,
     pub(super) wish: Wish,
-    /// None: it has no loader.
-    pub(super) loader: Option<Loader>,
-    pub(super) peeks_only: bool,
+    pub(super) loader: Loader,
     /// What is older must not be its answer.
     pub(super) floor: Index,
     pub(super) state: State,
@@ -112,18 +110,12 @@ impl Caller {
 }
 
 impl World {
-    pub(super) fn caller(&mut self, ask: &Ask) -> Caller {
-        let (wish, loader) = match ask.what {
-            What::Load(wish, loader) => (wish, Some(loader)),
-            What::Get(wish) => (wish, None),
-            _ => (Wish::default(), None),
-        };
+    pub(super) fn caller(&mut self, ask: &Ask, wish: Wish, loader: Loader) -> Caller {
         Caller {
             node: ask.node,
             key: ask.key,
             wish,
             loader,
-            peeks_only: matches!(ask.what, What::Peek),
             floor: self.judge.floor(ask.node, ask.key),
             state: State::Peek,
             seat: None,
@@ -137,7 +129,7 @@ impl World {
 
     pub(super) fn caller_turn(&mut self, id: ActorId, mut caller: Caller) -> Option<Caller> {
         match core::mem::replace(&mut caller.state, State::Moving) {
-            State::Peek => self.peek(id, caller),
+            State::Peek => self.arrive(id, caller),
             State::Board => Some(self.board(id, caller)),
             State::Tell(reply) => Some(self.tell(id, caller, *reply)),
             State::Poll | State::Waiting => Some(self.poll(id, caller)),
@@ -164,7 +156,7 @@ impl World {
             }
             State::Write(write, entry) => {
                 self.note(|| format!("actor {id} writes L1"));
-                self.write_found(id, &caller, entry);
+                self.write_led(id, &caller, entry);
                 caller.state = State::Seal(write);
                 self.turn_after(id, Spot::Seal);
                 Some(caller)
@@ -179,19 +171,13 @@ impl World {
         }
     }
 
-    fn peek(&mut self, id: ActorId, mut caller: Caller) -> Option<Caller> {
+    fn arrive(&mut self, id: ActorId, mut caller: Caller) -> Option<Caller> {
+        let Caller {
+            node, key, wish, ..
+        } = caller;
         // It begins to read now.
-        caller.floor = self.judge.floor(caller.node, caller.key);
-        if self.plan.policy.kind.has_local() && !caller.wish.skip_local {
-            let found = self.look(caller.node, caller.key);
-            self.note(|| format!("actor {id} peeks: {found:?}"));
-            if let Some((_, found)) = found {
-                self.judge
-                    .answered(caller.node, caller.key, caller.floor, found);
-                return None;
-            }
-        }
-        if caller.peeks_only {
+        caller.floor = self.judge.floor(node, key);
+        if self.peek(id, node, key, wish, caller.floor) {
             return None;
         }
         caller.state = State::Board;
@@ -199,20 +185,35 @@ impl World {
         Some(caller)
     }
 
+    /// Whether L1 has the answer.
+    pub(super) fn peek(
+        &mut self,
+        id: ActorId,
+        node: usize,
+        key: Key,
+        wish: Wish,
+        floor: Index,
+    ) -> bool {
+        if !self.plan.policy.kind.has_local() || wish.skip_local {
+            return false;
+        }
+        let found = self.look(node, key);
+        self.note(|| format!("actor {id} peeks: {found:?}"));
+        if let Some((_, found)) = found {
+            self.judge.answered(node, key, floor, found);
+        }
+        found.is_some()
+    }
+
     fn board(&mut self, id: ActorId, mut caller: Caller) -> Caller {
         let (key, call) = (caller.key, caller.wish.call());
-        let loads = caller.loader.is_some();
         let (ticket, role) = self.machine(caller.node, |shard, context, effects| {
-            if loads {
-                shard.join(key, call, context, effects)
-            } else {
-                (shard.visit(key, call, context, effects), Role::Lead)
-            }
+            shard.join(key, call, context, effects)
         });
         let flight = match role {
             Role::Follow => self
                 .judge
-                .joined(caller.node, key, &self.visits)
+                .joined(caller.node, key)
                 .expect("somebody opened the flight"),
             Role::Lead => self.judge.flight(Flight {
                 node: caller.node,
@@ -226,9 +227,6 @@ impl World {
                 failed: false,
             }),
         };
-        if !loads {
-            self.visits.push(flight);
-        }
         self.note(|| format!("actor {id} boards flight {flight}: {role:?}"));
         caller.seat = Some((ticket, flight));
         match role {
@@ -290,10 +288,7 @@ impl World {
                 let known = self.judge.at(brought).absent == value.is_none();
                 self.judge
                     .rule(known, Promise::P6, || "a value became absent".to_owned());
-                if caller
-                    .loader
-                    .is_some_and(|l| l.brings == Brings::Unencodable)
-                {
+                if caller.loader.brings == Brings::Unencodable {
                     self.turn_after(id, Spot::Tell);
                     let fault = Fault::Encode("as the plan says".into());
                     State::Tell(Box::new(Reply::Stored(Err(fault))))
@@ -404,9 +399,24 @@ impl World {
         }
     }
 
-    pub(super) fn write_found(&mut self, id: ActorId, caller: &Caller, entry: Entry<Id>) {
+    pub(super) fn write_led(&mut self, id: ActorId, caller: &Caller, entry: Entry<Id>) {
         let (_, flight) = caller.seat();
-        let found = caller.last.expect("something was found");
+        let writer = Writer {
+            actor: id,
+            opened: self.judge.flights[flight].opened,
+        };
+        self.write_found(caller.node, caller.key, caller.last, writer, entry);
+    }
+
+    pub(super) fn write_found(
+        &mut self,
+        node: usize,
+        key: Key,
+        found: Option<Id>,
+        writer: Writer,
+        entry: Entry<Id>,
+    ) {
+        let found = found.expect("something was found");
         let known = self.judge.at(found).absent == entry.value().is_none()
             && entry.value().is_none_or(|value| *value == found);
         self.judge.rule(known, Promise::P6, || {
@@ -415,12 +425,9 @@ impl World {
         let row = Row {
             entry,
             id: found,
-            writer: Writer {
-                actor: id,
-                opened: self.judge.flights[flight].opened,
-            },
+            writer,
         };
-        self.write(caller.node, caller.key, Some(row));
+        self.write(node, key, Some(row));
     }
 
     /// Asks for the answer.
@@ -482,8 +489,7 @@ impl World {
         let honest = match answer {
             Ok(Cached::Hit(value)) => found == Some(*value) && absent == Some(false),
             Ok(Cached::Absent) => absent == Some(true),
-            Ok(Cached::Miss) => caller.loader.is_none(),
-            Err(Error::Closed) => false,
+            Ok(Cached::Miss) | Err(Error::Closed) => false,
             Err(_) => flight.failed || caller.failed,
         };
         self.judge.rule(honest, Promise::P6, || {

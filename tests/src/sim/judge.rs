@@ -73,11 +73,11 @@ pub(super) struct Fact {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Writer {
     pub(super) actor: ActorId,
-    /// When its flight or change began.
+    /// When its flight, read or change began.
     pub(super) opened: Index,
 }
 
-/// A flight or a read, as seen from outside.
+/// A flight, as seen from outside.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Flight {
     pub(super) node: usize,
@@ -213,8 +213,8 @@ impl Judge {
         let late = late.rfind(|&(at, who)| who != writer.actor && writer.opened <= at);
         self.rule(late.is_none(), Promise::P2, || {
             format!(
-                "L1 of node {node} has {id:?}, written by a flight or change begun at {}, which a \
-                 change superseded ({late:?}) that has returned",
+                "L1 of node {node} has {id:?}, written by a flight, read or change begun at {}, which \
+                 a change superseded ({late:?}) that has returned",
                 writer.opened
             )
         });
@@ -247,12 +247,9 @@ impl Judge {
     }
 
     /// The flight that a caller joins who does not open one.
-    pub(super) fn joined(&self, node: usize, key: Key, visits: &[usize]) -> Option<usize> {
-        let mine = |(at, flight): &(usize, &Flight)| {
-            (flight.node, flight.key) == (node, key) && !visits.contains(at)
-        };
-        let found = self.flights.iter().enumerate().rev().find(mine);
-        found.map(|(at, _)| at)
+    pub(super) fn joined(&self, node: usize, key: Key) -> Option<usize> {
+        let mine = |flight: &Flight| (flight.node, flight.key) == (node, key);
+        self.flights.iter().rposition(mine)
     }
 
     /// A waiting caller leads from now on.

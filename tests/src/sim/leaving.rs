@@ -30,7 +30,7 @@ impl World {
         }
         match core::mem::replace(&mut caller.state, State::Moving) {
             State::Write(_, entry) if self.plan.chance.percent(50) => {
-                self.write_found(id, &caller, entry);
+                self.write_led(id, &caller, entry);
             }
             State::Command(command) => {
                 // A guard's `Drop` may run before the command's or after it.
@@ -73,7 +73,7 @@ impl World {
             .flatten()
             .filter_map(|actor| match actor {
                 Actor::Caller(caller) => Some(caller),
-                Actor::Change(_) | Actor::Sweep(_) => None,
+                Actor::Guest(_) | Actor::Change(_) | Actor::Sweep(_) => None,
             });
         callers.filter(move |caller| caller.follows(flight))
     }

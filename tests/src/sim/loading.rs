@@ -8,18 +8,13 @@ use jetcache_core::machine::error::Error;
 use jetcache_core::machine::lookup::Reply;
 
 use super::caller::{Caller, State};
-use super::judge::{ActorId, Id, Promise};
+use super::judge::{ActorId, Id};
 use super::plan::Brings;
 use super::world::{World, whole_millis};
 
 impl World {
     pub(super) fn begin_load(&mut self, id: ActorId, caller: &Caller, flight: usize) -> State {
-        let Some(loader) = caller.loader else {
-            self.judge.rule(false, Promise::P1, || {
-                "a read without a loader is told to load".to_owned()
-            });
-            return State::Leave;
-        };
+        let loader = caller.loader;
         let its = self.judge.flights[flight];
         let policy = &self.plan.policy;
         let (wait, timeout) = (policy.lease_wait, whole_millis(policy.load_timeout));
@@ -43,7 +38,7 @@ impl World {
 
     pub(super) fn loaded(&mut self, id: ActorId, mut caller: Caller, brings: Id) -> Caller {
         self.judge.load_ends(id);
-        let loader = caller.loader.expect("it began to load");
+        let loader = caller.loader;
         let policy = &self.plan.policy;
         let in_time = loader.takes <= whole_millis(policy.load_timeout);
         let usual = match loader.brings {

@@ -15,6 +15,7 @@ use jetcache_core::machine::shard::{Activity, Context, Shard};
 use super::caller::Caller;
 use super::change::{Change, Sweep};
 use super::crew::Crews;
+use super::guest::Guest;
 use super::judge::{ActorId, Broken, Id, Index, Judge, Promise, Writer};
 use super::plan::{KEYS, Key, Plan, What};
 use super::script::Spot;
@@ -62,6 +63,7 @@ pub(super) struct Row {
 
 pub(super) enum Actor {
     Caller(Caller),
+    Guest(Guest),
     Change(Change),
     Sweep(Sweep),
 }
@@ -94,7 +96,6 @@ pub(super) struct World {
     held: Vec<Option<(u64, u64)>>,
     pub(super) commands: Vec<Command>,
     pub(super) crews: Crews,
-    pub(super) visits: Vec<usize>,
     pub(super) answers: Vec<super::caller::Answered>,
     trace: Option<Vec<String>>,
 }
@@ -129,7 +130,6 @@ impl World {
             held: Vec::new(),
             commands: Vec::new(),
             crews: Crews::default(),
-            visits: Vec::new(),
             answers: Vec::new(),
             trace: traced.then(Vec::new),
             plan,
@@ -199,7 +199,8 @@ impl World {
             }
             What::Hear => Actor::Sweep(self.hear(ask.node, ask.key)),
             What::Invalidate | What::Insert(..) => Actor::Change(self.change(&ask)),
-            What::Load(..) | What::Get(_) | What::Peek => Actor::Caller(self.caller(&ask)),
+            What::Load(wish, loader) => Actor::Caller(self.caller(&ask, wish, loader)),
+            What::Get(_) | What::Peek => Actor::Guest(self.guest(&ask)),
         };
         let id = self.enter(actor, at, ask.held);
         if let Some(when) = ask.dropped {
@@ -251,6 +252,7 @@ impl World {
         }
         self.actors[id] = match actor {
             Actor::Caller(caller) => self.caller_turn(id, caller).map(Actor::Caller),
+            Actor::Guest(guest) => self.guest_turn(id, guest).map(Actor::Guest),
             Actor::Change(change) => self.change_turn(id, change),
             Actor::Sweep(sweep) => self.sweep_turn(id, sweep).map(Actor::Sweep),
         };
@@ -264,6 +266,7 @@ impl World {
         self.note(|| format!("actor {id} is dropped"));
         match actor {
             Actor::Caller(caller) => self.caller_dropped(id, caller),
+            Actor::Guest(guest) => self.guest_dropped(id, guest),
             Actor::Change(change) => self.actors[id] = self.change_dropped(id, change),
             // It runs on a thread of its own, to its end.
             Actor::Sweep(sweep) => {
@@ -281,6 +284,7 @@ impl World {
             };
             let goes_on = match actor {
                 Actor::Caller(caller) => caller.is_woken(),
+                Actor::Guest(_) => false,
                 Actor::Change(change) => change.is_free(&self.nodes),
                 Actor::Sweep(sweep) => sweep.is_free(&self.nodes),
             };
@@ -421,6 +425,7 @@ impl Actor {
     fn may_be_held(&self) -> bool {
         match self {
             Self::Caller(caller) => caller.is_at_await(),
+            Self::Guest(guest) => guest.is_at_await(),
             Self::Change(change) => change.is_at_await(),
             Self::Sweep(_) => false,
         }
