@@ -120,7 +120,7 @@ impl<V: 'static> Format<V> {
         };
         self.append(value, &mut bytes)?;
         match self.codec.compression() {
-            Some((method, from)) if bytes.len() - HEADER >= from => {
+            Some((method, from)) if bytes.len().saturating_sub(HEADER) >= from => {
                 Ok(compressed(method, &bytes).unwrap_or(bytes))
             }
             _ => Ok(bytes),
