@@ -82,7 +82,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         effects: &mut Effects<K, V>,
     ) {
         // A load that holds an older lease may still fill, for as long as the lease stands.
-        let longest = context.policy.ttl.saturating_add(context.policy.lease);
+        let life = context.policy.ttl.max(context.policy.negative_ttl);
+        let longest = life.saturating_add(context.policy.lease);
         self.doubts.note_life(longest);
         let doubt = &mut self.slots.at(slot).doubt;
         let room = context.policy.unconfirmed;

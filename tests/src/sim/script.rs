@@ -127,11 +127,19 @@ impl Plan {
         self
     }
 
-    /// Values live for so many milliseconds.
+    /// Values and placeholders live for so many milliseconds.
     #[must_use]
     pub fn ttl(mut self, millis: u64) -> Self {
         self.policy.ttl = Duration::from_millis(millis);
         self.policy.local_ttl = self.policy.ttl;
+        self.policy.negative_ttl = self.policy.ttl;
+        self
+    }
+
+    /// Placeholders live for so many milliseconds.
+    #[must_use]
+    pub fn negative_ttl(mut self, millis: u64) -> Self {
+        self.policy.negative_ttl = Duration::from_millis(millis);
         self
     }
 
@@ -168,6 +176,17 @@ impl Plan {
         let loader = Loader {
             takes,
             brings: Brings::Error,
+            ttl: None,
+        };
+        self.ask(at, node, What::Load(Wish::default(), loader))
+    }
+
+    /// A caller whose loader takes this long and finds nothing.
+    #[must_use]
+    pub fn load_absent(self, at: u64, node: usize, takes: u64) -> Self {
+        let loader = Loader {
+            takes,
+            brings: Brings::Absent,
             ttl: None,
         };
         self.ask(at, node, What::Load(Wish::default(), loader))

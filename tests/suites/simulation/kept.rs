@@ -223,6 +223,23 @@ fn c5_a_change_that_does_not_fit_is_kept_for_as_long_as_an_older_load_may_fill()
 }
 
 #[test]
+fn c5_a_change_that_does_not_fit_is_kept_for_as_long_as_a_placeholder_lives() {
+    keeps(
+        Plan::scripted(2)
+            .room_for_one()
+            .ttl(60)
+            .negative_ttl(60_000)
+            .load_absent(0, B, 5)
+            .invalidate(20, A)
+            .other_key()
+            .fate(Remove, Fate::lost())
+            .invalidate(20, A)
+            .fate(Remove, Fate::lost())
+            .get(30_000, A),
+    );
+}
+
+#[test]
 fn c5_a_repeated_removal_costs_a_newer_insert_no_more_than_a_miss() {
     keeps(
         Plan::scripted(2)
