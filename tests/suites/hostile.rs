@@ -640,5 +640,63 @@ fn a_silent_l2_costs_a_batch_one_timeout() {
         assert_eq!(batch.into_values().unwrap().len(), 20);
         assert_eq!(node.stats().remote_faults, 5);
         assert!(node.peek("19").is_hit());
+
+        let one = |id: String| ready(Ok::<_, LoadError>(Arc::<str>::from(id)));
+        let node = build().loader(one).build().unwrap();
+        let batch = soon(node.load_many(&ids)).await;
+        assert_eq!(batch.into_values().unwrap().len(), 20);
+        assert_eq!(node.stats().remote_faults, 5);
+    });
+}
+
+#[test]
+fn a_broken_l2_is_asked_for_one_part_of_many_changes() {
+    let moody = Moody::default();
+    moody.set(Mood::Broken);
+    let ids: Vec<String> = (0..20).map(|id| id.to_string()).collect();
+    let node = builder().batch_chunk(5).remote(moody.clone(), MessagePack);
+    let node = node.build().unwrap();
+    in_tokio(async {
+        let entries = ids.iter().map(|id| (id.clone(), Arc::<str>::from("new")));
+        let inserted = soon(node.insert_many(entries)).await;
+        let pending =
+            |(_, reached): &(_, Result<Reach, Error>)| matches!(reached, Ok(Reach::Pending));
+        assert!(inserted.iter().all(pending), "{inserted:?}");
+        assert_eq!(node.activity().unconfirmed, 20);
+        moody.set(Mood::Good);
+        until("all are removed", async || node.activity().unconfirmed == 0).await;
+    });
+}
+
+#[test]
+fn a_codec_that_panics_holds_up_no_other_insert() {
+    /// Panics at one value.
+    struct Squeamish;
+    impl Codec<Arc<str>> for Squeamish {
+        fn id(&self) -> u8 {
+            201
+        }
+        fn encode(&self, value: &Arc<str>, out: &mut Vec<u8>) -> Result<(), BoxError> {
+            assert_ne!(&**value, "bad");
+            out.extend_from_slice(value.as_bytes());
+            Ok(())
+        }
+        fn decode(&self, bytes: &[u8]) -> Result<Arc<str>, BoxError> {
+            Ok(str::from_utf8(bytes)?.into())
+        }
+    }
+    let node = builder()
+        .remote(Moody::default(), Squeamish)
+        .build()
+        .unwrap();
+    in_tokio(async {
+        let entries = [("a", "1"), ("b", "bad"), ("c", "3")];
+        let entries = entries.map(|(key, text)| (key.to_string(), Arc::<str>::from(text)));
+        let inserted: Vec<_> = soon(node.insert_many(entries)).await.into_iter().collect();
+        assert!(matches!(inserted[0].1, Ok(Reach::Everywhere)));
+        assert!(matches!(inserted[1].1, Err(Error::Panicked(_))));
+        assert!(matches!(inserted[2].1, Ok(Reach::Everywhere)));
+        assert_eq!(node.activity(), Default::default(), "nothing is in doubt");
+        assert!(node.peek("c").is_hit());
     });
 }

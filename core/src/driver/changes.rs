@@ -45,9 +45,16 @@ where
         let mut outcomes = Vec::with_capacity(count);
         while !runs.is_empty() {
             let rest = runs.split_off(runs.len().min(own.batch.chunk));
-            outcomes.extend(carry_out(&own, runs).await.outcomes);
+            let made = carry_out(&own, runs).await;
+            outcomes.extend(made.outcomes);
             runs = rest;
+            if made.deaf {
+                // An L2 that answered about none of them is not asked about the rest: abandoned,
+                // they are unconfirmed as well, and their removals are repeated.
+                runs.clear();
+            }
         }
+        outcomes.resize(count, None);
         let _ = told.send(outcomes);
     });
     let in_place = match task {
@@ -70,6 +77,8 @@ where
 
 struct Made {
     outcomes: Vec<Option<Outcome>>,
+    /// Whether L2 was asked and answered nothing.
+    deaf: bool,
     /// What the first of those that were abandoned panicked with.
     panic: Option<Box<dyn Any + Send>>,
 }
@@ -85,6 +94,7 @@ where
 {
     let mut made = Made {
         outcomes: vec![None; runs.len()],
+        deaf: false,
         panic: None,
     };
     let begin = |(at, run)| (at, run, ChangeReply::Begin);
@@ -110,6 +120,9 @@ where
             fill(shared, &mut fills),
         )
         .await;
+        let sent = removed.len() + claimed.len() + filled.len();
+        let lost = lost(&removed) + lost(&claimed) + lost(&filled);
+        made.deaf = sent > 0 && lost == sent || sent == 0 && made.deaf;
         let removed = removed.into_iter().map(ChangeReply::Removed);
         let claimed = claimed.into_iter().map(ChangeReply::Claimed);
         let filled = filled.into_iter().map(ChangeReply::Filled);
@@ -179,6 +192,10 @@ where
         })
         .collect();
     link.fill(&*shared.runtime, &fills).await
+}
+
+fn lost<T>(outcomes: &Outcomes<T>) -> usize {
+    outcomes.iter().filter(|outcome| outcome.is_err()).count()
 }
 
 /// The L2 to ask, if there is anything to ask it.

@@ -126,29 +126,42 @@ where
     ) -> Result<Outcome, Error> {
         call.check_change(condition.is_some())?;
         let _admission = Admission::ask(&self.shared.life).ok_or(Error::Closed)?;
-        let run = self.open_insert(key, value, call, condition)?;
+        let run = self.open_insert(self.prepare(key, value)?, call, condition);
         let made = detached(&self.shared, vec![run]).await.pop();
         Ok(made.flatten().unwrap_or(Outcome::Undecided))
     }
 
-    /// Opens an insert, its value encoded.
-    pub(super) fn open_insert(
-        &self,
-        key: K,
-        value: V,
-        call: Call,
-        condition: Option<Condition>,
-    ) -> Result<Run<K, V>, Error> {
+    /// What an insert needs before it is opened. Nothing has changed yet.
+    pub(super) fn prepare(&self, key: K, value: V) -> Result<Prepared<K, V>, Error> {
         let (key, text) = self.address(key)?;
         let link = self.shared.link.as_ref();
         let encoded = link.map(|link| link.format.encode(Some(&value)));
-        let bytes = encoded.transpose()?.unwrap_or_default();
-        let plan = Plan::Insert {
+        Ok(Prepared {
+            key,
+            text,
+            bytes: encoded.transpose()?.unwrap_or_default(),
             value: Arc::new(value),
+        })
+    }
+
+    pub(super) fn open_insert(
+        &self,
+        prepared: Prepared<K, V>,
+        call: Call,
+        condition: Option<Condition>,
+    ) -> Run<K, V> {
+        let Prepared {
+            key,
+            text,
+            bytes,
+            value,
+        } = prepared;
+        let plan = Plan::Insert {
+            value,
             call,
             condition,
         };
-        Ok(Run::open(&self.shared, key, text, plan, bytes))
+        Run::open(&self.shared, key, text, plan, bytes)
     }
 
     /// Removes `key` from every tier.
@@ -212,4 +225,12 @@ where
             self.shared.ask(shard, |table, _, _| table.swept_all());
         }
     }
+}
+
+/// An insert that can be opened.
+pub(super) struct Prepared<K, V> {
+    key: Arc<K>,
+    text: Option<Arc<str>>,
+    bytes: Vec<u8>,
+    value: Arc<V>,
 }

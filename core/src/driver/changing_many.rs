@@ -2,13 +2,16 @@
 
 use core::borrow::Borrow;
 use core::hash::Hash;
+use core::panic::AssertUnwindSafe;
 use std::borrow::ToOwned;
 use std::collections::HashMap;
+use std::panic::catch_unwind;
 
 use super::batch::Batch;
 use super::cache::Cache;
 use super::change::Run;
 use super::changes::detached;
+use super::seat::panicked;
 use super::shared::Admission;
 use crate::machine::change::{Outcome, Plan, Reach};
 use crate::machine::error::Error;
@@ -89,18 +92,24 @@ where
         for (key, at) in places {
             owners[at] = Some(key);
         }
-        let mut runs = Vec::with_capacity(values.len());
         let mut refused: HashMap<usize, Error> = HashMap::new();
-        let mut opened = Vec::with_capacity(values.len());
+        let (mut opened, mut prepared) = (Vec::new(), Vec::new());
         for (at, (key, value)) in owners.into_iter().flatten().zip(values).enumerate() {
-            match self.open_insert(key, value, *call, None) {
-                Ok(run) => {
+            // A codec that panics must not take the others with it.
+            let preparing = AssertUnwindSafe(|| self.prepare(key, value));
+            match catch_unwind(preparing).unwrap_or_else(|panic| Err(panicked(&*panic))) {
+                Ok(ready) => {
                     opened.push(at);
-                    runs.push(run);
+                    prepared.push(ready);
                 }
                 Err(error) => drop(refused.insert(at, error)),
             }
         }
+        // Opened only when all are ready: one that is dropped afterwards counts as not confirmed.
+        let runs = prepared
+            .into_iter()
+            .map(|ready| self.open_insert(ready, *call, None))
+            .collect();
         let outcomes = Box::pin(detached(&self.shared, runs)).await;
         let reached: HashMap<usize, Reach> = opened
             .into_iter()

@@ -21,7 +21,7 @@ use portable_atomic::{AtomicBool, Ordering};
 
 use super::asked::ask;
 use super::leading::unencoded;
-use super::link::{Ask, Link, Times, load_failure};
+use super::link::{Ask, Link, Outcomes, Times, load_failure};
 use super::seat::{Led, Move, Need, Seat, Settled, panicked};
 use super::shared::Shared;
 use super::timeout::timeout;
@@ -76,6 +76,10 @@ pub(super) async fn fly<K, V, L, F, T>(
     F: Future<Output = Result<T, LoadError>>,
     T: Into<Loads<K, V>>,
 {
+    let deaf = Ear {
+        deaf,
+        part: leading.len(),
+    };
     let mut works = FuturesUnordered::new();
     works.extend(
         following
@@ -293,10 +297,27 @@ where
     }
 }
 
+/// Listens whether L2 answers.
+#[derive(Clone, Copy)]
+struct Ear<'a> {
+    deaf: &'a AtomicBool,
+    /// How many keys the part began with. What is handed over later, and fails by itself, says
+    /// nothing about the rest.
+    part: usize,
+}
+
+impl Ear<'_> {
+    fn hear<T>(self, outcomes: &Outcomes<T>) {
+        if outcomes.len() >= self.part && outcomes.iter().all(Result::is_err) {
+            self.deaf.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 async fn work<K, V, F, T>(
     shared: &Arc<Shared<K, V>>,
     work: Work<K, V, F>,
-    deaf: &AtomicBool,
+    ear: Ear<'_>,
 ) -> Done<K, V>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
@@ -316,7 +337,7 @@ where
             members.into_iter().map(paused).collect()
         }
         (Work::Load(members, loading), _) => loaded(members, load(shared, loading).await, shared),
-        (Work::Read(members), Some(link)) => read(shared, link, members, deaf).await,
+        (Work::Read(members), Some(link)) => read(shared, link, members, ear).await,
         (Work::Lease(asks), Some(link)) => lease(shared, link, asks).await,
         (Work::Fill(fills), Some(link)) => fill(shared, link, fills).await,
         (Work::Read(members), None) => closed(members),
@@ -339,7 +360,7 @@ async fn read<K, V>(
     shared: &Arc<Shared<K, V>>,
     link: &Link<K, V>,
     members: Vec<Member<K, V>>,
-    deaf: &AtomicBool,
+    ear: Ear<'_>,
 ) -> Vec<Going<K, V>>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
@@ -347,9 +368,7 @@ where
 {
     let keys: Vec<&str> = members.iter().map(Member::text).collect();
     let read = link.read(&*shared.runtime, &keys).await;
-    if read.iter().all(Result::is_err) {
-        deaf.store(true, Ordering::Relaxed);
-    }
+    ear.hear(&read);
     let replied = |(mut member, read): (Member<K, V>, _)| {
         let reply = member.seat.read(read);
         (member, Next::Reply(reply))

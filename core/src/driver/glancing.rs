@@ -28,7 +28,7 @@ struct Guest<K> {
     at: usize,
     hash: u64,
     shard: usize,
-    key: K,
+    key: Arc<K>,
     /// Where its text stands among the texts.
     text: Range<usize>,
     /// There if L2 is asked about it.
@@ -44,25 +44,27 @@ where
     V: Clone + Send + Sync + 'static,
 {
     /// What L2 knows of the keys, which L1 does not have.
-    pub(super) async fn glance<Q>(&self, keys: &[&Q], call: Call) -> Vec<Cached<Arc<V>>>
+    /// Whether it answered about none of the last ones that it was asked about, beside.
+    pub(super) async fn glance<Q>(&self, keys: &[&Q], call: Call) -> (Vec<Cached<Arc<V>>>, Deaf)
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
         let shared = &self.shared;
         let mut answers = vec![Cached::Miss; keys.len()];
         let Some(_admission) = Admission::ask(&shared.life) else {
-            return answers;
+            return (answers, Deaf(false));
         };
         ensure_repairs(shared);
         ensure_report(shared);
-        let (mut first, mut call) = (0, call);
+        let (mut first, mut call, mut deaf) = (0, call, Deaf(false));
         for part in keys.chunks(shared.batch.chunk) {
             if self.glance_part(part, call, &mut answers[first..]).await == Deaf(true) {
                 call = call.skip_remote();
+                deaf = Deaf(true);
             }
             first += part.len();
         }
-        answers
+        (answers, deaf)
     }
 
     async fn glance_part<Q>(&self, keys: &[&Q], call: Call, answers: &mut [Cached<Arc<V>>]) -> Deaf
@@ -76,7 +78,7 @@ where
             &mut guests,
             |guest| guest.shard,
             |guest, table, context, effects| {
-                let is_key = |other: &Arc<K>| **other == guest.key;
+                let is_key = |other: &Arc<K>| *other == guest.key;
                 guest.glance = table.glance(guest.hash, is_key, call, context, effects);
             },
         );
@@ -94,35 +96,43 @@ where
             .into_iter()
             .map(|read| read.map(|found| shared.seen(link, found)));
         let mut brought: Vec<Brought<K, V>> = guests.into_iter().zip(seen.map(Some)).collect();
+        let mut announced = Announced {
+            shared,
+            writes: Vec::new(),
+        };
+        let writes = &mut announced.writes;
         let glanced = shared.ask_each(
             &mut brought,
             |(guest, _)| guest.shard,
             |(guest, seen), table, context, effects| {
                 let (glance, seen) = (guest.glance.as_ref()?, seen.take()?);
-                let key = || Arc::new(guest.key.clone());
-                Some(table.glanced(glance, key, seen, context, effects))
+                let key = || Arc::clone(&guest.key);
+                match table.glanced(glance, key, seen, context, effects) {
+                    Glanced::Answer(answer) => Some((answer, None)),
+                    Glanced::Keep(answer, write, entry) => {
+                        writes.push((guest.shard, write));
+                        Some((answer, Some(entry)))
+                    }
+                }
             },
         );
-        let mut kept = Vec::new();
         for ((guest, _), glanced) in brought.into_iter().zip(glanced) {
-            match glanced {
-                Some(Glanced::Answer(answer)) => answers[guest.at] = answer,
-                Some(Glanced::Keep(answer, write, entry)) => {
-                    answers[guest.at] = answer;
-                    shared.keep(guest.key, entry);
-                    kept.push((guest.shard, write));
-                }
-                None => {}
+            let Some((answer, entry)) = glanced else {
+                continue;
+            };
+            answers[guest.at] = answer;
+            if let Some(entry) = entry {
+                shared.keep(&guest.key, entry);
             }
         }
-        shared.seal(&mut kept);
+        drop(announced);
         deaf
     }
 }
 
 /// Whether L2 answered about none of the keys of a part: it is not asked about the next one.
-#[derive(PartialEq, Eq)]
-struct Deaf(bool);
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Deaf(pub(super) bool);
 
 impl<K, V> Shared<K, V>
 where
@@ -139,13 +149,13 @@ where
             texts.reserve(keys.len() * (link.prefix.len() + USUAL_KEY));
         }
         for (at, key) in keys.iter().enumerate() {
-            let key = (*key).to_owned();
+            let key = Arc::new((*key).to_owned());
             let start = texts.len();
             let added = self.link.as_ref().map(|link| link.add_text(texts, &key));
             if let Some(Err(_)) = added {
                 continue;
             }
-            let hash = hash_of(&self.hasher, &key);
+            let hash = hash_of(&self.hasher, &*key);
             guests.push(Guest {
                 at,
                 hash,
@@ -170,27 +180,44 @@ where
 
     /// Writes to L1. An engine, or a `Clone`, that panics must not leave the announcement behind,
     /// nor the rest of a batch.
-    fn keep(&self, key: K, entry: Entry<Arc<V>>) {
+    fn keep(&self, key: &K, entry: Entry<Arc<V>>) {
         let writing = AssertUnwindSafe(|| {
             if let Some(local) = &self.local {
                 let expires = entry.expires();
                 let value = entry.into_value().map(|value| (*value).clone());
-                local.insert(key, Entry::new(value, expires));
+                local.insert(key.clone(), Entry::new(value, expires));
             }
         });
         if catch_unwind(writing).is_err() {
             tracing::error!(target: "jetcache", "L1 of {} panicked", self.name);
         }
     }
+}
 
-    fn seal(&self, kept: &mut [(usize, Kept)]) {
-        self.ask_each(
-            kept,
+/// Writes to L1 that were announced. Dropped, also by something that panicked, it seals them: who
+/// changes one of their keys waits for that.
+struct Announced<'a, K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    shared: &'a Shared<K, V>,
+    writes: Vec<(usize, Kept)>,
+}
+
+impl<K, V> Drop for Announced<'_, K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    fn drop(&mut self) {
+        self.shared.ask_each(
+            &mut self.writes,
             |(shard, _)| *shard,
             |(_, write), table, _, effects| table.kept(write, effects),
         );
-        for (shard, _) in kept {
-            self.shards[*shard].notify_sealed();
+        for (shard, _) in &self.writes {
+            self.shared.shards[*shard].notify_sealed();
         }
     }
 }

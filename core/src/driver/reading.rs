@@ -292,7 +292,7 @@ where
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
-        let found = self.glance(&[key], call).await;
+        let (found, _) = self.glance(&[key], call).await;
         found.first().map_or(Cached::Miss, unshared)
     }
 

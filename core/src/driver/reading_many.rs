@@ -14,6 +14,7 @@ use super::batch::Batch;
 use super::cache::Cache;
 use super::crew::{Going, Member, Next, Shares, fly};
 use super::erased::{AnyBatchLoader, Boxed};
+use super::glancing::Deaf;
 use super::reading::{loaded, no_loader, unshared};
 use super::repair::ensure_repairs;
 use super::report::ensure_report;
@@ -61,7 +62,7 @@ where
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized + 'k,
     {
         let probe = self.probe(keys, call);
-        let answers = Box::pin(self.glance(&probe.misses, *call)).await;
+        let (answers, _) = Box::pin(self.glance(&probe.misses, *call)).await;
         probe.answered(
             |hit| hit.map_or(Cached::Absent, Cached::Hit),
             |at| unshared(&answers[at]),
@@ -314,7 +315,11 @@ where
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
-        let known = self.glance(keys, call).await;
+        let (known, deaf) = self.glance(keys, call).await;
+        let call = match deaf {
+            Deaf(true) => call.skip_remote(),
+            Deaf(false) => call,
+        };
         let load = async |(at, key): (usize, &&Q)| match &known[at] {
             Cached::Miss => self.load_registered(*key, call).await,
             known => Ok(unshared(known).hit()),
@@ -372,18 +377,19 @@ where
     where
         V: Clone + Send + Sync + 'static,
     {
+        // They are seated under the lock: should anything panic there, their drop leaves the flight.
+        let mut seated = Vec::with_capacity(self.0.len());
         let shard = |guest: &Guest<K>| guest.shard;
-        let begun = shared.ask_each(&mut self.0, shard, |guest, table, context, effects| {
+        shared.ask_each(&mut self.0, shard, |guest, table, context, effects| {
             let (ticket, role) = table.join(Arc::clone(&guest.key), call, context, effects);
             let step = match role {
                 Role::Lead => Some(table.step(&ticket, context, Reply::Begin, effects)),
                 Role::Follow => None,
             };
-            (ticket, step)
+            seated.push((guest.seated(shared, ticket), step));
         });
-        let mut joined = (Vec::with_capacity(self.0.len()), Vec::new());
-        for (guest, (ticket, step)) in self.0.into_iter().zip(begun) {
-            let member = guest.seated(shared, ticket);
+        let mut joined = (Vec::with_capacity(seated.len()), Vec::new());
+        for (member, step) in seated {
             match step {
                 Some(step) => joined.0.push((member, Next::Move(Move::Step(step)))),
                 None => joined.1.push(member),
@@ -400,13 +406,19 @@ impl<K> Guest<K>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
 {
-    fn seated<V>(self, shared: &Arc<Shared<K, V>>, ticket: Ticket) -> Member<K, V>
+    fn seated<V>(&self, shared: &Arc<Shared<K, V>>, ticket: Ticket) -> Member<K, V>
     where
         V: Clone + Send + Sync + 'static,
     {
         Member {
             at: self.at,
-            seat: Seat::new(shared, self.key, self.text, self.shard, ticket),
+            seat: Seat::new(
+                shared,
+                Arc::clone(&self.key),
+                self.text.clone(),
+                self.shard,
+                ticket,
+            ),
         }
     }
 }
