@@ -44,7 +44,6 @@ pub use machine::wire::Wire;
 pub use ports::batch_loader::{BatchLoader, Loads};
 pub use ports::codec::Codec;
 pub use ports::compression::Compression;
-#[cfg(feature = "std")]
 pub use ports::engine::Engine;
 pub use ports::key::{Key, Text};
 pub use ports::loader::{LoadError, Loader};

@@ -3,7 +3,6 @@
 pub mod batch_loader;
 pub mod codec;
 pub mod compression;
-#[cfg(feature = "std")]
 pub mod engine;
 pub mod key;
 pub mod loader;

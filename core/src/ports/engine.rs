@@ -9,7 +9,8 @@ use super::local::Local;
 /// Makes an L1 for keys and values of any type: what the caches of a node have unless their builder
 /// is given a [`Local`] of its own.
 ///
-/// ```
+#[cfg_attr(feature = "std", doc = "```")]
+#[cfg_attr(not(feature = "std"), doc = "```ignore")]
 /// # use std::{hash::Hash, num::NonZeroUsize, sync::Arc};
 /// use jetcache_core::{Engine, Local, LruLocal, Node};
 ///
