@@ -663,6 +663,7 @@ fn a_broken_l2_is_asked_for_one_part_of_many_changes() {
             |(_, reached): &(_, Result<Reach, Error>)| matches!(reached, Ok(Reach::Pending));
         assert!(inserted.iter().all(pending), "{inserted:?}");
         assert_eq!(node.activity().unconfirmed, 20);
+        assert_eq!(moody.claims(), 5, "the first part's");
         moody.set(Mood::Good);
         until("all are removed", async || node.activity().unconfirmed == 0).await;
     });

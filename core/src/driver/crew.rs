@@ -301,14 +301,15 @@ where
 #[derive(Clone, Copy)]
 struct Ear<'a> {
     deaf: &'a AtomicBool,
-    /// How many keys the part began with. What is handed over later, and fails by itself, says
+    /// How many keys the part began to lead. What is handed over later, and fails by itself, says
     /// nothing about the rest.
     part: usize,
 }
 
 impl Ear<'_> {
     fn hear<T>(self, outcomes: &Outcomes<T>) {
-        if outcomes.len() >= self.part && outcomes.iter().all(Result::is_err) {
+        let whole = self.part > 0 && outcomes.len() >= self.part;
+        if whole && outcomes.iter().all(Result::is_err) {
             self.deaf.store(true, Ordering::Relaxed);
         }
     }

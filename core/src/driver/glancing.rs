@@ -43,8 +43,7 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// What L2 knows of the keys, which L1 does not have.
-    /// Whether it answered about none of the last ones that it was asked about, beside.
+    /// What L2 knows of the keys, which L1 does not have; and whether it stopped answering.
     pub(super) async fn glance<Q>(&self, keys: &[&Q], call: Call) -> (Vec<Cached<Arc<V>>>, Deaf)
     where
         Q: ToOwned<Owned = K> + ?Sized,

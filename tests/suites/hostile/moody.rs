@@ -1,6 +1,7 @@
 //! An in-process L2 that misbehaves as it is told.
 
 use std::future::pending;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use jetcache_adapters::Memory;
@@ -33,6 +34,7 @@ pub(crate) enum Mood {
 pub(crate) struct Moody {
     memory: Memory,
     mood: Arc<Mutex<Mood>>,
+    claims: Arc<AtomicUsize>,
 }
 
 impl Moody {
@@ -42,6 +44,11 @@ impl Moody {
 
     pub(crate) fn inner(&self) -> &Memory {
         &self.memory
+    }
+
+    /// How many claims it was asked for.
+    pub(crate) fn claims(&self) -> usize {
+        self.claims.load(Ordering::SeqCst)
     }
 
     fn is(&self, mood: Mood) -> bool {
@@ -92,6 +99,7 @@ impl Remote for Moody {
     }
 
     async fn claim(&self, claims: &[Claim<'_>], wire: Wire) -> Vec<Result<bool, Fault>> {
+        self.claims.fetch_add(claims.len(), Ordering::SeqCst);
         if self.is(Mood::Broken) {
             return faults(claims.len());
         }
