@@ -1,6 +1,7 @@
 //! What the world must offer to a cache: one small trait a file.
 
 pub mod batch_loader;
+pub mod bus;
 pub mod codec;
 pub mod compression;
 pub mod engine;

@@ -11,7 +11,10 @@ use crate::machine::error::Fault;
 use crate::machine::time::Timestamp;
 use crate::ports::batch_loader::{BatchLoader, Loads};
 use crate::ports::loader::{LoadError, Loader};
-use crate::ports::remote::{Claim, Fill, Filled, Found, Hold, LeaseAsk, Leased, Remote, Wire};
+use crate::ports::bus::{Bus, Message, News, Subscription, Telling};
+use crate::ports::remote::{
+    Claim, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Remote, Settle, Wire,
+};
 use crate::ports::runtime::{Runtime, Task};
 
 pub(super) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -24,7 +27,10 @@ pub(super) trait AnyRemote: Send + Sync {
     fn fill<'a>(&'a self, fills: &'a [Fill<'a>], wire: Wire) -> Outcomes<'a, Filled>;
     fn release<'a>(&'a self, holds: &'a [Hold<'a>]) -> Outcomes<'a, ()>;
     fn claim<'a>(&'a self, claims: &'a [Claim<'a>], wire: Wire) -> Outcomes<'a, bool>;
+    fn settle<'a>(&'a self, settles: &'a [Settle<'a>], wire: Wire) -> Outcomes<'a, Filled>;
     fn remove<'a>(&'a self, keys: &'a [&'a str]) -> Outcomes<'a, ()>;
+    fn server(&self) -> Option<u64>;
+    fn announcing(&self, herald: Herald) -> Option<Arc<dyn AnyRemote>>;
 }
 
 impl<R: Remote> AnyRemote for R {
@@ -48,8 +54,61 @@ impl<R: Remote> AnyRemote for R {
         Box::pin(Remote::claim(self, claims, wire))
     }
 
+    fn settle<'a>(&'a self, settles: &'a [Settle<'a>], wire: Wire) -> Outcomes<'a, Filled> {
+        Box::pin(Remote::settle(self, settles, wire))
+    }
+
     fn remove<'a>(&'a self, keys: &'a [&'a str]) -> Outcomes<'a, ()> {
         Box::pin(Remote::remove(self, keys))
+    }
+
+    fn server(&self) -> Option<u64> {
+        Remote::server(self)
+    }
+
+    fn announcing(&self, herald: Herald) -> Option<Arc<dyn AnyRemote>> {
+        let announcing = Remote::announcing(self, herald)?;
+        Some(Arc::new(announcing))
+    }
+}
+
+/// A [`Bus`] and its subscription.
+pub(super) trait AnyBus: Send + Sync {
+    fn telling(&self) -> Telling;
+    fn subscribe<'a>(
+        &'a self,
+        prefixes: &'a [String],
+    ) -> Boxed<'a, Result<Box<dyn AnySubscription>, Fault>>;
+    fn publish<'a>(&'a self, messages: &'a [Message]) -> Boxed<'a, Result<(), Fault>>;
+}
+
+pub(super) trait AnySubscription: Send {
+    fn next(&mut self) -> Boxed<'_, Result<News, Fault>>;
+}
+
+impl<B: Bus> AnyBus for B {
+    fn telling(&self) -> Telling {
+        Bus::telling(self)
+    }
+
+    fn subscribe<'a>(
+        &'a self,
+        prefixes: &'a [String],
+    ) -> Boxed<'a, Result<Box<dyn AnySubscription>, Fault>> {
+        Box::pin(async move {
+            let subscription = Bus::subscribe(self, prefixes).await?;
+            Ok(Box::new(subscription) as Box<dyn AnySubscription>)
+        })
+    }
+
+    fn publish<'a>(&'a self, messages: &'a [Message]) -> Boxed<'a, Result<(), Fault>> {
+        Box::pin(Bus::publish(self, messages))
+    }
+}
+
+impl<S: Subscription> AnySubscription for S {
+    fn next(&mut self) -> Boxed<'_, Result<News, Fault>> {
+        Box::pin(Subscription::next(self))
     }
 }
 

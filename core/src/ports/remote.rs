@@ -1,5 +1,6 @@
 //! L2: the seven verbs through which a shared store is read and written.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::future::Future;
 use core::time::Duration;
@@ -73,8 +74,41 @@ pub trait Remote: Send + Sync + 'static {
         wire: Wire,
     ) -> impl Future<Output = Vec<Result<Filled, Fault>>> + Send;
 
-    /// Removes value and lease of each key.
+    /// Removes value and lease of each key. A store that shows its changes to whoever watches shows
+    /// this one even if nothing stood there (PROTOCOL.md, H4).
     fn remove(&self, keys: &[&str]) -> impl Future<Output = Vec<Result<(), Fault>>> + Send;
+
+    /// Which store this is, if a [`Bus`](super::bus::Bus) may ride on it: two handles of one store
+    /// have the same number, which no other store of this process has.
+    fn server(&self) -> Option<u64> {
+        None
+    }
+
+    /// Another handle of the same store, one that sends word of each change, if the store can.
+    ///
+    /// In the same atomic step as the change of a key, and as its last part: a claim that was granted
+    /// and a fill that was stored say [`Kind::Set`](super::bus::Kind::Set), and so does a settlement
+    /// that was stored; any other settlement and a removal say
+    /// [`Kind::Delete`](super::bus::Kind::Delete). What was refused and changed nothing says nothing.
+    /// Should the word fail, the change stands.
+    fn announcing(&self, herald: Herald) -> Option<Self>
+    where
+        Self: Sized,
+    {
+        let _ = herald;
+        None
+    }
+}
+
+/// Where word of a change goes, and in whose name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Herald {
+    /// The channel.
+    pub channel: Arc<str>,
+    /// The cache's name.
+    pub cache: Arc<str>,
+    /// The node's source id.
+    pub source: Arc<str>,
 }
 
 /// What stood under a key.

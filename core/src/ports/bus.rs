@@ -1,0 +1,150 @@
+//! The bus: how nodes hear of each other's changes.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::future::Future;
+
+use crate::machine::error::Fault;
+
+/// Carries word of changes from node to node, such as Redis' pub/sub.
+///
+/// It may lose, double, reorder and delay what it carries; what it must do is notice when it may
+/// have **lost** something, and say so: then the driver drops what L1 holds as soon as a new
+/// subscription stands.
+///
+/// A node has one subscription at a time. When it fails, the driver asks for a new one: at once,
+/// then after pauses that grow from 50 ms to 5 s, for ever.
+pub trait Bus: Send + Sync + 'static {
+    /// What a subscription is.
+    type Subscription: Subscription;
+
+    /// Who tells the others of this node's changes.
+    fn telling(&self) -> Telling {
+        Telling::Publish
+    }
+
+    /// Subscribes. Completes once the bus has confirmed it: whatever others tell from then on is
+    /// heard, or is said to be lost.
+    ///
+    /// `prefixes` are what the keys of the node's caches begin with; none of them begins another.
+    /// Word of other keys may be left out.
+    ///
+    /// # Cancellation
+    /// Dropping the future gives the attempt up. The driver does so after 5 s.
+    fn subscribe(
+        &self,
+        prefixes: &[String],
+    ) -> impl Future<Output = Result<Self::Subscription, Fault>> + Send;
+
+    /// Tells the other nodes, in this order. Called only if [`telling`](Self::telling) is
+    /// [`Telling::Publish`], after L2 has acknowledged the changes, for one call at a time. If it
+    /// fails, or takes longer than 5 s, the driver tells a [`Kind::Everything`] as soon as it can.
+    fn publish(&self, messages: &[Message]) -> impl Future<Output = Result<(), Fault>> + Send;
+}
+
+/// A standing subscription. Dropping it ends it.
+pub trait Subscription: Send + 'static {
+    /// What is heard next.
+    ///
+    /// A silent break must be noticed by the subscription itself, within a time that its
+    /// documentation names.
+    ///
+    /// # Errors
+    /// The subscription is over: something may be lost from here on.
+    ///
+    /// # Cancellation
+    /// Nothing is lost by dropping the future.
+    fn next(&mut self) -> impl Future<Output = Result<News, Fault>> + Send;
+}
+
+/// Who tells the others of a node's changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Telling {
+    /// The driver, through [`Bus::publish`], after L2 has acknowledged the change. A node that dies
+    /// in between leaves the others' L1 as they are, for at most `local_ttl`.
+    Publish,
+    /// The L2 of this number ([`Remote::server`](super::remote::Remote::server)), in the same atomic
+    /// step as the change: a cache on another L2 publishes.
+    WithChange {
+        /// The L2's number.
+        server: u64,
+        /// The channel.
+        channel: Arc<str>,
+    },
+    /// Nobody: the L2 of this number shows every change of its keys to the subscription by itself.
+    /// A cache on another L2 is refused.
+    Watched {
+        /// The L2's number.
+        server: u64,
+    },
+}
+
+/// What a subscription hears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum News {
+    /// Word of a node, maybe of this one.
+    Message(Message),
+    /// These keys were changed, whoever did it.
+    Changed(Vec<String>),
+    /// Anything may have changed: more came than could be taken in, or the store was emptied.
+    Everything,
+    /// Something that cannot be understood. It is counted.
+    Unreadable,
+}
+
+/// Word of a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The name of the cache.
+    pub cache: String,
+    /// Which node says so. A node ignores its own.
+    pub source: String,
+    /// What happened.
+    pub kind: Kind,
+    /// The keys, as they are in L2.
+    pub keys: Vec<String>,
+}
+
+/// What happened to the keys of a message. The numbers are jetcache-go's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// They were inserted, or written through.
+    Set = 1,
+    /// jetcache-go loaded one.
+    SetByOnce = 2,
+    /// jetcache-go refreshed one.
+    SetByRefresh = 3,
+    /// jetcache-go loaded a batch.
+    SetByMGet = 4,
+    /// They were removed.
+    Delete = 5,
+    /// Any key of any cache may have changed: what there was to tell was too much, or could not be
+    /// told in time. jetcache-go does not know this one.
+    Everything = 6,
+}
+
+impl Kind {
+    /// The kind of this number.
+    #[must_use]
+    pub const fn from_number(number: i64) -> Option<Self> {
+        Some(match number {
+            1 => Self::Set,
+            2 => Self::SetByOnce,
+            3 => Self::SetByRefresh,
+            4 => Self::SetByMGet,
+            5 => Self::Delete,
+            6 => Self::Everything,
+            _ => return None,
+        })
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn number(self) -> i64 {
+        self as i64
+    }
+}
