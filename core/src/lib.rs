@@ -29,7 +29,9 @@ pub mod ports;
 #[cfg(feature = "test-util")]
 pub use driver::PausedClock;
 #[cfg(feature = "std")]
-pub use driver::{Batch, Builder, Cache, Clock, Counters, LruEngine, LruLocal, Node, roll};
+pub use driver::{
+    Batch, Builder, BusState, Cache, Clock, Counters, LruEngine, LruLocal, Node, roll,
+};
 
 pub use machine::change::Reach;
 pub use machine::entry::{Cached, Entry, Load};

@@ -8,9 +8,10 @@ use std::hash::RandomState;
 use std::sync::Arc;
 
 use super::cache::Cache;
-use super::erased::{AnyBatchLoader, AnyLoader, AnyRemote, AnyRuntime, OneOfMany};
+use super::erased::{AnyBatchLoader, AnyBus, AnyLoader, AnyRemote, AnyRuntime, OneOfMany};
 use super::format::Format;
-use super::link::Link;
+use super::hub::Hub;
+use super::link::{Link, Voice};
 use super::namespaces::Namespaces;
 use super::node::Node;
 use super::shared::{Batching, Guarded, Predicate, Shared};
@@ -19,13 +20,14 @@ use crate::machine::error::{BoxError, Error};
 use crate::machine::policy::{Jitter, Kind, Policy};
 use crate::machine::wire::Wire;
 use crate::ports::batch_loader::BatchLoader;
+use crate::ports::bus::{Bus, Telling};
 use crate::ports::codec::Codec;
 use crate::ports::compression::Compression;
 use crate::ports::key::Key;
 use crate::ports::loader::Loader;
 use crate::ports::local::Local;
 use crate::ports::observer::Observer;
-use crate::ports::remote::Remote;
+use crate::ports::remote::{Herald, Remote};
 use crate::ports::runtime::Runtime;
 
 /// Puts a [`Cache`] together. Every setting has a default that is right in production; by default
@@ -48,6 +50,8 @@ pub struct Builder<K, V> {
     engine: Engine<K, V>,
     l1: L1<K, V>,
     l2: Option<L2<K, V>>,
+    bus: Option<Connection>,
+    source_id: Option<String>,
     wire: Wire,
     compressions: Vec<Arc<dyn Compression>>,
     max_value_size: usize,
@@ -88,6 +92,13 @@ struct L2<K, V> {
     namespaces: Option<Arc<Namespaces>>,
     codec: Arc<dyn Codec<V>>,
     write_key: fn(&K, &mut String),
+    parse_key: fn(&str) -> Option<K>,
+}
+
+/// A bus of the cache's own, or its node's.
+enum Connection {
+    Own(Arc<dyn AnyBus>),
+    Node(Arc<Hub>),
 }
 
 /// What was set; what was not follows from the rest.
@@ -102,6 +113,8 @@ struct Times {
     lease: Option<Duration>,
     lease_wait: Option<Duration>,
     unconfirmed: Option<usize>,
+    write_timeout: Option<Duration>,
+    blind_local_ttl: Option<Duration>,
 }
 
 impl<K, V> Builder<K, V>
@@ -125,6 +138,8 @@ where
             engine,
             l1: L1::Sized(DEFAULT_CAPACITY),
             l2: None,
+            bus: None,
+            source_id: None,
             wire: Wire::Native,
             compressions,
             max_value_size: DEFAULT_MAX_VALUE_SIZE,
@@ -192,7 +207,49 @@ where
             namespaces,
             codec,
             write_key: K::write,
+            parse_key: K::parse,
         });
+        self
+    }
+
+    /// On this node's bus.
+    pub(super) fn on_bus(mut self, hub: Arc<Hub>) -> Self {
+        self.bus = Some(Connection::Node(hub));
+        self
+    }
+
+    /// This bus for this cache alone: its node tells the others what it changes, and hears what they
+    /// change. Off by default: another node's L1 then goes on serving what it has until `local_ttl`.
+    ///
+    /// Listening begins with the first call that goes further than L1. Until the subscription stands,
+    /// and whenever it broke, L1 is used as without a bus; when it stands, L1 is emptied, since
+    /// anything may have been missed (see [`epoch`](Cache::epoch)). [`bus`](Cache::bus) tells how the
+    /// bus is.
+    pub fn bus(mut self, bus: impl Bus) -> Self {
+        self.bus = Some(Connection::Own(Arc::new(bus)));
+        self
+    }
+
+    /// What this node's source id on its own bus begins with: what follows is random, since an id is
+    /// one life's. Default: 16 random hexadecimal digits and nothing else. The caches of a [`Node`]
+    /// have that node's.
+    pub fn source_id(mut self, name: &str) -> Self {
+        self.source_id = Some(name.to_owned());
+        self
+    }
+
+    /// How long L1 keeps an entry at most while the bus is known to be down. Off by default: then it
+    /// is `local_ttl`, as without a bus. What L1 got while the bus was up is dropped that long after
+    /// it broke.
+    pub fn blind_local_ttl(mut self, ttl: Duration) -> Self {
+        self.times.blind_local_ttl = Some(ttl);
+        self
+    }
+
+    /// How long the writer of a [`write_through`](Cache::write_through) may take; then it is dropped,
+    /// and the key is removed. Off by default.
+    pub fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.times.write_timeout = Some(timeout);
         self
     }
 
@@ -382,7 +439,7 @@ where
     /// # Errors
     /// [`Error::Config`] with what to change: no level at all, a TTL or timeout of zero, no
     /// capacity, a lease shorter than it can be, a table period of zero, keys in L2 that another
-    /// living cache of the same [`Node`] may have.
+    /// living cache of the same [`Node`] may have, a bus without an L2, or one that cannot watch it.
     pub fn build(self) -> Result<Cache<K, V>, Error> {
         let local = match self.l1 {
             L1::Off => None,
@@ -415,6 +472,24 @@ where
         let shards = shard_count();
         let policy = self.times.policy(kind, shards);
         policy.check()?;
+        self.times.check()?;
+        let hub = match self.bus {
+            None => None,
+            Some(_) if self.l2.is_none() => {
+                return Err(Error::config(
+                    "a bus without an L2: give the builder a remote, or leave the bus out",
+                ));
+            }
+            Some(Connection::Node(hub)) => Some(hub),
+            Some(Connection::Own(bus)) => {
+                let name = self.source_id.as_deref();
+                Some(Hub::new(bus, Arc::clone(&self.runtime), name))
+            }
+        };
+        let blind_policy = self.times.blind_local_ttl.map(|ttl| Policy {
+            local_cap: ttl,
+            ..policy.clone()
+        });
         let namespace = self.namespace.as_deref().unwrap_or(&self.name);
         let prefix = format!("{namespace}{}", self.separator);
         if prefix.starts_with('{') && !prefix.contains('}') {
@@ -431,9 +506,11 @@ where
                 let namespaces = l2.namespaces.as_ref();
                 let registration = namespaces.map(|taken| taken.take(&prefix, &self.name));
                 let link = Link {
+                    voice: voice(&l2.remote, hub.as_ref(), &self.name)?,
                     remote: l2.remote,
                     format,
                     write_key: l2.write_key,
+                    parse_key: l2.parse_key,
                     prefix,
                     timeout: policy.remote_timeout,
                 };
@@ -450,6 +527,9 @@ where
             policy,
             local,
             link,
+            hub,
+            blind_policy,
+            write_timeout: self.times.write_timeout,
             loader: self.loader.or(one_of_many),
             batch_loader: self.batch_loader,
             batch: self.batch,
@@ -471,7 +551,47 @@ where
     }
 }
 
+/// How the other nodes hear of a change.
+fn voice(remote: &Arc<dyn AnyRemote>, hub: Option<&Arc<Hub>>, name: &str) -> Result<Voice, Error> {
+    let Some(hub) = hub else {
+        return Ok(Voice::Silent);
+    };
+    let after = || Voice::After(Arc::clone(hub), name.into());
+    Ok(match hub.bus.telling() {
+        Telling::Watched { server } if remote.server() == Some(server) => Voice::Silent,
+        Telling::Watched { .. } => {
+            return Err(Error::config(
+                "the bus watches another store than this cache's L2: make it of the same `Redis`; \
+                 a cluster cannot be watched, use its pub/sub",
+            ));
+        }
+        Telling::WithChange { server, channel } if remote.server() == Some(server) => {
+            let herald = Herald {
+                channel,
+                cache: name.into(),
+                source: Arc::clone(&hub.source),
+            };
+            (remote.announcing(herald)).map_or_else(after, Voice::WithChange)
+        }
+        Telling::WithChange { .. } | Telling::Publish => after(),
+    })
+}
+
 impl Times {
+    fn check(&self) -> Result<(), Error> {
+        for (name, span) in [
+            ("write_timeout", self.write_timeout),
+            ("blind_local_ttl", self.blind_local_ttl),
+        ] {
+            if span.is_some_and(|span| span.is_zero()) {
+                return Err(Error::config(format!(
+                    "{name} is zero: give it a duration above zero, or leave it out"
+                )));
+            }
+        }
+        Ok(())
+    }
+
     fn policy(&self, kind: Kind, shards: usize) -> Policy {
         let mut policy = Policy::new(kind);
         policy.ttl = self.ttl.unwrap_or(policy.ttl);

@@ -2,14 +2,16 @@
 
 use core::fmt;
 use core::hash::Hash;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use futures_util::future::{Either, select};
 use portable_atomic::Ordering;
 
+use super::hub::BusState;
 use super::namespaces::Registration;
 use super::repair::repair;
 use super::shared::Shared;
+use super::telling::{PATIENCE, ensure_telling};
 use crate::machine::policy::{Kind, Policy};
 use crate::machine::shard::Activity;
 use crate::machine::stats::Stats;
@@ -58,10 +60,20 @@ struct Handle<K, V> {
     _registration: Option<Registration>,
 }
 
+impl<K, V> Handle<K, V> {
+    /// The bus has nothing more to tell this cache.
+    fn leave(shared: &Shared<K, V>) {
+        if let (Some(hub), Some(link)) = (&shared.hub, &shared.link) {
+            hub.leave(&link.prefix);
+        }
+    }
+}
+
 impl<K, V> Drop for Handle<K, V> {
     fn drop(&mut self) {
         self.shared.life.closed.store(true, Ordering::SeqCst);
         self.shared.life.stop.notify(usize::MAX);
+        Self::leave(&self.shared);
     }
 }
 
@@ -96,6 +108,10 @@ where
 {
     pub(super) fn new(shared: Shared<K, V>, registration: Option<Registration>) -> Self {
         let shared = Arc::new(shared);
+        if let (Some(hub), Some(link)) = (&shared.hub, &shared.link) {
+            let ears: Weak<Shared<K, V>> = Arc::downgrade(&shared);
+            hub.join(&link.prefix, ears);
+        }
         let handle = Handle {
             shared: Arc::clone(&shared),
             _registration: registration,
@@ -154,16 +170,38 @@ where
         self.shared.activity()
     }
 
-    /// How many tasks run for this cache.
+    /// How many tasks run for this cache, those that it shares with its node for the bus among them.
     #[must_use]
     pub fn tasks(&self) -> usize {
-        self.shared.tasks()
+        let shared = self.shared.hub.as_ref().map_or(0, |hub| hub.tasks());
+        self.shared.tasks() + shared
+    }
+
+    /// How the bus is.
+    #[must_use]
+    pub fn bus(&self) -> BusState {
+        let hub = self.shared.hub.as_ref();
+        hub.map_or(BusState::None, |hub| hub.state())
+    }
+
+    /// The epoch of L1: it advances when a subscription to the bus stands, at first and after each
+    /// break, and when the bus says that anything may have changed. L1 is emptied then.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.shared.hub.as_ref().map_or(0, |hub| hub.epoch())
+    }
+
+    /// Who this node is on the bus, in this life of it; `None` without a bus.
+    #[must_use]
+    pub fn source_id(&self) -> Option<&str> {
+        self.shared.hub.as_ref().map(|hub| &*hub.source)
     }
 
     /// Closes the cache: new loads and inserts are refused with
     /// [`Error::Closed`](crate::Error::Closed), a read without a loader is a miss. Loads and changes
     /// that are under way end first, for at most `load_timeout` + 4 × `remote_timeout`; removals
-    /// that L2 has not confirmed are sent once more, as long as it confirms any; then L1 is emptied.
+    /// that L2 has not confirmed are sent once more, as long as it confirms any; what the bus is still
+    /// to tell is told, or tried once; then L1 is emptied.
     ///
     /// It closes every handle of this cache, and may be called any number of times.
     ///
@@ -190,7 +228,27 @@ where
         }
         // Until nothing is left, or L2 acknowledges nothing.
         while repair(shared, Timestamp::MAX).await.acknowledged > 0 {}
+        Handle::leave(shared);
+        self.drain_outbox().await;
         self.clear_local();
+    }
+
+    async fn drain_outbox(&self) {
+        let Some(hub) = &self.shared.hub else {
+            return;
+        };
+        let mut patience = hub.runtime.sleep(PATIENCE);
+        loop {
+            let stirs = hub.stirs();
+            ensure_telling(hub);
+            if !hub.telling.is_taken() {
+                return;
+            }
+            match select(stirs, patience).await {
+                Either::Left(((), rest)) => patience = rest,
+                Either::Right(_) => return,
+            }
+        }
     }
 }
 

@@ -31,7 +31,7 @@ where
 }
 
 /// What a change needs of L2.
-pub(super) enum Wish {
+pub(super) enum Wish<V> {
     /// Its key is to be removed; [`ChangeReply::Removed`].
     Remove,
     /// Its key is to be claimed; [`ChangeReply::Claimed`].
@@ -39,9 +39,18 @@ pub(super) enum Wish {
         token: Token,
         life: Duration,
         condition: Option<Condition>,
+        told: bool,
     },
     /// Its value is to be filled in; [`ChangeReply::Filled`].
     Fill { token: Token, times: Times },
+    /// The caller is to write; [`ChangeReply::Written`].
+    Write,
+    /// What was written is to be settled; [`ChangeReply::Settled`].
+    Settle {
+        token: Token,
+        value: Option<Arc<V>>,
+        times: Times,
+    },
     /// Nothing more.
     Over(Outcome),
 }
@@ -73,7 +82,7 @@ where
     }
 
     /// Tells the change what happened and does what is done at once, until it needs L2.
-    pub(super) fn go_on(&mut self, mut reply: ChangeReply) -> Wish {
+    pub(super) fn go_on(&mut self, mut reply: ChangeReply<Arc<V>>) -> Wish<V> {
         loop {
             reply = match self.advance(reply) {
                 ChangeStep::Remove => return Wish::Remove,
@@ -81,11 +90,13 @@ where
                     token,
                     life,
                     condition,
+                    told,
                 } => {
                     return Wish::Claim {
                         token,
                         life,
                         condition,
+                        told,
                     };
                 }
                 ChangeStep::Fill {
@@ -96,6 +107,20 @@ where
                 } => {
                     let times = Times { life, lease, age };
                     return Wish::Fill { token, times };
+                }
+                ChangeStep::Write => return Wish::Write,
+                ChangeStep::Settle {
+                    token,
+                    value,
+                    life,
+                    lease,
+                    age,
+                } => {
+                    return Wish::Settle {
+                        token,
+                        value,
+                        times: Times { life, lease, age },
+                    };
                 }
                 ChangeStep::Wait(pending) => {
                     self.shared.wait_written(self.shard, &pending);
@@ -114,7 +139,7 @@ where
         }
     }
 
-    fn advance(&self, reply: ChangeReply) -> ChangeStep<Arc<V>> {
+    fn advance(&self, reply: ChangeReply<Arc<V>>) -> ChangeStep<Arc<V>> {
         let Some(ticket) = &self.ticket else {
             return ChangeStep::Finish(Outcome::Undecided);
         };

@@ -12,7 +12,7 @@ use futures_channel::oneshot::{Sender, channel};
 use futures_util::future::{Either, join3};
 
 use super::change::{Run, Wish};
-use super::link::{Link, Outcomes, Times, failed};
+use super::link::{Link, Outcomes, Times, Word, failed};
 use super::shared::Shared;
 use crate::machine::change::{ChangeReply, Outcome};
 use crate::machine::error::Fault;
@@ -108,8 +108,11 @@ where
                     token,
                     life,
                     condition,
+                    told: _,
                 }) => claims.push(((at, run), token, life, condition)),
                 Ok(Wish::Fill { token, times }) => fills.push(((at, run), token, times)),
+                // Only a write-through wishes that, and it is carried out by itself.
+                Ok(Wish::Write | Wish::Settle { .. }) => {}
                 Ok(Wish::Over(outcome)) => made.outcomes[at] = Some(outcome),
                 Err(panic) => made.panic = made.panic.or(Some(panic)),
             }
@@ -145,7 +148,7 @@ where
         return failed(removes.len(), &no_l2());
     };
     let keys: Vec<&str> = removes.iter().map(text).collect();
-    link.remove(&*shared.runtime, &keys).await
+    link.remove(&*shared.runtime, &keys, Word::Told).await
 }
 
 async fn claim<K, V>(shared: &Shared<K, V>, claims: &[Claiming<K, V>]) -> Outcomes<bool>
@@ -165,7 +168,7 @@ where
             condition: *condition,
         })
         .collect();
-    link.claim(&*shared.runtime, &claims).await
+    link.claim(&*shared.runtime, &claims, Word::Told).await
 }
 
 async fn fill<K, V>(
@@ -191,7 +194,7 @@ where
             value: times.stored(&run.1.bytes, None),
         })
         .collect();
-    link.fill(&*shared.runtime, &fills).await
+    link.fill(&*shared.runtime, &fills, Word::Told).await
 }
 
 fn lost<T>(outcomes: &Outcomes<T>) -> usize {

@@ -192,37 +192,15 @@ where
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
     {
-        let Some(local) = &self.shared.local else {
-            return;
-        };
-        let owned = Arc::new(key.to_owned());
-        let shard = self.shared.shard(&owned);
-        let pending = self
-            .shared
-            .ask(shard, |table, _, effects| table.supersede(&owned, effects));
-        self.shared.wait_written(shard, &pending);
-        local.remove(&key);
-        self.shared.ask(shard, |table, _, _| table.swept(&owned));
+        if self.shared.local.is_some() {
+            self.shared.forget(&Arc::new(key.to_owned()), false);
+        }
     }
 
     /// Removes everything from this process's L1. Loads that are under way keep nothing there.
     pub fn clear_local(&self) {
-        let Some(local) = &self.shared.local else {
-            return;
-        };
-        let shards = 0..self.shared.shards.len();
-        let pending: Vec<_> = shards
-            .map(|shard| {
-                self.shared
-                    .ask(shard, |table, _, effects| table.supersede_all(effects))
-            })
-            .collect();
-        for (shard, pending) in pending.iter().enumerate() {
-            self.shared.wait_written(shard, pending);
-        }
-        local.clear();
-        for shard in 0..self.shared.shards.len() {
-            self.shared.ask(shard, |table, _, _| table.swept_all());
+        if self.shared.local.is_some() {
+            self.shared.forget_all();
         }
     }
 }

@@ -21,7 +21,7 @@ use portable_atomic::{AtomicBool, Ordering};
 
 use super::asked::ask;
 use super::leading::unencoded;
-use super::link::{Ask, Link, Outcomes, Times, load_failure};
+use super::link::{Ask, Link, Outcomes, Times, Word, load_failure};
 use super::seat::{Led, Move, Need, Seat, Settled, panicked};
 use super::shared::Shared;
 use super::timeout::timeout;
@@ -480,7 +480,7 @@ where
     let stored: Vec<Result<Filled, Fault>> = if commands.is_empty() {
         Vec::new()
     } else {
-        link.fill(&*shared.runtime, &commands).await
+        link.fill(&*shared.runtime, &commands, Word::Kept).await
     };
     let members = take(&mut encoded);
     went.extend(

@@ -10,8 +10,8 @@ use crate::machine::entry::Load;
 use crate::machine::error::Fault;
 use crate::machine::time::Timestamp;
 use crate::ports::batch_loader::{BatchLoader, Loads};
-use crate::ports::loader::{LoadError, Loader};
 use crate::ports::bus::{Bus, Message, News, Subscription, Telling};
+use crate::ports::loader::{LoadError, Loader};
 use crate::ports::remote::{
     Claim, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Remote, Settle, Wire,
 };

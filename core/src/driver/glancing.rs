@@ -11,8 +11,6 @@ use std::sync::Arc;
 use super::cache::Cache;
 use super::format::Look;
 use super::link::Link;
-use super::repair::ensure_repairs;
-use super::report::ensure_report;
 use super::shared::{Admission, Shared};
 use super::stripes::hash_of;
 use crate::machine::entry::{Cached, Entry};
@@ -53,8 +51,7 @@ where
         let Some(_admission) = Admission::ask(&shared.life) else {
             return (answers, Deaf(false));
         };
-        ensure_repairs(shared);
-        ensure_report(shared);
+        shared.ensure_tasks();
         let (mut first, mut call, mut deaf) = (0, call, Deaf(false));
         for part in keys.chunks(shared.batch.chunk) {
             if self.glance_part(part, call, &mut answers[first..]).await == Deaf(true) {

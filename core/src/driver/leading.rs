@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 
 use super::asked::ask;
-use super::link::{Ask, Link, Times, load_failure, only};
+use super::link::{Ask, Link, Times, Word, load_failure, only};
 use super::seat::{Led, Need, Seat, panicked};
 use super::shared::Shared;
 use super::timeout::timeout;
@@ -105,7 +105,7 @@ where
             token,
             value: times.stored(&bytes, self.junk()),
         };
-        only(link.fill(&*self.shared.runtime, &[fill]).await)
+        only(link.fill(&*self.shared.runtime, &[fill], Word::Kept).await)
     }
 }
 

@@ -10,19 +10,40 @@ use futures_util::FutureExt;
 
 use super::erased::{AnyRemote, AnyRuntime, Boxed};
 use super::format::Format;
+use super::hub::Hub;
 use super::timeout::timeout;
 use crate::machine::entry::Load;
 use crate::machine::error::{BoxError, Error, Fault};
 use crate::machine::token::Token;
-use crate::ports::remote::{Claim, Fill, Filled, Found, Hold, LeaseAsk, Leased, Stored};
+use crate::ports::bus::Kind;
+use crate::ports::remote::{Claim, Fill, Filled, Found, Hold, LeaseAsk, Leased, Settle, Stored};
 
 /// The L2 of one cache.
 pub(super) struct Link<K, V> {
     pub(super) remote: Arc<dyn AnyRemote>,
+    pub(super) voice: Voice,
     pub(super) format: Format<V>,
     pub(super) write_key: fn(&K, &mut String),
+    pub(super) parse_key: fn(&str) -> Option<K>,
     pub(super) prefix: String,
     pub(super) timeout: Duration,
+}
+
+/// How the other nodes hear of a change.
+pub(super) enum Voice {
+    /// Not from here: there is no bus, or it watches L2.
+    Silent,
+    /// From L2, in the same step: this handle of it tells.
+    WithChange(Arc<dyn AnyRemote>),
+    /// From the bus, once L2 has acknowledged the change.
+    After(Arc<Hub>, Arc<str>),
+}
+
+/// Whether the other nodes are to hear of what is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    Told,
+    Kept,
 }
 
 /// Many keys' outcomes, in the order in which they were asked for.
@@ -73,6 +94,41 @@ impl<K, V: 'static> Link<K, V> {
         self.bounded(runtime, keys.len(), read).await
     }
 
+    /// The key that has this text, if it is one of this cache's.
+    pub(super) fn parse(&self, text: &str) -> Option<K> {
+        let own = text.strip_prefix(&self.prefix)?;
+        if own.ends_with(LEASE_SUFFIX) {
+            return None;
+        }
+        (self.parse_key)(own)
+    }
+
+    /// The L2 to send a change to.
+    fn remote_with(&self, word: Word) -> &dyn AnyRemote {
+        match (&self.voice, word) {
+            (Voice::WithChange(telling), Word::Told) => &**telling,
+            _ => &*self.remote,
+        }
+    }
+
+    /// Tells the others what L2 has acknowledged, if that is left to the bus.
+    fn tell<'a, T>(
+        &self,
+        word: Word,
+        keys: impl Iterator<Item = &'a str>,
+        outcomes: &Outcomes<T>,
+        kind: impl Fn(&T) -> Option<Kind>,
+    ) {
+        let (Voice::After(hub, cache), Word::Told) = (&self.voice, word) else {
+            return;
+        };
+        for (key, outcome) in keys.zip(outcomes) {
+            if let Some(kind) = outcome.as_ref().ok().and_then(&kind) {
+                hub.tell(cache, kind, key);
+            }
+        }
+    }
+
     /// Not bounded: whoever gives up waiting for it goes on listening for the reply.
     pub(super) fn lease(&self, asks: Arc<[Ask]>) -> Boxed<'static, Outcomes<Leased>> {
         let remote = Arc::clone(&self.remote);
@@ -88,18 +144,50 @@ impl<K, V: 'static> Link<K, V> {
         &self,
         runtime: &dyn AnyRuntime,
         fills: &[Fill<'_>],
+        word: Word,
     ) -> Outcomes<Filled> {
-        let fill = async { self.remote.fill(fills, self.format.wire).await };
-        self.bounded(runtime, fills.len(), fill).await
+        let remote = self.remote_with(word);
+        let fill = async { remote.fill(fills, self.format.wire).await };
+        let filled = self.bounded(runtime, fills.len(), fill).await;
+        let keys = fills.iter().map(|fill| fill.key);
+        self.tell(word, keys, &filled, |filled| match filled {
+            Filled::Stored => Some(Kind::Set),
+            Filled::Refused => None,
+        });
+        filled
     }
 
     pub(super) async fn claim(
         &self,
         runtime: &dyn AnyRuntime,
         claims: &[Claim<'_>],
+        word: Word,
     ) -> Outcomes<bool> {
-        let claim = async { self.remote.claim(claims, self.format.wire).await };
-        self.bounded(runtime, claims.len(), claim).await
+        let remote = self.remote_with(word);
+        let claim = async { remote.claim(claims, self.format.wire).await };
+        let claimed = self.bounded(runtime, claims.len(), claim).await;
+        let keys = claims.iter().map(|claim| claim.key);
+        self.tell(word, keys, &claimed, |claimed| claimed.then_some(Kind::Set));
+        claimed
+    }
+
+    pub(super) async fn settle(
+        &self,
+        runtime: &dyn AnyRuntime,
+        settles: &[Settle<'_>],
+        word: Word,
+    ) -> Outcomes<Filled> {
+        let remote = self.remote_with(word);
+        let settle = async { remote.settle(settles, self.format.wire).await };
+        let settled = self.bounded(runtime, settles.len(), settle).await;
+        let keys = settles.iter().map(|settle| settle.key);
+        self.tell(word, keys, &settled, |filled| {
+            Some(match filled {
+                Filled::Stored => Kind::Set,
+                Filled::Refused => Kind::Delete,
+            })
+        });
+        settled
     }
 
     /// A release that is lost costs readers of the key `lease_wait`, until the lease ends.
@@ -108,9 +196,19 @@ impl<K, V: 'static> Link<K, V> {
         let _ = self.bounded(runtime, holds.len(), release).await;
     }
 
-    pub(super) async fn remove(&self, runtime: &dyn AnyRuntime, keys: &[&str]) -> Outcomes<()> {
-        let remove = async { self.remote.remove(keys).await };
-        self.bounded(runtime, keys.len(), remove).await
+    pub(super) async fn remove(
+        &self,
+        runtime: &dyn AnyRuntime,
+        keys: &[&str],
+        word: Word,
+    ) -> Outcomes<()> {
+        let remote = self.remote_with(word);
+        let remove = async { remote.remove(keys).await };
+        let removed = self.bounded(runtime, keys.len(), remove).await;
+        self.tell(word, keys.iter().copied(), &removed, |()| {
+            Some(Kind::Delete)
+        });
+        removed
     }
 
     async fn bounded<T>(
@@ -213,4 +311,4 @@ fn miscounted() -> Fault {
 }
 
 /// What the keys of leases end in.
-const LEASE_SUFFIX: &str = "#lease";
+pub(super) const LEASE_SUFFIX: &str = "#lease";

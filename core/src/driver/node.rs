@@ -3,12 +3,14 @@
 use core::fmt;
 use core::hash::Hash;
 use core::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::builder::Builder;
-use super::erased::{AnyRemote, AnyRuntime};
+use super::erased::{AnyBus, AnyRemote, AnyRuntime};
+use super::hub::Hub;
 use super::lru::LruEngine;
 use super::namespaces::Namespaces;
+use crate::ports::bus::Bus;
 use crate::ports::codec::Codec;
 use crate::ports::compression::Compression;
 use crate::ports::engine::Engine;
@@ -50,6 +52,10 @@ use crate::ports::runtime::Runtime;
 pub struct Node<E = LruEngine> {
     runtime: Arc<dyn AnyRuntime>,
     l2: Option<Shareable>,
+    bus: Option<Arc<dyn AnyBus>>,
+    source_id: Option<Arc<str>>,
+    /// Made of these by the first cache that is on it.
+    hub: Arc<OnceLock<Arc<Hub>>>,
     observers: Vec<Arc<dyn Observer>>,
     compressions: Vec<Arc<dyn Compression>>,
     engine: PhantomData<fn() -> E>,
@@ -69,6 +75,9 @@ impl Node {
         Self {
             runtime: Arc::new(runtime),
             l2: None,
+            bus: None,
+            source_id: None,
+            hub: Arc::default(),
             observers: Vec::new(),
             compressions: Vec::new(),
             engine: PhantomData,
@@ -84,6 +93,24 @@ impl<E: Engine> Node<E> {
             remote: Arc::new(remote),
             namespaces: Arc::default(),
         });
+        self
+    }
+
+    /// The bus of all its caches that are in its L2: see [`Builder::bus`]. They have one subscription
+    /// and one source id in common.
+    #[must_use]
+    pub fn bus(mut self, bus: impl Bus) -> Self {
+        self.bus = Some(Arc::new(bus));
+        self.hub = Arc::default();
+        self
+    }
+
+    /// What its source id on the bus begins with: what follows is random, since an id is one life's.
+    /// Default: 16 random hexadecimal digits and nothing else.
+    #[must_use]
+    pub fn source_id(mut self, name: &str) -> Self {
+        self.source_id = Some(name.into());
+        self.hub = Arc::default();
         self
     }
 
@@ -108,6 +135,9 @@ impl<E: Engine> Node<E> {
         Node {
             runtime: self.runtime,
             l2: self.l2,
+            bus: self.bus,
+            source_id: self.source_id,
+            hub: self.hub,
             observers: self.observers,
             compressions: self.compressions,
             engine: PhantomData,
@@ -127,13 +157,23 @@ impl<E: Engine> Node<E> {
         V: Clone + Send + Sync + 'static,
     {
         let builder = self.local_cache(name);
-        match &self.l2 {
+        let builder = match &self.l2 {
             None => builder,
             Some(l2) => builder.connected(
                 Arc::clone(&l2.remote),
                 Some(Arc::clone(&l2.namespaces)),
                 Arc::new(codec),
             ),
+        };
+        match &self.bus {
+            None => builder,
+            Some(bus) => {
+                let hub = self.hub.get_or_init(|| {
+                    let (bus, runtime) = (Arc::clone(bus), Arc::clone(&self.runtime));
+                    Hub::new(bus, runtime, self.source_id.as_deref())
+                });
+                builder.on_bus(Arc::clone(hub))
+            }
         }
     }
 
@@ -159,6 +199,9 @@ impl<E> Clone for Node<E> {
         Self {
             runtime: Arc::clone(&self.runtime),
             l2: self.l2.clone(),
+            bus: self.bus.clone(),
+            source_id: self.source_id.clone(),
+            hub: Arc::clone(&self.hub),
             observers: self.observers.clone(),
             compressions: self.compressions.clone(),
             engine: PhantomData,
@@ -171,6 +214,7 @@ impl<E> fmt::Debug for Node<E> {
         let namespaces = self.l2.as_ref().map(|l2| &l2.namespaces);
         f.debug_struct("Node")
             .field("namespaces", &namespaces)
+            .field("hub", &self.hub.get())
             .finish_non_exhaustive()
     }
 }

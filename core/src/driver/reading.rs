@@ -8,8 +8,6 @@ use std::sync::Arc;
 
 use super::cache::Cache;
 use super::erased::AnyLoader;
-use super::repair::ensure_repairs;
-use super::report::ensure_report;
 use super::seat::{Led, Seat};
 use super::shared::Admission;
 use crate::machine::entry::{Cached, Load};
@@ -312,8 +310,7 @@ where
 
     /// The key, ready to be shared, and its text in L2.
     pub(super) fn address(&self, key: K) -> Result<(Arc<K>, Option<Arc<str>>), Error> {
-        ensure_repairs(&self.shared);
-        ensure_report(&self.shared);
+        self.shared.ensure_tasks();
         let text = self
             .shared
             .link

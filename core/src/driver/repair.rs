@@ -5,9 +5,10 @@ use core::pin::pin;
 use core::time::Duration;
 use std::sync::{Arc, Weak};
 
-use futures_util::future::select;
+use futures_util::future::{join, select};
 use portable_atomic::Ordering;
 
+use super::link::{Link, Outcomes, Word};
 use super::shared::Shared;
 use crate::machine::repair::Repair;
 use crate::machine::time::Timestamp;
@@ -105,17 +106,48 @@ where
     };
     let mut batch = Batch::take(shared, by);
     let texts: Vec<Arc<str>> = batch.texts(|key| link.text(key).unwrap_or_default());
-    let keys: Vec<&str> = texts.iter().map(|text| &**text).collect();
+    let words = batch.words();
     let mut repaired = Repaired::default();
-    if keys.is_empty() {
+    if texts.is_empty() {
         return repaired;
     }
-    for outcome in link.remove(&*shared.runtime, &keys).await {
+    let of = |word: Word| {
+        let keys = texts.iter().zip(&words).filter(move |(_, of)| **of == word);
+        keys.map(|(text, _)| &**text).collect::<Vec<&str>>()
+    };
+    let (told, kept) = (of(Word::Told), of(Word::Kept));
+    let (told, kept) = join(
+        remove(shared, link, &told, Word::Told),
+        remove(shared, link, &kept, Word::Kept),
+    )
+    .await;
+    let (mut told, mut kept) = (told.into_iter(), kept.into_iter());
+    for word in words {
+        let outcome = match word {
+            Word::Told => told.next(),
+            Word::Kept => kept.next(),
+        };
+        let acknowledged = matches!(outcome, Some(Ok(())));
         repaired.sent += 1;
-        repaired.acknowledged += usize::from(outcome.is_ok());
-        batch.report(outcome.is_ok());
+        repaired.acknowledged += usize::from(acknowledged);
+        batch.report(acknowledged);
     }
     repaired
+}
+
+async fn remove<K, V>(
+    shared: &Shared<K, V>,
+    link: &Link<K, V>,
+    keys: &[&str],
+    word: Word,
+) -> Outcomes<()>
+where
+    V: 'static,
+{
+    if keys.is_empty() {
+        return Vec::new();
+    }
+    link.remove(&*shared.runtime, keys, word).await
 }
 
 fn next_repair<K, V>(shared: &Shared<K, V>) -> Option<Timestamp>
@@ -169,6 +201,16 @@ where
             .rev()
             .map(|(_, repair)| text(repair.key()))
             .collect()
+    }
+
+    /// Whether the others are to hear of them, in the same order.
+    fn words(&self) -> Vec<Word> {
+        let word = |repair: &Repair<Arc<K>>| match repair.is_told() {
+            true => Word::Told,
+            false => Word::Kept,
+        };
+        let last_first = self.open.iter().rev();
+        last_first.map(|(_, repair)| word(repair)).collect()
     }
 
     /// The outcome of the next one, in the order of [`texts`](Self::texts).

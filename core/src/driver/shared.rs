@@ -15,8 +15,13 @@ use portable_atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::dice::Rolls;
 use super::erased::{AnyBatchLoader, AnyLoader, AnyRuntime};
+use super::hub::{BusState, Hub};
 use super::link::Link;
+use super::listening::ensure_listening;
+use super::repair::ensure_repairs;
+use super::report::ensure_report;
 use super::stripes::{Counters, Hasher, hash_of, shard_of};
+use super::telling::ensure_telling;
 use crate::machine::effects::Effects;
 use crate::machine::error::{BoxError, Error, Fault};
 use crate::machine::event::Event;
@@ -38,6 +43,10 @@ pub(super) struct Shared<K, V> {
     pub(super) policy: Policy,
     pub(super) local: Option<Arc<dyn Local<K, V>>>,
     pub(super) link: Option<Link<K, V>>,
+    pub(super) hub: Option<Arc<Hub>>,
+    /// What holds while the bus is known to be down, if that is something else.
+    pub(super) blind_policy: Option<Policy>,
+    pub(super) write_timeout: Option<Duration>,
     pub(super) loader: Option<Arc<dyn AnyLoader<K, V>>>,
     pub(super) batch_loader: Option<Arc<dyn AnyBatchLoader<K, V>>>,
     pub(super) batch: Batching,
@@ -165,7 +174,7 @@ where
         let context = Context {
             now: self.runtime.now(),
             roll: self.runtime.roll(),
-            policy: &self.policy,
+            policy: self.policy_now(),
         };
         let mut effects = Effects::default();
         let mut table = self.shards[shard].lock();
@@ -177,6 +186,24 @@ where
         }
         effects.carry_out(|event| self.tell(&event));
         answer
+    }
+
+    fn policy_now(&self) -> &Policy {
+        match (&self.blind_policy, &self.hub) {
+            (Some(blind), Some(hub)) if hub.state() == BusState::Down => blind,
+            _ => &self.policy,
+        }
+    }
+
+    /// Starts the tasks that are needed and do not run: a call that goes further than L1 begins with
+    /// this.
+    pub(super) fn ensure_tasks(self: &Arc<Self>) {
+        ensure_repairs(self);
+        ensure_report(self);
+        if let Some(hub) = self.hub.as_ref().filter(|_| !self.is_closed()) {
+            ensure_listening(hub);
+            ensure_telling(hub);
+        }
     }
 
     /// Blocks until other threads have done these L1 writes. There is no await in a write, so its

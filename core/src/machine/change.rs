@@ -1,9 +1,9 @@
-//! A change of one key, an invalidation or an insert, as its driver sees it: what it is to do, what
+//! A change of one key, an invalidation, an insert or a write-through, as its driver sees it: what it is to do, what
 //! to do next, what happened, how it ended.
 
 use core::time::Duration;
 
-use super::entry::Entry;
+use super::entry::{Entry, Load};
 use super::error::Fault;
 use super::policy::{Call, Lives};
 use super::time::Timestamp;
@@ -15,8 +15,8 @@ use super::writes::{Pending, Write};
 /// How far a change has reached when it returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reach {
-    /// Older values are gone from L2. (There is no bus yet: another node's L1 may have one until its
-    /// entry there ends.)
+    /// Older values are gone from L2, and the other nodes were told or are about to be. (Without a
+    /// bus another node's L1 may have one until its entry there ends.)
     Everywhere,
     /// L2 has not confirmed yet. This node keeps the promise already: it does not believe L2 about
     /// the key, and repeats the removal until it is confirmed.
@@ -37,6 +37,12 @@ pub enum Plan<V> {
         /// What must hold, judged in L2, or in L1 if there is no L2.
         condition: Option<Condition>,
     },
+    /// Claim the key, have the caller write the database, and put what it wrote in the place of
+    /// whatever the tiers hold.
+    WriteThrough {
+        /// The call's own wishes.
+        call: Call,
+    },
 }
 
 /// What to do next for a change.
@@ -53,6 +59,23 @@ pub enum ChangeStep<V> {
         life: Duration,
         /// What must hold.
         condition: Option<Condition>,
+        /// Whether the others are told of it.
+        told: bool,
+    },
+    /// Have the database written; reply [`ChangeReply::Written`].
+    Write,
+    /// Settle L2 with what was written; reply [`ChangeReply::Settled`].
+    Settle {
+        /// The token of the claim.
+        token: Token,
+        /// The value, or `None` for the not-found placeholder.
+        value: Option<V>,
+        /// How long the value is still fresh.
+        life: Duration,
+        /// The life the claim was given.
+        lease: Duration,
+        /// How old the claim is.
+        age: Duration,
     },
     /// Fill L2 with the change's value; reply [`ChangeReply::Filled`].
     Fill {
@@ -83,7 +106,7 @@ pub enum ChangeStep<V> {
 
 /// What happened to a change.
 #[derive(Debug)]
-pub enum ChangeReply {
+pub enum ChangeReply<V> {
     /// Nothing yet.
     Begin,
     /// Whether L2 acknowledged the removal.
@@ -92,6 +115,10 @@ pub enum ChangeReply {
     Claimed(Result<bool, Fault>),
     /// Whether L2 took the value.
     Filled(Result<Filled, Fault>),
+    /// What the database has now; `None` if the writer failed or vanished, so that nobody knows.
+    Written(Option<Load<V>>),
+    /// Whether L2 took what was written, or else removed the key.
+    Settled(Result<Filled, Fault>),
     /// The writes are done.
     Waited,
     /// Whether L1 has a fresh value.
@@ -124,6 +151,8 @@ pub(super) struct Change<V> {
     pub(super) lives: Lives,
     pub(super) state: State,
     pub(super) write: Option<Write>,
+    /// What a write-through wrote, if it is to be kept.
+    pub(super) written: Option<Option<V>>,
 }
 
 #[derive(Debug, Default)]
@@ -133,6 +162,9 @@ pub(super) enum State {
     Claiming(Number, Token),
     /// The fill of a conditional insert is numbered: unanswered, it leaves the key in doubt.
     Filling(Option<Number>),
+    /// With the token of its claim, and when that was acknowledged, if it was.
+    Writing(Option<(Token, Timestamp)>),
+    Settling(Number),
     Waiting,
     Looking,
     Applying(Outcome),
@@ -144,7 +176,14 @@ impl<V> Change<V> {
     pub(super) fn condition(&self) -> Option<Condition> {
         match self.plan {
             Plan::Insert { condition, .. } => condition,
-            Plan::Invalidate => None,
+            Plan::Invalidate | Plan::WriteThrough { .. } => None,
+        }
+    }
+
+    pub(super) fn call(&self) -> Call {
+        match self.plan {
+            Plan::Insert { call, .. } | Plan::WriteThrough { call } => call,
+            Plan::Invalidate => Call::new(),
         }
     }
 

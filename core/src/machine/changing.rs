@@ -1,4 +1,4 @@
-//! What a change does, step by step (PROTOCOL.md, C1 to C3, C5).
+//! What a change does, step by step (PROTOCOL.md, C1 to C5).
 //!
 //! Beside [`lookup`](super::lookup) this is the only machine that speaks to L2. Whatever its end,
 //! and before it returns, a change supersedes everything else that is under way on its key on this
@@ -10,11 +10,12 @@ use core::time::Duration;
 
 use super::change::{Change, ChangeReply, ChangeStep, ChangeTicket, Outcome, Plan, Reach, State};
 use super::effects::Effects;
-use super::entry::Entry;
+use super::entry::{Entry, Load};
 use super::error::Fault;
 use super::event::Event;
 use super::policy::Call;
 use super::shard::{Context, Shard};
+use super::time::Timestamp;
 use super::token::Token;
 use super::unconfirmed::Number;
 use super::verb::{Condition, Filled};
@@ -32,7 +33,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let (slot, spare) = self.slots.open(key);
         effects.spent_keys.extend(spare);
         let call = match &plan {
-            Plan::Insert { call, .. } => *call,
+            Plan::Insert { call, .. } | Plan::WriteThrough { call } => *call,
             Plan::Invalidate => Call::new(),
         };
         ChangeTicket(self.changes.insert(Change {
@@ -43,6 +44,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             lives: context.policy.insert_lives(&call, context.roll),
             state: State::Fresh,
             write: None,
+            written: None,
         }))
     }
 
@@ -51,7 +53,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         &mut self,
         ticket: &ChangeTicket,
         context: &Context<'_>,
-        reply: ChangeReply,
+        reply: ChangeReply<V>,
         effects: &mut Effects<K, V>,
     ) -> ChangeStep<V> {
         let at = ticket.0;
@@ -84,15 +86,16 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             }
             (State::Claiming(number, _), ChangeReply::Claimed(Ok(false))) => {
                 let fault = Fault::Refused("a claim without a condition was refused".into());
-                effects.events.push(Event::RemoteFault(fault));
-                self.give_up(at, number, context, effects);
-                self.end(at, Reach::Pending, true, context, effects)
+                self.on_unclaimed(at, number, fault, context, effects)
             }
             (State::Claiming(number, _), ChangeReply::Claimed(Err(fault))) => {
-                effects.events.push(Event::RemoteFault(fault));
-                self.give_up(at, number, context, effects);
-                let kept = self.changes[at].condition().is_none();
-                self.end(at, Reach::Pending, kept, context, effects)
+                self.on_unclaimed(at, number, fault, context, effects)
+            }
+            (State::Writing(claim), ChangeReply::Written(written)) => {
+                self.on_written(at, claim, written, context, effects)
+            }
+            (State::Settling(number), ChangeReply::Settled(settled)) => {
+                self.on_settled(at, number, settled, context, effects)
             }
             (State::Filling(number), ChangeReply::Filled(filled)) => {
                 self.on_filled(at, number, filled, context, effects)
@@ -121,33 +124,56 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     ) -> ChangeStep<V> {
         let change = &mut self.changes[at];
         if !context.policy.kind.has_remote() {
-            return match change.condition() {
-                Some(_) => self.look_alone(at),
-                None => self.end(at, Reach::Everywhere, true, context, effects),
+            return match (&change.plan, change.condition()) {
+                (Plan::WriteThrough { .. }, _) => self.write(at, None),
+                (_, Some(_)) => self.look_alone(at),
+                (_, None) => self.end(at, Reach::Everywhere, true, context, effects),
             };
         }
         // A claim would empty L2 of what is not to be filled.
         if change.condition().is_some() && self.doubts.bypassed(context.now) {
             return ChangeStep::Finish(Outcome::Undecided);
         }
-        let number = self.doubts.send();
-        match change.plan {
+        let (life, condition, told) = match change.plan {
             Plan::Insert {
                 call, condition, ..
-            } if !call.skip_remote => {
-                let token = Token::from_bits(context.roll);
-                change.state = State::Claiming(number, token);
-                ChangeStep::Claim {
-                    token,
-                    life: context.policy.claim_life(),
-                    condition,
-                }
-            }
-            Plan::Insert { .. } | Plan::Invalidate => {
-                change.state = State::Removing(number);
-                ChangeStep::Remove
-            }
+            } if !call.skip_remote => (context.policy.claim_life(), condition, true),
+            Plan::WriteThrough { .. } => (context.policy.lease, None, false),
+            Plan::Insert { .. } | Plan::Invalidate => return self.remove(at),
+        };
+        let number = self.doubts.send();
+        let token = Token::from_bits(context.roll);
+        change.state = State::Claiming(number, token);
+        ChangeStep::Claim {
+            token,
+            life,
+            condition,
+            told,
         }
+    }
+
+    fn remove(&mut self, at: usize) -> ChangeStep<V> {
+        self.changes[at].state = State::Removing(self.doubts.send());
+        ChangeStep::Remove
+    }
+
+    /// The claim was not acknowledged.
+    fn on_unclaimed(
+        &mut self,
+        at: usize,
+        number: Number,
+        fault: Fault,
+        context: &Context<'_>,
+        effects: &mut Effects<K, V>,
+    ) -> ChangeStep<V> {
+        effects.events.push(Event::RemoteFault(fault));
+        self.give_up(at, number, context, effects);
+        let change = &self.changes[at];
+        if matches!(change.plan, Plan::WriteThrough { .. }) {
+            return self.write(at, None);
+        }
+        let kept = change.condition().is_none();
+        self.end(at, Reach::Pending, kept, context, effects)
     }
 
     fn on_claimed(
@@ -158,6 +184,9 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         effects: &mut Effects<K, V>,
     ) -> ChangeStep<V> {
         let change = &mut self.changes[at];
+        if matches!(change.plan, Plan::WriteThrough { .. }) {
+            return self.write(at, Some((token, context.now)));
+        }
         let in_doubt = self.slots.look(change.slot).doubt.is_unconfirmed();
         if in_doubt || self.doubts.bypassed(context.now) {
             // A conditional insert that is not filled now has emptied L2 and is not applied.
@@ -209,6 +238,100 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
                 }
             }
         }
+    }
+
+    fn write(&mut self, at: usize, claim: Option<(Token, Timestamp)>) -> ChangeStep<V> {
+        self.changes[at].state = State::Writing(claim);
+        ChangeStep::Write
+    }
+
+    /// The database was written, or nobody knows. What is to be kept is settled with the token of
+    /// the claim: who took the key meanwhile wrote after the claim, before or after this one, so
+    /// that neither's value may stay. Without that token the key is removed.
+    fn on_written(
+        &mut self,
+        at: usize,
+        claim: Option<(Token, Timestamp)>,
+        written: Option<Load<V>>,
+        context: &Context<'_>,
+        effects: &mut Effects<K, V>,
+    ) -> ChangeStep<V> {
+        let doubted = self.is_doubted(at, context);
+        let change = &mut self.changes[at];
+        let lives = written
+            .as_ref()
+            .and_then(|load| context.policy.lives(&change.call(), load, context.roll));
+        let value = written.map(|load| load.value);
+        let (Some(value), Some(lives)) = (value.clone(), lives) else {
+            effects.spent_values.extend(value.flatten());
+            return self.settle_nothing(at, context, effects);
+        };
+        (change.born, change.lives) = (context.now, lives);
+        if !context.policy.kind.has_remote() {
+            change.written = Some(value);
+            return self.end(at, Reach::Everywhere, true, context, effects);
+        }
+        let (Some((token, since)), false) = (claim, doubted) else {
+            effects.spent_values.extend(value);
+            return self.settle_nothing(at, context, effects);
+        };
+        change.written = Some(value.clone());
+        change.state = State::Settling(self.doubts.send());
+        let lease = context.policy.lease;
+        self.doubts.note_life(lives.remote.saturating_add(lease));
+        ChangeStep::Settle {
+            token,
+            value,
+            life: lives.remote,
+            lease,
+            age: context.now.since(since),
+        }
+    }
+
+    /// Nothing of a write-through is kept.
+    fn settle_nothing(
+        &mut self,
+        at: usize,
+        context: &Context<'_>,
+        effects: &mut Effects<K, V>,
+    ) -> ChangeStep<V> {
+        if context.policy.kind.has_remote() {
+            return self.remove(at);
+        }
+        self.end(at, Reach::Everywhere, false, context, effects)
+    }
+
+    fn on_settled(
+        &mut self,
+        at: usize,
+        number: Number,
+        settled: Result<Filled, Fault>,
+        context: &Context<'_>,
+        effects: &mut Effects<K, V>,
+    ) -> ChangeStep<V> {
+        let unsent = match settled {
+            Ok(filled) => {
+                // A settlement that has a token confirms nothing.
+                let reach = if self.is_doubted(at, context) {
+                    Reach::Pending
+                } else {
+                    Reach::Everywhere
+                };
+                let stored = filled == Filled::Stored;
+                return self.end(at, reach, stored, context, effects);
+            }
+            Err(Fault::Encode(_)) => Event::Unencodable,
+            Err(Fault::TooLarge) => Event::TooLarge,
+            Err(fault) => {
+                effects.events.push(Event::RemoteFault(fault));
+                self.give_up(at, number, context, effects);
+                return self.end(at, Reach::Pending, false, context, effects);
+            }
+        };
+        effects.events.push(unsent);
+        let written = self.changes[at].written.take();
+        effects.spent_values.extend(written.flatten());
+        self.remove(at)
     }
 
     /// A condition that only L1 can judge: look and write are one announced write, and one such
@@ -269,16 +392,16 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let change = &mut self.changes[at];
         let outcome = change.outcome(reach, kept);
         change.state = State::Applying(outcome);
-        let entry = match &change.plan {
-            Plan::Insert { value, call, .. }
-                if kept && !superseded && !call.skip_local && context.policy.kind.has_local() =>
-            {
-                let expires = change.born + change.lives.local;
-                let entry = Entry::new(Some(value.clone()), expires);
-                entry.is_fresh(context.now).then_some(entry)
-            }
-            Plan::Insert { .. } | Plan::Invalidate => None,
+        let wanted = !change.call().skip_local && context.policy.kind.has_local();
+        let value = match &change.plan {
+            Plan::Insert { value, .. } => Some(Some(value.clone())),
+            Plan::WriteThrough { .. } => change.written.take(),
+            Plan::Invalidate => None,
         };
+        let entry = value
+            .filter(|_| kept && !superseded && wanted)
+            .map(|value| Entry::new(value, change.born + change.lives.local))
+            .filter(|entry| entry.is_fresh(context.now));
         if entry.is_some() {
             change.write = Some(self.writes.announce(slot));
         }
@@ -304,14 +427,18 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     ) -> Pending {
         let at = ticket.0;
         match take(&mut self.changes[at].state) {
-            State::Removing(number) | State::Claiming(number, _) | State::Filling(Some(number)) => {
+            State::Removing(number)
+            | State::Claiming(number, _)
+            | State::Filling(Some(number))
+            | State::Settling(number) => {
                 self.give_up(at, number, context, effects);
             }
-            State::Fresh if context.policy.kind.has_remote() => {
+            State::Fresh | State::Writing(_) if context.policy.kind.has_remote() => {
                 let number = self.doubts.send();
                 self.give_up(at, number, context, effects);
             }
             State::Fresh
+            | State::Writing(_)
             | State::Filling(None)
             | State::Waiting
             | State::Looking
@@ -335,7 +462,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     fn acknowledge(&mut self, at: usize, number: Number) {
         let slot = self.changes[at].slot;
         self.doubts
-            .acknowledged(slot, &mut self.slots.at(slot).doubt, number);
+            .acknowledged(slot, &mut self.slots.at(slot).doubt, number, true);
     }
 
     fn give_up(
@@ -346,6 +473,6 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         effects: &mut Effects<K, V>,
     ) {
         let slot = self.changes[at].slot;
-        self.lose(slot, number, context, effects);
+        self.lose(slot, number, true, context, effects);
     }
 }

@@ -58,8 +58,22 @@ pub enum Event {
     RemoteFault(Fault),
     /// L2 held bytes that are no entry, or that the codec cannot decode.
     Undecodable,
-    /// A loaded value could not be encoded and stays in L1 only.
+    /// A loaded value could not be encoded and stays in L1 only, or one that was written through,
+    /// which is kept nowhere.
     Unencodable,
-    /// A loaded value is longer than `max_value_size` and stays in L1 only.
+    /// A loaded value is longer than `max_value_size` and stays in L1 only, or one that was written
+    /// through, which is kept nowhere.
     TooLarge,
+    /// The bus brought word of keys that others have changed.
+    Heard {
+        /// How many keys.
+        keys: usize,
+    },
+    /// The bus brought something that cannot be understood.
+    Garbled,
+    /// The bus failed: its subscription broke or could not be made, or it did not take a word.
+    BusFault(Fault),
+    /// Anything may have changed unheard, and L1 was emptied: a subscription to the bus stands, at
+    /// first or again, or the bus says that more was changed than it could tell.
+    EpochAdvanced,
 }

@@ -62,6 +62,8 @@ pub struct Policy {
     pub ttl: Duration,
     /// How long L1 keeps an entry at most.
     pub local_ttl: Duration,
+    /// How long L1 keeps an entry at most, whatever a call or a load wish for.
+    pub local_cap: Duration,
     /// How long "does not exist" is remembered, in both tiers.
     pub negative_ttl: Duration,
     /// What is taken off every TTL.
@@ -93,6 +95,7 @@ impl Policy {
             } else {
                 ttl
             },
+            local_cap: Duration::MAX,
             negative_ttl: Duration::from_secs(60),
             jitter: Jitter {
                 percent: 10,
@@ -124,6 +127,7 @@ impl Policy {
         let positive = [
             ("ttl", self.ttl),
             ("local_ttl", self.local_ttl),
+            ("local_cap", self.local_cap),
             ("negative_ttl", self.negative_ttl),
             ("remote_timeout", self.remote_timeout),
             ("load_timeout", self.load_timeout),
@@ -183,7 +187,7 @@ impl Policy {
         let remote = self.jitter.shorten(fresh, low(dice));
         Lives {
             remote,
-            local: self.jitter.shorten(local, low(dice >> 32)).min(remote),
+            local: self.local_life(local, dice >> 32).min(remote),
         }
     }
 
@@ -196,7 +200,11 @@ impl Policy {
         dice: u128,
     ) -> Timestamp {
         let local = call.local_ttl.unwrap_or(self.local_ttl);
-        sent + self.jitter.shorten(local, low(dice)).min(left)
+        sent + self.local_life(local, dice).min(left)
+    }
+
+    fn local_life(&self, wanted: Duration, dice: u128) -> Duration {
+        self.jitter.shorten(wanted, low(dice)).min(self.local_cap)
     }
 }
 
@@ -292,6 +300,21 @@ impl Call {
         if self.local_ttl.is_some_and(|ttl| ttl.is_zero()) {
             return Err(Error::config(
                 "the call's local_ttl is zero: give it a duration above zero, or use skip_local",
+            ));
+        }
+        Ok(())
+    }
+
+    /// What a driver asks before it writes through.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for wishes that no write-through can fulfil.
+    pub fn check_write(&self) -> Result<(), Error> {
+        self.check_change(false)?;
+        if self.skip_remote {
+            return Err(Error::config(
+                "skip_remote on a write_through: L2 is what orders its writers; write the row, and \
+                 then use invalidate",
             ));
         }
         Ok(())

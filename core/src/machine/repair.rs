@@ -2,12 +2,14 @@
 
 use alloc::vec::Vec;
 use core::hash::{BuildHasher, Hash};
+use core::time::Duration;
 
 use super::effects::Effects;
 use super::event::Event;
 use super::shard::{Context, Shard};
 use super::time::Timestamp;
 use super::unconfirmed::{Loss, Number};
+use super::writes::Pending;
 
 /// A removal to be repeated now. Whoever has one gives it back with [`Shard::repaired`].
 #[derive(Debug)]
@@ -16,12 +18,18 @@ pub struct Repair<K> {
     slot: usize,
     number: Number,
     key: K,
+    told: bool,
 }
 
 impl<K> Repair<K> {
     /// The key to be removed from L2.
     pub fn key(&self) -> &K {
         &self.key
+    }
+
+    /// Whether the others are to be told of the removal.
+    pub fn is_told(&self) -> bool {
+        self.told
     }
 }
 
@@ -42,6 +50,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             slot,
             number: self.doubts.send(),
             key: self.slots.use_again(slot),
+            told: self.slots.look(slot).doubt.is_told(),
         }
     }
 
@@ -53,13 +62,18 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         context: &Context<'_>,
         effects: &mut Effects<K, V>,
     ) {
-        let Repair { slot, number, key } = repair;
+        let Repair {
+            slot,
+            number,
+            key,
+            told,
+        } = repair;
         effects.spent_keys.push(key);
         if acknowledged {
             self.doubts
-                .acknowledged(slot, &mut self.slots.at(slot).doubt, number);
+                .acknowledged(slot, &mut self.slots.at(slot).doubt, number, told);
         } else {
-            self.lose(slot, number, context, effects);
+            self.lose(slot, number, told, context, effects);
         }
         self.doubts
             .try_again(slot, &mut self.slots.at(slot).doubt, context.now);
@@ -73,21 +87,55 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         self.doubts.next_turn()
     }
 
-    /// A removal, claim or conditional fill was given up.
+    /// Somebody who knows nothing of leases has removed the key (PROTOCOL.md, G2): whatever is under
+    /// way on it is superseded, and a removal of this node's own follows at once, of which nobody is
+    /// told. Then as for [`supersede`](Self::supersede): wait for what is pending, remove the key
+    /// from L1, say so with [`swept`](Self::swept).
+    pub fn removed_elsewhere(
+        &mut self,
+        key: K,
+        context: &Context<'_>,
+        effects: &mut Effects<K, V>,
+    ) -> Pending {
+        let (slot, spare) = self.slots.open(key);
+        effects.spent_keys.extend(spare);
+        let pending = self.supersede_slot(slot, effects);
+        let number = self.doubts.send();
+        let longest = Self::longest_life(context);
+        self.doubts.note_life(longest);
+        let doubt = &mut self.slots.at(slot).doubt;
+        let (now, room) = (context.now, context.policy.unconfirmed);
+        let loss = self.doubts.doubted(slot, doubt, number, (now, now), room);
+        if loss == Loss::Bypassed {
+            effects.events.push(Event::Bypassed);
+        }
+        let closed = self.slots.close(slot);
+        effects.spent_keys.extend(closed);
+        pending
+    }
+
+    /// How long what stands in L2 may stand: a load that holds an older lease may still fill, for as
+    /// long as the lease stands.
+    fn longest_life(context: &Context<'_>) -> Duration {
+        let life = context.policy.ttl.max(context.policy.negative_ttl);
+        life.saturating_add(context.policy.lease)
+    }
+
+    /// A removal, claim, conditional fill or settlement was given up; `told`: one that the others
+    /// are to hear of.
     pub(super) fn lose(
         &mut self,
         slot: usize,
         number: Number,
+        told: bool,
         context: &Context<'_>,
         effects: &mut Effects<K, V>,
     ) {
-        // A load that holds an older lease may still fill, for as long as the lease stands.
-        let life = context.policy.ttl.max(context.policy.negative_ttl);
-        let longest = life.saturating_add(context.policy.lease);
+        let longest = Self::longest_life(context);
         self.doubts.note_life(longest);
         let doubt = &mut self.slots.at(slot).doubt;
         let room = context.policy.unconfirmed;
-        match self.doubts.given_up(slot, doubt, number, context.now, room) {
+        match (self.doubts).given_up(slot, doubt, number, told, context.now, room) {
             Loss::Known => {}
             Loss::Unconfirmed => effects.events.push(Event::Unconfirmed),
             Loss::Bypassed => effects.events.push(Event::Bypassed),

@@ -31,11 +31,15 @@ pub enum Counter {
     Undecodable,
     Unencodable,
     TooLarge,
+    Heard,
+    Garbled,
+    BusFault,
+    EpochAdvanced,
 }
 
 impl Counter {
     /// How many counters there are.
-    pub const COUNT: usize = Self::TooLarge as usize + 1;
+    pub const COUNT: usize = Self::EpochAdvanced as usize + 1;
 
     /// The counter of an event.
     #[must_use]
@@ -58,6 +62,10 @@ impl Counter {
             Event::Undecodable => Self::Undecodable,
             Event::Unencodable => Self::Unencodable,
             Event::TooLarge => Self::TooLarge,
+            Event::Heard { .. } => Self::Heard,
+            Event::Garbled => Self::Garbled,
+            Event::BusFault(_) => Self::BusFault,
+            Event::EpochAdvanced => Self::EpochAdvanced,
         }
     }
 }
@@ -103,6 +111,15 @@ pub struct Stats {
     pub unencodable: u64,
     /// Loaded values that were longer than `max_value_size`.
     pub too_large: u64,
+    /// Words of the bus about keys of this cache.
+    pub heard: u64,
+    /// Words of the bus that could not be understood; every cache of the node counts them, but for
+    /// those that name a key of one.
+    pub garbled: u64,
+    /// Failures of the bus; every cache of the node counts them.
+    pub bus_faults: u64,
+    /// How often L1 was emptied because anything might have changed unheard.
+    pub epochs: u64,
     /// Entries that L1 evicted to stay within its bound, if its engine counts them.
     pub evicted: Option<u64>,
 }
@@ -130,6 +147,10 @@ impl Stats {
             undecodable: count(Counter::Undecodable),
             unencodable: count(Counter::Unencodable),
             too_large: count(Counter::TooLarge),
+            heard: count(Counter::Heard),
+            garbled: count(Counter::Garbled),
+            bus_faults: count(Counter::BusFault),
+            epochs: count(Counter::EpochAdvanced),
             evicted: None,
         }
     }
@@ -171,6 +192,10 @@ impl Stats {
             undecodable: self.undecodable.saturating_sub(earlier.undecodable),
             unencodable: self.unencodable.saturating_sub(earlier.unencodable),
             too_large: self.too_large.saturating_sub(earlier.too_large),
+            heard: self.heard.saturating_sub(earlier.heard),
+            garbled: self.garbled.saturating_sub(earlier.garbled),
+            bus_faults: self.bus_faults.saturating_sub(earlier.bus_faults),
+            epochs: self.epochs.saturating_sub(earlier.epochs),
             evicted,
         }
     }

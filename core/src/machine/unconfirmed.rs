@@ -18,17 +18,25 @@ pub(super) struct Number(u64);
 pub(super) struct Doubt {
     /// The highest removal or claim that was acknowledged.
     acknowledged: Number,
+    /// The highest of those that the others were told of, or are about to be.
+    told_of: Number,
     /// The highest removal, claim or settlement that was given up.
     given_up: Number,
     /// How often a removal was repeated since the key is in doubt.
     tries: u32,
     /// When the removal is repeated next.
     due: Option<Timestamp>,
+    /// Whether the others are to be told of it.
+    told: bool,
 }
 
 impl Doubt {
     pub(super) fn is_unconfirmed(&self) -> bool {
         self.given_up > self.acknowledged
+    }
+
+    pub(super) fn is_told(&self) -> bool {
+        self.told
     }
 }
 
@@ -57,23 +65,52 @@ impl Doubts {
     }
 
     /// A removal or claim was acknowledged.
-    pub(super) fn acknowledged(&mut self, at: usize, doubt: &mut Doubt, number: Number) {
+    pub(super) fn acknowledged(
+        &mut self,
+        at: usize,
+        doubt: &mut Doubt,
+        number: Number,
+        told: bool,
+    ) {
         let before = doubt.is_unconfirmed();
         doubt.acknowledged = doubt.acknowledged.max(number);
+        if told {
+            doubt.told_of = doubt.told_of.max(number);
+        }
         if before && !doubt.is_unconfirmed() {
             self.unconfirmed -= 1;
             self.forget_turn(at, doubt);
-            doubt.tries = 0;
+            (doubt.tries, doubt.told) = (0, false);
         }
     }
 
-    /// A command was given up. What that did to its key.
+    /// A command was given up, one that the others are to hear of if `told`. What that did to its
+    /// key.
     pub(super) fn given_up(
         &mut self,
         at: usize,
         doubt: &mut Doubt,
         number: Number,
+        told: bool,
         now: Timestamp,
+        room: usize,
+    ) -> Loss {
+        // What was acknowledged since may be a removal of which nobody was told.
+        let untold = told && number > doubt.told_of && number <= doubt.acknowledged;
+        let number = if untold { self.send() } else { number };
+        let due = now + back_off(doubt.tries);
+        let loss = self.doubted(at, doubt, number, (now, due), room);
+        doubt.told |= told && doubt.is_unconfirmed();
+        loss
+    }
+
+    /// A command counts as given up; if that is news, a removal is due then.
+    pub(super) fn doubted(
+        &mut self,
+        at: usize,
+        doubt: &mut Doubt,
+        number: Number,
+        (now, due): (Timestamp, Timestamp),
         room: usize,
     ) -> Loss {
         let before = doubt.is_unconfirmed();
@@ -86,7 +123,7 @@ impl Doubts {
             return Loss::Known;
         }
         self.unconfirmed += 1;
-        self.take_turn(at, doubt, now + back_off(doubt.tries));
+        self.take_turn(at, doubt, due);
         Loss::Unconfirmed
     }
 
@@ -171,13 +208,13 @@ mod tests {
         let (mut doubts, mut doubt) = (Doubts::default(), Doubt::default());
         let (first, second) = (doubts.send(), doubts.send());
         assert_eq!(
-            doubts.given_up(0, &mut doubt, second, NOW, 8),
+            doubts.given_up(0, &mut doubt, second, true, NOW, 8),
             Loss::Unconfirmed
         );
-        doubts.acknowledged(0, &mut doubt, first);
+        doubts.acknowledged(0, &mut doubt, first, true);
         assert!(doubt.is_unconfirmed());
         let third = doubts.send();
-        doubts.acknowledged(0, &mut doubt, third);
+        doubts.acknowledged(0, &mut doubt, third, true);
         assert!(!doubt.is_unconfirmed());
         assert_eq!((doubts.len(), doubts.next_turn()), (0, None));
     }
@@ -186,9 +223,27 @@ mod tests {
     fn a_command_older_than_an_acknowledged_one_is_no_doubt() {
         let (mut doubts, mut doubt) = (Doubts::default(), Doubt::default());
         let (first, second) = (doubts.send(), doubts.send());
-        doubts.acknowledged(0, &mut doubt, second);
-        assert_eq!(doubts.given_up(0, &mut doubt, first, NOW, 8), Loss::Known);
+        doubts.acknowledged(0, &mut doubt, second, true);
+        assert_eq!(
+            doubts.given_up(0, &mut doubt, first, true, NOW, 8),
+            Loss::Known
+        );
         assert!(!doubt.is_unconfirmed());
+    }
+
+    #[test]
+    fn a_removal_that_nobody_was_told_of_does_not_make_up_for_one_that_was_to_be_told() {
+        let (mut doubts, mut doubt) = (Doubts::default(), Doubt::default());
+        let (own, quiet) = (doubts.send(), doubts.send());
+        doubts.acknowledged(0, &mut doubt, quiet, false);
+        assert_eq!(
+            doubts.given_up(0, &mut doubt, own, true, NOW, 8),
+            Loss::Unconfirmed
+        );
+        assert!(doubt.is_told());
+        let repeated = doubts.send();
+        doubts.acknowledged(0, &mut doubt, repeated, true);
+        assert!(!doubt.is_unconfirmed() && !doubt.is_told());
     }
 
     #[test]
@@ -198,11 +253,14 @@ mod tests {
         doubts.note_life(Duration::from_secs(9));
         let (first, second) = (doubts.send(), doubts.send());
         assert_eq!(
-            doubts.given_up(0, &mut one, first, NOW, 1),
+            doubts.given_up(0, &mut one, first, true, NOW, 1),
             Loss::Unconfirmed
         );
         assert!(!doubts.bypassed(NOW));
-        assert_eq!(doubts.given_up(1, &mut two, second, NOW, 1), Loss::Bypassed);
+        assert_eq!(
+            doubts.given_up(1, &mut two, second, true, NOW, 1),
+            Loss::Bypassed
+        );
         assert!(!two.is_unconfirmed() && doubts.len() == 1);
         assert!(doubts.bypassed(NOW + Duration::from_secs(8)));
         assert!(!doubts.bypassed(NOW + Duration::from_secs(9)));
@@ -212,7 +270,7 @@ mod tests {
     fn removals_are_repeated_with_back_off() {
         let (mut doubts, mut doubt) = (Doubts::default(), Doubt::default());
         let number = doubts.send();
-        doubts.given_up(3, &mut doubt, number, NOW, 8);
+        doubts.given_up(3, &mut doubt, number, true, NOW, 8);
         assert_eq!(doubts.next_due(NOW), None);
         let mut now = NOW;
         for pause in [50, 100, 200, 400, 800, 1000, 1000] {

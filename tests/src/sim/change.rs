@@ -30,7 +30,7 @@ pub(super) struct Change {
 
 enum State {
     Open,
-    Tell(ChangeReply),
+    Tell(ChangeReply<Id>),
     Command(CommandId),
     /// It waits for writes, and then goes on.
     Wait(Pending, Option<Option<Entry<Id>>>),
@@ -188,7 +188,7 @@ impl World {
         change: &mut Change,
         command: CommandId,
         reply: Result<Told, Fault>,
-    ) -> ChangeReply {
+    ) -> ChangeReply<Id> {
         let applied_at = self.commands[command].applied_at;
         match (self.verb(command), reply) {
             (Verb::Remove, reply) => {
@@ -222,7 +222,12 @@ impl World {
         }
     }
 
-    fn advance(&mut self, id: ActorId, mut change: Change, reply: ChangeReply) -> Option<Actor> {
+    fn advance(
+        &mut self,
+        id: ActorId,
+        mut change: Change,
+        reply: ChangeReply<Id>,
+    ) -> Option<Actor> {
         let said = format!("{reply:?}");
         let granted_alone = matches!(
             (&reply, self.condition_of(id)),
@@ -252,6 +257,7 @@ impl World {
                 token,
                 life,
                 condition,
+                told: _,
             } => {
                 let verb = Verb::Claim {
                     token,
@@ -274,6 +280,9 @@ impl World {
                     age,
                 };
                 State::Command(self.send(node, key, verb, Sender::Actor(id)))
+            }
+            ChangeStep::Write | ChangeStep::Settle { .. } => {
+                unreachable!("no ask writes through yet")
             }
             ChangeStep::Wait(pending) => State::Wait(pending, None),
             ChangeStep::ReadLocal => {

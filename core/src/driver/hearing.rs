@@ -1,0 +1,127 @@
+//! What a cache does when it hears that others have changed its keys (PROTOCOL.md, H1, H3, G2).
+
+use core::hash::Hash;
+use core::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+use std::sync::Arc;
+
+use futures_util::future::{Either, select};
+use portable_atomic::Ordering;
+
+use super::hub::{BusState, Hears};
+use super::repair::ensure_repairs;
+use super::shared::Shared;
+use crate::machine::event::Event;
+use crate::machine::time::Timestamp;
+use crate::machine::wire::Wire;
+
+impl<K, V> Hears for Shared<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    fn hear(self: Arc<Self>, keys: &[&str], removed: bool) {
+        let Some(link) = &self.link else {
+            return;
+        };
+        // Whoever says so may know nothing of leases: what was loaded before must not be filled in.
+        let removed = removed && link.format.wire == Wire::JetcacheGo;
+        let mut heard = 0;
+        for text in keys {
+            let hearing = AssertUnwindSafe(|| {
+                let key = link.parse(text)?;
+                self.forget(&Arc::new(key), removed);
+                Some(())
+            });
+            // A key's own `parse`, `Hash` or `Eq` may panic; what is called back by L1, too.
+            match catch_unwind(hearing) {
+                Ok(Some(())) => heard += 1,
+                Ok(None) | Err(_) => self.tell(&Event::Garbled),
+            }
+        }
+        if heard > 0 {
+            self.tell(&Event::Heard { keys: heard });
+        }
+        if removed {
+            ensure_repairs(&self);
+        }
+    }
+
+    fn hear_of_everything(self: Arc<Self>) {
+        if catch_unwind(AssertUnwindSafe(|| self.forget_all())).is_err() {
+            tracing::error!(target: "jetcache", "L1 of {} panicked", self.name);
+        }
+    }
+
+    fn is_deaf(self: Arc<Self>, since: Timestamp) {
+        let (Some(hub), Some(blind)) = (&self.hub, &self.blind_policy) else {
+            return;
+        };
+        // What L1 got while the bus was up does not outlast the cap either.
+        let (epoch, span) = (hub.epoch(), blind.local_cap);
+        let left = (since + span).since(self.runtime.now());
+        let sleep = self.runtime.sleep(left);
+        let cache = Arc::downgrade(&self);
+        let life = Arc::clone(&self.life);
+        let _ = self.spawn(async move {
+            let stop = life.stop.listen();
+            if life.closed.load(Ordering::SeqCst) {
+                return;
+            }
+            if let Either::Right(_) = select(sleep, stop).await {
+                return;
+            }
+            if let Some(shared) = cache.upgrade()
+                && let Some(hub) = &shared.hub
+                && (hub.epoch(), hub.state()) == (epoch, BusState::Down)
+            {
+                Arc::clone(&shared).hear_of_everything();
+            }
+        });
+    }
+
+    fn note(&self, event: &Event) {
+        self.tell(event);
+    }
+}
+
+impl<K, V> Shared<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// Whatever is under way on the key is superseded, and L1 loses it. `removed`: a removal of this
+    /// node's own follows.
+    pub(super) fn forget(&self, key: &Arc<K>, removed: bool) {
+        let shard = self.shard(key);
+        let pending = self.ask(shard, |table, context, effects| {
+            if removed {
+                table.removed_elsewhere(Arc::clone(key), context, effects)
+            } else {
+                table.supersede(key, effects)
+            }
+        });
+        self.wait_written(shard, &pending);
+        if let Some(local) = &self.local {
+            local.remove(&&**key);
+        }
+        self.ask(shard, |table, _, _| table.swept(key));
+    }
+
+    /// Whatever is under way on any key is superseded, and L1 loses everything.
+    pub(super) fn forget_all(&self) {
+        let shards = 0..self.shards.len();
+        let pending: Vec<_> = shards
+            .map(|shard| self.ask(shard, |table, _, effects| table.supersede_all(effects)))
+            .collect();
+        for (shard, pending) in pending.iter().enumerate() {
+            self.wait_written(shard, pending);
+        }
+        if let Some(local) = &self.local {
+            local.clear();
+        }
+        for shard in 0..self.shards.len() {
+            self.ask(shard, |table, _, _| table.swept_all());
+        }
+    }
+}

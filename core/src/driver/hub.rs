@@ -1,0 +1,209 @@
+//! Where a node's caches meet the bus: one subscription for all of them, and one way out.
+
+use core::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use event_listener::{Event as Bell, EventListener};
+use portable_atomic::{AtomicU8, AtomicU64, Ordering};
+
+use super::erased::{AnyBus, AnyRuntime};
+use super::outbox::Outbox;
+use super::pulse::Pulse;
+use crate::machine::event::Event;
+use crate::machine::time::Timestamp;
+use crate::machine::token::Token;
+use crate::ports::bus::Kind;
+
+/// What hears: a cache on the bus.
+pub(super) trait Hears: Send + Sync {
+    /// Others have changed these keys of its own; `removed`: somebody says so who removed them.
+    fn hear(self: Arc<Self>, keys: &[&str], removed: bool);
+    /// Anything may have changed, and is missed no more.
+    fn hear_of_everything(self: Arc<Self>);
+    /// From now on nothing is heard.
+    fn is_deaf(self: Arc<Self>, since: Timestamp);
+    /// Something that is to be counted.
+    fn note(&self, event: &Event);
+}
+
+/// How the bus is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum BusState {
+    /// There is none.
+    None = 0,
+    /// Nobody has subscribed yet: the first call that goes further than L1 does.
+    Idle = 1,
+    /// The subscription stands.
+    Up = 2,
+    /// The subscription broke, or could not be made; it is tried again and again.
+    Down = 3,
+}
+
+/// The bus of one node.
+pub(super) struct Hub {
+    pub(super) bus: Arc<dyn AnyBus>,
+    /// Who this node is to the others, in this life of it.
+    pub(super) source: Arc<str>,
+    pub(super) runtime: Arc<dyn AnyRuntime>,
+    members: Mutex<Vec<Member>>,
+    /// Grows whenever a cache comes or goes.
+    membership: AtomicU64,
+    state: AtomicU8,
+    epoch: AtomicU64,
+    outbox: Mutex<Outbox>,
+    pub(super) listening: Arc<Pulse>,
+    pub(super) telling: Arc<Pulse>,
+    /// Rung when a cache comes or goes, and when the outbox is empty.
+    stir: Bell,
+}
+
+struct Member {
+    prefix: String,
+    ears: Weak<dyn Hears>,
+}
+
+impl Hub {
+    /// A hub for a node whose source id is random, behind a name if there is one.
+    pub(super) fn new(
+        bus: Arc<dyn AnyBus>,
+        runtime: Arc<dyn AnyRuntime>,
+        name: Option<&str>,
+    ) -> Arc<Self> {
+        let random = Token::from_bits(runtime.roll()).to_string();
+        let random = &random[..SOURCE_DIGITS];
+        let source = match name {
+            Some(name) => format!("{name}-{random}"),
+            None => random.to_owned(),
+        };
+        Arc::new(Self {
+            bus,
+            source: source.into(),
+            runtime,
+            members: Mutex::default(),
+            membership: AtomicU64::new(0),
+            state: AtomicU8::new(BusState::Idle as u8),
+            epoch: AtomicU64::new(0),
+            outbox: Mutex::default(),
+            listening: Arc::default(),
+            telling: Arc::default(),
+            stir: Bell::new(),
+        })
+    }
+
+    /// The keys that begin like this are this cache's.
+    pub(super) fn join(&self, prefix: &str, ears: Weak<dyn Hears>) {
+        self.members().push(Member {
+            prefix: prefix.to_owned(),
+            ears,
+        });
+        self.stirred();
+    }
+
+    /// The cache of this prefix hears no more.
+    pub(super) fn leave(&self, prefix: &str) {
+        self.members().retain(|member| member.prefix != prefix);
+        self.stirred();
+    }
+
+    fn stirred(&self) {
+        self.membership.fetch_add(1, Ordering::SeqCst);
+        self.stir.notify(usize::MAX);
+    }
+
+    /// The number of this membership: it changes whenever a cache comes or goes.
+    pub(super) fn membership(&self) -> u64 {
+        self.membership.load(Ordering::SeqCst)
+    }
+
+    /// Completes when a cache comes or goes, or the outbox is empty.
+    pub(super) fn stirs(&self) -> EventListener {
+        self.stir.listen()
+    }
+
+    pub(super) fn prefixes(&self) -> Vec<String> {
+        let members = self.members();
+        members.iter().map(|member| member.prefix.clone()).collect()
+    }
+
+    /// The caches that there are, with what their keys begin with.
+    pub(super) fn ears(&self) -> Vec<(String, Arc<dyn Hears>)> {
+        let members = self.members();
+        let ears = |member: &Member| Some((member.prefix.clone(), member.ears.upgrade()?));
+        members.iter().filter_map(ears).collect()
+    }
+
+    pub(super) fn has_members(&self) -> bool {
+        !self.members().is_empty()
+    }
+
+    pub(super) fn state(&self) -> BusState {
+        match self.state.load(Ordering::SeqCst) {
+            0 => BusState::None,
+            1 => BusState::Idle,
+            2 => BusState::Up,
+            _ => BusState::Down,
+        }
+    }
+
+    pub(super) fn set_state(&self, state: BusState) {
+        self.state.store(state as u8, Ordering::SeqCst);
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::SeqCst)
+    }
+
+    /// Anything may have been missed, and nothing is any more (PROTOCOL.md, H3).
+    pub(super) fn advance_epoch(&self) {
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+        for (_, ears) in self.ears() {
+            ears.note(&Event::EpochAdvanced);
+            ears.hear_of_everything();
+        }
+    }
+
+    pub(super) fn note(&self, event: &Event) {
+        for (_, ears) in self.ears() {
+            ears.note(event);
+        }
+    }
+
+    /// How many tasks run for the bus.
+    pub(super) fn tasks(&self) -> usize {
+        usize::from(self.listening.is_taken()) + usize::from(self.telling.is_taken())
+    }
+
+    /// One more word for the other nodes.
+    pub(super) fn tell(self: &Arc<Self>, cache: &str, kind: Kind, key: &str) {
+        self.outbox().add(cache, &self.source, kind, key);
+        super::telling::ensure_telling(self);
+    }
+
+    pub(super) fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The outbox is empty.
+    pub(super) fn told(&self) {
+        self.stir.notify(usize::MAX);
+    }
+
+    fn members(&self) -> MutexGuard<'_, Vec<Member>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub")
+            .field("source", &self.source)
+            .field("state", &self.state())
+            .field("epoch", &self.epoch())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How many random digits a source id has, as jetcache-go's.
+const SOURCE_DIGITS: usize = 16;
