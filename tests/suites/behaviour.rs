@@ -2,12 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "behaviour/airwaves.rs"]
+mod airwaves;
 #[path = "behaviour/batches.rs"]
 mod batches;
 #[path = "behaviour/bytes.rs"]
 mod bytes;
 #[path = "behaviour/changes.rs"]
 mod changes;
+#[path = "behaviour/fleet.rs"]
+mod fleet;
 #[path = "behaviour/flights.rs"]
 mod flights;
 #[path = "behaviour/levels.rs"]
@@ -18,6 +22,8 @@ mod nodes;
 mod outages;
 #[path = "behaviour/stage.rs"]
 mod stage;
+#[path = "behaviour/writes.rs"]
+mod writes;
 
 use std::process::ExitCode;
 
@@ -37,12 +43,14 @@ fn main() -> ExitCode {
                 batches::CASES,
                 bytes::CASES,
                 nodes::CASES,
+                writes::CASES,
+                fleet::CASES,
             ]
             .concat();
             trials.extend(cases.into_iter().map(|case| trial(host, l2, case)));
         }
         trials.extend(
-            [outages::CASES, nodes::OWN_REDIS]
+            [outages::CASES, nodes::OWN_REDIS, writes::OWN_REDIS]
                 .concat()
                 .into_iter()
                 .map(|case| trial(host, L2::OwnRedis, case)),

@@ -64,8 +64,8 @@ impl Listener {
             let began = hub.runtime.now();
             let end = match subscribed {
                 Ok(subscription) => {
-                    hub.set_state(BusState::Up);
                     hub.advance_epoch();
+                    hub.set_state(BusState::Up);
                     drop(hub);
                     self.hear(subscription, membership).await
                 }
