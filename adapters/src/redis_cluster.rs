@@ -13,8 +13,15 @@ mod verbs;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use jetcache_core::ports::remote::Herald;
+
+use lane::Lane;
 use nodes::Nodes;
 use scatter::Limits;
+
+use crate::Redis;
+use crate::redis::RedisPubSub;
+use crate::redis::lease_key::slot;
 
 pub use crate::redis::OpenError;
 pub use open::RedisClusterBuilder;
@@ -73,6 +80,8 @@ pub struct RedisCluster {
     nodes: Arc<Nodes>,
     limits: Limits,
     late: Arc<AtomicUsize>,
+    server: u64,
+    herald: Option<Herald>,
 }
 
 impl RedisCluster {
@@ -91,5 +100,23 @@ impl RedisCluster {
     #[must_use]
     pub fn builder<U: Into<String>>(urls: impl IntoIterator<Item = U>) -> RedisClusterBuilder {
         RedisClusterBuilder::new(urls.into_iter().map(Into::into).collect())
+    }
+
+    /// A bus on a channel of this cluster's pub/sub. Caches whose L2 this is tell there of each change
+    /// in the same atomic step.
+    #[must_use]
+    pub fn pubsub(&self, channel: impl Into<Arc<str>>) -> RedisPubSub {
+        let channel = channel.into();
+        let nodes = Arc::clone(&self.nodes);
+        // Any node takes it, and this way leads to one that is there.
+        let slot = slot(&channel);
+        RedisPubSub::on(Arc::new(Lane { nodes, slot }), self.server, channel)
+    }
+
+    /// The verbs over the way to one slot.
+    fn lane(&self, slot: usize) -> Redis {
+        let nodes = Arc::clone(&self.nodes);
+        let lane = Arc::new(Lane { nodes, slot });
+        Redis::on(lane, self.server, self.herald.clone())
     }
 }
