@@ -61,7 +61,7 @@ pub use open::RedisClusterBuilder;
 /// tag, are several keys.
 ///
 /// # The runtime, and when a node is away
-/// As with [`Redis`](crate::Redis): each runtime has connections of its own; there is no back-off;
+/// As with [`Redis`]: each runtime has connections of its own; there is no back-off;
 /// only read, release and remove may be sent again when nobody can tell whether they were carried
 /// out. A master that nobody can connect to was not sent anything, so any command goes to its
 /// successor if there is one.
@@ -73,7 +73,7 @@ pub use open::RedisClusterBuilder;
 /// lives, and for 1024 leases at most.
 ///
 /// # Rights
-/// An ACL user needs, on every node, those of [`Redis`](crate::Redis) without `+select`, and
+/// An ACL user needs, on every node, those of [`Redis`] without `+select`, and
 /// `+cluster|slots +asking`. The keys are the same.
 #[derive(Clone, Debug)]
 pub struct RedisCluster {
