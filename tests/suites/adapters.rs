@@ -13,6 +13,7 @@ mod adapters {
     mod memory;
     mod redis_access;
     mod redis_announcing;
+    mod redis_buses;
     mod redis_cluster;
     mod redis_cluster_outage;
     mod redis_cluster_slots;
