@@ -1,7 +1,7 @@
 //! The seven verbs, each done slot by slot as [`Redis`] does it.
 
 use jetcache_core::ports::remote::{
-    Claim, Fill, Filled, Found, Hold, LeaseAsk, Leased, Settle, Wire,
+    Claim, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Settle, Wire,
 };
 use jetcache_core::{Fault, Remote};
 
@@ -62,5 +62,16 @@ impl Remote for RedisCluster {
     async fn remove(&self, keys: &[&str]) -> Vec<Result<(), Fault>> {
         let verb = |slot: Redis, keys: Vec<_>| async move { slot.remove(&keys).await };
         self.each(keys, |key| key, verb).await
+    }
+
+    fn server(&self) -> Option<u64> {
+        Some(self.server)
+    }
+
+    fn announcing(&self, herald: Herald) -> Option<Self> {
+        Some(Self {
+            herald: Some(herald),
+            ..self.clone()
+        })
     }
 }
