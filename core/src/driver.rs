@@ -21,6 +21,7 @@ mod namespaces;
 mod node;
 mod reading;
 mod reading_many;
+mod refreshing;
 mod repair;
 mod report;
 mod seat;

@@ -16,6 +16,8 @@ mod levels;
 mod nodes;
 #[path = "behaviour/outages.rs"]
 mod outages;
+#[path = "behaviour/refresh.rs"]
+mod refresh;
 #[path = "behaviour/stage.rs"]
 mod stage;
 
@@ -37,12 +39,13 @@ fn main() -> ExitCode {
                 batches::CASES,
                 bytes::CASES,
                 nodes::CASES,
+                refresh::CASES,
             ]
             .concat();
             trials.extend(cases.into_iter().map(|case| trial(host, l2, case)));
         }
         trials.extend(
-            [outages::CASES, nodes::OWN_REDIS]
+            [outages::CASES, nodes::OWN_REDIS, refresh::OWN_REDIS]
                 .concat()
                 .into_iter()
                 .map(|case| trial(host, L2::OwnRedis, case)),

@@ -118,6 +118,27 @@ impl Remote for Redis {
         self.run(keys.iter().map(|key| delete(key)), Repeat::Once, |_| Ok(()))
             .await
     }
+
+    async fn lock(&self, name: &str, token: Token, life: Duration) -> Result<bool, Fault> {
+        let mut command = redis::cmd("SET");
+        command
+            .arg(name)
+            .arg(token.to_string())
+            .arg("NX")
+            .arg("GET")
+            .arg("PX")
+            .arg(px(life).max(1));
+        let parse = |holder| is_granted(holder, token);
+        let commands = core::iter::once(command);
+        one(self.run(commands, Repeat::Once, parse).await)
+    }
+
+    async fn unlock(&self, name: &str, token: Token) -> Result<(), Fault> {
+        let mut command = Script::Release.call(&[name]);
+        command.arg(token.to_string());
+        let commands = core::iter::once(command);
+        one(self.run(commands, Repeat::Once, |_| Ok(())).await)
+    }
 }
 
 impl Redis {
@@ -295,6 +316,11 @@ fn store(key: &str, token: Token, value: &Stored<'_>, clear: u8, wire: Wire) -> 
         });
     }
     command
+}
+
+/// The only outcome.
+fn one<T>(mut outcomes: Vec<Result<T, Fault>>) -> Result<T, Fault> {
+    outcomes.pop().unwrap_or(Err(Fault::Timeout))
 }
 
 fn delete(key: &str) -> Cmd {

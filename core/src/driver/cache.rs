@@ -188,6 +188,9 @@ where
                 Either::Right(_) => break,
             }
         }
+        if let Some(refreshing) = &shared.refreshing {
+            refreshing.clear();
+        }
         // Until nothing is left, or L2 acknowledges nothing.
         while repair(shared, Timestamp::MAX).await.acknowledged > 0 {}
         self.clear_local();

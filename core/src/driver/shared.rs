@@ -16,6 +16,7 @@ use portable_atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use super::dice::Rolls;
 use super::erased::{AnyBatchLoader, AnyLoader, AnyRuntime};
 use super::link::Link;
+use super::refreshing::Refreshing;
 use super::stripes::{Counters, Hasher, hash_of, shard_of};
 use crate::machine::effects::Effects;
 use crate::machine::error::{BoxError, Error, Fault};
@@ -57,6 +58,8 @@ pub(super) struct Shared<K, V> {
     /// The shard at which the next batch of repeated removals begins.
     pub(super) next_repaired: AtomicUsize,
     pub(super) reporting: AtomicBool,
+    /// The keys that are kept fresh, if any may be.
+    pub(super) refreshing: Option<Refreshing<K>>,
     /// When the log may hear of L2's faults again, in nanoseconds of the clock.
     pub(super) next_warning: AtomicU64,
 }
@@ -305,7 +308,12 @@ where
 
     pub(super) fn activity(&self) -> Activity {
         let now = self.runtime.now();
-        self.shards.iter().fold(Activity::default(), |sum, shard| {
+        let refreshes = self.refreshing.as_ref().map_or(0, Refreshing::len);
+        let first = Activity {
+            refreshes,
+            ..Activity::default()
+        };
+        self.shards.iter().fold(first, |sum, shard| {
             let table = shard.lock();
             let mut activity = table.activity();
             activity.bypassed = usize::from(table.is_bypassed(now));

@@ -62,4 +62,10 @@ pub enum Event {
     Unencodable,
     /// A loaded value is longer than `max_value_size` and stays in L1 only.
     TooLarge,
+    /// A refresh loaded its key anew; the load is told beside it.
+    Refreshed,
+    /// A refresh found in L2 what another node had loaded, and copied it.
+    Copied,
+    /// A key was to be kept fresh, and there was no room to remember it.
+    NotRefreshed,
 }

@@ -31,11 +31,14 @@ pub enum Counter {
     Undecodable,
     Unencodable,
     TooLarge,
+    Refreshed,
+    Copied,
+    NotRefreshed,
 }
 
 impl Counter {
     /// How many counters there are.
-    pub const COUNT: usize = Self::TooLarge as usize + 1;
+    pub const COUNT: usize = Self::NotRefreshed as usize + 1;
 
     /// The counter of an event.
     #[must_use]
@@ -58,6 +61,9 @@ impl Counter {
             Event::Undecodable => Self::Undecodable,
             Event::Unencodable => Self::Unencodable,
             Event::TooLarge => Self::TooLarge,
+            Event::Refreshed => Self::Refreshed,
+            Event::Copied => Self::Copied,
+            Event::NotRefreshed => Self::NotRefreshed,
         }
     }
 }
@@ -103,6 +109,12 @@ pub struct Stats {
     pub unencodable: u64,
     /// Loaded values that were longer than `max_value_size`.
     pub too_large: u64,
+    /// Refreshes that loaded; they are among the loads.
+    pub refreshed: u64,
+    /// Refreshes that found a value in L2 which another node had loaded.
+    pub copied: u64,
+    /// Times that a key was to be kept fresh and there was no room to remember it.
+    pub not_refreshed: u64,
     /// Entries that L1 evicted to stay within its bound, if its engine counts them.
     pub evicted: Option<u64>,
 }
@@ -130,6 +142,9 @@ impl Stats {
             undecodable: count(Counter::Undecodable),
             unencodable: count(Counter::Unencodable),
             too_large: count(Counter::TooLarge),
+            refreshed: count(Counter::Refreshed),
+            copied: count(Counter::Copied),
+            not_refreshed: count(Counter::NotRefreshed),
             evicted: None,
         }
     }
@@ -171,6 +186,9 @@ impl Stats {
             undecodable: self.undecodable.saturating_sub(earlier.undecodable),
             unencodable: self.unencodable.saturating_sub(earlier.unencodable),
             too_large: self.too_large.saturating_sub(earlier.too_large),
+            refreshed: self.refreshed.saturating_sub(earlier.refreshed),
+            copied: self.copied.saturating_sub(earlier.copied),
+            not_refreshed: self.not_refreshed.saturating_sub(earlier.not_refreshed),
             evicted,
         }
     }
