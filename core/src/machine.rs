@@ -63,6 +63,7 @@ pub mod lru;
 pub mod pace;
 pub mod policy;
 pub mod refresh;
+mod refreshing;
 pub mod repair;
 pub mod shard;
 mod slots;

@@ -420,7 +420,7 @@ impl<V: Clone> Lookup<V> {
         let since = *self.waits_since.get_or_insert(view.now);
         let left = view.policy.lease_wait.saturating_sub(view.now.since(since));
         if left.is_zero() && self.call.aim.is_some() {
-            return self.give_up(Outcome::Waited);
+            return self.give_up(Outcome::Passed);
         }
         if left.is_zero() {
             return self.load(view, out);

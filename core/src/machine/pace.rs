@@ -93,10 +93,9 @@ pub enum Outcome {
     Loaded,
     /// L2 had a value that is young enough; this old, if that is known.
     Copied(Option<Duration>),
-    /// It was not needed: something else was under way on the key, or changed it.
+    /// It was not done: something else was under way on the key, or changed it, or another node held
+    /// its lease for as long as this one waited.
     Passed,
-    /// Another node held the lease for as long as this one waited.
-    Waited,
     /// The loader failed, or L2 did, or it is not believed about the key.
     Failed,
 }

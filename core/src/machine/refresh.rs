@@ -8,17 +8,14 @@
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
-use core::hash::{BuildHasher, Hash};
+use core::hash::Hash;
 use core::time::Duration;
 
 use hashbrown::HashTable;
 use slab::Slab;
 
-use super::effects::Effects;
-use super::flight::Ticket;
 use super::pace::{Aim, Outcome, Pace};
 use super::policy::{Call, Policy};
-use super::shard::{Context, Shard};
 use super::time::Timestamp;
 
 /// One shard of the table of keys that are kept fresh. It is bounded by whoever
@@ -263,11 +260,11 @@ impl<K: Hash + Eq + Clone> Refreshes<K> {
         let after = match outcome {
             Outcome::Loaded => every,
             // A little later than whoever loaded it, who is to do it again.
-            Outcome::Copied(age) => {
-                every.saturating_sub(age.unwrap_or_default()) + part(every / 16, dice)
-            }
+            Outcome::Copied(Some(age)) => every.saturating_sub(age) + part(every / 16, dice),
+            // It may be about to be replaced by whoever has the lock.
+            Outcome::Copied(None) => every / 2,
+            // Whoever is loading now may have stored something to copy by then.
             Outcome::Passed => every / 4,
-            Outcome::Waited => every,
             Outcome::Failed => {
                 row.failures = row.failures.saturating_add(1);
                 every.saturating_mul(1 << row.failures.min(MOST_DOUBLINGS))
@@ -310,40 +307,6 @@ impl<K: Hash + Eq + Clone> Refreshes<K> {
 impl<K: Hash + Eq + Clone> Default for Refreshes<K> {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// The flights of refreshes.
-impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
-    /// Opens a flight that refreshes `key`; `None` if one is under way already, whatever it is for.
-    pub fn open_refresh(
-        &mut self,
-        key: K,
-        call: Call,
-        aim: Aim,
-        context: &Context<'_>,
-        effects: &mut Effects<K, V>,
-    ) -> Option<Ticket> {
-        let slot = self.slots.find(&key);
-        if slot.is_some_and(|slot| self.slots.look(slot).flight.is_some()) {
-            effects.spent_keys.push(key);
-            return None;
-        }
-        let call = call.refreshing(aim);
-        Some(self.join(key, call, context, effects).0)
-    }
-
-    /// Whether the key's flight is a refresh, which a reader need not wait for while L2 has the old
-    /// value. The key is given by its hash, which the shard's hasher made, and by what it equals.
-    pub fn is_refreshing(&self, hash: u64, is_key: impl Fn(&K) -> bool) -> bool {
-        let slot = self.slots.find_by(hash, is_key);
-        let flight = slot.and_then(|slot| self.slots.look(slot).flight);
-        flight.is_some_and(|flight| self.flights[flight].lookup.outcome().is_some())
-    }
-
-    /// What became of a refresh, once its flight is over; `None` for any other flight.
-    pub fn outcome(&self, ticket: &Ticket) -> Option<Outcome> {
-        self.flights[ticket.flight].lookup.outcome()
     }
 }
 
@@ -479,7 +442,7 @@ mod tests {
         let refresh = world.next();
         assert_eq!(refresh.aim(), Aim::Younger(Duration::from_millis(9500)));
         world.done(refresh, Outcome::Copied(None));
-        assert_eq!(world.rest(), 10 * SECOND);
+        assert_eq!(world.rest(), 5 * SECOND, "nobody knows how old it is");
         // Those who copied come a little later than who loaded.
         let refresh = world.next();
         let copied = Outcome::Copied(Some(3 * SECOND));
