@@ -20,6 +20,8 @@ mod levels;
 mod nodes;
 #[path = "behaviour/outages.rs"]
 mod outages;
+#[path = "behaviour/refresh.rs"]
+mod refresh;
 #[path = "behaviour/stage.rs"]
 mod stage;
 #[path = "behaviour/writes.rs"]
@@ -45,15 +47,21 @@ fn main() -> ExitCode {
                 nodes::CASES,
                 writes::CASES,
                 fleet::CASES,
+                refresh::CASES,
             ]
             .concat();
             trials.extend(cases.into_iter().map(|case| trial(host, l2, case)));
         }
         trials.extend(
-            [outages::CASES, nodes::OWN_REDIS, writes::OWN_REDIS]
-                .concat()
-                .into_iter()
-                .map(|case| trial(host, L2::OwnRedis, case)),
+            [
+                outages::CASES,
+                nodes::OWN_REDIS,
+                writes::OWN_REDIS,
+                refresh::OWN_REDIS,
+            ]
+            .concat()
+            .into_iter()
+            .map(|case| trial(host, L2::OwnRedis, case)),
         );
     }
     libtest_mimic::run(&arguments, trials).exit_code()

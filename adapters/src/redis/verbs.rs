@@ -134,6 +134,27 @@ impl Remote for Redis {
             ..self.clone()
         })
     }
+
+    async fn lock(&self, name: &str, token: Token, life: Duration) -> Result<bool, Fault> {
+        let mut command = redis::cmd("SET");
+        command
+            .arg(name)
+            .arg(token.to_string())
+            .arg("NX")
+            .arg("GET")
+            .arg("PX")
+            .arg(px(life).max(1));
+        let parse = |holder| is_granted(holder, token);
+        let commands = core::iter::once(command);
+        one(self.run(commands, Repeat::Once, parse).await)
+    }
+
+    async fn unlock(&self, name: &str, token: Token) -> Result<(), Fault> {
+        let mut command = Script::Release.call(&[name]);
+        command.arg(token.to_string());
+        let commands = core::iter::once(command);
+        one(self.run(commands, Repeat::Once, |_| Ok(())).await)
+    }
 }
 
 impl Redis {
@@ -347,6 +368,11 @@ fn left(life: &Value) -> Result<Option<Duration>, Fault> {
         },
         other => Err(unexpected(other)),
     }
+}
+
+/// The only outcome.
+fn one<T>(mut outcomes: Vec<Result<T, Fault>>) -> Result<T, Fault> {
+    outcomes.pop().unwrap_or(Err(Fault::Timeout))
 }
 
 fn is_granted(holder: Value, token: Token) -> Result<bool, Fault> {

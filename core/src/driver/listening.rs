@@ -129,7 +129,7 @@ impl Listener {
                 return End::Over;
             };
             let stirs = hub.stirs();
-            if hub.membership() != membership {
+            if hub.membership() != membership && hub.subscribes_to_keys() {
                 return End::Stirred;
             }
             let tick = hub.runtime.sleep(BEAT);

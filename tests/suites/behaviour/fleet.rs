@@ -69,8 +69,7 @@ async fn fleet<const N: usize>(stage: &Stage, bus: &Airwaves) -> [Node; N] {
 }
 
 async fn listens(stage: &Stage, node: &Node) {
-    // The first call that goes further than L1 begins to listen.
-    node.get("nothing").await;
+    node.listen().await;
     stage
         .until("it listens", async || node.bus() == BusState::Up)
         .await;
@@ -91,8 +90,7 @@ async fn changes(stage: &Stage) {
         stage
             .until("its insert was heard of", async || {
                 said += bus.said().len() as u64;
-                // Who listens is all that is left to do.
-                one.tasks() == 1 && two.stats().heard == said
+                one.activity().untold == 0 && two.stats().heard == said
             })
             .await;
         assert_eq!(two.get("key").await, Cached::Hit(value("old")));
@@ -243,8 +241,10 @@ async fn tried_again(stage: &Stage) {
     bus.cut();
     let node = stage.builder().bus(bus.clone()).build().unwrap();
     assert_eq!((node.bus(), bus.tries()), (BusState::Idle, 0));
-    // It is not waited for.
+    // The first call that goes further than L1 begins to listen. It does not wait.
     node.get_or_load("key", brings("one")).await.unwrap();
+    assert_eq!(node.listen().await, BusState::Down);
+    assert_eq!(stage.node().listen().await, BusState::None);
     stage.until("it has tried", async || bus.tries() >= 4).await;
     assert_eq!(node.bus(), BusState::Down);
     bus.mend();
@@ -406,11 +406,11 @@ async fn closed(stage: &Stage) {
     assert_eq!(bus.said().len(), 1);
     forgets(stage, &two, "key").await;
     stage
-        .until("its tasks have ended", async || one.tasks() == 0)
+        .until("all is told", async || one.activity().untold == 0)
         .await;
     let handle = two.clone();
     drop(two);
-    assert!(handle.tasks() > 0);
+    assert_eq!(handle.bus(), BusState::Up);
     let tries = bus.tries();
     drop(handle);
     bus.cut();
@@ -455,7 +455,9 @@ async fn go_removes(stage: &Stage) {
         .unwrap();
     listens(stage, &node).await;
     node.insert("key".into(), value("old")).await.unwrap();
-    stage.until("it was told", async || node.tasks() == 1).await;
+    stage
+        .until("it was told", async || node.activity().untold == 0)
+        .await;
     assert!(!bus.said().is_empty());
     // A word of a value leaves L2 alone; one of a removal does not: it may have been filled since.
     bus.say_changed(Kind::Set, &[stage.key("key")]);
