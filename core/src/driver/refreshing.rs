@@ -153,14 +153,15 @@ where
         Ok(())
     }
 
-    /// A key is asked for by a call that loads.
+    /// A call that loads was answered. Not before that: the first turn of a key counts from its load.
     #[inline]
-    pub(super) fn asked<Q>(&self, key: &Q, call: &Call)
+    pub(super) fn answered<Q>(&self, key: &Q, call: &Call, answer: &Result<Option<V>, Error>)
     where
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
     {
         if let Some(refreshing) = &self.shared.refreshing
+            && answer.is_ok()
             && refreshing.wants(call)
         {
             self.keep_fresh(refreshing, key, call);
@@ -289,8 +290,8 @@ where
 {
     let count = refreshing.tables.len();
     let first = refreshing.first.fetch_add(1, Ordering::SeqCst);
+    let mut room = refreshing.room();
     for table in (0..count).map(|table| first.wrapping_add(table) % count) {
-        let room = refreshing.room();
         let due = refreshing
             .table(table)
             .due(now, room, &shared.policy, &refreshing.pace);
@@ -299,6 +300,7 @@ where
             forgotten,
         } = due;
         refreshing.give_room(forgotten.len());
+        room -= refreshes.len();
         for refresh in refreshes {
             let run = Run {
                 shared: Arc::clone(shared),
