@@ -21,6 +21,7 @@ mod namespaces;
 mod node;
 mod reading;
 mod reading_many;
+mod refresh;
 mod refreshing;
 mod repair;
 mod report;
