@@ -37,6 +37,11 @@ pub enum Wire {
     /// - Go's `Set` without a value stores no bytes. That is the empty string to `Raw`, and a miss
     ///   to all other codecs.
     ///
+    /// # Refreshing
+    /// Go's and Rust's services [refresh](crate::Call::refresh) a key in turn: whoever gets the lock
+    /// `<key>_#RL#`, for a period, loads, and the others copy. jetcache-go keeps the lock of a load
+    /// that failed; this cache gives it back.
+    ///
     /// # What cannot be had
     /// - A stale window: L2 says how long an entry is kept, and nothing else.
     /// - Notice of what a Go service writes: until its event arrives, L1 serves what it has, for
