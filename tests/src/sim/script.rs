@@ -38,8 +38,14 @@ pub enum Spot {
     Release,
     /// The command `claim`.
     Claim,
+    /// The command `settle`.
+    Settle,
     /// The command `remove`.
     Remove,
+    /// Before a node tells of what was acknowledged.
+    Publish,
+    /// Before the bus passes a word on.
+    Hear,
 }
 
 /// What becomes of a command.
