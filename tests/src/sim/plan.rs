@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use fastrand::Rng;
 use jetcache_core::machine::policy::{Jitter, Policy};
+use jetcache_core::ports::remote::Wire;
 use jetcache_core::{Call, Condition, Kind};
 
 use super::chance::{Chance, Network, Pauses};
@@ -140,7 +141,7 @@ impl Plan {
             _ => 4,
         };
         let keys = 1 + usize::from(rng.u8(..100) < 25);
-        let policy = policy(&mut rng);
+        let mut policy = policy(&mut rng);
         let span = pick(&mut rng, &[4, 15, 60, 300, 2_000, 12_000]);
         let mix = Mix::new(&mut rng, &policy, nodes, keys, span);
         let mut asks = mix.asks(&mut rng);
@@ -148,8 +149,13 @@ impl Plan {
         let network = Network::profile(&mut rng, span);
         let mut fates = Rng::with_seed(seed.rotate_left(32) ^ 0x5eed);
         let shared = policy.kind.has_remote();
+        let fleet = Fleet::seeded(&mut fates, nodes, keys, span, shared);
+        if fleet.wire == Wire::JetcacheGo {
+            // A node that does without L2 for a while does not know how long Go's values live.
+            policy.unconfirmed = 1024;
+        }
         Self {
-            fleet: Fleet::seeded(&mut fates, nodes, keys, span, shared),
+            fleet,
             policy,
             nodes,
             asks,
