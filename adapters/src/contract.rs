@@ -23,6 +23,7 @@
 //! A suite panics at the first thing that is not so, in words that say what should have been. It
 //! asserts no upper bound on how long anything takes, save a patience of ten seconds.
 
+pub mod bus;
 pub mod codec;
 pub mod compression;
 pub mod local;

@@ -6,6 +6,7 @@
 //! | feature | what | port |
 //! |---|---|---|
 //! | `redis-tokio`, `redis-smol` | `Redis` on that runtime | [`Remote`](jetcache_core::Remote) |
+//! | | `RedisPubSub`, `RedisTracking`, on the same | [`Bus`](jetcache_core::Bus) |
 //! | `cluster` | `RedisCluster`, on the runtimes that `Redis` has | [`Remote`](jetcache_core::Remote) |
 //! | `memory` | `Memory`, an L2 in the process | [`Remote`](jetcache_core::Remote) |
 //! | `quick-cache` | `QuickCache` | [`Local`](jetcache_core::Local) |
@@ -74,7 +75,7 @@ pub use self::postcard::Postcard;
 pub use self::quick_cache::{QuickCache, QuickCacheEngine};
 pub use self::raw::Raw;
 #[cfg(feature = "redis")]
-pub use self::redis::Redis;
+pub use self::redis::{Redis, RedisPubSub, RedisTracking};
 #[cfg(feature = "cluster")]
 pub use self::redis_cluster::RedisCluster;
 #[cfg(feature = "s2")]

@@ -4,12 +4,12 @@ mod table;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jetcache_core::ports::remote::{
     Claim, Fill, Filled, Found, Hold, LeaseAsk, Leased, Settle, Wire,
 };
-use jetcache_core::{Fault, Remote};
+use jetcache_core::{Fault, Remote, Token};
 
 pub use table::Table;
 
@@ -149,5 +149,16 @@ impl Remote for Memory {
 
     async fn remove(&self, keys: &[&str]) -> Vec<Result<(), Fault>> {
         self.each(keys, |table, _, key| table.remove(key))
+    }
+
+    async fn lock(&self, name: &str, token: Token, life: Duration) -> Result<bool, Fault> {
+        let now = (self.0.clock)();
+        Ok(self.table().lock(now, name, token, life))
+    }
+
+    async fn unlock(&self, name: &str, token: Token) -> Result<(), Fault> {
+        let now = (self.0.clock)();
+        self.table().unlock(now, name, token);
+        Ok(())
     }
 }

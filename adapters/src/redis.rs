@@ -1,19 +1,29 @@
 //! L2 on Redis and Valkey.
 
 pub(crate) mod connection;
+mod event;
 pub(crate) mod host;
 pub(crate) mod lease_key;
 pub(crate) mod line;
 pub(crate) mod open;
+pub(crate) mod pubsub;
 pub(crate) mod script;
+mod subscription;
+mod tracking;
 mod verbs;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use jetcache_core::ports::remote::Herald;
 
 use connection::Connections;
 use line::Line;
 
 pub use open::{OpenError, RedisBuilder};
+pub use pubsub::RedisPubSub;
+pub use subscription::RedisSubscription;
+pub use tracking::RedisTracking;
 
 /// L2 on Redis 7.0, Valkey 7.2, or later. Clones share their connections.
 ///
@@ -55,8 +65,16 @@ pub use open::{OpenError, RedisBuilder};
 /// these keys, for a cache named `ns`: `~ns:*` for the values and `~{ns:*` for their leases; values
 /// whose keys have a `}` and no hash tag have leases like `{42}ns:...#lease`, for which no narrow
 /// pattern exists: `~{*}ns:*`.
+///
+/// A bus needs more: [`RedisPubSub`] `+publish +subscribe +ping` and `&channel`, and
+/// [`RedisTracking`] `+client|tracking +ping`. Without the right to publish there, changes stand and
+/// nobody is told of them.
 #[derive(Clone, Debug)]
-pub struct Redis(Arc<dyn Line>);
+pub struct Redis {
+    line: Arc<dyn Line>,
+    server: u64,
+    herald: Option<Herald>,
+}
 
 impl Redis {
     /// Redis at a URL: `redis://[user][:password@]host[:port][/database]`, `rediss://` for TLS, or
@@ -84,16 +102,40 @@ impl Redis {
         Ok(Self::made_of(open::adopt(client)))
     }
 
-    fn made_of(connections: Connections) -> Self {
-        Self::on(Arc::new(connections))
+    /// A bus on a channel of this server's pub/sub. Caches whose L2 this is tell there of each change
+    /// in the same atomic step.
+    #[must_use]
+    pub fn pubsub(&self, channel: impl Into<Arc<str>>) -> RedisPubSub {
+        RedisPubSub::on(Arc::clone(&self.line), self.server, channel.into())
     }
 
-    /// The verbs over this line.
-    pub(crate) fn on(line: Arc<dyn Line>) -> Self {
-        Self(line)
+    /// A bus on this server's own word of which keys were changed. It needs no channel, and costs a
+    /// node one more read of L2 for each value that it loads.
+    #[must_use]
+    pub fn tracking(&self) -> RedisTracking {
+        RedisTracking::on(Arc::clone(&self.line), self.server)
+    }
+
+    fn made_of(connections: Connections) -> Self {
+        Self::on(Arc::new(connections), number(), None)
+    }
+
+    /// The verbs over this line to a part of the server, all of it as it may be.
+    pub(crate) fn on(line: Arc<dyn Line>, server: u64, herald: Option<Herald>) -> Self {
+        Self {
+            line,
+            server,
+            herald,
+        }
     }
 
     fn line(&self) -> &dyn Line {
-        &*self.0
+        &*self.line
     }
+}
+
+/// A number that no other server of this process has.
+pub(crate) fn number() -> u64 {
+    static COUNT: AtomicU64 = AtomicU64::new(1);
+    COUNT.fetch_add(1, Ordering::Relaxed)
 }

@@ -13,8 +13,15 @@ mod verbs;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use jetcache_core::ports::remote::Herald;
+
+use lane::Lane;
 use nodes::Nodes;
 use scatter::Limits;
+
+use crate::Redis;
+use crate::redis::RedisPubSub;
+use crate::redis::lease_key::slot;
 
 pub use crate::redis::OpenError;
 pub use open::RedisClusterBuilder;
@@ -54,7 +61,7 @@ pub use open::RedisClusterBuilder;
 /// tag, are several keys.
 ///
 /// # The runtime, and when a node is away
-/// As with [`Redis`](crate::Redis): each runtime has connections of its own; there is no back-off;
+/// As with [`Redis`]: each runtime has connections of its own; there is no back-off;
 /// only read, release and remove may be sent again when nobody can tell whether they were carried
 /// out. A master that nobody can connect to was not sent anything, so any command goes to its
 /// successor if there is one.
@@ -66,13 +73,15 @@ pub use open::RedisClusterBuilder;
 /// lives, and for 1024 leases at most.
 ///
 /// # Rights
-/// An ACL user needs, on every node, those of [`Redis`](crate::Redis) without `+select`, and
+/// An ACL user needs, on every node, those of [`Redis`] without `+select`, and
 /// `+cluster|slots +asking`. The keys are the same.
 #[derive(Clone, Debug)]
 pub struct RedisCluster {
     nodes: Arc<Nodes>,
     limits: Limits,
     late: Arc<AtomicUsize>,
+    server: u64,
+    herald: Option<Herald>,
 }
 
 impl RedisCluster {
@@ -91,5 +100,23 @@ impl RedisCluster {
     #[must_use]
     pub fn builder<U: Into<String>>(urls: impl IntoIterator<Item = U>) -> RedisClusterBuilder {
         RedisClusterBuilder::new(urls.into_iter().map(Into::into).collect())
+    }
+
+    /// A bus on a channel of this cluster's pub/sub. Caches whose L2 this is tell there of each change
+    /// in the same atomic step.
+    #[must_use]
+    pub fn pubsub(&self, channel: impl Into<Arc<str>>) -> RedisPubSub {
+        let channel = channel.into();
+        let nodes = Arc::clone(&self.nodes);
+        // Any node takes it, and this way leads to one that is there.
+        let slot = slot(&channel);
+        RedisPubSub::on(Arc::new(Lane { nodes, slot }), self.server, channel)
+    }
+
+    /// The verbs over the way to one slot.
+    fn lane(&self, slot: usize) -> Redis {
+        let nodes = Arc::clone(&self.nodes);
+        let lane = Arc::new(Lane { nodes, slot });
+        Redis::on(lane, self.server, self.herald.clone())
     }
 }

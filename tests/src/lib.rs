@@ -1,5 +1,6 @@
 //! What the suites share.
 
+pub mod proxy;
 pub mod redis_cluster;
 pub mod redis_server;
 pub mod sim;

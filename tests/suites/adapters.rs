@@ -8,9 +8,12 @@
 mod adapters {
     mod codecs;
     mod compressions;
+    mod ear;
     mod engines;
     mod memory;
     mod redis_access;
+    mod redis_announcing;
+    mod redis_buses;
     mod redis_cluster;
     mod redis_cluster_outage;
     mod redis_cluster_slots;

@@ -2,12 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "behaviour/airwaves.rs"]
+mod airwaves;
 #[path = "behaviour/batches.rs"]
 mod batches;
 #[path = "behaviour/bytes.rs"]
 mod bytes;
 #[path = "behaviour/changes.rs"]
 mod changes;
+#[path = "behaviour/fleet.rs"]
+mod fleet;
 #[path = "behaviour/flights.rs"]
 mod flights;
 #[path = "behaviour/levels.rs"]
@@ -16,8 +20,12 @@ mod levels;
 mod nodes;
 #[path = "behaviour/outages.rs"]
 mod outages;
+#[path = "behaviour/refresh.rs"]
+mod refresh;
 #[path = "behaviour/stage.rs"]
 mod stage;
+#[path = "behaviour/writes.rs"]
+mod writes;
 
 use std::process::ExitCode;
 
@@ -37,15 +45,23 @@ fn main() -> ExitCode {
                 batches::CASES,
                 bytes::CASES,
                 nodes::CASES,
+                writes::CASES,
+                fleet::CASES,
+                refresh::CASES,
             ]
             .concat();
             trials.extend(cases.into_iter().map(|case| trial(host, l2, case)));
         }
         trials.extend(
-            [outages::CASES, nodes::OWN_REDIS]
-                .concat()
-                .into_iter()
-                .map(|case| trial(host, L2::OwnRedis, case)),
+            [
+                outages::CASES,
+                nodes::OWN_REDIS,
+                writes::OWN_REDIS,
+                refresh::OWN_REDIS,
+            ]
+            .concat()
+            .into_iter()
+            .map(|case| trial(host, L2::OwnRedis, case)),
         );
     }
     libtest_mimic::run(&arguments, trials).exit_code()

@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use jetcache_adapters::contract;
-use jetcache_core::{Cache, LoadError};
+use jetcache_core::{Cache, Call, LoadError};
 use jetcache_tests::redis_server::RedisServer;
 use jetcache_tokio::{MessagePack, Redis};
 
@@ -90,6 +91,34 @@ fn removals_are_repeated_in_the_next_runtime() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     });
+}
+
+#[test]
+fn refreshing_goes_on_in_the_next_runtime() {
+    let version = Arc::new(AtomicU64::new(0));
+    let loaded = Arc::clone(&version);
+    let cache: Node = jetcache_tokio::builder("next-refresh")
+        .loader(move |key: u64| {
+            let version = loaded.load(Ordering::SeqCst);
+            std::future::ready(Ok::<Arc<str>, LoadError>(format!("{key} {version}").into()))
+        })
+        .refresh_every(Duration::from_millis(40))
+        .stop_refresh_after(Duration::from_secs(60))
+        .build()
+        .unwrap();
+    let fresh = Call::new().refresh();
+    for round in 1..4 {
+        in_tokio(async {
+            cache.load_with(&1, &fresh).await.unwrap();
+            assert!(cache.tasks() > 0, "the task was started again");
+            version.store(round, Ordering::SeqCst);
+            let new = format!("1 {round}");
+            while cache.peek(&1).hit().as_deref() != Some(&*new) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        assert_eq!((cache.tasks(), cache.activity().refreshes), (0, 1));
+    }
 }
 
 #[test]

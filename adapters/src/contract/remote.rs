@@ -2,6 +2,7 @@
 
 mod changes;
 mod jetcache_go;
+mod locks;
 mod native;
 mod reads;
 
@@ -39,6 +40,7 @@ pub async fn run_jetcache_go<R: Remote>(remote: &R, sleep: impl AsyncFn(Duration
     reads::run(&suite).await;
     changes::run(&suite).await;
     jetcache_go::run(&suite).await;
+    locks::run(&suite).await;
 }
 
 /// The store under test in one format, and one verb a method for one key.

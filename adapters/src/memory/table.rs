@@ -135,6 +135,29 @@ impl Table {
         self.leases.pop(key);
     }
 
+    /// Takes the lock of this name for `life` if nobody has it, be it a lock or a value that stands
+    /// there. Whether this token has it now.
+    pub fn lock(&mut self, now: u64, name: &str, token: Token, life: Duration) -> bool {
+        let text = token.to_string().into_bytes();
+        match self.value(now, name) {
+            Some(row) => row.bytes == text,
+            None => {
+                let until = now.saturating_add(millis(life).max(1));
+                let row = Row { bytes: text, until };
+                self.values.push(name.to_owned(), row);
+                true
+            }
+        }
+    }
+
+    /// Gives a lock back if it is the token's.
+    pub fn unlock(&mut self, now: u64, name: &str, token: Token) {
+        let text = token.to_string().into_bytes();
+        if self.value(now, name).is_some_and(|row| row.bytes == text) {
+            self.values.pop(name);
+        }
+    }
+
     /// Removes everything.
     pub fn clear(&mut self) {
         self.values.clear();

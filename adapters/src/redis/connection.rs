@@ -55,6 +55,7 @@ pub(crate) struct Dial {
     pub(crate) client: Client,
     pub(crate) name: Option<String>,
     pub(crate) timeout: Duration,
+    pub(crate) heartbeat: Duration,
 }
 
 /// Why there is no answer.
@@ -84,11 +85,11 @@ struct Obituary(Arc<AtomicBool>);
 
 impl Connections {
     /// `count` connections a runtime, none of them made yet.
-    pub(crate) fn new(dial: Dial, count: usize) -> Self {
+    pub(crate) fn new(dial: Arc<Dial>, count: usize) -> Self {
         Self {
             count: count.max(1),
             turn: AtomicUsize::new(0),
-            dial: Arc::new(dial),
+            dial,
             homes: Mutex::default(),
         }
     }
@@ -152,6 +153,10 @@ impl Line for Connections {
                 Err(lost) => vec![Err(lost.fault); batch.commands.len()],
             }
         })
+    }
+
+    fn dials(&self) -> Vec<Arc<Dial>> {
+        vec![Arc::clone(&self.dial)]
     }
 }
 
@@ -235,15 +240,31 @@ impl Dial {
     async fn connect(&self) -> Outcome {
         let dead = Arc::new(AtomicBool::new(false));
         let obituary = Obituary(Arc::clone(&dead));
+        let on_push = move |push: PushInfo| {
+            if push.kind == PushKind::Disconnection {
+                obituary.publish();
+            }
+        };
+        Ok(Link {
+            connection: self.open(on_push).await?,
+            dead,
+            heard: Arc::new(Mutex::new(Instant::now())),
+        })
+    }
+
+    /// A connection. What the server says on it unasked goes to `on_push`, which is dropped when
+    /// the connection ends.
+    pub(super) async fn open(
+        &self,
+        on_push: impl Fn(PushInfo) + Send + Sync + 'static,
+    ) -> Result<MultiplexedConnection, Fault> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.timeout))
             // The cache's own timeout drops the future.
             .set_response_timeout(None)
             .set_pipeline_buffer_size(QUEUE)
             .set_push_sender(move |push: PushInfo| {
-                if push.kind == PushKind::Disconnection {
-                    obituary.publish();
-                }
+                on_push(push);
                 Ok::<(), Infallible>(())
             });
         let mut connection = self
@@ -257,11 +278,7 @@ impl Dial {
             command.arg("SETNAME").arg(name).set_no_response(true);
             let _ = connection.send_packed_command(&command).await;
         }
-        Ok(Link {
-            connection,
-            dead,
-            heard: Arc::new(Mutex::new(Instant::now())),
-        })
+        Ok(connection)
     }
 }
 

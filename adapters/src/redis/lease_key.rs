@@ -22,6 +22,11 @@ pub(super) fn lease_key(key: &str) -> String {
     }
 }
 
+/// Whether this is the name of some key's lease. Keys of values do not end like this.
+pub(super) fn is_lease_key(key: &str) -> bool {
+    key.ends_with("#lease")
+}
+
 fn tag(key: &str) -> Option<&str> {
     let (_, rest) = key.split_once('{')?;
     let (tag, _) = rest.split_once('}')?;

@@ -3,17 +3,21 @@
 use std::fmt::Debug;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
+use std::sync::Arc;
 
 use redis::{Pipeline, Value};
 
 use jetcache_core::Fault;
 
-use super::connection::Repeat;
+use super::connection::{Dial, Repeat};
 
 /// Takes commands to the server that has their keys.
 pub(crate) trait Line: Debug + Send + Sync + UnwindSafe + RefUnwindSafe {
     /// One outcome a command, in their order; a server's error is a value among them.
     fn send<'a>(&'a self, batch: Batch<'a>) -> Sending<'a>;
+
+    /// Where a connection of one's own can be made: at any of these, to be tried in this order.
+    fn dials(&self) -> Vec<Arc<Dial>>;
 }
 
 /// Commands on their way.

@@ -16,30 +16,35 @@ use super::line::{Batch, Line};
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Script {
     /// Keys: value, lease. Arguments: token, bytes, life, stale window, the lease's life, its age
-    /// when this was sent (all in milliseconds), and 1 to remove both keys if nothing is stored.
-    /// In the jetcache-go format one more: what must stand under the key, after a `=`; a bare `-`
-    /// for nothing.
+    /// when this was sent (all in milliseconds), 1 to remove both keys if nothing is stored, and,
+    /// empty unless the format is jetcache-go's, what must stand under the key, after a `=`; a bare
+    /// `-` for nothing. To announce: the channel, the event of a value that is stored, and, if there
+    /// is one, that of a removal.
     Store,
     /// Keys: lease. Arguments: token.
     Release,
     /// Keys: value, lease. Arguments: token, the lease's life in milliseconds, `absent`, `present`
-    /// or `any`, and in the jetcache-go format its placeholder.
+    /// or `any`, and, empty unless the format is jetcache-go's, its placeholder. To announce: the
+    /// channel and the event.
     Claim,
+    /// Keys: value, lease. To announce: the channel and the event.
+    Remove,
 }
 
 impl Script {
-    const ALL: [Self; 3] = [Self::Store, Self::Release, Self::Claim];
+    const ALL: [Self; 4] = [Self::Store, Self::Release, Self::Claim, Self::Remove];
 
     const fn text(self) -> &'static str {
         match self {
             Self::Store => STORE,
             Self::Release => RELEASE,
             Self::Claim => CLAIM,
+            Self::Remove => REMOVE,
         }
     }
 
     fn hash(self) -> &'static str {
-        static HASHES: LazyLock<[redis::Script; 3]> =
+        static HASHES: LazyLock<[redis::Script; 4]> =
             LazyLock::new(|| Script::ALL.map(|script| redis::Script::new(script.text())));
         HASHES[self as usize].get_hash()
     }
@@ -145,7 +150,16 @@ fn is_unknown(answer: &Result<Value, Fault>) -> bool {
 /// In the jetcache-go format there is neither an end to stamp nor a stale window, and a writer may
 /// have come who knows nothing of leases. A key of another type counts as nothing; any other error
 /// is handed on.
+///
+/// In every script, what may remove the value writes it even if it is absent, since the removal of
+/// an absent key shows itself to nobody who watches. A removal comes first: only a script that has
+/// written already may store something when the server is out of memory. `PUBLISH` comes last, and
+/// without it the change stands.
 const STORE: &str = r"
+local function tell(event)
+  if event then redis.pcall('PUBLISH', ARGV[9], event) end
+end
+local native = ARGV[8] == ''
 local held = redis.call('GET', KEYS[2]) == ARGV[1]
 local life = 0
 if held then
@@ -153,7 +167,7 @@ if held then
   life = tonumber(ARGV[3]) - math.max(0, aged - tonumber(ARGV[6]))
 end
 local fits = life > 0
-if fits and ARGV[8] then
+if fits and not native then
   local found = redis.pcall('GET', KEYS[1])
   if type(found) == 'table' then
     if not string.find(found.err or '', 'WRONGTYPE', 1, true) then return found end
@@ -164,19 +178,23 @@ end
 if not fits then
   if ARGV[7] == '1' then
     redis.call('DEL', KEYS[1], KEYS[2])
+    redis.pcall('SET', KEYS[1], '')
+    redis.call('DEL', KEYS[1])
+    tell(ARGV[11])
   elseif held then
     redis.call('DEL', KEYS[2])
   end
   return 0
 end
-local kept = ARGV[8] and life or life + tonumber(ARGV[4])
+local kept = native and life + tonumber(ARGV[4]) or life
 redis.call('SET', KEYS[1], ARGV[2], 'PX', string.format('%.0f', kept))
-if not ARGV[8] and #ARGV[2] >= 36 and string.sub(ARGV[2], 1, 2) == '\193J' then
+if native and #ARGV[2] >= 36 and string.sub(ARGV[2], 1, 2) == '\193J' then
   local time = redis.call('TIME')
   local stop = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) + life
   redis.call('SETRANGE', KEYS[1], 8, struct.pack('>I8', stop))
 end
 redis.call('DEL', KEYS[2])
+tell(ARGV[10])
 return 1
 ";
 
@@ -189,17 +207,18 @@ return 1
 /// an end that lies ahead; in the jetcache-go format, whatever is not the placeholder. A key of
 /// another type is absent; any other error is handed on.
 const CLAIM: &str = r"
+local native = ARGV[4] == ''
 if ARGV[3] ~= 'any' and redis.call('GET', KEYS[2]) ~= ARGV[1] then
   local found = false
-  if ARGV[4] then
-    found = redis.pcall('GET', KEYS[1])
-  else
+  if native then
     found = redis.pcall('GETRANGE', KEYS[1], 0, 35)
+  else
+    found = redis.pcall('GET', KEYS[1])
   end
   local present = false
   if type(found) == 'table' then
     if not string.find(found.err or '', 'WRONGTYPE', 1, true) then return found end
-  elseif ARGV[4] then
+  elseif not native then
     present = found and found ~= ARGV[4]
   elseif #found == 36 and string.sub(found, 1, 4) == '\193J\1\0' then
     local time = redis.call('TIME')
@@ -209,6 +228,17 @@ if ARGV[3] ~= 'any' and redis.call('GET', KEYS[2]) ~= ARGV[1] then
   if present ~= (ARGV[3] == 'present') then return 0 end
 end
 redis.call('DEL', KEYS[1])
+redis.pcall('SET', KEYS[1], '')
+redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+if ARGV[6] then redis.pcall('PUBLISH', ARGV[5], ARGV[6]) end
+return 1
+";
+
+const REMOVE: &str = r"
+redis.call('DEL', KEYS[1], KEYS[2])
+redis.pcall('SET', KEYS[1], '')
+redis.call('DEL', KEYS[1])
+if ARGV[2] then redis.pcall('PUBLISH', ARGV[1], ARGV[2]) end
 return 1
 ";

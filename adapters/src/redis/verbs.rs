@@ -6,13 +6,16 @@ use redis::{Cmd, Pipeline, Value};
 
 use jetcache_core::machine::time::millis;
 use jetcache_core::machine::wire::PLACEHOLDER;
+use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{
-    Claim, Condition, Fill, Filled, Found, Hold, LeaseAsk, Leased, Life, Settle, Stored, Wire,
+    Claim, Condition, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Life, Settle, Stored,
+    Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 
 use super::Redis;
 use super::connection::Repeat;
+use super::event;
 use super::lease_key::lease_key;
 use super::line::Batch;
 use super::script::{Script, outcome, run};
@@ -66,7 +69,7 @@ impl Remote for Redis {
     async fn fill(&self, fills: &[Fill<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
         let commands = fills
             .iter()
-            .map(|fill| store(fill.key, fill.token, &fill.value, 0, wire));
+            .map(|fill| self.store(fill.key, fill.token, &fill.value, Else::Release, wire));
         self.run(commands, Repeat::Never, filled).await
     }
 
@@ -89,10 +92,12 @@ impl Remote for Redis {
                     None => "any",
                     Some(Condition::Absent) => "absent",
                     Some(Condition::Present) => "present",
+                })
+                .arg(match wire {
+                    Wire::JetcacheGo => PLACEHOLDER,
+                    _ => b"",
                 });
-            if wire == Wire::JetcacheGo {
-                command.arg(PLACEHOLDER);
-            }
+            self.tell(&mut command, claim.key, &[Kind::Set]);
             command
         });
         self.run(commands, Repeat::Never, is_one).await
@@ -100,8 +105,8 @@ impl Remote for Redis {
 
     async fn settle(&self, settles: &[Settle<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
         let commands = settles.iter().map(|settle| match settle.token {
-            Some(token) => store(settle.key, token, &settle.value, 1, wire),
-            None => delete(settle.key),
+            Some(token) => self.store(settle.key, token, &settle.value, Else::Remove, wire),
+            None => self.delete(settle.key),
         });
         let answers = self.run(commands, Repeat::Never, Ok).await;
         answers
@@ -115,8 +120,40 @@ impl Remote for Redis {
     }
 
     async fn remove(&self, keys: &[&str]) -> Vec<Result<(), Fault>> {
-        self.run(keys.iter().map(|key| delete(key)), Repeat::Once, |_| Ok(()))
-            .await
+        let commands = keys.iter().map(|key| self.delete(key));
+        self.run(commands, Repeat::Once, |_| Ok(())).await
+    }
+
+    fn server(&self) -> Option<u64> {
+        Some(self.server)
+    }
+
+    fn announcing(&self, herald: Herald) -> Option<Self> {
+        Some(Self {
+            herald: Some(herald),
+            ..self.clone()
+        })
+    }
+
+    async fn lock(&self, name: &str, token: Token, life: Duration) -> Result<bool, Fault> {
+        let mut command = redis::cmd("SET");
+        command
+            .arg(name)
+            .arg(token.to_string())
+            .arg("NX")
+            .arg("GET")
+            .arg("PX")
+            .arg(px(life).max(1));
+        let parse = |holder| is_granted(holder, token);
+        let commands = core::iter::once(command);
+        one(self.run(commands, Repeat::Once, parse).await)
+    }
+
+    async fn unlock(&self, name: &str, token: Token) -> Result<(), Fault> {
+        let mut command = Script::Release.call(&[name]);
+        command.arg(token.to_string());
+        let commands = core::iter::once(command);
+        one(self.run(commands, Repeat::Once, |_| Ok(())).await)
     }
 }
 
@@ -168,6 +205,66 @@ impl Redis {
             .map(|answer| answer.and_then(&parse))
             .collect()
     }
+
+    fn store(&self, key: &str, token: Token, value: &Stored<'_>, or_else: Else, wire: Wire) -> Cmd {
+        let mut command = Script::Store.call(&[key, &lease_key(key)]);
+        command
+            .arg(token.to_string())
+            .arg(value.bytes)
+            .arg(px(value.life))
+            .arg(px(value.stale))
+            .arg(px(value.lease))
+            // Rounded down: an age taken for older than it is would lengthen the value's life.
+            .arg(
+                u64::try_from(value.age.as_millis())
+                    .unwrap_or(MOST)
+                    .min(MOST),
+            )
+            .arg(match or_else {
+                Else::Release => 0,
+                Else::Remove => 1,
+            })
+            .arg(match (wire, value.replaces) {
+                (Wire::JetcacheGo, None) => b"-".to_vec(),
+                (Wire::JetcacheGo, Some(bytes)) => [b"=", bytes].concat(),
+                _ => Vec::new(),
+            });
+        self.tell(
+            &mut command,
+            key,
+            match or_else {
+                Else::Release => &[Kind::Set],
+                Else::Remove => &[Kind::Set, Kind::Delete],
+            },
+        );
+        command
+    }
+
+    fn delete(&self, key: &str) -> Cmd {
+        let mut command = Script::Remove.call(&[key, &lease_key(key)]);
+        self.tell(&mut command, key, &[Kind::Delete]);
+        command
+    }
+
+    /// The last arguments of a script that changes the key: what it says of it, if it is to.
+    fn tell(&self, command: &mut Cmd, key: &str, kinds: &[Kind]) {
+        let Some(herald) = &self.herald else {
+            return;
+        };
+        command.arg(&*herald.channel);
+        for &kind in kinds {
+            command.arg(event::encode(&herald.cache, &herald.source, kind, &[key]));
+        }
+    }
+}
+
+/// What becomes of a value that cannot be stored.
+#[derive(Clone, Copy)]
+enum Else {
+    /// The lease goes, if it is the token's.
+    Release,
+    /// What stands under the key goes, and the lease, whosever it is.
+    Remove,
 }
 
 /// `MGET` is cheaper than a `GET` a key, and takes a key of another type for an absent one.
@@ -273,34 +370,9 @@ fn left(life: &Value) -> Result<Option<Duration>, Fault> {
     }
 }
 
-fn store(key: &str, token: Token, value: &Stored<'_>, clear: u8, wire: Wire) -> Cmd {
-    let mut command = Script::Store.call(&[key, &lease_key(key)]);
-    command
-        .arg(token.to_string())
-        .arg(value.bytes)
-        .arg(px(value.life))
-        .arg(px(value.stale))
-        .arg(px(value.lease))
-        // Rounded down: an age taken for older than it is would lengthen the value's life.
-        .arg(
-            u64::try_from(value.age.as_millis())
-                .unwrap_or(MOST)
-                .min(MOST),
-        )
-        .arg(clear);
-    if wire == Wire::JetcacheGo {
-        command.arg(match value.replaces {
-            None => b"-".to_vec(),
-            Some(bytes) => [b"=", bytes].concat(),
-        });
-    }
-    command
-}
-
-fn delete(key: &str) -> Cmd {
-    let mut command = redis::cmd("DEL");
-    command.arg(key).arg(lease_key(key));
-    command
+/// The only outcome.
+fn one<T>(mut outcomes: Vec<Result<T, Fault>>) -> Result<T, Fault> {
+    outcomes.pop().unwrap_or(Err(Fault::Timeout))
 }
 
 fn is_granted(holder: Value, token: Token) -> Result<bool, Fault> {

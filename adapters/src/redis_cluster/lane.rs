@@ -9,7 +9,7 @@ use jetcache_core::Fault;
 use super::course::{Course, Hop, Stop};
 use super::map::Address;
 use super::nodes::Nodes;
-use crate::redis::connection::{Lost, Repeat};
+use crate::redis::connection::{Dial, Lost, Repeat};
 use crate::redis::host::{Home, Host};
 use crate::redis::line::{Batch, Line, Sending};
 
@@ -28,6 +28,10 @@ impl Line for Lane {
                 Err(fault) => vec![Err(fault); batch.commands.len()],
             }
         })
+    }
+
+    fn dials(&self) -> Vec<Arc<Dial>> {
+        self.nodes.dials()
     }
 }
 

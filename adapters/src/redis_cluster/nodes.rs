@@ -86,7 +86,8 @@ impl Nodes {
         if let Some(connections) = known.connections.get(address) {
             return Ok(Arc::clone(connections));
         }
-        let connections = Arc::new(self.dialer.connections(address)?);
+        let dial = Arc::new(self.dialer.dial(address)?);
+        let connections = Arc::new(Connections::new(dial, self.dialer.count));
         known
             .connections
             .insert(address.clone(), Arc::clone(&connections));
@@ -188,6 +189,14 @@ impl Nodes {
         all
     }
 
+    /// How to connect to each node that is known, in the order in which to try them.
+    pub(super) fn dials(&self) -> Vec<Arc<Dial>> {
+        let nodes = self.acquaintances();
+        let dials = nodes.iter().map(|node| self.dialer.dial(node));
+        // Where one client could be made, so can others that differ in the address.
+        dials.filter_map(Result::ok).map(Arc::new).collect()
+    }
+
     fn keep(&self, map: Map) {
         let mut known = self.known();
         known.map = map;
@@ -232,7 +241,7 @@ impl Dialer {
             }
     }
 
-    fn connections(&self, address: &Address) -> Result<Connections, Fault> {
+    fn dial(&self, address: &Address) -> Result<Dial, Fault> {
         let own = self.dial.client.get_connection_info().clone();
         let mut target = own.addr().clone();
         if let ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } =
@@ -241,13 +250,12 @@ impl Dialer {
             *host = address.host.as_ref().into();
             *port = address.port;
         }
-        let client = Client::open(own.set_addr(target)).map_err(|error| fault(&error))?;
-        let dial = Dial {
-            client,
+        Ok(Dial {
+            client: Client::open(own.set_addr(target)).map_err(|error| fault(&error))?,
             name: self.dial.name.clone(),
             timeout: self.dial.timeout,
-        };
-        Ok(Connections::new(dial, self.count))
+            heartbeat: self.dial.heartbeat,
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use super::RedisCluster;
 use super::map::Address;
 use super::nodes::{Dialer, Nodes};
 use super::scatter::Limits;
-use crate::redis::{OpenError, RedisBuilder};
+use crate::redis::{OpenError, RedisBuilder, number};
 
 /// Settings for [`RedisCluster`], made by [`RedisCluster::builder`].
 #[derive(Clone)]
@@ -53,6 +53,14 @@ impl RedisClusterBuilder {
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.node = self.node.connect_timeout(timeout);
+        self
+    }
+
+    /// After how long a subscription asks its node for a sign of life, and how long it then waits
+    /// for one; 5 s unless said otherwise. See [`pubsub`](RedisCluster::pubsub).
+    #[must_use]
+    pub fn heartbeat(mut self, span: Duration) -> Self {
+        self.node = self.node.heartbeat(span);
         self
     }
 
@@ -124,6 +132,8 @@ impl RedisClusterBuilder {
             nodes: Arc::new(Nodes::new(dialer, seeds)),
             limits: self.limits,
             late: Arc::default(),
+            server: number(),
+            herald: None,
         })
     }
 }

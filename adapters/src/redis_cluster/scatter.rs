@@ -12,7 +12,6 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use jetcache_core::{Fault, Task};
 
 use super::RedisCluster;
-use super::lane::Lane;
 use crate::Redis;
 use crate::redis::host::{Home, Host};
 use crate::redis::lease_key::slot;
@@ -91,12 +90,11 @@ impl RedisCluster {
         }
         let over = Arc::new(AtomicBool::new(false));
         let queues = queues.into_values().map(|queue| {
-            let (nodes, verb, over) = (Arc::clone(&self.nodes), verb.clone(), Arc::clone(&over));
+            let (verb, over) = (verb.clone(), Arc::clone(&over));
+            let cluster = self.clone();
             let work = stream::iter(queue).map(move |(slot, (places, items))| {
-                let nodes = Arc::clone(&nodes);
                 // What nobody waits for any more is not begun.
-                let work = (!over.load(Ordering::Relaxed))
-                    .then(|| verb(Redis::on(Arc::new(Lane { nodes, slot })), items));
+                let work = (!over.load(Ordering::Relaxed)).then(|| verb(cluster.lane(slot), items));
                 async move {
                     let outcomes = match work {
                         Some(work) => work.await,

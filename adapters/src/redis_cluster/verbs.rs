@@ -1,9 +1,11 @@
 //! The seven verbs, each done slot by slot as [`Redis`] does it.
 
+use std::time::Duration;
+
 use jetcache_core::ports::remote::{
-    Claim, Fill, Filled, Found, Hold, LeaseAsk, Leased, Settle, Wire,
+    Claim, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Settle, Wire,
 };
-use jetcache_core::{Fault, Remote};
+use jetcache_core::{Fault, Remote, Token};
 
 use super::RedisCluster;
 use super::late::Asked;
@@ -62,5 +64,40 @@ impl Remote for RedisCluster {
     async fn remove(&self, keys: &[&str]) -> Vec<Result<(), Fault>> {
         let verb = |slot: Redis, keys: Vec<_>| async move { slot.remove(&keys).await };
         self.each(keys, |key| key, verb).await
+    }
+
+    fn server(&self) -> Option<u64> {
+        Some(self.server)
+    }
+
+    fn announcing(&self, herald: Herald) -> Option<Self> {
+        Some(Self {
+            herald: Some(herald),
+            ..self.clone()
+        })
+    }
+
+    async fn lock(&self, name: &str, token: Token, life: Duration) -> Result<bool, Fault> {
+        let verb = move |slot: Redis, names: Vec<_>| async move {
+            let mut outcomes = Vec::with_capacity(names.len());
+            for name in names {
+                outcomes.push(slot.lock(name, token, life).await);
+            }
+            outcomes
+        };
+        let mut outcomes = self.each(&[name], |name| name, verb).await;
+        outcomes.pop().unwrap_or(Err(Fault::Timeout))
+    }
+
+    async fn unlock(&self, name: &str, token: Token) -> Result<(), Fault> {
+        let verb = move |slot: Redis, names: Vec<_>| async move {
+            let mut outcomes = Vec::with_capacity(names.len());
+            for name in names {
+                outcomes.push(slot.unlock(name, token).await);
+            }
+            outcomes
+        };
+        let mut outcomes = self.each(&[name], |name| name, verb).await;
+        outcomes.pop().unwrap_or(Err(Fault::Timeout))
     }
 }

@@ -14,9 +14,11 @@ use super::hub::Hub;
 use super::link::{Link, Voice};
 use super::namespaces::Namespaces;
 use super::node::Node;
+use super::refreshing::Refreshing;
 use super::shared::{Batching, Guarded, Predicate, Shared};
 use super::stripes::{Counters, shard_count};
 use crate::machine::error::{BoxError, Error};
+use crate::machine::pace::Pace;
 use crate::machine::policy::{Jitter, Kind, Policy};
 use crate::machine::wire::Wire;
 use crate::ports::batch_loader::BatchLoader;
@@ -62,6 +64,7 @@ pub struct Builder<K, V> {
     observers: Vec<Arc<dyn Observer>>,
     counted: bool,
     report_every: Option<Duration>,
+    refresh_all: bool,
     times: Times,
 }
 
@@ -115,6 +118,10 @@ struct Times {
     unconfirmed: Option<usize>,
     write_timeout: Option<Duration>,
     blind_local_ttl: Option<Duration>,
+    refresh_every: Option<Duration>,
+    stop_refresh_after: Option<Duration>,
+    refresh_concurrency: Option<usize>,
+    refresh_capacity: Option<usize>,
 }
 
 impl<K, V> Builder<K, V>
@@ -150,6 +157,7 @@ where
             observers,
             counted: true,
             report_every: None,
+            refresh_all: false,
             times: Times::default(),
         }
     }
@@ -414,6 +422,69 @@ where
         self
     }
 
+    /// How old the value of a key becomes that is asked for with [`Call::refresh`] before the
+    /// registered [`loader`](Self::loader) loads it anew; [`refresh_all`](Self::refresh_all) means
+    /// every key that is loaded. Off by default.
+    ///
+    /// One node of the fleet loads, under the lease of the key as every load is, and the others copy
+    /// from L2 what it has stored. A reader that L1 cannot answer does not wait for that. The first
+    /// refresh of a key comes at random in the second half of the period, so that keys which were
+    /// asked for together are not loaded together. A loader that fails leaves the value as it is,
+    /// and runs again after twice the period, then 4 times and 8 times; a change of the key during a
+    /// refresh wins over it. Without an L2 that answers nothing is refreshed, unless the cache has
+    /// none.
+    ///
+    /// With [`Wire::JetcacheGo`] the services, Go's among them, take turns by jetcache-go's lock, the
+    /// key `<key>_#RL#`; a refresh that failed gives it back.
+    ///
+    /// A period longer than `ttl` refreshes what has ended already.
+    ///
+    /// ```
+    /// # use jetcache_core::doc::{block_on, Threads};
+    /// use jetcache_core::{Cache, Call, LoadError};
+    /// use std::time::Duration;
+    ///
+    /// let cache = Cache::<String, u32>::builder("rates", Threads)
+    ///     .loader(|_currency: String| async move { Ok::<_, LoadError>(100) })
+    ///     .refresh_every(Duration::from_secs(30))
+    ///     .build()?;
+    /// let rate = block_on(cache.load_with("EUR", &Call::new().refresh()))?;
+    /// assert_eq!((rate, cache.activity().refreshes), (Some(100), 1));
+    /// # Ok::<(), jetcache_core::Error>(())
+    /// ```
+    pub fn refresh_every(mut self, period: Duration) -> Self {
+        self.times.refresh_every = Some(period);
+        self
+    }
+
+    /// Keeps every key fresh that is asked for through [`load`](Cache::load) and
+    /// [`load_many`](Cache::load_many) and their `_with` forms. It needs
+    /// [`refresh_every`](Self::refresh_every) and a registered loader.
+    pub fn refresh_all(mut self) -> Self {
+        self.refresh_all = true;
+        self
+    }
+
+    /// How long after it was last asked for, by a call that loads and wants it fresh, a key is still
+    /// refreshed. Default: `refresh_every` + 1 s.
+    pub fn stop_refresh_after(mut self, idle: Duration) -> Self {
+        self.times.stop_refresh_after = Some(idle);
+        self
+    }
+
+    /// How many refreshes run at once. Default: 4.
+    pub fn refresh_concurrency(mut self, refreshes: usize) -> Self {
+        self.times.refresh_concurrency = Some(refreshes);
+        self
+    }
+
+    /// How many keys are kept fresh at most; others are loaded as if nobody had asked for that, and
+    /// counted as [`not_refreshed`](crate::Stats::not_refreshed). Default: 10,000.
+    pub fn refresh_capacity(mut self, keys: usize) -> Self {
+        self.times.refresh_capacity = Some(keys);
+        self
+    }
+
     /// Tells this observer every event, beside those that were given before.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observers.push(Arc::new(observer));
@@ -438,8 +509,9 @@ where
     ///
     /// # Errors
     /// [`Error::Config`] with what to change: no level at all, a TTL or timeout of zero, no
-    /// capacity, a lease shorter than it can be, a table period of zero, keys in L2 that another
-    /// living cache of the same [`Node`] may have, a bus without an L2, or one that cannot watch it.
+    /// capacity, a lease shorter than it can be, a table period of zero, a refresh period of zero,
+    /// [`refresh_all`](Self::refresh_all) without a period or a loader, keys in L2 that another living
+    /// cache of the same [`Node`] may have, a bus without an L2, or one that cannot watch it.
     pub fn build(self) -> Result<Cache<K, V>, Error> {
         let local = match self.l1 {
             L1::Off => None,
@@ -469,6 +541,12 @@ where
             ));
         }
         self.batch.check()?;
+        let loads = self.loader.is_some() || self.batch_loader.is_some();
+        if self.refresh_all && (self.times.refresh_every.is_none() || !loads) {
+            return Err(Error::config(
+                "refresh_all without a period or a loader: give the builder refresh_every and a loader",
+            ));
+        }
         let shards = shard_count();
         let policy = self.times.policy(kind, shards);
         policy.check()?;
@@ -522,6 +600,7 @@ where
             one
         });
         let hasher = RandomState::new();
+        let pace = policy.refresh;
         let shared = Shared {
             name: self.name.into(),
             policy,
@@ -545,6 +624,7 @@ where
             repairing: 0.into(),
             next_repaired: 0.into(),
             reporting: false.into(),
+            refreshing: pace.map(|pace| Refreshing::new(pace, self.refresh_all, shards)),
             next_warning: 0.into(),
         };
         Ok(Cache::new(shared, registration))
@@ -608,7 +688,16 @@ impl Times {
         policy.lease_wait = self.lease_wait.unwrap_or(policy.lease_wait);
         let unconfirmed = self.unconfirmed.unwrap_or(DEFAULT_UNCONFIRMED);
         policy.unconfirmed = unconfirmed.div_ceil(shards);
+        policy.refresh = self.refresh_every.map(|every| self.pace(every));
         policy
+    }
+
+    fn pace(&self, every: Duration) -> Pace {
+        let mut pace = Pace::new(every);
+        pace.stop_after = self.stop_refresh_after.unwrap_or(pace.stop_after);
+        pace.at_once = self.refresh_concurrency.unwrap_or(pace.at_once);
+        pace.capacity = self.refresh_capacity.unwrap_or(pace.capacity);
+        pace
     }
 }
 

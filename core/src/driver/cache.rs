@@ -170,11 +170,11 @@ where
         self.shared.activity()
     }
 
-    /// How many tasks run for this cache, those that it shares with its node for the bus among them.
+    /// How many tasks run for this cache. The one that listens to the bus, and the one that tells the
+    /// other nodes, are its node's and not among them.
     #[must_use]
     pub fn tasks(&self) -> usize {
-        let shared = self.shared.hub.as_ref().map_or(0, |hub| hub.tasks());
-        self.shared.tasks() + shared
+        self.shared.tasks()
     }
 
     /// How the bus is.
@@ -182,6 +182,27 @@ where
     pub fn bus(&self) -> BusState {
         let hub = self.shared.hub.as_ref();
         hub.map_or(BusState::None, |hub| hub.state())
+    }
+
+    /// Begins to listen to the bus, which otherwise the first call does that goes further than L1, and
+    /// waits until the subscription stands or the attempt has failed: how the bus is then. Without a
+    /// bus there is nothing to wait for.
+    ///
+    /// # Cancellation
+    /// Dropping the future stops the waiting, not the listening.
+    pub async fn listen(&self) -> BusState {
+        self.shared.ensure_tasks();
+        let Some(hub) = &self.shared.hub else {
+            return BusState::None;
+        };
+        loop {
+            let stirs = hub.stirs();
+            let state = hub.state();
+            if state != BusState::Idle || self.shared.is_closed() {
+                return state;
+            }
+            stirs.await;
+        }
     }
 
     /// The epoch of L1: it advances when a subscription to the bus stands, at first and after each
@@ -225,6 +246,9 @@ where
                 Either::Left(((), rest)) => patience = rest,
                 Either::Right(_) => break,
             }
+        }
+        if let Some(refreshing) = &shared.refreshing {
+            refreshing.clear();
         }
         // Until nothing is left, or L2 acknowledges nothing.
         while repair(shared, Timestamp::MAX).await.acknowledged > 0 {}

@@ -261,7 +261,7 @@ where
         match led {
             Led::Answered(answer) => land(member.at, answer),
             Led::Alone(answer) => land(member.at, Arc::new(answer)),
-            Led::Failed | Led::Follow => self.waits.push(member),
+            Led::Failed | Led::Follow | Led::GaveUp => self.waits.push(member),
         }
     }
 

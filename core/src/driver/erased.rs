@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::machine::entry::Load;
 use crate::machine::error::Fault;
 use crate::machine::time::Timestamp;
+use crate::machine::token::Token;
 use crate::ports::batch_loader::{BatchLoader, Loads};
 use crate::ports::bus::{Bus, Message, News, Subscription, Telling};
 use crate::ports::loader::{LoadError, Loader};
@@ -29,6 +30,13 @@ pub(super) trait AnyRemote: Send + Sync {
     fn claim<'a>(&'a self, claims: &'a [Claim<'a>], wire: Wire) -> Outcomes<'a, bool>;
     fn settle<'a>(&'a self, settles: &'a [Settle<'a>], wire: Wire) -> Outcomes<'a, Filled>;
     fn remove<'a>(&'a self, keys: &'a [&'a str]) -> Outcomes<'a, ()>;
+    fn lock<'a>(
+        &'a self,
+        name: &'a str,
+        token: Token,
+        life: Duration,
+    ) -> Boxed<'a, Result<bool, Fault>>;
+    fn unlock<'a>(&'a self, name: &'a str, token: Token) -> Boxed<'a, Result<(), Fault>>;
     fn server(&self) -> Option<u64>;
     fn announcing(&self, herald: Herald) -> Option<Arc<dyn AnyRemote>>;
 }
@@ -60,6 +68,19 @@ impl<R: Remote> AnyRemote for R {
 
     fn remove<'a>(&'a self, keys: &'a [&'a str]) -> Outcomes<'a, ()> {
         Box::pin(Remote::remove(self, keys))
+    }
+
+    fn lock<'a>(
+        &'a self,
+        name: &'a str,
+        token: Token,
+        life: Duration,
+    ) -> Boxed<'a, Result<bool, Fault>> {
+        Box::pin(Remote::lock(self, name, token, life))
+    }
+
+    fn unlock<'a>(&'a self, name: &'a str, token: Token) -> Boxed<'a, Result<(), Fault>> {
+        Box::pin(Remote::unlock(self, name, token))
     }
 
     fn server(&self) -> Option<u64> {

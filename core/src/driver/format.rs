@@ -140,7 +140,11 @@ impl<V: 'static> Format<V> {
             }
             Some(_) => return None,
         };
-        Some(Seen { value, left })
+        Some(Seen {
+            value,
+            left,
+            age: Some(entry.life.saturating_sub(left)),
+        })
     }
 
     fn encode_go(&self, value: Option<&V>) -> Result<Vec<u8>, Error> {
@@ -176,7 +180,11 @@ impl<V: 'static> Format<V> {
             }),
             bytes => Some(self.value(PLAIN, bytes)?),
         };
-        Some(Seen { value, left })
+        Some(Seen {
+            value,
+            left,
+            age: None,
+        })
     }
 
     /// The S2 block of what jetcache-go compresses. Its readers take both, so what cannot be

@@ -12,7 +12,7 @@ use super::pulse::Pulse;
 use crate::machine::event::Event;
 use crate::machine::time::Timestamp;
 use crate::machine::token::Token;
-use crate::ports::bus::Kind;
+use crate::ports::bus::{Kind, Telling};
 
 /// What hears: a cache on the bus.
 pub(super) trait Hears: Send + Sync {
@@ -55,7 +55,8 @@ pub(super) struct Hub {
     outbox: Mutex<Outbox>,
     pub(super) listening: Arc<Pulse>,
     pub(super) telling: Arc<Pulse>,
-    /// Rung when a cache comes or goes, and when the outbox is empty.
+    /// Rung when a cache comes or goes, when the bus is otherwise than before, and when what was to be
+    /// told is told.
     stir: Bell,
 }
 
@@ -117,7 +118,8 @@ impl Hub {
         self.membership.load(Ordering::SeqCst)
     }
 
-    /// Completes when a cache comes or goes, or the outbox is empty.
+    /// Completes when a cache comes or goes, when the bus is otherwise than before, or when what was
+    /// to be told is told.
     pub(super) fn stirs(&self) -> EventListener {
         self.stir.listen()
     }
@@ -149,6 +151,12 @@ impl Hub {
 
     pub(super) fn set_state(&self, state: BusState) {
         self.state.store(state as u8, Ordering::SeqCst);
+        self.stir.notify(usize::MAX);
+    }
+
+    /// Whether a subscription is of certain keys, and another one is due when there are others.
+    pub(super) fn subscribes_to_keys(&self) -> bool {
+        !matches!(self.bus.telling(), Telling::WithChange { .. })
     }
 
     pub(super) fn epoch(&self) -> u64 {
@@ -170,9 +178,9 @@ impl Hub {
         }
     }
 
-    /// How many tasks run for the bus.
-    pub(super) fn tasks(&self) -> usize {
-        usize::from(self.listening.is_taken()) + usize::from(self.telling.is_taken())
+    /// How many words wait to be told, or are being told.
+    pub(super) fn untold(&self) -> usize {
+        self.outbox().len()
     }
 
     /// One more word for the other nodes.
@@ -185,8 +193,9 @@ impl Hub {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The outbox is empty.
+    /// What was taken out of the outbox is told, or given up.
     pub(super) fn told(&self) {
+        self.outbox().said();
         self.stir.notify(usize::MAX);
     }
 

@@ -211,6 +211,24 @@ impl<K, V: 'static> Link<K, V> {
         removed
     }
 
+    /// Takes the lock of jetcache-go's refreshes. Whether this token has it now.
+    pub(super) async fn lock(
+        &self,
+        runtime: &dyn AnyRuntime,
+        name: &str,
+        token: Token,
+        life: Duration,
+    ) -> Result<bool, Fault> {
+        let lock = async { vec![self.remote.lock(name, token, life).await] };
+        only(self.bounded(runtime, 1, lock).await)
+    }
+
+    /// A lock that is not given back ends by itself.
+    pub(super) async fn unlock(&self, runtime: &dyn AnyRuntime, name: &str, token: Token) {
+        let unlock = async { vec![self.remote.unlock(name, token).await] };
+        let _ = self.bounded(runtime, 1, unlock).await;
+    }
+
     async fn bounded<T>(
         &self,
         runtime: &dyn AnyRuntime,

@@ -64,8 +64,8 @@ impl Listener {
             let began = hub.runtime.now();
             let end = match subscribed {
                 Ok(subscription) => {
-                    hub.set_state(BusState::Up);
                     hub.advance_epoch();
+                    hub.set_state(BusState::Up);
                     drop(hub);
                     self.hear(subscription, membership).await
                 }
@@ -129,7 +129,7 @@ impl Listener {
                 return End::Over;
             };
             let stirs = hub.stirs();
-            if hub.membership() != membership {
+            if hub.membership() != membership && hub.subscribes_to_keys() {
                 return End::Stirred;
             }
             let tick = hub.runtime.sleep(BEAT);

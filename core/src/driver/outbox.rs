@@ -12,6 +12,8 @@ pub(super) struct Outbox {
     keys: usize,
     /// What could not be told one by one.
     everything: bool,
+    /// What was taken out and is not told yet.
+    on_its_way: usize,
 }
 
 impl Outbox {
@@ -47,6 +49,7 @@ impl Outbox {
 
     /// What is to be told now.
     pub(super) fn take(&mut self, source: &str) -> Vec<Message> {
+        self.on_its_way = self.len();
         self.keys = 0;
         if take(&mut self.everything) {
             return vec![Message {
@@ -57,6 +60,16 @@ impl Outbox {
             }];
         }
         take(&mut self.messages)
+    }
+
+    /// What was taken out last is told.
+    pub(super) fn said(&mut self) {
+        self.on_its_way = 0;
+    }
+
+    /// How many words wait, or are on their way.
+    pub(super) fn len(&self) -> usize {
+        self.keys + usize::from(self.everything) + self.on_its_way
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -84,7 +97,9 @@ mod tests {
         outbox.add("users", "me", Kind::Set, "after that");
         let told = outbox.take("me");
         assert_eq!((told.len(), told[0].kind), (1, Kind::Everything));
-        assert!(outbox.is_empty());
+        assert!(outbox.is_empty() && outbox.len() == 1);
+        outbox.said();
+        assert_eq!(outbox.len(), 0);
     }
 
     #[test]

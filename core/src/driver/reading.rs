@@ -72,7 +72,8 @@ where
     /// caller's loader runs; one that joins another's flight takes that flight's answer.
     ///
     /// # Errors
-    /// Those of `get_or_load`, and [`Error::Config`] for a TTL of zero.
+    /// Those of `get_or_load`, and [`Error::Config`] for a TTL of zero and for a
+    /// [refresh](Call::refresh) that cannot be.
     pub async fn get_or_load_with<Q, L, F, T>(
         &self,
         key: &Q,
@@ -86,7 +87,10 @@ where
         F: Future<Output = Result<T, LoadError>>,
         T: Into<Load<V>>,
     {
-        call.check()?;
+        self.check_load(call)?;
+        if call.refresh {
+            self.asked(key, call);
+        }
         match self.hit_with(key, call) {
             Some(hit) => Ok(hit),
             None => Box::pin(self.load_by(key, *call, loader)).await,
@@ -107,6 +111,7 @@ where
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
     {
+        self.asked(key, &Call::new());
         match self.hit(key) {
             Some(hit) => Ok(hit),
             None => Box::pin(self.load_registered(key, Call::new())).await,
@@ -116,13 +121,15 @@ where
     /// [`load`](Self::load) with wishes of this call's own.
     ///
     /// # Errors
-    /// Those of `load`, and [`Error::Config`] for a TTL of zero.
+    /// Those of `load`, and [`Error::Config`] for a TTL of zero and for a
+    /// [refresh](Call::refresh) that cannot be.
     pub async fn load_with<Q>(&self, key: &Q, call: &Call) -> Result<Option<V>, Error>
     where
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
     {
-        call.check()?;
+        self.check_load(call)?;
+        self.asked(key, call);
         match self.hit_with(key, call) {
             Some(hit) => Ok(hit),
             None => Box::pin(self.load_registered(key, *call)).await,
@@ -227,6 +234,9 @@ where
         T: Into<Load<V>>,
     {
         let (_admission, key, text) = self.admit(key)?;
+        if let Some(found) = self.beside_refresh(&key, call).await {
+            return Ok(found.hit());
+        }
         let mut seat = Seat::join(&self.shared, &key, text.as_ref(), call);
         let mut loader = Some(loader);
         loop {
@@ -234,7 +244,7 @@ where
                 Turn::Lead => match seat.lead(&mut loader).await {
                     Led::Answered(answer) => return loaded(&answer),
                     Led::Alone(answer) => return loaded(&answer),
-                    Led::Failed | Led::Follow => {}
+                    Led::Failed | Led::Follow | Led::GaveUp => {}
                 },
                 Turn::Answer(answer) => return loaded(&answer),
                 // `turn` waits itself.
@@ -251,6 +261,9 @@ where
             return Err(no_loader());
         };
         let (_admission, key, text) = self.admit(key)?;
+        if let Some(found) = self.beside_refresh(&key, call).await {
+            return Ok(found.hit());
+        }
         let mut seat = Seat::join(&self.shared, &key, text.as_ref(), call);
         let load = |loader: Arc<dyn AnyLoader<K, V>>, key: Arc<K>| {
             move || async move { loader.load((*key).clone()).await }
@@ -277,7 +290,7 @@ where
                     match seat.lead(&mut Some(load)).await {
                         Led::Answered(answer) => return loaded(&answer),
                         Led::Alone(answer) => return loaded(&answer),
-                        Led::Failed | Led::Follow => {}
+                        Led::Failed | Led::Follow | Led::GaveUp => {}
                     }
                 }
                 Turn::Answer(answer) => return loaded(&answer),
@@ -286,7 +299,7 @@ where
         }
     }
 
-    async fn glance_one<Q>(&self, key: &Q, call: Call) -> Cached<V>
+    pub(super) async fn glance_one<Q>(&self, key: &Q, call: Call) -> Cached<V>
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {

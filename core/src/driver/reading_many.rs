@@ -16,8 +16,6 @@ use super::crew::{Going, Member, Next, Shares, fly};
 use super::erased::{AnyBatchLoader, Boxed};
 use super::glancing::Deaf;
 use super::reading::{loaded, no_loader, unshared};
-use super::repair::ensure_repairs;
-use super::report::ensure_report;
 use super::seat::{Move, Seat};
 use super::shared::{Admission, Shared};
 use crate::machine::entry::Cached;
@@ -142,13 +140,16 @@ where
         F: Future<Output = Result<T, LoadError>>,
         T: Into<Loads<K, V>>,
     {
-        if let Err(error) = call.check() {
+        if let Err(error) = self.check_load(call) {
             return keys
                 .into_iter()
                 .map(|key| (key, Err(error.clone())))
                 .collect();
         }
         let probe = self.probe(keys, call);
+        if call.refresh {
+            probe.asked(|key| self.asked(key, call));
+        }
         let answers = Box::pin(self.load_many_by(&probe.misses, *call, &mut loader)).await;
         probe.answered(Ok, |at| loaded(&answers[at]))
     }
@@ -178,7 +179,8 @@ where
     /// [`load_many`](Self::load_many) with wishes of this call's own.
     ///
     /// # Errors
-    /// Those of `load_many`, and [`Error::Config`] for a TTL of zero, for every key.
+    /// Those of `load_many`, and [`Error::Config`] for a TTL of zero and for a
+    /// [refresh](Call::refresh) that cannot be, for every key.
     pub async fn load_many_with<'k, Q, I>(
         &self,
         keys: I,
@@ -189,13 +191,14 @@ where
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized + 'k,
     {
-        if let Err(error) = call.check() {
+        if let Err(error) = self.check_load(call) {
             return keys
                 .into_iter()
                 .map(|key| (key, Err(error.clone())))
                 .collect();
         }
         let probe = self.probe(keys, call);
+        probe.asked(|key| self.asked(key, call));
         match (&self.shared.batch_loader, &self.shared.loader) {
             (Some(loader), _) => {
                 let answers =
@@ -262,7 +265,9 @@ where
         };
         let deaf = AtomicBool::new(false);
         for part in answers.parts(shared.batch.chunk) {
-            let boarding = self.board(keys, part, &mut answers);
+            let mut boarding = self.board(keys, part, &mut answers);
+            self.spare_waits(&mut boarding, heard(call, &deaf), &mut answers)
+                .await;
             let (leading, following) = boarding.join(shared, heard(call, &deaf));
             let land = |at, answer| answers.land(at, answer);
             fly(shared, leading, following, &mut *loader, &deaf, land).await;
@@ -286,7 +291,9 @@ where
         };
         let deaf = Arc::new(AtomicBool::new(false));
         for part in answers.parts(shared.batch.chunk) {
-            let boarding = self.board(keys, part, &mut answers);
+            let mut boarding = self.board(keys, part, &mut answers);
+            self.spare_waits(&mut boarding, heard(call, &deaf), &mut answers)
+                .await;
             let (leading, mut following) = boarding.join(shared, heard(call, &deaf));
             if !leading.is_empty() {
                 // A task takes these seats; the caller takes others and waits like everyone.
@@ -335,8 +342,7 @@ where
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
-        ensure_repairs(&self.shared);
-        ensure_report(&self.shared);
+        self.shared.ensure_tasks();
         let mut boarding = Boarding(Vec::with_capacity(part.len()));
         let mut place = String::new();
         for at in part {
@@ -355,6 +361,32 @@ where
         // Those of one shard take their seats under one lock.
         boarding.0.sort_by_key(|guest| guest.shard);
         boarding
+    }
+}
+
+impl<K, V> Cache<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// Keys that are being refreshed, and that L2 has meanwhile, need no seat.
+    async fn spare_waits(&self, boarding: &mut Boarding<K>, call: Call, answers: &mut Answers<V>) {
+        if self.shared.refreshing.is_none() {
+            return;
+        }
+        let refreshing = |guest: &&Guest<K>| self.is_refreshing(&guest.key, &call);
+        let guests: Vec<&Guest<K>> = boarding.0.iter().filter(refreshing).collect();
+        if guests.is_empty() {
+            return;
+        }
+        let keys: Vec<&K> = guests.iter().map(|guest| &*guest.key).collect();
+        let (found, _) = self.glance::<K>(&keys, call).await;
+        for (guest, found) in guests.into_iter().zip(found) {
+            if !matches!(found, Cached::Miss) {
+                answers.land(guest.at, Arc::new(Ok(found)));
+            }
+        }
+        boarding.0.retain(|guest| answers.0[guest.at].is_none());
     }
 }
 
@@ -459,6 +491,10 @@ enum Spot<V> {
 }
 
 impl<'k, Q: ?Sized, V> Probe<'k, Q, V> {
+    fn asked(&self, ask: impl Fn(&Q)) {
+        self.found.iter().for_each(|(key, _)| ask(key));
+    }
+
     fn answered<R>(
         self,
         hit: impl Fn(Option<V>) -> R,

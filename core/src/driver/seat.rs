@@ -19,9 +19,11 @@ use crate::machine::entry::{Cached, Entry, Load};
 use crate::machine::error::{Error, Fault};
 use crate::machine::event::Event;
 use crate::machine::lookup::{Answer, Reply, Seen, Step};
+use crate::machine::pace::{Aim, Outcome};
 use crate::machine::policy::Call;
 use crate::machine::shard::{Context, Ticket, Turn};
 use crate::machine::token::Token;
+use crate::machine::wire::Wire;
 use crate::ports::remote::{Found, Leased};
 
 pub(super) struct Seat<K, V>
@@ -48,8 +50,12 @@ struct Notes<V> {
     asked: Option<Token>,
     /// That lease, if it was granted just now.
     granted: Option<Token>,
-    /// Junk that the last look at L2 showed.
+    /// Junk that the last look at L2 showed; to a refresh, a value as well.
     junk: Option<Vec<u8>>,
+    /// It leads a refresh.
+    refreshes: bool,
+    /// What became of that.
+    outcome: Option<Outcome>,
 }
 
 /// What a leader needs of the world.
@@ -82,6 +88,8 @@ pub(super) enum Led<V> {
     Alone(Answer<Arc<V>>),
     /// Deposed: it waits with the others now.
     Follow,
+    /// A refresh had nothing to do: the seat is to be left.
+    GaveUp,
 }
 
 /// What the machine says next.
@@ -117,6 +125,28 @@ where
         });
         let (key, text) = (Arc::clone(key), text.cloned());
         Self::new(shared, key, text, shard, ticket)
+    }
+
+    /// The seat of a flight that refreshes the key; `None` if one is under way already.
+    pub(super) fn refresh(
+        shared: &Arc<Shared<K, V>>,
+        key: &Arc<K>,
+        text: Option<Arc<str>>,
+        call: Call,
+        aim: Aim,
+    ) -> Option<Self> {
+        let shard = shared.shard(key);
+        let ticket = shared.ask(shard, |table, context, effects| {
+            table.open_refresh(Arc::clone(key), call, aim, context, effects)
+        })?;
+        let mut seat = Self::new(shared, Arc::clone(key), text, shard, ticket);
+        seat.notes().refreshes = true;
+        Some(seat)
+    }
+
+    /// What became of the refresh that this seat led, if its flight came to its end.
+    pub(super) fn outcome(&self) -> Option<Outcome> {
+        self.notes.as_ref()?.outcome
     }
 
     /// One more seat in the same flight.
@@ -235,6 +265,9 @@ where
             return Move::Step(Step::Alone(Err(Error::Closed)));
         };
         let step = table.step(&ticket, context, reply, effects);
+        if let Some(notes) = &mut self.notes {
+            notes.outcome = table.outcome(&ticket);
+        }
         if let Step::Finish { release } = step
             && let Turn::Answer(answer) =
                 table.poll(&ticket, context, Waker::noop().clone(), effects)
@@ -284,6 +317,7 @@ where
                 self.release(release);
                 Need::Over(Led::Failed)
             }
+            Step::GiveUp => Need::Over(Led::GaveUp),
             Step::Alone(answer) => Need::Over(Led::Alone(answer)),
             Step::Follow => {
                 if let Some(token) = self.notes().granted.take() {
@@ -355,12 +389,17 @@ where
 
     fn seen(&mut self, found: Option<Found>) -> Option<Seen<Arc<V>>> {
         let link = self.shared.link.as_ref()?;
+        // In that format a fill must say what it replaces.
+        let refreshes = self.notes.as_ref().is_some_and(|notes| notes.refreshes);
+        let stood = (refreshes && link.format.wire == Wire::JetcacheGo)
+            .then(|| found.as_ref().map(|found| found.bytes.clone()))
+            .flatten();
         let Look { seen, junk } = link.format.decode(found);
         if junk.is_some() {
             self.shared.tell(&Event::Undecodable);
         }
         if junk.is_some() || self.notes.is_some() {
-            self.notes().junk = junk;
+            self.notes().junk = junk.or(stood);
         }
         seen
     }
@@ -369,7 +408,7 @@ where
         self.notes.get_or_insert_default()
     }
 
-    /// Junk that the last look at L2 showed, which a fill may replace.
+    /// Junk that the last look at L2 showed, or what a refresh saw there, which a fill may replace.
     pub(super) fn junk(&self) -> Option<&[u8]> {
         self.notes.as_ref()?.junk.as_deref()
     }
@@ -382,6 +421,8 @@ impl<V> Default for Notes<V> {
             asked: None,
             granted: None,
             junk: None,
+            refreshes: false,
+            outcome: None,
         }
     }
 }

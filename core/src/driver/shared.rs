@@ -18,6 +18,7 @@ use super::erased::{AnyBatchLoader, AnyLoader, AnyRuntime};
 use super::hub::{BusState, Hub};
 use super::link::Link;
 use super::listening::ensure_listening;
+use super::refreshing::Refreshing;
 use super::repair::ensure_repairs;
 use super::report::ensure_report;
 use super::stripes::{Counters, Hasher, hash_of, shard_of};
@@ -66,6 +67,8 @@ pub(super) struct Shared<K, V> {
     /// The shard at which the next batch of repeated removals begins.
     pub(super) next_repaired: AtomicUsize,
     pub(super) reporting: AtomicBool,
+    /// The keys that are kept fresh, if any may be.
+    pub(super) refreshing: Option<Refreshing<K>>,
     /// When the log may hear of L2's faults again, in nanoseconds of the clock.
     pub(super) next_warning: AtomicU64,
 }
@@ -332,7 +335,13 @@ where
 
     pub(super) fn activity(&self) -> Activity {
         let now = self.runtime.now();
-        self.shards.iter().fold(Activity::default(), |sum, shard| {
+        let refreshes = self.refreshing.as_ref().map_or(0, Refreshing::len);
+        let first = Activity {
+            refreshes,
+            untold: self.hub.as_ref().map_or(0, |hub| hub.untold()),
+            ..Activity::default()
+        };
+        self.shards.iter().fold(first, |sum, shard| {
             let table = shard.lock();
             let mut activity = table.activity();
             activity.bypassed = usize::from(table.is_bypassed(now));

@@ -46,6 +46,7 @@ async fn tell(hub: Arc<Hub>, mut beat: Beat) {
         let published = publish(&hub, &messages).await;
         let Err(fault) = published else {
             unsaid.0 = None;
+            hub.told();
             pause = Duration::ZERO;
             if !beat.again(until(hub.runtime.now(), pause)) {
                 return;
@@ -83,7 +84,9 @@ struct Unsaid<'a>(Option<&'a Hub>);
 impl Drop for Unsaid<'_> {
     fn drop(&mut self) {
         if let Some(hub) = self.0 {
-            hub.outbox().add_everything();
+            let mut outbox = hub.outbox();
+            outbox.said();
+            outbox.add_everything();
         }
     }
 }

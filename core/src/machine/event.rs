@@ -76,4 +76,10 @@ pub enum Event {
     /// Anything may have changed unheard, and L1 was emptied: a subscription to the bus stands, at
     /// first or again, or the bus says that more was changed than it could tell.
     EpochAdvanced,
+    /// A refresh loaded its key anew; the load is told beside it.
+    Refreshed,
+    /// A refresh found in L2 what another node had loaded, and copied it.
+    Copied,
+    /// A key was to be kept fresh, and there was no room to remember it.
+    NotRefreshed,
 }

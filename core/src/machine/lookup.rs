@@ -7,6 +7,7 @@ use core::time::Duration;
 use super::entry::{Cached, Entry, Load};
 use super::error::{Error, Fault};
 use super::event::Event;
+use super::pace::{Aim, Outcome};
 use super::policy::{Call, Policy};
 use super::time::Timestamp;
 use super::token::Token;
@@ -61,6 +62,8 @@ pub enum Step<V> {
         /// The lease to be given back.
         release: Option<Token>,
     },
+    /// The flight is a refresh that has nothing to do: leave it, whoever waits for it leads then.
+    GiveUp,
     /// The leader was deposed while it loaded: this answers it alone, and is kept nowhere.
     Alone(Answer<V>),
     /// The leader was deposed: it follows now. A lease that it was just granted is
@@ -96,6 +99,8 @@ pub struct Seen<V> {
     pub value: Option<V>,
     /// What was left of its life when it was read; zero is not fresh.
     pub left: Duration,
+    /// How long ago its life began, if that is known.
+    pub age: Option<Duration>,
 }
 
 /// What a lookup may know of the world at a step.
@@ -121,6 +126,7 @@ pub(super) enum Move<V> {
     Do(Step<V>),
     Keep(Entry<V>),
     Finish(Answer<V>, Option<Token>),
+    GiveUp,
 }
 
 #[derive(Debug)]
@@ -133,6 +139,8 @@ pub(super) struct Lookup<V> {
     /// When another's lease was first in the way.
     waits_since: Option<Timestamp>,
     refusals: u32,
+    /// What became of a refresh so far.
+    outcome: Outcome,
 }
 
 #[derive(Debug, Default)]
@@ -179,6 +187,7 @@ impl<V: Clone> Lookup<V> {
             faulted: false,
             waits_since: None,
             refusals: 0,
+            outcome: Outcome::Passed,
         }
     }
 
@@ -192,7 +201,13 @@ impl<V: Clone> Lookup<V> {
             faulted: self.faulted,
             waits_since: self.waits_since,
             refusals: self.refusals,
+            outcome: Outcome::Passed,
         }
+    }
+
+    /// What became of it, if it is a refresh.
+    pub(super) fn outcome(&self) -> Option<Outcome> {
+        self.call.aim.map(|_| self.outcome)
     }
 
     /// The token with which the lease was asked for last, granted or not.
@@ -248,10 +263,27 @@ impl<V: Clone> Lookup<V> {
     }
 
     fn on_begin(&mut self, view: &View<'_>, out: &mut Out<'_, V>) -> Move<V> {
+        if let Some(aim) = self.call.aim {
+            return self.begin_refresh(view, aim, out);
+        }
         if view.policy.kind.has_local() && !self.call.skip_local {
             return self.look();
         }
         self.read_remote(view, out)
+    }
+
+    /// A refresh looks neither into L1 nor, unless it is only to copy, at L2 before it asks for the
+    /// lease. Without an L2 there is nobody to share the work with.
+    fn begin_refresh(&mut self, view: &View<'_>, aim: Aim, out: &mut Out<'_, V>) -> Move<V> {
+        let kind = view.policy.kind;
+        if !kind.has_remote() || self.call.skip_remote {
+            return self.load(view, out);
+        }
+        match aim {
+            Aim::Younger(_) | Aim::Load => self.ask_lease(view, out),
+            Aim::Copy if kind.has_local() && !self.call.skip_local => self.read_remote(view, out),
+            Aim::Copy => self.give_up(Outcome::Copied(None)),
+        }
     }
 
     fn look(&mut self) -> Move<V> {
@@ -291,7 +323,7 @@ impl<V: Clone> Lookup<V> {
             self.state = State::Remote { sent: view.now };
             return Move::Do(Step::ReadRemote);
         }
-        self.load(view, out)
+        self.do_without(view, out)
     }
 
     fn on_remote(
@@ -303,12 +335,12 @@ impl<V: Clone> Lookup<V> {
     ) -> Move<V> {
         let took = view.now.since(sent);
         match read {
-            Ok(Some(seen)) if !seen.left.is_zero() => {
-                out.events.push(Event::RemoteHit { took });
-                self.take_seen(view, sent, seen)
-            }
+            Ok(Some(seen)) if !seen.left.is_zero() => self.take_seen(view, sent, seen, out),
             Ok(ended) => {
                 out.spent.extend(ended.and_then(|seen| seen.value));
+                if self.call.aim.is_some() {
+                    return self.give_up(Outcome::Copied(None));
+                }
                 out.events.push(Event::RemoteMiss { took });
                 if !self.call.no_store {
                     return self.ask_lease(view, out);
@@ -317,14 +349,14 @@ impl<V: Clone> Lookup<V> {
             }
             Err(fault) => {
                 self.on_fault(fault, out);
-                self.load(view, out)
+                self.do_without(view, out)
             }
         }
     }
 
     fn ask_lease(&mut self, view: &View<'_>, out: &mut Out<'_, V>) -> Move<V> {
         if !self.asks_l2(view) {
-            return self.load(view, out);
+            return self.do_without(view, out);
         }
         if let Lease::Held { since, .. } = self.lease
             && view.now.since(since) < view.policy.lease
@@ -354,7 +386,7 @@ impl<V: Clone> Lookup<V> {
             Err(fault) => {
                 self.on_lost_lease(&fault, view.now);
                 self.on_fault(fault, out);
-                return self.load(view, out);
+                return self.do_without(view, out);
             }
         };
         match (granted, self.lease) {
@@ -367,15 +399,15 @@ impl<V: Clone> Lookup<V> {
             (_, _) => self.lease = Lease::None,
         }
         let (fresh, ended) = match found {
-            Some(seen) if seen.left.is_zero() => (None, seen.value),
+            Some(seen) if seen.left.is_zero() || self.is_old(&seen) => (None, seen.value),
             fresh => (fresh, None),
         };
         out.spent.extend(ended);
         if let Some(seen) = fresh {
-            out.events.push(Event::RemoteHit {
-                took: view.now.since(sent),
-            });
-            return self.take_seen(view, sent, seen);
+            return self.take_seen(view, sent, seen, out);
+        }
+        if self.call.aim.is_some() && view.superseded {
+            return self.give_up(Outcome::Passed);
         }
         if granted {
             return self.load(view, out);
@@ -387,6 +419,9 @@ impl<V: Clone> Lookup<V> {
     fn wait_for_lease(&mut self, view: &View<'_>, out: &mut Out<'_, V>) -> Move<V> {
         let since = *self.waits_since.get_or_insert(view.now);
         let left = view.policy.lease_wait.saturating_sub(view.now.since(since));
+        if left.is_zero() && self.call.aim.is_some() {
+            return self.give_up(Outcome::Passed);
+        }
         if left.is_zero() {
             return self.load(view, out);
         }
@@ -398,7 +433,20 @@ impl<V: Clone> Lookup<V> {
 
     /// A fresh entry of L2: it goes to L1 for what is left of its life, counted from the moment the
     /// read was sent.
-    fn take_seen(&mut self, view: &View<'_>, sent: Timestamp, seen: Seen<V>) -> Move<V> {
+    fn take_seen(
+        &mut self,
+        view: &View<'_>,
+        sent: Timestamp,
+        seen: Seen<V>,
+        out: &mut Out<'_, V>,
+    ) -> Move<V> {
+        self.outcome = Outcome::Copied(seen.age);
+        out.events.push(match self.call.aim {
+            Some(_) => Event::Copied,
+            None => Event::RemoteHit {
+                took: view.now.since(sent),
+            },
+        });
         let end = view
             .policy
             .local_end(&self.call, sent, seen.left, view.dice);
@@ -409,8 +457,30 @@ impl<V: Clone> Lookup<V> {
         self.keep(view, Entry::new(seen.value, end), answer)
     }
 
+    /// Whether a refresh does not make do with this value.
+    fn is_old(&self, seen: &Seen<V>) -> bool {
+        self.call.aim.is_some_and(|aim| !aim.copies(seen.age))
+    }
+
+    /// L2 is not asked any more. A refresh that has no lease loads nothing: the whole fleet might.
+    fn do_without(&mut self, view: &View<'_>, out: &mut Out<'_, V>) -> Move<V> {
+        if self.call.aim.is_some() {
+            return self.give_up(Outcome::Failed);
+        }
+        self.load(view, out)
+    }
+
+    /// A refresh leaves the tiers as they are.
+    fn give_up(&mut self, outcome: Outcome) -> Move<V> {
+        self.state = State::Done;
+        self.outcome = outcome;
+        Move::GiveUp
+    }
+
     fn load(&mut self, view: &View<'_>, out: &mut Out<'_, V>) -> Move<V> {
-        out.events.push(Event::Miss);
+        if self.call.aim.is_none() {
+            out.events.push(Event::Miss);
+        }
         self.state = State::Loading { began: view.now };
         Move::Do(Step::Load)
     }
@@ -426,6 +496,7 @@ impl<V: Clone> Lookup<V> {
         let load = match loaded {
             Ok(load) => load,
             Err(error) => {
+                self.outcome = Outcome::Failed;
                 out.events.push(Event::LoadFailed { took });
                 return self.finish(Err(error));
             }
@@ -434,6 +505,10 @@ impl<V: Clone> Lookup<V> {
             Some(_) => Event::Loaded { took },
             None => Event::NotFound { took },
         });
+        self.outcome = Outcome::Loaded;
+        if self.call.aim.is_some() {
+            out.events.push(Event::Refreshed);
+        }
         let answer = Ok(cached(load.value.clone()));
         let Some(lives) = view.policy.lives(&self.call, &load, view.dice) else {
             return self.finish(answer);
@@ -549,6 +624,7 @@ impl<V> Step<V> {
             Self::ReadLocal
             | Self::WriteLocal { .. }
             | Self::Finish { .. }
+            | Self::GiveUp
             | Self::Alone(_)
             | Self::Follow => Duration::ZERO,
         }

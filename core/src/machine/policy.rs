@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::entry::Load;
 use super::error::Error;
+use super::pace::{Aim, Pace};
 use super::time::Timestamp;
 
 /// Which tiers a cache has.
@@ -78,6 +79,8 @@ pub struct Policy {
     pub lease_wait: Duration,
     /// How many unconfirmed keys are remembered in one shard.
     pub unconfirmed: usize,
+    /// How keys are kept fresh that are asked for with refresh; `None` if none are.
+    pub refresh: Option<Pace>,
 }
 
 impl Policy {
@@ -106,6 +109,7 @@ impl Policy {
             lease: Self::usual_lease(load_timeout, remote_timeout),
             lease_wait: Duration::from_secs(2),
             unconfirmed: 1024,
+            refresh: None,
         }
     }
 
@@ -160,7 +164,7 @@ impl Policy {
                 "the table of unconfirmed keys has no room: give it at least 1",
             ));
         }
-        Ok(())
+        self.refresh.as_ref().map_or(Ok(()), Pace::check)
     }
 
     /// The lives of a loaded value whose loading ended at `born`; `None` if it is kept nowhere.
@@ -242,6 +246,9 @@ pub struct Call {
     pub(crate) skip_local: bool,
     pub(crate) skip_remote: bool,
     pub(crate) no_store: bool,
+    pub(crate) refresh: bool,
+    /// The lookup is a refresh.
+    pub(super) aim: Option<Aim>,
 }
 
 impl Call {
@@ -253,6 +260,8 @@ impl Call {
             skip_local: false,
             skip_remote: false,
             no_store: false,
+            refresh: false,
+            aim: None,
         }
     }
 
@@ -287,6 +296,23 @@ impl Call {
         self
     }
 
+    /// Keep the key fresh from now on: every `refresh_every` one node of the fleet loads it anew with
+    /// the registered loader, and the others copy the value from L2, until nobody has asked for it
+    /// for `stop_refresh_after`. The latest call's other wishes hold for the refreshes too.
+    ///
+    /// It is for calls that load; those that do not take no notice of it. It needs
+    /// [`refresh_every`](crate::Builder::refresh_every) and a registered loader.
+    pub const fn refresh(mut self) -> Self {
+        self.refresh = true;
+        self
+    }
+
+    /// The wishes of a refresh.
+    pub(super) const fn refreshing(mut self, aim: Aim) -> Self {
+        self.aim = Some(aim);
+        self
+    }
+
     /// What a driver asks before it reads.
     ///
     /// # Errors
@@ -300,6 +326,11 @@ impl Call {
         if self.local_ttl.is_some_and(|ttl| ttl.is_zero()) {
             return Err(Error::config(
                 "the call's local_ttl is zero: give it a duration above zero, or use skip_local",
+            ));
+        }
+        if self.refresh && self.no_store {
+            return Err(Error::config(
+                "refresh and no_store: leave one of them out, what is kept nowhere is not refreshed",
             ));
         }
         Ok(())

@@ -52,6 +52,10 @@ pub struct Activity {
     pub writes: usize,
     /// Keys about which L2 is not believed.
     pub unconfirmed: usize,
+    /// Keys that are kept fresh.
+    pub refreshes: usize,
+    /// Words for the other nodes that wait for the bus, from all caches of the node.
+    pub untold: usize,
     /// Keys in the table.
     pub keys: usize,
     /// Shards that do without L2, because a change that was not acknowledged did not fit.
@@ -68,6 +72,8 @@ impl Add for Activity {
             changes: self.changes + more.changes,
             writes: self.writes + more.writes,
             unconfirmed: self.unconfirmed + more.unconfirmed,
+            refreshes: self.refreshes + more.refreshes,
+            untold: self.untold + more.untold,
             keys: self.keys + more.keys,
             bypassed: self.bypassed + more.bypassed,
         }
@@ -80,7 +86,7 @@ impl Add for Activity {
 #[derive(Debug)]
 pub struct Shard<K, V, S> {
     pub(super) slots: Slots<K, S>,
-    flights: Slab<Flight<V>>,
+    pub(super) flights: Slab<Flight<V>>,
     pub(super) changes: Slab<Change<V>>,
     pub(super) writes: Writes,
     pub(super) doubts: Doubts,
@@ -183,6 +189,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
                 }
                 Step::Finish { release }
             }
+            Move::GiveUp => Step::GiveUp,
         };
         if let Step::Fill { life, lease, .. } = &step {
             self.doubts.note_life(life.saturating_add(*lease));
@@ -432,7 +439,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         self.doubts.bypassed(now)
     }
 
-    /// How much is under way; `bypassed` is left to the driver, who knows the time.
+    /// How much is under way; what is not in the tables of the shard is left to the driver.
     #[must_use]
     pub fn activity(&self) -> Activity {
         Activity {
@@ -445,6 +452,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             changes: self.changes.len(),
             writes: self.writes.len(),
             unconfirmed: self.doubts.len(),
+            refreshes: 0,
+            untold: 0,
             keys: self.slots.len(),
             bypassed: 0,
         }

@@ -35,11 +35,14 @@ pub enum Counter {
     Garbled,
     BusFault,
     EpochAdvanced,
+    Refreshed,
+    Copied,
+    NotRefreshed,
 }
 
 impl Counter {
     /// How many counters there are.
-    pub const COUNT: usize = Self::EpochAdvanced as usize + 1;
+    pub const COUNT: usize = Self::NotRefreshed as usize + 1;
 
     /// The counter of an event.
     #[must_use]
@@ -66,6 +69,9 @@ impl Counter {
             Event::Garbled => Self::Garbled,
             Event::BusFault(_) => Self::BusFault,
             Event::EpochAdvanced => Self::EpochAdvanced,
+            Event::Refreshed => Self::Refreshed,
+            Event::Copied => Self::Copied,
+            Event::NotRefreshed => Self::NotRefreshed,
         }
     }
 }
@@ -120,6 +126,12 @@ pub struct Stats {
     pub bus_faults: u64,
     /// How often L1 was emptied because anything might have changed unheard.
     pub epochs: u64,
+    /// Refreshes that loaded; they are among the loads.
+    pub refreshed: u64,
+    /// Refreshes that found a value in L2 which another node had loaded.
+    pub copied: u64,
+    /// Times that a key was to be kept fresh and there was no room to remember it.
+    pub not_refreshed: u64,
     /// Entries that L1 evicted to stay within its bound, if its engine counts them.
     pub evicted: Option<u64>,
 }
@@ -151,6 +163,9 @@ impl Stats {
             garbled: count(Counter::Garbled),
             bus_faults: count(Counter::BusFault),
             epochs: count(Counter::EpochAdvanced),
+            refreshed: count(Counter::Refreshed),
+            copied: count(Counter::Copied),
+            not_refreshed: count(Counter::NotRefreshed),
             evicted: None,
         }
     }
@@ -196,6 +211,9 @@ impl Stats {
             garbled: self.garbled.saturating_sub(earlier.garbled),
             bus_faults: self.bus_faults.saturating_sub(earlier.bus_faults),
             epochs: self.epochs.saturating_sub(earlier.epochs),
+            refreshed: self.refreshed.saturating_sub(earlier.refreshed),
+            copied: self.copied.saturating_sub(earlier.copied),
+            not_refreshed: self.not_refreshed.saturating_sub(earlier.not_refreshed),
             evicted,
         }
     }

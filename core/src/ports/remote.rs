@@ -78,6 +78,28 @@ pub trait Remote: Send + Sync + 'static {
     /// this one even if nothing stood there (PROTOCOL.md, H4).
     fn remove(&self, keys: &[&str]) -> impl Future<Output = Vec<Result<(), Fault>>> + Send;
 
+    /// Takes the lock of this name, a key of its own, for `life` if nobody has it. Whether this token
+    /// has it now.
+    ///
+    /// Refreshing takes it in the jetcache-go format, where the services take turns by a key
+    /// `<key>_#RL#`. A store without it answers [`Fault::Refused`], and then nothing is refreshed in
+    /// that format.
+    fn lock(
+        &self,
+        name: &str,
+        token: Token,
+        life: Duration,
+    ) -> impl Future<Output = Result<bool, Fault>> + Send {
+        let _ = (name, token, life);
+        async { Err(no_locks()) }
+    }
+
+    /// Gives a [`lock`](Self::lock) back if it is the token's.
+    fn unlock(&self, name: &str, token: Token) -> impl Future<Output = Result<(), Fault>> + Send {
+        let _ = (name, token);
+        async { Err(no_locks()) }
+    }
+
     /// Which store this is, if a [`Bus`](super::bus::Bus) may ride on it: two handles of one store
     /// have the same number, which no other store of this process has.
     fn server(&self) -> Option<u64> {
@@ -98,6 +120,10 @@ pub trait Remote: Send + Sync + 'static {
         let _ = herald;
         None
     }
+}
+
+fn no_locks() -> Fault {
+    Fault::Refused("this store has no locks".into())
 }
 
 /// Where word of a change goes, and in whose name.

@@ -319,6 +319,7 @@ impl World {
                 self.judge_finished(flight);
                 return self.poll(id, caller);
             }
+            Step::GiveUp => unreachable!("nobody refreshes here"),
             Step::Alone(_) | Step::Follow => unreachable!("said above"),
         };
         caller

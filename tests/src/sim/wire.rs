@@ -386,7 +386,8 @@ impl World {
             Id(u32::from_be_bytes(number))
         });
         let id = self.judge.seen_in_l2(key, value, self.now);
-        Some((Seen { value, left }, id))
+        let age = Some(envelope.life.saturating_sub(left));
+        Some((Seen { value, left, age }, id))
     }
 
     /// The reply arrives, in time or late.

@@ -171,6 +171,18 @@ impl Stage {
         }
     }
 
+    /// Removes a key of L2, as a stranger would.
+    pub(crate) async fn remove(&self, id: &str) {
+        let key = self.key(id);
+        let removed = match &self.url {
+            None => self.memory.remove(&[&key]).await,
+            Some(url) => Redis::open(url).expect("a good URL").remove(&[&key]).await,
+        };
+        removed
+            .into_iter()
+            .for_each(|removed| removed.expect("a removal"));
+    }
+
     /// The bytes that stand under a key of L2.
     pub(crate) async fn bytes(&self, id: &str) -> Option<Vec<u8>> {
         self.bytes_at(&self.key(id)).await

@@ -25,6 +25,11 @@ node: a cache node that is driven by lines on stdin
   --capacity N                    L1 holds at most N entries (10000)
   --max-bytes N                   L1 holds at most N bytes; not with lru
   --namespace NS                  what L2's keys begin with (node)
+  --bus pubsub|tracking           hear of other nodes' changes over L2's Redis: as it tells them, or
+                                  as it sees them; no tracking with --redis-cluster (none)
+  --bus-channel NAME              the channel of pubsub, and pubsub if --bus is not given (jetcache)
+  --source-id ID                  what this node's id on the bus begins with (nothing)
+  --blind-local-ttl-ms N          how long L1 keeps a value at most while the bus is down (local TTL)
   --ttl-ms N                      how long a value is fresh (1 h)
   --local-ttl-ms N                how long L1 keeps it at most (1 min)
   --negative-ttl-ms N             how long \"does not exist\" is remembered (1 min)
@@ -33,6 +38,8 @@ node: a cache node that is driven by lines on stdin
   --load-timeout-ms N             how long a loader may take (10000)
   --lease-ms N                    how long a lease stands (load + 4 x remote timeout)
   --lease-wait-ms N               how long to wait for another's lease (2000)
+  --refresh-ms N                  how often keys asked for with `refresh` are loaded anew
+  --stop-refresh-ms N             how long after they were asked for last (refresh + 1000)
 ";
 
 /// What the command line asks for.
@@ -54,6 +61,11 @@ pub(crate) struct Options {
     pub(crate) local: Local,
     pub(crate) bound: Bound,
     pub(crate) namespace: Option<String>,
+    pub(crate) bus: Option<Bus>,
+    pub(crate) source_id: Option<String>,
+    pub(crate) blind_local_ttl: Option<Duration>,
+    pub(crate) refresh: Option<Duration>,
+    pub(crate) stop_refresh: Option<Duration>,
     pub(crate) jitter: Option<u8>,
     pub(crate) ttl: Option<Duration>,
     pub(crate) local_ttl: Option<Duration>,
@@ -80,6 +92,14 @@ pub(crate) enum Remote {
     Memory,
     Redis(String),
     Cluster(Vec<String>),
+}
+
+/// How the node hears of what others change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Bus {
+    /// Over this channel.
+    PubSub(String),
+    Tracking,
 }
 
 /// How values are written.
@@ -118,6 +138,7 @@ impl Options {
         let (mut memory, mut redis, mut cluster) = (false, None, None);
         let (mut no_local, mut local) = (false, None);
         let (mut capacity, mut max_bytes) = (None, None);
+        let (mut bus_kind, mut channel) = (None, None);
         while let Some(arg) = parser.next()? {
             let name = match &arg {
                 Arg::Long(name) => (*name).to_owned(),
@@ -142,6 +163,9 @@ impl Options {
                 "capacity" => capacity = Some(number("--capacity", &text()?)?),
                 "max-bytes" => max_bytes = Some(number("--max-bytes", &text()?)?),
                 "namespace" => options.namespace = Some(text()?),
+                "bus" => bus_kind = Some(text()?),
+                "bus-channel" => channel = Some(text()?),
+                "source-id" => options.source_id = Some(text()?),
                 "jitter" => options.jitter = Some(number("--jitter", &text()?)?),
                 _ => {
                     let Some(span) = options.span(&name) else {
@@ -152,6 +176,18 @@ impl Options {
             }
         }
         options.remote = remote(memory, redis, cluster)?;
+        options.bus = bus(bus_kind.as_deref(), channel)?;
+        if options.bus.is_some() && options.remote == Remote::Memory {
+            return Err("--bus and --bus-channel need --redis or --redis-cluster".into());
+        }
+        if options.bus.is_none()
+            && (options.source_id.is_some() || options.blind_local_ttl.is_some())
+        {
+            return Err("--source-id and --blind-local-ttl-ms need --bus or --bus-channel".into());
+        }
+        if options.refresh.is_none() && options.stop_refresh.is_some() {
+            return Err("--stop-refresh-ms needs --refresh-ms".into());
+        }
         if options.authorities.is_some() && options.remote == Remote::Memory {
             return Err("--ca needs --redis or --redis-cluster with rediss:// URLs".into());
         }
@@ -193,6 +229,9 @@ impl Options {
             "load-timeout-ms" => &mut self.load_timeout,
             "lease-ms" => &mut self.lease,
             "lease-wait-ms" => &mut self.lease_wait,
+            "blind-local-ttl-ms" => &mut self.blind_local_ttl,
+            "refresh-ms" => &mut self.refresh,
+            "stop-refresh-ms" => &mut self.stop_refresh,
             _ => return None,
         })
     }
@@ -223,6 +262,17 @@ fn remote(
         }
         _ => Err("--memory, --redis and --redis-cluster: choose one L2"),
     }
+}
+
+fn bus(kind: Option<&str>, channel: Option<String>) -> Result<Option<Bus>, String> {
+    Ok(match (kind, channel) {
+        (None, None) => None,
+        (None | Some("pubsub"), channel) => Some(Bus::PubSub(
+            channel.unwrap_or_else(|| "jetcache".to_owned()),
+        )),
+        (Some("tracking"), _) => Some(Bus::Tracking),
+        (Some(kind), _) => return Err(format!("--bus is pubsub or tracking, not {kind:?}")),
+    })
 }
 
 fn wire(name: &str) -> Result<Wire, String> {
@@ -272,7 +322,8 @@ mod tests {
             "--runtime async-std --redis rediss://host --ca file --wire jetcache-go --codec json \
              --max-value-bytes 10 --local moka --max-bytes 9 --namespace ns --jitter 8 \
              --ttl-ms 1 --local-ttl-ms 2 --negative-ttl-ms 3 --remote-timeout-ms 4 \
-             --load-timeout-ms=5 --lease-ms 6 --lease-wait-ms 0",
+             --load-timeout-ms=5 --lease-ms 6 --lease-wait-ms 0 --bus-channel news --source-id me \
+             --blind-local-ttl-ms 7 --refresh-ms 8 --stop-refresh-ms 9",
         );
         let expected = Options {
             runtime: Host::AsyncStd,
@@ -292,9 +343,23 @@ mod tests {
             load_timeout: millis(5),
             lease: millis(6),
             lease_wait: millis(0),
+            bus: Some(Bus::PubSub("news".into())),
+            source_id: Some("me".into()),
+            blind_local_ttl: millis(7),
+            refresh: millis(8),
+            stop_refresh: millis(9),
         };
         assert_eq!(options, Ok(expected));
         assert_eq!(parse("--memory"), Ok(Options::default()));
+        let bus = |line: &str| parse(&format!("--redis redis://host {line}")).map(|o| o.bus);
+        assert_eq!(
+            bus("--bus pubsub"),
+            Ok(Some(Bus::PubSub("jetcache".into())))
+        );
+        assert_eq!(
+            bus("--bus-channel x --bus tracking"),
+            Ok(Some(Bus::Tracking))
+        );
         let nodes = |line: &str| parse(line).map(|options| options.remote);
         let urls = vec!["redis://one".to_owned(), "redis://two".to_owned()];
         assert_eq!(
@@ -325,6 +390,12 @@ mod tests {
             "--wire jetcache-go --codec postcard",
             "--max-value-bytes -1",
             "--ca file",
+            "--bus pubsub",
+            "--memory --bus-channel news",
+            "--redis redis://host --bus gossip",
+            "--redis redis://host --source-id me",
+            "--redis redis://host --blind-local-ttl-ms 5",
+            "--stop-refresh-ms 5",
             "--capacity 1 --max-bytes 1",
             "--max-bytes 0",
             "--no-local --local lru",

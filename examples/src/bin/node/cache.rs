@@ -11,7 +11,7 @@ use jetcache_tokio::{
     RedisCluster,
 };
 
-use crate::args::{Bound, Codec, Local, Options, Remote};
+use crate::args::{Bound, Bus, Codec, Local, Options, Remote};
 use crate::object::Object;
 
 /// The namespace of the node's own cache, unless an option says otherwise.
@@ -19,7 +19,7 @@ pub(crate) const NAMESPACE: &str = "node";
 
 type Objects = Builder<String, Arc<Object>>;
 
-/// Gives the node its L2.
+/// Gives the node its L2 and its bus.
 ///
 /// # Errors
 /// What in the options cannot work.
@@ -28,6 +28,10 @@ pub(crate) fn connect(node: Node, options: &Options) -> Result<Node, Box<dyn Err
         fs::read(file).map_err(|error| format!("--ca {}: {error}", file.display()))
     };
     let authorities = options.authorities.as_ref().map(read).transpose()?;
+    let node = match &options.source_id {
+        None => node,
+        Some(name) => node.source_id(name),
+    };
     Ok(match &options.remote {
         Remote::Memory => node.remote(Memory::new()),
         Remote::Redis(url) => {
@@ -35,7 +39,13 @@ pub(crate) fn connect(node: Node, options: &Options) -> Result<Node, Box<dyn Err
             if let Some(pem) = authorities {
                 redis = redis.authorities(pem);
             }
-            node.remote(redis.open()?)
+            let redis = redis.open()?;
+            let node = match &options.bus {
+                None => node,
+                Some(Bus::PubSub(channel)) => node.bus(redis.pubsub(channel.as_str())),
+                Some(Bus::Tracking) => node.bus(redis.tracking()),
+            };
+            node.remote(redis)
         }
         Remote::Cluster(urls) => {
             let mut cluster = RedisCluster::builder(urls);
@@ -45,7 +55,17 @@ pub(crate) fn connect(node: Node, options: &Options) -> Result<Node, Box<dyn Err
             if let Some(timeout) = options.remote_timeout {
                 cluster = cluster.slot_timeout(within(timeout));
             }
-            node.remote(cluster.open()?)
+            let cluster = cluster.open()?;
+            let node = match &options.bus {
+                None => node,
+                Some(Bus::PubSub(channel)) => node.bus(cluster.pubsub(channel.as_str())),
+                // A single server of it cannot see them all: the cache says so.
+                Some(Bus::Tracking) => {
+                    let url = urls.first().map_or("", String::as_str);
+                    node.bus(Redis::open(url)?.tracking())
+                }
+            };
+            node.remote(cluster)
         }
     })
 }
@@ -86,7 +106,7 @@ fn with_settings(builder: Objects, options: &Options) -> Objects {
         builder = builder.jitter(percent, MOST_JITTER);
     }
     type Setting = fn(Objects, Duration) -> Objects;
-    let spans: [(Option<Duration>, Setting); 7] = [
+    let spans: [(Option<Duration>, Setting); 10] = [
         (options.ttl, Builder::ttl),
         (options.local_ttl, Builder::local_ttl),
         (options.negative_ttl, Builder::negative_ttl),
@@ -94,6 +114,9 @@ fn with_settings(builder: Objects, options: &Options) -> Objects {
         (options.load_timeout, Builder::load_timeout),
         (options.lease, Builder::lease),
         (options.lease_wait, Builder::lease_wait),
+        (options.blind_local_ttl, Builder::blind_local_ttl),
+        (options.refresh, Builder::refresh_every),
+        (options.stop_refresh, Builder::stop_refresh_after),
     ];
     for (span, set) in spans {
         if let Some(span) = span {

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! One command a line on stdin, one JSON object a line on stdout, flushed. `node --help` lists the
-//! options. The first line out is `{"ready":true}`, also when Redis is down. A configuration that
+//! options. The first line out is `{"ready":true}`, also when Redis is down; with a
+//! bus it waits for the subscription, 1 s at most. A configuration that
 //! cannot work is said on stderr, with exit code 2. The end of the input is a `quit`.
 //!
 //! # Lines
@@ -49,6 +50,8 @@
 //! | `peek KEY` | | the same, from L1 |
 //! | `load KEY STR NUM [DELAY_MS]` | w | `get_or_load` with a loader that sleeps first. `outcome`: `hit`, `absent` or `error`; `value`; `error`; `loaded`: whether this line's loader ran |
 //! | `rload KEY STR NUM [DELAY_MS]` | w | the same through the registered loader, which this line sets for the key |
+//! | `refresh KEY STR NUM [DELAY_MS]` | w | the same, and the key is loaded anew every `--refresh-ms` for as long as it is asked for so. The number of this loader grows by one each time that it runs: it brings NUM, NUM + 1, and so on; the same line said again does not begin anew |
+//! | `wt KEY STR NUM [DELAY_MS]` | w | `write_through` with a writer that sleeps first and answers the object; `-`, `!`, `panic` and the reply as for `load`. `loaded`: whether the writer ran |
 //! | `set KEY STR NUM [TTL_MS]` | w | `everywhere`: whether L2 has confirmed it |
 //! | `setnx KEY STR NUM [TTL_MS]` | w | `applied` (if there was no value) |
 //! | `setxx KEY STR NUM [TTL_MS]` | w | `applied` (if there was a value) |
@@ -63,6 +66,7 @@
 //! | `hold KEY STR NUM` | w | a `load` polled once and then never again; `close` and `quit` drop it. `ok`: true |
 //! | `dellocal KEY` | | removes the key from L1. `ok` |
 //! | `clear` | | empties L1. `ok` |
+//! | `events N MS` | | waits until the cache has heard of N events from other nodes, MS at most. `events`: those since the last such line; with `--bus tracking` a node's own changes are among them |
 //! | `sleep MS` | | `ok` |
 //! | `stats` | | see below |
 //! | `close` | | closes the cache, and no other; the program goes on. `ok` |
@@ -77,7 +81,12 @@
 //! | `keys` | keys in the machine's table now |
 //! | `unconfirmed` | keys about which L2 is not believed now |
 //! | `bypassed` | shards of the cache that do without L2 now, because there were too many of those |
-//! | `tasks` | the cache's tasks now |
+//! | `tasks` | the cache's tasks now, one for each key that is kept fresh among them |
+//! | `refreshes` | keys that are kept fresh now |
+//! | `bus` | how the bus is: `none`, `idle` until the first call that goes further than L1, `up` or `down` |
+//! | `epoch` | how often L1 was emptied because anything might have changed unheard |
+//! | `source` | the node's id on the bus; null without one |
+//! | `untold` | words that wait for the bus now |
 //! | `hits`, `misses` | lookups that a tier answered, or none |
 //! | `local_hits`, `local_misses`, `remote_hits`, `remote_misses` | the same by tier |
 //! | `loads`, `load_failures`, `not_found` | loaders that brought a value or "does not exist"; that failed; those that brought "does not exist" |
@@ -87,6 +96,11 @@
 //! | `became_unconfirmed`, `became_bypassed` | how often a key became one of those `unconfirmed`; how often there was no room for it |
 //! | `remote_faults` | operations of L2 that failed or did not answer in time |
 //! | `undecodable`, `unencodable`, `too_large` | entries of L2 that could not be read; loaded values that could not be encoded; those that were longer than `--max-value-bytes` |
+//! | `heard` | words of the bus about keys of this cache |
+//! | `garbled` | words of the bus that could not be understood |
+//! | `bus_faults` | how often the bus broke, could not be had, or took no word |
+//! | `refreshed`, `copied` | refreshes that loaded; that found in L2 what another node had loaded |
+//! | `not_refreshed` | how often there was no room for a key that was to be kept fresh |
 //! | `evicted` | entries that L1 evicted; null if its engine does not count them |
 
 #![expect(

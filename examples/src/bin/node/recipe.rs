@@ -16,6 +16,25 @@ pub(crate) struct Recipe {
     pub(crate) delay: Duration,
 }
 
+impl Recipe {
+    /// Runs the loader, whose number grows by one each time that it runs.
+    pub(crate) async fn load_numbered(
+        &self,
+        runtime: &impl Runtime,
+        ran: &AtomicUsize,
+    ) -> Result<Option<Arc<Object>>, LoadError> {
+        let before = ran.fetch_add(1, Ordering::SeqCst);
+        let brought = self.bring(runtime).await?;
+        let grown = i64::try_from(before).unwrap_or(i64::MAX);
+        Ok(brought.map(|object| {
+            Arc::new(Object {
+                str: object.str.clone(),
+                num: object.num.saturating_add(grown),
+            })
+        }))
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Brings {
     Object(Arc<Object>),

@@ -36,6 +36,9 @@ pub(crate) enum Reply {
     Exists {
         exists: bool,
     },
+    Events {
+        events: u64,
+    },
     Parallel {
         loads: usize,
         ok: usize,

@@ -40,6 +40,9 @@ pub(crate) enum Command {
     Peek(String),
     Load(String, Recipe),
     LoadRegistered(String, Recipe),
+    Refresh(String, Recipe),
+    WriteThrough(String, Recipe),
+    Events(u64, Duration),
     Set(String, Arc<Object>),
     SetIfAbsent(String, Arc<Object>),
     SetIfPresent(String, Arc<Object>),
@@ -117,6 +120,8 @@ fn command(name: &str, words: &mut Words<'_>) -> Result<(bool, Command, Option<D
         "get" => Command::Get(key(words)?),
         "exists" => Command::Exists(key(words)?),
         "load" => Command::Load(key(words)?, delayed(words)?),
+        "refresh" => Command::Refresh(key(words)?, delayed(words)?),
+        "wt" => Command::WriteThrough(key(words)?, delayed(words)?),
         "rload" => Command::LoadRegistered(key(words)?, delayed(words)?),
         "set" | "setnx" | "setxx" => {
             let (key, object) = (key(words)?, object(words)?);
@@ -160,6 +165,7 @@ fn command(name: &str, words: &mut Words<'_>) -> Result<(bool, Command, Option<D
                 "peek" => Command::Peek(key(words)?),
                 "del" => Command::Delete(key(words)?),
                 "mdel" => Command::DeleteMany(keys(words)?),
+                "events" => Command::Events(words.number("N")?, words.millis("MS")?),
                 "dellocal" => Command::DeleteLocal(key(words)?),
                 "clear" => Command::Clear,
                 "stats" => Command::Stats,
@@ -362,6 +368,11 @@ mod tests {
             "mdel",
             "with ttl=1 mdel a",
             "stats now",
+            "wt k Ada",
+            "refresh k",
+            "with ttl=1 events 1 1",
+            "events 1",
+            "events -1 5",
             "sleep",
             "sleep 1.5",
         ] {

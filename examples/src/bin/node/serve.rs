@@ -21,6 +21,7 @@ pub(crate) async fn serve<R: Runtime>(
     session: &Arc<Session<R>>,
     lines: &Receiver<Line>,
 ) -> io::Result<()> {
+    session.listen().await;
     say_ready()?;
     // Nothing is sent: the channel ends when the last line in the background does.
     let (busy, idle) = bounded::<()>(1);

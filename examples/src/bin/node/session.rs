@@ -46,6 +46,11 @@ impl<R: Runtime> Session<R> {
         })
     }
 
+    /// Has begun to listen to the bus, if there is one that answers soon.
+    pub(crate) async fn listen(&self) {
+        self.own.listen().await;
+    }
+
     pub(crate) fn runtime(&self) -> &R {
         &self.runtime
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ pub(crate) struct Space<R> {
     runtime: Arc<R>,
     registered: Arc<Registered>,
     held: Mutex<Vec<Held>>,
+    /// How many events `events` has told of.
+    told: AtomicU64,
 }
 
 /// A load that is polled no more.
@@ -51,7 +53,16 @@ impl<R: Runtime> Space<R> {
             runtime: Arc::clone(runtime),
             registered,
             held: Mutex::default(),
+            told: AtomicU64::new(0),
         })
+    }
+
+    /// Has begun to listen to the bus, if there is one that answers soon.
+    pub(crate) async fn listen(&self) {
+        let listening = async {
+            self.cache.listen().await;
+        };
+        or(listening, self.runtime.sleep(SOON)).await;
     }
 
     pub(crate) async fn answer(&self, command: Command, call: Call) -> Reply {
@@ -60,10 +71,23 @@ impl<R: Runtime> Space<R> {
             Command::Peek(key) => self.cache.peek(&key).into(),
             Command::Load(key, recipe) => Reply::Loaded(self.load(key, call, recipe).await),
             Command::LoadRegistered(key, recipe) => {
-                let ran = self.registered.set(&key, recipe);
+                let ran = self.registered.set(&key, recipe, false);
                 let answer = self.cache.load_with(&key, &call).await;
                 Reply::Loaded(Loaded::new(answer, ran.load(Ordering::SeqCst) > 0))
             }
+            Command::Refresh(key, recipe) => {
+                let ran = self.registered.keep(&key, recipe);
+                let before = ran.load(Ordering::SeqCst);
+                let answer = self.cache.load_with(&key, &call.refresh()).await;
+                Reply::Loaded(Loaded::new(answer, ran.load(Ordering::SeqCst) > before))
+            }
+            Command::WriteThrough(key, recipe) => {
+                let ran = AtomicUsize::new(0);
+                let writer = async || recipe.load(&*self.runtime, &ran).await;
+                let answer = self.cache.write_through_with(&key, &call, writer).await;
+                Reply::Loaded(Loaded::new(answer, ran.load(Ordering::SeqCst) > 0))
+            }
+            Command::Events(count, patience) => self.events(count, patience).await,
             Command::Set(key, object) => {
                 let reach = self.cache.insert_with(key, object, &call).await;
                 reach.map_or_else(Reply::failed, Reply::from)
@@ -137,6 +161,22 @@ impl<R: Runtime> Space<R> {
         let batch = self.cache.get_many_or_load_with(&keys, &call, loader).await;
         let asked = std::mem::take(&mut *lock(&asked));
         Reply::many(batch, Some(asked))
+    }
+
+    /// Waits for so many events, for so long.
+    async fn events(&self, count: u64, patience: Duration) -> Reply {
+        let heard = || self.cache.stats().heard;
+        let begun = self.told.load(Ordering::SeqCst);
+        let enough = async {
+            while heard() - begun < count {
+                self.runtime.sleep(TICK).await;
+            }
+        };
+        or(enough, self.runtime.sleep(patience)).await;
+        let now = heard();
+        Reply::Events {
+            events: now - self.told.swap(now, Ordering::SeqCst),
+        }
     }
 
     /// A `get_or_load` that owns all it needs and counts in `ran` that its loader ran.
@@ -216,14 +256,36 @@ impl<R: Runtime> Space<R> {
 
 /// What the registered loader does, key by key.
 #[derive(Default)]
-struct Registered(Mutex<HashMap<String, (Recipe, Arc<AtomicUsize>)>>);
+struct Registered(Mutex<HashMap<String, Entry>>);
+
+#[derive(Clone)]
+struct Entry {
+    recipe: Recipe,
+    ran: Arc<AtomicUsize>,
+    /// Whether its number grows with each run.
+    numbered: bool,
+}
 
 impl Registered {
     /// Sets what is done for this key from now on; counts how often it was.
-    fn set(&self, key: &str, recipe: Recipe) -> Arc<AtomicUsize> {
+    fn set(&self, key: &str, recipe: Recipe, numbered: bool) -> Arc<AtomicUsize> {
         let ran = Arc::new(AtomicUsize::new(0));
-        lock(&self.0).insert(key.to_owned(), (recipe, Arc::clone(&ran)));
+        let entry = Entry {
+            recipe,
+            ran: Arc::clone(&ran),
+            numbered,
+        };
+        lock(&self.0).insert(key.to_owned(), entry);
         ran
+    }
+
+    /// The same, but a loader that is said again goes on counting.
+    fn keep(&self, key: &str, recipe: Recipe) -> Arc<AtomicUsize> {
+        let known = lock(&self.0).get(key).cloned();
+        match known {
+            Some(known) if known.numbered && known.recipe == recipe => known.ran,
+            _ => self.set(key, recipe, true),
+        }
     }
 
     async fn load(
@@ -231,9 +293,14 @@ impl Registered {
         key: &str,
         runtime: &impl Runtime,
     ) -> Result<Option<Arc<Object>>, LoadError> {
-        let recipe = lock(&self.0).get(key).cloned();
-        match recipe {
-            Some((recipe, ran)) => recipe.load(runtime, &ran).await,
+        let entry = lock(&self.0).get(key).cloned();
+        match entry {
+            Some(Entry {
+                recipe,
+                ran,
+                numbered: true,
+            }) => recipe.load_numbered(runtime, &ran).await,
+            Some(Entry { recipe, ran, .. }) => recipe.load(runtime, &ran).await,
             None => Err("no line has set a loader for this key".into()),
         }
     }
@@ -245,6 +312,11 @@ fn judged(applied: Result<bool, Error>) -> Reply {
         Err(error) => Reply::failed(error),
     }
 }
+
+/// How long a silent bus holds up the start.
+const SOON: Duration = Duration::from_secs(1);
+/// How often a line that waits looks.
+const TICK: Duration = Duration::from_millis(1);
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing is done under these locks that could panic half-way.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jetcache_tokio::{Cache, Kind};
+use jetcache_tokio::{BusState, Cache, Kind};
 use serde::Serialize;
 
 use crate::object::Object;
@@ -21,6 +21,11 @@ pub(crate) struct Statistics {
     unconfirmed: usize,
     bypassed: usize,
     tasks: usize,
+    refreshes: usize,
+    bus: &'static str,
+    epoch: u64,
+    source: Option<String>,
+    untold: usize,
     hits: u64,
     misses: u64,
     local_hits: u64,
@@ -39,6 +44,12 @@ pub(crate) struct Statistics {
     undecodable: u64,
     unencodable: u64,
     too_large: u64,
+    heard: u64,
+    garbled: u64,
+    bus_faults: u64,
+    refreshed: u64,
+    copied: u64,
+    not_refreshed: u64,
     evicted: Option<u64>,
 }
 
@@ -60,7 +71,18 @@ impl Statistics {
             keys: now.keys,
             unconfirmed: now.unconfirmed,
             bypassed: now.bypassed,
-            tasks: cache.tasks(),
+            // The one that keeps keys fresh stands for those keys.
+            tasks: now.refreshes + cache.tasks().saturating_sub(usize::from(now.refreshes > 0)),
+            refreshes: now.refreshes,
+            bus: match cache.bus() {
+                BusState::None => "none",
+                BusState::Idle => "idle",
+                BusState::Up => "up",
+                _ => "down",
+            },
+            epoch: cache.epoch(),
+            source: cache.source_id().map(ToOwned::to_owned),
+            untold: now.untold,
             hits: stats.hits(),
             misses: stats.misses,
             local_hits: stats.local_hits,
@@ -79,6 +101,12 @@ impl Statistics {
             undecodable: stats.undecodable,
             unencodable: stats.unencodable,
             too_large: stats.too_large,
+            heard: stats.heard,
+            garbled: stats.garbled,
+            bus_faults: stats.bus_faults,
+            refreshed: stats.refreshed,
+            copied: stats.copied,
+            not_refreshed: stats.not_refreshed,
             evicted: stats.evicted,
         }
     }

@@ -1,0 +1,127 @@
+//! The bus on a channel of Redis' pub/sub.
+
+use std::sync::Arc;
+
+use redis::{Pipeline, PushInfo, PushKind, Value};
+
+use jetcache_core::ports::bus::{Message, News, Telling};
+use jetcache_core::{Bus, Fault};
+
+use super::connection::Repeat;
+use super::event;
+use super::line::{Batch, Line};
+use super::script::outcome;
+use super::subscription::{Meaning, RedisSubscription};
+
+/// A bus on a channel of Redis' pub/sub, made by [`Redis::pubsub`](super::Redis::pubsub) or
+/// [`RedisCluster::pubsub`](crate::RedisCluster::pubsub). It speaks jetcache-go's JSON.
+///
+/// A cache whose L2 is this server's (this value, or a clone of it) tells with each change, in the
+/// same atomic step; any other publishes after L2 has acknowledged the change.
+///
+/// ```
+/// use jetcache_adapters::Redis;
+///
+/// let redis = Redis::open("redis://localhost")?;
+/// let bus = redis.pubsub("jetcache");
+/// # let _ = bus;
+/// # Ok::<(), jetcache_adapters::redis::OpenError>(())
+/// ```
+///
+/// # A subscription
+/// It has a connection of its own, beside those of the calls. Up to 4096 messages wait to be heard;
+/// one more, and they are all replaced by one
+/// [`News::Everything`](jetcache_core::ports::bus::News::Everything). A break is noticed at once,
+/// and one without a word within twice the [`heartbeat`](super::RedisBuilder::heartbeat), 10 s
+/// unless said otherwise. It does not connect again by itself: that is the driver's.
+///
+/// Dropping the future of `subscribe` closes the connection; that of `publish` may leave messages
+/// that are sent nevertheless.
+///
+/// # In a cluster
+/// It listens at one node, and at another one after that one failed: the nodes hand on to each
+/// other what is published at any of them. What they lose among themselves, when the link between
+/// two of them breaks, nobody notices; it ends with `local_ttl`.
+///
+/// # Rights
+/// An ACL user needs `+subscribe +ping` and `&channel` to listen, and `+publish` and `&channel` for
+/// its changes to be told, in either way. Without the right to publish, a change stands and is not
+/// told.
+#[derive(Clone, Debug)]
+pub struct RedisPubSub {
+    line: Arc<dyn Line>,
+    server: u64,
+    channel: Arc<str>,
+}
+
+impl RedisPubSub {
+    pub(crate) fn on(line: Arc<dyn Line>, server: u64, channel: Arc<str>) -> Self {
+        Self {
+            line,
+            server,
+            channel,
+        }
+    }
+}
+
+impl Bus for RedisPubSub {
+    type Subscription = RedisSubscription;
+
+    fn telling(&self) -> Telling {
+        Telling::WithChange {
+            server: self.server,
+            channel: Arc::clone(&self.channel),
+        }
+    }
+
+    /// Hears the channel, whatever the keys begin with.
+    async fn subscribe(&self, _prefixes: &[String]) -> Result<RedisSubscription, Fault> {
+        let mut begin = redis::cmd("SUBSCRIBE");
+        begin.arg(&*self.channel);
+        let channel = Arc::clone(&self.channel);
+        let meaning: Meaning = Arc::new(move |push| meaning(push, &channel));
+        RedisSubscription::begin(&*self.line, &begin, &meaning).await
+    }
+
+    async fn publish(&self, messages: &[Message]) -> Result<(), Fault> {
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let mut commands = Pipeline::with_capacity(messages.len());
+        for message in messages {
+            let Message {
+                cache,
+                source,
+                kind,
+                keys,
+            } = message;
+            commands
+                .cmd("PUBLISH")
+                .arg(&*self.channel)
+                .arg(event::encode(cache, source, *kind, keys));
+        }
+        let batch = Batch {
+            commands: &commands,
+            ahead: 0,
+            alone: messages.len(),
+            // What is heard twice does no harm.
+            repeat: Repeat::Once,
+        };
+        let answers = self.line.send(batch).await;
+        answers
+            .into_iter()
+            .try_for_each(|answer| outcome(answer?).map(drop))
+    }
+}
+
+fn meaning(push: PushInfo, channel: &str) -> Option<News> {
+    if push.kind != PushKind::Message {
+        return None;
+    }
+    match &push.data[..] {
+        [Value::BulkString(of), Value::BulkString(event)] if of == channel.as_bytes() => {
+            Some(event::decode(event))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,141 @@
+//! The bus that needs no telling: Redis itself shows who watches which keys were changed.
+
+use std::sync::Arc;
+
+use redis::{PushInfo, PushKind, Value};
+
+use jetcache_core::ports::bus::{Message, News, Telling};
+use jetcache_core::{Bus, Fault};
+
+use super::lease_key::is_lease_key;
+use super::line::Line;
+use super::subscription::{Meaning, RedisSubscription};
+
+/// A bus on what Redis calls client-side caching (`CLIENT TRACKING` in broadcasting mode), made by
+/// [`Redis::tracking`](super::Redis::tracking). The server itself says which keys were changed,
+/// whoever changed them, be it a program that knows nothing of jetcache.
+///
+/// It is for caches whose L2 is this server (this value, or a clone of it), one alone or with
+/// Sentinel; a cluster has no such bus.
+///
+/// ```
+/// use jetcache_adapters::Redis;
+///
+/// let redis = Redis::open("redis://localhost")?;
+/// let bus = redis.tracking();
+/// # let _ = bus;
+/// # Ok::<(), jetcache_adapters::redis::OpenError>(())
+/// ```
+///
+/// # What it costs
+/// A node hears of its own changes too: the server cannot tell a node's connections from others'.
+/// So a value that a node loaded and filled leaves its L1 again at once, and the next read takes it
+/// from L2. The end of a key's life, and its eviction, are changes as well. The server keeps one
+/// list of changed keys for all who watch the same prefixes, and sends it to each.
+///
+/// # A subscription
+/// It has a connection of its own, beside those of the calls. Up to 4096 pieces of news, each a list
+/// of keys, wait to be heard; one more, and they are all replaced by one
+/// [`News::Everything`](jetcache_core::ports::bus::News::Everything), which is also what emptying
+/// the server (`FLUSHALL`, `FLUSHDB`) says. A break is noticed at once, and one without a word within
+/// twice the [`heartbeat`](super::RedisBuilder::heartbeat), 10 s unless said otherwise. It does not
+/// connect again by itself: that is the driver's.
+///
+/// Keys with the same prefix in other databases of the server are heard of, too.
+///
+/// Dropping the future of `subscribe` closes the connection.
+///
+/// # Rights
+/// An ACL user needs `+client|tracking +ping`, and no channel.
+#[derive(Clone, Debug)]
+pub struct RedisTracking {
+    line: Arc<dyn Line>,
+    server: u64,
+}
+
+impl RedisTracking {
+    pub(super) fn on(line: Arc<dyn Line>, server: u64) -> Self {
+        Self { line, server }
+    }
+}
+
+impl Bus for RedisTracking {
+    type Subscription = RedisSubscription;
+
+    fn telling(&self) -> Telling {
+        Telling::Watched {
+            server: self.server,
+        }
+    }
+
+    /// Watches the keys with these prefixes, or all keys if there are none, or an empty one.
+    async fn subscribe(&self, prefixes: &[String]) -> Result<RedisSubscription, Fault> {
+        let mut begin = redis::cmd("CLIENT");
+        // With NOLOOP, what another did shortly before a change of one's own would not be shown.
+        begin.arg("TRACKING").arg("ON").arg("BCAST");
+        if !prefixes.iter().any(String::is_empty) {
+            for prefix in prefixes {
+                begin.arg("PREFIX").arg(prefix);
+            }
+        }
+        let meaning: Meaning = Arc::new(meaning);
+        RedisSubscription::begin(&*self.line, &begin, &meaning).await
+    }
+
+    /// The server tells by itself.
+    async fn publish(&self, _messages: &[Message]) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+fn meaning(push: PushInfo) -> Option<News> {
+    if push.kind != PushKind::Invalidate {
+        return None;
+    }
+    match push.data.into_iter().next() {
+        Some(Value::Array(keys)) => {
+            let keys: Vec<String> = keys.into_iter().filter_map(key).collect();
+            (!keys.is_empty()).then_some(News::Changed(keys))
+        }
+        // Emptied; and whatever else this may be, it was not for nothing.
+        _ => Some(News::Everything),
+    }
+}
+
+/// A value's key. Leases are nobody's business, and other keys than texts are not ours.
+fn key(value: Value) -> Option<String> {
+    let Value::BulkString(key) = value else {
+        return None;
+    };
+    String::from_utf8(key).ok().filter(|key| !is_lease_key(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(data: Vec<Value>) -> Option<News> {
+        let kind = PushKind::Invalidate;
+        meaning(PushInfo { kind, data })
+    }
+
+    fn keys(keys: &[&[u8]]) -> Vec<Value> {
+        let keys = keys.iter().map(|key| Value::BulkString(key.to_vec()));
+        vec![Value::Array(keys.collect())]
+    }
+
+    #[test]
+    fn leases_and_keys_that_are_no_texts_are_left_out() {
+        let some = heard(keys(&[b"ns:1", b"ns:{1}#lease", b"ns:\xff", b"ns:2"]));
+        assert_eq!(
+            some,
+            Some(News::Changed(vec!["ns:1".into(), "ns:2".into()]))
+        );
+        assert_eq!(heard(keys(&[b"{ns:1}#lease"])), None);
+    }
+
+    #[test]
+    fn an_emptied_server_is_everything() {
+        assert_eq!(heard(vec![Value::Nil]), Some(News::Everything));
+    }
+}

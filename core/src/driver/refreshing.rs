@@ -1,0 +1,498 @@
+//! Keeps keys fresh that are asked for with refresh: a task that waits for the next turn, and one
+//! for each refresh.
+
+use core::borrow::Borrow;
+use core::hash::Hash;
+use core::panic::AssertUnwindSafe;
+use core::pin::pin;
+use core::time::Duration;
+use std::borrow::ToOwned;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use event_listener::Event as Bell;
+use futures_util::FutureExt;
+use futures_util::future::select;
+use portable_atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use super::cache::Cache;
+use super::link::Link;
+use super::seat::{Led, Seat};
+use super::shared::Shared;
+use super::stripes::{hash_of, shard_of};
+use crate::machine::entry::Cached;
+use crate::machine::error::Error;
+use crate::machine::event::Event;
+use crate::machine::pace::{Aim, Outcome, Pace};
+use crate::machine::policy::Call;
+use crate::machine::refresh::{Due, Refresh, Refreshes};
+use crate::machine::time::Timestamp;
+use crate::machine::token::Token;
+use crate::machine::wire::Wire;
+
+/// The keys of a cache that are kept fresh.
+pub(super) struct Refreshing<K> {
+    pace: Pace,
+    /// Whether every key is that is loaded.
+    all: bool,
+    tables: Box<[Mutex<Refreshes<Arc<K>>>]>,
+    /// How many keys there are in all tables.
+    len: AtomicUsize,
+    /// The table at which the next turn begins, so that no table's keys starve behind another's.
+    first: AtomicUsize,
+    /// Until when, in nanoseconds of the clock, the task that waits for the next turn is believed to
+    /// be alive without another word from it.
+    alive_until: AtomicU64,
+    /// Rung when there may be something to do sooner than that task expects.
+    sooner: Bell,
+}
+
+impl<K: Hash + Eq> Refreshing<K> {
+    pub(super) fn new(pace: Pace, all: bool, shards: usize) -> Self {
+        Self {
+            pace,
+            all,
+            tables: (0..shards).map(|_| Mutex::default()).collect(),
+            len: 0.into(),
+            first: 0.into(),
+            alive_until: 0.into(),
+            sooner: Bell::new(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len.load(Ordering::SeqCst)
+    }
+
+    fn wants(&self, call: &Call) -> bool {
+        call.refresh || (self.all && !call.no_store)
+    }
+
+    fn table(&self, at: usize) -> MutexGuard<'_, Refreshes<Arc<K>>> {
+        // Only a user's `Hash` or `Eq` of a key could panic in there, and each is called before the
+        // table is changed.
+        self.tables[at]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn table_of(&self, hash: u64) -> usize {
+        shard_of(hash, self.tables.len())
+    }
+
+    /// Keeps no key fresh any more.
+    pub(super) fn clear(&self) {
+        for at in 0..self.tables.len() {
+            let emptied = core::mem::take(&mut *self.table(at));
+            self.give_room(emptied.len());
+        }
+    }
+
+    /// Whether there is room for one more key, which is taken.
+    fn take_room(&self) -> bool {
+        let taken = self.len.fetch_add(1, Ordering::SeqCst) < self.pace.capacity;
+        if !taken {
+            self.len.fetch_sub(1, Ordering::SeqCst);
+        }
+        taken
+    }
+
+    fn give_room(&self, keys: usize) {
+        self.len.fetch_sub(keys, Ordering::SeqCst);
+    }
+
+    /// How many more refreshes may begin.
+    fn room(&self) -> usize {
+        let tables = 0..self.tables.len();
+        let running: usize = tables.map(|at| self.table(at).running()).sum();
+        self.pace.at_once.saturating_sub(running)
+    }
+
+    fn next(&self) -> Option<Timestamp> {
+        let room = self.room() > 0;
+        (0..self.tables.len())
+            .filter_map(|at| self.table(at).next(room))
+            .min()
+    }
+}
+
+impl<K, V> Cache<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// Does not keep `key` fresh any more, until it is asked for with refresh again. A refresh of it
+    /// that is under way ends as it would have.
+    pub fn cancel_refresh<Q>(&self, key: &Q)
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        if let Some(refreshing) = &self.shared.refreshing {
+            let hash = hash_of(&self.shared.hasher, key);
+            let mut table = refreshing.table(refreshing.table_of(hash));
+            let removed = table.remove(hash, |other| (**other).borrow() == key);
+            drop(table);
+            refreshing.give_room(usize::from(removed.is_some()));
+        }
+    }
+
+    /// # Errors
+    /// [`Error::Config`] for wishes that no call which loads can fulfil.
+    pub(super) fn check_load(&self, call: &Call) -> Result<(), Error> {
+        call.check()?;
+        if call.refresh && self.shared.refreshing.is_none() {
+            return Err(Error::config(
+                "refresh without a period: give the builder refresh_every",
+            ));
+        }
+        if call.refresh && self.shared.loader.is_none() {
+            return Err(Error::config(
+                "refresh without a registered loader: give the builder one",
+            ));
+        }
+        Ok(())
+    }
+
+    /// A key is asked for by a call that loads.
+    #[inline]
+    pub(super) fn asked<Q>(&self, key: &Q, call: &Call)
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
+    {
+        if let Some(refreshing) = &self.shared.refreshing
+            && refreshing.wants(call)
+        {
+            self.keep_fresh(refreshing, key, call);
+        }
+    }
+
+    fn keep_fresh<Q>(&self, refreshing: &Refreshing<K>, key: &Q, call: &Call)
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
+    {
+        let shared = &self.shared;
+        let (now, hash) = (shared.runtime.now(), hash_of(&shared.hasher, key));
+        let at = refreshing.table_of(hash);
+        let is_key = |other: &Arc<K>| (**other).borrow() == key;
+        let known = refreshing.table(at).touch(hash, is_key, *call, now);
+        if !known && !shared.is_closed() {
+            if !refreshing.take_room() {
+                shared.tell(&Event::NotRefreshed);
+                return;
+            }
+            let (key, roll) = (Arc::new(key.to_owned()), shared.runtime.roll());
+            let mut table = refreshing.table(at);
+            let spare = table.insert(hash, key, *call, now, roll, &refreshing.pace);
+            drop(table);
+            if spare.is_some() {
+                refreshing.give_room(1);
+            }
+            refreshing.sooner.notify(1);
+        }
+        ensure_refreshing(shared, refreshing, now);
+    }
+
+    /// What L2 has of a key whose flight is a refresh: nobody need wait for its loader meanwhile.
+    pub(super) async fn beside_refresh(&self, key: &Arc<K>, call: Call) -> Option<Cached<V>> {
+        if !self.is_refreshing(key, &call) {
+            return None;
+        }
+        let found = self.glance_one::<K>(key, call).await;
+        (!matches!(found, Cached::Miss)).then_some(found)
+    }
+
+    /// Whether the key's flight is a refresh, and L2 may have the value meanwhile.
+    pub(super) fn is_refreshing(&self, key: &K, call: &Call) -> bool {
+        let shared = &self.shared;
+        if shared.refreshing.is_none() || shared.link.is_none() || call.skip_remote {
+            return false;
+        }
+        let hash = hash_of(&shared.hasher, key);
+        let table = shared.shards[shared.shard_of(hash)].lock();
+        table.is_refreshing(hash, |other| **other == *key)
+    }
+}
+
+/// Starts the task that waits for the next turn, if none runs, or if it died with its runtime or
+/// stands still with it.
+fn ensure_refreshing<K, V>(shared: &Arc<Shared<K, V>>, refreshing: &Refreshing<K>, now: Timestamp)
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    let alive_until = refreshing.alive_until.load(Ordering::SeqCst);
+    if alive_until > now.as_nanos() || refreshing.len() == 0 || shared.is_closed() {
+        return;
+    }
+    let mine = alive_until_after(now, Duration::ZERO);
+    let begun = refreshing.alive_until.compare_exchange(
+        alive_until,
+        mine,
+        Ordering::SeqCst,
+        Ordering::SeqCst,
+    );
+    if begun.is_ok() {
+        let working = Working(Arc::downgrade(shared));
+        // Without a runtime the next call tries again.
+        let _ = shared.spawn(take_turns(working, mine));
+    }
+}
+
+/// Until when a task that sleeps for `nap` may be silent.
+fn alive_until_after(now: Timestamp, nap: Duration) -> u64 {
+    (now + nap.saturating_add(GRACE)).as_nanos()
+}
+
+async fn take_turns<K, V>(mut working: Working<K, V>, mut heartbeat: u64)
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    while let Some(shared) = working.0.upgrade() {
+        let Some(refreshing) = &shared.refreshing else {
+            return;
+        };
+        let life = Arc::clone(&shared.life);
+        let (stop, sooner) = (life.stop.listen(), refreshing.sooner.listen());
+        let now = shared.runtime.now();
+        if shared.is_closed() || !working.beat(refreshing, &mut heartbeat, now, Duration::ZERO) {
+            return;
+        }
+        if !begin(&shared, refreshing, now) {
+            return;
+        }
+        let Some(next) = refreshing.next() else {
+            working.0 = Weak::new();
+            refreshing.alive_until.store(0, Ordering::SeqCst);
+            // A key may have come since, and its caller may have found this task still there.
+            ensure_refreshing(&shared, refreshing, now);
+            return;
+        };
+        let nap = next.since(now).max(TICK);
+        if !working.beat(refreshing, &mut heartbeat, now, nap) {
+            return;
+        }
+        let sleep = shared.runtime.sleep(nap);
+        drop(shared);
+        select(sleep, pin!(select(pin!(stop), pin!(sooner)))).await;
+    }
+}
+
+/// Begins the refreshes whose turn has come, as many as there is room for. Whether there is a
+/// runtime to run them.
+fn begin<K, V>(shared: &Arc<Shared<K, V>>, refreshing: &Refreshing<K>, now: Timestamp) -> bool
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    let count = refreshing.tables.len();
+    let first = refreshing.first.fetch_add(1, Ordering::SeqCst);
+    for table in (0..count).map(|table| first.wrapping_add(table) % count) {
+        let room = refreshing.room();
+        let due = refreshing
+            .table(table)
+            .due(now, room, &shared.policy, &refreshing.pace);
+        let Due {
+            refreshes,
+            forgotten,
+        } = due;
+        refreshing.give_room(forgotten.len());
+        for refresh in refreshes {
+            let run = Run {
+                shared: Arc::clone(shared),
+                table,
+                refresh: Some(refresh),
+            };
+            if shared.spawn(run.play()).is_err() {
+                return false;
+            }
+        }
+    }
+    true
+}
+
+/// A refresh under way. Dropped before its end, with its runtime, it has failed.
+struct Run<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    shared: Arc<Shared<K, V>>,
+    table: usize,
+    refresh: Option<Refresh<Arc<K>>>,
+}
+
+impl<K, V> Run<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    async fn play(mut self) {
+        let Some(refresh) = &self.refresh else {
+            return;
+        };
+        let refreshed = AssertUnwindSafe(self.shared.refresh(refresh));
+        let outcome = refreshed.catch_unwind().await;
+        self.report(outcome.unwrap_or(Outcome::Failed));
+    }
+
+    fn report(&mut self, outcome: Outcome) {
+        let (Some(refresh), Some(refreshing)) = (self.refresh.take(), &self.shared.refreshing)
+        else {
+            return;
+        };
+        let runtime = &self.shared.runtime;
+        let (now, roll) = (runtime.now(), runtime.roll());
+        let mut table = refreshing.table(self.table);
+        let key = table.done(refresh, outcome, now, roll, &refreshing.pace);
+        drop(table);
+        drop(key);
+        refreshing.sooner.notify(1);
+    }
+}
+
+impl<K, V> Drop for Run<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    fn drop(&mut self) {
+        self.report(Outcome::Failed);
+    }
+}
+
+impl<K, V> Shared<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    async fn refresh(self: &Arc<Self>, refresh: &Refresh<Arc<K>>) -> Outcome {
+        let (key, call) = (refresh.key(), refresh.call());
+        let text = match self.link.as_ref().map(|link| link.text(key)).transpose() {
+            Ok(text) => text,
+            Err(_) => return Outcome::Failed,
+        };
+        match (&self.link, &text) {
+            (Some(link), Some(text)) if link.format.wire == Wire::JetcacheGo => {
+                if call.skip_remote {
+                    return self.refresh_by(key, None, call, Aim::Load).await;
+                }
+                self.refresh_in_turn(link, key, text, call).await
+            }
+            _ => self.refresh_by(key, text, call, refresh.aim()).await,
+        }
+    }
+
+    /// In the jetcache-go format the services take turns by a lock, for a period.
+    async fn refresh_in_turn(
+        self: &Arc<Self>,
+        link: &Link<K, V>,
+        key: &Arc<K>,
+        text: &Arc<str>,
+        call: Call,
+    ) -> Outcome {
+        let Some(refreshing) = &self.refreshing else {
+            return Outcome::Passed;
+        };
+        let (runtime, every) = (&*self.runtime, refreshing.pace.every);
+        let name = format!("{text}{LOCK_SUFFIX}");
+        let token = Token::from_bits(runtime.roll());
+        let locked = link.lock(runtime, &name, token, every).await;
+        let outcome = match &locked {
+            Ok(granted) => {
+                let (text, aim) = (Some(Arc::clone(text)), Aim::of_lock(*granted));
+                self.refresh_by(key, text, call, aim).await
+            }
+            Err(fault) => {
+                self.tell(&Event::RemoteFault(fault.clone()));
+                Outcome::Failed
+            }
+        };
+        // Who did not load lets another; a lock whose reply is missing may stand as well.
+        if !matches!(locked, Ok(false)) && outcome != Outcome::Loaded {
+            link.unlock(runtime, &name, token).await;
+        }
+        outcome
+    }
+
+    async fn refresh_by(
+        self: &Arc<Self>,
+        key: &Arc<K>,
+        text: Option<Arc<str>>,
+        call: Call,
+        aim: Aim,
+    ) -> Outcome {
+        let Some(loader) = &self.loader else {
+            return Outcome::Failed;
+        };
+        let Some(mut seat) = Seat::refresh(self, key, text, call, aim) else {
+            return Outcome::Passed;
+        };
+        let (loader, key) = (Arc::clone(loader), Arc::clone(key));
+        let load = move || async move { loader.load((*key).clone()).await };
+        match seat.lead(&mut Some(load)).await {
+            Led::Failed => Outcome::Failed,
+            // Deposed, it knows nothing of what becomes of the flight.
+            Led::Alone(_) | Led::Follow => Outcome::Passed,
+            Led::Answered(_) | Led::GaveUp => seat.outcome().unwrap_or(Outcome::Passed),
+        }
+    }
+}
+
+/// The task: when it is dropped with its runtime, another may begin.
+struct Working<K, V>(Weak<Shared<K, V>>)
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static;
+
+impl<K, V> Working<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// Says that the task lives. If it was silent for so long that another has taken its place, it
+    /// ends.
+    fn beat(
+        &mut self,
+        refreshing: &Refreshing<K>,
+        last: &mut u64,
+        now: Timestamp,
+        nap: Duration,
+    ) -> bool {
+        let next = alive_until_after(now, nap);
+        let beaten = refreshing.alive_until.compare_exchange(
+            *last,
+            next,
+            Ordering::SeqCst,
+            Ordering::SeqCst,
+        );
+        if beaten.is_err() {
+            self.0 = Weak::new();
+        }
+        *last = next;
+        beaten.is_ok()
+    }
+}
+
+impl<K, V> Drop for Working<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.upgrade()
+            && let Some(refreshing) = &shared.refreshing
+        {
+            refreshing.alive_until.store(0, Ordering::SeqCst);
+        }
+    }
+}
+
+/// What the locks of jetcache-go's refreshes end in.
+const LOCK_SUFFIX: &str = "_#RL#";
+/// What a timer is set to at least: the clock is coarse.
+const TICK: Duration = Duration::from_millis(1);
+/// How long a task may be silent beyond what it waits for.
+const GRACE: Duration = Duration::from_secs(1);

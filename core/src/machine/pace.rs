@@ -1,0 +1,101 @@
+//! How often keys are refreshed, and what a refresh makes of what it meets.
+
+use core::time::Duration;
+
+use super::error::Error;
+
+/// How keys are kept fresh that are asked for with refresh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Pace {
+    /// How old a value becomes before it is loaded again.
+    pub every: Duration,
+    /// How long after it was last asked for a key is still refreshed.
+    pub stop_after: Duration,
+    /// How many refreshes run at once.
+    pub at_once: usize,
+    /// How many keys are refreshed at most.
+    pub capacity: usize,
+}
+
+impl Pace {
+    /// The defaults for this period: stop a second after it, 4 at once, 10,000 keys.
+    #[must_use]
+    pub const fn new(every: Duration) -> Self {
+        Self {
+            every,
+            stop_after: every.saturating_add(Duration::from_secs(1)),
+            at_once: 4,
+            capacity: 10_000,
+        }
+    }
+
+    /// # Errors
+    /// [`Error::Config`] for a setting that cannot work, with what to do about it.
+    pub fn check(&self) -> Result<(), Error> {
+        for (name, span) in [
+            ("refresh_every", self.every),
+            ("stop_refresh_after", self.stop_after),
+        ] {
+            if span.is_zero() {
+                return Err(Error::config(alloc::format!(
+                    "{name} is zero: give it a duration above zero"
+                )));
+            }
+        }
+        for (name, size) in [
+            ("refresh_concurrency", self.at_once),
+            ("refresh_capacity", self.capacity),
+        ] {
+            if size == 0 {
+                return Err(Error::config(alloc::format!(
+                    "{name} is zero: give it at least 1"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a refresh makes of a value that L2 shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Aim {
+    /// One that is not this old yet comes from a refresh of another node: it is copied. An older one
+    /// is loaded anew.
+    Younger(Duration),
+    /// It is this node's turn: it loads, whatever stands there.
+    Load,
+    /// It is another node's turn: what stands there is copied.
+    Copy,
+}
+
+impl Aim {
+    /// In the jetcache-go format the nodes take turns by a lock: who got it loads.
+    #[must_use]
+    pub const fn of_lock(granted: bool) -> Self {
+        if granted { Self::Load } else { Self::Copy }
+    }
+
+    /// Whether a value of this age is copied. One whose age is not known is taken for old.
+    pub(super) fn copies(self, age: Option<Duration>) -> bool {
+        match self {
+            Self::Younger(limit) => age.is_some_and(|age| age < limit),
+            Self::Load => false,
+            Self::Copy => true,
+        }
+    }
+}
+
+/// What became of a refresh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The loader brought a value, or that there is none.
+    Loaded,
+    /// L2 had a value that is young enough; this old, if that is known.
+    Copied(Option<Duration>),
+    /// It was not done: something else was under way on the key, or changed it, or another node held
+    /// its lease for as long as this one waited.
+    Passed,
+    /// The loader failed, or L2 did, or it is not believed about the key.
+    Failed,
+}

@@ -1,0 +1,337 @@
+//! The flights of refreshes: joined and superseded like any other, and led by none but the refresh
+//! itself until it gives up.
+
+use core::hash::{BuildHasher, Hash};
+
+use super::effects::Effects;
+use super::flight::Ticket;
+use super::pace::{Aim, Outcome};
+use super::policy::Call;
+use super::shard::{Context, Shard};
+
+impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
+    /// Opens a flight that refreshes `key`; `None` if one is under way already, whatever it is for.
+    pub fn open_refresh(
+        &mut self,
+        key: K,
+        call: Call,
+        aim: Aim,
+        context: &Context<'_>,
+        effects: &mut Effects<K, V>,
+    ) -> Option<Ticket> {
+        let slot = self.slots.find(&key);
+        if slot.is_some_and(|slot| self.slots.look(slot).flight.is_some()) {
+            effects.spent_keys.push(key);
+            return None;
+        }
+        let call = call.refreshing(aim);
+        Some(self.join(key, call, context, effects).0)
+    }
+
+    /// Whether the key's flight is a refresh, which a reader need not wait for while L2 has the old
+    /// value. The key is given by its hash, which the shard's hasher made, and by what it equals.
+    pub fn is_refreshing(&self, hash: u64, is_key: impl Fn(&K) -> bool) -> bool {
+        let slot = self.slots.find_by(hash, is_key);
+        let flight = slot.and_then(|slot| self.slots.look(slot).flight);
+        flight.is_some_and(|flight| self.flights[flight].lookup.outcome().is_some())
+    }
+
+    /// What became of a refresh, once its flight is over; `None` for any other flight.
+    pub fn outcome(&self, ticket: &Ticket) -> Option<Outcome> {
+        self.flights[ticket.flight].lookup.outcome()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::task::Waker;
+    use core::time::Duration;
+
+    use hashbrown::DefaultHashBuilder;
+
+    use super::super::entry::Load;
+    use super::super::error::{Error, Fault};
+    use super::super::flight::{Role, Turn};
+    use super::super::lookup::{Reply, Seen, Step};
+    use super::super::policy::{Kind, Policy};
+    use super::super::time::Timestamp;
+    use super::super::verb::Filled;
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const KEY: u32 = 7;
+
+    struct World {
+        shard: Shard<u32, &'static str, DefaultHashBuilder>,
+        policy: Policy,
+        now: Timestamp,
+    }
+
+    type Ask<'a, T> = &'a mut dyn FnMut(
+        &mut Shard<u32, &'static str, DefaultHashBuilder>,
+        &Context<'_>,
+        &mut Effects<u32, &'static str>,
+    ) -> T;
+
+    impl World {
+        fn new(kind: Kind) -> Self {
+            Self {
+                shard: Shard::new(DefaultHashBuilder::default()),
+                policy: Policy::new(kind),
+                now: Timestamp::from_nanos(0),
+            }
+        }
+
+        fn ask<T>(&mut self, ask: Ask<'_, T>) -> T {
+            let context = Context {
+                now: self.now,
+                roll: 4,
+                policy: &self.policy,
+            };
+            let mut effects = Effects::default();
+            let answer = ask(&mut self.shard, &context, &mut effects);
+            effects.carry_out(|_| {});
+            answer
+        }
+
+        fn open(&mut self, aim: Aim) -> Option<Ticket> {
+            self.open_with(Call::new(), aim)
+        }
+
+        fn open_with(&mut self, call: Call, aim: Aim) -> Option<Ticket> {
+            self.ask(&mut |shard, context, effects| {
+                shard.open_refresh(KEY, call, aim, context, effects)
+            })
+        }
+
+        fn join(&mut self) -> (Ticket, Role) {
+            self.ask(&mut |shard, context, effects| shard.join(KEY, Call::new(), context, effects))
+        }
+
+        fn tell(&mut self, ticket: &Ticket, reply: Reply<&'static str>) -> Step<&'static str> {
+            let mut reply = Some(reply);
+            self.ask(&mut |shard, context, effects| {
+                let reply = reply.take().unwrap();
+                shard.step(ticket, context, reply, effects)
+            })
+        }
+
+        fn leave(&mut self, ticket: Ticket) {
+            let mut ticket = Some(ticket);
+            self.ask(&mut |shard, context, effects| {
+                shard.leave(ticket.take().unwrap(), context, effects)
+            });
+        }
+
+        fn supersede(&mut self) {
+            let _ = self.ask(&mut |shard, _, effects| shard.supersede(&KEY, effects));
+        }
+
+        fn turn(&mut self, ticket: &Ticket) -> Turn<&'static str> {
+            self.ask(&mut |shard, context, effects| {
+                shard.poll(ticket, context, Waker::noop().clone(), effects)
+            })
+        }
+
+        fn is_refreshing(&self) -> bool {
+            self.shard
+                .is_refreshing(self.shard.slots.hash(&KEY), |key| *key == KEY)
+        }
+    }
+
+    fn leased(granted: bool, age: Option<Duration>) -> Reply<&'static str> {
+        let seen = age.map(|age| Seen {
+            value: Some("stood"),
+            left: 60 * SECOND,
+            age: Some(age),
+        });
+        Reply::Leased(Ok((granted, seen)))
+    }
+
+    const YOUNG: Aim = Aim::Younger(Duration::from_secs(10));
+
+    #[test]
+    fn an_old_value_is_loaded_anew_under_the_lease() {
+        let mut world = World::new(Kind::Both);
+        let ticket = world.open(YOUNG).unwrap();
+        assert!(matches!(
+            world.tell(&ticket, Reply::Begin),
+            Step::Lease { .. }
+        ));
+        assert!(matches!(
+            world.tell(&ticket, leased(true, Some(10 * SECOND))),
+            Step::Load
+        ));
+        let loaded = Reply::Loaded(Ok(Load::from("new")));
+        assert!(matches!(world.tell(&ticket, loaded), Step::Fill { .. }));
+        let Step::WriteLocal { write, entry } =
+            world.tell(&ticket, Reply::Stored(Ok(Filled::Stored)))
+        else {
+            panic!("it is kept")
+        };
+        assert_eq!(entry.value(), Some(&"new"));
+        let last = world.tell(&ticket, Reply::Kept(write));
+        assert!(matches!(last, Step::Finish { release: None }));
+        assert_eq!(world.shard.outcome(&ticket), Some(Outcome::Loaded));
+        world.leave(ticket);
+        assert_eq!(world.shard.activity(), Default::default());
+    }
+
+    #[test]
+    fn a_young_value_is_copied_and_the_lease_given_back() {
+        let mut world = World::new(Kind::Both);
+        let ticket = world.open(YOUNG).unwrap();
+        let _ = world.tell(&ticket, Reply::Begin);
+        let Step::WriteLocal { write, entry } = world.tell(&ticket, leased(true, Some(9 * SECOND)))
+        else {
+            panic!("it is kept")
+        };
+        assert_eq!(entry.value(), Some(&"stood"));
+        let last = world.tell(&ticket, Reply::Kept(write));
+        assert!(matches!(last, Step::Finish { release: Some(_) }));
+        assert_eq!(
+            world.shard.outcome(&ticket),
+            Some(Outcome::Copied(Some(9 * SECOND)))
+        );
+        world.leave(ticket);
+    }
+
+    #[test]
+    fn whose_turn_it_is_loads_and_the_others_copy() {
+        let mut world = World::new(Kind::Both);
+        let ticket = world.open(Aim::of_lock(true)).unwrap();
+        let _ = world.tell(&ticket, Reply::Begin);
+        assert!(matches!(
+            world.tell(&ticket, leased(true, Some(Duration::ZERO))),
+            Step::Load
+        ));
+        world.leave(ticket);
+        let ticket = world.open(Aim::of_lock(false)).unwrap();
+        assert!(matches!(
+            world.tell(&ticket, Reply::Begin),
+            Step::ReadRemote
+        ));
+        assert!(matches!(
+            world.tell(&ticket, Reply::Remote(Ok(None))),
+            Step::GiveUp
+        ));
+        world.leave(ticket);
+        assert_eq!(world.shard.activity(), Default::default());
+    }
+
+    #[test]
+    fn without_the_lease_nothing_is_loaded() {
+        let mut world = World::new(Kind::Both);
+        let ticket = world.open(YOUNG).unwrap();
+        let _ = world.tell(&ticket, Reply::Begin);
+        // Another node has it for as long as anybody waits.
+        loop {
+            match world.tell(&ticket, leased(false, Some(10 * SECOND))) {
+                Step::Pause(pause) => world.now = world.now + pause,
+                step => {
+                    assert!(matches!(step, Step::GiveUp), "{step:?}");
+                    break;
+                }
+            }
+            assert!(matches!(
+                world.tell(&ticket, Reply::Paused),
+                Step::Lease { .. }
+            ));
+        }
+        assert_eq!(world.shard.outcome(&ticket), Some(Outcome::Passed));
+        assert_eq!(world.now.since(Timestamp::default()), 2 * SECOND);
+        world.leave(ticket);
+        // L2 fails.
+        let ticket = world.open(YOUNG).unwrap();
+        let _ = world.tell(&ticket, Reply::Begin);
+        let failed = Reply::Leased(Err(Fault::Timeout));
+        assert!(matches!(world.tell(&ticket, failed), Step::GiveUp));
+        assert_eq!(world.shard.outcome(&ticket), Some(Outcome::Failed));
+        world.leave(ticket);
+        // There is no L2 to ask.
+        for (kind, call) in [
+            (Kind::Local, Call::new()),
+            (Kind::Both, Call::new().skip_remote()),
+        ] {
+            let mut world = World::new(kind);
+            let ticket = world.open_with(call, YOUNG).unwrap();
+            assert!(matches!(world.tell(&ticket, Reply::Begin), Step::Load));
+        }
+    }
+
+    #[test]
+    fn a_change_before_the_load_ends_the_refresh() {
+        let mut world = World::new(Kind::Both);
+        let ticket = world.open(YOUNG).unwrap();
+        let _ = world.tell(&ticket, Reply::Begin);
+        world.supersede();
+        assert!(!world.is_refreshing());
+        assert!(matches!(
+            world.tell(&ticket, leased(true, None)),
+            Step::GiveUp
+        ));
+        assert_eq!(world.shard.outcome(&ticket), Some(Outcome::Passed));
+    }
+
+    #[test]
+    fn a_change_during_the_load_keeps_it_out_of_l1() {
+        let mut world = World::new(Kind::Both);
+        let ticket = world.open(YOUNG).unwrap();
+        let _ = world.tell(&ticket, Reply::Begin);
+        let _ = world.tell(&ticket, leased(true, None));
+        world.supersede();
+        let loaded = Reply::Loaded(Ok(Load::from("old")));
+        assert!(matches!(world.tell(&ticket, loaded), Step::Fill { .. }));
+        assert!(matches!(
+            world.tell(&ticket, Reply::Stored(Ok(Filled::Refused))),
+            Step::Finish { release: None }
+        ));
+    }
+
+    #[test]
+    fn a_failed_load_gives_the_lease_back() {
+        let mut world = World::new(Kind::Both);
+        let ticket = world.open(YOUNG).unwrap();
+        let _ = world.tell(&ticket, Reply::Begin);
+        let _ = world.tell(&ticket, leased(true, Some(10 * SECOND)));
+        let failed = Reply::Loaded(Err(Error::Timeout));
+        assert!(matches!(
+            world.tell(&ticket, failed),
+            Step::Finish { release: Some(_) }
+        ));
+        assert_eq!(world.shard.outcome(&ticket), Some(Outcome::Failed));
+    }
+
+    #[test]
+    fn a_refresh_does_not_begin_beside_another_flight() {
+        let mut world = World::new(Kind::Both);
+        let (reader, role) = world.join();
+        assert_eq!(role, Role::Lead);
+        assert!(world.open(YOUNG).is_none() && !world.is_refreshing());
+        assert_eq!(world.shard.outcome(&reader), None);
+        world.leave(reader);
+        let refresh = world.open(YOUNG).unwrap();
+        assert!(world.open(YOUNG).is_none() && world.is_refreshing());
+        world.leave(refresh);
+    }
+
+    #[test]
+    fn who_waits_leads_when_a_refresh_gives_up() {
+        let mut world = World::new(Kind::Both);
+        let refresh = world.open(YOUNG).unwrap();
+        let _ = world.tell(&refresh, Reply::Begin);
+        let (reader, role) = world.join();
+        assert_eq!(role, Role::Follow);
+        let failed = Reply::Leased(Err(Fault::Timeout));
+        assert!(matches!(world.tell(&refresh, failed), Step::GiveUp));
+        world.leave(refresh);
+        assert!(matches!(world.turn(&reader), Turn::Lead));
+        assert!(!world.is_refreshing());
+        assert!(matches!(world.tell(&reader, Reply::Begin), Step::ReadLocal));
+        // The flight knows that L2 does not answer.
+        assert!(matches!(
+            world.tell(&reader, Reply::Local(None)),
+            Step::Load
+        ));
+    }
+}
