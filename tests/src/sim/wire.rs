@@ -359,15 +359,15 @@ impl World {
         found: Option<Found>,
     ) -> Option<(Seen<Id>, Id)> {
         let found = found?;
-        let (left, payload) = match found.life {
+        let (left, life, payload) = match found.life {
             Life::Clock(clock) => {
                 let envelope = envelope::parse(&found.bytes).ok()?;
                 let payload = envelope.value.map(|(_, payload)| payload);
-                (envelope.left(clock), payload)
+                (envelope.left(clock), Some(envelope.life), payload)
             }
             Life::Left(left) => match &found.bytes[..] {
-                PLACEHOLDER => (left, None),
-                [b'v', payload @ ..] => (left, Some(payload)),
+                PLACEHOLDER => (left, None, None),
+                [b'v', payload @ ..] => (left, None, Some(payload)),
                 [_, number @ ..] => {
                     let number = core::str::from_utf8(number).ok()?;
                     self.commands[command].junk = number.parse().ok();
@@ -386,7 +386,7 @@ impl World {
             Id(u32::from_be_bytes(number))
         });
         let id = self.judge.seen_in_l2(key, value, self.now);
-        let age = Some(envelope.life.saturating_sub(left));
+        let age = life.map(|life| life.saturating_sub(left));
         Some((Seen { value, left, age }, id))
     }
 
