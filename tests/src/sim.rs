@@ -15,19 +15,26 @@
 //!                                         └───────────► judge: P1, P2, P4, P5, P6, P7
 //! ```
 
+mod bus;
 mod caller;
 mod chance;
 mod change;
 mod crew;
+mod fleet;
+mod foreign;
 mod guest;
+mod hearing;
 mod judge;
 mod leaving;
+mod lives;
 mod loading;
 mod plan;
 mod script;
 mod wire;
 mod world;
+mod writing;
 
+pub use bus::Bus;
 pub use judge::{Broken, Promise};
 pub use plan::Plan;
 pub use script::{Fate, Spot};

@@ -13,7 +13,7 @@ use jetcache_core::machine::lookup::{Answer, Reply, Step};
 use jetcache_core::machine::shard::{Role, Ticket, Turn, Write};
 use jetcache_core::ports::remote::Filled;
 
-use super::judge::{ActorId, Flight, Id, Index, Promise, Writer};
+use super::judge::{ActorId, Flight, Floor, Id, Index, Promise, Writer};
 use super::plan::{Ask, Brings, Key, Loader, Wish};
 use super::script::Spot;
 use super::wire::{CommandId, Sender, Told, Verb};
@@ -25,7 +25,7 @@ pub(super) struct Caller {
     pub(super) wish: Wish,
     pub(super) loader: Loader,
     /// What is older must not be its answer.
-    pub(super) floor: Index,
+    pub(super) floor: Floor,
     pub(super) state: State,
     pub(super) seat: Option<(Ticket, usize)>,
     pub(super) flag: Arc<Flag>,
@@ -33,6 +33,8 @@ pub(super) struct Caller {
     pub(super) last: Option<Id>,
     /// The command by which it was granted the lease.
     pub(super) lease: Option<CommandId>,
+    /// The number of the junk that its last look at L2 showed.
+    pub(super) junk: Option<Index>,
     /// Its own loader failed.
     pub(super) failed: bool,
     /// It was woken, and will ask.
@@ -122,6 +124,7 @@ impl World {
             flag: Arc::default(),
             last: None,
             lease: None,
+            junk: None,
             failed: false,
             woken: false,
         }
@@ -192,7 +195,7 @@ impl World {
         node: usize,
         key: Key,
         wish: Wish,
-        floor: Index,
+        floor: Floor,
     ) -> bool {
         if !self.plan.policy.kind.has_local() || wish.skip_local {
             return false;
@@ -299,6 +302,8 @@ impl World {
                         life,
                         lease,
                         age,
+                        junk: caller.junk,
+                        told: false,
                     };
                     State::Command(self.send(node, key, verb, Sender::Actor(id)))
                 }
@@ -374,6 +379,9 @@ impl World {
             caller.state = State::Command(command);
             return caller;
         };
+        if matches!(reply, Ok(Told::Read(_) | Told::Leased(..))) {
+            caller.junk = self.commands[command].junk;
+        }
         let reply = match reply {
             Ok(Told::Read(found)) => Reply::Remote(Ok(caller.sees(found))),
             Ok(Told::Leased(granted, found)) => {

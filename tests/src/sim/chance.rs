@@ -172,7 +172,7 @@ impl Network {
         if percent(rng, self.errors) {
             fate.error = Some(way(rng));
         }
-        let may_be_resent = !matches!(verb, Spot::Fill | Spot::Claim);
+        let may_be_resent = !matches!(verb, Spot::Fill | Spot::Claim | Spot::Settle);
         if may_be_resent && percent(rng, self.doubled) {
             let second = rng.u64(..=self.latency * 4 + self.late / 10);
             // A lease that is applied once more after it was answered breaks P2, whatever the

@@ -1,35 +1,53 @@
-//! A change, on a task of its own; and what sweeps L1 after one that was abandoned.
+//! A change, on a task of its own.
 
 use jetcache_core::machine::change::{ChangeReply, ChangeStep, ChangeTicket, Outcome, Plan, Reach};
 use jetcache_core::machine::entry::Entry;
 use jetcache_core::machine::error::Fault;
-use jetcache_core::machine::policy::Kind;
 use jetcache_core::machine::shard::Pending;
-use jetcache_core::ports::remote::Filled;
+use jetcache_core::ports::remote::{Condition, Filled};
 
+use super::hearing::Sweep;
 use super::judge::{ActorId, Id, Index, Writer};
-use super::plan::{Ask, Key, What, Wish};
+use super::plan::{Ask, KEYS, Key, What, Wish, Writes};
 use super::script::Spot;
 use super::wire::{CommandId, Sender, Told, Verb};
 use super::world::{Actor, Node, Row, World, whole_millis};
+use super::writing::Writing;
 
 pub(super) struct Change {
-    node: usize,
-    key: Key,
-    wish: Wish,
-    value: Option<Id>,
-    /// When it was asked for, and since when L1 is its own to judge.
-    begun: Index,
+    pub(super) node: usize,
+    pub(super) key: Key,
+    pub(super) wish: Wish,
+    pub(super) kind: Kind,
+    pub(super) value: Option<Id>,
+    /// What is older must not be read when it has returned, whatever L2 says; and since when L1 is
+    /// its own to judge.
+    pub(super) begun: Index,
     opened: Index,
     /// When L2 took it, if L2 said so.
-    acknowledged: Option<Index>,
+    pub(super) acknowledged: Option<Index>,
     superseded: Option<Index>,
-    state: State,
+    pub(super) state: State,
     ticket: Option<ChangeTicket>,
+    pub(super) told_to_write: bool,
 }
 
-enum State {
+/// What it does to the key.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    Invalidate,
+    Insert(Option<Condition>),
+    /// `deserted`: its caller is gone, and the writer with it.
+    WriteThrough {
+        writer: Writes,
+        deserted: bool,
+    },
+}
+
+pub(super) enum State {
     Open,
+    /// Its caller writes the database.
+    Writing(Writing),
     Tell(ChangeReply<Id>),
     Command(CommandId),
     /// It waits for writes, and then goes on.
@@ -40,18 +58,9 @@ enum State {
     Moving,
 }
 
-/// L1 is to lose a key once certain writes are done.
-pub(super) struct Sweep {
-    node: usize,
-    key: Key,
-    after: Option<Pending>,
-    /// What the sweep promises once it is done.
-    promise: Option<(Index, Option<Index>)>,
-}
-
 impl Change {
-    pub(super) fn value(&self) -> Option<Id> {
-        self.value
+    pub(super) fn node(&self) -> usize {
+        self.node
     }
 
     /// Whether the writes that it waits for are done; then it waits no more.
@@ -70,34 +79,33 @@ impl Change {
     }
 
     pub(super) fn is_at_await(&self) -> bool {
-        matches!(self.state, State::Command(_))
-    }
-}
-
-impl Sweep {
-    pub(super) fn is_free(&mut self, nodes: &[Node]) -> bool {
-        let shard = &nodes[self.node].shard;
-        self.after
-            .take_if(|after| shard.is_written(after))
-            .is_some()
+        matches!(self.state, State::Command(_) | State::Writing(_))
     }
 }
 
 impl World {
     pub(super) fn change(&mut self, ask: &Ask) -> Change {
-        let (wish, insert) = match ask.what {
-            What::Insert(wish, condition) => (wish, Some(condition)),
-            _ => (Wish::default(), None),
+        let (wish, kind) = match ask.what {
+            What::Insert(wish, condition) => (wish, Kind::Insert(condition)),
+            What::WriteThrough(wish, writer) => {
+                let deserted = false;
+                (wish, Kind::WriteThrough { writer, deserted })
+            }
+            _ => (Wish::default(), Kind::Invalidate),
         };
-        let value = insert.map(|condition| {
-            let id = self.judge.fact(ask.key, false, self.index);
-            self.judge.at(id).barred = condition.is_some();
-            id
-        });
+        let value = match kind {
+            Kind::Insert(condition) => {
+                let id = self.judge.fact(ask.key, false, self.index);
+                self.judge.at(id).barred = condition.is_some();
+                Some(id)
+            }
+            Kind::Invalidate | Kind::WriteThrough { .. } => None,
+        };
         Change {
             node: ask.node,
             key: ask.key,
             wish,
+            kind,
             value,
             begun: self.index,
             opened: self.index,
@@ -105,6 +113,7 @@ impl World {
             superseded: None,
             state: State::Open,
             ticket: None,
+            told_to_write: false,
         }
     }
 
@@ -112,6 +121,7 @@ impl World {
         match core::mem::replace(&mut change.state, State::Moving) {
             State::Open => self.open(id, &mut change),
             State::Tell(reply) => return self.advance(id, change, reply),
+            State::Writing(writing) => return self.writing(id, change, writing),
             State::Command(command) => match self.awaited(command) {
                 None => change.state = State::Command(command),
                 Some(reply) => {
@@ -158,13 +168,15 @@ impl World {
             let now = self.now;
             self.judge.at(value).ends = now + ttl;
         }
-        let plan = match change.value {
-            None => Plan::Invalidate,
-            Some(value) => Plan::Insert {
+        let call = change.wish.call();
+        let plan = match (change.kind, change.value) {
+            (Kind::Insert(condition), Some(value)) => Plan::Insert {
                 value,
-                call: change.wish.call(),
-                condition: self.condition_of(id),
+                call,
+                condition,
             },
+            (Kind::WriteThrough { .. }, _) => Plan::WriteThrough { call },
+            (Kind::Invalidate | Kind::Insert(_), _) => Plan::Invalidate,
         };
         let key = change.key;
         let ticket = self.machine(change.node, |shard, context, effects| {
@@ -176,13 +188,6 @@ impl World {
         self.turn_after(id, Spot::Tell);
     }
 
-    fn condition_of(&self, id: ActorId) -> Option<jetcache_core::Condition> {
-        match self.plan.asks[self.asks[id]].what {
-            What::Insert(_, condition) => condition,
-            _ => None,
-        }
-    }
-
     fn heard(
         &mut self,
         change: &mut Change,
@@ -191,7 +196,7 @@ impl World {
     ) -> ChangeReply<Id> {
         let applied_at = self.commands[command].applied_at;
         match (self.verb(command), reply) {
-            (Verb::Remove, reply) => {
+            (Verb::Remove { .. }, reply) => {
                 change.acknowledged = applied_at.filter(|_| reply.is_ok());
                 ChangeReply::Removed(reply.map(|_| ()))
             }
@@ -204,6 +209,17 @@ impl World {
                 ChangeReply::Claimed(Ok(granted))
             }
             (Verb::Claim { .. }, Err(fault)) => ChangeReply::Claimed(Err(fault)),
+            (Verb::Settle { id, .. }, Ok(Told::Filled(filled))) => {
+                let stored = filled == Filled::Stored;
+                let fact = self.judge.at(id);
+                fact.refused |= !stored;
+                change.acknowledged = if stored { Some(fact.birth) } else { applied_at };
+                ChangeReply::Settled(Ok(filled))
+            }
+            (Verb::Settle { .. }, Err(fault)) => {
+                change.acknowledged = None;
+                ChangeReply::Settled(Err(fault))
+            }
             (_, Ok(Told::Filled(filled))) => {
                 if let (Filled::Refused, Some(value)) = (filled, change.value) {
                     self.judge.at(value).refused = true;
@@ -222,7 +238,7 @@ impl World {
         }
     }
 
-    fn advance(
+    pub(super) fn advance(
         &mut self,
         id: ActorId,
         mut change: Change,
@@ -230,13 +246,13 @@ impl World {
     ) -> Option<Actor> {
         let said = format!("{reply:?}");
         let granted_alone = matches!(
-            (&reply, self.condition_of(id)),
+            (&reply, change.kind),
             (
                 ChangeReply::Local(true),
-                Some(jetcache_core::Condition::Present)
+                Kind::Insert(Some(Condition::Present))
             ) | (
                 ChangeReply::Local(false),
-                Some(jetcache_core::Condition::Absent)
+                Kind::Insert(Some(Condition::Absent))
             )
         );
         if granted_alone {
@@ -251,18 +267,20 @@ impl World {
         let Change { node, key, .. } = change;
         change.state = match step {
             ChangeStep::Remove => {
-                State::Command(self.send(node, key, Verb::Remove, Sender::Actor(id)))
+                State::Command(self.send(node, key, Verb::Remove { told: true }, Sender::Actor(id)))
             }
             ChangeStep::Claim {
                 token,
                 life,
                 condition,
-                told: _,
+                told,
             } => {
                 let verb = Verb::Claim {
                     token,
                     life,
                     condition,
+                    value: change.value,
+                    told,
                 };
                 State::Command(self.send(node, key, verb, Sender::Actor(id)))
             }
@@ -278,17 +296,40 @@ impl World {
                     life,
                     lease,
                     age,
+                    junk: None,
+                    told: true,
                 };
                 State::Command(self.send(node, key, verb, Sender::Actor(id)))
             }
-            ChangeStep::Write | ChangeStep::Settle { .. } => {
-                unreachable!("no ask writes through yet")
+            ChangeStep::Write => self.begin_writing(id, &mut change),
+            ChangeStep::Settle {
+                token,
+                value,
+                life,
+                lease,
+                age,
+            } => {
+                let wrote = self.wrote(&change, value);
+                if self.encodes(&change) {
+                    let verb = Verb::Settle {
+                        token,
+                        id: wrote,
+                        life,
+                        lease,
+                        age,
+                    };
+                    State::Command(self.send(node, key, verb, Sender::Actor(id)))
+                } else {
+                    self.turn_after(id, Spot::Tell);
+                    let fault = Fault::Encode("as the plan says".into());
+                    State::Tell(ChangeReply::Settled(Err(fault)))
+                }
             }
             ChangeStep::Wait(pending) => State::Wait(pending, None),
             ChangeStep::ReadLocal => {
                 // It is from this moment that others may overtake it.
                 change.opened = self.index;
-                if let Some(value) = change.value {
+                if let (Kind::Insert(_), Some(value)) = (change.kind, change.value) {
                     self.judge.at(value).barred = true;
                 }
                 self.turn_after(id, Spot::Look);
@@ -299,8 +340,7 @@ impl World {
                 self.judge.superseded(node, key, self.index);
                 // Without a claim that says when it was born, it is born at the end.
                 let claimed = change.acknowledged.is_some() && !change.wish.skip_remote;
-                if let Some(value) = change.value
-                    && !claimed
+                if let (Kind::Insert(_), Some(value), false) = (change.kind, change.value, claimed)
                 {
                     self.judge.at(value).birth = self.index;
                 }
@@ -315,8 +355,9 @@ impl World {
     }
 
     fn put(&mut self, id: ActorId, change: &Change, entry: Entry<Id>) {
+        let id_of = self.wrote(change, entry.value().copied());
         let row = Row {
-            id: *entry.value().expect("an insert brings a value"),
+            id: id_of,
             entry,
             writer: Writer {
                 actor: id,
@@ -330,7 +371,8 @@ impl World {
         let Change { node, key, .. } = change;
         let ticket = change.ticket.take().expect("it was opened");
         self.machine(node, |shard, _, effects| shard.close(ticket, effects));
-        let alone = self.plan.policy.kind == Kind::Local;
+        let inserts = !matches!(change.kind, Kind::WriteThrough { .. });
+        let alone = inserts && !self.plan.policy.kind.has_remote();
         let floor = match outcome {
             // Refused, it changed nothing.
             Outcome::Applied(false) | Outcome::Undecided if change.superseded.is_none() => None,
@@ -343,14 +385,22 @@ impl World {
         self.note(|| format!("change {id} returns {outcome:?}, nothing before {floor:?}"));
         if let Some(floor) = floor {
             self.judge.returned(node, key, floor, change.superseded, id);
+            let pending = matches!(outcome, Outcome::Made(Reach::Pending) | Outcome::Undecided);
+            self.obliged(node, key, floor, pending);
             self.read_back(node, key);
         }
     }
 
     /// Its task is gone.
     pub(super) fn change_dropped(&mut self, id: ActorId, mut change: Change) -> Option<Actor> {
+        if let Kind::WriteThrough { .. } = change.kind
+            && self.is_deserted(id, &mut change)
+        {
+            return Some(Actor::Change(change));
+        }
         let ticket = change.ticket.take()?;
         let Change { node, key, .. } = change;
+        self.write_on(id, &change);
         match core::mem::replace(&mut change.state, State::Moving) {
             State::Write(entry) if self.plan.chance.percent(50) => self.put(id, &change, entry),
             State::Command(command) => self.forsaken(command),
@@ -361,37 +411,16 @@ impl World {
         });
         self.judge.superseded(node, key, self.index);
         self.turn_at(id, self.now);
+        let mut floors = [0; KEYS];
+        floors[usize::from(key)] = change.begun;
         Some(Actor::Sweep(Sweep {
             node,
-            key,
+            key: Some(key),
             after: Some(after),
-            promise: Some((change.begun, Some(self.index))),
+            superseded: self.index,
+            floors,
+            foreign: None,
+            begun: Some(change.begun),
         }))
-    }
-
-    /// Another node says that the key was changed.
-    pub(super) fn hear(&mut self, node: usize, key: Key) -> Sweep {
-        let after = self.machine(node, |shard, _, effects| shard.supersede(&key, effects));
-        self.judge.superseded(node, key, self.index);
-        Sweep {
-            node,
-            key,
-            after: Some(after),
-            promise: Some((0, Some(self.index))),
-        }
-    }
-
-    pub(super) fn sweep_turn(&mut self, id: ActorId, sweep: Sweep) -> Option<Sweep> {
-        if sweep.after.is_some() {
-            return Some(sweep);
-        }
-        self.note(|| format!("actor {id} sweeps L1"));
-        self.write(sweep.node, sweep.key, None);
-        self.nodes[sweep.node].shard.swept(&sweep.key);
-        if let Some((floor, superseded)) = sweep.promise {
-            self.judge
-                .returned(sweep.node, sweep.key, floor, superseded, id);
-        }
-        None
     }
 }

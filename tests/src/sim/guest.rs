@@ -9,7 +9,7 @@ use jetcache_core::machine::error::Fault;
 use jetcache_core::machine::glance::{Glance, Glanced, Kept};
 use jetcache_core::machine::lookup::Seen;
 
-use super::judge::{ActorId, Id, Index, Promise, Writer};
+use super::judge::{ActorId, Floor, Id, Index, Promise, Writer};
 use super::plan::{Ask, Key, What, Wish};
 use super::script::Spot;
 use super::wire::{CommandId, Sender, Told, Verb};
@@ -21,7 +21,7 @@ pub(super) struct Guest {
     /// None: it looks into L1 only.
     wish: Option<Wish>,
     /// What is older must not be its answer.
-    floor: Index,
+    floor: Floor,
     /// When its look at L2 began.
     began: Index,
     /// What L2 showed.
@@ -40,6 +40,10 @@ enum State {
 }
 
 impl Guest {
+    pub(super) fn node(&self) -> usize {
+        self.node
+    }
+
     pub(super) fn is_at_await(&self) -> bool {
         matches!(self.state, State::Read(..))
     }
@@ -54,7 +58,7 @@ impl World {
                 What::Get(wish) => Some(wish),
                 _ => None,
             },
-            floor: 0,
+            floor: Floor::default(),
             began: 0,
             found: None,
             state: State::Peek,

@@ -99,9 +99,29 @@ struct Running {
     flight: usize,
 }
 
+/// What is older must not be the answer of who begins to read now.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Floor {
+    own: Index,
+    /// The same for foreign changes, and the last foreign removal then.
+    foreign: Option<(Index, Index)>,
+}
+
+/// That something is to vanish everywhere.
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    key: Key,
+    floor: Index,
+    /// The node whose change it is, and which life of it, if it falls due only should that live.
+    of: Option<(usize, u32)>,
+}
+
 /// What a node's changes of a key promised.
 #[derive(Clone, Debug, Default)]
 struct Local {
+    /// The foreign changes and removals of which it has heard.
+    heard: Index,
+    heard_removal: Index,
     /// What is older must not be read any more.
     floor: Index,
     /// When the last one superseded what was under way.
@@ -117,6 +137,10 @@ struct Shared {
     lease: Option<(Token, u64)>,
     /// When the last removal or claim was applied.
     wiped: Index,
+    /// What is older was removed or overwritten.
+    newest: Index,
+    /// The last removal by somebody who knows nothing of leases.
+    foreign_removal: Index,
 }
 
 /// A lease or claim that L2 ever granted.
@@ -137,6 +161,7 @@ pub(super) struct Judge {
     shared: [Shared; KEYS],
     granted: BTreeMap<Token, Granted>,
     asked: BTreeMap<Token, usize>,
+    due: Vec<Due>,
     pub(super) broken: Option<Broken>,
 }
 
@@ -175,12 +200,21 @@ impl Judge {
     // ---- reads ----
 
     /// What is older than this must not be read any more by who begins to read now.
-    pub(super) fn floor(&self, node: usize, key: Key) -> Index {
-        self.local.get(&(node, key)).map_or(0, |local| local.floor)
+    pub(super) fn floor(&self, node: usize, key: Key) -> Floor {
+        let removal = self.shared[usize::from(key)].foreign_removal;
+        let Some(local) = self.local.get(&(node, key)) else {
+            return Floor::default();
+        };
+        // A foreign removal of which the node has not heard may have let anything in.
+        let sure = local.heard_removal >= removal;
+        Floor {
+            own: local.floor,
+            foreign: sure.then_some((local.heard, removal)),
+        }
     }
 
     /// A caller got this value, and had begun to ask when the floor was there.
-    pub(super) fn answered(&mut self, node: usize, key: Key, floor: Index, id: Id) {
+    pub(super) fn answered(&mut self, node: usize, key: Key, floor: Floor, id: Id) {
         let fact = *self.at(id);
         self.rule(fact.key == key, Promise::P6, || {
             format!("{id:?} is of another key")
@@ -188,10 +222,20 @@ impl Judge {
         self.rule(!fact.barred, Promise::P2, || {
             format!("node {node} answers {id:?}, which a refused or undecided insert brought")
         });
-        self.rule(fact.birth >= floor, Promise::P2, || {
+        let Floor { own, foreign } = floor;
+        self.rule(fact.birth >= own, Promise::P2, || {
             format!(
                 "node {node} answers {id:?}, born at {}, to a read that began after a change \
-                 returned: nothing older than {floor} was to be read",
+                 returned or was heard of: nothing older than {own} was to be read",
+                fact.birth
+            )
+        });
+        let removal = self.shared[usize::from(key)].foreign_removal;
+        let (heard, _) = foreign.filter(|then| then.1 == removal).unwrap_or_default();
+        self.rule(fact.birth >= heard, Promise::P2, || {
+            format!(
+                "node {node} answers {id:?}, born at {}, to a read that began after it had heard of \
+                 the foreign change at {heard}",
                 fact.birth
             )
         });
@@ -331,7 +375,73 @@ impl Judge {
         local.returned.extend(superseded.map(|at| (at, actor)));
     }
 
+    /// What is older than this is gone from L2.
+    pub(super) fn newest(&self) -> [Index; KEYS] {
+        self.shared.each_ref().map(|shared| shared.newest)
+    }
+
+    /// What is older is to be gone everywhere when all is said and heard; if it is a node's own
+    /// change that says so, unless that dies.
+    pub(super) fn is_due(&mut self, key: Key, floor: Index, of: Option<(usize, u32)>) {
+        self.due.push(Due { key, floor, of });
+    }
+
+    /// All is said and heard.
+    pub(super) fn all_is_heard(&mut self, node: usize) {
+        for Due { key, floor, .. } in self.due.clone() {
+            let local = self.of(node, key);
+            local.floor = local.floor.max(floor);
+        }
+    }
+
+    /// What the node has said, if it was the node that had to, is perhaps never heard; nor is what
+    /// L2 did not acknowledge.
+    pub(super) fn died(&mut self, node: usize, life: u32) {
+        self.due.retain(|due| due.of != Some((node, life)));
+        self.local.retain(|(its, _), _| *its != node);
+        for (token, flight) in &self.asked {
+            if self.flights[*flight].node == node {
+                self.granted.entry(*token).or_default().excused = true;
+            }
+        }
+        for flight in &mut self.flights {
+            if flight.node == node {
+                flight.leader = None;
+            }
+        }
+    }
+
+    /// The node has heard of a foreign change.
+    pub(super) fn heard_foreign(&mut self, node: usize, key: Key, change: Index, removed: bool) {
+        let local = self.of(node, key);
+        local.heard = local.heard.max(change);
+        if removed {
+            local.heard_removal = local.heard_removal.max(change);
+        }
+    }
+
     // ---- L2 ----
+
+    /// Who has the lease, and for how long yet.
+    pub(super) fn holder(&self, key: Key, now: u64) -> Option<(Token, u64)> {
+        let (token, until) = self.shared[usize::from(key)].lease?;
+        (now < until).then(|| (token, until - now))
+    }
+
+    /// The value vanished.
+    pub(super) fn emptied(&mut self, key: Key) {
+        self.shared[usize::from(key)].content = None;
+    }
+
+    pub(super) fn foreign_set(&mut self, key: Key, id: Option<Id>) {
+        self.shared[usize::from(key)].content = id;
+    }
+
+    pub(super) fn foreign_delete(&mut self, key: Key, index: Index) {
+        let shared = &mut self.shared[usize::from(key)];
+        shared.content = None;
+        shared.foreign_removal = index;
+    }
 
     pub(super) fn lease_applied(&mut self, key: Key, token: Token, until: u64, now: u64) {
         let lease = &mut self.shared[usize::from(key)].lease;
@@ -365,7 +475,7 @@ impl Judge {
     pub(super) fn wiped(&mut self, key: Key, index: Index) {
         let shared = &mut self.shared[usize::from(key)];
         shared.content = None;
-        shared.wiped = index;
+        (shared.wiped, shared.newest) = (index, index);
         if let Some((token, _)) = shared.lease.take() {
             self.granted.entry(token).or_default().standing = false;
         }
@@ -386,6 +496,24 @@ impl Judge {
         self.rule(!barred, Promise::P2, || {
             format!("L2 took {id:?}, which a refused or undecided insert brought")
         });
+    }
+
+    /// What was written through is settled: stored, or the key removed.
+    pub(super) fn settle_applied(
+        &mut self,
+        key: Key,
+        token: Token,
+        id: Id,
+        filled: Filled,
+        index: Index,
+    ) {
+        self.fill_applied(key, token, id, filled);
+        if filled == Filled::Refused {
+            return self.wiped(key, index);
+        }
+        let birth = self.at(id).birth;
+        let newest = &mut self.shared[usize::from(key)].newest;
+        *newest = birth.max(*newest);
     }
 
     /// A release or a fill of this token arrived, in time or not.

@@ -4,10 +4,12 @@ use core::time::Duration;
 
 use fastrand::Rng;
 use jetcache_core::machine::policy::{Jitter, Policy};
+use jetcache_core::ports::remote::Wire;
 use jetcache_core::{Call, Condition, Kind};
 
 use super::chance::{Chance, Network, Pauses};
 use super::crew::CrewId;
+use super::fleet::Fleet;
 use super::script::Script;
 
 /// A key. There are few of them, so that what is asked collides.
@@ -22,6 +24,7 @@ pub struct Plan {
     pub(super) policy: Policy,
     pub(super) nodes: usize,
     pub(super) asks: Vec<Ask>,
+    pub(super) fleet: Fleet,
     /// What decides all that the plan leaves open.
     pub(super) chance: Chance,
     /// How often a change that returns is followed at once by a read, in hundredths.
@@ -54,6 +57,7 @@ pub(super) enum What {
     Peek,
     Invalidate,
     Insert(Wish, Option<Condition>),
+    WriteThrough(Wish, Writes),
     /// Something else supersedes the key: an event from another node.
     Hear,
     /// L1 evicts the key.
@@ -101,6 +105,18 @@ pub(super) struct Loader {
     pub(super) ttl: Option<u64>,
 }
 
+/// The writer of a write-through.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Writes {
+    /// How long it runs, in milliseconds.
+    pub(super) takes: u64,
+    /// When the row changes, in milliseconds from its beginning; `None`: never.
+    pub(super) row: Option<u64>,
+    pub(super) brings: Brings,
+    /// The life that it gives its value.
+    pub(super) ttl: Option<u64>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Brings {
     Value,
@@ -118,15 +134,28 @@ impl Plan {
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let nodes = 1 + usize::from(rng.u8(..100) < 55);
+        let nodes = match rng.u8(..100) {
+            0..40 => 1,
+            40..75 => 2,
+            75..90 => 3,
+            _ => 4,
+        };
         let keys = 1 + usize::from(rng.u8(..100) < 25);
-        let policy = policy(&mut rng);
+        let mut policy = policy(&mut rng);
         let span = pick(&mut rng, &[4, 15, 60, 300, 2_000, 12_000]);
         let mix = Mix::new(&mut rng, &policy, nodes, keys, span);
         let mut asks = mix.asks(&mut rng);
         asks.extend(mix.crews(&mut Rng::with_seed(!seed)));
         let network = Network::profile(&mut rng, span);
+        let mut fates = Rng::with_seed(seed.rotate_left(32) ^ 0x5eed);
+        let shared = policy.kind.has_remote();
+        let fleet = Fleet::seeded(&mut fates, nodes, keys, span, shared);
+        if fleet.wire == Wire::JetcacheGo {
+            // A node that does without L2 for a while does not know how long Go's values live.
+            policy.unconfirmed = 1024;
+        }
         Self {
+            fleet,
             policy,
             nodes,
             asks,
@@ -144,6 +173,7 @@ impl Plan {
             policy: plain(Kind::Both),
             nodes,
             asks: Vec::new(),
+            fleet: Fleet::calm(nodes),
             chance: Chance::script(Script::default()),
             read_back: 0,
         }
@@ -192,7 +222,7 @@ struct Mix {
     longest_load: u64,
     ttl: u64,
     has_remote: bool,
-    weights: [u32; 7],
+    weights: [u32; 8],
     options: u8,
     bad_loaders: u8,
     drops: u8,
@@ -221,6 +251,7 @@ impl Mix {
                 pick(rng, &[0, 15, 40]),
                 pick(rng, &[0, 0, 2, 8]),
                 pick(rng, &[0, 3]),
+                pick(rng, &[0, 0, 10, 40]),
             ],
             options: pick(rng, &[0, 0, 25]),
             bad_loaders: pick(rng, &[0, 20, 70]),
@@ -296,7 +327,8 @@ impl Mix {
             3 => What::Invalidate,
             4 => self.insert(rng),
             5 => What::Hear,
-            _ => What::Evict,
+            6 => What::Evict,
+            _ => self.write_through(rng),
         }
     }
 
@@ -310,6 +342,21 @@ impl Mix {
         wish.no_store = false;
         wish.skip_remote &= condition.is_none() && self.has_remote;
         What::Insert(wish, condition)
+    }
+
+    fn write_through(&self, rng: &mut Rng) -> What {
+        let Loader { takes, brings, ttl } = self.loader(rng);
+        let failed = matches!(brings, Brings::Error | Brings::Panic);
+        let written = !failed || rng.bool();
+        let writer = Writes {
+            takes,
+            row: written.then(|| rng.u64(..=takes)),
+            brings,
+            ttl,
+        };
+        let mut wish = self.wish(rng);
+        (wish.no_store, wish.skip_remote) = (false, false);
+        What::WriteThrough(wish, writer)
     }
 
     fn wish(&self, rng: &mut Rng) -> Wish {

@@ -2,10 +2,14 @@
 
 use core::time::Duration;
 
+use jetcache_core::ports::remote::Wire;
 use jetcache_core::{Condition, Kind};
 
+use super::bus::Bus;
 use super::chance::Chance;
-use super::plan::{Ask, Brings, Loader, Plan, What, Wish, plain};
+use super::fleet::{Cut, Death};
+use super::foreign::{Deed, Foreign};
+use super::plan::{Ask, Brings, Loader, Plan, What, Wish, Writes, plain};
 
 /// Where something takes time: before a step of a caller or a change, or on the way to L2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +42,14 @@ pub enum Spot {
     Release,
     /// The command `claim`.
     Claim,
+    /// The command `settle`.
+    Settle,
     /// The command `remove`.
     Remove,
+    /// Before a node tells of what was acknowledged.
+    Publish,
+    /// Before the bus passes a word on.
+    Hear,
 }
 
 /// What becomes of a command.
@@ -214,6 +224,75 @@ impl Plan {
     #[must_use]
     pub fn insert_if(self, at: u64, node: usize, condition: Condition) -> Self {
         self.ask(at, node, What::Insert(Wish::default(), Some(condition)))
+    }
+
+    /// A write-through: the row is written so long after the claim, the writer ends so long after.
+    #[must_use]
+    pub fn write_through(self, at: u64, node: usize, row: u64, takes: u64) -> Self {
+        self.writes(at, node, row, takes, Brings::Value)
+    }
+
+    /// A write-through whose writer fails in the end, though the row is written.
+    #[must_use]
+    pub fn write_fails(self, at: u64, node: usize, row: u64, takes: u64) -> Self {
+        self.writes(at, node, row, takes, Brings::Error)
+    }
+
+    fn writes(self, at: u64, node: usize, row: u64, takes: u64, brings: Brings) -> Self {
+        let writer = Writes {
+            takes,
+            row: Some(row),
+            brings,
+            ttl: None,
+        };
+        self.ask(at, node, What::WriteThrough(Wish::default(), writer))
+    }
+
+    /// Who tells the nodes of changes. A message takes 1 ms.
+    #[must_use]
+    pub fn bus(mut self, bus: Bus) -> Self {
+        self.fleet.bus = bus;
+        self
+    }
+
+    /// The node hears nothing from then on; it notices after so many milliseconds, and subscribes
+    /// again after so many more.
+    #[must_use]
+    pub fn cut(mut self, at: u64, node: usize, noticed: u64, again: u64) -> Self {
+        self.fleet.air.again = again;
+        self.fleet.cuts.push(Cut { at, node, noticed });
+        self
+    }
+
+    /// The node dies, and comes back after so many milliseconds.
+    #[must_use]
+    pub fn dies(mut self, at: u64, node: usize, returns: Option<u64>) -> Self {
+        self.fleet.deaths.push(Death { at, node, returns });
+        self
+    }
+
+    /// A service in Go sets the key, and tells so many milliseconds later.
+    #[must_use]
+    pub fn go_sets(self, at: u64, told: u64) -> Self {
+        self.foreign(at, Deed::Set(60_000), told)
+    }
+
+    /// A service in Go deletes the key, and tells so many milliseconds later.
+    #[must_use]
+    pub fn go_deletes(self, at: u64, told: u64) -> Self {
+        self.foreign(at, Deed::Delete, told)
+    }
+
+    fn foreign(mut self, at: u64, deed: Deed, told: u64) -> Self {
+        self.fleet.wire = Wire::JetcacheGo;
+        let key = 0;
+        self.fleet.foreign.push(Foreign {
+            at,
+            key,
+            deed,
+            told,
+        });
+        self
     }
 
     fn ask(mut self, at: u64, node: usize, what: What) -> Self {

@@ -7,14 +7,17 @@ use jetcache_core::machine::envelope;
 use jetcache_core::machine::error::Fault;
 use jetcache_core::machine::lookup::Seen;
 use jetcache_core::machine::repair::Repair;
+use jetcache_core::machine::wire::PLACEHOLDER;
 use jetcache_core::ports::remote::{
-    Claim, Condition, Fill, Filled, Found, Hold, LeaseAsk, Life, Stored, Wire,
+    Claim, Condition, Fill, Filled, Found, Hold, LeaseAsk, Life, Settle, Stored, Wire,
 };
 
+use super::bus::Said;
+use super::foreign::junk;
 use super::judge::{ActorId, Id, Index};
 use super::plan::Key;
 use super::script::{Fate, Spot};
-use super::world::{Actor, Happening, World};
+use super::world::{Happening, Node, World};
 
 pub(super) type CommandId = usize;
 
@@ -32,6 +35,9 @@ pub(super) enum Verb {
         life: Duration,
         lease: Duration,
         age: Duration,
+        /// The number of the junk that it may replace.
+        junk: Option<Index>,
+        told: bool,
     },
     Release {
         token: Token,
@@ -40,8 +46,20 @@ pub(super) enum Verb {
         token: Token,
         life: Duration,
         condition: Option<Condition>,
+        /// What the insert that claims brings.
+        value: Option<Id>,
+        told: bool,
     },
-    Remove,
+    Settle {
+        token: Token,
+        id: Id,
+        life: Duration,
+        lease: Duration,
+        age: Duration,
+    },
+    Remove {
+        told: bool,
+    },
 }
 
 /// What comes back. An entry comes with what the judge knows it to be.
@@ -56,8 +74,14 @@ pub(super) enum Told {
 
 pub(super) struct Command {
     node: usize,
+    /// Which life of it.
+    life: u32,
     key: Key,
+    ask: usize,
     verb: Verb,
+    sent: Index,
+    /// The number of the junk that it showed.
+    pub(super) junk: Option<Index>,
     sender: Sender,
     fate: Fate,
     deadline: u64,
@@ -111,8 +135,12 @@ impl World {
         self.queue(deadline, Happening::Timeout(id));
         self.commands.push(Command {
             node,
+            life: self.nodes[node].life,
             key,
+            ask,
             verb,
+            sent: self.index,
+            junk: None,
             sender,
             fate,
             deadline,
@@ -131,7 +159,9 @@ impl World {
             Verb::Lease { token, .. } if lost || fate.error.is_some() || fate.again.is_some() => {
                 self.judge.excuse(token);
             }
-            Verb::Fill { token, .. } | Verb::Release { token, .. } if fate.applied.is_none() => {
+            Verb::Fill { token, .. } | Verb::Settle { token, .. } | Verb::Release { token, .. }
+                if fate.applied.is_none() =>
+            {
                 self.judge.excuse(token);
             }
             // A claim that is not followed by its fill stands for its short life.
@@ -147,7 +177,8 @@ impl World {
 
     pub(super) fn send_repair(&mut self, node: usize, repair: Repair<Key>) {
         let key = *repair.key();
-        self.send(node, key, Verb::Remove, Sender::Repair(repair));
+        let told = repair.is_told();
+        self.send(node, key, Verb::Remove { told }, Sender::Repair(repair));
     }
 
     /// The command arrives at L2.
@@ -155,18 +186,10 @@ impl World {
         let Command {
             node, key, verb, ..
         } = self.commands[id];
-        let told = self.applied(key, verb);
+        let told = self.applied(id, key, verb);
         self.note(|| format!("L2 applies command {id} of node {node}: {told:?}"));
-        if matches!(verb, Verb::Claim { .. })
-            && let Told::Claimed(true) = told
-            && let Sender::Actor(actor) = self.commands[id].sender
-            && let Some(Actor::Change(change)) = &self.actors[actor]
-        {
-            let value = change.value();
-            if let Some(value) = value {
-                self.judge.at(value).birth = self.index;
-            }
-        }
+        let said = self.said(id, &told);
+        self.announce(id, said, verb.touches(&told));
         let command = &mut self.commands[id];
         command.applied += 1;
         let Fate { again, replied, .. } = command.fate;
@@ -184,13 +207,28 @@ impl World {
         }
     }
 
-    fn applied(&mut self, key: Key, verb: Verb) -> Told {
+    /// What is said of it, if anything is.
+    fn said(&mut self, id: CommandId, told: &Told) -> Option<Said> {
+        let Command {
+            verb, sent, ask, ..
+        } = self.commands[id];
+        // What is repeated is no new change.
+        let sent = if ask == usize::MAX { 0 } else { sent };
+        let birth = match verb {
+            Verb::Settle { id, .. } => self.judge.at(id).birth,
+            _ => sent,
+        };
+        verb.said(told, sent, birth)
+    }
+
+    fn applied(&mut self, command: CommandId, key: Key, verb: Verb) -> Told {
         let now = self.server_clock();
-        let name = ["a", "b"][usize::from(key)];
+        let wire = self.plan.fleet.wire;
+        let name = name(key);
         match verb {
             Verb::Read => {
-                let found = self.table.read(now, name, Wire::Native);
-                Told::Read(self.seen(key, found))
+                let found = self.table.read(now, name, wire);
+                Told::Read(self.seen(command, key, found))
             }
             Verb::Lease { token, life } => {
                 let ask = LeaseAsk {
@@ -198,16 +236,72 @@ impl World {
                     token,
                     life,
                 };
-                let leased = self.table.lease(now, &ask, Wire::Native);
+                let leased = self.table.lease(now, &ask, wire);
                 if leased.granted {
                     let until = self.now + super::world::whole_millis(life);
                     self.judge.lease_applied(key, token, until, self.now);
                 } else {
                     self.judge.lease_refused(key, token, self.now);
                 }
-                Told::Leased(leased.granted, self.seen(key, leased.found))
+                Told::Leased(leased.granted, self.seen(command, key, leased.found))
             }
             Verb::Fill {
+                token,
+                id,
+                life,
+                lease,
+                age,
+                junk: replaces,
+                ..
+            } => {
+                let bytes = self.encode(id, life);
+                let replaces = replaces.map(junk);
+                let value = Stored {
+                    replaces: replaces.as_deref(),
+                    bytes: &bytes,
+                    life,
+                    stale: Duration::ZERO,
+                    lease,
+                    age,
+                };
+                let fill = Fill {
+                    key: name,
+                    token,
+                    value,
+                };
+                let filled = self.table.fill(now, &fill, wire);
+                self.judge.fill_applied(key, token, id, filled);
+                Told::Filled(filled)
+            }
+            Verb::Release { token } => {
+                self.table.release(now, &Hold { key: name, token });
+                self.judge.given_back(key, token);
+                Told::Done
+            }
+            Verb::Claim {
+                token,
+                life,
+                condition,
+                value,
+                ..
+            } => {
+                let claim = Claim {
+                    key: name,
+                    token,
+                    life,
+                    condition,
+                };
+                let granted = self.table.claim(now, &claim, wire);
+                if granted {
+                    let until = self.now + super::world::whole_millis(life);
+                    self.judge.claim_applied(key, token, until, self.index);
+                    if let Some(value) = value {
+                        self.judge.at(value).birth = self.index;
+                    }
+                }
+                Told::Claimed(granted)
+            }
+            Verb::Settle {
                 token,
                 id,
                 life,
@@ -223,39 +317,17 @@ impl World {
                     lease,
                     age,
                 };
-                let fill = Fill {
+                let settle = Settle {
                     key: name,
-                    token,
+                    token: Some(token),
                     value,
                 };
-                let filled = self.table.fill(now, &fill, Wire::Native);
-                self.judge.fill_applied(key, token, id, filled);
+                let filled = self.table.settle(now, &settle, wire);
+                let index = self.index;
+                self.judge.settle_applied(key, token, id, filled, index);
                 Told::Filled(filled)
             }
-            Verb::Release { token } => {
-                self.table.release(now, &Hold { key: name, token });
-                self.judge.given_back(key, token);
-                Told::Done
-            }
-            Verb::Claim {
-                token,
-                life,
-                condition,
-            } => {
-                let claim = Claim {
-                    key: name,
-                    token,
-                    life,
-                    condition,
-                };
-                let granted = self.table.claim(now, &claim, Wire::Native);
-                if granted {
-                    let until = self.now + super::world::whole_millis(life);
-                    self.judge.claim_applied(key, token, until, self.index);
-                }
-                Told::Claimed(granted)
-            }
-            Verb::Remove => {
+            Verb::Remove { .. } => {
                 self.table.remove(name);
                 self.judge.wiped(key, self.index);
                 Told::Done
@@ -263,8 +335,14 @@ impl World {
         }
     }
 
-    fn encode(&mut self, id: Id, life: Duration) -> Vec<u8> {
+    pub(super) fn encode(&mut self, id: Id, life: Duration) -> Vec<u8> {
         let absent = self.judge.at(id).absent;
+        if self.plan.fleet.wire == Wire::JetcacheGo {
+            return match absent {
+                true => PLACEHOLDER.to_vec(),
+                false => [&b"v"[..], &id.0.to_be_bytes()].concat(),
+            };
+        }
         let mut bytes = Vec::new();
         envelope::open(&mut bytes, (!absent).then_some(1));
         if !absent {
@@ -274,28 +352,49 @@ impl World {
         bytes
     }
 
-    fn seen(&mut self, key: Key, found: Option<Found>) -> Option<(Seen<Id>, Id)> {
+    fn seen(
+        &mut self,
+        command: CommandId,
+        key: Key,
+        found: Option<Found>,
+    ) -> Option<(Seen<Id>, Id)> {
         let found = found?;
-        let envelope = envelope::parse(&found.bytes).ok()?;
-        let Life::Clock(clock) = found.life else {
-            return None;
+        let (left, life, payload) = match found.life {
+            Life::Clock(clock) => {
+                let envelope = envelope::parse(&found.bytes).ok()?;
+                let payload = envelope.value.map(|(_, payload)| payload);
+                (envelope.left(clock), Some(envelope.life), payload)
+            }
+            Life::Left(left) => match &found.bytes[..] {
+                PLACEHOLDER => (left, None, None),
+                [b'v', payload @ ..] => (left, None, Some(payload)),
+                [_, number @ ..] => {
+                    let number = core::str::from_utf8(number).ok()?;
+                    self.commands[command].junk = number.parse().ok();
+                    return None;
+                }
+                [] => return None,
+            },
+            _ => return None,
         };
-        let left = envelope.left(clock);
         if left.is_zero() {
             return None;
         }
-        let value = envelope.value.map(|(_, payload)| {
+        let value = payload.map(|payload| {
             let mut number = [0; 4];
             number.copy_from_slice(payload);
             Id(u32::from_be_bytes(number))
         });
         let id = self.judge.seen_in_l2(key, value, self.now);
-        let age = Some(envelope.life.saturating_sub(left));
+        let age = life.map(|life| life.saturating_sub(left));
         Some((Seen { value, left, age }, id))
     }
 
     /// The reply arrives, in time or late.
     pub(super) fn reply(&mut self, id: CommandId) {
+        if self.commands[id].is_orphaned(&self.nodes) {
+            return;
+        }
         let command = &mut self.commands[id];
         let reply = match (command.fate.error, command.told.take()) {
             (None, Some(told)) => Ok(told),
@@ -309,7 +408,10 @@ impl World {
                 command.sender = Sender::Actor(actor);
                 self.turn_after(actor, Spot::Tell);
             }
-            Sender::Repair(repair) => self.repaired(id, repair, reply.is_ok()),
+            Sender::Repair(repair) => {
+                self.acknowledged(id, &reply);
+                self.repaired(id, repair, reply.is_ok());
+            }
             Sender::Nobody => {
                 if matches!(reply, Ok(Told::Leased(true, _))) {
                     self.late_lease(id);
@@ -336,6 +438,15 @@ impl World {
         }
     }
 
+    /// Its sender knows that L2 took it.
+    fn acknowledged(&mut self, id: CommandId, reply: &Result<Told, Fault>) {
+        if let Ok(told) = reply
+            && let Some(said) = self.said(id, told)
+        {
+            self.tell_of(id, said);
+        }
+    }
+
     pub(super) fn verb(&self, id: CommandId) -> Verb {
         self.commands[id].verb
     }
@@ -353,6 +464,7 @@ impl World {
         let command = &mut self.commands[id];
         if let Some(reply) = command.reply.clone() {
             command.sender = Sender::Nobody;
+            self.acknowledged(id, &reply);
             return Some(reply);
         }
         if self.now < command.deadline {
@@ -397,7 +509,49 @@ impl Verb {
             Self::Fill { .. } => Spot::Fill,
             Self::Release { .. } => Spot::Release,
             Self::Claim { .. } => Spot::Claim,
-            Self::Remove => Spot::Remove,
+            Self::Settle { .. } => Spot::Settle,
+            Self::Remove { .. } => Spot::Remove,
         }
     }
+
+    /// Whether it writes under the key.
+    fn touches(self, told: &Told) -> bool {
+        matches!(
+            (self, told),
+            (Self::Remove { .. } | Self::Settle { .. }, _)
+                | (Self::Claim { .. }, Told::Claimed(true))
+                | (Self::Fill { .. }, Told::Filled(Filled::Stored))
+        )
+    }
+}
+
+impl Command {
+    /// The node and the life of it that sent it.
+    pub(super) fn source(&self) -> (usize, u32) {
+        (self.node, self.life)
+    }
+
+    pub(super) fn key(&self) -> Key {
+        self.key
+    }
+
+    pub(super) fn ask(&self) -> usize {
+        self.ask
+    }
+
+    /// Nobody waits for it any more, if the node has died.
+    pub(super) fn orphan(&mut self, node: usize) {
+        if self.node == node {
+            self.sender = Sender::Nobody;
+        }
+    }
+
+    fn is_orphaned(&self, nodes: &[Node]) -> bool {
+        nodes[self.node].life != self.life
+    }
+}
+
+/// The name of a key.
+pub(super) fn name(key: Key) -> &'static str {
+    ["a", "b"][usize::from(key)]
 }

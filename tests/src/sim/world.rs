@@ -12,10 +12,12 @@ use jetcache_core::machine::effects::Effects;
 use jetcache_core::machine::entry::Entry;
 use jetcache_core::machine::shard::{Activity, Context, Shard};
 
+use super::bus::{Bus, Ear, Message, Moment};
 use super::caller::Caller;
-use super::change::{Change, Sweep};
+use super::change::Change;
 use super::crew::Crews;
 use super::guest::Guest;
+use super::hearing::Sweep;
 use super::judge::{ActorId, Broken, Id, Index, Judge, Promise, Writer};
 use super::plan::{KEYS, Key, Plan, What};
 use super::script::Spot;
@@ -48,10 +50,14 @@ pub(super) type Machine = Shard<Key, Id, BuildHasherDefault<DefaultHasher>>;
 
 pub(super) struct Node {
     pub(super) shard: Machine,
-    l1: [Option<Row>; KEYS],
+    pub(super) l1: [Option<Row>; KEYS],
     /// What its clock showed when the run began, in milliseconds.
-    clock: u64,
-    repair_at: Option<u64>,
+    pub(super) clock: u64,
+    pub(super) repair_at: Option<u64>,
+    pub(super) alive: bool,
+    /// How often it has died.
+    pub(super) life: u32,
+    pub(super) ear: Ear,
 }
 
 /// What L1 holds of a key.
@@ -78,6 +84,10 @@ pub(super) enum Happening {
     Timeout(CommandId),
     Drop(ActorId),
     Repair(usize),
+    Bus(Moment),
+    Die(usize),
+    Return(usize),
+    Meddle(usize),
 }
 
 pub(super) struct World {
@@ -90,18 +100,19 @@ pub(super) struct World {
     pub(super) table: Table,
     pub(super) judge: Judge,
     pub(super) actors: Vec<Option<Actor>>,
-    turns: Vec<u32>,
+    /// Those that may be there yet.
+    busy: Vec<ActorId>,
+    pub(super) turns: Vec<u32>,
     /// What each actor was asked by, and from when to when it is not polled.
     pub(super) asks: Vec<usize>,
     held: Vec<Option<(u64, u64)>>,
     pub(super) commands: Vec<Command>,
+    pub(super) messages: Vec<Message>,
     pub(super) crews: Crews,
     pub(super) answers: Vec<super::caller::Answered>,
     trace: Option<Vec<String>>,
 }
 
-/// The server's clock when the run begins, in milliseconds.
-const SERVER: u64 = 1_000_000;
 /// Nothing takes longer than this unless somebody waits for ever.
 const LONGEST: u64 = 200_000;
 const MOST_EVENTS: usize = 20_000;
@@ -111,8 +122,11 @@ impl World {
         let node = |at: usize| Node {
             shard: Shard::new(BuildHasherDefault::default()),
             l1: [const { None }; KEYS],
-            clock: 50 + 900_000 * at as u64,
+            clock: plan.fleet.clocks[at],
             repair_at: None,
+            alive: true,
+            life: 0,
+            ear: Ear::default(),
         };
         let nodes = (0..plan.nodes).map(node).collect();
         let asks = core::mem::take(&mut plan.asks);
@@ -125,10 +139,12 @@ impl World {
             table: Table::with_capacity(64),
             judge: Judge::default(),
             actors: Vec::new(),
+            busy: Vec::new(),
             turns: Vec::new(),
             asks: Vec::new(),
             held: Vec::new(),
             commands: Vec::new(),
+            messages: Vec::new(),
             crews: Crews::default(),
             answers: Vec::new(),
             trace: traced.then(Vec::new),
@@ -138,7 +154,25 @@ impl World {
             world.queue(ask.at, Happening::Start(at));
         }
         world.plan.asks = asks;
+        world.await_fate();
         world
+    }
+
+    /// What befalls the fleet, in time.
+    fn await_fate(&mut self) {
+        for node in 0..self.nodes.len() {
+            self.subscribe_soon(node, self.plan.fleet.subscribes[node]);
+        }
+        for at in 0..self.plan.fleet.cuts.len() {
+            let cut = Happening::Bus(Moment::Cut(at));
+            self.queue(self.plan.fleet.cuts[at].at, cut);
+        }
+        for at in 0..self.plan.fleet.deaths.len() {
+            self.queue(self.plan.fleet.deaths[at].at, Happening::Die(at));
+        }
+        for at in 0..self.plan.fleet.foreign.len() {
+            self.queue(self.plan.fleet.foreign[at].at, Happening::Meddle(at));
+        }
     }
 
     fn go(&mut self) {
@@ -155,7 +189,32 @@ impl World {
         }
         self.drain();
         self.judge_waiting();
+        self.read_at_rest();
         self.judge_left();
+    }
+
+    /// All is said and heard: nothing old is anywhere.
+    fn read_at_rest(&mut self) {
+        if self.plan.fleet.bus == Bus::None {
+            return;
+        }
+        let Some(mut ask) = self.plan.asks.first().cloned() else {
+            return;
+        };
+        (ask.dropped, ask.held, ask.crew) = (None, None, None);
+        for node in 0..self.nodes.len() {
+            if !self.nodes[node].alive {
+                continue;
+            }
+            self.judge.all_is_heard(node);
+            for key in 0..u8::try_from(KEYS).unwrap_or(0) {
+                (ask.at, ask.node, ask.key) = (self.now + 1, node, key);
+                ask.what = What::Get(super::plan::Wish::default());
+                self.plan.asks.push(ask.clone());
+                self.queue(ask.at, Happening::Start(self.plan.asks.len() - 1));
+            }
+        }
+        self.drain();
     }
 
     fn drain(&mut self) {
@@ -186,19 +245,28 @@ impl World {
             Happening::Timeout(command) => self.time_out(command),
             Happening::Drop(id) => self.drop_actor(id),
             Happening::Repair(node) => self.repair(node),
+            Happening::Bus(moment) => self.bus(moment),
+            Happening::Die(which) => self.die(which),
+            Happening::Return(node) => self.come_back(node),
+            Happening::Meddle(which) => self.meddle(which),
         }
     }
 
     fn start(&mut self, at: usize) {
         let ask = self.plan.asks[at].clone();
+        if !self.nodes[ask.node].alive {
+            return;
+        }
         self.note(|| format!("ask {at}: {ask:?}"));
         let actor = match ask.what {
             What::Evict => {
                 self.nodes[ask.node].l1[usize::from(ask.key)] = None;
                 return;
             }
-            What::Hear => Actor::Sweep(self.hear(ask.node, ask.key)),
-            What::Invalidate | What::Insert(..) => Actor::Change(self.change(&ask)),
+            What::Hear => return self.hear_by_the_way(ask.node, ask.key),
+            What::Invalidate | What::Insert(..) | What::WriteThrough(..) => {
+                Actor::Change(self.change(&ask))
+            }
             What::Load(wish, loader) => Actor::Caller(self.caller(&ask, wish, loader)),
             What::Get(_) | What::Peek => Actor::Guest(self.guest(&ask)),
         };
@@ -215,6 +283,7 @@ impl World {
         self.turns.push(0);
         self.asks.push(ask);
         self.held.push(held);
+        self.busy.push(self.actors.len() - 1);
         self.actors.len() - 1
     }
 
@@ -278,7 +347,9 @@ impl World {
 
     /// Whoever was woken, or waited for a write that is done, goes on; and so do the repairs.
     fn rouse(&mut self) {
-        for id in 0..self.actors.len() {
+        let mut busy = core::mem::take(&mut self.busy);
+        busy.retain(|id| self.actors[*id].is_some());
+        for &id in &busy {
             let Some(actor) = &mut self.actors[id] else {
                 continue;
             };
@@ -292,6 +363,7 @@ impl World {
                 self.turn_after(id, Spot::Poll);
             }
         }
+        self.busy = busy;
         for node in 0..self.nodes.len() {
             let Some(due) = self.nodes[node].shard.next_repair() else {
                 continue;
@@ -337,7 +409,7 @@ impl World {
     }
 
     pub(super) fn server_clock(&self) -> u64 {
-        SERVER + self.now
+        self.plan.fleet.server + self.now
     }
 
     // ---- nodes ----
@@ -383,6 +455,9 @@ impl World {
 
     fn repair(&mut self, node: usize) {
         self.nodes[node].repair_at = None;
+        if !self.nodes[node].alive {
+            return;
+        }
         let now = self.timestamp(node);
         for repair in self.nodes[node].shard.repairs(now, now, 1) {
             self.send_repair(node, repair);

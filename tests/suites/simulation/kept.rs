@@ -4,6 +4,9 @@
 //! In a script a way to L2 or back takes 1 ms, the timeout of L2 is 20 ms, a load may take 100 ms,
 //! a lease stands for 180 ms and is waited for for 40 ms; all else happens at once.
 
+#[path = "fleet.rs"]
+mod fleet;
+
 use jetcache_core::{Condition, Kind};
 use jetcache_tests::sim::Spot::{Board, Claim, Fill, Lease, Poll, Read, Remove, Tell, Write};
 use jetcache_tests::sim::{Fate, Plan, run};

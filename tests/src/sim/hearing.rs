@@ -1,0 +1,132 @@
+//! What a node does when it hears that others have changed a key (PROTOCOL.md, H1, H3, G2), or that
+//! a change of its own was abandoned: supersede, wait for the writes that are pending, remove from
+//! L1, say so.
+
+use jetcache_core::machine::shard::Pending;
+use jetcache_core::ports::remote::Wire;
+
+use super::bus::Message;
+use super::judge::{ActorId, Index};
+use super::plan::{KEYS, Key};
+use super::script::Spot;
+use super::world::{Actor, Node, World};
+
+/// L1 is to lose a key, or all, once certain writes are done.
+pub(super) struct Sweep {
+    pub(super) node: usize,
+    /// All keys, if there is none.
+    pub(super) key: Option<Key>,
+    pub(super) after: Option<Pending>,
+    /// When what was under way was superseded.
+    pub(super) superseded: Index,
+    /// What must not be read any more once it is done.
+    pub(super) floors: [Index; KEYS],
+    /// The change by somebody who knows nothing of leases, and whether that was a removal.
+    pub(super) foreign: Option<(Index, bool)>,
+    /// When the node's own change began that it comes after.
+    pub(super) begun: Option<Index>,
+}
+
+impl Sweep {
+    pub(super) fn is_free(&mut self, nodes: &[Node]) -> bool {
+        let shard = &nodes[self.node].shard;
+        self.after
+            .take_if(|after| shard.is_written(after))
+            .is_some()
+    }
+}
+
+impl World {
+    /// Another node, or somebody else, says that a key was changed.
+    pub(super) fn hear(&mut self, node: usize, message: Message) {
+        let Message { key, removed, .. } = message;
+        let removed = removed && self.plan.fleet.wire == Wire::JetcacheGo;
+        let after = self.machine(node, |shard, context, effects| {
+            if removed {
+                shard.removed_elsewhere(key, context, effects)
+            } else {
+                shard.supersede(&key, effects)
+            }
+        });
+        self.judge.superseded(node, key, self.index);
+        let sweep = Sweep {
+            node,
+            key: Some(key),
+            after: Some(after),
+            superseded: self.index,
+            floors: self.judge.newest(),
+            foreign: message.foreign.map(|change| (change, removed)),
+            begun: None,
+        };
+        self.begin_sweep(sweep);
+    }
+
+    /// Somebody says so who is not on the bus: whoever calls `invalidate_local`.
+    pub(super) fn hear_by_the_way(&mut self, node: usize, key: Key) {
+        self.hear(node, Message::of(key));
+    }
+
+    /// Anything may have changed.
+    pub(super) fn hear_of_everything(&mut self, node: usize) {
+        let after = self.machine(node, |shard, _, effects| shard.supersede_all(effects));
+        for key in 0..KEYS {
+            let key = u8::try_from(key).unwrap_or(0);
+            self.judge.superseded(node, key, self.index);
+        }
+        let sweep = Sweep {
+            node,
+            key: None,
+            after: Some(after),
+            superseded: self.index,
+            floors: self.judge.newest(),
+            foreign: None,
+            begun: None,
+        };
+        self.begin_sweep(sweep);
+    }
+
+    fn begin_sweep(&mut self, sweep: Sweep) {
+        let id = self.enter(Actor::Sweep(sweep), usize::MAX, None);
+        self.turn_after(id, Spot::Poll);
+    }
+
+    pub(super) fn sweep_turn(&mut self, id: ActorId, sweep: Sweep) -> Option<Sweep> {
+        if sweep.after.is_some() {
+            return Some(sweep);
+        }
+        self.note(|| format!("actor {id} sweeps L1"));
+        let Sweep {
+            node,
+            superseded,
+            floors,
+            ..
+        } = sweep;
+        let all = 0..u8::try_from(KEYS).unwrap_or(0);
+        for key in all.filter(|key| sweep.key.is_none_or(|own| own == *key)) {
+            self.write(node, key, None);
+            let floor = floors[usize::from(key)];
+            self.judge.returned(node, key, floor, Some(superseded), id);
+            if let Some((change, removed)) = sweep.foreign {
+                self.judge.heard_foreign(node, key, change, removed);
+            }
+            if let Some(begun) = sweep.begun {
+                self.obliged(node, key, begun, true);
+            }
+        }
+        match sweep.key {
+            Some(key) => self.nodes[node].shard.swept(&key),
+            None => self.nodes[node].shard.swept_all(),
+        }
+        None
+    }
+
+    /// A change of the node's own is over: what is older than the floor is to vanish everywhere.
+    pub(super) fn obliged(&mut self, node: usize, key: Key, floor: Index, pending: bool) {
+        // One that does not fit among those that are remembered is never told.
+        if pending && self.plan.policy.unconfirmed == 1 {
+            return;
+        }
+        let life = self.nodes[node].life;
+        self.judge.is_due(key, floor, Some((node, life)));
+    }
+}
