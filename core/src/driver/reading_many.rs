@@ -16,8 +16,6 @@ use super::crew::{Going, Member, Next, Shares, fly};
 use super::erased::{AnyBatchLoader, Boxed};
 use super::glancing::Deaf;
 use super::reading::{loaded, no_loader, unshared};
-use super::repair::ensure_repairs;
-use super::report::ensure_report;
 use super::seat::{Move, Seat};
 use super::shared::{Admission, Shared};
 use crate::machine::entry::Cached;
@@ -335,8 +333,7 @@ where
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
-        ensure_repairs(&self.shared);
-        ensure_report(&self.shared);
+        self.shared.ensure_tasks();
         let mut boarding = Boarding(Vec::with_capacity(part.len()));
         let mut place = String::new();
         for at in part {
