@@ -19,6 +19,7 @@ mod lines;
 mod namespaces;
 mod options;
 mod outage;
+mod parity;
 mod process;
 mod refreshes;
 mod tls;
