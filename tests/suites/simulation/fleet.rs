@@ -1,8 +1,6 @@
 //! Kept cases of a fleet: write-throughs, the bus, deaths, and a service in Go.
 
-use jetcache_tests::sim::Spot::{
-    Board, Claim, Fill, Hear, Peek, Poll, Read, Remove, Settle, Tell, Write,
-};
+use jetcache_tests::sim::Spot::{Board, Claim, Fill, Hear, Read, Remove, Settle, Tell, Write};
 use jetcache_tests::sim::{Bus, Fate, Plan};
 
 use super::{A, B, keeps};
