@@ -62,8 +62,8 @@ pub(super) struct Ear {
     subscription: u32,
     /// Whether what is said now will be heard.
     stands: bool,
-    /// Whether the node believes so.
-    pub(super) up: bool,
+    /// Since when the node knows that it hears nothing.
+    pub(super) down: Option<u64>,
 }
 
 /// What happens to the bus.
@@ -75,12 +75,15 @@ pub(super) enum Moment {
     Deliver(MessageId, usize, u32, u32),
     Cut(usize),
     Notice(usize, u32, u32),
+    /// It has been deaf since then for as long as L1 may keep what it has.
+    Blind(usize, u32, u64),
     Subscribe(usize, u32),
     Subscribed(usize, u32, u32),
 }
 
 impl World {
     pub(super) fn bus(&mut self, moment: Moment) {
+        let now = self.now;
         match moment {
             Moment::Publish(message, node, life) => {
                 if self.nodes[node].life == life && self.nodes[node].alive {
@@ -93,17 +96,19 @@ impl World {
             }
             Moment::Cut(which) => self.cut(which),
             Moment::Notice(node, life, subscription) => {
-                let Some(ear) = self.ear(node, life) else {
-                    return;
-                };
-                if ear.subscription == subscription {
-                    ear.up = false;
-                    self.note(|| format!("node {node} notices that it hears nothing"));
-                    let pause = self.plan.fleet.air.pause(&mut self.plan.chance);
-                    self.queue(
-                        self.now + pause,
-                        Happening::Bus(Moment::Subscribe(node, life)),
-                    );
+                if let Some(ear) = self.ear(node, life)
+                    && ear.subscription == subscription
+                {
+                    ear.down = Some(now);
+                    self.is_deaf(node, life);
+                }
+            }
+            Moment::Blind(node, life, since) => {
+                if let Some(ear) = self.ear(node, life)
+                    && ear.down == Some(since)
+                {
+                    self.note(|| format!("node {node} has been deaf for too long"));
+                    self.hear_of_everything(node);
                 }
             }
             Moment::Subscribe(node, life) => self.subscribe(node, life),
@@ -112,7 +117,7 @@ impl World {
                     return;
                 };
                 if ear.subscription == subscription {
-                    ear.up = true;
+                    ear.down = None;
                     self.note(|| format!("node {node} has subscribed"));
                     self.hear_of_everything(node);
                 }
@@ -123,6 +128,18 @@ impl World {
     fn ear(&mut self, node: usize, life: u32) -> Option<&mut Ear> {
         let node = &mut self.nodes[node];
         (node.life == life && node.alive).then_some(&mut node.ear)
+    }
+
+    fn is_deaf(&mut self, node: usize, life: u32) {
+        self.note(|| format!("node {node} notices that it hears nothing"));
+        let now = self.now;
+        let pause = self.plan.fleet.air.pause(&mut self.plan.chance);
+        self.queue(now + pause, Happening::Bus(Moment::Subscribe(node, life)));
+        if let Some(blind) = &self.plan.fleet.blind {
+            let cap = super::world::whole_millis(blind.local_cap);
+            let blind = Moment::Blind(node, life, now);
+            self.queue(now + cap, Happening::Bus(blind));
+        }
     }
 
     /// The server takes the subscription; its acknowledgement is on its way.
@@ -242,9 +259,9 @@ impl World {
                 continue;
             }
             let to = Moment::Deliver(id, node, its.life, its.ear.subscription);
-            let air = self.plan.fleet.air;
+            let (air, slow) = (self.plan.fleet.air, self.plan.fleet.slow[node]);
             for _ in 0..=u8::from(self.plan.chance.percent(air.doubled)) {
-                let way = said + air.way(&mut self.plan.chance);
+                let way = said + slow + air.way(&mut self.plan.chance);
                 self.queue(self.now + way, Happening::Bus(to));
             }
         }

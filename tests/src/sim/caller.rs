@@ -435,6 +435,7 @@ impl World {
             entry,
             id: found,
             writer,
+            at: self.now,
         };
         self.write(node, key, Some(row));
     }

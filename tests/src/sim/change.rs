@@ -363,6 +363,7 @@ impl World {
                 actor: id,
                 opened: change.opened,
             },
+            at: self.now,
         };
         self.write(change.node, change.key, Some(row));
     }

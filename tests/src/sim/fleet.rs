@@ -1,6 +1,9 @@
 //! What befalls the fleet of a plan: its bus, and who cuts, kills, evicts and meddles.
 
+use core::time::Duration;
+
 use fastrand::Rng;
+use jetcache_core::machine::policy::Policy;
 use jetcache_core::ports::remote::Wire;
 
 use super::bus::{Air, Bus};
@@ -12,12 +15,16 @@ use super::plan::pick;
 pub(super) struct Fleet {
     pub(super) bus: Bus,
     pub(super) air: Air,
+    /// What a node goes by that knows that it is deaf, if that is not the same.
+    pub(super) blind: Option<Policy>,
     pub(super) wire: Wire,
     /// What the nodes' clocks show when the run begins, in milliseconds, and the server's.
     pub(super) clocks: Vec<u64>,
     pub(super) server: u64,
     /// How long each node takes to subscribe at first.
     pub(super) subscribes: Vec<u64>,
+    /// How much longer than to others each message takes to each node.
+    pub(super) slow: Vec<u64>,
     pub(super) cuts: Vec<Cut>,
     pub(super) deaths: Vec<Death>,
     pub(super) foreign: Vec<Foreign>,
@@ -45,10 +52,12 @@ impl Fleet {
         Self {
             bus: Bus::None,
             air: Air::default(),
+            blind: None,
             wire: Wire::Native,
             clocks: (0..nodes).map(|at| 50 + 900_000 * at as u64).collect(),
             server: 1_000_000,
             subscribes: vec![0; nodes],
+            slow: vec![0; nodes],
             cuts: Vec::new(),
             deaths: Vec::new(),
             foreign: Vec::new(),
@@ -61,14 +70,14 @@ impl Fleet {
         nodes: usize,
         keys: usize,
         span: u64,
-        shared: bool,
+        policy: &Policy,
     ) -> Self {
         let mut fleet = Self::calm(nodes);
         for clock in &mut fleet.clocks {
             *clock = 50 + rng.u64(..=900_000);
         }
         fleet.server = 1_000_000 + rng.u64(..=900_000);
-        if !shared {
+        if !policy.kind.has_remote() {
             return fleet;
         }
         let moment = |rng: &mut Rng| rng.u64(..=span);
@@ -90,8 +99,16 @@ impl Fleet {
             late: pick(rng, &[30, 300, 10_000]),
             doubled: pick(rng, &[0, 0, 20]),
             overflow: pick(rng, &[0, 0, 0, 10]),
-            again: pick(rng, &[0, 5, 100]),
+            again: pick(rng, &[0, 5, 100, 3_000]),
         };
+        if rng.u8(..3) == 0 {
+            let mut blind = policy.clone();
+            blind.local_cap = Duration::from_millis(pick(rng, &[50, 400]));
+            fleet.blind = Some(blind);
+        }
+        for slow in &mut fleet.slow {
+            *slow = pick(rng, &[0, 0, 0, 12, 100]);
+        }
         for soon in &mut fleet.subscribes {
             *soon = pick(rng, &[0, 0, 0, span / 2]);
         }

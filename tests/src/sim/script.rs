@@ -255,6 +255,13 @@ impl Plan {
         self
     }
 
+    /// Messages to this node take so much longer.
+    #[must_use]
+    pub fn slow(mut self, node: usize, millis: u64) -> Self {
+        self.fleet.slow[node] = millis;
+        self
+    }
+
     /// The node hears nothing from then on; it notices after so many milliseconds, and subscribes
     /// again after so many more.
     #[must_use]
@@ -313,6 +320,14 @@ impl Plan {
     pub fn pause(mut self, spot: Spot, millis: u64) -> Self {
         let ask = self.asks.len() - 1;
         self.script().pauses.push((ask, spot, millis));
+        self
+    }
+
+    /// The next node that hears of a change takes so long before it removes the key from L1.
+    #[must_use]
+    pub fn sweep(mut self, millis: u64) -> Self {
+        let pause = (usize::MAX, Spot::Poll, millis);
+        self.script().pauses.push(pause);
         self
     }
 

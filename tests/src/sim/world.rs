@@ -65,6 +65,8 @@ pub(super) struct Row {
     pub(super) entry: Entry<Id>,
     pub(super) id: Id,
     pub(super) writer: Writer,
+    /// When it was written, in milliseconds.
+    pub(super) at: u64,
 }
 
 pub(super) enum Actor {
@@ -115,6 +117,8 @@ pub(super) struct World {
 
 /// Nothing takes longer than this unless somebody waits for ever.
 const LONGEST: u64 = 200_000;
+/// How long a thread may take between a look at the clock and a step that rests on it.
+const SLACK: u64 = 1_000;
 const MOST_EVENTS: usize = 20_000;
 
 impl World {
@@ -423,7 +427,10 @@ impl World {
         let context = Context {
             now: self.timestamp(node),
             roll: self.plan.chance.rng.u128(..),
-            policy: &self.plan.policy,
+            policy: match &self.plan.fleet.blind {
+                Some(blind) if self.nodes[node].ear.down.is_some() => blind,
+                _ => &self.plan.policy,
+            },
         };
         let mut effects = Effects::default();
         let answer = call(&mut self.nodes[node].shard, &context, &mut effects);
@@ -440,7 +447,13 @@ impl World {
         }
         let row = place.as_ref()?;
         let found = (row.entry.clone(), row.id);
-        let writer = row.writer;
+        let (writer, at) = (row.writer, row.at);
+        if let (Some(blind), Some(since)) = (&self.plan.fleet.blind, self.nodes[node].ear.down) {
+            let until = at.max(since) + whole_millis(blind.local_cap) + SLACK;
+            self.judge.rule(self.now <= until, Promise::P2, || {
+                format!("node {node} is deaf since {since} ms, and has what was written at {at}")
+            });
+        }
         self.judge.seen_in_l1(node, key, found.1, writer, self.now);
         Some(found)
     }

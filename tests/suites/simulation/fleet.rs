@@ -1,8 +1,6 @@
 //! Kept cases of a fleet: write-throughs, the bus, deaths, and a service in Go.
 
-use jetcache_tests::sim::Spot::{
-    Board, Claim, Fill, Hear, Peek, Poll, Read, Remove, Settle, Tell, Write,
-};
+use jetcache_tests::sim::Spot::{Board, Claim, Fill, Hear, Read, Remove, Settle, Tell, Write};
 use jetcache_tests::sim::{Bus, Fate, Plan};
 
 use super::{A, B, keeps};
@@ -116,6 +114,18 @@ fn c5_a_removal_that_is_repeated_is_heard_of() {
 }
 
 #[test]
+fn c5_a_removal_that_answers_go_does_not_make_up_for_one_that_was_to_be_told() {
+    keeps(
+        fleet(2)
+            .slow(A, 12)
+            .go_deletes(10, 0)
+            .load(15, B, 2)
+            .invalidate(20, A)
+            .fate(Remove, Fate::lost()),
+    );
+}
+
+#[test]
 fn c6_whoever_hears_of_a_removal_finds_it_made() {
     keeps(
         Plan::scripted(2)
@@ -216,18 +226,31 @@ fn h1_who_hears_waits_for_a_write_that_was_announced() {
 fn h1_a_flight_that_found_what_the_event_then_removed_looks_again() {
     keeps(
         fleet(2)
-            .load(0, A, 5)
-            .load(10, B, 5)
-            // It finds nothing in L1, and looks again while the event sweeps.
-            .load(9, B, 5)
-            .pause(Board, 14)
+            .load(0, B, 5)
+            // It finds nothing in L1, and boards when the event has been heard.
+            .load(5, B, 5)
+            .pause(Board, 18)
             .pause(Tell, 0)
             .pause(Tell, 20)
-            // It is in the way of the sweep.
-            .load(9, B, 5)
-            .pause(Peek, 0)
             .invalidate(20, A)
-            .pause(Poll, 5)
+            .sweep(5)
+            .load(30, B, 5),
+    );
+}
+
+#[test]
+fn h3_a_flight_that_found_what_the_new_subscription_then_removed_looks_again() {
+    keeps(
+        fleet(2)
+            .cut(2, B, 1, 18)
+            .load(0, B, 5)
+            .load(5, B, 5)
+            .pause(Board, 18)
+            .pause(Tell, 0)
+            .pause(Tell, 20)
+            .invalidate(17, A)
+            .sweep(0)
+            .sweep(5)
             .load(30, B, 5),
     );
 }
