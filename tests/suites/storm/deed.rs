@@ -265,7 +265,10 @@ impl User {
         if self.world.percent(20) {
             call = call.skip_local();
         }
-        let writer = || deal.clone().write(self.database(), at, self.writers_may_hang);
+        let writer = || {
+            deal.clone()
+                .write(self.database(), at, self.writers_may_hang)
+        };
         let answer = self.node.write_through_with(&key, &call, writer).await;
         deal.is_judged(&database, at, &answer);
         REMOTE_TIMEOUT * 3 + LONGEST_WRITER

@@ -95,11 +95,16 @@ impl Ledger {
             let rows = rows.filter(|row| dead || !self.dead.contains(&row.at.0));
             highest(rows.map(|row| row.tick))
         };
-        let told = self.told.iter().filter(|(at, _)| at.1 == key && at.0 != life);
+        let told = self
+            .told
+            .iter()
+            .filter(|(at, _)| at.1 == key && at.0 != life);
         match mode {
             Mode::Silence => 0,
             Mode::Publish => self.floor_of_changes(key).max(rows(false)),
-            Mode::WithChange => self.floor_of_l2(key).max(highest(told.map(|(_, age)| *age))),
+            Mode::WithChange => self
+                .floor_of_l2(key)
+                .max(highest(told.map(|(_, age)| *age))),
             Mode::Watched => self.floor_of_l2(key).max(self.applied(key)),
         }
     }

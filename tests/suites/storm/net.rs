@@ -82,6 +82,13 @@ impl Weather {
         }
     }
 
+    pub(crate) fn slow() -> Self {
+        Self {
+            latency: 40,
+            ..Self::calm()
+        }
+    }
+
     pub(crate) fn of_panics() -> Self {
         Self {
             panics: 100,
@@ -132,8 +139,14 @@ impl Net {
 
     /// What stands under a key.
     pub(crate) fn stands(&self, key: &str) -> Cached<u64> {
-        let found = self.table.lock().unwrap().read(self.clock(), key, Wire::Native);
-        let entry = found.as_ref().and_then(|found| envelope::parse(&found.bytes).ok());
+        let found = self
+            .table
+            .lock()
+            .unwrap()
+            .read(self.clock(), key, Wire::Native);
+        let entry = found
+            .as_ref()
+            .and_then(|found| envelope::parse(&found.bytes).ok());
         match entry {
             None => Cached::Miss,
             Some(entry) => match entry.value {
@@ -227,14 +240,16 @@ impl Net {
             let (kind, age) = match act {
                 Act::Nothing => continue,
                 Act::Emptied(kind) => (kind, tick),
-                Act::Stored(value) => (
-                    Kind::Set,
-                    value.map_or(0, |value| self.judge.age(value)),
-                ),
+                Act::Stored(value) => (Kind::Set, value.map_or(0, |value| self.judge.age(value))),
             };
             let at = (self.life, key_of(&text));
             let told = self.herald.is_some();
-            self.judge.applied(Applied { at, tick, age, told });
+            self.judge.applied(Applied {
+                at,
+                tick,
+                age,
+                told,
+            });
             written.push(text.clone());
             if let Some(Herald { cache, source, .. }) = &self.herald {
                 let message = Message {
@@ -284,9 +299,8 @@ impl Remote for Net {
     async fn read(&self, keys: &[&str], wire: Wire) -> Vec<Result<Option<Found>, Fault>> {
         self.widens(keys.len());
         let read = |key: &&str| {
-            let command = move |table: &mut Table, now, key: &str| {
-                (table.read(now, key, wire), Act::Nothing)
-            };
+            let command =
+                move |table: &mut Table, now, key: &str| (table.read(now, key, wire), Act::Nothing);
             ((*key).to_owned(), command)
         };
         self.send(keys.iter().map(read).collect()).await
@@ -411,9 +425,8 @@ impl Remote for Net {
 
     async fn remove(&self, keys: &[&str]) -> Vec<Result<(), Fault>> {
         let remove = |key: &&str| {
-            let command = |table: &mut Table, _, key: &str| {
-                (table.remove(key), Act::Emptied(Kind::Delete))
-            };
+            let command =
+                |table: &mut Table, _, key: &str| (table.remove(key), Act::Emptied(Kind::Delete));
             ((*key).to_owned(), command)
         };
         self.send(keys.iter().map(remove).collect()).await
