@@ -21,6 +21,8 @@ mod deed;
 mod judge;
 #[path = "storm/kept.rs"]
 mod kept;
+#[path = "storm/kept_fleets.rs"]
+mod kept_fleets;
 #[path = "storm/ledger.rs"]
 mod ledger;
 #[path = "storm/life.rs"]

@@ -37,6 +37,7 @@ pub(crate) struct Air {
     healed: Arc<AtomicBool>,
     lines: Arc<Mutex<Vec<Line>>>,
     said: Arc<AtomicUsize>,
+    slow: Arc<Mutex<Duration>>,
 }
 
 /// How bad it is, in hundredths.
@@ -112,6 +113,7 @@ impl Air {
             healed: Arc::default(),
             lines: Arc::default(),
             said: Arc::default(),
+            slow: Arc::default(),
         }
     }
 
@@ -119,9 +121,9 @@ impl Air {
         self.mode
     }
 
-    /// Nothing can be said or subscribed to until it is healed.
-    pub(crate) fn hang(&mut self) {
-        self.weather.hangs = 100;
+    /// It is good, but it takes its time.
+    pub(crate) fn slow_down(&self, by: Duration) {
+        *self.slow.lock().unwrap() = by;
     }
 
     pub(crate) fn heal(&self) {
@@ -221,7 +223,8 @@ impl Air {
     /// What may happen to whoever turns to it.
     async fn obstructs(&self) -> Result<(), Fault> {
         let way = Duration::from_millis(self.world.below(10));
-        self.world.sleep(way).await;
+        let slow = *self.slow.lock().unwrap();
+        self.world.sleep(way + slow).await;
         if self.happens(self.weather.hangs) {
             return pending().await;
         }

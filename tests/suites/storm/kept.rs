@@ -5,9 +5,8 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jetcache_core::{Builder, BusState, Cache, Error, LoadError, Loads, Runtime};
+use jetcache_core::{Builder, Cache, Error, LoadError, Loads};
 
-use crate::air::{Air, Mode};
 use crate::codec::Fickle;
 use crate::database::is_absence;
 use crate::deed::REMOTE_TIMEOUT;
@@ -16,7 +15,10 @@ use crate::net::{Net, Weather};
 use crate::world::World;
 
 /// Plays to the end of time: what came of it.
-fn play<T: Send + 'static>(world: &World, task: impl Future<Output = T> + Send + 'static) -> T {
+pub(crate) fn play<T: Send + 'static>(
+    world: &World,
+    task: impl Future<Output = T> + Send + 'static,
+) -> T {
     let brought = Arc::new(Mutex::new(None));
     let place = Arc::clone(&brought);
     world.begin(async move {
@@ -117,67 +119,4 @@ fn dropped_after(steps: usize) -> bool {
         "kept case, step {steps}: P5 is broken: {left:?} are left"
     );
     over
-}
-
-// ---- fleets ----
-
-/// An L2 and a bus for a few nodes.
-struct Fleet {
-    world: World,
-    net: Net,
-    air: Air,
-}
-
-type Node = Cache<Key, u64>;
-
-impl Fleet {
-    fn of(mode: Mode) -> Self {
-        let world = World::new(0);
-        let judge = Judge::new(&world);
-        let air = Air::calm(&world, &judge, mode);
-        let net = Net::new(&world, &judge, Weather::calm()).on(&air);
-        Self { world, net, air }
-    }
-
-    fn builder(&self, life: usize) -> Builder<Key, u64> {
-        Cache::builder("kept", self.world.clone())
-            .remote(self.net.of(life), Fickle)
-            .bus(self.air.antenna(life))
-    }
-
-    /// Nodes that listen.
-    fn nodes<const N: usize>(&self) -> [Node; N] {
-        let nodes = std::array::from_fn(|life| self.builder(life).build().unwrap());
-        for node in nodes.iter().cloned() {
-            let listens = async move { node.get(&0).await };
-            play(&self.world, listens);
-        }
-        nodes
-    }
-}
-
-#[test]
-fn every_call_that_goes_further_than_l1_begins_to_listen() {
-    for call in 0..7 {
-        let fleet = Fleet::of(Mode::Publish);
-        let node = fleet.builder(0).build().unwrap();
-        let own = node.clone();
-        let one = async |_: Vec<Key>| Ok::<_, LoadError>(vec![(1, 7)]);
-        play(&fleet.world, async move {
-            match call {
-                0 => drop(own.get(&1).await),
-                1 => drop(own.get_many(&[1]).await),
-                2 => drop(own.get_or_load(&1, async || Ok(7)).await),
-                3 => drop(own.get_many_or_load(&[1], one).await),
-                4 => drop(own.insert(1, 7).await),
-                5 => drop(own.insert_many([(1, 7)]).await),
-                _ => drop(own.write_through(&1, async || Ok(7)).await),
-            }
-        });
-        let heard = node.bus();
-        assert!(
-            heard == BusState::Up,
-            "kept case, step {call}: P2 is broken: nobody listens, {heard:?}"
-        );
-    }
 }

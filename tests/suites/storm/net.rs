@@ -82,6 +82,13 @@ impl Weather {
         }
     }
 
+    pub(crate) fn slow() -> Self {
+        Self {
+            latency: 40,
+            ..Self::calm()
+        }
+    }
+
     pub(crate) fn of_panics() -> Self {
         Self {
             panics: 100,
