@@ -556,7 +556,8 @@ where
             None => None,
             Some(_) if self.l2.is_none() => {
                 return Err(Error::config(
-                    "a bus without an L2: give the builder a remote, or leave the bus out",
+                    "a bus without an L2: give the builder a remote, or leave the bus out; a node's \
+                     local_cache has neither",
                 ));
             }
             Some(Connection::Node(hub)) => Some(hub),
@@ -586,6 +587,7 @@ where
                 let registration = namespaces.map(|taken| taken.take(&prefix, &self.name));
                 let link = Link {
                     voice: voice(&l2.remote, hub.as_ref(), &self.name)?,
+                    hub: hub.clone(),
                     remote: l2.remote,
                     format,
                     write_key: l2.write_key,
@@ -642,8 +644,8 @@ fn voice(remote: &Arc<dyn AnyRemote>, hub: Option<&Arc<Hub>>, name: &str) -> Res
         Telling::Watched { server } if remote.server() == Some(server) => Voice::Silent,
         Telling::Watched { .. } => {
             return Err(Error::config(
-                "the bus watches another store than this cache's L2: make it of the same `Redis`; \
-                 a cluster cannot be watched, use its pub/sub",
+                "the bus watches another store than this cache's L2: make it of this very `Redis`, or \
+                 of a clone of it; a cluster cannot be watched, use its pub/sub",
             ));
         }
         Telling::WithChange { server, channel } if remote.server() == Some(server) => {

@@ -11,7 +11,7 @@ use super::hub::BusState;
 use super::namespaces::Registration;
 use super::repair::repair;
 use super::shared::Shared;
-use super::telling::{PATIENCE, ensure_telling};
+use super::telling::{GRACE, PATIENCE, ensure_telling};
 use crate::machine::policy::{Kind, Policy};
 use crate::machine::shard::Activity;
 use crate::machine::stats::Stats;
@@ -181,31 +181,44 @@ where
         self.shared.tasks()
     }
 
-    /// How the bus is.
+    /// How the bus is; [`BusState::None`] also when the cache is closed.
     #[must_use]
     pub fn bus(&self) -> BusState {
         let hub = self.shared.hub.as_ref();
+        let hub = hub.filter(|_| !self.shared.is_closed());
         hub.map_or(BusState::None, |hub| hub.state())
     }
 
-    /// Begins to listen to the bus, which otherwise the first call does that goes further than L1, and
-    /// waits until the subscription stands or the attempt has failed: how the bus is then. Without a
-    /// bus there is nothing to wait for.
+    /// Begins to listen to the bus, which otherwise the first call does that goes further than L1, or
+    /// tries again at once if the bus is down; and waits until the subscription stands or the attempt
+    /// has failed, for 6 s at most: how the bus is then. Without a bus there is nothing to wait for.
     ///
     /// # Cancellation
     /// Dropping the future stops the waiting, not the listening.
     pub async fn listen(&self) -> BusState {
-        self.shared.ensure_tasks();
-        let Some(hub) = &self.shared.hub else {
+        let (Some(hub), Some(number)) = (&self.shared.hub, self.handle.member) else {
             return BusState::None;
         };
+        let failures = hub.failures();
+        let mut patience = hub.runtime.sleep(PATIENCE + GRACE);
         loop {
             let stirs = hub.stirs();
-            let state = hub.state();
-            if state != BusState::Idle || self.shared.is_closed() {
+            if self.shared.is_closed() {
+                return BusState::None;
+            }
+            if let Some(state) = hub.outcome(number, failures) {
                 return state;
             }
-            stirs.await;
+            self.shared.ensure_tasks();
+            if !hub.listening.is_taken() {
+                // There is no runtime to listen on.
+                return BusState::Down;
+            }
+            hub.nudge();
+            match select(stirs, patience).await {
+                Either::Left(((), rest)) => patience = rest,
+                Either::Right(_) => return self.bus(),
+            }
         }
     }
 
@@ -258,6 +271,8 @@ where
         // Until nothing is left, or L2 acknowledges nothing.
         while repair(shared, Timestamp::MAX).await.acknowledged > 0 {}
         self.handle.leave();
+        // Nothing is heard any more.
+        self.clear_local();
         self.drain_outbox().await;
         self.clear_local();
     }

@@ -3,13 +3,15 @@
 use core::hash::Hash;
 use core::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
+use event_listener::EventListener;
 use futures_util::future::{Either, select};
 use portable_atomic::Ordering;
 
+use super::erased::Boxed;
 use super::hub::{BusState, Hears};
-use super::repair::ensure_repairs;
+use super::repair::{ensure_repairs, repair};
 use super::shared::Shared;
 use crate::machine::event::Event;
 use crate::machine::time::Timestamp;
@@ -28,6 +30,9 @@ where
         let removed = removed && link.format.wire == Wire::JetcacheGo;
         let mut heard = 0;
         for text in keys {
+            if link.is_no_entry(text) {
+                continue;
+            }
             let hearing = AssertUnwindSafe(|| {
                 let key = link.parse(text)?;
                 self.forget(&Arc::new(key), removed);
@@ -53,6 +58,13 @@ where
         }
     }
 
+    fn catch_up(self: Arc<Self>) -> Boxed<'static, ()> {
+        Box::pin(async move {
+            // Removals of this cache's own changes have the other half of the room.
+            while self.is_crowded() && repair(&self, Timestamp::MAX).await.acknowledged > 0 {}
+        })
+    }
+
     fn is_deaf(self: Arc<Self>, since: Timestamp) {
         let (Some(hub), Some(blind)) = (&self.hub, &self.blind_policy) else {
             return;
@@ -68,14 +80,20 @@ where
             if life.closed.load(Ordering::SeqCst) {
                 return;
             }
-            if let Either::Right(_) = select(sleep, stop).await {
-                return;
-            }
-            if let Some(shared) = cache.upgrade()
-                && let Some(hub) = &shared.hub
-                && (hub.epoch(), hub.state()) == (epoch, BusState::Down)
-            {
-                Arc::clone(&shared).hear_of_everything();
+            let mut waiting = select(sleep, stop);
+            while let Some(stirs) = deaf_still(&cache, epoch) {
+                match select(waiting, stirs).await {
+                    Either::Right(((), rest)) => waiting = rest,
+                    Either::Left((Either::Right(_), _)) => return,
+                    Either::Left((Either::Left(_), _)) => {
+                        if let (Some(shared), Some(_)) =
+                            (cache.upgrade(), deaf_still(&cache, epoch))
+                        {
+                            shared.hear_of_everything();
+                        }
+                        return;
+                    }
+                }
             }
         });
     }
@@ -85,11 +103,26 @@ where
     }
 }
 
+/// What rings when the bus is otherwise, if nothing was heard since this epoch began.
+fn deaf_still<K, V>(cache: &Weak<Shared<K, V>>, epoch: u64) -> Option<EventListener> {
+    let shared = cache.upgrade()?;
+    let hub = shared.hub.as_ref()?;
+    let stirs = hub.stirs();
+    ((hub.epoch(), hub.state()) == (epoch, BusState::Down)).then_some(stirs)
+}
+
 impl<K, V> Shared<K, V>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
+    /// Whether half of the room for unconfirmed keys is taken, in some shard.
+    fn is_crowded(&self) -> bool {
+        let room = self.policy.unconfirmed;
+        let mut shards = self.shards.iter();
+        shards.any(|shard| shard.lock().unconfirmed() * 2 > room)
+    }
+
     /// Whatever is under way on the key is superseded, and L1 loses it. `removed`: a removal of this
     /// node's own follows.
     pub(super) fn forget(&self, key: &Arc<K>, removed: bool) {

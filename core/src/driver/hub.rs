@@ -4,11 +4,12 @@ use core::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use event_listener::{Event as Bell, EventListener};
-use portable_atomic::{AtomicU8, AtomicU64, Ordering};
+use portable_atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
-use super::erased::{AnyBus, AnyRuntime};
+use super::erased::{AnyBus, AnyRuntime, Boxed};
 use super::outbox::Outbox;
 use super::pulse::Pulse;
+use crate::machine::error::Fault;
 use crate::machine::event::Event;
 use crate::machine::time::Timestamp;
 use crate::machine::token::Token;
@@ -18,6 +19,8 @@ use crate::ports::bus::{Kind, Telling};
 pub(super) trait Hears: Send + Sync {
     /// Others have changed these keys of its own; `removed`: somebody says so who removed them.
     fn hear(self: Arc<Self>, keys: &[&str], removed: bool);
+    /// Completes when there is room for more that was removed elsewhere, or L2 does not answer.
+    fn catch_up(self: Arc<Self>) -> Boxed<'static, ()>;
     /// Anything may have changed, and is missed no more.
     fn hear_of_everything(self: Arc<Self>);
     /// From now on nothing is heard.
@@ -55,9 +58,18 @@ pub(super) struct Hub {
     outbox: Mutex<Outbox>,
     pub(super) listening: Arc<Pulse>,
     pub(super) telling: Arc<Pulse>,
-    /// Rung when a cache comes or goes, when the bus is otherwise than before, and when what was to be
-    /// told is told.
+    /// The membership that the subscription is of.
+    covered: AtomicU64,
+    /// The epoch whose caches were told that they are deaf, plus one.
+    deaf_since: AtomicU64,
+    /// Whether an L2 of its caches did not answer last.
+    l2_away: AtomicBool,
+    /// How often it was tried to subscribe in vain.
+    failures: AtomicU64,
+    /// Rung when the bus is otherwise than before, and when what was to be told is told.
     stir: Bell,
+    /// Rung when there is a reason to listen now: a cache comes or goes, an L2 is back, somebody asks.
+    nudge: Bell,
 }
 
 struct Member {
@@ -90,7 +102,12 @@ impl Hub {
             outbox: Mutex::default(),
             listening: Arc::default(),
             telling: Arc::default(),
+            covered: AtomicU64::new(0),
+            deaf_since: AtomicU64::new(0),
+            l2_away: AtomicBool::new(false),
+            failures: AtomicU64::new(0),
             stir: Bell::new(),
+            nudge: Bell::new(),
         })
     }
 
@@ -104,7 +121,7 @@ impl Hub {
             ears,
         });
         drop(members);
-        self.stir.notify(usize::MAX);
+        self.nudge();
         number
     }
 
@@ -112,7 +129,29 @@ impl Hub {
     pub(super) fn leave(&self, number: u64) {
         self.members().retain(|member| member.number != number);
         self.membership.fetch_add(1, Ordering::SeqCst);
-        self.stir.notify(usize::MAX);
+        self.nudge();
+    }
+
+    /// There is a reason to listen now.
+    pub(super) fn nudge(&self) {
+        self.nudge.notify(usize::MAX);
+    }
+
+    /// Completes at the next reason to listen.
+    pub(super) fn nudged(&self) -> EventListener {
+        self.nudge.listen()
+    }
+
+    /// Whether an L2 of its caches answered just now. One that is back is a reason to listen: a bus
+    /// on the same server may be back too.
+    pub(super) fn note_l2(&self, answers: bool) {
+        let was_away = self.l2_away.load(Ordering::Relaxed);
+        if was_away == answers {
+            self.l2_away.store(!answers, Ordering::Relaxed);
+            if answers && self.state() == BusState::Down {
+                self.nudge();
+            }
+        }
     }
 
     /// The number of this membership: it changes whenever a cache comes or goes.
@@ -120,8 +159,7 @@ impl Hub {
         self.membership.load(Ordering::SeqCst)
     }
 
-    /// Completes when a cache comes or goes, when the bus is otherwise than before, or when what was
-    /// to be told is told.
+    /// Completes when the bus is otherwise than before, or when what was to be told is told.
     pub(super) fn stirs(&self) -> EventListener {
         self.stir.listen()
     }
@@ -151,9 +189,58 @@ impl Hub {
         }
     }
 
-    pub(super) fn set_state(&self, state: BusState) {
+    fn set_state(&self, state: BusState) {
         self.state.store(state as u8, Ordering::SeqCst);
         self.stir.notify(usize::MAX);
+    }
+
+    /// The subscription stands, and is of the caches of this membership.
+    pub(super) fn is_up(&self, membership: u64) {
+        if self.state() == BusState::Down {
+            tracing::info!(target: "jetcache", "the bus is back");
+        }
+        self.covered.store(membership, Ordering::SeqCst);
+        self.set_state(BusState::Up);
+    }
+
+    /// The subscription broke, or could not be made.
+    pub(super) fn is_down(&self, fault: Fault) {
+        self.failures.fetch_add(1, Ordering::SeqCst);
+        self.set_state(BusState::Down);
+        self.note(&Event::BusFault(fault));
+        let epoch = self.epoch() + 1;
+        if self.deaf_since.swap(epoch, Ordering::SeqCst) != epoch {
+            let now = self.runtime.now();
+            for (_, ears) in self.ears() {
+                ears.is_deaf(now);
+            }
+        }
+    }
+
+    /// Nobody listens any more.
+    pub(super) fn is_unheard(&self) {
+        self.set_state(if self.has_members() {
+            BusState::Down
+        } else {
+            BusState::Idle
+        });
+    }
+
+    /// How the bus is to the cache of this number; `None` while it is tried for the first time, or
+    /// for the first time since `failures`.
+    pub(super) fn outcome(&self, number: u64, failures: u64) -> Option<BusState> {
+        let of_all = !self.subscribes_to_keys();
+        match self.state() {
+            BusState::Up if of_all || self.covered.load(Ordering::SeqCst) > number => {
+                Some(BusState::Up)
+            }
+            BusState::Down if self.failures() > failures => Some(BusState::Down),
+            _ => None,
+        }
+    }
+
+    pub(super) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::SeqCst)
     }
 
     /// Whether a subscription is of certain keys, and another one is due when there are others.

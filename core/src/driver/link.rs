@@ -15,6 +15,7 @@ use super::timeout::timeout;
 use crate::machine::entry::Load;
 use crate::machine::error::{BoxError, Error, Fault};
 use crate::machine::token::Token;
+use crate::machine::wire::Wire;
 use crate::ports::bus::Kind;
 use crate::ports::remote::{Claim, Fill, Filled, Found, Hold, LeaseAsk, Leased, Settle, Stored};
 
@@ -22,6 +23,7 @@ use crate::ports::remote::{Claim, Fill, Filled, Found, Hold, LeaseAsk, Leased, S
 pub(super) struct Link<K, V> {
     pub(super) remote: Arc<dyn AnyRemote>,
     pub(super) voice: Voice,
+    pub(super) hub: Option<Arc<Hub>>,
     pub(super) format: Format<V>,
     pub(super) write_key: fn(&K, &mut String),
     pub(super) parse_key: fn(&str) -> Option<K>,
@@ -76,10 +78,14 @@ impl<K, V: 'static> Link<K, V> {
         let start = text.len();
         text.push_str(&self.prefix);
         (self.write_key)(key, text);
-        if text[start..].ends_with(LEASE_SUFFIX) {
+        if self.is_no_entry(&text[start..]) {
+            let suffix = match text.ends_with(LEASE_SUFFIX) {
+                true => LEASE_SUFFIX,
+                false => LOCK_SUFFIX,
+            };
             text.truncate(start);
             return Err(Error::Key(
-                format!("it ends in {LEASE_SUFFIX}, which marks leases: rename it").into(),
+                format!("it ends in {suffix}, which marks what is no entry: rename it").into(),
             ));
         }
         Ok(())
@@ -96,11 +102,13 @@ impl<K, V: 'static> Link<K, V> {
 
     /// The key that has this text, if it is one of this cache's.
     pub(super) fn parse(&self, text: &str) -> Option<K> {
-        let own = text.strip_prefix(&self.prefix)?;
-        if own.ends_with(LEASE_SUFFIX) {
-            return None;
-        }
-        (self.parse_key)(own)
+        (self.parse_key)(text.strip_prefix(&self.prefix)?)
+    }
+
+    /// Whether what stands there is no entry but a lease, or the lock of a refresh.
+    pub(super) fn is_no_entry(&self, text: &str) -> bool {
+        let locks = self.format.wire == Wire::JetcacheGo;
+        text.ends_with(LEASE_SUFFIX) || locks && text.ends_with(LOCK_SUFFIX)
     }
 
     /// The L2 to send a change to.
@@ -237,7 +245,11 @@ impl<K, V: 'static> Link<K, V> {
     ) -> Outcomes<T> {
         let operation = survived(count, operation);
         let outcomes = timeout(runtime, self.timeout, operation).await;
-        outcomes.unwrap_or_else(|| failed(count, &Fault::Timeout))
+        let outcomes = outcomes.unwrap_or_else(|| failed(count, &Fault::Timeout));
+        if let Some(hub) = &self.hub {
+            hub.note_l2(outcomes.iter().any(Result::is_ok));
+        }
+        outcomes
     }
 }
 
@@ -329,4 +341,6 @@ fn miscounted() -> Fault {
 }
 
 /// What the keys of leases end in.
-pub(super) const LEASE_SUFFIX: &str = "#lease";
+const LEASE_SUFFIX: &str = "#lease";
+/// What the locks of jetcache-go's refreshes end in.
+pub(super) const LOCK_SUFFIX: &str = "_#RL#";

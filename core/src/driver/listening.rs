@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 
 use super::erased::AnySubscription;
-use super::hub::{BusState, Hub};
+use super::hub::Hub;
 use super::pulse::Beat;
 use super::telling::{GRACE, PATIENCE, longer};
 use super::timeout::timeout;
@@ -27,7 +27,7 @@ pub(super) fn ensure_listening(hub: &Arc<Hub>) {
     if let Some(beat) = hub.listening.take(now, until(now, Duration::ZERO)) {
         let listener = Listener {
             hub: Arc::downgrade(hub),
-            beat,
+            beat: Some(beat),
         };
         // Without a runtime the next call tries again.
         let _ = hub.runtime.spawn(Box::pin(listener.listen()));
@@ -42,100 +42,108 @@ fn until(now: Timestamp, nap: Duration) -> Timestamp {
 /// The task. It keeps nothing alive: when the last cache is gone it ends.
 struct Listener {
     hub: Weak<Hub>,
-    beat: Beat,
+    /// There until it ends.
+    beat: Option<Beat>,
 }
 
 /// Why a subscription is over.
 enum End {
     /// It broke.
     Cut(Fault),
-    /// A cache came or went.
-    Stirred,
-    /// This task is not needed any more.
+    /// There are keys that it is not of.
+    Outgrown,
+    /// This task is not needed any more, or another one has taken its place.
     Over,
 }
 
 impl Listener {
     async fn listen(mut self) {
+        self.go_on().await;
+        let hub = self.hub.clone();
+        drop(self);
+        // A cache may have come since, and its call may have found this task still there.
+        if let Some(hub) = hub.upgrade()
+            && hub.has_members()
+        {
+            ensure_listening(&hub);
+        }
+    }
+
+    async fn go_on(&mut self) {
         let mut pause = Duration::ZERO;
-        while let Some((hub, _)) = self.at_work(Duration::ZERO) {
-            let membership = hub.membership();
-            let subscribed = subscribe(&hub).await;
+        while let Some(hub) = self.at_work(Duration::ZERO) {
+            let (membership, prefixes) = (hub.membership(), hub.prefixes());
+            let subscribed = subscribe(&hub, &prefixes).await;
+            if self.at_work(Duration::ZERO).is_none() {
+                return;
+            }
             let began = hub.runtime.now();
             let end = match subscribed {
                 Ok(subscription) => {
                     hub.advance_epoch();
-                    hub.set_state(BusState::Up);
+                    hub.is_up(membership);
                     drop(hub);
-                    self.hear(subscription, membership).await
+                    self.hear(subscription, membership, &prefixes).await
                 }
                 Err(fault) => {
                     drop(hub);
                     End::Cut(fault)
                 }
             };
-            let Some(hub) = self.hub.upgrade() else {
-                return;
-            };
             let fault = match end {
                 End::Over => return,
-                End::Stirred => continue,
+                End::Outgrown => continue,
                 End::Cut(fault) => fault,
             };
-            self.cut(&hub, fault);
+            let Some(hub) = self.at_work(Duration::ZERO) else {
+                return;
+            };
+            hub.is_down(fault);
             // One that stood for a while is made again at once.
             let stood = hub.runtime.now().since(began) >= STOOD;
             pause = if stood { Duration::ZERO } else { longer(pause) };
-            if !self.pause(hub, pause).await {
+            if self.at_work(pause).is_none() {
                 return;
             }
-        }
-    }
-
-    fn cut(&self, hub: &Hub, fault: Fault) {
-        let news = hub.state() != BusState::Down;
-        hub.set_state(BusState::Down);
-        hub.note(&Event::BusFault(fault));
-        if news {
-            let now = hub.runtime.now();
-            for (_, ears) in hub.ears() {
-                ears.is_deaf(now);
+            let (nudged, sleep) = (hub.nudged(), hub.runtime.sleep(pause));
+            drop(hub);
+            if !pause.is_zero() {
+                select(sleep, nudged).await;
             }
         }
     }
 
-    /// Whether to go on afterwards.
-    async fn pause(&mut self, hub: Arc<Hub>, pause: Duration) -> bool {
-        let stirs = hub.stirs();
-        let again = self.at_work(pause).is_some();
-        let sleep = hub.runtime.sleep(pause);
-        drop(hub);
-        if again && !pause.is_zero() {
-            select(sleep, stirs).await;
-        }
-        again
-    }
-
-    /// The hub, if this task is to go on; it may be silent for `nap` then. And when it said so.
-    fn at_work(&mut self, nap: Duration) -> Option<(Arc<Hub>, Timestamp)> {
+    /// The hub, if this task is to go on; it may be silent for `nap` then.
+    fn at_work(&mut self, nap: Duration) -> Option<Arc<Hub>> {
         let hub = self.hub.upgrade().filter(|hub| hub.has_members())?;
-        let now = hub.runtime.now();
-        self.beat.again(until(now, nap)).then_some((hub, now))
+        let beat = self.beat.as_mut()?;
+        beat.again(until(hub.runtime.now(), nap)).then_some(hub)
     }
 
-    async fn hear(&mut self, mut subscription: Box<dyn AnySubscription>, membership: u64) -> End {
+    async fn hear(
+        &mut self,
+        mut subscription: Box<dyn AnySubscription>,
+        mut membership: u64,
+        prefixes: &[String],
+    ) -> End {
         loop {
-            let Some((hub, _)) = self.at_work(BEAT) else {
+            let Some(hub) = self.at_work(BEAT) else {
                 return End::Over;
             };
-            let stirs = hub.stirs();
-            if hub.membership() != membership && hub.subscribes_to_keys() {
-                return End::Stirred;
+            let nudged = hub.nudged();
+            let now = hub.membership();
+            if now != membership {
+                let is_new = |prefix: &String| !prefixes.contains(prefix);
+                if hub.subscribes_to_keys() && hub.prefixes().iter().any(is_new) {
+                    return End::Outgrown;
+                }
+                membership = now;
+                hub.is_up(membership);
             }
             let tick = hub.runtime.sleep(BEAT);
             drop(hub);
             let next = AssertUnwindSafe(subscription.next()).catch_unwind();
-            let news = match select(next, select(stirs, tick)).await {
+            let news = match select(next, select(nudged, tick)).await {
                 Either::Left((news, _)) => news,
                 Either::Right(_) => continue,
             };
@@ -143,7 +151,7 @@ impl Listener {
                 return End::Over;
             };
             match news {
-                Ok(Ok(news)) => take_in(&hub, news),
+                Ok(Ok(news)) => take_in(&hub, news).await,
                 Ok(Err(fault)) => return End::Cut(fault),
                 Err(_) => return End::Cut(Fault::Refused("the bus panicked".into())),
             }
@@ -154,19 +162,17 @@ impl Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         // With its runtime, or because nobody is left to listen for; or because another one listens
-        // in its place.
-        if let Some(hub) = self.hub.upgrade()
-            && self.beat.again(until(hub.runtime.now(), Duration::ZERO))
-            && hub.state() == BusState::Up
+        // in its place, whose business the state is.
+        if let (Some(hub), Some(mut beat)) = (self.hub.upgrade(), self.beat.take())
+            && beat.again(until(hub.runtime.now(), Duration::ZERO))
         {
-            hub.set_state(BusState::Down);
+            hub.is_unheard();
         }
     }
 }
 
-async fn subscribe(hub: &Hub) -> Result<Box<dyn AnySubscription>, Fault> {
-    let prefixes = hub.prefixes();
-    let subscribing = async { hub.bus.subscribe(&prefixes).await };
+async fn subscribe(hub: &Hub, prefixes: &[String]) -> Result<Box<dyn AnySubscription>, Fault> {
+    let subscribing = async { hub.bus.subscribe(prefixes).await };
     let subscribing = pin!(AssertUnwindSafe(subscribing).catch_unwind());
     match timeout(&*hub.runtime, PATIENCE, subscribing).await {
         None => Err(Fault::Timeout),
@@ -175,7 +181,7 @@ async fn subscribe(hub: &Hub) -> Result<Box<dyn AnySubscription>, Fault> {
     }
 }
 
-fn take_in(hub: &Hub, news: News) {
+async fn take_in(hub: &Hub, news: News) {
     match news {
         News::Message(Message { source, .. }) if *source == *hub.source => {}
         News::Message(Message {
@@ -183,26 +189,34 @@ fn take_in(hub: &Hub, news: News) {
             ..
         })
         | News::Everything => hub.advance_epoch(),
-        News::Message(Message { kind, keys, .. }) => hand_out(hub, &keys, kind == Kind::Delete),
-        News::Changed(keys) => hand_out(hub, &keys, false),
+        News::Message(Message { kind, keys, .. }) => {
+            hand_out(hub, &keys, kind == Kind::Delete).await;
+        }
+        News::Changed(keys) => hand_out(hub, &keys, false).await,
         News::Unreadable => hub.note(&Event::Garbled),
     }
 }
 
 /// Each cache hears of its own keys.
-fn hand_out(hub: &Hub, keys: &[String], removed: bool) {
+async fn hand_out(hub: &Hub, keys: &[String], removed: bool) {
     for (prefix, ears) in hub.ears() {
         let own: Vec<&str> = keys
             .iter()
             .map(String::as_str)
             .filter(|key| key.starts_with(&prefix))
             .collect();
-        if !own.is_empty() {
-            ears.hear(&own, removed);
+        for some in own.chunks(TOGETHER) {
+            Arc::clone(&ears).hear(some, removed);
+            if removed {
+                // What was removed elsewhere is removed here before more is heard of.
+                Arc::clone(&ears).catch_up().await;
+            }
         }
     }
 }
 
+/// How many keys a cache hears of at once.
+const TOGETHER: usize = 256;
 /// How often a task that only waits says that it lives.
 const BEAT: Duration = Duration::from_secs(1);
 /// How long a subscription must have stood for the next one to be made at once.

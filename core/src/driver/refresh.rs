@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 
-use super::link::Link;
+use super::link::{LOCK_SUFFIX, Link};
 use super::seat::{Led, Seat};
 use super::shared::Shared;
 use crate::machine::event::Event;
@@ -61,7 +61,7 @@ where
         let key = table.done(refresh, outcome, now, roll, &refreshing.pace);
         drop(table);
         drop(key);
-        refreshing.sooner.notify(1);
+        refreshing.sooner.notify(usize::MAX);
     }
 }
 
@@ -152,6 +152,3 @@ where
         }
     }
 }
-
-/// What the locks of jetcache-go's refreshes end in.
-const LOCK_SUFFIX: &str = "_#RL#";

@@ -185,7 +185,7 @@ where
             if spare.is_some() {
                 refreshing.give_room(1);
             }
-            refreshing.sooner.notify(1);
+            refreshing.sooner.notify(usize::MAX);
         }
         ensure_refreshing(shared, refreshing, now);
     }

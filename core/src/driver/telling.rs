@@ -58,6 +58,7 @@ async fn tell(hub: Arc<Hub>, mut beat: Beat) {
         if !hub.has_members() {
             // Nobody is left in whose name to go on. The others' L1 ends by itself.
             drop(hub.outbox().take(&hub.source));
+            drop(beat);
             hub.told();
             return;
         }

@@ -60,7 +60,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         match (take(&mut self.changes[at].state), reply) {
             (State::Fresh, ChangeReply::Begin) => self.on_begin(at, context, effects),
             (State::Removing(number), ChangeReply::Removed(Ok(()))) => {
-                self.acknowledge(at, number);
+                self.acknowledge(at, number, true);
                 self.end(at, Reach::Everywhere, true, context, effects)
             }
             (State::Removing(number), ChangeReply::Removed(Err(fault))) => {
@@ -69,7 +69,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
                 self.end(at, Reach::Pending, true, context, effects)
             }
             (State::Claiming(number, token), ChangeReply::Claimed(Ok(true))) => {
-                self.acknowledge(at, number);
+                let told = !matches!(self.changes[at].plan, Plan::WriteThrough { .. });
+                self.acknowledge(at, number, told);
                 self.on_claimed(at, token, context, effects)
             }
             // Refused, it changed nothing anywhere, and acknowledges nothing.
@@ -264,7 +265,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let value = written.map(|load| load.value);
         let (Some(value), Some(lives)) = (value.clone(), lives) else {
             effects.spent_values.extend(value.flatten());
-            return self.settle_nothing(at, context, effects);
+            return self.settle_nothing(at, claim.is_some(), context, effects);
         };
         (change.born, change.lives) = (context.now, lives);
         if !context.policy.kind.has_remote() {
@@ -273,7 +274,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         }
         let (Some((token, since)), false) = (claim, doubted) else {
             effects.spent_values.extend(value);
-            return self.settle_nothing(at, context, effects);
+            return self.settle_nothing(at, claim.is_some(), context, effects);
         };
         change.written = Some(value.clone());
         change.state = State::Settling(self.doubts.send());
@@ -288,17 +289,24 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         }
     }
 
-    /// Nothing of a write-through is kept.
+    /// Nothing of a write-through is kept. If L2 did not answer its claim it is not waited for a
+    /// second time: the removal is one of those that are repeated.
     fn settle_nothing(
         &mut self,
         at: usize,
+        claimed: bool,
         context: &Context<'_>,
         effects: &mut Effects<K, V>,
     ) -> ChangeStep<V> {
-        if context.policy.kind.has_remote() {
+        if !context.policy.kind.has_remote() {
+            return self.end(at, Reach::Everywhere, false, context, effects);
+        }
+        if claimed {
             return self.remove(at);
         }
-        self.end(at, Reach::Everywhere, false, context, effects)
+        let number = self.doubts.send();
+        self.give_up(at, number, context, effects);
+        self.end(at, Reach::Pending, false, context, effects)
     }
 
     fn on_settled(
@@ -459,10 +467,11 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         doubt.is_unconfirmed() || self.doubts.bypassed(context.now)
     }
 
-    fn acknowledge(&mut self, at: usize, number: Number) {
+    /// `told`: the others were told of it. The claim of a write-through is not.
+    fn acknowledge(&mut self, at: usize, number: Number, told: bool) {
         let slot = self.changes[at].slot;
         self.doubts
-            .acknowledged(slot, &mut self.slots.at(slot).doubt, number, true);
+            .acknowledged(slot, &mut self.slots.at(slot).doubt, number, told);
     }
 
     fn give_up(

@@ -74,9 +74,11 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Load(error) => write!(f, "the loader failed: {error}"),
-            Self::Panicked(message) => write!(f, "the loader panicked: {message}"),
-            Self::Timeout => f.write_str("the loader took longer than load_timeout"),
+            Self::Load(error) => write!(f, "the loader or writer failed: {error}"),
+            Self::Panicked(message) => write!(f, "the loader or writer panicked: {message}"),
+            Self::Timeout => f.write_str(
+                "the loader took longer than load_timeout, or the writer longer than write_timeout",
+            ),
             Self::Encode(error) => write!(f, "the value cannot be encoded: {error}"),
             Self::TooLarge { size, limit } => write!(
                 f,

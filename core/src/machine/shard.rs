@@ -439,6 +439,12 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         self.doubts.bypassed(now)
     }
 
+    /// About how many keys L2 is not believed.
+    #[must_use]
+    pub fn unconfirmed(&self) -> usize {
+        self.doubts.len()
+    }
+
     /// How much is under way; what is not in the tables of the shard is left to the driver.
     #[must_use]
     pub fn activity(&self) -> Activity {

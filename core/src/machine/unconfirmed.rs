@@ -72,6 +72,10 @@ impl Doubts {
         number: Number,
         told: bool,
     ) {
+        if doubt.told && !told {
+            // The others would never hear of what is to be told.
+            return;
+        }
         let before = doubt.is_unconfirmed();
         doubt.acknowledged = doubt.acknowledged.max(number);
         if told {
@@ -244,6 +248,20 @@ mod tests {
         let repeated = doubts.send();
         doubts.acknowledged(0, &mut doubt, repeated, true);
         assert!(!doubt.is_unconfirmed() && !doubt.is_told());
+    }
+
+    #[test]
+    fn nor_does_one_that_was_sent_before_it_was_known_that_there_is_something_to_tell() {
+        let (mut doubts, mut doubt) = (Doubts::default(), Doubt::default());
+        let (own, heard) = (doubts.send(), doubts.send());
+        doubts.doubted(0, &mut doubt, heard, (NOW, NOW), 8);
+        let quiet = doubts.send();
+        doubts.given_up(0, &mut doubt, own, true, NOW, 8);
+        doubts.acknowledged(0, &mut doubt, quiet, false);
+        assert!(doubt.is_unconfirmed() && doubt.is_told());
+        let repeated = doubts.send();
+        doubts.acknowledged(0, &mut doubt, repeated, true);
+        assert!(!doubt.is_unconfirmed());
     }
 
     #[test]

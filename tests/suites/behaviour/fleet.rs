@@ -460,10 +460,6 @@ async fn namesakes(stage: &Stage) {
     listens(stage, &users).await;
     listens(stage, &others).await;
     drop(others);
-    stage
-        .until("it listens again", async || bus.tries() >= 2)
-        .await;
-    listens(stage, &users).await;
     users.get_or_load("key", brings("one")).await.unwrap();
     stage
         .until("it has heard", async || {
