@@ -55,7 +55,7 @@ impl World {
             after: Some(after),
             superseded: self.index,
             floors: self.judge.newest(),
-            foreign: message.foreign.map(|change| (change, removed)),
+            foreign: message.foreign.map(|change| (change, message.removed)),
             begun: None,
         };
         self.begin_sweep(sweep);
