@@ -148,10 +148,13 @@ impl Plan {
         asks.extend(mix.crews(&mut Rng::with_seed(!seed)));
         let network = Network::profile(&mut rng, span);
         let mut fates = Rng::with_seed(seed.rotate_left(32) ^ 0x5eed);
-        let fleet = Fleet::seeded(&mut fates, nodes, keys, span, &policy);
+        let mut fleet = Fleet::seeded(&mut fates, nodes, keys, span, &policy);
         if fleet.wire == Wire::JetcacheGo {
             // A node that does without L2 for a while does not know how long Go's values live.
             policy.unconfirmed = 1024;
+            if let Some(blind) = &mut fleet.blind {
+                blind.unconfirmed = 1024;
+            }
         }
         Self {
             fleet,
