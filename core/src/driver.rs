@@ -26,6 +26,7 @@ mod outbox;
 mod pulse;
 mod reading;
 mod reading_many;
+mod refresh;
 mod refreshing;
 mod repair;
 mod report;

@@ -9,6 +9,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "storm/air.rs"]
+mod air;
 #[path = "storm/codec.rs"]
 mod codec;
 #[path = "storm/database.rs"]
@@ -19,12 +21,20 @@ mod deed;
 mod judge;
 #[path = "storm/kept.rs"]
 mod kept;
+#[path = "storm/kept_fleets.rs"]
+mod kept_fleets;
+#[path = "storm/ledger.rs"]
+mod ledger;
+#[path = "storm/life.rs"]
+mod life;
 #[path = "storm/net.rs"]
 mod net;
 #[path = "storm/play.rs"]
 mod play;
 #[path = "storm/world.rs"]
 mod world;
+#[path = "storm/writer.rs"]
+mod writer;
 
 use judge::Tally;
 use play::storm;
@@ -57,6 +67,10 @@ fn storms_break_no_promise() {
         "{tally:?}"
     );
     assert!(tally.batched > 0 && tally.again > 0, "{tally:?}");
+    assert!(
+        tally.written > 0 && tally.heard > 0 && tally.epochs > 0 && tally.died > 0,
+        "{tally:?}"
+    );
 }
 
 #[test]

@@ -40,8 +40,9 @@ use super::subscription::{Meaning, RedisSubscription};
 ///
 /// # In a cluster
 /// It listens at one node, and at another one after that one failed: the nodes hand on to each
-/// other what is published at any of them. What they lose among themselves, when the link between
-/// two of them breaks, nobody notices; it ends with `local_ttl`.
+/// other what is published at any of them. What they lose among themselves nobody notices, be it
+/// that the link between two of them breaks, or that a node was taken out of the cluster and goes on
+/// running alone; it ends with `local_ttl`.
 ///
 /// # Rights
 /// An ACL user needs `+subscribe +ping` and `&channel` to listen, and `+publish` and `&channel` for

@@ -422,7 +422,8 @@ where
         self
     }
 
-    /// How old the value of a key becomes that is asked for with [`Call::refresh`] before the
+    /// How old the value of a key becomes that is asked for with
+    /// [`Call::refresh`](crate::Call::refresh) before the
     /// registered [`loader`](Self::loader) loads it anew; [`refresh_all`](Self::refresh_all) means
     /// every key that is loaded. Off by default.
     ///
@@ -472,7 +473,7 @@ where
         self
     }
 
-    /// How many refreshes run at once. Default: 4.
+    /// How many refreshes run at once; keys whose turn has come wait for one to end. Default: 4.
     pub fn refresh_concurrency(mut self, refreshes: usize) -> Self {
         self.times.refresh_concurrency = Some(refreshes);
         self

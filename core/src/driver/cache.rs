@@ -219,7 +219,8 @@ where
     }
 
     /// Closes the cache: new loads and inserts are refused with
-    /// [`Error::Closed`](crate::Error::Closed), a read without a loader is a miss. Loads and changes
+    /// [`Error::Closed`](crate::Error::Closed), a read without a loader is a miss, nothing is refreshed
+    /// any more. Loads and changes
     /// that are under way end first, for at most `load_timeout` + 4 × `remote_timeout`; removals
     /// that L2 has not confirmed are sent once more, as long as it confirms any; what the bus is still
     /// to tell is told, or tried once; then L1 is emptied.

@@ -88,13 +88,14 @@ where
         T: Into<Load<V>>,
     {
         self.check_load(call)?;
-        if call.refresh {
-            self.asked(key, call);
-        }
-        match self.hit_with(key, call) {
+        let loaded = match self.hit_with(key, call) {
             Some(hit) => Ok(hit),
             None => Box::pin(self.load_by(key, *call, loader)).await,
+        };
+        if call.refresh {
+            self.answered(key, call, &loaded);
         }
+        loaded
     }
 
     /// The value of `key`, from L1, from L2, or from the registered loader; `None` if it does not
@@ -111,11 +112,12 @@ where
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
     {
-        self.asked(key, &Call::new());
-        match self.hit(key) {
+        let loaded = match self.hit(key) {
             Some(hit) => Ok(hit),
             None => Box::pin(self.load_registered(key, Call::new())).await,
-        }
+        };
+        self.answered(key, &Call::new(), &loaded);
+        loaded
     }
 
     /// [`load`](Self::load) with wishes of this call's own.
@@ -129,11 +131,12 @@ where
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
     {
         self.check_load(call)?;
-        self.asked(key, call);
-        match self.hit_with(key, call) {
+        let loaded = match self.hit_with(key, call) {
             Some(hit) => Ok(hit),
             None => Box::pin(self.load_registered(key, *call)).await,
-        }
+        };
+        self.answered(key, call, &loaded);
+        loaded
     }
 
     /// What L1 and L2 know about `key`. No loader runs and none is waited for. An L2 that cannot

@@ -147,11 +147,14 @@ where
                 .collect();
         }
         let probe = self.probe(keys, call);
-        if call.refresh {
-            probe.asked(|key| self.asked(key, call));
-        }
         let answers = Box::pin(self.load_many_by(&probe.misses, *call, &mut loader)).await;
-        probe.answered(Ok, |at| loaded(&answers[at]))
+        let batch = probe.answered(Ok, |at| loaded(&answers[at]));
+        if call.refresh {
+            for (key, answer) in batch.iter() {
+                self.answered(*key, call, answer);
+            }
+        }
+        batch
     }
 
     /// The values of `keys`, from L1, from L2, or from the registered loader; `None` for those that
@@ -198,8 +201,7 @@ where
                 .collect();
         }
         let probe = self.probe(keys, call);
-        probe.asked(|key| self.asked(key, call));
-        match (&self.shared.batch_loader, &self.shared.loader) {
+        let batch = match (&self.shared.batch_loader, &self.shared.loader) {
             (Some(loader), _) => {
                 let answers =
                     Box::pin(self.load_many_registered(&probe.misses, *call, loader)).await;
@@ -210,7 +212,11 @@ where
                 let answers = Box::pin(self.load_each(&probe.misses, *call)).await;
                 probe.answered(Ok, |at| answers[at].clone())
             }
+        };
+        for (key, answer) in batch.iter() {
+            self.answered(*key, call, answer);
         }
+        batch
     }
 
     /// What L1 has of the keys, and which of them it has not.
@@ -491,10 +497,6 @@ enum Spot<V> {
 }
 
 impl<'k, Q: ?Sized, V> Probe<'k, Q, V> {
-    fn asked(&self, ask: impl Fn(&Q)) {
-        self.found.iter().for_each(|(key, _)| ask(key));
-    }
-
     fn answered<R>(
         self,
         hit: impl Fn(Option<V>) -> R,

@@ -1,37 +1,32 @@
-//! Keeps keys fresh that are asked for with refresh: a task that waits for the next turn, and one
-//! for each refresh.
+//! Keeps keys fresh that are asked for with refresh: which they are, and the task that waits for the
+//! next turn.
 
 use core::borrow::Borrow;
 use core::hash::Hash;
-use core::panic::AssertUnwindSafe;
 use core::pin::pin;
 use core::time::Duration;
 use std::borrow::ToOwned;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use event_listener::Event as Bell;
-use futures_util::FutureExt;
 use futures_util::future::select;
 use portable_atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::cache::Cache;
-use super::link::Link;
-use super::seat::{Led, Seat};
+use super::refresh::Run;
 use super::shared::Shared;
 use super::stripes::{hash_of, shard_of};
 use crate::machine::entry::Cached;
 use crate::machine::error::Error;
 use crate::machine::event::Event;
-use crate::machine::pace::{Aim, Outcome, Pace};
+use crate::machine::pace::Pace;
 use crate::machine::policy::Call;
-use crate::machine::refresh::{Due, Refresh, Refreshes};
+use crate::machine::refresh::{Due, Refreshes};
 use crate::machine::time::Timestamp;
-use crate::machine::token::Token;
-use crate::machine::wire::Wire;
 
 /// The keys of a cache that are kept fresh.
 pub(super) struct Refreshing<K> {
-    pace: Pace,
+    pub(super) pace: Pace,
     /// Whether every key is that is loaded.
     all: bool,
     tables: Box<[Mutex<Refreshes<Arc<K>>>]>,
@@ -43,7 +38,7 @@ pub(super) struct Refreshing<K> {
     /// be alive without another word from it.
     alive_until: AtomicU64,
     /// Rung when there may be something to do sooner than that task expects.
-    sooner: Bell,
+    pub(super) sooner: Bell,
 }
 
 impl<K: Hash + Eq> Refreshing<K> {
@@ -67,7 +62,7 @@ impl<K: Hash + Eq> Refreshing<K> {
         call.refresh || (self.all && !call.no_store)
     }
 
-    fn table(&self, at: usize) -> MutexGuard<'_, Refreshes<Arc<K>>> {
+    pub(super) fn table(&self, at: usize) -> MutexGuard<'_, Refreshes<Arc<K>>> {
         // Only a user's `Hash` or `Eq` of a key could panic in there, and each is called before the
         // table is changed.
         self.tables[at]
@@ -153,14 +148,15 @@ where
         Ok(())
     }
 
-    /// A key is asked for by a call that loads.
+    /// A call that loads was answered. Not before that: the first turn of a key counts from its load.
     #[inline]
-    pub(super) fn asked<Q>(&self, key: &Q, call: &Call)
+    pub(super) fn answered<Q>(&self, key: &Q, call: &Call, answer: &Result<Option<V>, Error>)
     where
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
     {
         if let Some(refreshing) = &self.shared.refreshing
+            && answer.is_ok()
             && refreshing.wants(call)
         {
             self.keep_fresh(refreshing, key, call);
@@ -289,8 +285,8 @@ where
 {
     let count = refreshing.tables.len();
     let first = refreshing.first.fetch_add(1, Ordering::SeqCst);
+    let mut room = refreshing.room();
     for table in (0..count).map(|table| first.wrapping_add(table) % count) {
-        let room = refreshing.room();
         let due = refreshing
             .table(table)
             .due(now, room, &shared.policy, &refreshing.pace);
@@ -299,146 +295,15 @@ where
             forgotten,
         } = due;
         refreshing.give_room(forgotten.len());
+        room -= refreshes.len();
         for refresh in refreshes {
-            let run = Run {
-                shared: Arc::clone(shared),
-                table,
-                refresh: Some(refresh),
-            };
+            let run = Run::new(shared, table, refresh);
             if shared.spawn(run.play()).is_err() {
                 return false;
             }
         }
     }
     true
-}
-
-/// A refresh under way. Dropped before its end, with its runtime, it has failed.
-struct Run<K, V>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    shared: Arc<Shared<K, V>>,
-    table: usize,
-    refresh: Option<Refresh<Arc<K>>>,
-}
-
-impl<K, V> Run<K, V>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    async fn play(mut self) {
-        let Some(refresh) = &self.refresh else {
-            return;
-        };
-        let refreshed = AssertUnwindSafe(self.shared.refresh(refresh));
-        let outcome = refreshed.catch_unwind().await;
-        self.report(outcome.unwrap_or(Outcome::Failed));
-    }
-
-    fn report(&mut self, outcome: Outcome) {
-        let (Some(refresh), Some(refreshing)) = (self.refresh.take(), &self.shared.refreshing)
-        else {
-            return;
-        };
-        let runtime = &self.shared.runtime;
-        let (now, roll) = (runtime.now(), runtime.roll());
-        let mut table = refreshing.table(self.table);
-        let key = table.done(refresh, outcome, now, roll, &refreshing.pace);
-        drop(table);
-        drop(key);
-        refreshing.sooner.notify(1);
-    }
-}
-
-impl<K, V> Drop for Run<K, V>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    fn drop(&mut self) {
-        self.report(Outcome::Failed);
-    }
-}
-
-impl<K, V> Shared<K, V>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    async fn refresh(self: &Arc<Self>, refresh: &Refresh<Arc<K>>) -> Outcome {
-        let (key, call) = (refresh.key(), refresh.call());
-        let text = match self.link.as_ref().map(|link| link.text(key)).transpose() {
-            Ok(text) => text,
-            Err(_) => return Outcome::Failed,
-        };
-        match (&self.link, &text) {
-            (Some(link), Some(text)) if link.format.wire == Wire::JetcacheGo => {
-                if call.skip_remote {
-                    return self.refresh_by(key, None, call, Aim::Load).await;
-                }
-                self.refresh_in_turn(link, key, text, call).await
-            }
-            _ => self.refresh_by(key, text, call, refresh.aim()).await,
-        }
-    }
-
-    /// In the jetcache-go format the services take turns by a lock, for a period.
-    async fn refresh_in_turn(
-        self: &Arc<Self>,
-        link: &Link<K, V>,
-        key: &Arc<K>,
-        text: &Arc<str>,
-        call: Call,
-    ) -> Outcome {
-        let Some(refreshing) = &self.refreshing else {
-            return Outcome::Passed;
-        };
-        let (runtime, every) = (&*self.runtime, refreshing.pace.every);
-        let name = format!("{text}{LOCK_SUFFIX}");
-        let token = Token::from_bits(runtime.roll());
-        let locked = link.lock(runtime, &name, token, every).await;
-        let outcome = match &locked {
-            Ok(granted) => {
-                let (text, aim) = (Some(Arc::clone(text)), Aim::of_lock(*granted));
-                self.refresh_by(key, text, call, aim).await
-            }
-            Err(fault) => {
-                self.tell(&Event::RemoteFault(fault.clone()));
-                Outcome::Failed
-            }
-        };
-        // Who did not load lets another; a lock whose reply is missing may stand as well.
-        if !matches!(locked, Ok(false)) && outcome != Outcome::Loaded {
-            link.unlock(runtime, &name, token).await;
-        }
-        outcome
-    }
-
-    async fn refresh_by(
-        self: &Arc<Self>,
-        key: &Arc<K>,
-        text: Option<Arc<str>>,
-        call: Call,
-        aim: Aim,
-    ) -> Outcome {
-        let Some(loader) = &self.loader else {
-            return Outcome::Failed;
-        };
-        let Some(mut seat) = Seat::refresh(self, key, text, call, aim) else {
-            return Outcome::Passed;
-        };
-        let (loader, key) = (Arc::clone(loader), Arc::clone(key));
-        let load = move || async move { loader.load((*key).clone()).await };
-        match seat.lead(&mut Some(load)).await {
-            Led::Failed => Outcome::Failed,
-            // Deposed, it knows nothing of what becomes of the flight.
-            Led::Alone(_) | Led::Follow => Outcome::Passed,
-            Led::Answered(_) | Led::GaveUp => seat.outcome().unwrap_or(Outcome::Passed),
-        }
-    }
 }
 
 /// The task: when it is dropped with its runtime, another may begin.
@@ -490,8 +355,6 @@ where
     }
 }
 
-/// What the locks of jetcache-go's refreshes end in.
-const LOCK_SUFFIX: &str = "_#RL#";
 /// What a timer is set to at least: the clock is coarse.
 const TICK: Duration = Duration::from_millis(1);
 /// How long a task may be silent beyond what it waits for.

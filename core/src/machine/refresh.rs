@@ -452,6 +452,51 @@ mod tests {
         assert!(7 * SECOND < rest && rest < 8 * SECOND, "{rest:?}");
     }
 
+    /// Nodes that take up a key one after the other, each with a phase of its own.
+    #[test]
+    fn a_fleet_loads_once_a_period_whatever_the_phases() {
+        for seed in 1..200_u128 {
+            // Multiplied by the odd part of the golden ratio, for numbers far apart.
+            let dice = |n: u128| ((seed * 100 + n) * 0x9E37_79B9_7F4A_7C15) >> 32;
+            let mut nodes: Vec<World> = (0..5).map(|_| World::new()).collect();
+            let mut born = Timestamp::default();
+            for (n, node) in nodes.iter_mut().enumerate() {
+                node.pace.stop_after = 10_000 * SECOND;
+                node.now = born + part(20 * SECOND, dice(n as u128));
+                node.ask(1, dice(10 + n as u128));
+            }
+            let mut gaps = Vec::new();
+            for turn in 0..300 {
+                let next = |node: &World| node.table.next(true).unwrap();
+                let node = nodes.iter_mut().min_by_key(|node| next(node)).unwrap();
+                node.now = next(node);
+                let (now, pace) = (node.now, node.pace);
+                let refresh = node.due(1).pop().unwrap();
+                let age = now.since(born);
+                let outcome = if refresh.aim().copies(Some(age)) {
+                    Outcome::Copied(Some(age))
+                } else {
+                    born = now;
+                    gaps.push(age);
+                    Outcome::Loaded
+                };
+                let _ = node
+                    .table
+                    .done(refresh, outcome, now, dice(50 + turn), &pace);
+            }
+            // Each node that comes may shorten a period, once.
+            let settled = &gaps[nodes.len()..];
+            assert!(settled.len() > 30, "{} loads", settled.len());
+            for gap in settled {
+                let spread = 10 * SECOND + 10 * SECOND / 16;
+                assert!(
+                    (Duration::from_millis(9500)..=spread).contains(gap),
+                    "seed {seed}: {gaps:?}"
+                );
+            }
+        }
+    }
+
     #[test]
     fn a_key_that_is_not_asked_for_is_forgotten() {
         let mut world = World::with([1]);

@@ -37,16 +37,21 @@ pub enum Wire {
     /// - Go's `Set` without a value stores no bytes. That is the empty string to `Raw`, and a miss
     ///   to all other codecs.
     ///
+    /// # Refreshing
+    /// Go's and Rust's services [refresh](crate::Call::refresh) a key in turn: whoever gets the lock
+    /// `<key>_#RL#`, for a period, loads, and the others copy. jetcache-go keeps the lock of a load
+    /// that failed; this cache gives it back.
+    ///
     /// # What cannot be had
     /// - A stale window: L2 says how long an entry is kept, and nothing else.
-    /// - Notice of what a Go service writes: until its event arrives, L1 serves what it has, for
-    ///   at most `local_ttl`. So it is between Go services.
+    /// - Notice of what a Go service writes, before its event arrives: until then L1 serves what it
+    ///   has, for at most `local_ttl`. So it is between Go services.
     /// - The order of a Go service's changes and a load of this cache. A value that Go sets during
     ///   a load or an insert is newer and stays, and the load's is kept nowhere. But where nothing
-    ///   stands before and after, a fill cannot know that Go has deleted the key in between: what
-    ///   was loaded before that stays until its TTL ends or the next change. Events will close
-    ///   this; until then, let whoever changes the data delete a little later once more, or keep
-    ///   the TTL short.
+    ///   stands before and after, a fill cannot know that Go has deleted the key in between. With a
+    ///   bus to which the Go service tells its deletions, every node removes the key once more when
+    ///   it hears of one; until then, and without a bus until its TTL ends or the next change, what
+    ///   was loaded before stays.
     /// - The checksum: damage is what the codec notices.
     JetcacheGo,
 }

@@ -8,15 +8,19 @@
 )]
 
 mod batches;
+mod bus;
 mod cluster;
 mod commands;
 mod engines;
 mod fleet;
 mod flights;
+mod late;
 mod lines;
 mod namespaces;
 mod options;
 mod outage;
+mod parity;
 mod process;
+mod refreshes;
 mod tls;
 mod wire;

@@ -206,10 +206,16 @@ fn what_cannot_be_understood_is_counted_and_other_channels_are_not_heard() {
     });
 }
 
+/// A heart that beats when a test is over.
+fn without_heartbeat(server: &RedisServer) -> Redis {
+    let builder = Redis::builder(server.url()).heartbeat(Duration::from_secs(600));
+    builder.open().unwrap()
+}
+
 /// A break of which the server or the system tells.
 async fn a_cut_is_noticed<B: Bus<Subscription = RedisSubscription>>(bus: impl Fn(&Redis) -> B) {
     let mut server = RedisServer::start();
-    let redis = Redis::open(&server.url()).unwrap();
+    let redis = without_heartbeat(&server);
     let bus = bus(&redis);
     let announcing = telling(&redis);
     let hears = async |subscription: &mut RedisSubscription| {
@@ -250,7 +256,7 @@ fn a_cut_is_noticed_by_tracking() {
 fn what_was_heard_before_a_cut_comes_before_it() {
     everywhere(async || {
         let mut server = RedisServer::start();
-        let bus = Redis::open(&server.url()).unwrap().pubsub("shop");
+        let bus = without_heartbeat(&server).pubsub("shop");
         let mut subscription = subscribe(&bus).await;
         let messages = ["ns:1", "ns:2", "ns:3"].map(|key| message(Kind::Delete, &[key]));
         bus.publish(&messages).await.unwrap();

@@ -244,12 +244,16 @@ async fn busy(stage: &Stage) {
 async fn fails(stage: &Stage) {
     let database = Database::new(stage);
     let node = database.node(stage);
+    database.0.fails.store(true, Ordering::SeqCst);
+    assert!(node.load_with("unknown", &FRESH).await.is_err());
+    assert_eq!(node.activity().refreshes, 0, "it has no value to keep");
+    database.0.fails.store(false, Ordering::SeqCst);
     node.load_with("key", &FRESH).await.unwrap();
     database.0.fails.store(true, Ordering::SeqCst);
     stage
         .until("two refreshes have failed", async || {
             assert_eq!(node.get("key").await, is("key 0"));
-            node.stats().load_failures >= 2
+            node.stats().load_failures >= 3
         })
         .await;
     assert_eq!(stage.node().get("key").await, is("key 0"));

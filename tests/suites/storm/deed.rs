@@ -9,6 +9,7 @@ use jetcache_core::{Batch, Cache, Call, Error, Reach};
 use crate::database::Database;
 use crate::judge::{FLIGHT, Judge, Key};
 use crate::world::World;
+use crate::writer::Deal;
 
 pub(crate) type Node = Cache<Key, u64>;
 
@@ -27,6 +28,7 @@ pub(crate) enum Deed {
     Insert,
     InsertMany,
     InvalidateMany,
+    WriteThrough,
 }
 
 /// A user of a node.
@@ -39,6 +41,8 @@ pub(crate) struct User {
     pub(crate) keys: Key,
     /// How many of them go together.
     pub(crate) chunk: usize,
+    /// They have a time limit.
+    pub(crate) writers_may_hang: bool,
 }
 
 impl User {
@@ -79,6 +83,7 @@ impl User {
             Deed::Insert => self.insert(key).await,
             Deed::InsertMany => self.insert_many().await,
             Deed::InvalidateMany => self.invalidate_many().await,
+            Deed::WriteThrough => self.write_through(key).await,
         };
         for key in 0..self.keys {
             let floor = judge.floor((self.number, key));
@@ -184,7 +189,6 @@ impl User {
         };
         match applied {
             Ok(true) => {
-                judge.insert_returned(value);
                 judge.end_change(at, called, Reach::Everywhere);
             }
             // Its claim may have been granted and its fill refused: that is an end too.
@@ -204,7 +208,6 @@ impl User {
         }
         match node.insert_with(key, value, &call).await {
             Ok(reach) => {
-                judge.insert_returned(value);
                 judge.end_change(at, called, reach);
             }
             Err(error) => judge.change_failed(at, value, &error),
@@ -228,7 +231,6 @@ impl User {
         for (at, (key, reach)) in batch.into_iter().enumerate() {
             match reach {
                 Ok(reach) if last(at) => {
-                    judge.insert_returned(values[at]);
                     judge.end_change((self.number, key), called[&key], reach);
                 }
                 Err(error) if last(at) => {
@@ -254,6 +256,22 @@ impl User {
                 .end_change((self.number, key), called[&key], reach);
         }
         REMOTE_TIMEOUT * u32::try_from(self.parts(&request)).unwrap()
+    }
+
+    async fn write_through(&self, key: Key) -> Duration {
+        let (database, at, deal) = (self.database(), (self.number, key), Deal::default());
+        self.judge.begin_change(at);
+        let mut call = Call::new();
+        if self.world.percent(20) {
+            call = call.skip_local();
+        }
+        let writer = || {
+            deal.clone()
+                .write(self.database(), at, self.writers_may_hang)
+        };
+        let answer = self.node.write_through_with(&key, &call, writer).await;
+        deal.is_judged(&database, at, &answer);
+        REMOTE_TIMEOUT * 3 + LONGEST_WRITER
     }
 
     fn begin_changes(&self, request: &[Key]) -> BTreeMap<Key, u64> {
@@ -330,3 +348,5 @@ impl User {
 
 /// How long L2 is waited for.
 pub(crate) const REMOTE_TIMEOUT: Duration = Duration::from_millis(50);
+/// Two pauses, the longest there are.
+const LONGEST_WRITER: Duration = Duration::from_secs(2);

@@ -5,14 +5,16 @@ use std::ops::AddAssign;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use jetcache_core::{Cached, Error, Reach, Timestamp};
+use jetcache_core::{Cached, Error, Reach, Timestamp, Token};
 
+use crate::air::Mode;
 use crate::codec::{is_refused, panics};
+use crate::ledger::{Applied, Ledger};
 use crate::world::{Id, World};
 
 pub(crate) type Key = u8;
 
-/// A key on a node.
+/// A key on a node, in one life of it.
 pub(crate) type Place = (usize, Key);
 
 /// What happened in a storm, or in many.
@@ -28,6 +30,13 @@ pub(crate) struct Tally {
     pub(crate) batched: u64,
     /// Loaders of a batch that were called once more.
     pub(crate) again: u64,
+    /// Write-throughs that returned.
+    pub(crate) written: u64,
+    /// Nodes that died.
+    pub(crate) died: u64,
+    /// Keys whose changes were heard of.
+    pub(crate) heard: u64,
+    pub(crate) epochs: u64,
 }
 
 impl AddAssign for Tally {
@@ -40,6 +49,10 @@ impl AddAssign for Tally {
         self.faults += more.faults;
         self.batched += more.batched;
         self.again += more.again;
+        self.written += more.written;
+        self.died += more.died;
+        self.heard += more.heard;
+        self.epochs += more.epochs;
     }
 }
 
@@ -48,8 +61,10 @@ impl AddAssign for Tally {
 enum Born {
     /// Its loading began then.
     Loaded(u64),
-    /// Its insert returned then, if it did.
-    Inserted(Option<u64>),
+    /// Its insert was called then; and then L2 took its claim, if it did.
+    Inserted(u64, Option<u64>),
+    /// It was written to the database then.
+    Row(u64),
     /// Nobody must ever see it.
     Never,
 }
@@ -78,6 +93,7 @@ struct Book {
     changes: BTreeMap<Place, (usize, Timestamp)>,
     /// Values that L2 refused, and whose senders heard so.
     refused: BTreeSet<u64>,
+    ledger: Ledger,
     broken: Option<String>,
 }
 
@@ -119,6 +135,13 @@ impl Judge {
         self.book().tally.cancelled += 1;
     }
 
+    /// A node ends without a word.
+    pub(crate) fn died(&self, life: usize) {
+        let mut book = self.book();
+        book.tally.died += 1;
+        book.ledger.die(life);
+    }
+
     pub(crate) fn fell_silent(&self, user: Id) {
         let mut book = self.book();
         book.tally.silent += 1;
@@ -133,18 +156,38 @@ impl Judge {
 
     /// A value that is about to be inserted.
     pub(crate) fn written(&self, key: Key) -> u64 {
+        let tick = self.world.tick();
         let mut book = self.book();
         while panics(book.values.len() as u64) {
             book.bear(key, Born::Never);
         }
-        book.bear(key, Born::Inserted(None))
+        book.bear(key, Born::Inserted(tick, None))
     }
 
-    /// Its insert has returned.
-    pub(crate) fn insert_returned(&self, value: u64) {
-        let tick = self.world.tick();
+    /// It is sent to L2 under this token.
+    pub(crate) fn sent(&self, value: u64, token: Token) {
+        let mut book = self.book();
+        let claimed = book.ledger.claimed(token);
         let value = usize::try_from(value).unwrap();
-        self.book().values[value].1 = Born::Inserted(Some(tick));
+        if let Some((_, Born::Inserted(_, taken))) = book.values.get_mut(value) {
+            *taken = claimed;
+        }
+    }
+
+    /// A row is written now.
+    pub(crate) fn row(&self, at: Place, exists: bool) -> (u64, Option<u64>) {
+        let tick = self.world.tick();
+        let mut book = self.book();
+        book.ledger.write(at, tick);
+        if !exists {
+            book.absent.push((at.1, tick));
+            return (tick, None);
+        }
+        (tick, Some(book.bear(at.1, Born::Row(tick))))
+    }
+
+    pub(crate) fn wrote_through(&self) {
+        self.book().tally.written += 1;
     }
 
     /// A value that nobody must ever see.
@@ -199,6 +242,53 @@ impl Judge {
         self.book().tally.again += 1;
     }
 
+    // ---- L2 and the bus ----
+
+    /// L2 took a claim.
+    pub(crate) fn claimed(&self, token: Token, tick: u64) {
+        self.book().ledger.claim(token, tick);
+    }
+
+    pub(crate) fn applied(&self, applied: Applied) {
+        self.book().ledger.apply(applied);
+    }
+
+    /// What the entry of a value in L2 is worth.
+    pub(crate) fn age(&self, value: u64) -> u64 {
+        self.book().age(value)
+    }
+
+    /// A node hears now that these keys were changed: what it will know then, since nothing that
+    /// was gone from L2 by now can come to it any more.
+    pub(crate) fn hands_out(&self, life: usize, keys: &[Key]) -> Vec<(Key, u64)> {
+        for key in keys {
+            self.swept((life, *key));
+        }
+        let book = self.book();
+        let known = |key: &Key| (*key, book.ledger.applied(*key));
+        keys.iter().map(known).collect()
+    }
+
+    /// It has taken that in.
+    pub(crate) fn heard(&self, life: usize, heard: Vec<(Key, u64)>) {
+        for (key, floor) in heard {
+            self.swept((life, key));
+            self.book().raise((life, key), floor);
+        }
+    }
+
+    /// All is quiet: what an L1 has.
+    pub(crate) fn rests_in_l1(&self, mode: Mode, at: Place, read: Cached<u64>) {
+        let floor = self.book().ledger.floor_of_l1(mode, at);
+        self.peek(at.1, floor.max(self.floor(at)), read);
+    }
+
+    /// And what L2 has.
+    pub(crate) fn rests_in_l2(&self, key: Key, read: Cached<u64>) {
+        let floor = self.book().ledger.floor_of_l2(key);
+        self.read(key, floor, read);
+    }
+
     // ---- P2 and P6 ----
 
     pub(crate) fn floor(&self, at: Place) -> u64 {
@@ -211,11 +301,12 @@ impl Judge {
         called
     }
 
-    pub(crate) fn end_change(&self, at: Place, called: u64, reach: Reach) {
+    /// A change returns. Nobody who reads later may see what is older than `floor`.
+    pub(crate) fn end_change(&self, at: Place, floor: u64, reach: Reach) {
         self.forgo_change(at);
         let mut book = self.book();
-        let floor = book.floors.entry(at).or_default();
-        *floor = (*floor).max(called);
+        book.raise(at, floor);
+        book.ledger.return_from(at, floor);
         book.tally.pending += u64::from(reach == Reach::Pending);
     }
 
@@ -291,11 +382,11 @@ impl Judge {
             Cached::Hit(value) => {
                 let (of, born) = book.values[usize::try_from(value).unwrap()];
                 book.rule(of == key, "P6", || format!("{key} has the value of {of}"));
-                let (fresh, promise) = match born {
-                    Born::Loaded(began) => (began >= floor, "P2"),
-                    Born::Inserted(returned) => (returned.is_none_or(|tick| tick >= floor), "P2"),
-                    Born::Never => (false, "P6"),
+                let promise = match born {
+                    Born::Never => "P6",
+                    _ => "P2",
                 };
+                let fresh = promise == "P2" && book.age(value) >= floor;
                 book.rule(fresh, promise, || {
                     format!("{born:?} of {key} seen behind a change at {floor}")
                 });
@@ -308,6 +399,21 @@ impl Book {
     fn rule(&mut self, holds: bool, promise: &str, text: impl FnOnce() -> String) {
         if !holds && self.broken.is_none() {
             self.broken = Some(format!("{promise} is broken: {}", text()));
+        }
+    }
+
+    fn raise(&mut self, at: Place, to: u64) {
+        let floor = self.floors.entry(at).or_default();
+        *floor = (*floor).max(to);
+    }
+
+    /// As of when a value is right.
+    fn age(&self, value: u64) -> u64 {
+        let value = self.values.get(usize::try_from(value).unwrap());
+        match value.map(|(_, born)| *born) {
+            Some(Born::Loaded(tick) | Born::Row(tick)) => tick,
+            Some(Born::Inserted(called, claimed)) => claimed.unwrap_or(called),
+            Some(Born::Never) | None => 0,
         }
     }
 

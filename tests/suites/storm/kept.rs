@@ -15,14 +15,19 @@ use crate::net::{Net, Weather};
 use crate::world::World;
 
 /// Plays to the end of time: what came of it.
-fn play<T: Send + 'static>(world: &World, task: impl Future<Output = T> + Send + 'static) -> T {
+pub(crate) fn play<T: Send + 'static>(
+    world: &World,
+    task: impl Future<Output = T> + Send + 'static,
+) -> T {
     let brought = Arc::new(Mutex::new(None));
     let place = Arc::clone(&brought);
     world.begin(async move {
         let outcome = task.await;
         *place.lock().unwrap() = Some(outcome);
     });
-    while world.step(&BTreeSet::new(), world.time() + Duration::from_secs(60)) {}
+    // Who listens does so for ever.
+    let end = world.time() + Duration::from_secs(60);
+    while world.step(&BTreeSet::new(), end) {}
     let outcome = brought.lock().unwrap().take();
     outcome.expect("it ends")
 }

@@ -9,13 +9,16 @@ use std::time::Duration;
 use futures_channel::oneshot::channel;
 use jetcache_adapters::memory::Table;
 use jetcache_core::machine::envelope;
+use jetcache_core::ports::bus::{Kind, Message};
 use jetcache_core::ports::remote::{
-    Claim, Fill, Filled, Found, Hold, LeaseAsk, Leased, Settle, Stored, Wire,
+    Claim, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Settle, Stored, Wire,
 };
-use jetcache_core::{Codec, Fault, Remote, Runtime};
+use jetcache_core::{Cached, Codec, Fault, Remote, Runtime};
 
+use crate::air::{Air, Mode, SERVER, key_of};
 use crate::codec::Fickle;
 use crate::judge::Judge;
+use crate::ledger::Applied;
 use crate::world::World;
 
 #[derive(Clone)]
@@ -27,6 +30,22 @@ pub(crate) struct Net {
     healed: Arc<AtomicBool>,
     /// The most keys that were ever asked for at once. Repeated removals go as they come.
     widest: Arc<AtomicUsize>,
+    air: Option<Air>,
+    /// Whose handle this is.
+    life: usize,
+    /// The handle sends word of each change.
+    herald: Option<Herald>,
+}
+
+/// What a command did to its key.
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    /// It looked.
+    Nothing,
+    /// It emptied the key.
+    Emptied(Kind),
+    /// It stored this value, or none that can be read.
+    Stored(Option<u64>),
 }
 
 /// How bad it is, in hundredths and milliseconds.
@@ -63,6 +82,13 @@ impl Weather {
         }
     }
 
+    pub(crate) fn slow() -> Self {
+        Self {
+            latency: 40,
+            ..Self::calm()
+        }
+    }
+
     pub(crate) fn of_panics() -> Self {
         Self {
             panics: 100,
@@ -84,7 +110,22 @@ impl Net {
             weather,
             healed: Arc::default(),
             widest: Arc::default(),
+            air: None,
+            life: 0,
+            herald: None,
         }
+    }
+
+    /// A bus may ride on it.
+    pub(crate) fn on(mut self, air: &Air) -> Self {
+        self.air = Some(air.clone());
+        self
+    }
+
+    /// The handle of one life of a node.
+    pub(crate) fn of(&self, life: usize) -> Self {
+        let net = self.clone();
+        Self { life, ..net }
     }
 
     pub(crate) fn heal(&self) {
@@ -94,6 +135,25 @@ impl Net {
     pub(crate) fn leases(&self) -> usize {
         let now = self.clock();
         self.table.lock().unwrap().leases(now)
+    }
+
+    /// What stands under a key.
+    pub(crate) fn stands(&self, key: &str) -> Cached<u64> {
+        let found = self
+            .table
+            .lock()
+            .unwrap()
+            .read(self.clock(), key, Wire::Native);
+        let entry = found
+            .as_ref()
+            .and_then(|found| envelope::parse(&found.bytes).ok());
+        match entry {
+            None => Cached::Miss,
+            Some(entry) => match entry.value {
+                None => Cached::Absent,
+                Some((_, payload)) => Fickle.decode(payload).map_or(Cached::Miss, Cached::Hit),
+            },
+        }
     }
 
     fn widens(&self, keys: usize) {
@@ -114,7 +174,7 @@ impl Net {
     async fn send<T, C>(&self, commands: Vec<(String, C)>) -> Vec<Result<T, Fault>>
     where
         T: Send + 'static,
-        C: FnOnce(&mut Table, u64, &str) -> T + Send + 'static,
+        C: FnOnce(&mut Table, u64, &str) -> (T, Act) + Send + 'static,
     {
         let well = self.healed.load(Ordering::SeqCst);
         let happens = |of| !well && self.world.percent(of);
@@ -139,18 +199,22 @@ impl Net {
         } else {
             self.world.begin(async move {
                 net.world.sleep(there).await;
-                net.world.tick();
+                let tick = net.world.tick();
                 let now = net.clock();
+                let mut acts = Vec::new();
                 let mut table = net.table.lock().unwrap();
-                let apply = |(key, command): (String, C)| match singles[&key] {
-                    Single::Well => Ok(command(&mut table, now, &key)),
-                    Single::Refused => Err(away()),
-                    Single::Unheard => {
-                        command(&mut table, now, &key);
-                        Err(away())
+                let apply = |(key, command): (String, C)| {
+                    if let Single::Refused = singles[&key] {
+                        return Err(away());
                     }
+                    let (outcome, act) = command(&mut table, now, &key);
+                    let heard = matches!(singles[&key], Single::Well);
+                    acts.push((key, act));
+                    heard.then_some(outcome).ok_or_else(away)
                 };
                 let outcomes: Vec<_> = commands.into_iter().map(apply).collect();
+                drop(table);
+                net.tell(tick, acts);
                 if unheard {
                     std::mem::forget(told);
                 } else {
@@ -161,6 +225,45 @@ impl Net {
         let outcomes = answer.await.unwrap();
         self.world.sleep(way()).await;
         outcomes
+    }
+}
+
+impl Net {
+    /// What was done, in the order of the keys: to the judge, and to whoever is to hear of it.
+    fn tell(&self, tick: u64, mut acts: Vec<(String, Act)>) {
+        let Some(air) = &self.air else {
+            return;
+        };
+        acts.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let mut written = Vec::new();
+        for (text, act) in acts {
+            let (kind, age) = match act {
+                Act::Nothing => continue,
+                Act::Emptied(kind) => (kind, tick),
+                Act::Stored(value) => (Kind::Set, value.map_or(0, |value| self.judge.age(value))),
+            };
+            let at = (self.life, key_of(&text));
+            let told = self.herald.is_some();
+            self.judge.applied(Applied {
+                at,
+                tick,
+                age,
+                told,
+            });
+            written.push(text.clone());
+            if let Some(Herald { cache, source, .. }) = &self.herald {
+                let message = Message {
+                    cache: (**cache).to_owned(),
+                    source: (**source).to_owned(),
+                    kind,
+                    keys: vec![text],
+                };
+                air.say(self.life, message);
+            }
+        }
+        if air.mode() == Mode::Watched && !written.is_empty() {
+            air.show(&written);
+        }
     }
 }
 
@@ -196,7 +299,8 @@ impl Remote for Net {
     async fn read(&self, keys: &[&str], wire: Wire) -> Vec<Result<Option<Found>, Fault>> {
         self.widens(keys.len());
         let read = |key: &&str| {
-            let command = move |table: &mut Table, now, key: &str| table.read(now, key, wire);
+            let command =
+                move |table: &mut Table, now, key: &str| (table.read(now, key, wire), Act::Nothing);
             ((*key).to_owned(), command)
         };
         self.send(keys.iter().map(read).collect()).await
@@ -207,7 +311,8 @@ impl Remote for Net {
         let lease = |ask: &LeaseAsk<'_>| {
             let (token, life) = (ask.token, ask.life);
             let command = move |table: &mut Table, now, key: &str| {
-                table.lease(now, &LeaseAsk { key, token, life }, wire)
+                let leased = table.lease(now, &LeaseAsk { key, token, life }, wire);
+                (leased, Act::Nothing)
             };
             (ask.key.to_owned(), command)
         };
@@ -230,8 +335,16 @@ impl Remote for Net {
                     lease,
                     age,
                 };
-                table.fill(now, &Fill { key, token, value }, wire)
+                let filled = table.fill(now, &Fill { key, token, value }, wire);
+                let act = match filled {
+                    Filled::Stored => Act::Stored(value_in(&bytes)),
+                    Filled::Refused => Act::Nothing,
+                };
+                (filled, act)
             };
+            if let Some(value) = value_in(value.bytes) {
+                self.judge.sent(value, token);
+            }
             (fill.key.to_owned(), command)
         };
         let filled = self.send(fills.iter().map(fill).collect()).await;
@@ -246,8 +359,9 @@ impl Remote for Net {
     async fn release(&self, holds: &[Hold<'_>]) -> Vec<Result<(), Fault>> {
         let release = |hold: &Hold<'_>| {
             let token = hold.token;
-            let command =
-                move |table: &mut Table, now, key: &str| table.release(now, &Hold { key, token });
+            let command = move |table: &mut Table, now, key: &str| {
+                (table.release(now, &Hold { key, token }), Act::Nothing)
+            };
             (hold.key.to_owned(), command)
         };
         self.send(holds.iter().map(release).collect()).await
@@ -257,6 +371,7 @@ impl Remote for Net {
         self.widens(claims.len());
         let claim = |claim: &Claim<'_>| {
             let (token, life, condition) = (claim.token, claim.life, claim.condition);
+            let net = self.clone();
             let command = move |table: &mut Table, now, key: &str| {
                 let claim = Claim {
                     key,
@@ -264,22 +379,66 @@ impl Remote for Net {
                     life,
                     condition,
                 };
-                table.claim(now, &claim, wire)
+                if !table.claim(now, &claim, wire) {
+                    return (false, Act::Nothing);
+                }
+                net.judge.claimed(token, net.world.ticks());
+                (true, Act::Emptied(Kind::Set))
             };
             (claim.key.to_owned(), command)
         };
         self.send(claims.iter().map(claim).collect()).await
     }
 
-    async fn settle(&self, settles: &[Settle<'_>], _: Wire) -> Vec<Result<Filled, Fault>> {
-        unreachable!("no write-through settles {} keys yet", settles.len())
+    async fn settle(&self, settles: &[Settle<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
+        self.widens(settles.len());
+        let settle = |settle: &Settle<'_>| {
+            let (token, value) = (settle.token, settle.value);
+            let (life, lease, age) = (value.life, value.lease, value.age);
+            let bytes = value.bytes.to_vec();
+            let command = move |table: &mut Table, now, key: &str| {
+                let value = Stored {
+                    replaces: None,
+                    bytes: &bytes,
+                    life,
+                    stale: Duration::ZERO,
+                    lease,
+                    age,
+                };
+                let settled = table.settle(now, &Settle { key, token, value }, wire);
+                let act = match settled {
+                    Filled::Stored => Act::Stored(value_in(&bytes)),
+                    Filled::Refused => Act::Emptied(Kind::Delete),
+                };
+                (settled, act)
+            };
+            (settle.key.to_owned(), command)
+        };
+        let settled = self.send(settles.iter().map(settle).collect()).await;
+        for (settle, settled) in settles.iter().zip(&settled) {
+            if let (Ok(Filled::Refused), Some(value)) = (settled, value_in(settle.value.bytes)) {
+                self.judge.refused(value);
+            }
+        }
+        settled
     }
 
     async fn remove(&self, keys: &[&str]) -> Vec<Result<(), Fault>> {
         let remove = |key: &&str| {
-            let command = |table: &mut Table, _, key: &str| table.remove(key);
+            let command =
+                |table: &mut Table, _, key: &str| (table.remove(key), Act::Emptied(Kind::Delete));
             ((*key).to_owned(), command)
         };
         self.send(keys.iter().map(remove).collect()).await
+    }
+
+    fn server(&self) -> Option<u64> {
+        self.air.as_ref().map(|_| SERVER)
+    }
+
+    fn announcing(&self, herald: Herald) -> Option<Self> {
+        let net = self.clone();
+        let herald = Some(herald);
+        Some(Self { herald, ..net })
     }
 }

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use jetcache_core::{Cache, Runtime, Timestamp};
+use jetcache_core::{BusState, Cache, Runtime, Timestamp};
 
+use crate::air::{Air, Mode};
 use crate::codec::Fickle;
 use crate::database::{Database, is_absence};
 use crate::deed::{Deed, Node, REMOTE_TIMEOUT, User};
 use crate::judge::{Judge, Key, Tally};
+use crate::life::Home;
 use crate::net::{Net, Weather};
 use crate::world::{Id, World};
 
@@ -18,10 +20,33 @@ struct Stage {
     judge: Judge,
     net: Net,
     weather: Weather,
-    nodes: Vec<Node>,
+    air: Air,
+    nodes: Vec<Life>,
+    /// How many lives there were.
+    lives: usize,
     keys: Key,
     chunk: usize,
     deeds: Vec<Deed>,
+    settings: Settings,
+    tally: Tally,
+}
+
+/// A node, in one life of it.
+struct Life {
+    number: usize,
+    home: Home,
+    node: Node,
+}
+
+/// What is the same for all nodes and lives of a storm.
+struct Settings {
+    /// Entries stand until the end: nothing that should not be there is hidden by its expiry.
+    lasting: bool,
+    /// Nodes die.
+    mortal: bool,
+    write_timeout: Option<Duration>,
+    load_concurrency: usize,
+    batch_loader: bool,
 }
 
 /// Plays one storm.
@@ -29,7 +54,7 @@ struct Stage {
 /// # Errors
 /// Which promise was broken, and how far it had come.
 pub(crate) fn storm(seed: u64) -> Result<Tally, String> {
-    let stage = Stage::of(seed);
+    let mut stage = Stage::of(seed);
     // What a call may panic with, it must not: loaders' panics are answers.
     if catch_unwind(AssertUnwindSafe(|| stage.play())).is_err() {
         stage
@@ -41,7 +66,7 @@ pub(crate) fn storm(seed: u64) -> Result<Tally, String> {
             "seed {seed}, step {}: {broken}",
             stage.world.ticks()
         )),
-        None => Ok(stage.tally()),
+        None => Ok(stage.tally),
     }
 }
 
@@ -50,23 +75,40 @@ impl Stage {
         let world = World::new(seed);
         let judge = Judge::new(&world);
         let weather = Weather::of(&world);
+        let air = Air::of(&world, &judge);
+        let fleet = air.mode() != Mode::Silence;
+        let settings = Settings {
+            lasting: world.percent(if fleet { 80 } else { 20 }),
+            mortal: world.percent(30),
+            write_timeout: (world.percent(40)).then(|| Duration::from_millis(world.below(400) + 1)),
+            load_concurrency: [1, 2, 16][world.below(3) as usize],
+            batch_loader: world.percent(60),
+        };
         let mut stage = Self {
-            net: Net::new(&world, &judge, weather),
+            net: Net::new(&world, &judge, weather).on(&air),
+            air,
             weather,
             nodes: Vec::new(),
+            lives: 0,
             keys: [2, 3, 6][world.below(3) as usize],
             chunk: [1, 2, 1000, 1000][world.below(4) as usize],
             deeds: deeds(&world),
+            settings,
             world,
             judge,
+            tally: Tally::default(),
         };
-        for number in 0..1 + stage.world.below(2) as usize {
-            stage.nodes.push(stage.node(number));
+        for _ in 0..1 + u64::from(fleet) + stage.world.below(2) {
+            let born = stage.born();
+            stage.nodes.push(born);
         }
         stage
     }
 
-    fn node(&self, number: usize) -> Node {
+    /// A new life of a node.
+    fn born(&mut self) -> Life {
+        let (number, home) = (self.lives, Home::new(&self.world));
+        self.lives += 1;
         let database = Database {
             world: self.world.clone(),
             judge: self.judge.clone(),
@@ -74,11 +116,15 @@ impl Stage {
             chunk: self.chunk,
         };
         let (singly, together) = (database.clone(), database);
-        let mut builder = Cache::builder("storm", self.world.clone())
-            .remote(self.net.clone(), Fickle)
-            .ttl(Duration::from_secs(2))
-            .local_ttl(Duration::from_secs(1))
-            .negative_ttl(Duration::from_millis(500))
+        let (ttl, local_ttl) = match self.settings.lasting {
+            true => (HOUR, HOUR),
+            false => (Duration::from_secs(2), Duration::from_secs(1)),
+        };
+        let mut builder = Cache::builder("storm", home.clone())
+            .remote(self.net.of(number), Fickle)
+            .ttl(ttl)
+            .local_ttl(local_ttl)
+            .negative_ttl(local_ttl / 2)
             .remote_timeout(REMOTE_TIMEOUT)
             // Which random bits a key gets depends on its shard, and that on a hasher of chance.
             .jitter(0, Duration::ZERO)
@@ -86,74 +132,122 @@ impl Stage {
             .lease_wait(Duration::from_millis(100))
             .not_found_when(is_absence)
             .batch_chunk(self.chunk)
-            .load_concurrency([1, 2, 16][self.world.below(3) as usize])
+            .load_concurrency(self.settings.load_concurrency)
             .loader(move |key: Key| singly.clone().load(key));
         if self.weather.is_calm() {
             // None may be forgotten: it would stand until the end.
-            builder = builder.lease(Duration::from_secs(3600));
+            builder = builder.lease(HOUR);
         }
-        if self.world.percent(60) {
+        if self.settings.batch_loader {
             builder = builder.batch_loader(move |keys: Vec<Key>| together.load_many(keys));
         }
-        builder.build().unwrap()
+        if self.air.mode() != Mode::Silence {
+            builder = builder.bus(self.air.antenna(number)).source_id("shop");
+        }
+        if let Some(timeout) = self.settings.write_timeout {
+            builder = builder.write_timeout(timeout);
+        }
+        let node = builder.build().unwrap();
+        Life { number, home, node }
     }
 
     fn user(&self) -> Id {
-        let number = self.world.below(self.nodes.len() as u64) as usize;
+        let life = &self.nodes[self.world.below(self.nodes.len() as u64) as usize];
         let deed = self.deeds[self.world.below(self.deeds.len() as u64) as usize];
         let wait = Duration::from_millis(self.world.below(400));
         let user = User {
             world: self.world.clone(),
             judge: self.judge.clone(),
-            node: self.nodes[number].clone(),
-            number,
+            node: life.node.clone(),
+            number: life.number,
             keys: self.keys,
             chunk: self.chunk,
+            writers_may_hang: self.settings.write_timeout.is_some(),
         };
         let world = self.world.clone();
-        self.world.begin(async move {
+        life.home.begin(async move {
             world.sleep(wait).await;
             user.act(deed).await;
         })
     }
 
-    fn play(&self) {
-        let Self { world, judge, .. } = self;
-        let users: Vec<Id> = (0..10 + world.below(40)).map(|_| self.user()).collect();
+    /// A node dies, and another life of it begins.
+    fn die(&mut self) {
+        let at = self.world.below(self.nodes.len() as u64) as usize;
+        let born = self.born();
+        let dead = std::mem::replace(&mut self.nodes[at], born);
+        self.count(&dead.node);
+        self.judge.died(dead.number);
+        dead.home.dies();
+        std::mem::forget(dead);
+    }
+
+    fn play(&mut self) {
+        let world = self.world.clone();
+        let mut users: Vec<Id> = (0..10 + world.below(40)).map(|_| self.user()).collect();
         let mut silent = Silent::default();
         let end = world.time() + Duration::from_secs(20);
+        let fleet = self.air.mode() != Mode::Silence;
         while self.step(&silent.tasks, end) {
             silent.end(world.time());
             let user = users[world.below(users.len() as u64) as usize];
             match world.below(300) {
-                0 if !silent.tasks.contains(&user) && world.cancel(user) => judge.cancelled(),
-                1 if !world.is_done(user) && silent.begin(user, world) => judge.fell_silent(user),
+                0 if !silent.tasks.contains(&user) && world.cancel(user) => self.judge.cancelled(),
+                1 if !world.is_done(user) && silent.begin(user, &world) => {
+                    self.judge.fell_silent(user);
+                }
+                2 if fleet && world.percent(30) => self.air.cut_one(),
+                3 if self.settings.mortal && self.lives < MOST_LIVES && world.percent(50) => {
+                    self.die();
+                    users.extend((0..world.below(8)).map(|_| self.user()));
+                }
+                4 if fleet && users.len() < MOST_USERS => users.push(self.user()),
                 _ => {}
             }
         }
 
         // The weather clears; everybody but the silent is answered.
         self.net.heal();
+        self.air.heal();
         silent.end(Timestamp::from_nanos(u64::MAX));
         self.rest(&silent.tasks);
         for user in users {
             let answered = silent.tasks.contains(&user) || world.is_done(user);
-            judge.rule(answered, "P4", || format!("user {user} waits for ever"));
+            self.judge
+                .rule(answered, "P4", || format!("user {user} waits for ever"));
         }
         // Those who fell silent for good are dropped at last, and nothing is left of anybody.
         for user in &silent.tasks {
             world.cancel(*user);
         }
         self.rest(&BTreeSet::new());
-        for node in &self.nodes {
+        self.is_at_rest();
+        self.ends();
+    }
+
+    /// What is left when everybody has his answer.
+    fn is_at_rest(&mut self) {
+        let Self { judge, nodes, .. } = self;
+        for Life { number, node, .. } in &*nodes {
+            // Who listens does so until the end.
             let left = (node.activity(), node.tasks());
             judge.rule(left == Default::default(), "P5", || {
                 format!("{left:?} are left")
             });
+            judge.rule(node.bus() != BusState::Down, "P4", || {
+                format!("{number} is deaf for ever")
+            });
+            for key in 0..self.keys {
+                judge.rests_in_l1(self.air.mode(), (*number, key), node.peek(&key));
+            }
+        }
+        for key in 0..self.keys {
+            judge.rests_in_l2(key, self.net.stands(&format!("storm:{key}")));
         }
         let leases = self.net.leases();
-        let given_back = leases == 0 || !self.weather.is_calm();
-        judge.rule(given_back, "P5", || {
+        // The dead give nothing back.
+        let exempt = !self.weather.is_calm() || self.lives > self.nodes.len();
+        judge.rule(leases == 0 || exempt, "P5", || {
             format!("{leases} leases were not given back")
         });
         let widest = self.net.widest();
@@ -162,20 +256,40 @@ impl Stage {
         });
     }
 
+    /// The caches are closed or dropped, and nothing goes on.
+    fn ends(&mut self) {
+        self.tally += self.judge.tally();
+        for Life { node, home, .. } in std::mem::take(&mut self.nodes) {
+            self.count(&node);
+            if self.world.percent(50) {
+                home.begin(async move { node.close().await });
+            }
+        }
+        self.rest(&BTreeSet::new());
+        let left = self.world.tasks();
+        self.judge
+            .rule(left == 0, "P5", || format!("{left} tasks go on for ever"));
+    }
+
     fn rest(&self, silent: &BTreeSet<Id>) {
-        while self.step(silent, self.world.time() + Duration::from_secs(60)) {}
+        let end = self.world.time() + REST;
+        // With nobody on a bus there is nothing left to do at some time.
+        let end = || match self.air.mode() {
+            Mode::Silence => self.world.time() + Duration::from_secs(60),
+            _ => end,
+        };
+        while self.step(silent, end()) {}
     }
 
     fn step(&self, silent: &BTreeSet<Id>, end: Timestamp) -> bool {
         self.judge.broken().is_none() && self.world.step(silent, end)
     }
 
-    fn tally(&self) -> Tally {
-        let faults = self.nodes.iter().map(|node| node.stats().remote_faults);
-        Tally {
-            faults: faults.sum(),
-            ..self.judge.tally()
-        }
+    fn count(&mut self, node: &Node) {
+        let stats = node.stats();
+        self.tally.faults += stats.remote_faults;
+        self.tally.heard += stats.heard;
+        self.tally.epochs += stats.epochs;
     }
 }
 
@@ -209,12 +323,15 @@ impl Silent {
 fn deeds(world: &World) -> Vec<Deed> {
     use Deed::{
         Get, GetMany, GetManyOrLoad, GetOrLoad, Insert, InsertIf, InsertMany, Invalidate,
-        InvalidateMany, Load, LoadMany, Peek, SweepLocal,
+        InvalidateMany, Load, LoadMany, Peek, SweepLocal, WriteThrough,
     };
     let mut deeds = vec![GetOrLoad, GetOrLoad, GetOrLoad, GetOrLoad, Load, Get, Peek];
     let (changes, batches) = (world.percent(70), world.percent(80));
     if changes {
         deeds.extend([Invalidate, SweepLocal, InsertIf, Insert, Insert]);
+    }
+    if world.percent(50) {
+        deeds.extend([WriteThrough, WriteThrough, WriteThrough]);
     }
     if batches {
         deeds.extend([GetManyOrLoad, GetManyOrLoad, GetManyOrLoad, GetManyOrLoad]);
@@ -225,3 +342,9 @@ fn deeds(world: &World) -> Vec<Deed> {
     }
     deeds
 }
+
+const HOUR: Duration = Duration::from_secs(3600);
+/// After that everything that was late has come, and what broke is made again.
+const REST: Duration = Duration::from_secs(45);
+const MOST_LIVES: usize = 6;
+const MOST_USERS: usize = 120;

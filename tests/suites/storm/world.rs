@@ -105,6 +105,16 @@ impl World {
         task.is_some()
     }
 
+    /// A task is gone as if it had never been, without a word.
+    pub(crate) fn forget(&self, id: Id) {
+        std::mem::forget(self.inner().tasks.remove(&id));
+    }
+
+    /// How many tasks there are.
+    pub(crate) fn tasks(&self) -> usize {
+        self.inner().tasks.len()
+    }
+
     pub(crate) fn is_done(&self, id: Id) -> bool {
         !self.inner().tasks.contains_key(&id)
     }

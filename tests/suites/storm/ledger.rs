@@ -1,0 +1,125 @@
+//! What L2 applied, what the others were told of it, and what nobody may see any more at rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jetcache_core::Token;
+
+use crate::air::Mode;
+use crate::judge::{Key, Place};
+
+#[derive(Default)]
+pub(crate) struct Ledger {
+    /// Nothing that L2 holds is older than this.
+    applied: BTreeMap<Key, u64>,
+    /// What a node told together with its change.
+    told: BTreeMap<Place, u64>,
+    /// Changes that returned: nothing that is older than this is to be seen on any node in the end.
+    returned: BTreeMap<Place, u64>,
+    rows: Vec<Row>,
+    claims: BTreeMap<Token, u64>,
+    dead: BTreeSet<usize>,
+}
+
+/// A row that was written.
+struct Row {
+    at: Place,
+    tick: u64,
+    /// Whether its node has changed the key in L2 since.
+    settled: bool,
+}
+
+/// What a command did to a key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Applied {
+    pub(crate) at: Place,
+    pub(crate) tick: u64,
+    /// Nothing older than this is left.
+    pub(crate) age: u64,
+    /// Whether L2 told the others in the same step.
+    pub(crate) told: bool,
+}
+
+impl Ledger {
+    pub(crate) fn apply(&mut self, applied: Applied) {
+        let Applied { at, age, .. } = applied;
+        raise(&mut self.applied, at.1, age);
+        if applied.told {
+            raise(&mut self.told, at, age);
+        }
+        for row in &mut self.rows {
+            row.settled |= row.at == at && row.tick < applied.tick;
+        }
+    }
+
+    pub(crate) fn applied(&self, key: Key) -> u64 {
+        self.applied.get(&key).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn claim(&mut self, token: Token, tick: u64) {
+        self.claims.insert(token, tick);
+    }
+
+    pub(crate) fn claimed(&self, token: Token) -> Option<u64> {
+        self.claims.get(&token).copied()
+    }
+
+    pub(crate) fn write(&mut self, at: Place, tick: u64) {
+        self.rows.push(Row {
+            at,
+            tick,
+            settled: false,
+        });
+    }
+
+    pub(crate) fn return_from(&mut self, at: Place, floor: u64) {
+        raise(&mut self.returned, at, floor);
+    }
+
+    /// What a node that dies has not sent is never sent, and what it did not tell nobody tells.
+    pub(crate) fn die(&mut self, life: usize) {
+        self.rows.retain(|row| row.at.0 != life || row.settled);
+        self.returned.retain(|at, _| at.0 != life);
+        self.dead.insert(life);
+    }
+
+    /// At rest L2 holds nothing older than this.
+    pub(crate) fn floor_of_l2(&self, key: Key) -> u64 {
+        let rows = self.rows.iter().filter(|row| row.at.1 == key);
+        highest(rows.map(|row| row.tick)).max(self.floor_of_changes(key))
+    }
+
+    /// At rest, and with nothing left to be heard, L1 of this node holds nothing older than this.
+    pub(crate) fn floor_of_l1(&self, mode: Mode, (life, key): Place) -> u64 {
+        let rows = self.rows.iter().filter(|row| row.at.1 == key);
+        let rows = |dead: bool| {
+            let rows = rows.filter(|row| dead || !self.dead.contains(&row.at.0));
+            highest(rows.map(|row| row.tick))
+        };
+        let told = self
+            .told
+            .iter()
+            .filter(|(at, _)| at.1 == key && at.0 != life);
+        match mode {
+            Mode::Silence => 0,
+            Mode::Publish => self.floor_of_changes(key).max(rows(false)),
+            Mode::WithChange => self
+                .floor_of_l2(key)
+                .max(highest(told.map(|(_, age)| *age))),
+            Mode::Watched => self.floor_of_l2(key).max(self.applied(key)),
+        }
+    }
+
+    fn floor_of_changes(&self, key: Key) -> u64 {
+        let returned = self.returned.iter().filter(|(at, _)| at.1 == key);
+        highest(returned.map(|(_, floor)| *floor))
+    }
+}
+
+fn raise<K: Ord>(floors: &mut BTreeMap<K, u64>, at: K, age: u64) {
+    let floor = floors.entry(at).or_default();
+    *floor = (*floor).max(age);
+}
+
+fn highest(ages: impl Iterator<Item = u64>) -> u64 {
+    ages.max().unwrap_or_default()
+}

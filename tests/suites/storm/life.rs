@@ -1,0 +1,57 @@
+//! One life of a node: what it spawned dies with it.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jetcache_core::{Runtime, Task, Timestamp};
+
+use crate::world::{Id, World};
+
+/// The runtime of one life of a node: the world, and what it runs there.
+#[derive(Clone)]
+pub(crate) struct Home {
+    world: World,
+    tasks: Arc<Mutex<Vec<Id>>>,
+}
+
+impl Home {
+    pub(crate) fn new(world: &World) -> Self {
+        Self {
+            world: world.clone(),
+            tasks: Arc::default(),
+        }
+    }
+
+    pub(crate) fn begin(&self, task: impl Future<Output = ()> + Send + 'static) -> Id {
+        let id = self.world.begin(task);
+        self.tasks.lock().unwrap().push(id);
+        id
+    }
+
+    /// It ends as a process does whose power fails: nothing of it is dropped.
+    pub(crate) fn dies(&self) {
+        for id in self.tasks.lock().unwrap().drain(..) {
+            self.world.forget(id);
+        }
+    }
+}
+
+impl Runtime for Home {
+    fn now(&self) -> Timestamp {
+        self.world.now()
+    }
+
+    fn roll(&self) -> u128 {
+        self.world.roll()
+    }
+
+    fn sleep(&self, span: Duration) -> impl Future<Output = ()> + Send + 'static {
+        self.world.sleep(span)
+    }
+
+    fn spawn(&self, task: Task) -> Result<(), Task> {
+        self.begin(task);
+        Ok(())
+    }
+}

@@ -1,0 +1,114 @@
+//! What the writers of a storm do, and what follows from it.
+
+use std::future::pending;
+use std::panic::resume_unwind;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jetcache_core::{Error, Load, LoadError, Reach, Runtime};
+
+use crate::database::Database;
+use crate::judge::Place;
+
+/// What became of a writer.
+#[derive(Clone, Default)]
+pub(crate) struct Deal(Arc<Mutex<Terms>>);
+
+#[derive(Clone, Copy, Default)]
+struct Terms {
+    /// How often it was run.
+    runs: u32,
+    /// When the row was written.
+    row: Option<u64>,
+    /// What was answered, if anything was.
+    answer: Option<Option<u64>>,
+    /// When it was over, whatever its end.
+    over: u64,
+}
+
+/// The writer is over when this is dropped.
+struct Pen {
+    database: Database,
+    deal: Deal,
+}
+
+impl Drop for Pen {
+    fn drop(&mut self) {
+        self.deal.0.lock().unwrap().over = self.database.world.tick();
+    }
+}
+
+impl Deal {
+    fn terms(&self) -> Terms {
+        *self.0.lock().unwrap()
+    }
+
+    /// Writes the row of a key, at a moment somewhere inside.
+    pub(crate) async fn write(
+        self,
+        database: Database,
+        at: Place,
+        may_hang: bool,
+    ) -> Result<Load<u64>, LoadError> {
+        let (deal, world, judge) = (&self, &database.world, &database.judge);
+        let pen = Pen {
+            database: database.clone(),
+            deal: self.clone(),
+        };
+        deal.0.lock().unwrap().runs += 1;
+        let takes = || match world.below(10) {
+            0 => Duration::from_millis(world.below(1_000)),
+            1..4 => Duration::ZERO,
+            _ => Duration::from_millis(world.below(40)),
+        };
+        world.sleep(takes()).await;
+        let (what, key) = (world.below(20), at.1);
+        let (row, value) = match what {
+            0 => return Err(judge.failure([key]).into()),
+            1 => resume_unwind(Box::new("the writer")),
+            _ => judge.row(at, what > 4),
+        };
+        deal.0.lock().unwrap().row = Some(row);
+        world.sleep(takes()).await;
+        let answer = match what {
+            5 => return Err(judge.failure([key]).into()),
+            6 => resume_unwind(Box::new("the writer, after it wrote")),
+            7 if may_hang => return pending().await,
+            8 => Load::from(value).uncached(),
+            _ => Load::from(value),
+        };
+        deal.0.lock().unwrap().answer = Some(value);
+        drop(pen);
+        Ok(answer)
+    }
+
+    /// The write-through has returned.
+    pub(crate) fn is_judged(
+        &self,
+        database: &Database,
+        at: Place,
+        answer: &Result<Option<u64>, Error>,
+    ) {
+        let (terms, judge) = (self.terms(), &database.judge);
+        judge.rule(terms.runs == 1, "P6", || {
+            format!("a writer ran {} times at {at:?}", terms.runs)
+        });
+        let holds = match answer {
+            Ok(value) => terms.answer == Some(*value),
+            Err(_) => terms.answer.is_none(),
+        };
+        judge.rule(holds, "P6", || {
+            format!("a writer answered {:?}: {answer:?}", terms.answer)
+        });
+        // Nobody knows whether what failed has written.
+        let floor = match (answer, terms.row) {
+            (Ok(_), Some(row)) => row,
+            _ => terms.over,
+        };
+        judge.wrote_through();
+        judge.end_change(at, floor, Reach::Everywhere);
+        if let Err(error @ Error::Load(_)) = answer {
+            judge.answer(at.1, 0, &Err(error.clone()));
+        }
+    }
+}
