@@ -200,7 +200,7 @@ impl World {
 
     /// A key has vanished from L2, of which only who watches hears.
     pub(super) fn vanished(&mut self, key: Key) {
-        if self.plan.fleet.bus == Bus::Watched {
+        if self.judge.emptied(key) && self.plan.fleet.bus == Bus::Watched {
             let message = self.message(Message::of(key));
             self.publish(message);
         }

@@ -177,6 +177,17 @@ fn a_node_may_die_between_any_two_steps_of_a_write_through() {
     }
 }
 
+#[test]
+fn a_lease_that_ended_fills_nothing_over_what_came_after_it() {
+    keeps(
+        fleet(2)
+            .load(0, A, 5)
+            .fate(Fill, Fate::delivered(300, 1))
+            .load(190, B, 5)
+            .get(320, A),
+    );
+}
+
 // ---- hearing ----
 
 #[test]
