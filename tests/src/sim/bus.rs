@@ -61,7 +61,7 @@ pub(super) struct Ear {
     /// The number of its subscription.
     subscription: u32,
     /// Whether what is said now will be heard.
-    stands: bool,
+    pub(super) stands: bool,
     /// Since when the node knows that it hears nothing.
     pub(super) down: Option<u64>,
 }

@@ -165,7 +165,12 @@ impl World {
     /// What befalls the fleet, in time.
     fn await_fate(&mut self) {
         for node in 0..self.nodes.len() {
-            self.subscribe_soon(node, self.plan.fleet.subscribes[node]);
+            // In a script they have subscribed before it begins.
+            if self.plan.chance.script.is_some() {
+                self.nodes[node].ear.stands = true;
+            } else {
+                self.subscribe_soon(node, self.plan.fleet.subscribes[node]);
+            }
         }
         for at in 0..self.plan.fleet.cuts.len() {
             let cut = Happening::Bus(Moment::Cut(at));
