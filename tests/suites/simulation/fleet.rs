@@ -256,11 +256,10 @@ fn h3_a_flight_that_found_what_the_new_subscription_then_removed_looks_again() {
             .cut(2, B, 1, 19)
             .load(0, B, 5)
             .load(5, B, 5)
-            .pause(Board, 18)
+            .pause(Board, 19)
             .pause(Tell, 0)
             .pause(Tell, 20)
             .invalidate(17, A)
-            .sweep(0)
             .sweep(5)
             .load(30, B, 5),
     );
