@@ -622,7 +622,7 @@ where
             hasher,
             life: Arc::default(),
             doubtful: false.into(),
-            repairing: 0.into(),
+            repairing: Arc::default(),
             next_repaired: 0.into(),
             reporting: false.into(),
             refreshing: pace.map(|pace| Refreshing::new(pace, self.refresh_all, shards)),

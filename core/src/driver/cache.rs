@@ -51,20 +51,22 @@ where
     V: Clone + Send + Sync + 'static,
 {
     pub(super) shared: Arc<Shared<K, V>>,
-    _handle: Arc<Handle<K, V>>,
+    handle: Arc<Handle<K, V>>,
 }
 
 /// Dropped with the last handle: ends the tasks, and frees the keys for other caches.
 struct Handle<K, V> {
     shared: Arc<Shared<K, V>>,
+    /// Its number on the bus.
+    member: Option<u64>,
     _registration: Option<Registration>,
 }
 
 impl<K, V> Handle<K, V> {
     /// The bus has nothing more to tell this cache.
-    fn leave(shared: &Shared<K, V>) {
-        if let (Some(hub), Some(link)) = (&shared.hub, &shared.link) {
-            hub.leave(&link.prefix);
+    fn leave(&self) {
+        if let (Some(hub), Some(number)) = (&self.shared.hub, self.member) {
+            hub.leave(number);
         }
     }
 }
@@ -73,7 +75,7 @@ impl<K, V> Drop for Handle<K, V> {
     fn drop(&mut self) {
         self.shared.life.closed.store(true, Ordering::SeqCst);
         self.shared.life.stop.notify(usize::MAX);
-        Self::leave(&self.shared);
+        self.leave();
     }
 }
 
@@ -85,7 +87,7 @@ where
     fn clone(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
-            _handle: Arc::clone(&self._handle),
+            handle: Arc::clone(&self.handle),
         }
     }
 }
@@ -108,16 +110,18 @@ where
 {
     pub(super) fn new(shared: Shared<K, V>, registration: Option<Registration>) -> Self {
         let shared = Arc::new(shared);
-        if let (Some(hub), Some(link)) = (&shared.hub, &shared.link) {
+        let on_bus = shared.hub.as_ref().zip(shared.link.as_ref());
+        let member = on_bus.map(|(hub, link)| {
             let ears: Weak<Shared<K, V>> = Arc::downgrade(&shared);
-            hub.join(&link.prefix, ears);
-        }
+            hub.join(&link.prefix, ears)
+        });
         let handle = Handle {
             shared: Arc::clone(&shared),
+            member,
             _registration: registration,
         };
         Self {
-            _handle: Arc::new(handle),
+            handle: Arc::new(handle),
             shared,
         }
     }
@@ -253,7 +257,7 @@ where
         }
         // Until nothing is left, or L2 acknowledges nothing.
         while repair(shared, Timestamp::MAX).await.acknowledged > 0 {}
-        Handle::leave(shared);
+        self.handle.leave();
         self.drain_outbox().await;
         self.clear_local();
     }

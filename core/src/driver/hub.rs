@@ -61,6 +61,7 @@ pub(super) struct Hub {
 }
 
 struct Member {
+    number: u64,
     prefix: String,
     ears: Weak<dyn Hears>,
 }
@@ -93,22 +94,23 @@ impl Hub {
         })
     }
 
-    /// The keys that begin like this are this cache's.
-    pub(super) fn join(&self, prefix: &str, ears: Weak<dyn Hears>) {
-        self.members().push(Member {
+    /// The keys that begin like this are this cache's. The answer is its number.
+    pub(super) fn join(&self, prefix: &str, ears: Weak<dyn Hears>) -> u64 {
+        let mut members = self.members();
+        let number = self.membership.fetch_add(1, Ordering::SeqCst);
+        members.push(Member {
+            number,
             prefix: prefix.to_owned(),
             ears,
         });
-        self.stirred();
+        drop(members);
+        self.stir.notify(usize::MAX);
+        number
     }
 
-    /// The cache of this prefix hears no more.
-    pub(super) fn leave(&self, prefix: &str) {
-        self.members().retain(|member| member.prefix != prefix);
-        self.stirred();
-    }
-
-    fn stirred(&self) {
+    /// The cache of this number hears no more.
+    pub(super) fn leave(&self, number: u64) {
+        self.members().retain(|member| member.number != number);
         self.membership.fetch_add(1, Ordering::SeqCst);
         self.stir.notify(usize::MAX);
     }

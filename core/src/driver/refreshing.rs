@@ -10,9 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use event_listener::Event as Bell;
 use futures_util::future::select;
-use portable_atomic::{AtomicU64, AtomicUsize, Ordering};
+use portable_atomic::{AtomicUsize, Ordering};
 
 use super::cache::Cache;
+use super::pulse::{Beat, Pulse};
 use super::refresh::Run;
 use super::shared::Shared;
 use super::stripes::{hash_of, shard_of};
@@ -34,9 +35,8 @@ pub(super) struct Refreshing<K> {
     len: AtomicUsize,
     /// The table at which the next turn begins, so that no table's keys starve behind another's.
     first: AtomicUsize,
-    /// Until when, in nanoseconds of the clock, the task that waits for the next turn is believed to
-    /// be alive without another word from it.
-    alive_until: AtomicU64,
+    /// The task that waits for the next turn.
+    working: Arc<Pulse>,
     /// Rung when there may be something to do sooner than that task expects.
     pub(super) sooner: Bell,
 }
@@ -49,7 +49,7 @@ impl<K: Hash + Eq> Refreshing<K> {
             tables: (0..shards).map(|_| Mutex::default()).collect(),
             len: 0.into(),
             first: 0.into(),
-            alive_until: 0.into(),
+            working: Arc::default(),
             sooner: Bell::new(),
         }
     }
@@ -218,56 +218,46 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    let alive_until = refreshing.alive_until.load(Ordering::SeqCst);
-    if alive_until > now.as_nanos() || refreshing.len() == 0 || shared.is_closed() {
+    if refreshing.len() == 0 || shared.is_closed() {
         return;
     }
-    let mine = alive_until_after(now, Duration::ZERO);
-    let begun = refreshing.alive_until.compare_exchange(
-        alive_until,
-        mine,
-        Ordering::SeqCst,
-        Ordering::SeqCst,
-    );
-    if begun.is_ok() {
-        let working = Working(Arc::downgrade(shared));
+    if let Some(beat) = refreshing.working.take(now, until(now, Duration::ZERO)) {
         // Without a runtime the next call tries again.
-        let _ = shared.spawn(take_turns(working, mine));
+        let _ = shared.spawn(take_turns(Arc::downgrade(shared), beat));
     }
 }
 
 /// Until when a task that sleeps for `nap` may be silent.
-fn alive_until_after(now: Timestamp, nap: Duration) -> u64 {
-    (now + nap.saturating_add(GRACE)).as_nanos()
+fn until(now: Timestamp, nap: Duration) -> Timestamp {
+    now + nap.saturating_add(GRACE)
 }
 
-async fn take_turns<K, V>(mut working: Working<K, V>, mut heartbeat: u64)
+async fn take_turns<K, V>(cache: Weak<Shared<K, V>>, mut beat: Beat)
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    while let Some(shared) = working.0.upgrade() {
+    while let Some(shared) = cache.upgrade() {
         let Some(refreshing) = &shared.refreshing else {
             return;
         };
         let life = Arc::clone(&shared.life);
         let (stop, sooner) = (life.stop.listen(), refreshing.sooner.listen());
         let now = shared.runtime.now();
-        if shared.is_closed() || !working.beat(refreshing, &mut heartbeat, now, Duration::ZERO) {
+        if shared.is_closed() || !beat.again(until(now, Duration::ZERO)) {
             return;
         }
         if !begin(&shared, refreshing, now) {
             return;
         }
         let Some(next) = refreshing.next() else {
-            working.0 = Weak::new();
-            refreshing.alive_until.store(0, Ordering::SeqCst);
+            drop(beat);
             // A key may have come since, and its caller may have found this task still there.
             ensure_refreshing(&shared, refreshing, now);
             return;
         };
         let nap = next.since(now).max(TICK);
-        if !working.beat(refreshing, &mut heartbeat, now, nap) {
+        if !beat.again(until(now, nap)) {
             return;
         }
         let sleep = shared.runtime.sleep(nap);
@@ -304,55 +294,6 @@ where
         }
     }
     true
-}
-
-/// The task: when it is dropped with its runtime, another may begin.
-struct Working<K, V>(Weak<Shared<K, V>>)
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static;
-
-impl<K, V> Working<K, V>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    /// Says that the task lives. If it was silent for so long that another has taken its place, it
-    /// ends.
-    fn beat(
-        &mut self,
-        refreshing: &Refreshing<K>,
-        last: &mut u64,
-        now: Timestamp,
-        nap: Duration,
-    ) -> bool {
-        let next = alive_until_after(now, nap);
-        let beaten = refreshing.alive_until.compare_exchange(
-            *last,
-            next,
-            Ordering::SeqCst,
-            Ordering::SeqCst,
-        );
-        if beaten.is_err() {
-            self.0 = Weak::new();
-        }
-        *last = next;
-        beaten.is_ok()
-    }
-}
-
-impl<K, V> Drop for Working<K, V>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    fn drop(&mut self) {
-        if let Some(shared) = self.0.upgrade()
-            && let Some(refreshing) = &shared.refreshing
-        {
-            refreshing.alive_until.store(0, Ordering::SeqCst);
-        }
-    }
 }
 
 /// What a timer is set to at least: the clock is coarse.

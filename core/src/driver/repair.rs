@@ -9,6 +9,7 @@ use futures_util::future::{join, select};
 use portable_atomic::Ordering;
 
 use super::link::{Link, Outcomes, Word};
+use super::pulse::Beat;
 use super::shared::Shared;
 use crate::machine::repair::Repair;
 use crate::machine::time::Timestamp;
@@ -24,52 +25,41 @@ where
     if !shared.doubtful.load(Ordering::SeqCst) || shared.is_closed() {
         return;
     }
-    let now = shared.runtime.now().as_nanos();
-    let alive_until = shared.repairing.load(Ordering::SeqCst);
-    let mine = alive_until_after(shared, Duration::ZERO);
-    if alive_until > now
-        || shared
-            .repairing
-            .compare_exchange(alive_until, mine, Ordering::SeqCst, Ordering::SeqCst)
-            .is_err()
+    let now = shared.runtime.now();
+    if let Some(beat) = shared
+        .repairing
+        .take(now, until(shared, now, Duration::ZERO))
     {
-        return;
+        // Without a runtime the next call tries again.
+        let _ = shared.spawn(repeat(Arc::downgrade(shared), beat));
     }
-    let working = Working(Arc::downgrade(shared));
-    // Without a runtime the next call tries again.
-    let _ = shared.spawn(repeat(working, mine));
 }
 
 /// Until when a task that sleeps for `nap` and then sends one batch may be silent.
-fn alive_until_after<K, V>(shared: &Shared<K, V>, nap: Duration) -> u64 {
-    let silent = nap
+fn until<K, V>(shared: &Shared<K, V>, now: Timestamp, nap: Duration) -> Timestamp {
+    now + nap
         .saturating_add(shared.policy.remote_timeout)
-        .saturating_add(GRACE);
-    (shared.runtime.now() + silent).as_nanos()
+        .saturating_add(GRACE)
 }
 
-async fn repeat<K, V>(mut working: Working<K, V>, mut heartbeat: u64)
+async fn repeat<K, V>(cache: Weak<Shared<K, V>>, mut beat: Beat)
 where
     K: Hash + Eq + Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    while let Some(shared) = working.0.upgrade() {
+    while let Some(shared) = cache.upgrade() {
         let life = Arc::clone(&shared.life);
         let stop = life.stop.listen();
-        if shared.is_closed() {
-            return;
-        }
         let now = shared.runtime.now();
-        if !working.beat(&shared, &mut heartbeat, Duration::ZERO) {
+        if shared.is_closed() || !beat.again(until(&shared, now, Duration::ZERO)) {
             return;
         }
         if repair(&shared, now).await.sent > 0 {
             continue;
         }
         let Some(next) = next_repair(&shared) else {
-            working.0 = Weak::new();
             shared.doubtful.store(false, Ordering::SeqCst);
-            shared.repairing.store(0, Ordering::SeqCst);
+            drop(beat);
             // A key may have come into doubt since it was looked for, and its change may have found
             // this task still there.
             if next_repair(&shared).is_some() {
@@ -79,7 +69,7 @@ where
             return;
         };
         let nap = next.since(now).max(TICK);
-        if !working.beat(&shared, &mut heartbeat, nap) {
+        if !beat.again(until(&shared, shared.runtime.now(), nap)) {
             return;
         }
         let sleep = shared.runtime.sleep(nap);
@@ -231,45 +221,6 @@ where
     fn drop(&mut self) {
         while !self.open.is_empty() {
             self.report(false);
-        }
-    }
-}
-
-/// The task: when it is dropped with its runtime, another may begin.
-struct Working<K, V>(Weak<Shared<K, V>>)
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Send + Sync + 'static;
-
-impl<K, V> Working<K, V>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-{
-    /// Says that the task lives. If it was silent for so long that another has taken its place, it
-    /// ends.
-    fn beat(&mut self, shared: &Shared<K, V>, last: &mut u64, nap: Duration) -> bool {
-        let next = alive_until_after(shared, nap);
-        let beaten =
-            shared
-                .repairing
-                .compare_exchange(*last, next, Ordering::SeqCst, Ordering::SeqCst);
-        if beaten.is_err() {
-            self.0 = Weak::new();
-        }
-        *last = next;
-        beaten.is_ok()
-    }
-}
-
-impl<K, V> Drop for Working<K, V>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-{
-    fn drop(&mut self) {
-        if let Some(shared) = self.0.upgrade() {
-            shared.repairing.store(0, Ordering::SeqCst);
         }
     }
 }

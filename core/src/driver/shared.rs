@@ -18,6 +18,7 @@ use super::erased::{AnyBatchLoader, AnyLoader, AnyRuntime};
 use super::hub::{BusState, Hub};
 use super::link::Link;
 use super::listening::ensure_listening;
+use super::pulse::Pulse;
 use super::refreshing::Refreshing;
 use super::repair::ensure_repairs;
 use super::report::ensure_report;
@@ -61,9 +62,8 @@ pub(super) struct Shared<K, V> {
     pub(super) life: Arc<Life>,
     /// Set when a key becomes unconfirmed, so that calls need not look into every shard.
     pub(super) doubtful: AtomicBool,
-    /// Until when, in nanoseconds of the clock, the task that repeats removals is believed to be
-    /// alive without another word from it.
-    pub(super) repairing: AtomicU64,
+    /// The task that repeats removals.
+    pub(super) repairing: Arc<Pulse>,
     /// The shard at which the next batch of repeated removals begins.
     pub(super) next_repaired: AtomicUsize,
     pub(super) reporting: AtomicBool,

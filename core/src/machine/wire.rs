@@ -50,8 +50,9 @@ pub enum Wire {
     ///   a load or an insert is newer and stays, and the load's is kept nowhere. But where nothing
     ///   stands before and after, a fill cannot know that Go has deleted the key in between. With a
     ///   bus to which the Go service tells its deletions, every node removes the key once more when
-    ///   it hears of one; until then, and without a bus until its TTL ends or the next change, what
-    ///   was loaded before stays.
+    ///   it hears of one; until then, and without such a bus until its TTL ends or the next change,
+    ///   what was loaded before stays. (A bus that watches L2, as `CLIENT TRACKING` does, sees that
+    ///   keys change and not that Go deleted one: it does not close this.)
     /// - The checksum: damage is what the codec notices.
     JetcacheGo,
 }

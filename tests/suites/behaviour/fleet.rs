@@ -51,6 +51,10 @@ pub(crate) const CASES: &[(&str, Case)] = &[
         Box::pin(shared(s))
     }),
     (
+        "of_two_caches_with_the_same_keys_one_goes_on_hearing",
+        |s| Box::pin(namesakes(s)),
+    ),
+    (
         "a_removal_by_jetcache_go_is_followed_by_one_of_our_own",
         |s| Box::pin(go_removes(s)),
     ),
@@ -444,6 +448,30 @@ async fn shared(stage: &Stage) {
     later.get_or_load("key", brings("one")).await.unwrap();
     bus.say_changed(Kind::Set, &[stage.key("later:key")]);
     forgets(stage, &later, "key").await;
+}
+
+async fn namesakes(stage: &Stage) {
+    let bus = Airwaves::default();
+    let node = stage.parent().bus(bus.clone());
+    let build = || node.cache::<String, crate::stage::Value>(&stage.key("users"), MessagePack);
+    let users = build().build().unwrap();
+    // Another L2 has other entries under the same keys.
+    let others = build().remote(Memory::new(), MessagePack).build().unwrap();
+    listens(stage, &users).await;
+    listens(stage, &others).await;
+    drop(others);
+    stage
+        .until("it listens again", async || bus.tries() >= 2)
+        .await;
+    listens(stage, &users).await;
+    users.get_or_load("key", brings("one")).await.unwrap();
+    stage
+        .until("it has heard", async || {
+            bus.say_changed(Kind::Set, &[stage.key("users:key")]);
+            users.stats().heard > 0
+        })
+        .await;
+    assert_eq!(users.peek("key"), Cached::Miss);
 }
 
 async fn go_removes(stage: &Stage) {
