@@ -11,7 +11,9 @@
 //!                                    guest    ── Glance ────►
 //!                                    change   ── ChangeStep ─►   (the machine)
 //!                                    repairs  ── Repair ─────►
-//!                                    wire     ── commands ───► Table (the L2)
+//!                                    bus      ── events ─────►
+//!                                    wire     ── commands ───► Table (the L2) ── told ─► bus
+//!         fleet: cuts, deaths, evictions, a service in Go ───►
 //!                                         └───────────► judge: P1, P2, P4, P5, P6, P7
 //! ```
 

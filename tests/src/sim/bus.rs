@@ -61,7 +61,7 @@ pub(super) struct Ear {
     /// The number of its subscription.
     subscription: u32,
     /// Whether what is said now will be heard.
-    stands: bool,
+    pub(super) stands: bool,
     /// Since when the node knows that it hears nothing.
     pub(super) down: Option<u64>,
 }
@@ -200,7 +200,7 @@ impl World {
 
     /// A key has vanished from L2, of which only who watches hears.
     pub(super) fn vanished(&mut self, key: Key) {
-        if self.plan.fleet.bus == Bus::Watched {
+        if self.judge.emptied(key) && self.plan.fleet.bus == Bus::Watched {
             let message = self.message(Message::of(key));
             self.publish(message);
         }

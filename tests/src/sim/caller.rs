@@ -10,11 +10,12 @@ use jetcache_core::machine::entry::{Cached, Entry};
 use jetcache_core::machine::error::{Error, Fault};
 
 use jetcache_core::machine::lookup::{Answer, Reply, Step};
+use jetcache_core::machine::pace::Aim;
 use jetcache_core::machine::shard::{Role, Ticket, Turn, Write};
 use jetcache_core::ports::remote::Filled;
 
 use super::judge::{ActorId, Flight, Floor, Id, Index, Promise, Writer};
-use super::plan::{Ask, Brings, Key, Loader, Wish};
+use super::plan::{Ask, Brings, Key, Loader, What, Wish};
 use super::script::Spot;
 use super::wire::{CommandId, Sender, Told, Verb};
 use super::world::{Row, World, whole_millis};
@@ -24,6 +25,8 @@ pub(super) struct Caller {
     pub(super) key: Key,
     pub(super) wish: Wish,
     pub(super) loader: Loader,
+    /// What it makes of a value in L2, if it is a refresh.
+    pub(super) aim: Option<Aim>,
     /// What is older must not be its answer.
     pub(super) floor: Floor,
     pub(super) state: State,
@@ -39,6 +42,8 @@ pub(super) struct Caller {
     pub(super) failed: bool,
     /// It was woken, and will ask.
     pub(super) woken: bool,
+    /// It was a refresh, and had nothing to do.
+    pub(super) gave_up: bool,
 }
 
 #[derive(Debug)]
@@ -118,6 +123,10 @@ impl World {
             key: ask.key,
             wish,
             loader,
+            aim: match ask.what {
+                What::Refresh(aim, _) => Some(aim),
+                _ => None,
+            },
             floor: self.judge.floor(ask.node, ask.key),
             state: State::Peek,
             seat: None,
@@ -127,13 +136,14 @@ impl World {
             junk: None,
             failed: false,
             woken: false,
+            gave_up: false,
         }
     }
 
     pub(super) fn caller_turn(&mut self, id: ActorId, mut caller: Caller) -> Option<Caller> {
         match core::mem::replace(&mut caller.state, State::Moving) {
             State::Peek => self.arrive(id, caller),
-            State::Board => Some(self.board(id, caller)),
+            State::Board => self.board(id, caller),
             State::Tell(reply) => Some(self.tell(id, caller, *reply)),
             State::Poll | State::Waiting => Some(self.poll(id, caller)),
             State::Command(command) => Some(self.reply_came(id, caller, command)),
@@ -167,7 +177,7 @@ impl World {
             State::Seal(write) => Some(self.tell(id, caller, Reply::Kept(write))),
             State::Leave => {
                 self.note(|| format!("actor {id} leaves"));
-                self.leave(&mut caller);
+                self.step_down(id, caller);
                 None
             }
             State::Moving => unreachable!("a caller moves in its own turn only"),
@@ -180,7 +190,7 @@ impl World {
         } = caller;
         // It begins to read now.
         caller.floor = self.judge.floor(node, key);
-        if self.peek(id, node, key, wish, caller.floor) {
+        if caller.aim.is_none() && self.peek(id, node, key, wish, caller.floor) {
             return None;
         }
         caller.state = State::Board;
@@ -208,11 +218,15 @@ impl World {
         found.is_some()
     }
 
-    fn board(&mut self, id: ActorId, mut caller: Caller) -> Caller {
-        let (key, call) = (caller.key, caller.wish.call());
-        let (ticket, role) = self.machine(caller.node, |shard, context, effects| {
-            shard.join(key, call, context, effects)
-        });
+    fn board(&mut self, id: ActorId, mut caller: Caller) -> Option<Caller> {
+        let (key, call, aim) = (caller.key, caller.wish.call(), caller.aim);
+        let (ticket, role) = self.machine(caller.node, |shard, context, effects| match aim {
+            None => Some(shard.join(key, call, context, effects)),
+            Some(aim) => {
+                let ticket = shard.open_refresh(key, call, aim, context, effects)?;
+                Some((ticket, Role::Lead))
+            }
+        })?;
         let flight = match role {
             Role::Follow => self
                 .judge
@@ -242,7 +256,7 @@ impl World {
                 self.turn_after(id, Spot::Poll);
             }
         }
-        caller
+        Some(caller)
     }
 
     /// Tells the machine what happened, and takes up what it says.
@@ -319,7 +333,11 @@ impl World {
                 self.judge_finished(flight);
                 return self.poll(id, caller);
             }
-            Step::GiveUp => unreachable!("nobody refreshes here"),
+            Step::GiveUp => {
+                caller.gave_up = true;
+                self.turn_after(id, Spot::Leave);
+                State::Leave
+            }
             Step::Alone(_) | Step::Follow => unreachable!("said above"),
         };
         caller

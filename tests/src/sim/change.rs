@@ -279,7 +279,9 @@ impl World {
                     token,
                     life,
                     condition,
-                    value: change.value,
+                    value: change
+                        .value
+                        .filter(|_| matches!(change.kind, Kind::Insert(_))),
                     told,
                 };
                 State::Command(self.send(node, key, verb, Sender::Actor(id)))

@@ -49,7 +49,6 @@ impl World {
         match deed {
             Deed::EvictValue => {
                 self.delete(key);
-                self.judge.emptied(key);
                 self.vanished(key);
             }
             Deed::EvictLease => {

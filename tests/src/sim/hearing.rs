@@ -8,7 +8,6 @@ use jetcache_core::ports::remote::Wire;
 use super::bus::Message;
 use super::judge::{ActorId, Index};
 use super::plan::{KEYS, Key};
-use super::script::Spot;
 use super::world::{Actor, Node, World};
 
 /// L1 is to lose a key, or all, once certain writes are done.
@@ -55,7 +54,7 @@ impl World {
             after: Some(after),
             superseded: self.index,
             floors: self.judge.newest(),
-            foreign: message.foreign.map(|change| (change, removed)),
+            foreign: message.foreign.map(|change| (change, message.removed)),
             begun: None,
         };
         self.begin_sweep(sweep);
@@ -85,9 +84,9 @@ impl World {
         self.begin_sweep(sweep);
     }
 
+    /// It goes on when the writes that it waits for are done.
     fn begin_sweep(&mut self, sweep: Sweep) {
-        let id = self.enter(Actor::Sweep(sweep), usize::MAX, None);
-        self.turn_after(id, Spot::Poll);
+        self.enter(Actor::Sweep(sweep), usize::MAX, None);
     }
 
     pub(super) fn sweep_turn(&mut self, id: ActorId, sweep: Sweep) -> Option<Sweep> {

@@ -428,9 +428,9 @@ impl Judge {
         (now < until).then(|| (token, until - now))
     }
 
-    /// The value vanished.
-    pub(super) fn emptied(&mut self, key: Key) {
-        self.shared[usize::from(key)].content = None;
+    /// The value vanished. Whether there was one.
+    pub(super) fn emptied(&mut self, key: Key) -> bool {
+        self.shared[usize::from(key)].content.take().is_some()
     }
 
     pub(super) fn foreign_set(&mut self, key: Key, id: Option<Id>) {
@@ -487,11 +487,16 @@ impl Judge {
             return;
         }
         let shared = &mut self.shared[usize::from(key)];
-        shared.content = Some(id);
+        let before = shared.content.replace(id);
         let wiped = shared.wiped;
+        let displaced = before.map(|before| (before, self.at(before).birth));
         let Fact { birth, barred, .. } = *self.at(id);
         self.rule(birth >= wiped, Promise::P2, || {
             format!("L2 took {id:?}, born at {birth}, after the change that it took at {wiped}")
+        });
+        let newer = displaced.is_none_or(|(_, before)| birth >= before);
+        self.rule(newer, Promise::P2, || {
+            format!("L2 took {id:?}, born at {birth}, in the place of {displaced:?}")
         });
         self.rule(!barred, Promise::P2, || {
             format!("L2 took {id:?}, which a refused or undecided insert brought")

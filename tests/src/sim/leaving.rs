@@ -18,12 +18,27 @@ impl World {
         }
     }
 
+    /// It leaves. If it led and has no answer, it was a refresh that gave up.
+    pub(super) fn step_down(&mut self, id: ActorId, mut caller: Caller) {
+        let led = caller.seat.as_ref().map(|(_, flight)| *flight);
+        let led =
+            led.filter(|&flight| caller.gave_up && self.judge.flights[flight].leader == Some(id));
+        if let Some(flight) = led {
+            self.judge.flights[flight].leader = None;
+        }
+        self.leave(&mut caller);
+        if let Some(flight) = led {
+            self.judge_handed_over(flight);
+        }
+    }
+
     /// Its future is dropped, or what L1 called back panicked.
     pub(super) fn caller_dropped(&mut self, id: ActorId, mut caller: Caller) {
         self.judge.load_ends(id);
         let led = caller.seat.as_ref().map(|(_, flight)| *flight);
         let led = led.filter(|&flight| {
-            self.judge.flights[flight].leader == Some(id) && !matches!(caller.state, State::Leave)
+            let done = matches!(caller.state, State::Leave) && !caller.gave_up;
+            self.judge.flights[flight].leader == Some(id) && !done
         });
         if let Some(flight) = led {
             self.judge.flights[flight].leader = None;

@@ -21,12 +21,14 @@ impl World {
         let doubt =
             self.nodes[caller.node].shard.activity().unconfirmed > 0 || policy.unconfirmed == 1;
         let waited = its.refused_since.map(|since| self.now - since);
+        // A refresh loads with a lease or not at all.
         let excuse = !policy.kind.has_remote()
-            || caller.wish.skip_remote
-            || caller.wish.no_store
-            || its.faulted
-            || doubt
-            || waited.is_some_and(|waited| waited >= whole_millis(wait));
+            || caller.aim.is_none()
+                && (caller.wish.skip_remote
+                    || caller.wish.no_store
+                    || its.faulted
+                    || doubt
+                    || waited.is_some_and(|waited| waited >= whole_millis(wait)));
         self.judge.load_begins(id, flight, excuse, self.now);
         let absent = loader.brings == Brings::Absent;
         let brings = self.judge.fact(caller.key, absent, self.index);

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use fastrand::Rng;
+use jetcache_core::machine::pace::Aim;
 use jetcache_core::machine::policy::{Jitter, Policy};
 use jetcache_core::ports::remote::Wire;
 use jetcache_core::{Call, Condition, Kind};
@@ -58,6 +59,8 @@ pub(super) enum What {
     Invalidate,
     Insert(Wish, Option<Condition>),
     WriteThrough(Wish, Writes),
+    /// A refresh, whose turn has come.
+    Refresh(Aim, Loader),
     /// Something else supersedes the key: an event from another node.
     Hear,
     /// L1 evicts the key.
@@ -148,10 +151,19 @@ impl Plan {
         asks.extend(mix.crews(&mut Rng::with_seed(!seed)));
         let network = Network::profile(&mut rng, span);
         let mut fates = Rng::with_seed(seed.rotate_left(32) ^ 0x5eed);
-        let fleet = Fleet::seeded(&mut fates, nodes, keys, span, &policy);
+        let mut fleet = Fleet::seeded(&mut fates, nodes, keys, span, &policy);
         if fleet.wire == Wire::JetcacheGo {
+            // What a refresh may replace there is not told here.
+            for ask in &mut asks {
+                if let What::Refresh(_, loader) = ask.what {
+                    ask.what = What::Load(Wish::default(), loader);
+                }
+            }
             // A node that does without L2 for a while does not know how long Go's values live.
             policy.unconfirmed = 1024;
+            if let Some(blind) = &mut fleet.blind {
+                blind.unconfirmed = 1024;
+            }
         }
         Self {
             fleet,
@@ -221,7 +233,7 @@ struct Mix {
     longest_load: u64,
     ttl: u64,
     has_remote: bool,
-    weights: [u32; 8],
+    weights: [u32; 9],
     options: u8,
     bad_loaders: u8,
     drops: u8,
@@ -251,6 +263,7 @@ impl Mix {
                 pick(rng, &[0, 0, 2, 8]),
                 pick(rng, &[0, 3]),
                 pick(rng, &[0, 0, 10, 40]),
+                pick(rng, &[0, 0, 0, 15]),
             ],
             options: pick(rng, &[0, 0, 25]),
             bad_loaders: pick(rng, &[0, 20, 70]),
@@ -300,7 +313,9 @@ impl Mix {
         let mut what = ask.what.clone();
         match &mut what {
             // They are loaded together, and each may have an error of its own.
-            What::Load(_, loader) if rng.u8(..4) == 0 => loader.brings = self.loader(rng).brings,
+            What::Load(_, loader) | What::Refresh(_, loader) if rng.u8(..4) == 0 => {
+                loader.brings = self.loader(rng).brings
+            }
             What::Hear | What::Evict => what = What::Get(Wish::default()),
             _ => {}
         }
@@ -327,7 +342,8 @@ impl Mix {
             4 => self.insert(rng),
             5 => What::Hear,
             6 => What::Evict,
-            _ => self.write_through(rng),
+            7 => self.write_through(rng),
+            _ => self.refresh(rng),
         }
     }
 
@@ -341,6 +357,12 @@ impl Mix {
         wish.no_store = false;
         wish.skip_remote &= condition.is_none() && self.has_remote;
         What::Insert(wish, condition)
+    }
+
+    fn refresh(&self, rng: &mut Rng) -> What {
+        let limit = Duration::from_millis(rng.u64(..=self.ttl));
+        let aim = pick(rng, &[Aim::Younger(limit), Aim::Load, Aim::Copy]);
+        What::Refresh(aim, self.loader(rng))
     }
 
     fn write_through(&self, rng: &mut Rng) -> What {

@@ -271,6 +271,15 @@ impl Plan {
         self
     }
 
+    /// A node that knows that it is deaf keeps nothing in L1 for longer than so many milliseconds.
+    #[must_use]
+    pub fn blind(mut self, millis: u64) -> Self {
+        let mut blind = self.policy.clone();
+        blind.local_cap = Duration::from_millis(millis);
+        self.fleet.blind = Some(blind);
+        self
+    }
+
     /// The node dies, and comes back after so many milliseconds.
     #[must_use]
     pub fn dies(mut self, at: u64, node: usize, returns: Option<u64>) -> Self {

@@ -358,7 +358,11 @@ impl World {
         key: Key,
         found: Option<Found>,
     ) -> Option<(Seen<Id>, Id)> {
-        let found = found?;
+        let Some(found) = found else {
+            // If there was a value, its time is over.
+            self.vanished(key);
+            return None;
+        };
         let (left, life, payload) = match found.life {
             Life::Clock(clock) => {
                 let envelope = envelope::parse(&found.bytes).ok()?;

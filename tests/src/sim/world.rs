@@ -19,7 +19,7 @@ use super::crew::Crews;
 use super::guest::Guest;
 use super::hearing::Sweep;
 use super::judge::{ActorId, Broken, Id, Index, Judge, Promise, Writer};
-use super::plan::{KEYS, Key, Plan, What};
+use super::plan::{KEYS, Key, Plan, What, Wish};
 use super::script::Spot;
 use super::wire::{Command, CommandId};
 
@@ -165,7 +165,12 @@ impl World {
     /// What befalls the fleet, in time.
     fn await_fate(&mut self) {
         for node in 0..self.nodes.len() {
-            self.subscribe_soon(node, self.plan.fleet.subscribes[node]);
+            // In a script they have subscribed before it begins.
+            if self.plan.chance.script.is_some() {
+                self.nodes[node].ear.stands = true;
+            } else {
+                self.subscribe_soon(node, self.plan.fleet.subscribes[node]);
+            }
         }
         for at in 0..self.plan.fleet.cuts.len() {
             let cut = Happening::Bus(Moment::Cut(at));
@@ -213,7 +218,7 @@ impl World {
             self.judge.all_is_heard(node);
             for key in 0..u8::try_from(KEYS).unwrap_or(0) {
                 (ask.at, ask.node, ask.key) = (self.now + 1, node, key);
-                ask.what = What::Get(super::plan::Wish::default());
+                ask.what = What::Get(Wish::default());
                 self.plan.asks.push(ask.clone());
                 self.queue(ask.at, Happening::Start(self.plan.asks.len() - 1));
             }
@@ -271,6 +276,7 @@ impl World {
             What::Invalidate | What::Insert(..) | What::WriteThrough(..) => {
                 Actor::Change(self.change(&ask))
             }
+            What::Refresh(_, loader) => Actor::Caller(self.caller(&ask, Wish::default(), loader)),
             What::Load(wish, loader) => Actor::Caller(self.caller(&ask, wish, loader)),
             What::Get(_) | What::Peek => Actor::Guest(self.guest(&ask)),
         };
@@ -301,7 +307,7 @@ impl World {
         let alike = rng.usize(..self.plan.asks.len());
         let mut ask = self.plan.asks[alike].clone();
         if !matches!(ask.what, What::Load(..) | What::Get(_)) {
-            ask.what = What::Get(super::plan::Wish::default());
+            ask.what = What::Get(Wish::default());
         }
         (ask.at, ask.node, ask.key) = (at, node, key);
         (ask.dropped, ask.held, ask.crew) = (None, None, None);

@@ -177,6 +177,17 @@ fn a_node_may_die_between_any_two_steps_of_a_write_through() {
     }
 }
 
+#[test]
+fn a_lease_that_ended_fills_nothing_over_what_came_after_it() {
+    keeps(
+        fleet(2)
+            .load(0, A, 5)
+            .fate(Fill, Fate::delivered(300, 1))
+            .load(190, B, 5)
+            .get(320, A),
+    );
+}
+
 // ---- hearing ----
 
 #[test]
@@ -242,14 +253,13 @@ fn h1_a_flight_that_found_what_the_event_then_removed_looks_again() {
 fn h3_a_flight_that_found_what_the_new_subscription_then_removed_looks_again() {
     keeps(
         fleet(2)
-            .cut(2, B, 1, 18)
+            .cut(2, B, 1, 19)
             .load(0, B, 5)
             .load(5, B, 5)
-            .pause(Board, 18)
+            .pause(Board, 19)
             .pause(Tell, 0)
             .pause(Tell, 20)
             .invalidate(17, A)
-            .sweep(0)
             .sweep(5)
             .load(30, B, 5),
     );
@@ -324,6 +334,18 @@ fn h3_a_new_subscription_waits_for_a_write_that_was_announced() {
             .load(20, B, 5)
             .pause(Write, 30)
             .invalidate(25, A),
+    );
+}
+
+#[test]
+fn a_node_that_knows_that_it_is_deaf_keeps_nothing_for_long() {
+    keeps(
+        fleet(2)
+            .blind(50)
+            .cut(10, B, 5, 5_000)
+            .load(0, B, 5)
+            .load(90, B, 5)
+            .get(3_000, B),
     );
 }
 
