@@ -17,6 +17,8 @@ mod codec;
 mod database;
 #[path = "storm/deed.rs"]
 mod deed;
+#[path = "storm/gap.rs"]
+mod gap;
 #[path = "storm/judge.rs"]
 mod judge;
 #[path = "storm/kept.rs"]

@@ -66,7 +66,7 @@ impl Weather {
         let calm = world.percent(30);
         let bad = |most| if calm { 0 } else { world.below(most) };
         Self {
-            latency: 1 + world.below(10),
+            latency: 1 + world.below(if world.percent(20) { 50 } else { 10 }),
             lost: bad(20),
             late: bad(20),
             errors: bad(10),
@@ -84,7 +84,7 @@ impl Weather {
 
     pub(crate) fn slow() -> Self {
         Self {
-            latency: 40,
+            latency: 200,
             ..Self::calm()
         }
     }
@@ -126,6 +126,12 @@ impl Net {
     pub(crate) fn of(&self, life: usize) -> Self {
         let net = self.clone();
         Self { life, ..net }
+    }
+
+    /// Another way to it.
+    pub(crate) fn in_weather(&self, weather: Weather) -> Self {
+        let net = self.clone();
+        Self { weather, ..net }
     }
 
     pub(crate) fn heal(&self) {

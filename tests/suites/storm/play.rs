@@ -10,6 +10,7 @@ use crate::air::{Air, Mode};
 use crate::codec::Fickle;
 use crate::database::{Database, is_absence};
 use crate::deed::{Deed, Node, REMOTE_TIMEOUT, User};
+use crate::gap::{Gap, Width};
 use crate::judge::{Judge, Key, Tally};
 use crate::life::Home;
 use crate::net::{Net, Weather};
@@ -47,6 +48,8 @@ struct Settings {
     write_timeout: Option<Duration>,
     load_concurrency: usize,
     batch_loader: bool,
+    /// Others go on in the middle of a call, as other threads would.
+    gaps: bool,
 }
 
 /// Plays one storm.
@@ -83,6 +86,7 @@ impl Stage {
             write_timeout: (world.percent(40)).then(|| Duration::from_millis(world.below(400) + 1)),
             load_concurrency: [1, 2, 16][world.below(3) as usize],
             batch_loader: world.percent(60),
+            gaps: world.percent(40),
         };
         let mut stage = Self {
             net: Net::new(&world, &judge, weather).on(&air),
@@ -141,6 +145,9 @@ impl Stage {
         if self.settings.batch_loader {
             builder = builder.batch_loader(move |keys: Vec<Key>| together.load_many(keys));
         }
+        if self.settings.gaps {
+            builder = builder.local(Gap::new(&self.world, Width::Few));
+        }
         if self.air.mode() != Mode::Silence {
             builder = builder.bus(self.air.antenna(number)).source_id("shop");
         }
@@ -163,6 +170,7 @@ impl Stage {
             keys: self.keys,
             chunk: self.chunk,
             writers_may_hang: self.settings.write_timeout.is_some(),
+            gaps: self.settings.gaps,
         };
         let world = self.world.clone();
         life.home.begin(async move {
