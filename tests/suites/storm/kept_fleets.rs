@@ -51,8 +51,9 @@ impl Fleet {
     ) -> [Node; N] {
         let build = |life| with(self.builder(life)).build().unwrap();
         let nodes = std::array::from_fn(build);
-        for node in nodes.iter().cloned() {
-            play(&self.world, async move { node.get(&0).await });
+        for node in &nodes {
+            let own: Node = Node::clone(node);
+            play(&self.world, async move { own.get(&0).await });
         }
         nodes
     }

@@ -66,7 +66,10 @@ impl Weather {
         let calm = world.percent(30);
         let bad = |most| if calm { 0 } else { world.below(most) };
         Self {
-            latency: 1 + world.below(if world.percent(20) { 50 } else { 10 }),
+            latency: match world.percent(20) {
+                true => 1 + world.below(50),
+                false => 1 + world.below(USUAL_LATENCY),
+            },
             lost: bad(20),
             late: bad(20),
             errors: bad(10),
@@ -97,7 +100,9 @@ impl Weather {
     }
 
     pub(crate) fn is_calm(&self) -> bool {
-        self.lost + self.late + self.errors + self.single + self.panics == 0
+        let bad = self.lost + self.late + self.errors + self.single + self.panics;
+        // Who waits for long gives up, and that is as bad as a loss.
+        bad == 0 && self.latency <= USUAL_LATENCY
     }
 }
 
@@ -448,3 +453,5 @@ impl Remote for Net {
         Some(Self { herald, ..net })
     }
 }
+
+const USUAL_LATENCY: u64 = 10;

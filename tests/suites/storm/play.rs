@@ -102,15 +102,15 @@ impl Stage {
             judge,
             tally: Tally::default(),
         };
-        for _ in 0..1 + u64::from(fleet) + stage.world.below(2) {
-            let born = stage.born();
+        for place in 0..1 + u64::from(fleet) + stage.world.below(2) {
+            let born = stage.born(place);
             stage.nodes.push(born);
         }
         stage
     }
 
-    /// A new life of a node.
-    fn born(&mut self) -> Life {
+    /// A new life of the node at this place, which has the same name in all its lives.
+    fn born(&mut self, place: u64) -> Life {
         let (number, home) = (self.lives, Home::new(&self.world));
         self.lives += 1;
         let database = Database {
@@ -149,7 +149,8 @@ impl Stage {
             builder = builder.local(Gap::new(&self.world, Width::Few));
         }
         if self.air.mode() != Mode::Silence {
-            builder = builder.bus(self.air.antenna(number)).source_id("shop");
+            let antenna = self.air.antenna(number);
+            builder = builder.bus(antenna).source_id(&format!("shop{place}"));
         }
         if let Some(timeout) = self.settings.write_timeout {
             builder = builder.write_timeout(timeout);
@@ -181,9 +182,9 @@ impl Stage {
 
     /// A node dies, and another life of it begins.
     fn die(&mut self) {
-        let at = self.world.below(self.nodes.len() as u64) as usize;
-        let born = self.born();
-        let dead = std::mem::replace(&mut self.nodes[at], born);
+        let place = self.world.below(self.nodes.len() as u64);
+        let born = self.born(place);
+        let dead = std::mem::replace(&mut self.nodes[place as usize], born);
         self.count(&dead.node);
         self.judge.died(dead.number);
         dead.home.dies();
