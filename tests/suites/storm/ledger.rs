@@ -24,7 +24,7 @@ pub(crate) struct Ledger {
 struct Row {
     at: Place,
     tick: u64,
-    /// Whether its node has changed the key in L2 since.
+    /// Whether its node has since made L2 hold nothing older.
     settled: bool,
     /// Whether the others were told of it then, in the same step.
     told: bool,
@@ -34,7 +34,6 @@ struct Row {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Applied {
     pub(crate) at: Place,
-    pub(crate) tick: u64,
     /// Nothing older than this is left.
     pub(crate) age: u64,
     /// Whether L2 told the others in the same step.
@@ -49,7 +48,7 @@ impl Ledger {
             raise(&mut self.told, at, age);
         }
         for row in &mut self.rows {
-            let since = row.at == at && row.tick < applied.tick;
+            let since = row.at == at && row.tick <= age;
             row.settled |= since;
             row.told |= since && applied.told;
         }

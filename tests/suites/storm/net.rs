@@ -255,12 +255,7 @@ impl Net {
             };
             let at = (self.life, key_of(&text));
             let told = self.herald.is_some();
-            self.judge.applied(Applied {
-                at,
-                tick,
-                age,
-                told,
-            });
+            self.judge.applied(Applied { at, age, told });
             written.push(text.clone());
             if let Some(Herald { cache, source, .. }) = &self.herald {
                 let message = Message {
