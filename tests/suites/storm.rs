@@ -1,6 +1,7 @@
 //! The real `Cache`, driver and all, on a runtime of virtual time: seeded storms of callers, of one
 //! key and of many, that vanish or fall silent, over an L2 that is slow, loses commands and applies
-//! them late.
+//! them late; in half of the storms on a bus that is late, breaks and comes back, and in some of them
+//! whole nodes die and begin another life.
 //!
 //! The simulation of the machine (`simulation.rs`) interleaves finer and knows more rules; this one
 //! runs the code that ships, with nothing in its place but the clock, the executor and the network.
@@ -17,6 +18,8 @@ mod codec;
 mod database;
 #[path = "storm/deed.rs"]
 mod deed;
+#[path = "storm/gap.rs"]
+mod gap;
 #[path = "storm/judge.rs"]
 mod judge;
 #[path = "storm/kept.rs"]

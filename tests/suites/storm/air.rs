@@ -222,7 +222,7 @@ impl Air {
 
     /// What may happen to whoever turns to it.
     async fn obstructs(&self) -> Result<(), Fault> {
-        let way = Duration::from_millis(self.world.below(10));
+        let way = Duration::from_millis(self.world.below(5));
         let slow = *self.slow.lock().unwrap();
         self.world.sleep(way + slow).await;
         if self.happens(self.weather.hangs) {

@@ -24,15 +24,16 @@ pub(crate) struct Ledger {
 struct Row {
     at: Place,
     tick: u64,
-    /// Whether its node has changed the key in L2 since.
+    /// Whether its node has since made L2 hold nothing older.
     settled: bool,
+    /// Whether the others were told of it then, in the same step.
+    told: bool,
 }
 
 /// What a command did to a key.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Applied {
     pub(crate) at: Place,
-    pub(crate) tick: u64,
     /// Nothing older than this is left.
     pub(crate) age: u64,
     /// Whether L2 told the others in the same step.
@@ -47,7 +48,9 @@ impl Ledger {
             raise(&mut self.told, at, age);
         }
         for row in &mut self.rows {
-            row.settled |= row.at == at && row.tick < applied.tick;
+            let since = row.at == at && row.tick <= age;
+            row.settled |= since;
+            row.told |= since && applied.told;
         }
     }
 
@@ -68,6 +71,7 @@ impl Ledger {
             at,
             tick,
             settled: false,
+            told: false,
         });
     }
 
@@ -84,29 +88,30 @@ impl Ledger {
 
     /// At rest L2 holds nothing older than this.
     pub(crate) fn floor_of_l2(&self, key: Key) -> u64 {
-        let rows = self.rows.iter().filter(|row| row.at.1 == key);
-        highest(rows.map(|row| row.tick)).max(self.floor_of_changes(key))
+        self.floor_of_rows(key, |_| true)
+            .max(self.floor_of_changes(key))
     }
 
     /// At rest, and with nothing left to be heard, L1 of this node holds nothing older than this.
     pub(crate) fn floor_of_l1(&self, mode: Mode, (life, key): Place) -> u64 {
-        let rows = self.rows.iter().filter(|row| row.at.1 == key);
-        let rows = |dead: bool| {
-            let rows = rows.filter(|row| dead || !self.dead.contains(&row.at.0));
-            highest(rows.map(|row| row.tick))
-        };
-        let told = self
-            .told
-            .iter()
-            .filter(|(at, _)| at.1 == key && at.0 != life);
+        let lives = |row: &Row| !self.dead.contains(&row.at.0);
+        let changes = self.floor_of_changes(key);
         match mode {
             Mode::Silence => 0,
-            Mode::Publish => self.floor_of_changes(key).max(rows(false)),
-            Mode::WithChange => self
-                .floor_of_l2(key)
-                .max(highest(told.map(|(_, age)| *age))),
+            Mode::Publish => changes.max(self.floor_of_rows(key, lives)),
+            Mode::WithChange => {
+                let others = (self.told.iter()).filter(|(at, _)| at.1 == key && at.0 != life);
+                changes
+                    .max(self.floor_of_rows(key, |row| lives(row) || row.told))
+                    .max(highest(others.map(|(_, age)| *age)))
+            }
             Mode::Watched => self.floor_of_l2(key).max(self.applied(key)),
         }
+    }
+
+    fn floor_of_rows(&self, key: Key, counts: impl Fn(&Row) -> bool) -> u64 {
+        let rows = self.rows.iter().filter(|row| row.at.1 == key);
+        highest(rows.filter(|row| counts(row)).map(|row| row.tick))
     }
 
     fn floor_of_changes(&self, key: Key) -> u64 {

@@ -66,7 +66,10 @@ impl Weather {
         let calm = world.percent(30);
         let bad = |most| if calm { 0 } else { world.below(most) };
         Self {
-            latency: 1 + world.below(10),
+            latency: match world.percent(20) {
+                true => 1 + world.below(50),
+                false => 1 + world.below(USUAL_LATENCY),
+            },
             lost: bad(20),
             late: bad(20),
             errors: bad(10),
@@ -84,7 +87,7 @@ impl Weather {
 
     pub(crate) fn slow() -> Self {
         Self {
-            latency: 40,
+            latency: 200,
             ..Self::calm()
         }
     }
@@ -97,7 +100,9 @@ impl Weather {
     }
 
     pub(crate) fn is_calm(&self) -> bool {
-        self.lost + self.late + self.errors + self.single + self.panics == 0
+        let bad = self.lost + self.late + self.errors + self.single + self.panics;
+        // Who waits for long gives up, and that is as bad as a loss.
+        bad == 0 && self.latency <= USUAL_LATENCY
     }
 }
 
@@ -126,6 +131,12 @@ impl Net {
     pub(crate) fn of(&self, life: usize) -> Self {
         let net = self.clone();
         Self { life, ..net }
+    }
+
+    /// Another way to it.
+    pub(crate) fn in_weather(&self, weather: Weather) -> Self {
+        let net = self.clone();
+        Self { weather, ..net }
     }
 
     pub(crate) fn heal(&self) {
@@ -244,12 +255,7 @@ impl Net {
             };
             let at = (self.life, key_of(&text));
             let told = self.herald.is_some();
-            self.judge.applied(Applied {
-                at,
-                tick,
-                age,
-                told,
-            });
+            self.judge.applied(Applied { at, age, told });
             written.push(text.clone());
             if let Some(Herald { cache, source, .. }) = &self.herald {
                 let message = Message {
@@ -442,3 +448,5 @@ impl Remote for Net {
         Some(Self { herald, ..net })
     }
 }
+
+const USUAL_LATENCY: u64 = 10;

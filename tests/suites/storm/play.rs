@@ -10,6 +10,7 @@ use crate::air::{Air, Mode};
 use crate::codec::Fickle;
 use crate::database::{Database, is_absence};
 use crate::deed::{Deed, Node, REMOTE_TIMEOUT, User};
+use crate::gap::{Gap, Width};
 use crate::judge::{Judge, Key, Tally};
 use crate::life::Home;
 use crate::net::{Net, Weather};
@@ -47,6 +48,8 @@ struct Settings {
     write_timeout: Option<Duration>,
     load_concurrency: usize,
     batch_loader: bool,
+    /// Others go on in the middle of a call, as other threads would.
+    gaps: bool,
 }
 
 /// Plays one storm.
@@ -83,6 +86,7 @@ impl Stage {
             write_timeout: (world.percent(40)).then(|| Duration::from_millis(world.below(400) + 1)),
             load_concurrency: [1, 2, 16][world.below(3) as usize],
             batch_loader: world.percent(60),
+            gaps: world.percent(40),
         };
         let mut stage = Self {
             net: Net::new(&world, &judge, weather).on(&air),
@@ -98,15 +102,15 @@ impl Stage {
             judge,
             tally: Tally::default(),
         };
-        for _ in 0..1 + u64::from(fleet) + stage.world.below(2) {
-            let born = stage.born();
+        for place in 0..1 + u64::from(fleet) + stage.world.below(2) {
+            let born = stage.born(place);
             stage.nodes.push(born);
         }
         stage
     }
 
-    /// A new life of a node.
-    fn born(&mut self) -> Life {
+    /// A new life of the node at this place, which has the same name in all its lives.
+    fn born(&mut self, place: u64) -> Life {
         let (number, home) = (self.lives, Home::new(&self.world));
         self.lives += 1;
         let database = Database {
@@ -141,8 +145,12 @@ impl Stage {
         if self.settings.batch_loader {
             builder = builder.batch_loader(move |keys: Vec<Key>| together.load_many(keys));
         }
+        if self.settings.gaps {
+            builder = builder.local(Gap::new(&self.world, Width::Few));
+        }
         if self.air.mode() != Mode::Silence {
-            builder = builder.bus(self.air.antenna(number)).source_id("shop");
+            let antenna = self.air.antenna(number);
+            builder = builder.bus(antenna).source_id(&format!("shop{place}"));
         }
         if let Some(timeout) = self.settings.write_timeout {
             builder = builder.write_timeout(timeout);
@@ -163,6 +171,7 @@ impl Stage {
             keys: self.keys,
             chunk: self.chunk,
             writers_may_hang: self.settings.write_timeout.is_some(),
+            gaps: self.settings.gaps,
         };
         let world = self.world.clone();
         life.home.begin(async move {
@@ -173,9 +182,9 @@ impl Stage {
 
     /// A node dies, and another life of it begins.
     fn die(&mut self) {
-        let at = self.world.below(self.nodes.len() as u64) as usize;
-        let born = self.born();
-        let dead = std::mem::replace(&mut self.nodes[at], born);
+        let place = self.world.below(self.nodes.len() as u64);
+        let born = self.born(place);
+        let dead = std::mem::replace(&mut self.nodes[place as usize], born);
         self.count(&dead.node);
         self.judge.died(dead.number);
         dead.home.dies();

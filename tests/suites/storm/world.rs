@@ -24,8 +24,11 @@ struct Inner {
     tick: u64,
     tasks: BTreeMap<Id, Task>,
     next: Id,
-    /// Who is polled now.
+    /// Who is polled now, and who stepped aside for him.
     current: Id,
+    aside: BTreeSet<Id>,
+    /// Who is not polled.
+    silent: BTreeSet<Id>,
     ready: Arc<Mutex<BTreeSet<Id>>>,
     timers: BTreeMap<(Timestamp, u64), Waker>,
 }
@@ -51,6 +54,8 @@ impl World {
             tasks: BTreeMap::new(),
             next: 0,
             current: 0,
+            aside: BTreeSet::new(),
+            silent: BTreeSet::new(),
             ready: Arc::default(),
             timers: BTreeMap::new(),
         })))
@@ -122,7 +127,25 @@ impl World {
     /// Polls one task that is ready and not silent, or moves the clock to the next timer. Whether
     /// there was anything to do before `end`.
     pub(crate) fn step(&self, silent: &BTreeSet<Id>, end: Timestamp) -> bool {
-        let Some(id) = self.choose(silent) else {
+        self.inner().silent.clone_from(silent);
+        self.go(end)
+    }
+
+    /// Lets another one go on in the middle of who is polled now, as another thread would.
+    pub(crate) fn step_aside(&self, end: Timestamp) -> bool {
+        let me = self.current();
+        let first = self.inner().aside.insert(me);
+        let went = self.go(end);
+        let mut inner = self.inner();
+        inner.current = me;
+        if first {
+            inner.aside.remove(&me);
+        }
+        went
+    }
+
+    fn go(&self, end: Timestamp) -> bool {
+        let Some(id) = self.choose() else {
             return self.wait(end);
         };
         let (task, bell) = {
@@ -146,11 +169,12 @@ impl World {
         true
     }
 
-    fn choose(&self, silent: &BTreeSet<Id>) -> Option<Id> {
+    fn choose(&self) -> Option<Id> {
         let mut inner = self.inner();
         let ready: Vec<Id> = {
             let ready = inner.ready.lock().unwrap();
-            ready.difference(silent).copied().collect()
+            let polled = |id: &&Id| !inner.silent.contains(id) && !inner.aside.contains(id);
+            ready.iter().filter(polled).copied().collect()
         };
         let at = inner.rng.usize(..ready.len().max(1));
         ready.get(at).copied()
