@@ -44,7 +44,7 @@ pub use machine::time::Timestamp;
 pub use machine::token::Token;
 pub use machine::wire::Wire;
 pub use ports::batch_loader::{BatchLoader, Loads};
-pub use ports::bus::{Bus, Subscription};
+pub use ports::bus::{Bus, Kind as MessageKind, Message, News, Subscription, Telling};
 pub use ports::codec::Codec;
 pub use ports::compression::Compression;
 pub use ports::engine::Engine;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use redis::{Pipeline, PushInfo, PushKind, Value};
 
-use jetcache_core::ports::bus::{Message, News, Telling};
+use jetcache_core::ports::bus::{Kind, Message, News, Telling};
 use jetcache_core::{Bus, Fault};
 
 use super::connection::Repeat;
@@ -46,8 +46,10 @@ use super::subscription::{Meaning, RedisSubscription};
 ///
 /// # Rights
 /// An ACL user needs `+subscribe +ping` and `&channel` to listen, and `+publish` and `&channel` for
-/// its changes to be told, in either way. Without the right to publish, a change stands and is not
-/// told.
+/// its changes to be told, in either way. A node without them does not listen either: its bus is
+/// down, which is counted and logged. (A right that is taken away while it listens is not noticed:
+/// changes stand and are not told.) To find out, it says of no key at each subscription that it was
+/// set.
 #[derive(Clone, Debug)]
 pub struct RedisPubSub {
     line: Arc<dyn Line>,
@@ -61,6 +63,30 @@ impl RedisPubSub {
             line,
             server,
             channel,
+        }
+    }
+}
+
+impl RedisPubSub {
+    /// Tells of no key. Whoever must not publish finds out now: within a change's script that would
+    /// go unnoticed, and nobody would hear of this node's changes.
+    async fn may_publish(&self) -> Result<(), Fault> {
+        let nothing = Message {
+            cache: String::new(),
+            source: String::new(),
+            kind: Kind::Set,
+            keys: Vec::new(),
+        };
+        match self.publish(&[nothing]).await {
+            Err(Fault::Refused(why)) => Err(Fault::Refused(
+                format!(
+                    "nobody would hear of this node's changes, grant it +publish and &{}: {why}",
+                    self.channel
+                )
+                .into(),
+            )),
+            // Another fault is the calls' to meet.
+            _ => Ok(()),
         }
     }
 }
@@ -81,7 +107,9 @@ impl Bus for RedisPubSub {
         begin.arg(&*self.channel);
         let channel = Arc::clone(&self.channel);
         let meaning: Meaning = Arc::new(move |push| meaning(push, &channel));
-        RedisSubscription::begin(&*self.line, &begin, &meaning).await
+        let subscription = RedisSubscription::begin(&*self.line, &begin, &meaning).await?;
+        self.may_publish().await?;
+        Ok(subscription)
     }
 
     async fn publish(&self, messages: &[Message]) -> Result<(), Fault> {

@@ -428,11 +428,13 @@ where
     /// every key that is loaded. Off by default.
     ///
     /// One node of the fleet loads, under the lease of the key as every load is, and the others copy
-    /// from L2 what it has stored. A reader that L1 cannot answer does not wait for that. The first
+    /// from L2 what it has stored. A reader that L1 cannot answer does not wait for that if L2 has a
+    /// value; only calls that ask for refresh keep a key in it, and one whose load failed does not. The first
     /// refresh of a key comes at random in the second half of the period, so that keys which were
     /// asked for together are not loaded together. A loader that fails leaves the value as it is,
-    /// and runs again after twice the period, then 4 times and 8 times; a change of the key during a
-    /// refresh wins over it. Without an L2 that answers nothing is refreshed, unless the cache has
+    /// and runs again after twice the period, then 4 times and 8 times, on each node that keeps the key
+    /// fresh; so does an L2 that fails at a key's turn. A change of the key during a refresh wins over
+    /// it. On a bus that watches L2 a refresh empties its own entry of L1. Without an L2 that answers nothing is refreshed, unless the cache has
     /// none.
     ///
     /// With [`Wire::JetcacheGo`] the services, Go's among them, take turns by jetcache-go's lock, the
@@ -549,15 +551,27 @@ where
             ));
         }
         let shards = shard_count();
-        let policy = self.times.policy(kind, shards);
+        let mut policy = self.times.policy(kind, shards);
+        policy.strangers = self.wire == Wire::JetcacheGo;
         policy.check()?;
         self.times.check()?;
         let hub = match self.bus {
+            None if self.source_id.is_some() || self.times.blind_local_ttl.is_some() => {
+                return Err(Error::config(
+                    "source_id and blind_local_ttl are about a bus: give the builder one, or leave \
+                     them out",
+                ));
+            }
             None => None,
             Some(_) if self.l2.is_none() => {
                 return Err(Error::config(
                     "a bus without an L2: give the builder a remote, or leave the bus out; a node's \
                      local_cache has neither",
+                ));
+            }
+            Some(Connection::Node(_)) if self.source_id.is_some() => {
+                return Err(Error::config(
+                    "source_id: a cache on its node's bus has the node's, set it there",
                 ));
             }
             Some(Connection::Node(hub)) => Some(hub),
@@ -629,6 +643,8 @@ where
             reporting: false.into(),
             refreshing: pace.map(|pace| Refreshing::new(pace, self.refresh_all, shards)),
             next_warning: 0.into(),
+            next_bus_warning: 0.into(),
+            next_refresh_warning: 0.into(),
         };
         Ok(Cache::new(shared, registration))
     }
@@ -662,6 +678,11 @@ fn voice(remote: &Arc<dyn AnyRemote>, hub: Option<&Arc<Hub>>, name: &str) -> Res
 
 impl Times {
     fn check(&self) -> Result<(), Error> {
+        if self.refresh_every.is_none() && self.stop_refresh_after.is_some() {
+            return Err(Error::config(
+                "stop_refresh_after without a period: give the builder refresh_every",
+            ));
+        }
         for (name, span) in [
             ("write_timeout", self.write_timeout),
             ("blind_local_ttl", self.blind_local_ttl),

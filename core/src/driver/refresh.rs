@@ -144,7 +144,13 @@ where
         };
         let (loader, key) = (Arc::clone(loader), Arc::clone(key));
         let load = move || async move { loader.load((*key).clone()).await };
-        match seat.lead(&mut Some(load)).await {
+        let led = seat.lead(&mut Some(load)).await;
+        if let Led::Answered(answer) = &led
+            && let Err(error) = &**answer
+        {
+            self.warn_of_refresh(error);
+        }
+        match led {
             Led::Failed => Outcome::Failed,
             // Deposed, it knows nothing of what becomes of the flight.
             Led::Alone(_) | Led::Follow => Outcome::Passed,

@@ -25,7 +25,7 @@ use super::report::ensure_report;
 use super::stripes::{Counters, Hasher, hash_of, shard_of};
 use super::telling::ensure_telling;
 use crate::machine::effects::Effects;
-use crate::machine::error::{BoxError, Error, Fault};
+use crate::machine::error::{BoxError, Error};
 use crate::machine::event::Event;
 use crate::machine::policy::Policy;
 use crate::machine::shard::{Activity, Context, Pending, Shard};
@@ -71,6 +71,9 @@ pub(super) struct Shared<K, V> {
     pub(super) refreshing: Option<Refreshing<K>>,
     /// When the log may hear of L2's faults again, in nanoseconds of the clock.
     pub(super) next_warning: AtomicU64,
+    /// The same for the bus, and for refreshes.
+    pub(super) next_bus_warning: AtomicU64,
+    pub(super) next_refresh_warning: AtomicU64,
 }
 
 /// How large the parts of a batch are.
@@ -253,27 +256,34 @@ where
         if let Some(counters) = &self.counters {
             counters.raise(Counter::of(event));
         }
-        if let Event::RemoteFault(fault) = event {
-            self.warn(fault);
+        match event {
+            Event::RemoteFault(fault) => self.warn("L2", fault, &self.next_warning),
+            Event::BusFault(fault) => self.warn("the bus", fault, &self.next_bus_warning),
+            _ => {}
         }
         if !self.observers.is_empty() {
             self.tell_observers(event);
         }
     }
 
-    /// Says in the log that L2 fails, now and then: what fails once often fails a thousand times.
-    fn warn(&self, fault: &Fault) {
+    /// A refresh failed, and there is no caller to tell.
+    pub(super) fn warn_of_refresh(&self, error: &Error) {
+        self.warn("a refresh", error, &self.next_refresh_warning);
+    }
+
+    /// Says in the log that something fails, now and then: what fails once often fails a thousand
+    /// times.
+    fn warn(&self, what: &str, why: &dyn fmt::Display, next_warning: &AtomicU64) {
         let now = self.runtime.now();
-        let next = self.next_warning.load(Ordering::Relaxed);
+        let next = next_warning.load(Ordering::Relaxed);
         if now.as_nanos() < next {
             return;
         }
         let then = (now + WARNINGS_APART).as_nanos();
         let exchanged =
-            self.next_warning
-                .compare_exchange(next, then, Ordering::Relaxed, Ordering::Relaxed);
+            next_warning.compare_exchange(next, then, Ordering::Relaxed, Ordering::Relaxed);
         if exchanged.is_ok() {
-            tracing::warn!(target: "jetcache", "L2 of {}: {fault}", self.name);
+            tracing::warn!(target: "jetcache", "{what} of {}: {why}", self.name);
         }
     }
 

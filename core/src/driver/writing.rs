@@ -39,9 +39,14 @@ where
     /// exist". The answer is the writer's.
     ///
     /// This is how a row and its entry change without a race: when it returns, no later read on this
-    /// node gets a value that is older than the row was then, whoever else writes or loads meanwhile,
-    /// on whatever node. Write-throughs of one key that overlap leave it empty: nobody knows whose row
-    /// is the last one, and the next reader loads it.
+    /// node gets a value that is older than the row that it wrote, whoever else writes or loads
+    /// meanwhile, on whatever node. When the last of several that overlap has returned, and the nodes
+    /// have heard of it, nobody reads anything but the last row: they leave the key empty, since nobody
+    /// knows whose row that is, and the next reader loads it.
+    ///
+    /// While the writer runs the key is taken: who finds it neither in L1 nor in L2 waits as for
+    /// another node's load, for `lease_wait` at most, and then loads for itself and keeps that in L1
+    /// until the write-through ends.
     ///
     /// The writer may borrow; it returns `V`, `Option<V>` or a [`Load<V>`], as a loader does. It runs
     /// whether L2 answers or not, and exactly once. It has no time limit unless

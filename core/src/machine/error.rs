@@ -15,12 +15,13 @@ pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The loader failed. Every caller that shared its flight gets the same error;
+    /// The loader failed, or the writer of a write-through. Every caller that shared its flight gets the same error;
     /// [`Error::load_as`] gives the loader's own type back.
     Load(Arc<dyn StdError + Send + Sync + 'static>),
-    /// The loader panicked, with this message. The next call loads again.
+    /// The loader or writer panicked, with this message. The next call loads again.
     Panicked(Arc<str>),
-    /// The loader took longer than `load_timeout`. The next call loads again.
+    /// The loader took longer than `load_timeout`, or the writer longer than `write_timeout`. The
+    /// next call loads again.
     Timeout,
     /// The value could not be encoded for L2. Nothing was changed.
     Encode(Arc<dyn StdError + Send + Sync + 'static>),

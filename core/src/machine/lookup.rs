@@ -515,7 +515,9 @@ impl<V: Clone> Lookup<V> {
         };
         let entry = Entry::new(load.value, view.now + lives.local);
         match self.lease {
-            Lease::Held { token, since } if self.asks_l2(view) => {
+            Lease::Held { token, since }
+                if self.asks_l2(view) && !(view.superseded && view.policy.strangers) =>
+            {
                 let value = entry.value().cloned();
                 self.state = State::Filling { entry };
                 Move::Do(Step::Fill {
@@ -558,6 +560,8 @@ impl<V: Clone> Lookup<V> {
             // One that is only late gives the lease back when it arrives; for any other, the lease
             // is given back at the end.
             Err(fault) => {
+                // A refresh that L2 did not take is one for nobody else.
+                self.outcome = Outcome::Failed;
                 if matches!(fault, Fault::Timeout) {
                     self.lease = Lease::None;
                 }

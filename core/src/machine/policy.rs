@@ -79,6 +79,9 @@ pub struct Policy {
     pub lease_wait: Duration,
     /// How many unconfirmed keys are remembered in one shard.
     pub unconfirmed: usize,
+    /// Whether L2 is changed by some who know nothing of leases: a load that was superseded then does
+    /// not fill it, since a lease does not show what they removed.
+    pub strangers: bool,
     /// How keys are kept fresh that are asked for with refresh; `None` if none are.
     pub refresh: Option<Pace>,
 }
@@ -109,6 +112,7 @@ impl Policy {
             lease: Self::usual_lease(load_timeout, remote_timeout),
             lease_wait: Duration::from_secs(2),
             unconfirmed: 1024,
+            strangers: false,
             refresh: None,
         }
     }

@@ -14,7 +14,41 @@ use crate::machine::error::Fault;
 /// subscription stands.
 ///
 /// A node has one subscription at a time. When it fails, the driver asks for a new one: at once,
-/// then after pauses that grow from 50 ms to 5 s, for ever.
+/// then after pauses that grow from 50 ms to 5 s, for ever; sooner when L2 answers again.
+///
+/// One for the nodes of a single process, over a channel of tokio's:
+///
+/// ```text
+/// struct Airwaves(tokio::sync::broadcast::Sender<Message>);
+/// struct Ear(tokio::sync::broadcast::Receiver<Message>);
+///
+/// impl Bus for Airwaves {
+///     type Subscription = Ear;
+///
+///     async fn subscribe(&self, _prefixes: &[String]) -> Result<Ear, Fault> {
+///         Ok(Ear(self.0.subscribe()))
+///     }
+///
+///     async fn publish(&self, messages: &[Message]) -> Result<(), Fault> {
+///         for message in messages {
+///             let _nobody_listens = self.0.send(message.clone());
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// impl Subscription for Ear {
+///     async fn next(&mut self) -> Result<News, Fault> {
+///         match self.0.recv().await {
+///             Ok(message) => Ok(News::Message(message)),
+///             Err(RecvError::Lagged(_)) => Ok(News::Everything),
+///             Err(RecvError::Closed) => Err(Fault::Unreachable("it is gone".into())),
+///         }
+///     }
+/// }
+/// ```
+///
+/// An `Arc` of a bus is one too.
 pub trait Bus: Send + Sync + 'static {
     /// What a subscription is.
     type Subscription: Subscription;
@@ -41,6 +75,25 @@ pub trait Bus: Send + Sync + 'static {
     /// [`Telling::Publish`], after L2 has acknowledged the changes, for one call at a time. If it
     /// fails, or takes longer than 5 s, the driver tells a [`Kind::Everything`] as soon as it can.
     fn publish(&self, messages: &[Message]) -> impl Future<Output = Result<(), Fault>> + Send;
+}
+
+impl<B: Bus> Bus for Arc<B> {
+    type Subscription = B::Subscription;
+
+    fn telling(&self) -> Telling {
+        (**self).telling()
+    }
+
+    fn subscribe(
+        &self,
+        prefixes: &[String],
+    ) -> impl Future<Output = Result<Self::Subscription, Fault>> + Send {
+        (**self).subscribe(prefixes)
+    }
+
+    fn publish(&self, messages: &[Message]) -> impl Future<Output = Result<(), Fault>> + Send {
+        (**self).publish(messages)
+    }
 }
 
 /// A standing subscription. Dropping it ends it.
@@ -108,7 +161,8 @@ pub struct Message {
     pub keys: Vec<String>,
 }
 
-/// What happened to the keys of a message. The numbers are jetcache-go's.
+/// What happened to the keys of a message; `MessageKind` at the crate's root. The numbers are
+/// jetcache-go's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
