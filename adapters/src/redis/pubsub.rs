@@ -107,9 +107,8 @@ impl Bus for RedisPubSub {
         begin.arg(&*self.channel);
         let channel = Arc::clone(&self.channel);
         let meaning: Meaning = Arc::new(move |push| meaning(push, &channel));
-        let subscription = RedisSubscription::begin(&*self.line, &begin, &meaning).await?;
         self.may_publish().await?;
-        Ok(subscription)
+        RedisSubscription::begin(&*self.line, &begin, &meaning).await
     }
 
     async fn publish(&self, messages: &[Message]) -> Result<(), Fault> {
@@ -143,13 +142,19 @@ impl Bus for RedisPubSub {
     }
 }
 
+/// What others say to find out whether they may: nobody says that nothing was set.
+fn is_a_try(news: &News) -> bool {
+    matches!(news, News::Message(message) if message.source.is_empty() && message.keys.is_empty())
+}
+
 fn meaning(push: PushInfo, channel: &str) -> Option<News> {
     if push.kind != PushKind::Message {
         return None;
     }
     match &push.data[..] {
         [Value::BulkString(of), Value::BulkString(event)] if of == channel.as_bytes() => {
-            Some(event::decode(event))
+            let news = event::decode(event);
+            (!is_a_try(&news)).then_some(news)
         }
         _ => None,
     }

@@ -58,6 +58,11 @@ where
         }
     }
 
+    fn room(&self) -> usize {
+        // All of them may be of one shard.
+        (self.policy.unconfirmed / 2).max(1)
+    }
+
     fn catch_up(self: Arc<Self>) -> Boxed<'static, ()> {
         Box::pin(async move {
             // Removals of this cache's own changes have the other half of the room.

@@ -19,6 +19,8 @@ use crate::ports::bus::{Kind, Telling};
 pub(super) trait Hears: Send + Sync {
     /// Others have changed these keys of its own; `removed`: somebody says so who removed them.
     fn hear(self: Arc<Self>, keys: &[&str], removed: bool);
+    /// Of how many keys it may hear at once that were removed elsewhere.
+    fn room(&self) -> usize;
     /// Completes when there is room for more that was removed elsewhere, or L2 does not answer.
     fn catch_up(self: Arc<Self>) -> Boxed<'static, ()>;
     /// Anything may have changed, and is missed no more.

@@ -205,18 +205,21 @@ async fn hand_out(hub: &Hub, keys: &[String], removed: bool) {
             .map(String::as_str)
             .filter(|key| key.starts_with(&prefix))
             .collect();
-        for some in own.chunks(TOGETHER) {
-            Arc::clone(&ears).hear(some, removed);
-            if removed {
-                // What was removed elsewhere is removed here before more is heard of.
-                Arc::clone(&ears).catch_up().await;
-            }
+        if own.is_empty() {
+            continue;
+        }
+        if !removed {
+            ears.hear(&own, false);
+            continue;
+        }
+        for some in own.chunks(ears.room()) {
+            Arc::clone(&ears).hear(some, true);
+            // What was removed elsewhere is removed here before more is heard of.
+            Arc::clone(&ears).catch_up().await;
         }
     }
 }
 
-/// How many keys a cache hears of at once.
-const TOGETHER: usize = 256;
 /// How often a task that only waits says that it lives.
 const BEAT: Duration = Duration::from_secs(1);
 /// How long a subscription must have stood for the next one to be made at once.

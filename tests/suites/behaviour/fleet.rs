@@ -50,6 +50,19 @@ pub(crate) const CASES: &[(&str, Case)] = &[
     ("caches_of_a_node_share_a_subscription", |s| {
         Box::pin(shared(s))
     }),
+    ("words_do_not_hurry_a_bus_that_is_down", |s| {
+        Box::pin(unhurried(s))
+    }),
+    ("listening_begins_anew_whenever_it_is_asked_for", |s| {
+        Box::pin(listens_anew(s))
+    }),
+    ("a_flood_of_removals_is_taken_in_as_l2_takes_it", |s| {
+        Box::pin(flooded(s))
+    }),
+    (
+        "among_strangers_a_load_that_may_have_missed_a_removal_does_not_fill",
+        |s| Box::pin(missed_among_strangers(s)),
+    ),
     (
         "of_two_caches_with_the_same_keys_one_goes_on_hearing",
         |s| Box::pin(namesakes(s)),
@@ -448,6 +461,103 @@ async fn shared(stage: &Stage) {
     later.get_or_load("key", brings("one")).await.unwrap();
     bus.say_changed(Kind::Set, &[stage.key("later:key")]);
     forgets(stage, &later, "key").await;
+}
+
+async fn unhurried(stage: &Stage) {
+    let bus = Airwaves::default();
+    bus.cut();
+    let node = stage.builder().bus(bus.clone()).build().unwrap();
+    assert_eq!(node.listen().await, BusState::Down);
+    // It can be told all the while.
+    for round in 0..200 {
+        node.insert("key".into(), value("one")).await.unwrap();
+        if round % 20 == 0 {
+            stage.host().sleep(Duration::from_millis(5)).await;
+        }
+    }
+    stage
+        .until("all is told", async || node.activity().untold == 0)
+        .await;
+    let (tries, told) = (bus.tries(), bus.said().len());
+    assert!(told > 20, "{told}");
+    // 50 ms, 100 ms, 200 ms: a busy machine may take long.
+    assert!(tries < 15, "{tries}");
+}
+
+async fn listens_anew(stage: &Stage) {
+    let bus = Airwaves::default();
+    bus.cut();
+    let parent = stage.parent().bus(bus.clone());
+    let build = || {
+        let cache = parent.cache::<String, crate::stage::Value>(&stage.key("users"), MessagePack);
+        cache.build().unwrap()
+    };
+    let node = build();
+    assert_eq!(node.listen().await, BusState::Down);
+    let tries = bus.tries();
+    assert_eq!(node.listen().await, BusState::Down);
+    assert!(bus.tries() > tries, "it did not try");
+    bus.mend();
+    stage
+        .until("it listens", async || node.listen().await == BusState::Up)
+        .await;
+    node.close().await;
+    assert_eq!(
+        (node.bus(), node.listen().await),
+        (BusState::None, BusState::None)
+    );
+    drop(node);
+    let next = build();
+    assert_eq!(next.listen().await, BusState::Up);
+    next.get_or_load("key", brings("one")).await.unwrap();
+    bus.say_changed(Kind::Set, &[stage.key("users:key")]);
+    forgets(stage, &next, "key").await;
+}
+
+async fn flooded(stage: &Stage) {
+    let bus = Airwaves::default();
+    let node = (stage.builder_with(Raw))
+        .wire(Wire::JetcacheGo)
+        .unconfirmed_capacity(512)
+        .bus(bus.clone())
+        .build()
+        .unwrap();
+    listens(stage, &node).await;
+    let keys: Vec<String> = (0..4_000).map(|n| stage.key(&n.to_string())).collect();
+    for keys in keys.chunks(1_000) {
+        bus.say_changed(Kind::Delete, keys);
+    }
+    stage
+        .until("it has heard of all", async || {
+            node.stats().heard >= 4 && node.activity().unconfirmed == 0
+        })
+        .await;
+    assert_eq!((node.stats().bypassed, node.activity().bypassed), (0, 0));
+}
+
+async fn missed_among_strangers(stage: &Stage) {
+    let bus = Airwaves::default();
+    let node = (stage.builder_with(Raw))
+        .wire(Wire::JetcacheGo)
+        .bus(bus.clone())
+        .build()
+        .unwrap();
+    listens(stage, &node).await;
+    let epoch = node.epoch();
+    let loader = async || {
+        bus.say(&News::Everything);
+        stage
+            .until("it has heard", async || node.epoch() > epoch)
+            .await;
+        Ok::<_, LoadError>(value("old"))
+    };
+    assert_eq!(
+        node.get_or_load("key", loader).await.unwrap(),
+        Some(value("old"))
+    );
+    assert_eq!(node.peek("key"), Cached::Miss);
+    assert!(stage.bytes("key").await.is_none());
+    stage.until_quiet(&node).await;
 }
 
 async fn namesakes(stage: &Stage) {

@@ -55,6 +55,9 @@ pub(crate) const CASES: &[(&str, Case)] = &[
 pub(crate) const OWN_REDIS: &[(&str, Case)] = &[
     ("a_writer_runs_while_l2_is_away", |s| Box::pin(away(s))),
     ("a_writer_ends_while_l2_is_away", |s| Box::pin(goes_away(s))),
+    ("a_silent_l2_costs_a_write_one_timeout", |s| {
+        Box::pin(silent(s))
+    }),
 ];
 
 async fn written(stage: &Stage) {
@@ -339,6 +342,23 @@ async fn away(stage: &Stage) {
             node.activity().unconfirmed == 0
         })
         .await;
+}
+
+async fn silent(stage: &Stage) {
+    let node = stage.node();
+    node.get_or_load("key", brings("old")).await.unwrap();
+    stage.server().pause();
+    let answer = node.write_through("key", async || Ok::<_, LoadError>(value("new")));
+    assert_eq!(answer.await.unwrap(), Some(value("new")));
+    assert_eq!(node.stats().remote_faults, 1);
+    assert_eq!(node.peek("key"), Cached::Miss);
+    stage.server().resume();
+    stage
+        .until("the removal is confirmed", async || {
+            node.activity().unconfirmed == 0
+        })
+        .await;
+    is_empty(stage, &node).await;
 }
 
 async fn goes_away(stage: &Stage) {
