@@ -67,7 +67,6 @@ where
         plan: Plan<Arc<V>>,
         bytes: Vec<u8>,
     ) -> Self {
-        shared.ensure_tasks();
         let shard = shared.shard(&key);
         let ticket = shared.ask(shard, |table, context, effects| {
             table.open(Arc::clone(&key), plan, context, effects)

@@ -288,6 +288,11 @@ fn statistics_have_all_their_names() {
             "unconfirmed",
             "bypassed",
             "tasks",
+            "refreshes",
+            "bus",
+            "epoch",
+            "source",
+            "untold",
             "hits",
             "misses",
             "local_hits",
@@ -306,10 +311,19 @@ fn statistics_have_all_their_names() {
             "undecodable",
             "unencodable",
             "too_large",
+            "heard",
+            "garbled",
+            "bus_faults",
+            "refreshed",
+            "copied",
+            "not_refreshed",
             "evicted",
         ];
         expected.sort_unstable();
         assert_eq!(names, expected);
-        assert_eq!(stats["kind"], "both");
+        assert_eq!(
+            (&stats["kind"], &stats["bus"]),
+            (&json!("both"), &json!("none"))
+        );
     });
 }

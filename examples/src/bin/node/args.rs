@@ -9,7 +9,7 @@ use lexopt::{Arg, Error, Parser, ValueExt};
 use crate::words::{millis, number};
 
 pub(crate) const USAGE: &str = "\
-node: a cache node that is driven by lines on stdin
+node: a cache node that is driven by lines on stdin; the head of its main.rs has the lines
 
   --runtime tokio|smol|async-std  what it runs on (tokio)
   --redis URL                     L2 is this Redis
