@@ -78,14 +78,10 @@ impl<K, V: 'static> Link<K, V> {
         let start = text.len();
         text.push_str(&self.prefix);
         (self.write_key)(key, text);
-        if self.is_no_entry(&text[start..]) {
-            let suffix = match text.ends_with(LEASE_SUFFIX) {
-                true => LEASE_SUFFIX,
-                false => LOCK_SUFFIX,
-            };
+        if text[start..].ends_with(LEASE_SUFFIX) {
             text.truncate(start);
             return Err(Error::Key(
-                format!("it ends in {suffix}, which marks what is no entry: rename it").into(),
+                format!("it ends in {LEASE_SUFFIX}, which marks leases: rename it").into(),
             ));
         }
         Ok(())
