@@ -34,15 +34,15 @@ pub use driver::{
 };
 
 pub use machine::change::Reach;
-pub use machine::entry::{Cached, Entry, Load};
 pub use machine::error::{BoxError, Error, Fault};
 pub use machine::event::Event;
 pub use machine::policy::{Call, Jitter, Kind, Policy};
 pub use machine::shard::Activity;
 pub use machine::stats::Stats;
+pub use machine::tier::entry::{Cached, Entry, Load};
+pub use machine::tier::wire::Wire;
 pub use machine::time::Timestamp;
 pub use machine::token::Token;
-pub use machine::wire::Wire;
 pub use ports::batch_loader::{BatchLoader, Loads};
 pub use ports::bus::{Bus, Kind as MessageKind, Message, News, Subscription, Telling};
 pub use ports::codec::Codec;

@@ -11,7 +11,7 @@
 //! use core::task::Waker;
 //! use jetcache_core::machine::effects::Effects;
 //! use jetcache_core::machine::lookup::{Reply, Step};
-//! use jetcache_core::machine::lru::Lru;
+//! use jetcache_core::machine::tier::lru::Lru;
 //! use jetcache_core::machine::shard::{Context, Shard, Turn};
 //! use jetcache_core::{Call, Kind, Load, Policy, Timestamp};
 //!
@@ -50,27 +50,31 @@
 //! ```
 
 pub mod change;
-mod changing;
 pub mod effects;
-pub mod entry;
-pub mod envelope;
 pub mod error;
 pub mod event;
-mod flight;
-pub mod glance;
 pub mod lookup;
-pub mod lru;
-pub mod pace;
 pub mod policy;
-pub mod refresh;
-mod refreshing;
-pub mod repair;
+pub mod schedule;
 pub mod shard;
-mod slots;
 pub mod stats;
 pub mod time;
 pub mod token;
-mod unconfirmed;
-pub mod verb;
-pub mod wire;
-mod writes;
+
+/// What stands in a tier: entries, and how they are written in L2.
+pub mod tier {
+    pub mod entry;
+    pub mod envelope;
+    pub mod lru;
+    pub mod verb;
+    pub mod wire;
+}
+
+/// The tables behind a shard.
+mod table {
+    pub(super) mod eras;
+    pub(super) mod flight;
+    pub(super) mod slots;
+    pub(super) mod unconfirmed;
+    pub(super) mod writes;
+}

@@ -11,8 +11,8 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use jetcache_core::machine::envelope::{Envelope, open, parse, seal};
-use jetcache_core::machine::wire::PLACEHOLDER;
+use jetcache_core::machine::tier::envelope::{Envelope, open, parse, seal};
+use jetcache_core::machine::tier::wire::PLACEHOLDER;
 use jetcache_core::ports::remote::{
     Claim, Condition, Fill, Filled, Found, Hold, LeaseAsk, Leased, Life, Settle, Stored, Wire,
 };

@@ -7,9 +7,9 @@ use core::time::Duration;
 use lru::LruCache;
 
 use jetcache_core::Token;
-use jetcache_core::machine::envelope::{HEADER, PREFIX, is_present, stamp};
+use jetcache_core::machine::tier::envelope::{HEADER, PREFIX, is_present, stamp};
+use jetcache_core::machine::tier::wire::PLACEHOLDER;
 use jetcache_core::machine::time::millis;
-use jetcache_core::machine::wire::PLACEHOLDER;
 use jetcache_core::ports::remote::{
     Claim, Condition, Fill, Filled, Found, Hold, LeaseAsk, Leased, Life, Settle, Stored, Wire,
 };

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use redis::{Cmd, Pipeline, Value};
 
+use jetcache_core::machine::tier::wire::PLACEHOLDER;
 use jetcache_core::machine::time::millis;
-use jetcache_core::machine::wire::PLACEHOLDER;
 use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{
     Claim, Condition, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Life, Settle, Stored,

@@ -4,7 +4,7 @@ use core::hash::Hash;
 use std::collections::HashMap;
 use std::vec;
 
-use crate::machine::entry::Cached;
+use crate::machine::tier::entry::Cached;
 
 /// What became of each key of a batch, in the order of the request; a key that was asked for twice
 /// is there twice.

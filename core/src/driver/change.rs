@@ -8,8 +8,8 @@ use super::link::Times;
 use super::repair::ensure_repairs;
 use super::shared::Shared;
 use crate::machine::change::{ChangeReply, ChangeStep, ChangeTicket, Outcome, Plan};
-use crate::machine::entry::Entry;
 use crate::machine::shard::Pending;
+use crate::machine::tier::entry::Entry;
 use crate::machine::token::Token;
 use crate::ports::remote::Condition;
 

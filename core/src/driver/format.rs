@@ -6,10 +6,10 @@ use core::time::Duration;
 use std::panic::catch_unwind;
 use std::sync::Arc;
 
-use crate::machine::envelope::{self, HEADER};
 use crate::machine::error::{BoxError, Error};
 use crate::machine::lookup::Seen;
-use crate::machine::wire::{COMPRESSED_FROM, PLACEHOLDER, Trailed, Wire, trail};
+use crate::machine::tier::envelope::{self, HEADER};
+use crate::machine::tier::wire::{COMPRESSED_FROM, PLACEHOLDER, Trailed, Wire, trail};
 use crate::ports::codec::Codec;
 use crate::ports::compression::Compression;
 use crate::ports::remote::{Found, Life};

@@ -13,12 +13,12 @@ use super::format::Look;
 use super::link::Link;
 use super::shared::{Admission, Shared};
 use super::stripes::hash_of;
-use crate::machine::entry::{Cached, Entry};
 use crate::machine::error::Fault;
 use crate::machine::event::Event;
-use crate::machine::glance::{Glance, Glanced, Kept};
 use crate::machine::lookup::Seen;
 use crate::machine::policy::Call;
+use crate::machine::shard::glances::{Glance, Glanced, Kept};
+use crate::machine::tier::entry::{Cached, Entry};
 use crate::ports::remote::Found;
 
 /// A key that is looked for in L2.

@@ -14,8 +14,8 @@ use super::hub::{BusState, Hears};
 use super::repair::{ensure_repairs, repair};
 use super::shared::Shared;
 use crate::machine::event::Event;
+use crate::machine::tier::wire::Wire;
 use crate::machine::time::Timestamp;
-use crate::machine::wire::Wire;
 
 impl<K, V> Hears for Shared<K, V>
 where

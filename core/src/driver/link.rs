@@ -12,10 +12,10 @@ use super::erased::{AnyRemote, AnyRuntime, Boxed};
 use super::format::Format;
 use super::hub::Hub;
 use super::timeout::timeout;
-use crate::machine::entry::Load;
 use crate::machine::error::{BoxError, Error, Fault};
+use crate::machine::tier::entry::Load;
+use crate::machine::tier::wire::Wire;
 use crate::machine::token::Token;
-use crate::machine::wire::Wire;
 use crate::ports::bus::Kind;
 use crate::ports::remote::{Claim, Fill, Filled, Found, Hold, LeaseAsk, Leased, Settle, Stored};
 

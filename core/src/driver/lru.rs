@@ -8,8 +8,8 @@ use std::hash::RandomState;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::stripes::{hash_of, shard_count, shard_of};
-use crate::machine::entry::Entry;
-use crate::machine::lru::Lru;
+use crate::machine::tier::entry::Entry;
+use crate::machine::tier::lru::Lru;
 use crate::machine::time::Timestamp;
 use crate::ports::engine::Engine;
 use crate::ports::local::{Local, Probe};

@@ -10,12 +10,12 @@ use super::cache::Cache;
 use super::erased::AnyLoader;
 use super::seat::{Led, Seat};
 use super::shared::Admission;
-use crate::machine::entry::{Cached, Load};
 use crate::machine::error::Error;
 use crate::machine::event::Event;
 use crate::machine::lookup::Answer;
 use crate::machine::policy::Call;
 use crate::machine::shard::Turn;
+use crate::machine::tier::entry::{Cached, Load};
 use crate::ports::loader::LoadError;
 
 /// Reading.

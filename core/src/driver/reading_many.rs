@@ -18,11 +18,11 @@ use super::glancing::Deaf;
 use super::reading::{loaded, no_loader, unshared};
 use super::seat::{Move, Seat};
 use super::shared::{Admission, Shared};
-use crate::machine::entry::Cached;
 use crate::machine::error::Error;
 use crate::machine::lookup::Reply;
 use crate::machine::policy::Call;
 use crate::machine::shard::{Role, Ticket};
+use crate::machine::tier::entry::Cached;
 use crate::ports::batch_loader::Loads;
 use crate::ports::loader::LoadError;
 

@@ -10,11 +10,11 @@ use super::link::{LOCK_SUFFIX, Link};
 use super::seat::{Led, Seat};
 use super::shared::Shared;
 use crate::machine::event::Event;
-use crate::machine::pace::{Aim, Outcome};
 use crate::machine::policy::Call;
-use crate::machine::refresh::Refresh;
+use crate::machine::policy::pace::{Aim, Outcome};
+use crate::machine::schedule::Refresh;
+use crate::machine::tier::wire::Wire;
 use crate::machine::token::Token;
-use crate::machine::wire::Wire;
 
 /// A refresh under way. Dropped before its end, with its runtime, it has failed.
 pub(super) struct Run<K, V>

@@ -17,12 +17,12 @@ use super::pulse::{Beat, Pulse};
 use super::refresh::Run;
 use super::shared::Shared;
 use super::stripes::{hash_of, shard_of};
-use crate::machine::entry::Cached;
 use crate::machine::error::Error;
 use crate::machine::event::Event;
-use crate::machine::pace::Pace;
 use crate::machine::policy::Call;
-use crate::machine::refresh::{Due, Refreshes};
+use crate::machine::policy::pace::Pace;
+use crate::machine::schedule::{Due, Refreshes};
+use crate::machine::tier::entry::Cached;
 use crate::machine::time::Timestamp;
 
 /// The keys of a cache that are kept fresh.

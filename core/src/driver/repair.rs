@@ -11,7 +11,7 @@ use portable_atomic::Ordering;
 use super::link::{Link, Outcomes, Word};
 use super::pulse::Beat;
 use super::shared::Shared;
-use crate::machine::repair::Repair;
+use crate::machine::shard::repairs::Repair;
 use crate::machine::time::Timestamp;
 
 /// Starts the task that repeats removals, if one is due and none runs. Every call that goes to L2

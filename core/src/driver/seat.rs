@@ -15,15 +15,15 @@ use super::erased::Boxed;
 use super::format::Look;
 use super::link::Times;
 use super::shared::{Aftermath, Shared, Table};
-use crate::machine::entry::{Cached, Entry, Load};
 use crate::machine::error::{Error, Fault};
 use crate::machine::event::Event;
 use crate::machine::lookup::{Answer, Reply, Seen, Step};
-use crate::machine::pace::{Aim, Outcome};
 use crate::machine::policy::Call;
+use crate::machine::policy::pace::{Aim, Outcome};
 use crate::machine::shard::{Context, Ticket, Turn};
+use crate::machine::tier::entry::{Cached, Entry, Load};
+use crate::machine::tier::wire::Wire;
 use crate::machine::token::Token;
-use crate::machine::wire::Wire;
 use crate::ports::remote::{Found, Leased};
 
 pub(super) struct Seat<K, V>

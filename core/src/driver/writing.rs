@@ -20,11 +20,11 @@ use super::seat::panicked;
 use super::shared::{Admission, Shared};
 use super::timeout::timeout;
 use crate::machine::change::{ChangeReply, Plan};
-use crate::machine::entry::Load;
 use crate::machine::error::{Error, Fault};
 use crate::machine::policy::Call;
+use crate::machine::tier::entry::Load;
+use crate::machine::tier::verb::Filled;
 use crate::machine::token::Token;
-use crate::machine::verb::Filled;
 use crate::ports::loader::LoadError;
 use crate::ports::remote::{Claim, Settle};
 

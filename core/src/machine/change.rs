@@ -3,14 +3,14 @@
 
 use core::time::Duration;
 
-use super::entry::{Entry, Load};
-use super::error::Fault;
-use super::policy::{Call, Lives};
-use super::time::Timestamp;
-use super::token::Token;
-use super::unconfirmed::Number;
-use super::verb::{Condition, Filled};
-use super::writes::{Pending, Write};
+use crate::machine::error::Fault;
+use crate::machine::policy::{Call, Lives};
+use crate::machine::table::unconfirmed::Number;
+use crate::machine::table::writes::{Pending, Write};
+use crate::machine::tier::entry::{Entry, Load};
+use crate::machine::tier::verb::{Condition, Filled};
+use crate::machine::time::Timestamp;
+use crate::machine::token::Token;
 
 /// How far a change has reached when it returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -100,7 +100,7 @@ pub enum ChangeStep<V> {
         /// What to write then.
         entry: Option<Entry<V>>,
     },
-    /// The change is over: close it with [`Shard::close`](super::shard::Shard::close).
+    /// The change is over: close it with [`Shard::close`](crate::machine::shard::Shard::close).
     Finish(Outcome),
 }
 
@@ -138,7 +138,7 @@ pub enum Outcome {
     Undecided,
 }
 
-/// A change under way. Whoever has one gives it back with [`Shard::close`](super::shard::Shard::close) or [`Shard::abandon`](super::shard::Shard::abandon).
+/// A change under way. Whoever has one gives it back with [`Shard::close`](crate::machine::shard::Shard::close) or [`Shard::abandon`](crate::machine::shard::Shard::abandon).
 #[derive(Debug, PartialEq, Eq)]
 pub struct ChangeTicket(pub(super) usize);
 

@@ -4,10 +4,10 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::task::Waker;
 
-use super::change::Change;
-use super::event::Event;
-use super::flight::Flight;
-use super::lookup::{Lookup, Reply};
+use crate::machine::change::Change;
+use crate::machine::event::Event;
+use crate::machine::lookup::{Lookup, Reply};
+use crate::machine::table::flight::Flight;
 
 /// Wakers to wake, events to tell, and remains to drop. No waker, observer or `Drop` of a user's
 /// runs under the lock: the driver opens it first and then calls [`carry_out`](Self::carry_out).

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::error::Fault;
+use crate::machine::error::Fault;
 
 /// Something that happened in a cache.
 ///

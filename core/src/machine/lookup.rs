@@ -4,15 +4,15 @@ use alloc::vec::Vec;
 use core::mem::take;
 use core::time::Duration;
 
-use super::entry::{Cached, Entry, Load};
-use super::error::{Error, Fault};
-use super::event::Event;
-use super::pace::{Aim, Outcome};
-use super::policy::{Call, Policy};
-use super::time::Timestamp;
-use super::token::Token;
-use super::verb::Filled;
-use super::writes::Write;
+use crate::machine::error::{Error, Fault};
+use crate::machine::event::Event;
+use crate::machine::policy::pace::{Aim, Outcome};
+use crate::machine::policy::{Call, Policy};
+use crate::machine::table::writes::Write;
+use crate::machine::tier::entry::{Cached, Entry, Load};
+use crate::machine::tier::verb::Filled;
+use crate::machine::time::Timestamp;
+use crate::machine::token::Token;
 
 /// The answer of a lookup, which loads what is missing: it is never [`Cached::Miss`].
 pub type Answer<V> = Result<Cached<V>, Error>;
@@ -56,7 +56,7 @@ pub enum Step<V> {
         /// What to write.
         entry: Entry<V>,
     },
-    /// The flight has its answer: leave it and ask [`poll`](super::shard::Shard::poll) for it. A
+    /// The flight has its answer: leave it and ask [`poll`](crate::machine::shard::Shard::poll) for it. A
     /// release is sent without waiting for its reply.
     Finish {
         /// The lease to be given back.
@@ -67,7 +67,7 @@ pub enum Step<V> {
     /// The leader was deposed while it loaded: this answers it alone, and is kept nowhere.
     Alone(Answer<V>),
     /// The leader was deposed: it follows now. A lease that it was just granted is
-    /// [late](super::shard::Shard::late_lease).
+    /// [late](crate::machine::shard::Shard::late_lease).
     Follow,
 }
 

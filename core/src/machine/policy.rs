@@ -1,11 +1,13 @@
 //! How long things live and how long things may take.
 
+pub mod pace;
+
 use core::time::Duration;
 
-use super::entry::Load;
-use super::error::Error;
-use super::pace::{Aim, Pace};
-use super::time::Timestamp;
+use crate::machine::error::Error;
+use crate::machine::policy::pace::{Aim, Pace};
+use crate::machine::tier::entry::Load;
+use crate::machine::time::Timestamp;
 
 /// Which tiers a cache has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -4,6 +4,11 @@
 //! [`Effects::carry_out`] once the lock is open again. Keys and values are cloned under the lock,
 //! so they should be cheap to clone; the driver uses `Arc`.
 
+mod changes;
+pub mod glances;
+mod refreshes;
+pub mod repairs;
+
 use alloc::sync::Arc;
 use core::hash::{BuildHasher, Hash};
 use core::ops::Add;
@@ -11,21 +16,21 @@ use core::task::Waker;
 
 use slab::Slab;
 
-use super::change::Change;
-use super::effects::Effects;
-use super::error::Error;
-use super::event::Event;
-use super::flight::{Flight, Waiter};
-pub use super::flight::{Role, Ticket, Turn};
-use super::glance::Eras;
-use super::lookup::{Move, Out, Reply, Step, View, cached};
-use super::policy::{Call, Policy};
-use super::slots::Slots;
-use super::time::Timestamp;
-use super::token::Token;
-use super::unconfirmed::Doubts;
-use super::writes::Writes;
-pub use super::writes::{Pending, Write};
+use crate::machine::change::Change;
+use crate::machine::effects::Effects;
+use crate::machine::error::Error;
+use crate::machine::event::Event;
+use crate::machine::lookup::{Move, Out, Reply, Step, View, cached};
+use crate::machine::policy::{Call, Policy};
+use crate::machine::table::eras::Eras;
+use crate::machine::table::flight::{Flight, Waiter};
+pub use crate::machine::table::flight::{Role, Ticket, Turn};
+use crate::machine::table::slots::Slots;
+use crate::machine::table::unconfirmed::Doubts;
+use crate::machine::table::writes::Writes;
+pub use crate::machine::table::writes::{Pending, Write};
+use crate::machine::time::Timestamp;
+use crate::machine::token::Token;
 
 /// The world as it is at one call.
 #[derive(Clone, Copy, Debug)]

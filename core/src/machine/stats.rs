@@ -4,7 +4,7 @@ use alloc::string::String;
 use core::fmt::Write;
 use core::time::Duration;
 
-use super::event::Event;
+use crate::machine::event::Event;
 
 /// What is counted. [`Counter::of`] says which events count as what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use core::error::Error as StdError;
 use core::fmt;
 use core::future::Future;
 
-use crate::machine::entry::Load;
 use crate::machine::error::BoxError;
+use crate::machine::tier::entry::Load;
 
 /// A loader that is registered with a cache, for [`load`](crate::Cache::load).
 ///

@@ -5,7 +5,7 @@ use core::hash::{Hash, Hasher};
 
 use hashbrown::Equivalent;
 
-use crate::machine::entry::Entry;
+use crate::machine::tier::entry::Entry;
 
 /// An in-process engine: a bounded map from keys to entries.
 ///

@@ -6,9 +6,9 @@ use core::future::Future;
 use core::time::Duration;
 
 use crate::machine::error::Fault;
+pub use crate::machine::tier::verb::{Condition, Filled};
+pub use crate::machine::tier::wire::Wire;
 use crate::machine::token::Token;
-pub use crate::machine::verb::{Condition, Filled};
-pub use crate::machine::wire::Wire;
 
 /// A store that all nodes share, such as Redis.
 ///
@@ -180,8 +180,8 @@ pub struct Leased {
 #[derive(Clone, Copy, Debug)]
 pub struct Stored<'a> {
     /// The bytes. If they are an envelope (in the native format, at least a header long, and
-    /// beginning with its [`PREFIX`](crate::machine::envelope::PREFIX)), the store writes the end
-    /// of their life into them at [`END_AT`](crate::machine::envelope::END_AT); others stay as they
+    /// beginning with its [`PREFIX`](crate::machine::tier::envelope::PREFIX)), the store writes the end
+    /// of their life into them at [`END_AT`](crate::machine::tier::envelope::END_AT); others stay as they
     /// are.
     pub bytes: &'a [u8],
     /// In the jetcache-go format: what must still stand under the key, nothing or these bytes. A

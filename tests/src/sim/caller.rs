@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
-use jetcache_core::machine::entry::{Cached, Entry};
 use jetcache_core::machine::error::{Error, Fault};
+use jetcache_core::machine::tier::entry::{Cached, Entry};
 
 use jetcache_core::machine::lookup::{Answer, Reply, Step};
-use jetcache_core::machine::pace::Aim;
+use jetcache_core::machine::policy::pace::Aim;
 use jetcache_core::machine::shard::{Role, Ticket, Turn, Write};
 use jetcache_core::ports::remote::Filled;
 

@@ -1,9 +1,9 @@
 //! A change, on a task of its own.
 
 use jetcache_core::machine::change::{ChangeReply, ChangeStep, ChangeTicket, Outcome, Plan, Reach};
-use jetcache_core::machine::entry::Entry;
 use jetcache_core::machine::error::Fault;
 use jetcache_core::machine::shard::Pending;
+use jetcache_core::machine::tier::entry::Entry;
 use jetcache_core::ports::remote::{Condition, Filled};
 
 use super::hearing::Sweep;

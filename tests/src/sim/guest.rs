@@ -4,10 +4,10 @@
 use core::hash::{BuildHasher, BuildHasherDefault};
 use std::hash::DefaultHasher;
 
-use jetcache_core::machine::entry::{Cached, Entry};
 use jetcache_core::machine::error::Fault;
-use jetcache_core::machine::glance::{Glance, Glanced, Kept};
 use jetcache_core::machine::lookup::Seen;
+use jetcache_core::machine::shard::glances::{Glance, Glanced, Kept};
+use jetcache_core::machine::tier::entry::{Cached, Entry};
 
 use super::judge::{ActorId, Floor, Id, Index, Promise, Writer};
 use super::plan::{Ask, Key, What, Wish};

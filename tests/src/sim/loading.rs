@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jetcache_core::machine::entry::Load;
 use jetcache_core::machine::error::Error;
 use jetcache_core::machine::lookup::Reply;
+use jetcache_core::machine::tier::entry::Load;
 
 use super::caller::{Caller, State};
 use super::judge::{ActorId, Id};

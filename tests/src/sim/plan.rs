@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use fastrand::Rng;
-use jetcache_core::machine::pace::Aim;
+use jetcache_core::machine::policy::pace::Aim;
 use jetcache_core::machine::policy::{Jitter, Policy};
 use jetcache_core::ports::remote::Wire;
 use jetcache_core::{Call, Condition, Kind};

@@ -3,11 +3,11 @@
 use core::time::Duration;
 
 use jetcache_core::Token;
-use jetcache_core::machine::envelope;
 use jetcache_core::machine::error::Fault;
 use jetcache_core::machine::lookup::Seen;
-use jetcache_core::machine::repair::Repair;
-use jetcache_core::machine::wire::PLACEHOLDER;
+use jetcache_core::machine::shard::repairs::Repair;
+use jetcache_core::machine::tier::envelope;
+use jetcache_core::machine::tier::wire::PLACEHOLDER;
 use jetcache_core::ports::remote::{
     Claim, Condition, Fill, Filled, Found, Hold, LeaseAsk, Life, Settle, Stored, Wire,
 };

@@ -9,8 +9,8 @@ use std::hash::DefaultHasher;
 use jetcache_adapters::memory::Table;
 use jetcache_core::Timestamp;
 use jetcache_core::machine::effects::Effects;
-use jetcache_core::machine::entry::Entry;
 use jetcache_core::machine::shard::{Activity, Context, Shard};
+use jetcache_core::machine::tier::entry::Entry;
 
 use super::bus::{Bus, Ear, Message, Moment};
 use super::caller::Caller;

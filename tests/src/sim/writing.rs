@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use jetcache_core::machine::change::ChangeReply;
-use jetcache_core::machine::entry::Load;
+use jetcache_core::machine::tier::entry::Load;
 
 use super::change::{Change, Kind, State};
 use super::judge::{ActorId, Id, Promise};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jetcache_adapters::{Redis, contract};
-use jetcache_core::machine::envelope;
+use jetcache_core::machine::tier::envelope;
 use jetcache_core::ports::remote::{Fill, Filled, LeaseAsk, Life, Stored, Wire};
 use jetcache_core::{Condition, Remote, Token};
 use jetcache_tests::redis_server::RedisServer;

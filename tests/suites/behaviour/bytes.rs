@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jetcache_adapters::{Compressed, Lz4, MessagePack, Raw, S2, Zstd, compressions};
-use jetcache_core::machine::envelope::{self, END_AT, HEADER};
+use jetcache_core::machine::tier::envelope::{self, END_AT, HEADER};
 use jetcache_core::{BoxError, Builder, Cached, Codec, Compression, Error, LoadError, Wire};
 
 use crate::stage::{Case, Node, Stage, Value, brings, nobody, value};

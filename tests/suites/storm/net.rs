@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_channel::oneshot::channel;
 use jetcache_adapters::memory::Table;
-use jetcache_core::machine::envelope;
+use jetcache_core::machine::tier::envelope;
 use jetcache_core::ports::bus::{Kind, Message};
 use jetcache_core::ports::remote::{
     Claim, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Settle, Stored, Wire,

@@ -4,7 +4,7 @@
 use core::time::Duration;
 
 use jetcache_core::Remote;
-use jetcache_core::machine::wire::PLACEHOLDER;
+use jetcache_core::machine::tier::wire::PLACEHOLDER;
 use jetcache_core::ports::remote::{Condition, Fill, Filled, LeaseAsk, Settle, Stored};
 
 use super::{LEASE, Suite, only, sealed, stored};

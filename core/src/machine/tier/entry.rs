@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::time::Timestamp;
+use crate::machine::time::Timestamp;
 
 /// What L1 holds for a key: a value, or the not-found placeholder, and until when.
 #[derive(Clone, Debug, PartialEq, Eq)]

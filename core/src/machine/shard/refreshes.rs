@@ -3,11 +3,11 @@
 
 use core::hash::{BuildHasher, Hash};
 
-use super::effects::Effects;
-use super::flight::Ticket;
-use super::pace::{Aim, Outcome};
-use super::policy::Call;
-use super::shard::{Context, Shard};
+use crate::machine::effects::Effects;
+use crate::machine::policy::Call;
+use crate::machine::policy::pace::{Aim, Outcome};
+use crate::machine::shard::{Context, Shard};
+use crate::machine::table::flight::Ticket;
 
 impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     /// Opens a flight that refreshes `key`; `None` if one is under way already, whatever it is for.
@@ -49,14 +49,14 @@ mod tests {
 
     use hashbrown::DefaultHashBuilder;
 
-    use super::super::entry::Load;
-    use super::super::error::{Error, Fault};
-    use super::super::flight::{Role, Turn};
-    use super::super::lookup::{Reply, Seen, Step};
-    use super::super::policy::{Kind, Policy};
-    use super::super::time::Timestamp;
-    use super::super::verb::Filled;
     use super::*;
+    use crate::machine::error::{Error, Fault};
+    use crate::machine::lookup::{Reply, Seen, Step};
+    use crate::machine::policy::{Kind, Policy};
+    use crate::machine::table::flight::{Role, Turn};
+    use crate::machine::tier::entry::Load;
+    use crate::machine::tier::verb::Filled;
+    use crate::machine::time::Timestamp;
 
     const SECOND: Duration = Duration::from_secs(1);
     const KEY: u32 = 7;

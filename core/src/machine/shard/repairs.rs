@@ -4,12 +4,12 @@ use alloc::vec::Vec;
 use core::hash::{BuildHasher, Hash};
 use core::time::Duration;
 
-use super::effects::Effects;
-use super::event::Event;
-use super::shard::{Context, Shard};
-use super::time::Timestamp;
-use super::unconfirmed::{Loss, Number};
-use super::writes::Pending;
+use crate::machine::effects::Effects;
+use crate::machine::event::Event;
+use crate::machine::shard::{Context, Shard};
+use crate::machine::table::unconfirmed::{Loss, Number};
+use crate::machine::table::writes::Pending;
+use crate::machine::time::Timestamp;
 
 /// A removal to be repeated now. Whoever has one gives it back with [`Shard::repaired`].
 #[derive(Debug)]
@@ -123,7 +123,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
 
     /// A removal, claim, conditional fill or settlement was given up; `told`: one that the others
     /// are to hear of.
-    pub(super) fn lose(
+    pub(in crate::machine) fn lose(
         &mut self,
         slot: usize,
         number: Number,

@@ -1,6 +1,6 @@
 //! What a change does, step by step (PROTOCOL.md, C1 to C5).
 //!
-//! Beside [`lookup`](super::lookup) this is the only machine that speaks to L2. Whatever its end,
+//! Beside [`lookup`](crate::machine::lookup) this is the only machine that speaks to L2. Whatever its end,
 //! and before it returns, a change supersedes everything else that is under way on its key on this
 //! node, and removes the key from L1.
 
@@ -8,18 +8,20 @@ use core::hash::{BuildHasher, Hash};
 use core::mem::take;
 use core::time::Duration;
 
-use super::change::{Change, ChangeReply, ChangeStep, ChangeTicket, Outcome, Plan, Reach, State};
-use super::effects::Effects;
-use super::entry::{Entry, Load};
-use super::error::Fault;
-use super::event::Event;
-use super::policy::Call;
-use super::shard::{Context, Shard};
-use super::time::Timestamp;
-use super::token::Token;
-use super::unconfirmed::Number;
-use super::verb::{Condition, Filled};
-use super::writes::Pending;
+use crate::machine::change::{
+    Change, ChangeReply, ChangeStep, ChangeTicket, Outcome, Plan, Reach, State,
+};
+use crate::machine::effects::Effects;
+use crate::machine::error::Fault;
+use crate::machine::event::Event;
+use crate::machine::policy::Call;
+use crate::machine::shard::{Context, Shard};
+use crate::machine::table::unconfirmed::Number;
+use crate::machine::table::writes::Pending;
+use crate::machine::tier::entry::{Entry, Load};
+use crate::machine::tier::verb::{Condition, Filled};
+use crate::machine::time::Timestamp;
+use crate::machine::token::Token;
 
 impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     /// Opens a change. The life of an inserted value counts from here.

@@ -7,8 +7,8 @@ use core::num::NonZeroUsize;
 
 use lru::LruCache;
 
-use super::entry::Entry;
-use super::time::Timestamp;
+use crate::machine::tier::entry::Entry;
+use crate::machine::time::Timestamp;
 
 /// A bounded map from keys to entries that evicts the least recently used one when it is full.
 /// Plain data behind `&mut`, without `std`; the clock is an argument.
@@ -16,7 +16,7 @@ use super::time::Timestamp;
 /// ```
 /// use core::num::NonZeroUsize;
 /// use core::time::Duration;
-/// use jetcache_core::machine::lru::Lru;
+/// use jetcache_core::machine::tier::lru::Lru;
 /// use jetcache_core::{Entry, Timestamp};
 ///
 /// let mut lru = Lru::new(NonZeroUsize::MIN);

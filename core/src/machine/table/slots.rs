@@ -6,34 +6,34 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use slab::Slab;
 
-use super::unconfirmed::Doubt;
+use crate::machine::table::unconfirmed::Doubt;
 
 /// The keys on which something is under way: a flight, a read's write, a change, or doubt about L2.
 ///
 /// Each has an **era**. A change that ends begins a new one, and what began in an older era is
 /// superseded: it may answer those who wait for it and must keep nothing in L1.
 #[derive(Debug)]
-pub(super) struct Slots<K, S> {
+pub(in crate::machine) struct Slots<K, S> {
     hasher: S,
     by_key: HashTable<usize>,
     slots: Slab<Slot<K>>,
 }
 
 #[derive(Debug)]
-pub(super) struct Slot<K> {
+pub(in crate::machine) struct Slot<K> {
     key: K,
-    pub(super) hash: u64,
+    pub(in crate::machine) hash: u64,
     /// Grows with every change that ends.
-    pub(super) era: u32,
+    pub(in crate::machine) era: u32,
     /// The flight that new callers join.
-    pub(super) flight: Option<usize>,
+    pub(in crate::machine) flight: Option<usize>,
     /// What keeps the slot: flights, reads' writes, changes, repairs.
     users: usize,
-    pub(super) doubt: Doubt,
+    pub(in crate::machine) doubt: Doubt,
 }
 
 impl<K: Hash + Eq + Clone, S: BuildHasher> Slots<K, S> {
-    pub(super) fn new(hasher: S) -> Self {
+    pub(in crate::machine) fn new(hasher: S) -> Self {
         Self {
             hasher,
             by_key: HashTable::new(),
@@ -42,7 +42,7 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> Slots<K, S> {
     }
 
     /// The slot of `key`, with one more user, and the key itself if it was not needed.
-    pub(super) fn open(&mut self, key: K) -> (usize, Option<K>) {
+    pub(in crate::machine) fn open(&mut self, key: K) -> (usize, Option<K>) {
         let hash = self.hasher.hash_one(&key);
         let slots = &mut self.slots;
         let entry = self
@@ -71,14 +71,14 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> Slots<K, S> {
 
     /// One user less; the last one closes the slot, unless L2 is in doubt about its key. What is
     /// returned is to be dropped outside the lock.
-    pub(super) fn close(&mut self, at: usize) -> Option<K> {
+    pub(in crate::machine) fn close(&mut self, at: usize) -> Option<K> {
         let slot = &mut self.slots[at];
         slot.users -= 1;
         self.sweep(at)
     }
 
     /// Closes a slot that nobody uses any more.
-    pub(super) fn sweep(&mut self, at: usize) -> Option<K> {
+    pub(in crate::machine) fn sweep(&mut self, at: usize) -> Option<K> {
         let slot = &self.slots[at];
         if slot.users > 0 || slot.doubt.is_unconfirmed() {
             return None;
@@ -90,39 +90,43 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> Slots<K, S> {
         Some(slot.key)
     }
 
-    pub(super) fn use_again(&mut self, at: usize) -> K {
+    pub(in crate::machine) fn use_again(&mut self, at: usize) -> K {
         let slot = &mut self.slots[at];
         slot.users += 1;
         slot.key.clone()
     }
 
-    pub(super) fn hash(&self, key: &K) -> u64 {
+    pub(in crate::machine) fn hash(&self, key: &K) -> u64 {
         self.hasher.hash_one(key)
     }
 
-    pub(super) fn find(&self, key: &K) -> Option<usize> {
+    pub(in crate::machine) fn find(&self, key: &K) -> Option<usize> {
         self.find_by(self.hash(key), |other| other == key)
     }
 
-    pub(super) fn find_by(&self, hash: u64, is_key: impl Fn(&K) -> bool) -> Option<usize> {
+    pub(in crate::machine) fn find_by(
+        &self,
+        hash: u64,
+        is_key: impl Fn(&K) -> bool,
+    ) -> Option<usize> {
         let found = self.by_key.find(hash, |&at| is_key(&self.slots[at].key));
         found.copied()
     }
 
     /// Slots are addressed by whoever is counted among their users, so the index holds.
-    pub(super) fn at(&mut self, at: usize) -> &mut Slot<K> {
+    pub(in crate::machine) fn at(&mut self, at: usize) -> &mut Slot<K> {
         &mut self.slots[at]
     }
 
-    pub(super) fn look(&self, at: usize) -> &Slot<K> {
+    pub(in crate::machine) fn look(&self, at: usize) -> &Slot<K> {
         &self.slots[at]
     }
 
-    pub(super) fn all(&mut self) -> impl Iterator<Item = &mut Slot<K>> {
+    pub(in crate::machine) fn all(&mut self) -> impl Iterator<Item = &mut Slot<K>> {
         self.slots.iter_mut().map(|(_, slot)| slot)
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::machine) fn len(&self) -> usize {
         self.slots.len()
     }
 }

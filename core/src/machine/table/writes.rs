@@ -12,14 +12,14 @@ pub struct Write(u64);
 
 impl Write {
     /// The flight's own note of the write, for a leader that panics in the middle of it.
-    pub(super) fn again(&self) -> Self {
+    pub(in crate::machine) fn again(&self) -> Self {
         Self(self.0)
     }
 }
 
 /// What somebody who superseded a key has to wait for: see [`Shard::is_written`].
 ///
-/// [`Shard::is_written`]: super::shard::Shard::is_written
+/// [`Shard::is_written`]: crate::machine::shard::Shard::is_written
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Pending(Vec<u64>);
 
@@ -34,19 +34,19 @@ impl Pending {
 /// The announced writes of a shard, each with the slot it writes to. They are as many as there are
 /// threads inside an L1 write, so a list is the right table.
 #[derive(Debug, Default)]
-pub(super) struct Writes {
+pub(in crate::machine) struct Writes {
     last: u64,
     announced: Vec<(u64, usize)>,
 }
 
 impl Writes {
-    pub(super) fn announce(&mut self, slot: usize) -> Write {
+    pub(in crate::machine) fn announce(&mut self, slot: usize) -> Write {
         self.last += 1;
         self.announced.push((self.last, slot));
         Write(self.last)
     }
 
-    pub(super) fn seal(&mut self, write: &Write) {
+    pub(in crate::machine) fn seal(&mut self, write: &Write) {
         let at = self
             .announced
             .iter()
@@ -56,23 +56,23 @@ impl Writes {
         }
     }
 
-    pub(super) fn pending(&self, slot: usize) -> Pending {
+    pub(in crate::machine) fn pending(&self, slot: usize) -> Pending {
         let of_slot = self.announced.iter().filter(|&&(_, at)| at == slot);
         Pending(of_slot.map(|&(number, _)| number).collect())
     }
 
-    pub(super) fn all(&self) -> Pending {
+    pub(in crate::machine) fn all(&self) -> Pending {
         Pending(self.announced.iter().map(|&(number, _)| number).collect())
     }
 
-    pub(super) fn is_written(&self, pending: &Pending) -> bool {
+    pub(in crate::machine) fn is_written(&self, pending: &Pending) -> bool {
         !pending
             .0
             .iter()
             .any(|number| self.announced.iter().any(|(n, _)| n == number))
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::machine) fn len(&self) -> usize {
         self.announced.len()
     }
 }

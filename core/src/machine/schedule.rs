@@ -14,9 +14,9 @@ use core::time::Duration;
 use hashbrown::HashTable;
 use slab::Slab;
 
-use super::pace::{Aim, Outcome, Pace};
-use super::policy::{Call, Policy};
-use super::time::Timestamp;
+use crate::machine::policy::pace::{Aim, Outcome, Pace};
+use crate::machine::policy::{Call, Policy};
+use crate::machine::time::Timestamp;
 
 /// One shard of the table of keys that are kept fresh. It is bounded by whoever
 /// [inserts](Self::insert).
@@ -334,8 +334,8 @@ const MOST_DOUBLINGS: u32 = 3;
 
 #[cfg(test)]
 mod tests {
-    use super::super::policy::Kind;
     use super::*;
+    use crate::machine::policy::Kind;
 
     const SECOND: Duration = Duration::from_secs(1);
     const MOST_DICE: u128 = u32::MAX as u128;

@@ -21,7 +21,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use super::time::millis;
+use crate::machine::time::millis;
 
 /// Where the server stamps the end: eight bytes, big-endian.
 pub const END_AT: usize = 8;

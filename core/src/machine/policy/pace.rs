@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::error::Error;
+use crate::machine::error::Error;
 
 /// How keys are kept fresh that are asked for with refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl Aim {
     }
 
     /// Whether a value of this age is copied. One whose age is not known is taken for old.
-    pub(super) fn copies(self, age: Option<Duration>) -> bool {
+    pub(in crate::machine) fn copies(self, age: Option<Duration>) -> bool {
         match self {
             Self::Younger(limit) => age.is_some_and(|age| age < limit),
             Self::Load => false,

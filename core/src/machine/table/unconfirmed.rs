@@ -7,15 +7,15 @@
 use alloc::collections::BTreeSet;
 use core::time::Duration;
 
-use super::time::Timestamp;
+use crate::machine::time::Timestamp;
 
 /// The number of a command: they are numbered in the order in which they are sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Number(u64);
+pub(in crate::machine) struct Number(u64);
 
 /// What is known about the commands sent for one key.
 #[derive(Debug, Default)]
-pub(super) struct Doubt {
+pub(in crate::machine) struct Doubt {
     /// The highest removal or claim that was acknowledged.
     acknowledged: Number,
     /// The highest of those that the others were told of, or are about to be.
@@ -31,11 +31,11 @@ pub(super) struct Doubt {
 }
 
 impl Doubt {
-    pub(super) fn is_unconfirmed(&self) -> bool {
+    pub(in crate::machine) fn is_unconfirmed(&self) -> bool {
         self.given_up > self.acknowledged
     }
 
-    pub(super) fn is_told(&self) -> bool {
+    pub(in crate::machine) fn is_told(&self) -> bool {
         self.told
     }
 }
@@ -43,7 +43,7 @@ impl Doubt {
 /// The unconfirmed keys of a shard: their number, their turn, and what happens when they are too
 /// many.
 #[derive(Debug, Default)]
-pub(super) struct Doubts {
+pub(in crate::machine) struct Doubts {
     last: Number,
     unconfirmed: usize,
     turns: BTreeSet<(Timestamp, usize)>,
@@ -55,17 +55,17 @@ pub(super) struct Doubts {
 
 impl Doubts {
     /// Numbers a command that is about to be sent.
-    pub(super) fn send(&mut self) -> Number {
+    pub(in crate::machine) fn send(&mut self) -> Number {
         self.last.0 += 1;
         self.last
     }
 
-    pub(super) fn note_life(&mut self, life: Duration) {
+    pub(in crate::machine) fn note_life(&mut self, life: Duration) {
         self.longest = self.longest.max(life);
     }
 
     /// A removal or claim was acknowledged.
-    pub(super) fn acknowledged(
+    pub(in crate::machine) fn acknowledged(
         &mut self,
         at: usize,
         doubt: &mut Doubt,
@@ -90,7 +90,7 @@ impl Doubts {
 
     /// A command was given up, one that the others are to hear of if `told`. What that did to its
     /// key.
-    pub(super) fn given_up(
+    pub(in crate::machine) fn given_up(
         &mut self,
         at: usize,
         doubt: &mut Doubt,
@@ -109,7 +109,7 @@ impl Doubts {
     }
 
     /// A command counts as given up; if that is news, a removal is due then.
-    pub(super) fn doubted(
+    pub(in crate::machine) fn doubted(
         &mut self,
         at: usize,
         doubt: &mut Doubt,
@@ -132,7 +132,7 @@ impl Doubts {
     }
 
     /// A repeated removal was not acknowledged either, or one that was is not enough.
-    pub(super) fn try_again(&mut self, at: usize, doubt: &mut Doubt, now: Timestamp) {
+    pub(in crate::machine) fn try_again(&mut self, at: usize, doubt: &mut Doubt, now: Timestamp) {
         if doubt.is_unconfirmed() {
             doubt.tries = doubt.tries.saturating_add(1);
             self.forget_turn(at, doubt);
@@ -141,7 +141,7 @@ impl Doubts {
     }
 
     /// The slot whose turn has come by then, taken off the queue.
-    pub(super) fn next_due(&mut self, by: Timestamp) -> Option<usize> {
+    pub(in crate::machine) fn next_due(&mut self, by: Timestamp) -> Option<usize> {
         let &(due, at) = self.turns.first()?;
         (due <= by).then(|| {
             self.turns.pop_first();
@@ -151,20 +151,20 @@ impl Doubts {
 
     /// Its removal is under way. Should nobody report it, because the task stands still with its
     /// runtime, another may take it up after a while.
-    pub(super) fn taken_up(&mut self, at: usize, doubt: &mut Doubt, now: Timestamp) {
+    pub(in crate::machine) fn taken_up(&mut self, at: usize, doubt: &mut Doubt, now: Timestamp) {
         self.take_turn(at, doubt, now + PATIENCE);
     }
 
     /// When the next removal is to be repeated.
-    pub(super) fn next_turn(&self) -> Option<Timestamp> {
+    pub(in crate::machine) fn next_turn(&self) -> Option<Timestamp> {
         self.turns.first().map(|&(due, _)| due)
     }
 
-    pub(super) fn bypassed(&self, now: Timestamp) -> bool {
+    pub(in crate::machine) fn bypassed(&self, now: Timestamp) -> bool {
         self.bypass_until.is_some_and(|until| now < until)
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::machine) fn len(&self) -> usize {
         self.unconfirmed
     }
 
@@ -182,7 +182,7 @@ impl Doubts {
 
 /// What a command that was given up did to its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Loss {
+pub(in crate::machine) enum Loss {
     /// A later acknowledgement, or an earlier loss, has decided about the key already.
     Known,
     /// The key is unconfirmed now.
