@@ -1,5 +1,7 @@
 //! How a cache is put together.
 
+pub(super) mod node;
+
 use core::fmt;
 use core::hash::Hash;
 use core::num::NonZeroUsize;
@@ -7,16 +9,18 @@ use core::time::Duration;
 use std::hash::RandomState;
 use std::sync::Arc;
 
-use super::cache::Cache;
-use super::erased::{AnyBatchLoader, AnyBus, AnyLoader, AnyRemote, AnyRuntime, OneOfMany};
-use super::format::Format;
-use super::hub::Hub;
-use super::link::{Link, Voice};
-use super::namespaces::Namespaces;
-use super::node::Node;
-use super::refreshing::Refreshing;
-use super::shared::{Batching, Guarded, Predicate, Shared};
-use super::stripes::{Counters, shard_count};
+use crate::driver::builder::node::Node;
+use crate::driver::bus::hub::Hub;
+use crate::driver::cache::Cache;
+use crate::driver::counters::{Counters, shard_count};
+use crate::driver::link::format::Format;
+use crate::driver::link::namespaces::Namespaces;
+use crate::driver::link::{Link, Voice};
+use crate::driver::refresh::turns::Refreshing;
+use crate::driver::shared::{Batching, Guarded, Predicate, Shared};
+use crate::driver::world::erased::{
+    AnyBatchLoader, AnyBus, AnyLoader, AnyRemote, AnyRuntime, OneOfMany,
+};
 use crate::machine::error::{BoxError, Error};
 use crate::machine::policy::pace::Pace;
 use crate::machine::policy::{Jitter, Kind, Policy};

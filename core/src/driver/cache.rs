@@ -1,5 +1,12 @@
 //! The cache that users hold: what it is, what can be seen of it, and how it closes.
 
+pub(super) mod batch;
+mod change;
+mod change_many;
+mod read;
+mod read_many;
+mod write_through;
+
 use core::fmt;
 use core::hash::Hash;
 use std::sync::{Arc, Weak};
@@ -7,11 +14,11 @@ use std::sync::{Arc, Weak};
 use futures_util::future::{Either, select};
 use portable_atomic::Ordering;
 
-use super::hub::BusState;
-use super::namespaces::Registration;
-use super::repair::repair;
-use super::shared::Shared;
-use super::telling::{GRACE, PATIENCE, ensure_telling};
+use crate::driver::bus::hub::BusState;
+use crate::driver::bus::publisher::{GRACE, PATIENCE, ensure_telling};
+use crate::driver::change::repair::repair;
+use crate::driver::link::namespaces::Registration;
+use crate::driver::shared::Shared;
 use crate::machine::policy::{Kind, Policy};
 use crate::machine::shard::Activity;
 use crate::machine::stats::Stats;

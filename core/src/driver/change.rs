@@ -1,12 +1,16 @@
 //! A change under way, of one key.
 
+pub(super) mod carry_out;
+mod heard;
+pub(super) mod repair;
+
 use core::hash::Hash;
 use core::time::Duration;
 use std::sync::Arc;
 
-use super::link::Times;
-use super::repair::ensure_repairs;
-use super::shared::Shared;
+use crate::driver::change::repair::ensure_repairs;
+use crate::driver::link::Times;
+use crate::driver::shared::Shared;
 use crate::machine::change::{ChangeReply, ChangeStep, ChangeTicket, Outcome, Plan};
 use crate::machine::shard::Pending;
 use crate::machine::tier::entry::Entry;

@@ -1,5 +1,8 @@
 //! The way to L2: keys to text, every operation under its timeout.
 
+pub(super) mod format;
+pub(super) mod namespaces;
+
 use core::fmt;
 use core::future::Future;
 use core::panic::AssertUnwindSafe;
@@ -8,10 +11,10 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 
-use super::erased::{AnyRemote, AnyRuntime, Boxed};
-use super::format::Format;
-use super::hub::Hub;
-use super::timeout::timeout;
+use crate::driver::bus::hub::Hub;
+use crate::driver::link::format::Format;
+use crate::driver::world::erased::{AnyRemote, AnyRuntime, Boxed};
+use crate::driver::world::timeout::timeout;
 use crate::machine::error::{BoxError, Error, Fault};
 use crate::machine::tier::entry::Load;
 use crate::machine::tier::wire::Wire;

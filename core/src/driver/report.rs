@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use futures_util::future::{Either, select};
 use portable_atomic::Ordering;
 
-use super::shared::Shared;
+use crate::driver::shared::Shared;
 use crate::machine::stats::Stats;
 
 /// Starts the task that logs the table, if one was asked for and none runs.

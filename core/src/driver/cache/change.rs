@@ -5,11 +5,11 @@ use core::hash::Hash;
 use std::borrow::ToOwned;
 use std::sync::Arc;
 
-use super::cache::Cache;
-use super::change::Run;
-use super::changes::detached;
-use super::changing_many::reach;
-use super::shared::Admission;
+use crate::driver::cache::Cache;
+use crate::driver::cache::change_many::reach;
+use crate::driver::change::Run;
+use crate::driver::change::carry_out::detached;
+use crate::driver::shared::Admission;
 use crate::machine::change::{Outcome, Plan, Reach};
 use crate::machine::error::Error;
 use crate::machine::policy::Call;
@@ -132,7 +132,7 @@ where
     }
 
     /// What an insert needs before it is opened. Nothing has changed yet.
-    pub(super) fn prepare(&self, key: K, value: V) -> Result<Prepared<K, V>, Error> {
+    pub(crate) fn prepare(&self, key: K, value: V) -> Result<Prepared<K, V>, Error> {
         let (key, text) = self.address(key)?;
         let link = self.shared.link.as_ref();
         let encoded = link.map(|link| link.format.encode(Some(&value)));
@@ -206,7 +206,7 @@ where
 }
 
 /// An insert that can be opened.
-pub(super) struct Prepared<K, V> {
+pub(crate) struct Prepared<K, V> {
     key: Arc<K>,
     text: Option<Arc<str>>,
     bytes: Vec<u8>,

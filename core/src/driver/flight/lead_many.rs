@@ -19,12 +19,12 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use portable_atomic::{AtomicBool, Ordering};
 
-use super::asked::ask;
-use super::leading::unencoded;
-use super::link::{Ask, Link, Outcomes, Times, Word, load_failure};
-use super::seat::{Led, Move, Need, Seat, Settled, panicked};
-use super::shared::Shared;
-use super::timeout::timeout;
+use crate::driver::flight::lead::unencoded;
+use crate::driver::flight::lease::ask;
+use crate::driver::flight::seat::{Led, Move, Need, Seat, Settled, panicked};
+use crate::driver::link::{Ask, Link, Outcomes, Times, Word, load_failure};
+use crate::driver::shared::Shared;
+use crate::driver::world::timeout::timeout;
 use crate::machine::error::{Error, Fault};
 use crate::machine::lookup::{Answer, Reply};
 use crate::machine::shard::Turn;
@@ -35,22 +35,22 @@ use crate::ports::loader::LoadError;
 use crate::ports::remote::{Fill, Filled};
 
 /// A seat, and where its answer belongs.
-pub(super) struct Member<K, V>
+pub(crate) struct Member<K, V>
 where
     K: Hash + Eq + Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    pub(super) at: usize,
-    pub(super) seat: Seat<K, V>,
+    pub(crate) at: usize,
+    pub(crate) seat: Seat<K, V>,
 }
 
 /// The answer of a flight, shared by all who waited for it.
-pub(super) type Shares<V> = Arc<Answer<Arc<V>>>;
+pub(crate) type Shares<V> = Arc<Answer<Arc<V>>>;
 
 /// A member, and how it goes on.
-pub(super) type Going<K, V> = (Member<K, V>, Next<V>);
+pub(crate) type Going<K, V> = (Member<K, V>, Next<V>);
 
-pub(super) enum Next<V> {
+pub(crate) enum Next<V> {
     Move(Move<V>),
     Reply(Reply<Arc<V>>),
     Fail(Error),
@@ -62,7 +62,7 @@ pub(super) enum Next<V> {
 /// `deaf` is set when L2 answers about none of the keys that it is asked about.
 ///
 /// Dropped, it leaves all seats: what it leads is handed over.
-pub(super) async fn fly<K, V, L, F, T>(
+pub(crate) async fn fly<K, V, L, F, T>(
     shared: &Arc<Shared<K, V>>,
     leading: Vec<Going<K, V>>,
     following: Vec<Member<K, V>>,

@@ -12,11 +12,11 @@ use event_listener::Event as Bell;
 use futures_util::future::select;
 use portable_atomic::{AtomicUsize, Ordering};
 
-use super::cache::Cache;
-use super::pulse::{Beat, Pulse};
-use super::refresh::Run;
-use super::shared::Shared;
-use super::stripes::{hash_of, shard_of};
+use crate::driver::cache::Cache;
+use crate::driver::counters::{hash_of, shard_of};
+use crate::driver::refresh::run::Run;
+use crate::driver::shared::Shared;
+use crate::driver::task::pulse::{Beat, Pulse};
 use crate::machine::error::Error;
 use crate::machine::event::Event;
 use crate::machine::policy::Call;
@@ -26,8 +26,8 @@ use crate::machine::tier::entry::Cached;
 use crate::machine::time::Timestamp;
 
 /// The keys of a cache that are kept fresh.
-pub(super) struct Refreshing<K> {
-    pub(super) pace: Pace,
+pub(crate) struct Refreshing<K> {
+    pub(crate) pace: Pace,
     /// Whether every key is that is loaded.
     all: bool,
     tables: Box<[Mutex<Refreshes<Arc<K>>>]>,
@@ -38,11 +38,11 @@ pub(super) struct Refreshing<K> {
     /// The task that waits for the next turn.
     working: Arc<Pulse>,
     /// Rung when there may be something to do sooner than that task expects.
-    pub(super) sooner: Bell,
+    pub(crate) sooner: Bell,
 }
 
 impl<K: Hash + Eq> Refreshing<K> {
-    pub(super) fn new(pace: Pace, all: bool, shards: usize) -> Self {
+    pub(crate) fn new(pace: Pace, all: bool, shards: usize) -> Self {
         Self {
             pace,
             all,
@@ -54,7 +54,7 @@ impl<K: Hash + Eq> Refreshing<K> {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len.load(Ordering::SeqCst)
     }
 
@@ -62,7 +62,7 @@ impl<K: Hash + Eq> Refreshing<K> {
         call.refresh || (self.all && !call.no_store)
     }
 
-    pub(super) fn table(&self, at: usize) -> MutexGuard<'_, Refreshes<Arc<K>>> {
+    pub(crate) fn table(&self, at: usize) -> MutexGuard<'_, Refreshes<Arc<K>>> {
         // Only a user's `Hash` or `Eq` of a key could panic in there, and each is called before the
         // table is changed.
         self.tables[at]
@@ -75,7 +75,7 @@ impl<K: Hash + Eq> Refreshing<K> {
     }
 
     /// Keeps no key fresh any more.
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         for at in 0..self.tables.len() {
             let emptied = core::mem::take(&mut *self.table(at));
             self.give_room(emptied.len());
@@ -133,7 +133,7 @@ where
 
     /// # Errors
     /// [`Error::Config`] for wishes that no call which loads can fulfil.
-    pub(super) fn check_load(&self, call: &Call) -> Result<(), Error> {
+    pub(crate) fn check_load(&self, call: &Call) -> Result<(), Error> {
         call.check()?;
         if call.refresh && self.shared.refreshing.is_none() {
             return Err(Error::config(
@@ -150,7 +150,7 @@ where
 
     /// A call that loads was answered. Not before that: the first turn of a key counts from its load.
     #[inline]
-    pub(super) fn answered<Q>(&self, key: &Q, call: &Call, answer: &Result<Option<V>, Error>)
+    pub(crate) fn answered<Q>(&self, key: &Q, call: &Call, answer: &Result<Option<V>, Error>)
     where
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
@@ -191,7 +191,7 @@ where
     }
 
     /// What L2 has of a key whose flight is a refresh: nobody need wait for its loader meanwhile.
-    pub(super) async fn beside_refresh(&self, key: &Arc<K>, call: Call) -> Option<Cached<V>> {
+    pub(crate) async fn beside_refresh(&self, key: &Arc<K>, call: Call) -> Option<Cached<V>> {
         if !self.is_refreshing(key, &call) {
             return None;
         }
@@ -200,7 +200,7 @@ where
     }
 
     /// Whether the key's flight is a refresh, and L2 may have the value meanwhile.
-    pub(super) fn is_refreshing(&self, key: &K, call: &Call) -> bool {
+    pub(crate) fn is_refreshing(&self, key: &K, call: &Call) -> bool {
         let shared = &self.shared;
         if shared.refreshing.is_none() || shared.link.is_none() || call.skip_remote {
             return false;

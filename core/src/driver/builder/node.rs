@@ -5,11 +5,11 @@ use core::hash::Hash;
 use core::marker::PhantomData;
 use std::sync::{Arc, OnceLock};
 
-use super::builder::Builder;
-use super::erased::{AnyBus, AnyRemote, AnyRuntime};
-use super::hub::Hub;
-use super::lru::LruEngine;
-use super::namespaces::Namespaces;
+use crate::driver::builder::Builder;
+use crate::driver::bus::hub::Hub;
+use crate::driver::link::namespaces::Namespaces;
+use crate::driver::lru::LruEngine;
+use crate::driver::world::erased::{AnyBus, AnyRemote, AnyRuntime};
 use crate::ports::bus::Bus;
 use crate::ports::codec::Codec;
 use crate::ports::compression::Compression;

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use futures_channel::oneshot::{Sender, channel};
 use futures_util::future::{Either, join3};
 
-use super::change::{Run, Wish};
-use super::link::{Link, Outcomes, Times, Word, failed};
-use super::shared::Shared;
+use crate::driver::change::{Run, Wish};
+use crate::driver::link::{Link, Outcomes, Times, Word, failed};
+use crate::driver::shared::Shared;
 use crate::machine::change::{ChangeReply, Outcome};
 use crate::machine::error::Fault;
 use crate::machine::token::Token;
@@ -21,7 +21,7 @@ use crate::ports::remote::{Claim, Condition, Fill, Filled};
 
 /// Makes the changes as one task and waits for it: an outcome a change, `None` for one that was
 /// abandoned because its task is gone or something of the user's panicked.
-pub(super) async fn detached<K, V>(
+pub(crate) async fn detached<K, V>(
     shared: &Arc<Shared<K, V>>,
     runs: Vec<Run<K, V>>,
 ) -> Vec<Option<Outcome>>

@@ -7,12 +7,12 @@ use std::borrow::ToOwned;
 use std::collections::HashMap;
 use std::panic::catch_unwind;
 
-use super::batch::Batch;
-use super::cache::Cache;
-use super::change::Run;
-use super::changes::detached;
-use super::seat::panicked;
-use super::shared::Admission;
+use crate::driver::cache::Cache;
+use crate::driver::cache::batch::Batch;
+use crate::driver::change::Run;
+use crate::driver::change::carry_out::detached;
+use crate::driver::flight::seat::panicked;
+use crate::driver::shared::Admission;
 use crate::machine::change::{Outcome, Plan, Reach};
 use crate::machine::error::Error;
 use crate::machine::policy::Call;
@@ -162,7 +162,7 @@ where
 }
 
 /// How far a plain change has reached.
-pub(super) fn reach(outcome: Option<Outcome>) -> Reach {
+pub(crate) fn reach(outcome: Option<Outcome>) -> Reach {
     match outcome {
         Some(Outcome::Made(reach)) => reach,
         Some(Outcome::Applied(_) | Outcome::Undecided) | None => Reach::Pending,

@@ -6,10 +6,10 @@ use core::time::Duration;
 
 use futures_util::future::{Either, select};
 
-use super::erased::AnyRuntime;
+use crate::driver::world::erased::AnyRuntime;
 
 /// What `work` brings within `span`, or `None`; then `work` is dropped.
-pub(super) async fn timeout<T>(
+pub(crate) async fn timeout<T>(
     runtime: &dyn AnyRuntime,
     span: Duration,
     work: impl Future<Output = T>,

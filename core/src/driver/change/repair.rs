@@ -8,16 +8,16 @@ use std::sync::{Arc, Weak};
 use futures_util::future::{join, select};
 use portable_atomic::Ordering;
 
-use super::link::{Link, Outcomes, Word};
-use super::pulse::Beat;
-use super::shared::Shared;
+use crate::driver::link::{Link, Outcomes, Word};
+use crate::driver::shared::Shared;
+use crate::driver::task::pulse::Beat;
 use crate::machine::shard::repairs::Repair;
 use crate::machine::time::Timestamp;
 
 /// Starts the task that repeats removals, if one is due and none runs. Every call that goes to L2
 /// calls this first, so that a task which died with its runtime, or stands still with it, is
 /// replaced.
-pub(super) fn ensure_repairs<K, V>(shared: &Arc<Shared<K, V>>)
+pub(crate) fn ensure_repairs<K, V>(shared: &Arc<Shared<K, V>>)
 where
     K: Hash + Eq + Send + Sync + 'static,
     V: Send + Sync + 'static,
@@ -80,13 +80,13 @@ where
 
 /// What became of a batch of removals.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Repaired {
-    pub(super) sent: usize,
-    pub(super) acknowledged: usize,
+pub(crate) struct Repaired {
+    pub(crate) sent: usize,
+    pub(crate) acknowledged: usize,
 }
 
 /// Sends the removals whose turn has come by then, and reports their outcomes.
-pub(super) async fn repair<K, V>(shared: &Arc<Shared<K, V>>, by: Timestamp) -> Repaired
+pub(crate) async fn repair<K, V>(shared: &Arc<Shared<K, V>>, by: Timestamp) -> Repaired
 where
     K: Hash + Eq + Send + Sync + 'static,
     V: Send + Sync + 'static,

@@ -8,7 +8,7 @@ use crate::machine::error::Error;
 /// What L2's keys begin with, for each living cache of a node. None begins another: of two caches
 /// with `user:` and `user:7:` the first would have the keys of the second.
 #[derive(Default)]
-pub(super) struct Namespaces {
+pub(crate) struct Namespaces {
     taken: Mutex<Vec<Taken>>,
 }
 
@@ -22,7 +22,7 @@ impl Namespaces {
     ///
     /// # Errors
     /// [`Error::Config`] if a living cache has a prefix that begins this one, or begins with it.
-    pub(super) fn take(self: &Arc<Self>, prefix: &str, cache: &str) -> Result<Registration, Error> {
+    pub(crate) fn take(self: &Arc<Self>, prefix: &str, cache: &str) -> Result<Registration, Error> {
         let mut taken = self.lock();
         let clash = taken
             .iter()
@@ -60,7 +60,7 @@ impl fmt::Debug for Namespaces {
 }
 
 /// A prefix that is taken for as long as this exists.
-pub(super) struct Registration {
+pub(crate) struct Registration {
     namespaces: Arc<Namespaces>,
     prefix: String,
 }

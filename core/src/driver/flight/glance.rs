@@ -8,11 +8,11 @@ use std::borrow::ToOwned;
 use std::panic::catch_unwind;
 use std::sync::Arc;
 
-use super::cache::Cache;
-use super::format::Look;
-use super::link::Link;
-use super::shared::{Admission, Shared};
-use super::stripes::hash_of;
+use crate::driver::cache::Cache;
+use crate::driver::counters::hash_of;
+use crate::driver::link::Link;
+use crate::driver::link::format::Look;
+use crate::driver::shared::{Admission, Shared};
 use crate::machine::error::Fault;
 use crate::machine::event::Event;
 use crate::machine::lookup::Seen;
@@ -42,7 +42,7 @@ where
     V: Clone + Send + Sync + 'static,
 {
     /// What L2 knows of the keys, which L1 does not have; and whether it stopped answering.
-    pub(super) async fn glance<Q>(&self, keys: &[&Q], call: Call) -> (Vec<Cached<Arc<V>>>, Deaf)
+    pub(crate) async fn glance<Q>(&self, keys: &[&Q], call: Call) -> (Vec<Cached<Arc<V>>>, Deaf)
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
@@ -128,7 +128,7 @@ where
 
 /// Whether L2 answered about none of the keys of a part: it is not asked about the next one.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Deaf(pub(super) bool);
+pub(crate) struct Deaf(pub(crate) bool);
 
 impl<K, V> Shared<K, V>
 where

@@ -6,10 +6,10 @@ use core::hash::Hash;
 use std::borrow::ToOwned;
 use std::sync::Arc;
 
-use super::cache::Cache;
-use super::erased::AnyLoader;
-use super::seat::{Led, Seat};
-use super::shared::Admission;
+use crate::driver::cache::Cache;
+use crate::driver::flight::seat::{Led, Seat};
+use crate::driver::shared::Admission;
+use crate::driver::world::erased::AnyLoader;
 use crate::machine::error::Error;
 use crate::machine::event::Event;
 use crate::machine::lookup::Answer;
@@ -221,7 +221,7 @@ where
         Some(entry.into_value())
     }
 
-    pub(super) fn hit_with<Q>(&self, key: &Q, call: &Call) -> Option<Option<V>>
+    pub(crate) fn hit_with<Q>(&self, key: &Q, call: &Call) -> Option<Option<V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -256,7 +256,7 @@ where
         }
     }
 
-    pub(super) async fn load_registered<Q>(&self, key: &Q, call: Call) -> Result<Option<V>, Error>
+    pub(crate) async fn load_registered<Q>(&self, key: &Q, call: Call) -> Result<Option<V>, Error>
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
@@ -302,7 +302,7 @@ where
         }
     }
 
-    pub(super) async fn glance_one<Q>(&self, key: &Q, call: Call) -> Cached<V>
+    pub(crate) async fn glance_one<Q>(&self, key: &Q, call: Call) -> Cached<V>
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
@@ -325,7 +325,7 @@ where
     }
 
     /// The key, ready to be shared, and its text in L2.
-    pub(super) fn address(&self, key: K) -> Result<(Arc<K>, Option<Arc<str>>), Error> {
+    pub(crate) fn address(&self, key: K) -> Result<(Arc<K>, Option<Arc<str>>), Error> {
         self.shared.ensure_tasks();
         let text = self
             .shared
@@ -337,19 +337,19 @@ where
     }
 }
 
-pub(super) fn no_loader() -> Error {
+pub(crate) fn no_loader() -> Error {
     Error::config("no loader is registered: give the builder one, or use get_or_load")
 }
 
 /// The answer of a flight, copied for one caller.
-pub(super) fn loaded<V: Clone>(answer: &Answer<Arc<V>>) -> Result<Option<V>, Error> {
+pub(crate) fn loaded<V: Clone>(answer: &Answer<Arc<V>>) -> Result<Option<V>, Error> {
     match answer {
         Ok(cached) => Ok(unshared(cached).hit()),
         Err(error) => Err(error.clone()),
     }
 }
 
-pub(super) fn unshared<V: Clone>(cached: &Cached<Arc<V>>) -> Cached<V> {
+pub(crate) fn unshared<V: Clone>(cached: &Cached<Arc<V>>) -> Cached<V> {
     match cached {
         Cached::Hit(value) => Cached::Hit((**value).clone()),
         Cached::Absent => Cached::Absent,

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use event_listener::{Event as Bell, EventListener};
 use portable_atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
-use super::erased::{AnyBus, AnyRuntime, Boxed};
-use super::outbox::Outbox;
-use super::pulse::Pulse;
+use crate::driver::bus::outbox::Outbox;
+use crate::driver::task::pulse::Pulse;
+use crate::driver::world::erased::{AnyBus, AnyRuntime, Boxed};
 use crate::machine::error::Fault;
 use crate::machine::event::Event;
 use crate::machine::time::Timestamp;
@@ -16,7 +16,7 @@ use crate::machine::token::Token;
 use crate::ports::bus::{Kind, Telling};
 
 /// What hears: a cache on the bus.
-pub(super) trait Hears: Send + Sync {
+pub(crate) trait Hears: Send + Sync {
     /// Others have changed these keys of its own; `removed`: somebody says so who removed them.
     fn hear(self: Arc<Self>, keys: &[&str], removed: bool);
     /// Of how many keys it may hear at once that were removed elsewhere.
@@ -47,19 +47,19 @@ pub enum BusState {
 }
 
 /// The bus of one node.
-pub(super) struct Hub {
-    pub(super) bus: Arc<dyn AnyBus>,
+pub(crate) struct Hub {
+    pub(crate) bus: Arc<dyn AnyBus>,
     /// Who this node is to the others, in this life of it.
-    pub(super) source: Arc<str>,
-    pub(super) runtime: Arc<dyn AnyRuntime>,
+    pub(crate) source: Arc<str>,
+    pub(crate) runtime: Arc<dyn AnyRuntime>,
     members: Mutex<Vec<Member>>,
     /// Grows whenever a cache comes or goes.
     membership: AtomicU64,
     state: AtomicU8,
     epoch: AtomicU64,
     outbox: Mutex<Outbox>,
-    pub(super) listening: Arc<Pulse>,
-    pub(super) telling: Arc<Pulse>,
+    pub(crate) listening: Arc<Pulse>,
+    pub(crate) telling: Arc<Pulse>,
     /// The membership that the subscription is of.
     covered: AtomicU64,
     /// The epoch whose caches were told that they are deaf, plus one.
@@ -82,7 +82,7 @@ struct Member {
 
 impl Hub {
     /// A hub for a node whose source id is random, behind a name if there is one.
-    pub(super) fn new(
+    pub(crate) fn new(
         bus: Arc<dyn AnyBus>,
         runtime: Arc<dyn AnyRuntime>,
         name: Option<&str>,
@@ -114,7 +114,7 @@ impl Hub {
     }
 
     /// The keys that begin like this are this cache's. The answer is its number.
-    pub(super) fn join(&self, prefix: &str, ears: Weak<dyn Hears>) -> u64 {
+    pub(crate) fn join(&self, prefix: &str, ears: Weak<dyn Hears>) -> u64 {
         let mut members = self.members();
         let number = self.membership.fetch_add(1, Ordering::SeqCst);
         members.push(Member {
@@ -128,25 +128,25 @@ impl Hub {
     }
 
     /// The cache of this number hears no more.
-    pub(super) fn leave(&self, number: u64) {
+    pub(crate) fn leave(&self, number: u64) {
         self.members().retain(|member| member.number != number);
         self.membership.fetch_add(1, Ordering::SeqCst);
         self.nudge();
     }
 
     /// There is a reason to listen now.
-    pub(super) fn nudge(&self) {
+    pub(crate) fn nudge(&self) {
         self.nudge.notify(usize::MAX);
     }
 
     /// Completes at the next reason to listen.
-    pub(super) fn nudged(&self) -> EventListener {
+    pub(crate) fn nudged(&self) -> EventListener {
         self.nudge.listen()
     }
 
     /// Whether an L2 of its caches answered just now. One that is back is a reason to listen: a bus
     /// on the same server may be back too.
-    pub(super) fn note_l2(&self, answers: bool) {
+    pub(crate) fn note_l2(&self, answers: bool) {
         let was_away = self.l2_away.load(Ordering::Relaxed);
         if was_away == answers {
             self.l2_away.store(!answers, Ordering::Relaxed);
@@ -157,32 +157,32 @@ impl Hub {
     }
 
     /// The number of this membership: it changes whenever a cache comes or goes.
-    pub(super) fn membership(&self) -> u64 {
+    pub(crate) fn membership(&self) -> u64 {
         self.membership.load(Ordering::SeqCst)
     }
 
     /// Completes when the bus is otherwise than before, or when what was to be told is told.
-    pub(super) fn stirs(&self) -> EventListener {
+    pub(crate) fn stirs(&self) -> EventListener {
         self.stir.listen()
     }
 
-    pub(super) fn prefixes(&self) -> Vec<String> {
+    pub(crate) fn prefixes(&self) -> Vec<String> {
         let members = self.members();
         members.iter().map(|member| member.prefix.clone()).collect()
     }
 
     /// The caches that there are, with what their keys begin with.
-    pub(super) fn ears(&self) -> Vec<(String, Arc<dyn Hears>)> {
+    pub(crate) fn ears(&self) -> Vec<(String, Arc<dyn Hears>)> {
         let members = self.members();
         let ears = |member: &Member| Some((member.prefix.clone(), member.ears.upgrade()?));
         members.iter().filter_map(ears).collect()
     }
 
-    pub(super) fn has_members(&self) -> bool {
+    pub(crate) fn has_members(&self) -> bool {
         !self.members().is_empty()
     }
 
-    pub(super) fn state(&self) -> BusState {
+    pub(crate) fn state(&self) -> BusState {
         match self.state.load(Ordering::SeqCst) {
             0 => BusState::None,
             1 => BusState::Idle,
@@ -197,7 +197,7 @@ impl Hub {
     }
 
     /// The subscription stands, and is of the caches of this membership.
-    pub(super) fn is_up(&self, membership: u64) {
+    pub(crate) fn is_up(&self, membership: u64) {
         if self.state() == BusState::Down {
             tracing::info!(target: "jetcache", "the bus is back");
         }
@@ -206,7 +206,7 @@ impl Hub {
     }
 
     /// The subscription broke, or could not be made.
-    pub(super) fn is_down(&self, fault: Fault) {
+    pub(crate) fn is_down(&self, fault: Fault) {
         self.failures.fetch_add(1, Ordering::SeqCst);
         self.set_state(BusState::Down);
         self.note(&Event::BusFault(fault));
@@ -220,7 +220,7 @@ impl Hub {
     }
 
     /// Nobody listens any more.
-    pub(super) fn is_unheard(&self) {
+    pub(crate) fn is_unheard(&self) {
         self.set_state(if self.has_members() {
             BusState::Down
         } else {
@@ -230,7 +230,7 @@ impl Hub {
 
     /// How the bus is to the cache of this number; `None` while it is tried for the first time, or
     /// for the first time since `failures`.
-    pub(super) fn outcome(&self, number: u64, failures: u64) -> Option<BusState> {
+    pub(crate) fn outcome(&self, number: u64, failures: u64) -> Option<BusState> {
         let of_all = !self.subscribes_to_keys();
         match self.state() {
             BusState::Up if of_all || self.covered.load(Ordering::SeqCst) > number => {
@@ -241,21 +241,21 @@ impl Hub {
         }
     }
 
-    pub(super) fn failures(&self) -> u64 {
+    pub(crate) fn failures(&self) -> u64 {
         self.failures.load(Ordering::SeqCst)
     }
 
     /// Whether a subscription is of certain keys, and another one is due when there are others.
-    pub(super) fn subscribes_to_keys(&self) -> bool {
+    pub(crate) fn subscribes_to_keys(&self) -> bool {
         !matches!(self.bus.telling(), Telling::WithChange { .. })
     }
 
-    pub(super) fn epoch(&self) -> u64 {
+    pub(crate) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::SeqCst)
     }
 
     /// Anything may have been missed, and nothing is any more (PROTOCOL.md, H3).
-    pub(super) fn advance_epoch(&self) {
+    pub(crate) fn advance_epoch(&self) {
         self.epoch.fetch_add(1, Ordering::SeqCst);
         for (_, ears) in self.ears() {
             ears.note(&Event::EpochAdvanced);
@@ -263,29 +263,29 @@ impl Hub {
         }
     }
 
-    pub(super) fn note(&self, event: &Event) {
+    pub(crate) fn note(&self, event: &Event) {
         for (_, ears) in self.ears() {
             ears.note(event);
         }
     }
 
     /// How many words wait to be told, or are being told.
-    pub(super) fn untold(&self) -> usize {
+    pub(crate) fn untold(&self) -> usize {
         self.outbox().len()
     }
 
     /// One more word for the other nodes.
-    pub(super) fn tell(self: &Arc<Self>, cache: &str, kind: Kind, key: &str) {
+    pub(crate) fn tell(self: &Arc<Self>, cache: &str, kind: Kind, key: &str) {
         self.outbox().add(cache, &self.source, kind, key);
-        super::telling::ensure_telling(self);
+        crate::driver::bus::publisher::ensure_telling(self);
     }
 
-    pub(super) fn outbox(&self) -> MutexGuard<'_, Outbox> {
+    pub(crate) fn outbox(&self) -> MutexGuard<'_, Outbox> {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was taken out of the outbox is told, or given up.
-    pub(super) fn told(&self) {
+    pub(crate) fn told(&self) {
         self.outbox().said();
         self.stir.notify(usize::MAX);
     }

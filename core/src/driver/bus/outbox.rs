@@ -7,7 +7,7 @@ use crate::ports::bus::{Kind, Message};
 /// Words on their way to the bus. What does not fit is not lost: all of it becomes one "anything may
 /// have changed".
 #[derive(Debug, Default)]
-pub(super) struct Outbox {
+pub(crate) struct Outbox {
     messages: Vec<Message>,
     keys: usize,
     /// What could not be told one by one.
@@ -18,7 +18,7 @@ pub(super) struct Outbox {
 
 impl Outbox {
     /// One more word.
-    pub(super) fn add(&mut self, cache: &str, source: &str, kind: Kind, key: &str) {
+    pub(crate) fn add(&mut self, cache: &str, source: &str, kind: Kind, key: &str) {
         if self.everything {
             return;
         }
@@ -42,13 +42,13 @@ impl Outbox {
     }
 
     /// What there is, and more, is told as "anything".
-    pub(super) fn add_everything(&mut self) {
+    pub(crate) fn add_everything(&mut self) {
         self.messages.clear();
         (self.keys, self.everything) = (0, true);
     }
 
     /// What is to be told now.
-    pub(super) fn take(&mut self, source: &str) -> Vec<Message> {
+    pub(crate) fn take(&mut self, source: &str) -> Vec<Message> {
         self.on_its_way = self.len();
         self.keys = 0;
         if take(&mut self.everything) {
@@ -63,16 +63,16 @@ impl Outbox {
     }
 
     /// What was taken out last is told.
-    pub(super) fn said(&mut self) {
+    pub(crate) fn said(&mut self) {
         self.on_its_way = 0;
     }
 
     /// How many words wait, or are on their way.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.keys + usize::from(self.everything) + self.on_its_way
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.messages.is_empty() && !self.everything
     }
 }

@@ -18,11 +18,11 @@ use crate::ports::remote::{
 };
 use crate::ports::runtime::{Runtime, Task};
 
-pub(super) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 type Outcomes<'a, T> = Boxed<'a, Vec<Result<T, Fault>>>;
 
 /// The verbs of [`Remote`] that this driver sends.
-pub(super) trait AnyRemote: Send + Sync {
+pub(crate) trait AnyRemote: Send + Sync {
     fn read<'a>(&'a self, keys: &'a [&'a str], wire: Wire) -> Outcomes<'a, Option<Found>>;
     fn lease<'a>(&'a self, asks: &'a [LeaseAsk<'a>], wire: Wire) -> Outcomes<'a, Leased>;
     fn fill<'a>(&'a self, fills: &'a [Fill<'a>], wire: Wire) -> Outcomes<'a, Filled>;
@@ -94,7 +94,7 @@ impl<R: Remote> AnyRemote for R {
 }
 
 /// A [`Bus`] and its subscription.
-pub(super) trait AnyBus: Send + Sync {
+pub(crate) trait AnyBus: Send + Sync {
     fn telling(&self) -> Telling;
     fn subscribe<'a>(
         &'a self,
@@ -103,7 +103,7 @@ pub(super) trait AnyBus: Send + Sync {
     fn publish<'a>(&'a self, messages: &'a [Message]) -> Boxed<'a, Result<(), Fault>>;
 }
 
-pub(super) trait AnySubscription: Send {
+pub(crate) trait AnySubscription: Send {
     fn next(&mut self) -> Boxed<'_, Result<News, Fault>>;
 }
 
@@ -133,7 +133,7 @@ impl<S: Subscription> AnySubscription for S {
     }
 }
 
-pub(super) trait AnyRuntime: Send + Sync {
+pub(crate) trait AnyRuntime: Send + Sync {
     fn now(&self) -> Timestamp;
     fn roll(&self) -> u128;
     fn sleep(&self, span: Duration) -> Boxed<'static, ()>;
@@ -164,7 +164,7 @@ impl fmt::Debug for dyn AnyRuntime {
     }
 }
 
-pub(super) trait AnyLoader<K: 'static, V: 'static>: Send + Sync {
+pub(crate) trait AnyLoader<K: 'static, V: 'static>: Send + Sync {
     fn load(&self, key: K) -> Boxed<'_, Result<Load<V>, LoadError>>;
 }
 
@@ -174,7 +174,7 @@ impl<K: Send + 'static, V: 'static, L: Loader<K, V>> AnyLoader<K, V> for L {
     }
 }
 
-pub(super) trait AnyBatchLoader<K: 'static, V: 'static>: Send + Sync {
+pub(crate) trait AnyBatchLoader<K: 'static, V: 'static>: Send + Sync {
     fn load_many(&self, keys: Vec<K>) -> Boxed<'_, Result<Loads<K, V>, LoadError>>;
 }
 
@@ -185,7 +185,7 @@ impl<K: Send + 'static, V: 'static, L: BatchLoader<K, V>> AnyBatchLoader<K, V> f
 }
 
 /// A loader of many keys that loads one.
-pub(super) struct OneOfMany<K, V>(pub(super) Arc<dyn AnyBatchLoader<K, V>>);
+pub(crate) struct OneOfMany<K, V>(pub(crate) Arc<dyn AnyBatchLoader<K, V>>);
 
 impl<K, V> Loader<K, V> for OneOfMany<K, V>
 where

@@ -15,25 +15,25 @@ use crate::ports::compression::Compression;
 use crate::ports::remote::{Found, Life};
 
 /// How one cache writes its values.
-pub(super) struct Format<V> {
-    pub(super) wire: Wire,
-    pub(super) codec: Arc<dyn Codec<V>>,
+pub(crate) struct Format<V> {
+    pub(crate) wire: Wire,
+    pub(crate) codec: Arc<dyn Codec<V>>,
     /// Those that entries may be compressed with, beside the codec's own.
-    pub(super) compressions: Vec<Arc<dyn Compression>>,
+    pub(crate) compressions: Vec<Arc<dyn Compression>>,
     /// The longest encoded value, in bytes.
-    pub(super) limit: usize,
+    pub(crate) limit: usize,
 }
 
 /// What bytes of L2 are to a cache: an entry, or junk, or there were none.
-pub(super) struct Look<V> {
-    pub(super) seen: Option<Seen<Arc<V>>>,
-    pub(super) junk: Option<Vec<u8>>,
+pub(crate) struct Look<V> {
+    pub(crate) seen: Option<Seen<Arc<V>>>,
+    pub(crate) junk: Option<Vec<u8>>,
 }
 
 impl<V: 'static> Format<V> {
     /// # Errors
     /// [`Error::Config`] if these do not go together.
-    pub(super) fn new(
+    pub(crate) fn new(
         wire: Wire,
         codec: Arc<dyn Codec<V>>,
         compressions: Vec<Arc<dyn Compression>>,
@@ -78,7 +78,7 @@ impl<V: 'static> Format<V> {
     ///
     /// # Errors
     /// [`Error::Encode`], [`Error::TooLarge`].
-    pub(super) fn encode(&self, value: Option<&V>) -> Result<Vec<u8>, Error> {
+    pub(crate) fn encode(&self, value: Option<&V>) -> Result<Vec<u8>, Error> {
         match self.wire {
             Wire::Native => self.encode_native(value),
             Wire::JetcacheGo => self.encode_go(value),
@@ -86,7 +86,7 @@ impl<V: 'static> Format<V> {
     }
 
     /// Closes what [`encode`](Self::encode) made.
-    pub(super) fn seal(&self, bytes: &mut [u8], life: Duration) {
+    pub(crate) fn seal(&self, bytes: &mut [u8], life: Duration) {
         if self.wire == Wire::Native {
             envelope::seal(bytes, life, Duration::ZERO);
         }
@@ -94,7 +94,7 @@ impl<V: 'static> Format<V> {
 
     /// What stands in L2. Junk is a miss, and so is what makes the codec panic: the bytes come from
     /// outside, and must not fail every reader.
-    pub(super) fn decode(&self, found: Option<Found>) -> Look<V> {
+    pub(crate) fn decode(&self, found: Option<Found>) -> Look<V> {
         let Some(found) = found else {
             return Look {
                 seen: None,
@@ -228,7 +228,7 @@ impl<V: 'static> Format<V> {
     }
 
     /// The method of this number.
-    pub(super) fn compression(&self, id: u8) -> Option<&dyn Compression> {
+    pub(crate) fn compression(&self, id: u8) -> Option<&dyn Compression> {
         self.methods().find(|method| method.id() == id)
     }
 
@@ -240,7 +240,7 @@ impl<V: 'static> Format<V> {
     }
 
     /// Whether a byte follows each value to say how it is compressed.
-    pub(super) fn has_trailer(&self) -> bool {
+    pub(crate) fn has_trailer(&self) -> bool {
         self.wire == Wire::JetcacheGo && self.codec.id() == MESSAGE_PACK
     }
 }
@@ -272,7 +272,7 @@ fn compressed(method: &dyn Compression, plain: &[u8]) -> Option<Vec<u8>> {
 /// No compression.
 const PLAIN: u8 = 0;
 /// The number of S2 among the compressions.
-pub(super) const S2: u8 = 3;
+pub(crate) const S2: u8 = 3;
 /// The number of MessagePack among the codecs.
 const MESSAGE_PACK: u8 = 1;
 /// The number of the codec that stores strings and bytes as they are.

@@ -7,15 +7,15 @@ use std::sync::Arc;
 use futures_util::future::{Either, select};
 use portable_atomic::Ordering;
 
-use super::erased::Boxed;
-use super::link::{Ask, Link, Outcomes, failed};
-use super::shared::{Errand, Shared};
-use super::timeout::timeout;
+use crate::driver::link::{Ask, Link, Outcomes, failed};
+use crate::driver::shared::{Errand, Shared};
+use crate::driver::world::erased::Boxed;
+use crate::driver::world::timeout::timeout;
 use crate::machine::error::Fault;
 use crate::ports::remote::Leased;
 
 /// Asks for leases, and waits `remote_timeout` for the reply: an outcome an ask.
-pub(super) async fn ask<K, V>(
+pub(crate) async fn ask<K, V>(
     shared: &Arc<Shared<K, V>>,
     link: &Link<K, V>,
     asks: Vec<Ask>,

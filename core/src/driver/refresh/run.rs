@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 
-use super::link::{LOCK_SUFFIX, Link};
-use super::seat::{Led, Seat};
-use super::shared::Shared;
+use crate::driver::flight::seat::{Led, Seat};
+use crate::driver::link::{LOCK_SUFFIX, Link};
+use crate::driver::shared::Shared;
 use crate::machine::event::Event;
 use crate::machine::policy::Call;
 use crate::machine::policy::pace::{Aim, Outcome};
@@ -17,7 +17,7 @@ use crate::machine::tier::wire::Wire;
 use crate::machine::token::Token;
 
 /// A refresh under way. Dropped before its end, with its runtime, it has failed.
-pub(super) struct Run<K, V>
+pub(crate) struct Run<K, V>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
@@ -33,7 +33,7 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    pub(super) fn new(shared: &Arc<Shared<K, V>>, table: usize, refresh: Refresh<Arc<K>>) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared<K, V>>, table: usize, refresh: Refresh<Arc<K>>) -> Self {
         Self {
             shared: Arc::clone(shared),
             table,
@@ -41,7 +41,7 @@ where
         }
     }
 
-    pub(super) async fn play(mut self) {
+    pub(crate) async fn play(mut self) {
         let Some(refresh) = &self.refresh else {
             return;
         };

@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 
-use super::hub::Hub;
-use super::pulse::Beat;
-use super::timeout::timeout;
+use crate::driver::bus::hub::Hub;
+use crate::driver::task::pulse::Beat;
+use crate::driver::world::timeout::timeout;
 use crate::machine::error::Fault;
 use crate::machine::event::Event;
 use crate::machine::time::Timestamp;
 use crate::ports::bus::Message;
 
 /// Starts the task that empties the outbox, if there is anything in it and none runs.
-pub(super) fn ensure_telling(hub: &Arc<Hub>) {
+pub(crate) fn ensure_telling(hub: &Arc<Hub>) {
     if hub.outbox().is_empty() {
         return;
     }
@@ -93,13 +93,13 @@ impl Drop for Unsaid<'_> {
 }
 
 /// The pause after one more failure: 50 ms, then twice as long each time, at most 5 s.
-pub(super) fn longer(pause: Duration) -> Duration {
+pub(crate) fn longer(pause: Duration) -> Duration {
     pause.saturating_mul(2).clamp(FIRST_PAUSE, LONGEST_PAUSE)
 }
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long an attempt to publish, or to subscribe, may take.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a task may be silent beyond what it waits for.
-pub(super) const GRACE: Duration = Duration::from_secs(1);
+pub(crate) const GRACE: Duration = Duration::from_secs(1);

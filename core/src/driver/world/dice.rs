@@ -43,14 +43,14 @@ impl Pool {
 
 /// Many rolls out of one, for questions that are asked together: splitmix64 (Steele, Lea and Flood
 /// 2014) on each half. As long as the first ones differ, so do all.
-pub(super) struct Rolls(u128);
+pub(crate) struct Rolls(u128);
 
 impl Rolls {
-    pub(super) const fn from(first: u128) -> Self {
+    pub(crate) const fn from(first: u128) -> Self {
         Self(first)
     }
 
-    pub(super) fn draw(&mut self) -> u128 {
+    pub(crate) fn draw(&mut self) -> u128 {
         const GOLDEN: u128 = 0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835;
         self.0 = self.0.wrapping_add(GOLDEN);
         let high = mix((self.0 >> 64) as u64);

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 
-use super::asked::ask;
-use super::link::{Ask, Link, Times, Word, load_failure, only};
-use super::seat::{Led, Need, Seat, panicked};
-use super::shared::Shared;
-use super::timeout::timeout;
+use crate::driver::flight::lease::ask;
+use crate::driver::flight::seat::{Led, Need, Seat, panicked};
+use crate::driver::link::{Ask, Link, Times, Word, load_failure, only};
+use crate::driver::shared::Shared;
+use crate::driver::world::timeout::timeout;
 use crate::machine::error::{Error, Fault};
 use crate::machine::lookup::Reply;
 use crate::machine::tier::entry::Load;
@@ -27,7 +27,7 @@ where
     /// Leads the flight. The loader is taken when it is run, so that a leader who is deposed before
     /// that may lead again. If anything of the user's panics, a loader, a codec, a `Clone`, the
     /// flight fails with [`Error::Panicked`].
-    pub(super) async fn lead<L, F, T>(&mut self, loader: &mut Option<L>) -> Led<V>
+    pub(crate) async fn lead<L, F, T>(&mut self, loader: &mut Option<L>) -> Led<V>
     where
         L: FnOnce() -> F,
         F: Future<Output = Result<T, LoadError>>,
@@ -127,7 +127,7 @@ where
 }
 
 /// Why a loaded value cannot be sent to L2.
-pub(super) fn unencoded(error: Error) -> Fault {
+pub(crate) fn unencoded(error: Error) -> Fault {
     match error {
         Error::TooLarge { .. } => Fault::TooLarge,
         error => Fault::Encode(error.to_string().into()),

@@ -9,10 +9,10 @@ use event_listener::EventListener;
 use futures_util::future::{Either, select};
 use portable_atomic::Ordering;
 
-use super::erased::Boxed;
-use super::hub::{BusState, Hears};
-use super::repair::{ensure_repairs, repair};
-use super::shared::Shared;
+use crate::driver::bus::hub::{BusState, Hears};
+use crate::driver::change::repair::{ensure_repairs, repair};
+use crate::driver::shared::Shared;
+use crate::driver::world::erased::Boxed;
 use crate::machine::event::Event;
 use crate::machine::tier::wire::Wire;
 use crate::machine::time::Timestamp;
@@ -130,7 +130,7 @@ where
 
     /// Whatever is under way on the key is superseded, and L1 loses it. `removed`: a removal of this
     /// node's own follows.
-    pub(super) fn forget(&self, key: &Arc<K>, removed: bool) {
+    pub(crate) fn forget(&self, key: &Arc<K>, removed: bool) {
         let shard = self.shard(key);
         let pending = self.ask(shard, |table, context, effects| {
             if removed {
@@ -147,7 +147,7 @@ where
     }
 
     /// Whatever is under way on any key is superseded, and L1 loses everything.
-    pub(super) fn forget_all(&self) {
+    pub(crate) fn forget_all(&self) {
         let shards = 0..self.shards.len();
         let pending: Vec<_> = shards
             .map(|shard| self.ask(shard, |table, _, effects| table.supersede_all(effects)))

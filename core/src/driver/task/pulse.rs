@@ -12,18 +12,18 @@ use crate::machine::time::Timestamp;
 
 /// Until when the task is believed to be at work, in nanoseconds of the clock; zero if there is none.
 #[derive(Debug, Default)]
-pub(super) struct Pulse(AtomicU64);
+pub(crate) struct Pulse(AtomicU64);
 
 /// What the task at work holds. Dropped, it lets the next one begin.
 #[derive(Debug)]
-pub(super) struct Beat {
+pub(crate) struct Beat {
     pulse: Arc<Pulse>,
     last: u64,
 }
 
 impl Pulse {
     /// Takes the work up if nobody is at it.
-    pub(super) fn take(self: &Arc<Self>, now: Timestamp, until: Timestamp) -> Option<Beat> {
+    pub(crate) fn take(self: &Arc<Self>, now: Timestamp, until: Timestamp) -> Option<Beat> {
         let last = self.0.load(Ordering::SeqCst);
         let until = until.as_nanos();
         let taken = last <= now.as_nanos()
@@ -36,14 +36,14 @@ impl Pulse {
         })
     }
 
-    pub(super) fn is_taken(&self) -> bool {
+    pub(crate) fn is_taken(&self) -> bool {
         self.0.load(Ordering::SeqCst) > 0
     }
 }
 
 impl Beat {
     /// Says that the task is at work until then. False if another has taken its place.
-    pub(super) fn again(&mut self, until: Timestamp) -> bool {
+    pub(crate) fn again(&mut self, until: Timestamp) -> bool {
         let until = until.as_nanos();
         let beaten =
             (self.pulse.0).compare_exchange(self.last, until, Ordering::SeqCst, Ordering::SeqCst);

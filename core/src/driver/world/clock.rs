@@ -132,7 +132,7 @@ mod paused {
             self.0.moved.notify(usize::MAX);
         }
 
-        pub(super) async fn sleep(&self, span: Duration) {
+        pub(crate) async fn sleep(&self, span: Duration) {
             let end = self.now() + span;
             loop {
                 let moved = self.0.moved.listen();

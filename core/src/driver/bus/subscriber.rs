@@ -9,11 +9,11 @@ use std::sync::{Arc, Weak};
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 
-use super::erased::AnySubscription;
-use super::hub::Hub;
-use super::pulse::Beat;
-use super::telling::{GRACE, PATIENCE, longer};
-use super::timeout::timeout;
+use crate::driver::bus::hub::Hub;
+use crate::driver::bus::publisher::{GRACE, PATIENCE, longer};
+use crate::driver::task::pulse::Beat;
+use crate::driver::world::erased::AnySubscription;
+use crate::driver::world::timeout::timeout;
 use crate::machine::error::Fault;
 use crate::machine::event::Event;
 use crate::machine::time::Timestamp;
@@ -22,7 +22,7 @@ use crate::ports::bus::{Kind, Message, News};
 /// Starts the task that listens, if there is a cache to listen for and none runs. Every call that
 /// goes further than L1 calls this first, so that a task which died with its runtime, or stands
 /// still with it, is replaced.
-pub(super) fn ensure_listening(hub: &Arc<Hub>) {
+pub(crate) fn ensure_listening(hub: &Arc<Hub>) {
     let now = hub.runtime.now();
     if let Some(beat) = hub.listening.take(now, until(now, Duration::ZERO)) {
         let listener = Listener {

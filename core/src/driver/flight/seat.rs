@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 
-use super::erased::Boxed;
-use super::format::Look;
-use super::link::Times;
-use super::shared::{Aftermath, Shared, Table};
+use crate::driver::link::Times;
+use crate::driver::link::format::Look;
+use crate::driver::shared::{Aftermath, Shared, Table};
+use crate::driver::world::erased::Boxed;
 use crate::machine::error::{Error, Fault};
 use crate::machine::event::Event;
 use crate::machine::lookup::{Answer, Reply, Seen, Step};
@@ -26,16 +26,16 @@ use crate::machine::tier::wire::Wire;
 use crate::machine::token::Token;
 use crate::ports::remote::{Found, Leased};
 
-pub(super) struct Seat<K, V>
+pub(crate) struct Seat<K, V>
 where
     K: Hash + Eq + Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    pub(super) shared: Arc<Shared<K, V>>,
-    pub(super) key: Arc<K>,
+    pub(crate) shared: Arc<Shared<K, V>>,
+    pub(crate) key: Arc<K>,
     /// The key's text in L2, if there is one.
-    pub(super) text: Option<Arc<str>>,
-    pub(super) shard: usize,
+    pub(crate) text: Option<Arc<str>>,
+    pub(crate) shard: usize,
     /// There once it needs to remember something: most seats do not.
     notes: Option<Box<Notes<V>>>,
     /// There until the seat is dropped.
@@ -59,7 +59,7 @@ struct Notes<V> {
 }
 
 /// What a leader needs of the world.
-pub(super) enum Need<V> {
+pub(crate) enum Need<V> {
     /// L2 is to be read; [`Seat::read`] has the reply.
     Read,
     /// The lease is to be taken; [`Seat::leased`] has the reply.
@@ -79,7 +79,7 @@ pub(super) enum Need<V> {
 }
 
 /// How leading ended.
-pub(super) enum Led<V> {
+pub(crate) enum Led<V> {
     /// The flight has its answer, and this seat was left.
     Answered(Arc<Answer<Arc<V>>>),
     /// The flight failed: its answer is to be asked for.
@@ -93,14 +93,14 @@ pub(super) enum Led<V> {
 }
 
 /// What the machine says next.
-pub(super) enum Move<V> {
+pub(crate) enum Move<V> {
     Step(Step<Arc<V>>),
     /// The last step was done, and the seat was left. A lease may have to be given back.
     Answered(Arc<Answer<Arc<V>>>, Option<Token>),
 }
 
 /// What came of a move.
-pub(super) enum Settled<V> {
+pub(crate) enum Settled<V> {
     /// It was done at once, and this is what happened.
     Done(Reply<Arc<V>>),
     /// It needs the world.
@@ -113,7 +113,7 @@ where
     V: Clone + Send + Sync + 'static,
 {
     /// A seat in the key's flight.
-    pub(super) fn join(
+    pub(crate) fn join(
         shared: &Arc<Shared<K, V>>,
         key: &Arc<K>,
         text: Option<&Arc<str>>,
@@ -128,7 +128,7 @@ where
     }
 
     /// The seat of a flight that refreshes the key; `None` if one is under way already.
-    pub(super) fn refresh(
+    pub(crate) fn refresh(
         shared: &Arc<Shared<K, V>>,
         key: &Arc<K>,
         text: Option<Arc<str>>,
@@ -145,12 +145,12 @@ where
     }
 
     /// What became of the refresh that this seat led, if its flight came to its end.
-    pub(super) fn outcome(&self) -> Option<Outcome> {
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
         self.notes.as_ref()?.outcome
     }
 
     /// One more seat in the same flight.
-    pub(super) fn second(&self) -> Self {
+    pub(crate) fn second(&self) -> Self {
         let ticket = self.ticket.as_ref().map(|ticket| {
             self.shared
                 .ask(self.shard, |table, _, _| table.second_seat(ticket))
@@ -161,7 +161,7 @@ where
         second
     }
 
-    pub(super) fn new(
+    pub(crate) fn new(
         shared: &Arc<Shared<K, V>>,
         key: Arc<K>,
         text: Option<Arc<str>>,
@@ -190,7 +190,7 @@ where
     }
 
     /// Waits until there is an answer, or until this seat is to lead.
-    pub(super) async fn turn(&self) -> Turn<Arc<V>> {
+    pub(crate) async fn turn(&self) -> Turn<Arc<V>> {
         let mut timer: Option<Boxed<'static, ()>> = None;
         poll_fn(move |cx| {
             loop {
@@ -217,7 +217,7 @@ where
         .await
     }
 
-    pub(super) fn poll(&self, waker: Waker) -> Turn<Arc<V>> {
+    pub(crate) fn poll(&self, waker: Waker) -> Turn<Arc<V>> {
         let Some(ticket) = &self.ticket else {
             return Turn::Answer(Arc::new(Err(Error::Closed)));
         };
@@ -229,7 +229,7 @@ where
     /// Tells the flight what happened and does what is done at once, until it needs the world. If
     /// anything of the user's panics, the engine or a `Clone`, the flight fails with
     /// [`Error::Panicked`].
-    pub(super) fn advance(&mut self, reply: Reply<Arc<V>>) -> Need<V> {
+    pub(crate) fn advance(&mut self, reply: Reply<Arc<V>>) -> Need<V> {
         let going = AssertUnwindSafe(|| self.go_on(reply));
         catch_unwind(going).unwrap_or_else(|panic| Need::Over(self.fail(panicked(&*panic))))
     }
@@ -248,7 +248,7 @@ where
     }
 
     /// One step, under the machine's lock. With the last one the seat is left.
-    pub(super) fn step(
+    pub(crate) fn step(
         &mut self,
         reply: Reply<Arc<V>>,
         table: &mut Table<K, V>,
@@ -280,7 +280,7 @@ where
     }
 
     /// Does what is done at once, outside the lock.
-    pub(super) fn settle(&mut self, next: Move<V>) -> Settled<V> {
+    pub(crate) fn settle(&mut self, next: Move<V>) -> Settled<V> {
         self.shared.shards[self.shard].notify_sealed();
         let step = match next {
             Move::Step(step) => step,
@@ -329,7 +329,7 @@ where
     }
 
     /// The flight cannot go on: everyone who waits gets this error.
-    pub(super) fn fail(&self, error: Error) -> Led<V> {
+    pub(crate) fn fail(&self, error: Error) -> Led<V> {
         let Some(ticket) = &self.ticket else {
             return Led::Alone(Err(error));
         };
@@ -378,12 +378,12 @@ where
     }
 
     /// The reply to [`Need::Read`].
-    pub(super) fn read(&mut self, read: Result<Option<Found>, Fault>) -> Reply<Arc<V>> {
+    pub(crate) fn read(&mut self, read: Result<Option<Found>, Fault>) -> Reply<Arc<V>> {
         Reply::Remote(read.map(|found| self.seen(found)))
     }
 
     /// The reply to [`Need::Lease`].
-    pub(super) fn leased(&mut self, leased: Result<Leased, Fault>) -> Reply<Arc<V>> {
+    pub(crate) fn leased(&mut self, leased: Result<Leased, Fault>) -> Reply<Arc<V>> {
         Reply::Leased(leased.map(|Leased { granted, found }| (granted, self.seen(found))))
     }
 
@@ -409,7 +409,7 @@ where
     }
 
     /// Junk that the last look at L2 showed, or what a refresh saw there, which a fill may replace.
-    pub(super) fn junk(&self) -> Option<&[u8]> {
+    pub(crate) fn junk(&self) -> Option<&[u8]> {
         self.notes.as_ref()?.junk.as_deref()
     }
 }
@@ -454,7 +454,7 @@ fn answer_of<V>(loaded: &Result<Load<Arc<V>>, Error>) -> Answer<Arc<V>> {
 }
 
 /// The error for those who wait for something that panicked.
-pub(super) fn panicked(panic: &(dyn core::any::Any + Send)) -> Error {
+pub(crate) fn panicked(panic: &(dyn core::any::Any + Send)) -> Error {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     Error::Panicked(text.unwrap_or("no message").into())
