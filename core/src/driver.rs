@@ -7,11 +7,13 @@ mod counters;
 mod link;
 mod lru;
 mod report;
+mod sharding;
 mod shared;
 
 /// The bus of a node: one subscription for all its caches, one way out.
 mod bus {
     pub(super) mod hub;
+    pub(super) mod members;
     pub(super) mod outbox;
     pub(super) mod publisher;
     pub(super) mod subscriber;
@@ -19,11 +21,15 @@ mod bus {
 
 /// Lookups under way: who leads one, who waits for it, and what it asks of the world.
 mod flight {
+    pub(super) mod board;
     pub(super) mod glance;
     pub(super) mod lead;
     pub(super) mod lead_many;
     pub(super) mod lease;
+    pub(super) mod load;
+    pub(super) mod member;
     pub(super) mod seat;
+    pub(super) mod verbs;
 }
 
 /// Keeping keys fresh: whose turn it is, and one refresh.
@@ -34,11 +40,13 @@ mod refresh {
 
 /// Background tasks.
 mod task {
-    pub(super) mod pulse;
+    pub(super) mod chore;
 }
 
 /// What the world offers: the ports as trait objects, time, chance.
 mod world {
+    pub(super) mod bounds;
+    pub(super) mod caught;
     pub(super) mod clock;
     pub(super) mod dice;
     pub(super) mod erased;

@@ -1,8 +1,6 @@
 //! Counters that many threads can raise at once.
 
 use core::fmt;
-use std::hash::{BuildHasher, RandomState};
-
 use portable_atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::machine::event::Event;
@@ -76,24 +74,6 @@ static THREADS: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
     static THREAD: usize = THREADS.fetch_add(1, Ordering::Relaxed);
-}
-
-/// Shards of a table that threads share, as many as serve this machine.
-pub(super) fn shard_count() -> usize {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    (threads * 4).next_power_of_two().min(MOST_STRIPES)
-}
-
-/// Which of `shards` (a power of two) a hash belongs to, by its high bits: the low ones choose the
-/// bucket within.
-pub(super) fn shard_of(hash: u64, shards: usize) -> usize {
-    usize::try_from(hash >> 40).unwrap_or(0) & (shards - 1)
-}
-
-pub(super) type Hasher = RandomState;
-
-pub(super) fn hash_of<Q: core::hash::Hash + ?Sized>(hasher: &Hasher, key: &Q) -> u64 {
-    hasher.hash_one(key)
 }
 
 const MOST_STRIPES: usize = 64;

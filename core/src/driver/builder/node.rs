@@ -6,9 +6,14 @@ use core::marker::PhantomData;
 use std::sync::{Arc, OnceLock};
 
 use crate::driver::builder::Builder;
+use crate::driver::builder::fleet::Fleet;
+use crate::driver::builder::levels::Levels;
+use crate::driver::builder::times::Times;
 use crate::driver::bus::hub::Hub;
+use crate::driver::cache::Cache;
 use crate::driver::link::namespaces::Namespaces;
 use crate::driver::lru::LruEngine;
+use crate::driver::shared::loaders::Loaders;
 use crate::driver::world::erased::{AnyBus, AnyRemote, AnyRuntime};
 use crate::ports::bus::Bus;
 use crate::ports::codec::Codec;
@@ -51,7 +56,7 @@ use crate::ports::runtime::Runtime;
 /// ```
 pub struct Node<E = LruEngine> {
     runtime: Arc<dyn AnyRuntime>,
-    l2: Option<Shareable>,
+    l2: Option<SharedL2>,
     bus: Option<Arc<dyn AnyBus>>,
     source_id: Option<Arc<str>>,
     /// Made of these by the first cache that is on it.
@@ -61,12 +66,8 @@ pub struct Node<E = LruEngine> {
     engine: PhantomData<fn() -> E>,
 }
 
-/// An L2 for many caches.
-#[derive(Clone)]
-struct Shareable {
-    remote: Arc<dyn AnyRemote>,
-    namespaces: Arc<Namespaces>,
-}
+/// An L2 for many caches, and what they have taken of it.
+type SharedL2 = (Arc<dyn AnyRemote>, Arc<Namespaces>);
 
 impl Node {
     /// A node on this runtime, without an L2, whose caches have core's LRU as their L1.
@@ -89,10 +90,7 @@ impl<E: Engine> Node<E> {
     /// The L2 of all its caches. It need not be reachable yet.
     #[must_use]
     pub fn remote(mut self, remote: impl Remote) -> Self {
-        self.l2 = Some(Shareable {
-            remote: Arc::new(remote),
-            namespaces: Arc::default(),
-        });
+        self.l2 = Some((Arc::new(remote), Arc::default()));
         self
     }
 
@@ -159,11 +157,9 @@ impl<E: Engine> Node<E> {
         let builder = self.local_cache(name);
         let builder = match &self.l2 {
             None => builder,
-            Some(l2) => builder.connected(
-                Arc::clone(&l2.remote),
-                Some(Arc::clone(&l2.namespaces)),
-                Arc::new(codec),
-            ),
+            Some((remote, taken)) => {
+                builder.connected(Arc::clone(remote), Some(Arc::clone(taken)), Arc::new(codec))
+            }
         };
         match &self.bus {
             None => builder,
@@ -184,13 +180,25 @@ impl<E: Engine> Node<E> {
         K: Hash + Eq + Clone + Send + Sync + 'static,
         V: Clone + Send + Sync + 'static,
     {
-        Builder::of_node(
-            name,
-            Arc::clone(&self.runtime),
-            E::local,
-            self.observers.clone(),
-            self.compressions.clone(),
-        )
+        Builder {
+            name: name.into(),
+            runtime: Arc::clone(&self.runtime),
+            levels: Levels::new(E::local, self.compressions.clone()),
+            loaders: Loaders::default(),
+            times: Times::default(),
+            fleet: Fleet::default(),
+            observers: self.observers.clone(),
+            counted: true,
+            report_every: None,
+        }
+    }
+}
+
+impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {
+    /// A builder for a cache of this name on this runtime, in a [`Node`] of its own. The runtime
+    /// crates have a `builder` of their own that knows the runtime and the L1 engine.
+    pub fn builder(name: &str, runtime: impl Runtime) -> Builder<K, V> {
+        Node::new(runtime).local_cache(name)
     }
 }
 
@@ -211,7 +219,7 @@ impl<E> Clone for Node<E> {
 
 impl<E> fmt::Debug for Node<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let namespaces = self.l2.as_ref().map(|l2| &l2.namespaces);
+        let namespaces = self.l2.as_ref().map(|(_, taken)| taken);
         f.debug_struct("Node")
             .field("namespaces", &namespaces)
             .field("hub", &self.hub.get())

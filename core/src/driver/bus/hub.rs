@@ -1,35 +1,20 @@
-//! Where a node's caches meet the bus: one subscription for all of them, and one way out.
+//! Where a node's caches meet the bus: how it is, who listens, what is to be told.
 
 use core::fmt;
+use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use event_listener::{Event as Bell, EventListener};
 use portable_atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
+use crate::driver::bus::members::{Hears, Members};
 use crate::driver::bus::outbox::Outbox;
-use crate::driver::task::pulse::Pulse;
-use crate::driver::world::erased::{AnyBus, AnyRuntime, Boxed};
+use crate::driver::task::chore::Chore;
+use crate::driver::world::erased::{AnyBus, AnyRuntime};
 use crate::machine::error::Fault;
 use crate::machine::event::Event;
-use crate::machine::time::Timestamp;
 use crate::machine::token::Token;
-use crate::ports::bus::{Kind, Telling};
-
-/// What hears: a cache on the bus.
-pub(crate) trait Hears: Send + Sync {
-    /// Others have changed these keys of its own; `removed`: somebody says so who removed them.
-    fn hear(self: Arc<Self>, keys: &[&str], removed: bool);
-    /// Of how many keys it may hear at once that were removed elsewhere.
-    fn room(&self) -> usize;
-    /// Completes when there is room for more that was removed elsewhere, or L2 does not answer.
-    fn catch_up(self: Arc<Self>) -> Boxed<'static, ()>;
-    /// Anything may have changed, and is missed no more.
-    fn hear_of_everything(self: Arc<Self>);
-    /// From now on nothing is heard.
-    fn is_deaf(self: Arc<Self>, since: Timestamp);
-    /// Something that is to be counted.
-    fn note(&self, event: &Event);
-}
+use crate::ports::bus::Telling;
 
 /// How the bus is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,18 +37,16 @@ pub(crate) struct Hub {
     /// Who this node is to the others, in this life of it.
     pub(crate) source: Arc<str>,
     pub(crate) runtime: Arc<dyn AnyRuntime>,
-    members: Mutex<Vec<Member>>,
-    /// Grows whenever a cache comes or goes.
-    membership: AtomicU64,
+    pub(crate) members: Members,
     state: AtomicU8,
     epoch: AtomicU64,
     outbox: Mutex<Outbox>,
-    pub(crate) listening: Arc<Pulse>,
-    pub(crate) telling: Arc<Pulse>,
+    pub(crate) listening: Chore,
+    pub(crate) telling: Chore,
     /// The membership that the subscription is of.
     covered: AtomicU64,
-    /// The epoch whose caches were told that they are deaf, plus one.
-    deaf_since: AtomicU64,
+    /// The epoch in which its caches went blind last, plus one.
+    blind_since: AtomicU64,
     /// Whether an L2 of its caches did not answer last.
     l2_away: AtomicBool,
     /// How often it was tried to subscribe in vain.
@@ -72,12 +55,6 @@ pub(crate) struct Hub {
     stir: Bell,
     /// Rung when there is a reason to listen now: a cache comes or goes, an L2 is back, somebody asks.
     nudge: Bell,
-}
-
-struct Member {
-    number: u64,
-    prefix: String,
-    ears: Weak<dyn Hears>,
 }
 
 impl Hub {
@@ -97,15 +74,14 @@ impl Hub {
             bus,
             source: source.into(),
             runtime,
-            members: Mutex::default(),
-            membership: AtomicU64::new(0),
+            members: Members::default(),
             state: AtomicU8::new(BusState::Idle as u8),
             epoch: AtomicU64::new(0),
             outbox: Mutex::default(),
-            listening: Arc::default(),
-            telling: Arc::default(),
+            listening: Chore::new(PATIENCE),
+            telling: Chore::new(PATIENCE),
             covered: AtomicU64::new(0),
-            deaf_since: AtomicU64::new(0),
+            blind_since: AtomicU64::new(0),
             l2_away: AtomicBool::new(false),
             failures: AtomicU64::new(0),
             stir: Bell::new(),
@@ -113,24 +89,16 @@ impl Hub {
         })
     }
 
-    /// The keys that begin like this are this cache's. The answer is its number.
+    /// A cache comes, whose keys begin like this. The answer is its number.
     pub(crate) fn join(&self, prefix: &str, ears: Weak<dyn Hears>) -> u64 {
-        let mut members = self.members();
-        let number = self.membership.fetch_add(1, Ordering::SeqCst);
-        members.push(Member {
-            number,
-            prefix: prefix.to_owned(),
-            ears,
-        });
-        drop(members);
+        let number = self.members.add(prefix, ears);
         self.nudge();
         number
     }
 
     /// The cache of this number hears no more.
     pub(crate) fn leave(&self, number: u64) {
-        self.members().retain(|member| member.number != number);
-        self.membership.fetch_add(1, Ordering::SeqCst);
+        self.members.remove(number);
         self.nudge();
     }
 
@@ -156,30 +124,9 @@ impl Hub {
         }
     }
 
-    /// The number of this membership: it changes whenever a cache comes or goes.
-    pub(crate) fn membership(&self) -> u64 {
-        self.membership.load(Ordering::SeqCst)
-    }
-
     /// Completes when the bus is otherwise than before, or when what was to be told is told.
     pub(crate) fn stirs(&self) -> EventListener {
         self.stir.listen()
-    }
-
-    pub(crate) fn prefixes(&self) -> Vec<String> {
-        let members = self.members();
-        members.iter().map(|member| member.prefix.clone()).collect()
-    }
-
-    /// The caches that there are, with what their keys begin with.
-    pub(crate) fn ears(&self) -> Vec<(String, Arc<dyn Hears>)> {
-        let members = self.members();
-        let ears = |member: &Member| Some((member.prefix.clone(), member.ears.upgrade()?));
-        members.iter().filter_map(ears).collect()
-    }
-
-    pub(crate) fn has_members(&self) -> bool {
-        !self.members().is_empty()
     }
 
     pub(crate) fn state(&self) -> BusState {
@@ -211,20 +158,20 @@ impl Hub {
         self.set_state(BusState::Down);
         self.note(&Event::BusFault(fault));
         let epoch = self.epoch() + 1;
-        if self.deaf_since.swap(epoch, Ordering::SeqCst) != epoch {
+        if self.blind_since.swap(epoch, Ordering::SeqCst) != epoch {
             let now = self.runtime.now();
-            for (_, ears) in self.ears() {
-                ears.is_deaf(now);
+            for (_, ears) in self.members.ears() {
+                ears.go_blind(now);
             }
         }
     }
 
     /// Nobody listens any more.
     pub(crate) fn is_unheard(&self) {
-        self.set_state(if self.has_members() {
-            BusState::Down
-        } else {
+        self.set_state(if self.members.is_empty() {
             BusState::Idle
+        } else {
+            BusState::Down
         });
     }
 
@@ -257,14 +204,14 @@ impl Hub {
     /// Anything may have been missed, and nothing is any more (PROTOCOL.md, H3).
     pub(crate) fn advance_epoch(&self) {
         self.epoch.fetch_add(1, Ordering::SeqCst);
-        for (_, ears) in self.ears() {
+        for (_, ears) in self.members.ears() {
             ears.note(&Event::EpochAdvanced);
             ears.hear_of_everything();
         }
     }
 
     pub(crate) fn note(&self, event: &Event) {
-        for (_, ears) in self.ears() {
+        for (_, ears) in self.members.ears() {
             ears.note(event);
         }
     }
@@ -272,12 +219,6 @@ impl Hub {
     /// How many words wait to be told, or are being told.
     pub(crate) fn untold(&self) -> usize {
         self.outbox().len()
-    }
-
-    /// One more word for the other nodes.
-    pub(crate) fn tell(self: &Arc<Self>, cache: &str, kind: Kind, key: &str) {
-        self.outbox().add(cache, &self.source, kind, key);
-        crate::driver::bus::publisher::ensure_telling(self);
     }
 
     pub(crate) fn outbox(&self) -> MutexGuard<'_, Outbox> {
@@ -288,10 +229,6 @@ impl Hub {
     pub(crate) fn told(&self) {
         self.outbox().said();
         self.stir.notify(usize::MAX);
-    }
-
-    fn members(&self) -> MutexGuard<'_, Vec<Member>> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -305,5 +242,7 @@ impl fmt::Debug for Hub {
     }
 }
 
+/// How long an attempt to publish, or to subscribe, may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// How many random digits a source id has, as jetcache-go's.
 const SOURCE_DIGITS: usize = 16;

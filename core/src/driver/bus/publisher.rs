@@ -1,69 +1,67 @@
 //! Tells the other nodes through the bus, what L2 does not tell by itself (PROTOCOL.md, C6).
 
-use core::panic::AssertUnwindSafe;
 use core::time::Duration;
 use std::sync::Arc;
 
-use futures_util::FutureExt;
-
-use crate::driver::bus::hub::Hub;
-use crate::driver::task::pulse::Beat;
+use crate::driver::bus::hub::{Hub, PATIENCE};
+use crate::driver::task::chore::Shift;
+use crate::driver::world::caught::caught_future;
 use crate::driver::world::timeout::timeout;
 use crate::machine::error::Fault;
 use crate::machine::event::Event;
-use crate::machine::time::Timestamp;
-use crate::ports::bus::Message;
+use crate::machine::policy::backoff::Backoff;
+use crate::ports::bus::{Kind, Message};
+
+/// One more word for the other nodes.
+pub(crate) fn tell(hub: &Arc<Hub>, cache: &str, kind: Kind, key: &str) {
+    hub.outbox().add(cache, &hub.source, kind, key);
+    ensure_publisher(hub);
+}
 
 /// Starts the task that empties the outbox, if there is anything in it and none runs.
-pub(crate) fn ensure_telling(hub: &Arc<Hub>) {
+pub(crate) fn ensure_publisher(hub: &Arc<Hub>) {
     if hub.outbox().is_empty() {
         return;
     }
-    let now = hub.runtime.now();
-    if let Some(beat) = hub.telling.take(now, until(now, Duration::ZERO)) {
-        // Without a runtime the next word tries again.
-        let _ = hub.runtime.spawn(Box::pin(tell(Arc::clone(hub), beat)));
-    }
+    hub.telling.ensure(hub.runtime.now(), |shift| {
+        let publishing = empty_outbox(Arc::clone(hub), shift);
+        let _ = hub.runtime.spawn(Box::pin(publishing));
+    });
 }
 
-/// Until when a task that sleeps for `nap` and then publishes may be silent.
-fn until(now: Timestamp, nap: Duration) -> Timestamp {
-    now + nap.saturating_add(PATIENCE).saturating_add(GRACE)
-}
-
-async fn tell(hub: Arc<Hub>, mut beat: Beat) {
-    let mut pause = Duration::ZERO;
+async fn empty_outbox(hub: Arc<Hub>, mut shift: Shift) {
+    let mut failures = 0;
     loop {
         let messages = hub.outbox().take(&hub.source);
         if messages.is_empty() {
-            drop(beat);
+            drop(shift);
             hub.told();
             // A word may have come since, and have found this task still there.
-            ensure_telling(&hub);
+            ensure_publisher(&hub);
             return;
         }
         let mut unsaid = Unsaid(Some(&hub));
-        let published = publish(&hub, &messages).await;
-        let Err(fault) = published else {
+        let Err(fault) = publish(&hub, &messages).await else {
             unsaid.0 = None;
             hub.told();
-            pause = Duration::ZERO;
-            if !beat.again(until(hub.runtime.now(), pause)) {
+            failures = 0;
+            if !shift.goes_on(hub.runtime.now(), Duration::ZERO) {
                 return;
             }
             continue;
         };
         drop(unsaid);
         hub.note(&Event::BusFault(fault));
-        if !hub.has_members() {
+        if hub.members.is_empty() {
             // Nobody is left in whose name to go on. The others' L1 ends by itself.
             drop(hub.outbox().take(&hub.source));
-            drop(beat);
+            drop(shift);
             hub.told();
             return;
         }
-        pause = longer(pause);
-        if !beat.again(until(hub.runtime.now(), pause)) {
+        let pause = Backoff::BUS.pause(failures);
+        failures = failures.saturating_add(1);
+        if !shift.goes_on(hub.runtime.now(), pause) {
             return;
         }
         hub.runtime.sleep(pause).await;
@@ -71,7 +69,7 @@ async fn tell(hub: Arc<Hub>, mut beat: Beat) {
 }
 
 async fn publish(hub: &Hub, messages: &[Message]) -> Result<(), Fault> {
-    let publishing = AssertUnwindSafe(async { hub.bus.publish(messages).await }).catch_unwind();
+    let publishing = caught_future(async { hub.bus.publish(messages).await });
     match timeout(&*hub.runtime, PATIENCE, publishing).await {
         None => Err(Fault::Timeout),
         Some(Err(_)) => Err(Fault::Refused("the bus panicked".into())),
@@ -91,15 +89,3 @@ impl Drop for Unsaid<'_> {
         }
     }
 }
-
-/// The pause after one more failure: 50 ms, then twice as long each time, at most 5 s.
-pub(crate) fn longer(pause: Duration) -> Duration {
-    pause.saturating_mul(2).clamp(FIRST_PAUSE, LONGEST_PAUSE)
-}
-
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// How long an attempt to publish, or to subscribe, may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a task may be silent beyond what it waits for.
-pub(crate) const GRACE: Duration = Duration::from_secs(1);

@@ -1,49 +1,38 @@
 //! Listens to the bus, for all caches of a node: subscribes, hears, and subscribes again when the
 //! subscription breaks (PROTOCOL.md, H1 to H3).
 
-use core::panic::AssertUnwindSafe;
 use core::pin::pin;
 use core::time::Duration;
 use std::sync::{Arc, Weak};
 
-use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 
-use crate::driver::bus::hub::Hub;
-use crate::driver::bus::publisher::{GRACE, PATIENCE, longer};
-use crate::driver::task::pulse::Beat;
+use crate::driver::bus::hub::{Hub, PATIENCE};
+use crate::driver::task::chore::Shift;
+use crate::driver::world::caught::caught_future;
 use crate::driver::world::erased::AnySubscription;
 use crate::driver::world::timeout::timeout;
 use crate::machine::error::Fault;
 use crate::machine::event::Event;
-use crate::machine::time::Timestamp;
+use crate::machine::policy::backoff::Backoff;
 use crate::ports::bus::{Kind, Message, News};
 
-/// Starts the task that listens, if there is a cache to listen for and none runs. Every call that
-/// goes further than L1 calls this first, so that a task which died with its runtime, or stands
-/// still with it, is replaced.
-pub(crate) fn ensure_listening(hub: &Arc<Hub>) {
-    let now = hub.runtime.now();
-    if let Some(beat) = hub.listening.take(now, until(now, Duration::ZERO)) {
+/// Starts the task that listens, if there is a cache to listen for and none runs.
+pub(crate) fn ensure_subscriber(hub: &Arc<Hub>) {
+    hub.listening.ensure(hub.runtime.now(), |shift| {
         let listener = Listener {
             hub: Arc::downgrade(hub),
-            beat: Some(beat),
+            shift: Some(shift),
         };
-        // Without a runtime the next call tries again.
         let _ = hub.runtime.spawn(Box::pin(listener.listen()));
-    }
-}
-
-/// Until when a task that waits for `nap` and then does something may be silent.
-fn until(now: Timestamp, nap: Duration) -> Timestamp {
-    now + nap.saturating_add(PATIENCE).saturating_add(GRACE)
+    });
 }
 
 /// The task. It keeps nothing alive: when the last cache is gone it ends.
 struct Listener {
     hub: Weak<Hub>,
     /// There until it ends.
-    beat: Option<Beat>,
+    shift: Option<Shift>,
 }
 
 /// Why a subscription is over.
@@ -62,17 +51,15 @@ impl Listener {
         let hub = self.hub.clone();
         drop(self);
         // A cache may have come since, and its call may have found this task still there.
-        if let Some(hub) = hub.upgrade()
-            && hub.has_members()
-        {
-            ensure_listening(&hub);
+        if let Some(hub) = hub.upgrade().filter(|hub| !hub.members.is_empty()) {
+            ensure_subscriber(&hub);
         }
     }
 
     async fn go_on(&mut self) {
-        let mut pause = Duration::ZERO;
+        let mut failures = 0;
         while let Some(hub) = self.at_work(Duration::ZERO) {
-            let (membership, prefixes) = (hub.membership(), hub.prefixes());
+            let (membership, prefixes) = (hub.members.membership(), hub.members.prefixes());
             let subscribed = subscribe(&hub, &prefixes).await;
             if self.at_work(Duration::ZERO).is_none() {
                 return;
@@ -101,7 +88,13 @@ impl Listener {
             hub.is_down(fault);
             // One that stood for a while is made again at once.
             let stood = hub.runtime.now().since(began) >= STOOD;
-            pause = if stood { Duration::ZERO } else { longer(pause) };
+            let pause = if stood {
+                failures = 0;
+                Duration::ZERO
+            } else {
+                Backoff::BUS.pause(failures)
+            };
+            failures += u32::from(!stood);
             if self.at_work(pause).is_none() {
                 return;
             }
@@ -115,9 +108,10 @@ impl Listener {
 
     /// The hub, if this task is to go on; it may be silent for `nap` then.
     fn at_work(&mut self, nap: Duration) -> Option<Arc<Hub>> {
-        let hub = self.hub.upgrade().filter(|hub| hub.has_members())?;
-        let beat = self.beat.as_mut()?;
-        beat.again(until(hub.runtime.now(), nap)).then_some(hub)
+        let hub = self.hub.upgrade()?;
+        let shift = self.shift.as_mut()?;
+        let goes_on = !hub.members.is_empty() && shift.goes_on(hub.runtime.now(), nap);
+        goes_on.then_some(hub)
     }
 
     async fn hear(
@@ -131,10 +125,10 @@ impl Listener {
                 return End::Over;
             };
             let nudged = hub.nudged();
-            let now = hub.membership();
+            let now = hub.members.membership();
             if now != membership {
                 let is_new = |prefix: &String| !prefixes.contains(prefix);
-                if hub.subscribes_to_keys() && hub.prefixes().iter().any(is_new) {
+                if hub.subscribes_to_keys() && hub.members.prefixes().iter().any(is_new) {
                     return End::Outgrown;
                 }
                 membership = now;
@@ -142,7 +136,7 @@ impl Listener {
             }
             let tick = hub.runtime.sleep(BEAT);
             drop(hub);
-            let next = AssertUnwindSafe(subscription.next()).catch_unwind();
+            let next = pin!(caught_future(subscription.next()));
             let news = match select(next, select(nudged, tick)).await {
                 Either::Left((news, _)) => news,
                 Either::Right(_) => continue,
@@ -163,8 +157,8 @@ impl Drop for Listener {
     fn drop(&mut self) {
         // With its runtime, or because nobody is left to listen for; or because another one listens
         // in its place, whose business the state is.
-        if let (Some(hub), Some(mut beat)) = (self.hub.upgrade(), self.beat.take())
-            && beat.again(until(hub.runtime.now(), Duration::ZERO))
+        if let (Some(hub), Some(mut shift)) = (self.hub.upgrade(), self.shift.take())
+            && shift.goes_on(hub.runtime.now(), Duration::ZERO)
         {
             hub.is_unheard();
         }
@@ -172,8 +166,7 @@ impl Drop for Listener {
 }
 
 async fn subscribe(hub: &Hub, prefixes: &[String]) -> Result<Box<dyn AnySubscription>, Fault> {
-    let subscribing = async { hub.bus.subscribe(prefixes).await };
-    let subscribing = pin!(AssertUnwindSafe(subscribing).catch_unwind());
+    let subscribing = caught_future(async { hub.bus.subscribe(prefixes).await });
     match timeout(&*hub.runtime, PATIENCE, subscribing).await {
         None => Err(Fault::Timeout),
         Some(Err(_)) => Err(Fault::Refused("the bus panicked".into())),
@@ -199,7 +192,7 @@ async fn take_in(hub: &Hub, news: News) {
 
 /// Each cache hears of its own keys.
 async fn hand_out(hub: &Hub, keys: &[String], removed: bool) {
-    for (prefix, ears) in hub.ears() {
+    for (prefix, ears) in hub.members.ears() {
         let own: Vec<&str> = keys
             .iter()
             .map(String::as_str)

@@ -1,26 +1,26 @@
-//! Changing what a cache holds.
+//! Changing what a cache holds: one key, or many at once.
 
 use core::borrow::Borrow;
 use core::hash::Hash;
+use core::iter::zip;
 use std::borrow::ToOwned;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::driver::cache::Cache;
-use crate::driver::cache::change_many::reach;
-use crate::driver::change::Run;
-use crate::driver::change::carry_out::detached;
-use crate::driver::shared::Admission;
-use crate::machine::change::{Outcome, Plan, Reach};
+use crate::driver::cache::batch::Batch;
+use crate::driver::change::Change;
+use crate::driver::change::carry_out::carry_out;
+use crate::driver::change::sweep::{forget, forget_all};
+use crate::driver::shared::address::Address;
+use crate::driver::world::caught::caught;
+use crate::machine::change::{ChangeOutcome, Plan, Reach};
 use crate::machine::error::Error;
-use crate::machine::policy::Call;
+use crate::machine::policy::call::Call;
 use crate::ports::remote::Condition;
 
 /// Changing.
-impl<K, V> Cache<K, V>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
+impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {
     /// Puts `value` in the place of whatever the tiers hold for `key`.
     ///
     /// When it returns, no later read on this node gets a value that was loaded or inserted before.
@@ -112,8 +112,8 @@ where
         condition: Condition,
     ) -> Result<bool, Error> {
         match Box::pin(self.put(key, value, call, Some(condition))).await? {
-            Outcome::Applied(applied) => Ok(applied),
-            Outcome::Made(_) | Outcome::Undecided => Err(Error::Undecided),
+            ChangeOutcome::Applied(applied) => Ok(applied),
+            ChangeOutcome::Made(_) | ChangeOutcome::Undecided => Err(Error::Undecided),
         }
     }
 
@@ -123,45 +123,42 @@ where
         value: V,
         call: Call,
         condition: Option<Condition>,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<ChangeOutcome, Error> {
         call.check_change(condition.is_some())?;
-        let _admission = Admission::ask(&self.shared.life).ok_or(Error::Closed)?;
-        let run = self.open_insert(self.prepare(key, value)?, call, condition);
-        let made = detached(&self.shared, vec![run]).await.pop();
-        Ok(made.flatten().unwrap_or(Outcome::Undecided))
+        let _admission = self.admit_many()?;
+        let change = self.open_insert(self.prepare(key, value)?, call, condition);
+        let made = self.made(vec![change]).await.pop();
+        Ok(made.flatten().unwrap_or(ChangeOutcome::Undecided))
     }
 
     /// What an insert needs before it is opened. Nothing has changed yet.
-    pub(crate) fn prepare(&self, key: K, value: V) -> Result<Prepared<K, V>, Error> {
-        let (key, text) = self.address(key)?;
+    fn prepare(&self, key: K, value: V) -> Result<Prepared<K, V>, Error> {
+        let address = self.shared.address(Arc::new(key))?;
         let link = self.shared.link.as_ref();
         let encoded = link.map(|link| link.format.encode(Some(&value)));
-        Ok(Prepared {
-            key,
-            text,
-            bytes: encoded.transpose()?.unwrap_or_default(),
-            value: Arc::new(value),
-        })
+        let bytes = encoded.transpose()?.unwrap_or_default();
+        Ok((address, bytes, Arc::new(value)))
     }
 
-    pub(super) fn open_insert(
+    fn open_insert(
         &self,
-        prepared: Prepared<K, V>,
+        (address, bytes, value): Prepared<K, V>,
         call: Call,
         condition: Option<Condition>,
-    ) -> Run<K, V> {
-        let Prepared {
-            key,
-            text,
-            bytes,
-            value,
-        } = prepared;
+    ) -> Change<K, V> {
         let plan = Plan::Insert {
             value,
             call,
             condition,
         };
-        Run::open(&self.shared, key, text, plan, bytes)
+        Change::open(&self.shared, address, plan, bytes)
+    }
+
+    /// Makes changes. If something of the user's panicked while this caller made them himself, it
+    /// goes on panicking.
+    async fn made(&self, changes: Vec<Change<K, V>>) -> Vec<Option<ChangeOutcome>> {
+        let (outcomes, panic) = carry_out(&self.shared, changes).await;
+        panic.map_or(outcomes, |panic| panic.resume())
     }
 
     /// Removes `key` from every tier.
@@ -178,12 +175,11 @@ where
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
     {
         // A key that L2 cannot hold is nowhere.
-        let Ok((key, text)) = self.address(key.to_owned()) else {
+        let Ok(address) = self.admit_removal(key) else {
             return Reach::Everywhere;
         };
-        let run = Run::open(&self.shared, key, text, Plan::Invalidate, Vec::new());
-        let made = Box::pin(detached(&self.shared, vec![run])).await.pop();
-        reach(made.flatten())
+        let change = Change::open(&self.shared, address, Plan::Invalidate, Vec::new());
+        reach(Box::pin(self.made(vec![change])).await.pop().flatten())
     }
 
     /// Removes `key` from this process's L1. A load that is under way keeps nothing there.
@@ -192,23 +188,148 @@ where
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
     {
-        if self.shared.local.is_some() {
-            self.shared.forget(&Arc::new(key.to_owned()), false);
+        if self.kind().has_local() {
+            forget(&self.shared, &Arc::new(key.to_owned()));
         }
     }
 
     /// Removes everything from this process's L1. Loads that are under way keep nothing there.
     pub fn clear_local(&self) {
-        if self.shared.local.is_some() {
-            self.shared.forget_all();
+        if self.kind().has_local() {
+            forget_all(&self.shared);
         }
     }
 }
 
-/// An insert that can be opened.
-pub(crate) struct Prepared<K, V> {
-    key: Arc<K>,
-    text: Option<Arc<str>>,
-    bytes: Vec<u8>,
-    value: Arc<V>,
+/// Changing many keys at once: each as [`insert`](Cache::insert) or
+/// [`invalidate`](Cache::invalidate) changes one, and all with the round trips of one.
+impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {
+    /// Puts each value in the place of whatever the tiers hold for its key. Of several values for
+    /// one key the last one counts.
+    ///
+    /// # Errors
+    /// For each key those of [`insert`](Self::insert): one value that cannot be encoded does not
+    /// hold up the others.
+    ///
+    /// # Cancellation
+    /// Dropping the future stops the waiting, not the inserts.
+    ///
+    /// ```
+    /// # use jetcache_core::doc::{block_on, Threads};
+    /// use jetcache_core::{Cache, Reach};
+    ///
+    /// # let cache = Cache::<u32, String>::builder("names", Threads).build()?;
+    /// # block_on(async {
+    /// let reached = cache.insert_many([(1, "one".into()), (2, "two".into())]).await;
+    /// assert_eq!(reached.into_values()?, [Reach::Everywhere, Reach::Everywhere]);
+    /// # Ok::<(), jetcache_core::Error>(())
+    /// # })?;
+    /// # Ok::<(), jetcache_core::Error>(())
+    /// ```
+    pub async fn insert_many<I>(&self, entries: I) -> Batch<K, Result<Reach, Error>>
+    where
+        I: IntoIterator<Item = (K, V)>,
+    {
+        self.insert_many_with(entries, &Call::new()).await
+    }
+
+    /// [`insert_many`](Self::insert_many) with wishes of this call's own. A level that is skipped is
+    /// cleared of the keys.
+    ///
+    /// # Errors
+    /// Those of `insert_many`, and [`Error::Config`] for a TTL of zero or for `no_store`, for every
+    /// key.
+    pub async fn insert_many_with<I>(
+        &self,
+        entries: I,
+        call: &Call,
+    ) -> Batch<K, Result<Reach, Error>>
+    where
+        I: IntoIterator<Item = (K, V)>,
+    {
+        let admitted = call.check_change(false).and_then(|()| self.admit_many());
+        let _admission = match admitted {
+            Ok(admission) => admission,
+            Err(error) => {
+                let refused = |(key, _)| (key, Err(error.clone()));
+                return entries.into_iter().map(refused).collect();
+            }
+        };
+        let (mut keys, mut values) = (Vec::new(), HashMap::new());
+        for (key, value) in entries {
+            keys.push(key.clone());
+            values.insert(key, value);
+        }
+        let mut reached: HashMap<K, Result<Reach, Error>> = HashMap::new();
+        let (mut opened, mut prepared) = (Vec::new(), Vec::new());
+        for key in &keys {
+            let Some(value) = values.remove(key) else {
+                continue;
+            };
+            // A codec that panics must not take the others with it.
+            let preparing = caught(|| self.prepare(key.clone(), value));
+            match preparing.unwrap_or_else(|panic| Err(panic.into())) {
+                Ok(ready) => {
+                    opened.push(key.clone());
+                    prepared.push(ready);
+                }
+                Err(error) => drop(reached.insert(key.clone(), Err(error))),
+            }
+        }
+        // Opened only when all are ready: one that is dropped afterwards counts as not confirmed.
+        let changes = prepared
+            .into_iter()
+            .map(|ready| self.open_insert(ready, *call, None))
+            .collect();
+        let outcomes = Box::pin(self.made(changes)).await;
+        reached.extend(zip(opened, outcomes).map(|(key, outcome)| (key, Ok(reach(outcome)))));
+        let reached = |key: K| {
+            let outcome = reached.get(&key).cloned();
+            (key, outcome.unwrap_or(Ok(Reach::Pending)))
+        };
+        keys.into_iter().map(reached).collect()
+    }
+
+    /// Removes each of `keys` from every tier.
+    ///
+    /// # Cancellation
+    /// Dropping the future stops the waiting, not the removals.
+    pub async fn invalidate_many<'k, Q, I>(&self, keys: I) -> Batch<&'k Q, Reach>
+    where
+        I: IntoIterator<Item = &'k Q>,
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized + 'k,
+    {
+        let keys: Vec<&'k Q> = keys.into_iter().collect();
+        let mut places: HashMap<&Q, usize> = HashMap::new();
+        let mut changes = Vec::with_capacity(keys.len());
+        for key in &keys {
+            if places.contains_key(key) {
+                continue;
+            }
+            // A key that L2 cannot hold is nowhere.
+            if let Ok(address) = self.admit_removal(*key) {
+                places.insert(key, changes.len());
+                let plan = Plan::Invalidate;
+                changes.push(Change::open(&self.shared, address, plan, Vec::new()));
+            }
+        }
+        let outcomes = Box::pin(self.made(changes)).await;
+        let reached = |key: &'k Q| match places.get(key) {
+            Some(&at) => (key, reach(outcomes[at])),
+            None => (key, Reach::Everywhere),
+        };
+        keys.into_iter().map(reached).collect()
+    }
 }
+
+/// How far a plain change has reached.
+fn reach(outcome: Option<ChangeOutcome>) -> Reach {
+    match outcome {
+        Some(ChangeOutcome::Made(reach)) => reach,
+        Some(ChangeOutcome::Applied(_) | ChangeOutcome::Undecided) | None => Reach::Pending,
+    }
+}
+
+/// An insert that can be opened: the key, the encoded value, the value.
+type Prepared<K, V> = (Address<K>, Vec<u8>, Arc<V>);

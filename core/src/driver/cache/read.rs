@@ -1,4 +1,4 @@
-//! Reading a cache.
+//! Reading one key.
 
 use core::borrow::Borrow;
 use core::future::Future;
@@ -7,23 +7,18 @@ use std::borrow::ToOwned;
 use std::sync::Arc;
 
 use crate::driver::cache::Cache;
-use crate::driver::flight::seat::{Led, Seat};
-use crate::driver::shared::Admission;
-use crate::driver::world::erased::AnyLoader;
+use crate::driver::flight::glance::glance;
+use crate::driver::flight::lead::lead;
+use crate::driver::flight::seat::Seat;
 use crate::machine::error::Error;
 use crate::machine::event::Event;
-use crate::machine::lookup::Answer;
-use crate::machine::policy::Call;
-use crate::machine::shard::Turn;
+use crate::machine::lookup::step::Answer;
+use crate::machine::policy::call::Call;
 use crate::machine::tier::entry::{Cached, Load};
 use crate::ports::loader::LoadError;
 
 /// Reading.
-impl<K, V> Cache<K, V>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
+impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {
     /// The value of `key`, from L1, from L2, or from `loader`; `None` if it does not exist.
     ///
     /// However many callers ask at once, one loader runs: the others wait for its answer. The
@@ -146,10 +141,7 @@ where
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
     {
-        match self.hit(key) {
-            Some(hit) => hit.map_or(Cached::Absent, Cached::Hit),
-            None => Box::pin(self.glance_one(key, Call::new())).await,
-        }
+        self.get_with(key, &Call::new()).await
     }
 
     /// [`get`](Self::get) with wishes of this call's own: to skip a level, to keep nothing in L1,
@@ -161,7 +153,7 @@ where
     {
         match self.hit_with(key, call) {
             Some(hit) => hit.map_or(Cached::Absent, Cached::Hit),
-            None => Box::pin(self.glance_one(key, *call)).await,
+            None => Box::pin(self.look_further(key, *call)).await,
         }
     }
 
@@ -174,8 +166,8 @@ where
         if let Some(hit) = self.hit(key) {
             return hit.map_or(Cached::Absent, Cached::Hit);
         }
-        if self.shared.local.is_some() {
-            self.shared.tell(&Event::LocalMiss);
+        if self.kind().has_local() {
+            self.shared.journal.note(&Event::LocalMiss);
         }
         Cached::Miss
     }
@@ -198,7 +190,7 @@ where
     {
         match self.hit_with(key, call) {
             Some(hit) => hit.is_some(),
-            None => Box::pin(self.glance_one(key, call.no_store()))
+            None => Box::pin(self.look_further(key, call.no_store()))
                 .await
                 .is_hit(),
         }
@@ -211,17 +203,13 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let local = self.shared.local.as_ref()?;
-        let entry = local.get(&key)?;
-        if !entry.is_fresh(self.shared.runtime.now()) {
-            local.remove(&key);
-            return None;
-        }
-        self.shared.tell_local_hit();
+        let shared = &self.shared;
+        let entry = shared.level1.fresh(&key, || shared.runtime.now())?;
+        shared.journal.note_local_hit();
         Some(entry.into_value())
     }
 
-    pub(crate) fn hit_with<Q>(&self, key: &Q, call: &Call) -> Option<Option<V>>
+    pub(super) fn hit_with<Q>(&self, key: &Q, call: &Call) -> Option<Option<V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -236,120 +224,92 @@ where
         F: Future<Output = Result<T, LoadError>>,
         T: Into<Load<V>>,
     {
-        let (_admission, key, text) = self.admit(key)?;
-        if let Some(found) = self.beside_refresh(&key, call).await {
+        let (_admission, address) = self.admit(key)?;
+        if let Some(found) = self.beside_refresh(&address, call).await {
             return Ok(found.hit());
         }
-        let mut seat = Seat::join(&self.shared, &key, text.as_ref(), call);
+        let mut seat = Seat::join(&self.shared, address, call);
         let mut loader = Some(loader);
         loop {
-            match seat.turn().await {
-                Turn::Lead => match seat.lead(&mut loader).await {
-                    Led::Answered(answer) => return loaded(&answer),
-                    Led::Alone(answer) => return loaded(&answer),
-                    Led::Failed | Led::Follow | Led::GaveUp => {}
-                },
-                Turn::Answer(answer) => return loaded(&answer),
-                // `turn` waits itself.
-                Turn::Wait(_) => {}
+            let answer = match seat.turn().await {
+                Some(answer) => Some(answer),
+                None => lead(&mut seat, &mut loader).await.into_answer(),
+            };
+            if let Some(answer) = answer {
+                return loaded(&answer);
             }
         }
     }
 
-    pub(crate) async fn load_registered<Q>(&self, key: &Q, call: Call) -> Result<Option<V>, Error>
+    pub(super) async fn load_registered<Q>(&self, key: &Q, call: Call) -> Result<Option<V>, Error>
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
-        let Some(loader) = &self.shared.loader else {
+        let Some(loader) = &self.shared.loaders.one else {
             return Err(no_loader());
         };
-        let (_admission, key, text) = self.admit(key)?;
-        if let Some(found) = self.beside_refresh(&key, call).await {
+        let (_admission, address) = self.admit(key)?;
+        if let Some(found) = self.beside_refresh(&address, call).await {
             return Ok(found.hit());
         }
-        let mut seat = Seat::join(&self.shared, &key, text.as_ref(), call);
-        let load = |loader: Arc<dyn AnyLoader<K, V>>, key: Arc<K>| {
+        let load = || {
+            let (loader, key) = (Arc::clone(loader), Arc::clone(&address.key));
             move || async move { loader.load((*key).clone()).await }
         };
+        let mut seat = Seat::join(&self.shared, address.clone(), call);
         let mut spawned = false;
         loop {
-            match seat.turn().await {
-                Turn::Lead if !spawned => {
+            let answer = match seat.turn().await {
+                Some(answer) => Some(answer),
+                None if !spawned => {
                     spawned = true;
                     // The task takes this seat; the caller takes another and waits like everyone.
                     let own = seat.second();
                     let mut leader = core::mem::replace(&mut seat, own);
-                    let load = load(Arc::clone(loader), Arc::clone(&key));
+                    let load = load();
                     let flight = self.shared.spawn(async move {
-                        leader.lead(&mut Some(load)).await;
+                        lead(&mut leader, &mut Some(load)).await;
                     });
                     if let Err(in_place) = flight {
                         in_place.await;
                     }
+                    None
                 }
                 // The task is gone, and its runtime perhaps with it.
-                Turn::Lead => {
-                    let load = load(Arc::clone(loader), Arc::clone(&key));
-                    match seat.lead(&mut Some(load)).await {
-                        Led::Answered(answer) => return loaded(&answer),
-                        Led::Alone(answer) => return loaded(&answer),
-                        Led::Failed | Led::Follow | Led::GaveUp => {}
-                    }
-                }
-                Turn::Answer(answer) => return loaded(&answer),
-                Turn::Wait(_) => {}
+                None => lead(&mut seat, &mut Some(load())).await.into_answer(),
+            };
+            if let Some(answer) = answer {
+                return loaded(&answer);
             }
         }
     }
 
-    pub(crate) async fn glance_one<Q>(&self, key: &Q, call: Call) -> Cached<V>
+    /// What L2 knows of a key that L1 does not have. A closed cache knows nothing.
+    async fn look_further<Q>(&self, key: &Q, call: Call) -> Cached<V>
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
-        let (found, _) = self.glance(&[key], call).await;
+        let Ok(_admission) = self.admit_many() else {
+            return Cached::Miss;
+        };
+        let (found, _) = glance(&self.shared, &[key], call).await;
         found.first().map_or(Cached::Miss, unshared)
-    }
-
-    /// What every call that goes further than L1 needs: an open cache, the key and its text.
-    #[expect(
-        clippy::type_complexity,
-        reason = "three things that are taken apart at once"
-    )]
-    fn admit<Q>(&self, key: &Q) -> Result<(Admission, Arc<K>, Option<Arc<str>>), Error>
-    where
-        Q: ToOwned<Owned = K> + ?Sized,
-    {
-        let admission = Admission::ask(&self.shared.life).ok_or(Error::Closed)?;
-        let (key, text) = self.address(key.to_owned())?;
-        Ok((admission, key, text))
-    }
-
-    /// The key, ready to be shared, and its text in L2.
-    pub(crate) fn address(&self, key: K) -> Result<(Arc<K>, Option<Arc<str>>), Error> {
-        self.shared.ensure_tasks();
-        let text = self
-            .shared
-            .link
-            .as_ref()
-            .map(|link| link.text(&key))
-            .transpose()?;
-        Ok((Arc::new(key), text))
     }
 }
 
-pub(crate) fn no_loader() -> Error {
+pub(super) fn no_loader() -> Error {
     Error::config("no loader is registered: give the builder one, or use get_or_load")
 }
 
 /// The answer of a flight, copied for one caller.
-pub(crate) fn loaded<V: Clone>(answer: &Answer<Arc<V>>) -> Result<Option<V>, Error> {
+pub(super) fn loaded<V: Clone>(answer: &Answer<Arc<V>>) -> Result<Option<V>, Error> {
     match answer {
         Ok(cached) => Ok(unshared(cached).hit()),
         Err(error) => Err(error.clone()),
     }
 }
 
-pub(crate) fn unshared<V: Clone>(cached: &Cached<Arc<V>>) -> Cached<V> {
+pub(super) fn unshared<V: Clone>(cached: &Cached<Arc<V>>) -> Cached<V> {
     match cached {
         Cached::Hit(value) => Cached::Hit((**value).clone()),
         Cached::Absent => Cached::Absent,

@@ -3,25 +3,25 @@
 use core::borrow::Borrow;
 use core::future::Future;
 use core::hash::Hash;
+use core::iter::zip;
 use core::ops::Range;
 use std::borrow::ToOwned;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{StreamExt, stream};
-use portable_atomic::{AtomicBool, Ordering};
 
 use crate::driver::cache::Cache;
 use crate::driver::cache::batch::Batch;
 use crate::driver::cache::read::{loaded, no_loader, unshared};
-use crate::driver::flight::glance::Deaf;
-use crate::driver::flight::lead_many::{Going, Member, Next, Shares, fly};
-use crate::driver::flight::seat::{Move, Seat};
-use crate::driver::shared::{Admission, Shared};
+use crate::driver::flight::board::{Board, Joined, Row};
+use crate::driver::flight::glance::{glance, parts};
+use crate::driver::flight::lead_many::lead_many;
+use crate::driver::flight::member::Member;
+use crate::driver::flight::seat::SharedAnswer;
 use crate::driver::world::erased::{AnyBatchLoader, Boxed};
 use crate::machine::error::Error;
-use crate::machine::lookup::Reply;
-use crate::machine::policy::Call;
-use crate::machine::shard::{Role, Ticket};
+use crate::machine::policy::call::Call;
+use crate::machine::policy::outage::Outage;
 use crate::machine::tier::entry::Cached;
 use crate::ports::batch_loader::Loads;
 use crate::ports::loader::LoadError;
@@ -32,11 +32,7 @@ use crate::ports::loader::LoadError;
 /// Keys are borrowed, so that an L1 hit copies none: `&[1, 2, 3]`, `&ids` for a `Vec` of keys, or
 /// `["a", "b"]` for a cache of `String`s. A batch of more keys than
 /// [`batch_chunk`](crate::Builder::batch_chunk) is split.
-impl<K, V> Cache<K, V>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
+impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {
     /// What L1 and L2 know about each of `keys`. No loader runs and none is waited for. What L2
     /// cannot answer about is a miss. An L2 that does not answer costs one `remote_timeout`.
     ///
@@ -60,7 +56,7 @@ where
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized + 'k,
     {
         let probe = self.probe(keys, call);
-        let (answers, _) = Box::pin(self.glance(&probe.misses, *call)).await;
+        let (answers, _) = Box::pin(self.look_further_many(&probe.misses, *call)).await;
         probe.answered(
             |hit| hit.map_or(Cached::Absent, Cached::Hit),
             |at| unshared(&answers[at]),
@@ -201,7 +197,7 @@ where
                 .collect();
         }
         let probe = self.probe(keys, call);
-        let batch = match (&self.shared.batch_loader, &self.shared.loader) {
+        let batch = match (&self.shared.loaders.many, &self.shared.loaders.one) {
             (Some(loader), _) => {
                 let answers =
                     Box::pin(self.load_many_registered(&probe.misses, *call, loader)).await;
@@ -232,22 +228,22 @@ where
         let mut misses = Vec::new();
         let mut places = hashbrown::HashMap::new();
         for key in keys {
-            let spot = match self.hit_with(key, call) {
-                Some(hit) => Spot::Hit(hit),
+            let known = match self.hit_with(key, call) {
+                Some(hit) => Known::Hit(hit),
                 None if misses.is_empty() => {
                     // The rest is likely to miss as well.
                     places.reserve(expected);
                     misses.reserve(expected);
                     misses.push(key);
                     places.insert(key, 0);
-                    Spot::Miss(0)
+                    Known::Miss(0)
                 }
-                None => Spot::Miss(*places.entry(key).or_insert_with(|| {
+                None => Known::Miss(*places.entry(key).or_insert_with(|| {
                     misses.push(key);
                     misses.len() - 1
                 })),
             };
-            found.push((key, spot));
+            found.push((key, known));
         }
         Probe { found, misses }
     }
@@ -257,7 +253,7 @@ where
         keys: &[&Q],
         call: Call,
         loader: &mut L,
-    ) -> Vec<Shares<V>>
+    ) -> Vec<SharedAnswer<V>>
     where
         Q: ToOwned<Owned = K> + ?Sized,
         L: FnMut(Vec<K>) -> F,
@@ -265,20 +261,17 @@ where
         T: Into<Loads<K, V>>,
     {
         let shared = &self.shared;
-        let mut answers = Answers::new(keys.len());
-        let Some(_admission) = Admission::ask(&shared.life) else {
-            return answers.whole();
+        let mut answers = vec![None; keys.len()];
+        let Ok(_admission) = self.admit_many() else {
+            return whole(answers);
         };
-        let deaf = AtomicBool::new(false);
-        for part in answers.parts(shared.batch.chunk) {
-            let mut boarding = self.board(keys, part, &mut answers);
-            self.spare_waits(&mut boarding, heard(call, &deaf), &mut answers)
-                .await;
-            let (leading, following) = boarding.join(shared, heard(call, &deaf));
-            let land = |at, answer| answers.land(at, answer);
-            fly(shared, leading, following, &mut *loader, &deaf, land).await;
+        let outage = Mutex::new(Outage::default());
+        for part in parts(keys.len(), shared.loaders.chunk) {
+            let (leading, following) = self.board(keys, part, call, &outage, &mut answers).await;
+            let land = |at: usize, answer| answers[at] = Some(answer);
+            lead_many(shared, leading, following, &mut *loader, &outage, land).await;
         }
-        answers.whole()
+        whole(answers)
     }
 
     async fn load_many_registered<Q>(
@@ -286,21 +279,19 @@ where
         keys: &[&Q],
         call: Call,
         loader: &Arc<dyn AnyBatchLoader<K, V>>,
-    ) -> Vec<Shares<V>>
+    ) -> Vec<SharedAnswer<V>>
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
         let shared = &self.shared;
-        let mut answers = Answers::new(keys.len());
-        let Some(_admission) = Admission::ask(&shared.life) else {
-            return answers.whole();
+        let mut answers = vec![None; keys.len()];
+        let Ok(_admission) = self.admit_many() else {
+            return whole(answers);
         };
-        let deaf = Arc::new(AtomicBool::new(false));
-        for part in answers.parts(shared.batch.chunk) {
-            let mut boarding = self.board(keys, part, &mut answers);
-            self.spare_waits(&mut boarding, heard(call, &deaf), &mut answers)
-                .await;
-            let (leading, mut following) = boarding.join(shared, heard(call, &deaf));
+        let outage = Arc::new(Mutex::new(Outage::default()));
+        for part in parts(keys.len(), shared.loaders.chunk) {
+            let (leading, mut following) =
+                self.board(keys, part, call, &outage, &mut answers).await;
             if !leading.is_empty() {
                 // A task takes these seats; the caller takes others and waits like everyone.
                 following.extend(leading.iter().map(|(member, _)| Member {
@@ -308,19 +299,20 @@ where
                     seat: member.seat.second(),
                 }));
                 let (own, load) = (Arc::clone(shared), batched(loader));
-                let deaf = Arc::clone(&deaf);
+                let outage = Arc::clone(&outage);
                 let flights = shared.spawn(async move {
-                    fly(&own, leading, Vec::new(), load, &deaf, |_, _| {}).await;
+                    lead_many(&own, leading, Vec::new(), load, &outage, |_, _| {}).await;
                 });
                 if let Err(in_place) = flights {
                     in_place.await;
                 }
             }
             // It leads if the task is gone, and its runtime perhaps with it.
-            let land = |at, answer| answers.land(at, answer);
-            fly(shared, Vec::new(), following, batched(loader), &deaf, land).await;
+            let land = |at: usize, answer| answers[at] = Some(answer);
+            let load = batched(loader);
+            lead_many(shared, Vec::new(), following, load, &outage, land).await;
         }
-        answers.whole()
+        whole(answers)
     }
 
     /// Loads one by one what neither tier has.
@@ -328,146 +320,60 @@ where
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
-        let (known, deaf) = self.glance(keys, call).await;
-        let call = match deaf {
-            Deaf(true) => call.skip_remote(),
-            Deaf(false) => call,
-        };
+        let (known, outage) = self.look_further_many(keys, call).await;
+        let call = call.within(outage);
         let load = async |(at, key): (usize, &&Q)| match &known[at] {
             Cached::Miss => self.load_registered(*key, call).await,
             known => Ok(unshared(known).hit()),
         };
         stream::iter(keys.iter().enumerate().map(load))
-            .buffered(self.shared.batch.concurrency)
+            .buffered(self.shared.loaders.concurrency)
             .collect()
             .await
     }
 
-    /// A part of the keys, ready to take seats. A key that cannot be asked for has its answer.
-    fn board<Q>(&self, keys: &[&Q], part: Range<usize>, answers: &mut Answers<V>) -> Boarding<K>
+    /// What L2 knows of keys that L1 does not have. A closed cache knows nothing.
+    async fn look_further_many<Q>(&self, keys: &[&Q], call: Call) -> (Vec<Cached<Arc<V>>>, Outage)
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
-        self.shared.ensure_tasks();
-        let mut boarding = Boarding(Vec::with_capacity(part.len()));
-        let mut place = String::new();
-        for at in part {
-            let key = keys[at].to_owned();
-            let link = self.shared.link.as_ref();
-            match link.map(|link| link.text_by(&mut place, &key)).transpose() {
-                Err(error) => answers.land(at, Arc::new(Err(error))),
-                Ok(text) => boarding.0.push(Guest {
-                    at,
-                    shard: self.shared.shard(&key),
-                    key: Arc::new(key),
-                    text,
-                }),
-            }
+        match self.admit_many() {
+            Ok(_admission) => glance(&self.shared, keys, call).await,
+            Err(_) => (vec![Cached::Miss; keys.len()], Outage::default()),
         }
-        // Those of one shard take their seats under one lock.
-        boarding.0.sort_by_key(|guest| guest.shard);
-        boarding
     }
-}
 
-impl<K, V> Cache<K, V>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    /// Keys that are being refreshed, and that L2 has meanwhile, need no seat.
-    async fn spare_waits(&self, boarding: &mut Boarding<K>, call: Call, answers: &mut Answers<V>) {
-        if self.shared.refreshing.is_none() {
-            return;
-        }
-        let refreshing = |guest: &&Guest<K>| self.is_refreshing(&guest.key, &call);
-        let guests: Vec<&Guest<K>> = boarding.0.iter().filter(refreshing).collect();
-        if guests.is_empty() {
-            return;
-        }
-        let keys: Vec<&K> = guests.iter().map(|guest| &*guest.key).collect();
-        let (found, _) = self.glance::<K>(&keys, call).await;
-        for (guest, found) in guests.into_iter().zip(found) {
-            if !matches!(found, Cached::Miss) {
-                answers.land(guest.at, Arc::new(Ok(found)));
-            }
-        }
-        boarding.0.retain(|guest| answers.0[guest.at].is_none());
-    }
-}
-
-/// Keys that are about to take seats.
-struct Boarding<K>(Vec<Guest<K>>);
-
-struct Guest<K> {
-    at: usize,
-    shard: usize,
-    key: Arc<K>,
-    text: Option<Arc<str>>,
-}
-
-impl<K> Boarding<K>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-{
-    /// Each takes a seat in its key's flight: those that lead, and those that follow.
-    fn join<V>(mut self, shared: &Arc<Shared<K, V>>, call: Call) -> Joined<K, V>
+    /// A part of the keys take their seats: those that lead, and those that follow. A key that cannot
+    /// be asked for has its answer, and so has one that is being refreshed and that L2 has meanwhile.
+    async fn board<Q>(
+        &self,
+        keys: &[&Q],
+        part: Range<usize>,
+        call: Call,
+        outage: &Mutex<Outage>,
+        answers: &mut [Option<SharedAnswer<V>>],
+    ) -> Joined<K, V>
     where
-        V: Clone + Send + Sync + 'static,
+        Q: ToOwned<Owned = K> + ?Sized,
     {
-        // They are seated under the lock: should anything panic there, their drop leaves the flight.
-        let mut seated = Vec::with_capacity(self.0.len());
-        let shard = |guest: &Guest<K>| guest.shard;
-        shared.ask_each(&mut self.0, shard, |guest, table, context, effects| {
-            let (ticket, role) = table.join(Arc::clone(&guest.key), call, context, effects);
-            let step = match role {
-                Role::Lead => Some(table.step(&ticket, context, Reply::Begin, effects)),
-                Role::Follow => None,
-            };
-            seated.push((guest.seated(shared, ticket), step));
-        });
-        let mut joined = (Vec::with_capacity(seated.len()), Vec::new());
-        for (member, step) in seated {
-            match step {
-                Some(step) => joined.0.push((member, Next::Move(Move::Step(step)))),
-                None => joined.1.push(member),
+        // Each part looks again: the first may have waited for long.
+        self.ensure_tasks();
+        let call = call.within(*outage.lock().unwrap_or_else(PoisonError::into_inner));
+        let refuse = |at: usize, error| answers[at] = Some(Arc::new(Err(error)));
+        let mut board = Board::new(&self.shared, keys, part, refuse);
+        let refreshed = |row: &&Row<K>| self.is_refreshing(row.hash, &row.key, &call);
+        let rows: Vec<&Row<K>> = board.rows.iter().filter(refreshed).collect();
+        if !rows.is_empty() {
+            let keys: Vec<&K> = rows.iter().map(|row| &*row.key).collect();
+            let (found, _) = glance::<K, V, K>(&self.shared, &keys, call).await;
+            for (row, found) in zip(rows, found) {
+                if !matches!(found, Cached::Miss) {
+                    answers[row.at] = Some(Arc::new(Ok(found)));
+                }
             }
+            board.rows.retain(|row| answers[row.at].is_none());
         }
-        joined
-    }
-}
-
-/// Seats that lead, and seats that follow.
-type Joined<K, V> = (Vec<Going<K, V>>, Vec<Member<K, V>>);
-
-impl<K> Guest<K>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-{
-    fn seated<V>(&self, shared: &Arc<Shared<K, V>>, ticket: Ticket) -> Member<K, V>
-    where
-        V: Clone + Send + Sync + 'static,
-    {
-        Member {
-            at: self.at,
-            seat: Seat::new(
-                shared,
-                Arc::clone(&self.key),
-                self.text.clone(),
-                self.shard,
-                ticket,
-            ),
-        }
-    }
-}
-
-/// The wishes for the next part of a batch: an L2 that answered about none of a part's keys is not
-/// asked again, so that a batch costs one timeout as a single key does.
-fn heard(call: Call, deaf: &AtomicBool) -> Call {
-    if deaf.load(Ordering::Relaxed) {
-        call.skip_remote()
-    } else {
-        call
+        board.join(&self.shared, call)
     }
 }
 
@@ -482,17 +388,26 @@ fn batched<K: Send + 'static, V: Send + 'static>(
     }
 }
 
+/// All answers. What has none, because the cache is closed, has that for an answer.
+fn whole<V>(answers: Vec<Option<SharedAnswer<V>>>) -> Vec<SharedAnswer<V>> {
+    let closed = || Arc::new(Err(Error::Closed));
+    let answers = answers.into_iter();
+    answers
+        .map(|answer| answer.unwrap_or_else(closed))
+        .collect()
+}
+
 /// The keys of a request as L1 knows them.
 struct Probe<'k, Q: ?Sized, V> {
-    found: Vec<(&'k Q, Spot<V>)>,
+    found: Vec<(&'k Q, Known<V>)>,
     /// Those that L1 does not have, each once.
     misses: Vec<&'k Q>,
 }
 
-enum Spot<V> {
+enum Known<V> {
     /// L1 has it: a value, or that there is none.
     Hit(Option<V>),
-    /// The how manieth of the misses it is.
+    /// Its index among the misses.
     Miss(usize),
 }
 
@@ -502,39 +417,10 @@ impl<'k, Q: ?Sized, V> Probe<'k, Q, V> {
         hit: impl Fn(Option<V>) -> R,
         miss: impl Fn(usize) -> R,
     ) -> Batch<&'k Q, R> {
-        let outcome = |(key, spot)| match spot {
-            Spot::Hit(found) => (key, hit(found)),
-            Spot::Miss(at) => (key, miss(at)),
+        let outcome = |(key, known)| match known {
+            Known::Hit(found) => (key, hit(found)),
+            Known::Miss(at) => (key, miss(at)),
         };
         self.found.into_iter().map(outcome).collect()
-    }
-}
-
-/// The answers of a batch as they come.
-struct Answers<V>(Vec<Option<Shares<V>>>);
-
-impl<V> Answers<V> {
-    fn new(count: usize) -> Self {
-        Self((0..count).map(|_| None).collect())
-    }
-
-    /// The ranges of so many answers each.
-    fn parts(&self, chunk: usize) -> impl Iterator<Item = Range<usize>> + use<V> {
-        let count = self.0.len();
-        let starts = (0..count).step_by(chunk);
-        starts.map(move |start| start..count.min(start.saturating_add(chunk)))
-    }
-
-    fn land(&mut self, at: usize, answer: Shares<V>) {
-        self.0[at] = Some(answer);
-    }
-
-    /// All of them; what has none, because the cache is closed, has that for an answer.
-    fn whole(self) -> Vec<Shares<V>> {
-        let closed = || Arc::new(Err(Error::Closed));
-        self.0
-            .into_iter()
-            .map(|answer| answer.unwrap_or_else(closed))
-            .collect()
     }
 }

@@ -1,39 +1,25 @@
 //! Writing through: the database and the entry change as one (PROTOCOL.md, C4).
 
 use core::borrow::Borrow;
-use core::future::{Future, ready};
+use core::future::Future;
 use core::hash::Hash;
-use core::panic::AssertUnwindSafe;
 use std::borrow::ToOwned;
-use std::panic::catch_unwind;
-use std::sync::Arc;
 
-use futures_channel::oneshot::{Receiver, Sender, channel};
-use futures_util::FutureExt;
-use futures_util::future::{Either, join};
+use futures_util::future::join;
 
 use crate::driver::cache::Cache;
-use crate::driver::change::{Run, Wish};
-use crate::driver::flight::lead::unencoded;
-use crate::driver::flight::seat::panicked;
-use crate::driver::link::{Link, Times, Word, only};
-use crate::driver::shared::{Admission, Shared};
-use crate::driver::world::timeout::timeout;
-use crate::machine::change::{ChangeReply, Plan};
-use crate::machine::error::{Error, Fault};
-use crate::machine::policy::Call;
+use crate::driver::change::Change;
+use crate::driver::change::carry_out::carry_out;
+use crate::driver::change::writer::writer;
+use crate::driver::flight::load::write;
+use crate::machine::change::Plan;
+use crate::machine::error::Error;
+use crate::machine::policy::call::Call;
 use crate::machine::tier::entry::Load;
-use crate::machine::tier::verb::Filled;
-use crate::machine::token::Token;
 use crate::ports::loader::LoadError;
-use crate::ports::remote::{Claim, Settle};
 
 /// Writing through.
-impl<K, V> Cache<K, V>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
+impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {
     /// Runs `writer`, which changes the row of `key` in the database and answers what the row is
     /// now, and puts that in the place of whatever the tiers hold. `None` is remembered as "does not
     /// exist". The answer is the writer's.
@@ -120,7 +106,7 @@ where
         &self,
         key: &Q,
         call: Call,
-        writer: W,
+        write_row: W,
     ) -> Result<Option<V>, Error>
     where
         K: Borrow<Q>,
@@ -129,179 +115,23 @@ where
         F: Future<Output = Result<T, LoadError>>,
         T: Into<Load<V>>,
     {
-        let shared = &self.shared;
-        let _admission = Admission::ask(&shared.life).ok_or(Error::Closed)?;
-        let (owned, text) = self.address(key.to_owned())?;
+        let (_admission, address) = self.admit(key)?;
+        let (caller, gone, written) = writer();
         let plan = Plan::WriteThrough { call };
-        let run = Run::open(shared, owned, text, plan, Vec::new());
-        let ((go, gone), (written, wrote)) = (channel(), channel());
-        let (done, over) = channel();
-        let task = Task {
-            shared: Arc::clone(shared),
-            run,
-            go: Some(go),
-            wrote: Some(wrote),
-        };
-        let task = async move {
-            task.carry_out().await;
-            let _ = done.send(());
-        };
-        // Without L2 there is nothing to wait for.
-        let task = match shared.link {
-            None => Either::Right(task),
-            Some(_) => Either::Left(match shared.spawn(task) {
-                Ok(()) => Either::Left(ready(())),
-                Err(in_place) => Either::Right(in_place),
-            }),
-        };
+        let change = Change::open(&self.shared, address, plan, Vec::new()).written_by(caller);
         let calling = async {
+            // He writes also if the change is gone: the row is his.
             let _ = gone.await;
-            let loaded = write(shared, writer).await;
+            let loaded = write(&self.shared, write_row).await;
             let _ = written.send(loaded.as_ref().ok().cloned());
-            if over.await.is_err() {
-                // The task is gone, with its runtime perhaps, and what it removed may have been
-                // loaded again before the row was changed.
-                self.invalidate(key).await;
-            }
             loaded
         };
-        let (loaded, ()) = join(calling, task).await;
+        let (loaded, (outcomes, _)) = join(calling, carry_out(&self.shared, vec![change])).await;
+        if outcomes.contains(&None) {
+            // The task is gone, with its runtime perhaps, and what it removed may have been loaded
+            // again before the row was changed.
+            self.invalidate(key).await;
+        }
         Ok(loaded?.value.map(|value| (*value).clone()))
     }
-}
-
-/// Runs the writer, within its time.
-async fn write<K, V, W, F, T>(shared: &Shared<K, V>, writer: W) -> Result<Load<Arc<V>>, Error>
-where
-    W: FnOnce() -> F,
-    F: Future<Output = Result<T, LoadError>>,
-    T: Into<Load<V>>,
-{
-    let writing = AssertUnwindSafe(async move { writer().await.map(Into::into) }).catch_unwind();
-    let written = match shared.write_timeout {
-        None => Some(writing.await),
-        Some(span) => timeout(&*shared.runtime, span, writing).await,
-    };
-    match written {
-        None => Err(Error::Timeout),
-        Some(Err(panic)) => Err(panicked(&*panic)),
-        Some(Ok(Err(error))) => Err(Error::Load(error.into_inner().into())),
-        Some(Ok(Ok(load))) => Ok(Load::map(load, Arc::new)),
-    }
-}
-
-/// What a write-through does besides writing: a task of its own, so that it is finished whatever
-/// becomes of the writer.
-struct Task<K, V>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-{
-    shared: Arc<Shared<K, V>>,
-    run: Run<K, V>,
-    /// Tells the caller to write.
-    go: Option<Sender<()>>,
-    /// What it wrote; it is gone, if this breaks.
-    wrote: Option<Receiver<Option<Load<Arc<V>>>>>,
-}
-
-impl<K, V> Task<K, V>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    async fn carry_out(mut self) {
-        let mut reply = ChangeReply::Begin;
-        loop {
-            // If anything of the user's panics, the engine or a `Clone`, the change is abandoned:
-            // the key is removed, and the caller has its answer.
-            let going = AssertUnwindSafe(|| self.run.go_on(reply));
-            let Ok(wish) = catch_unwind(going) else {
-                return self.give_up().await;
-            };
-            reply = match wish {
-                Wish::Over(_) => return,
-                Wish::Write => ChangeReply::Written(self.written().await),
-                Wish::Remove => ChangeReply::Removed(self.remove().await),
-                Wish::Claim {
-                    token,
-                    life,
-                    condition,
-                    told,
-                } => {
-                    let claim = Claim {
-                        key: self.text(),
-                        token,
-                        life,
-                        condition,
-                    };
-                    let word = if told { Word::Told } else { Word::Kept };
-                    ChangeReply::Claimed(self.claim(claim, word).await)
-                }
-                Wish::Settle {
-                    token,
-                    value,
-                    times,
-                } => ChangeReply::Settled(self.settle(token, value.as_deref(), times).await),
-                // Only an insert wishes that.
-                Wish::Fill { .. } => ChangeReply::Filled(Err(no_l2())),
-            };
-        }
-    }
-
-    /// The writer must have run all the same.
-    async fn give_up(mut self) {
-        if self.go.is_some() {
-            self.written().await;
-        }
-    }
-
-    async fn written(&mut self) -> Option<Load<Arc<V>>> {
-        let (go, wrote) = (self.go.take()?, self.wrote.take()?);
-        let _ = go.send(());
-        wrote.await.ok().flatten()
-    }
-
-    async fn remove(&self) -> Result<(), Fault> {
-        let link = self.link()?;
-        only(
-            link.remove(&*self.shared.runtime, &[self.text()], Word::Told)
-                .await,
-        )
-    }
-
-    async fn claim(&self, claim: Claim<'_>, word: Word) -> Result<bool, Fault> {
-        let link = self.link()?;
-        only(link.claim(&*self.shared.runtime, &[claim], word).await)
-    }
-
-    async fn settle(&self, token: Token, value: Option<&V>, times: Times) -> Result<Filled, Fault> {
-        let link = self.link()?;
-        let encoding = AssertUnwindSafe(|| link.format.encode(value));
-        let encoded = catch_unwind(encoding).unwrap_or_else(|panic| Err(panicked(&*panic)));
-        let mut bytes = encoded.map_err(unencoded)?;
-        link.format.seal(&mut bytes, times.life);
-        let settle = Settle {
-            key: self.text(),
-            token: Some(token),
-            // The claim has emptied the key.
-            value: times.stored(&bytes, None),
-        };
-        only(
-            link.settle(&*self.shared.runtime, &[settle], Word::Told)
-                .await,
-        )
-    }
-
-    fn link(&self) -> Result<&Link<K, V>, Fault> {
-        self.shared.link.as_ref().ok_or_else(no_l2)
-    }
-
-    fn text(&self) -> &str {
-        self.run.text.as_deref().unwrap_or_default()
-    }
-}
-
-fn no_l2() -> Fault {
-    Fault::Refused("there is no L2".into())
 }

@@ -1,219 +1,239 @@
-//! Carries out changes: together, so that many keys cost one claim and one fill, and as a task of
-//! their own, so that who waits for them may go.
+//! Carries out changes, all kinds of them: together, so that many keys cost one claim and one fill,
+//! and as a task of their own, so that who waits for them may go.
 
-use core::hash::Hash;
-use core::panic::AssertUnwindSafe;
-use core::time::Duration;
-use std::any::Any;
-use std::panic::{catch_unwind, resume_unwind};
+use core::iter::zip;
+use core::ops::ControlFlow;
 use std::sync::Arc;
 
 use futures_channel::oneshot::{Sender, channel};
-use futures_util::future::{Either, join3};
+use futures_util::future::join4;
 
-use crate::driver::change::{Run, Wish};
-use crate::driver::link::{Link, Outcomes, Times, Word, failed};
+use crate::driver::change::Change;
+use crate::driver::flight::verbs::{encode, stored, unencoded};
+use crate::driver::link::Link;
+use crate::driver::link::outcomes::answered;
 use crate::driver::shared::Shared;
-use crate::machine::change::{ChangeReply, Outcome};
-use crate::machine::error::Fault;
-use crate::machine::token::Token;
-use crate::ports::remote::{Claim, Condition, Fill, Filled};
+use crate::driver::world::bounds::{CacheKey, CacheValue};
+use crate::driver::world::caught::{Panic, caught};
+use crate::machine::change::{ChangeOutcome, ChangeReply, Wish};
+use crate::machine::policy::outage::Outage;
+use crate::ports::remote::{Claim, Fill, Settle};
 
-/// Makes the changes as one task and waits for it: an outcome a change, `None` for one that was
-/// abandoned because its task is gone or something of the user's panicked.
-pub(crate) async fn detached<K, V>(
+/// An outcome a change, `None` for one that was abandoned because its task is gone or something of
+/// the user's panicked; and what the first of those panicked with, if the caller made them himself.
+type Made = (Vec<Option<ChangeOutcome>>, Option<Panic>);
+
+/// Makes the changes as one task and waits for it; without an L2 there is nothing to wait for, and
+/// they are made at once.
+pub(crate) async fn carry_out<K: CacheKey, V: CacheValue>(
     shared: &Arc<Shared<K, V>>,
-    runs: Vec<Run<K, V>>,
-) -> Vec<Option<Outcome>>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    let count = runs.len();
+    changes: Vec<Change<K, V>>,
+) -> Made {
     if shared.link.is_none() {
-        // Without L2 there is nothing to wait for.
-        let made = carry_out(shared, runs).await;
-        return made
-            .panic
-            .map_or(made.outcomes, |panic| resume_unwind(panic));
+        return make(shared, changes, &mut Outage::default()).await;
     }
+    let count = changes.len();
     let (told, outcomes) = channel();
-    let job = Job { runs, told };
-    let own = Arc::clone(shared);
-    let task = shared.spawn(async move {
-        let Job { mut runs, told } = job;
-        let mut outcomes = Vec::with_capacity(count);
-        while !runs.is_empty() {
-            let rest = runs.split_off(runs.len().min(own.batch.chunk));
-            let made = carry_out(&own, runs).await;
-            outcomes.extend(made.outcomes);
-            runs = rest;
-            if made.deaf {
-                // An L2 that answered about none of them is not asked about the rest: abandoned,
-                // they are unconfirmed as well, and their removals are repeated.
-                runs.clear();
-            }
-        }
-        outcomes.resize(count, None);
-        let _ = told.send(outcomes);
-    });
-    let in_place = match task {
-        Ok(()) => Either::Left(core::future::ready(())),
-        Err(task) => Either::Right(task),
-    };
-    in_place.await;
-    outcomes.await.unwrap_or_else(|_| vec![None; count])
+    let job = Job { changes, told };
+    if let Err(in_place) = shared.spawn(job.run(Arc::clone(shared))) {
+        in_place.await;
+    }
+    (outcomes.await.unwrap_or_else(|_| vec![None; count]), None)
 }
 
 /// Changes and who waits for them. Dropped, it first abandons the changes and then says so.
-struct Job<K, V>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-{
-    runs: Vec<Run<K, V>>,
-    told: Sender<Vec<Option<Outcome>>>,
+struct Job<K: CacheKey, V: CacheValue> {
+    changes: Vec<Change<K, V>>,
+    told: Sender<Vec<Option<ChangeOutcome>>>,
 }
 
-struct Made {
-    outcomes: Vec<Option<Outcome>>,
-    /// Whether L2 was asked and answered nothing.
-    deaf: bool,
-    /// What the first of those that were abandoned panicked with.
-    panic: Option<Box<dyn Any + Send>>,
+impl<K: CacheKey, V: CacheValue> Job<K, V> {
+    async fn run(self, shared: Arc<Shared<K, V>>) {
+        let Self { mut changes, told } = self;
+        let count = changes.len();
+        let mut outcomes = Vec::with_capacity(count);
+        let mut outage = Outage::default();
+        // The rest after an outage is abandoned: unconfirmed as well, their removals are repeated.
+        while !changes.is_empty() && !outage.is_away() {
+            let rest = changes.split_off(changes.len().min(shared.loaders.chunk));
+            outcomes.extend(make(&shared, changes, &mut outage).await.0);
+            changes = rest;
+        }
+        drop(changes);
+        outcomes.resize(count, None);
+        let _ = told.send(outcomes);
+    }
 }
 
-/// A change, and its place among the others.
-type At<K, V> = (usize, Run<K, V>);
-type Claiming<K, V> = (At<K, V>, Token, Duration, Option<Condition>);
+/// A change, its place among the others, and what it wishes.
+struct Wishing<K: CacheKey, V: CacheValue> {
+    at: usize,
+    change: Change<K, V>,
+    wish: Wish<Arc<V>>,
+    /// What is known without L2.
+    reply: Option<ChangeReply<Arc<V>>>,
+}
 
-async fn carry_out<K, V>(shared: &Shared<K, V>, runs: Vec<Run<K, V>>) -> Made
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    let mut made = Made {
-        outcomes: vec![None; runs.len()],
-        deaf: false,
-        panic: None,
-    };
-    let begin = |(at, run)| (at, run, ChangeReply::Begin);
-    let mut going: Vec<_> = runs.into_iter().enumerate().map(begin).collect();
+async fn make<K: CacheKey, V: CacheValue>(
+    shared: &Shared<K, V>,
+    changes: Vec<Change<K, V>>,
+    outage: &mut Outage,
+) -> Made {
+    let part = changes.len();
+    let (mut outcomes, mut first_panic) = (vec![None; part], None);
+    let begin = |(at, change)| (at, change, ChangeReply::Begin);
+    let mut going: Vec<_> = changes.into_iter().enumerate().map(begin).collect();
     while !going.is_empty() {
-        let (mut removes, mut claims, mut fills) = (Vec::new(), Vec::new(), Vec::new());
-        for (at, mut run, reply) in going.drain(..) {
-            match catch_unwind(AssertUnwindSafe(|| run.go_on(reply))) {
-                Ok(Wish::Remove) => removes.push((at, run)),
-                Ok(Wish::Claim {
+        let mut wishing = Vec::with_capacity(going.len());
+        for (at, mut change, reply) in going.drain(..) {
+            match caught(|| change.go_on(reply)) {
+                Ok(ControlFlow::Continue(wish)) => wishing.push(Wishing {
+                    at,
+                    change,
+                    wish,
+                    reply: None,
+                }),
+                Ok(ControlFlow::Break(outcome)) => outcomes[at] = Some(outcome),
+                Err(panic) => {
+                    first_panic = first_panic.or(Some(panic));
+                    // Its caller must have written all the same; then it is abandoned.
+                    if let Some(writer) = change.writer.take() {
+                        writer.written().await;
+                    }
+                }
+            }
+        }
+        meet(shared, &mut wishing, part, outage).await;
+        // Without an L2 the machine wishes nothing of it; if it did, the change would be abandoned.
+        let replied = |wishing: Wishing<K, V>| Some((wishing.at, wishing.change, wishing.reply?));
+        going.extend(wishing.into_iter().filter_map(replied));
+    }
+    (outcomes, first_panic)
+}
+
+/// Meets the wishes, those of a kind together.
+async fn meet<K: CacheKey, V: CacheValue>(
+    shared: &Shared<K, V>,
+    wishing: &mut [Wishing<K, V>],
+    part: usize,
+    outage: &mut Outage,
+) {
+    for Wishing {
+        change,
+        wish,
+        reply,
+        ..
+    } in &mut *wishing
+    {
+        match (wish, &shared.link) {
+            (Wish::Write, _) => {
+                let written = match change.writer.take() {
+                    Some(writer) => writer.written().await,
+                    None => None,
+                };
+                *reply = Some(ChangeReply::Written(written));
+            }
+            (Wish::Fill { times, .. }, Some(link)) => {
+                link.format.seal(&mut change.bytes, times.life);
+            }
+            (Wish::Settle { value, times, .. }, Some(link)) => {
+                match encode(link, value.as_deref(), *times) {
+                    Ok(bytes) => change.bytes = bytes,
+                    Err(error) => *reply = Some(ChangeReply::Settled(Err(unencoded(error)))),
+                }
+            }
+            (_, _) => {}
+        }
+    }
+    let Some(link) = &shared.link else {
+        return;
+    };
+    let (replies, answered) = send(link, wishing).await;
+    outage.note(part, replies.len(), answered);
+    for (at, reply) in replies {
+        wishing[at].reply = Some(reply);
+    }
+}
+
+/// Asks L2 for what has no reply yet, each verb once, side by side: the replies, with the places of
+/// those who wished for them, and how many are answers.
+async fn send<K: CacheKey, V: CacheValue>(
+    link: &Link<K, V>,
+    wishing: &[Wishing<K, V>],
+) -> (Vec<(usize, ChangeReply<Arc<V>>)>, usize) {
+    let (mut removes, mut claims) = (Vec::new(), Vec::new());
+    let (mut fills, mut settles) = (Vec::new(), Vec::new());
+    let mut places: [Vec<usize>; 4] = Default::default();
+    for (at, Wishing { change, wish, .. }) in unanswered(wishing) {
+        let Some(key) = change.address.text.as_deref() else {
+            continue;
+        };
+        // The claim has emptied the key: what is filled or settled replaces nothing.
+        let value = |times| stored(times, &change.bytes, None);
+        match *wish {
+            Wish::Remove(announce) => {
+                places[0].push(at);
+                removes.push((announce, key));
+            }
+            Wish::Claim {
+                token,
+                life,
+                condition,
+                announce,
+            } => {
+                places[1].push(at);
+                let claim = Claim {
+                    key,
                     token,
                     life,
                     condition,
-                    told: _,
-                }) => claims.push(((at, run), token, life, condition)),
-                Ok(Wish::Fill { token, times }) => fills.push(((at, run), token, times)),
-                // Only a write-through wishes that, and it is carried out by itself.
-                Ok(Wish::Write | Wish::Settle { .. }) => {}
-                Ok(Wish::Over(outcome)) => made.outcomes[at] = Some(outcome),
-                Err(panic) => made.panic = made.panic.or(Some(panic)),
+                };
+                claims.push((announce, claim));
             }
+            Wish::Fill {
+                token,
+                times,
+                announce,
+            } => {
+                places[2].push(at);
+                let value = value(times);
+                fills.push((announce, Fill { key, token, value }));
+            }
+            Wish::Settle {
+                token,
+                times,
+                announce,
+                ..
+            } => {
+                places[3].push(at);
+                let (token, value) = (Some(token), value(times));
+                settles.push((announce, Settle { key, token, value }));
+            }
+            Wish::Write => {}
         }
-        let (removed, claimed, filled) = join3(
-            remove(shared, &removes),
-            claim(shared, &claims),
-            fill(shared, &mut fills),
-        )
-        .await;
-        let sent = removed.len() + claimed.len() + filled.len();
-        let lost = lost(&removed) + lost(&claimed) + lost(&filled);
-        made.deaf = sent > 0 && lost == sent || sent == 0 && made.deaf;
-        let removed = removed.into_iter().map(ChangeReply::Removed);
-        let claimed = claimed.into_iter().map(ChangeReply::Claimed);
-        let filled = filled.into_iter().map(ChangeReply::Filled);
-        let claims = claims.into_iter().map(|(run, ..)| run);
-        let fills = fills.into_iter().map(|(run, ..)| run);
-        let replied = (removes.into_iter().zip(removed))
-            .chain(claims.zip(claimed))
-            .chain(fills.zip(filled));
-        going.extend(replied.map(|((at, run), reply)| (at, run, reply)));
     }
-    made
+    let (removed, claimed, filled, settled) = join4(
+        link.remove(&removes),
+        link.claim(&claims),
+        link.fill(&fills),
+        link.settle(&settles),
+    )
+    .await;
+    let answers = answered(&removed) + answered(&claimed) + answered(&filled) + answered(&settled);
+    let removed = removed.into_iter().map(ChangeReply::Removed);
+    let claimed = claimed.into_iter().map(ChangeReply::Claimed);
+    let filled = filled.into_iter().map(ChangeReply::Filled);
+    let settled = settled.into_iter().map(ChangeReply::Settled);
+    let replies = removed.chain(claimed).chain(filled).chain(settled);
+    (
+        zip(places.into_iter().flatten(), replies).collect(),
+        answers,
+    )
 }
 
-async fn remove<K, V>(shared: &Shared<K, V>, removes: &[At<K, V>]) -> Outcomes<()>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    let Some(link) = asked(shared, removes) else {
-        return failed(removes.len(), &no_l2());
-    };
-    let keys: Vec<&str> = removes.iter().map(text).collect();
-    link.remove(&*shared.runtime, &keys, Word::Told).await
-}
-
-async fn claim<K, V>(shared: &Shared<K, V>, claims: &[Claiming<K, V>]) -> Outcomes<bool>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    let Some(link) = asked(shared, claims) else {
-        return failed(claims.len(), &no_l2());
-    };
-    let claims: Vec<_> = claims
-        .iter()
-        .map(|(run, token, life, condition)| Claim {
-            key: text(run),
-            token: *token,
-            life: *life,
-            condition: *condition,
-        })
-        .collect();
-    link.claim(&*shared.runtime, &claims, Word::Told).await
-}
-
-async fn fill<K, V>(
-    shared: &Shared<K, V>,
-    fills: &mut [(At<K, V>, Token, Times)],
-) -> Outcomes<Filled>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    let Some(link) = asked(shared, fills) else {
-        return failed(fills.len(), &no_l2());
-    };
-    for ((_, run), _, times) in &mut *fills {
-        link.format.seal(&mut run.bytes, times.life);
-    }
-    let fills: Vec<_> = fills
-        .iter()
-        .map(|(run, token, times)| Fill {
-            key: text(run),
-            token: *token,
-            // The claim has emptied the key.
-            value: times.stored(&run.1.bytes, None),
-        })
-        .collect();
-    link.fill(&*shared.runtime, &fills, Word::Told).await
-}
-
-fn lost<T>(outcomes: &Outcomes<T>) -> usize {
-    outcomes.iter().filter(|outcome| outcome.is_err()).count()
-}
-
-/// The L2 to ask, if there is anything to ask it.
-fn asked<'a, K, V, T>(shared: &'a Shared<K, V>, wishes: &[T]) -> Option<&'a Link<K, V>> {
-    shared.link.as_ref().filter(|_| !wishes.is_empty())
-}
-
-fn text<K, V>((_, run): &At<K, V>) -> &str
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-{
-    run.text.as_deref().unwrap_or_default()
-}
-
-fn no_l2() -> Fault {
-    Fault::Refused("there is no L2".into())
+fn unanswered<K: CacheKey, V: CacheValue>(
+    wishing: &[Wishing<K, V>],
+) -> impl Iterator<Item = (usize, &Wishing<K, V>)> {
+    let all = wishing.iter().enumerate();
+    all.filter(|(_, wishing)| wishing.reply.is_none())
 }

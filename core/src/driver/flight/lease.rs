@@ -1,29 +1,28 @@
-//! Leases that were asked for, and what becomes of their replies.
+//! Leases that were asked for: what becomes of replies that nobody waits for any more, and how a
+//! lease is given back.
 
-use core::hash::Hash;
 use core::pin::pin;
 use std::sync::Arc;
 
 use futures_util::future::{Either, select};
-use portable_atomic::Ordering;
 
-use crate::driver::link::{Ask, Link, Outcomes, failed};
-use crate::driver::shared::{Errand, Shared};
+use crate::driver::link::outcomes::{Outcomes, failed};
+use crate::driver::link::{Ask, Link};
+use crate::driver::shared::Shared;
+use crate::driver::shared::life::Errand;
+use crate::driver::world::bounds::{CacheKey, CacheValue};
 use crate::driver::world::erased::Boxed;
 use crate::driver::world::timeout::timeout;
 use crate::machine::error::Fault;
-use crate::ports::remote::Leased;
+use crate::machine::token::Token;
+use crate::ports::remote::{Hold, Leased};
 
 /// Asks for leases, and waits `remote_timeout` for the reply: an outcome an ask.
-pub(crate) async fn ask<K, V>(
+pub(crate) async fn ask<K: CacheKey, V: CacheValue>(
     shared: &Arc<Shared<K, V>>,
     link: &Link<K, V>,
     asks: Vec<Ask>,
-) -> Outcomes<Leased>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-{
+) -> Outcomes<Leased> {
     let asks: Arc<[Ask]> = asks.into();
     let mut asked = Asked {
         shared: Arc::clone(shared),
@@ -33,23 +32,34 @@ where
     asked.reply().await
 }
 
+/// Gives a lease back, without waiting for the reply. Beyond a bound, or without a runtime, the lease
+/// ends by itself.
+pub(crate) fn release<K: CacheKey, V: CacheValue>(
+    shared: &Arc<Shared<K, V>>,
+    text: Arc<str>,
+    token: Token,
+) {
+    let Some(errand) = Errand::begin(&shared.life, |life| &life.releases) else {
+        return;
+    };
+    let own = Arc::clone(shared);
+    let _ = shared.spawn(async move {
+        let _errand = errand;
+        if let Some(link) = &own.link {
+            link.release(&[Hold { key: &text, token }]).await;
+        }
+    });
+}
+
 /// Dropped before its reply, it leaves a task behind that listens for it, so that leases which
 /// nobody wants any more are given back.
-struct Asked<K, V>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-{
+struct Asked<K: CacheKey, V: CacheValue> {
     shared: Arc<Shared<K, V>>,
     asks: Arc<[Ask]>,
     reply: Option<Boxed<'static, Outcomes<Leased>>>,
 }
 
-impl<K, V> Asked<K, V>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-{
+impl<K: CacheKey, V: CacheValue> Asked<K, V> {
     async fn reply(&mut self) -> Outcomes<Leased> {
         let span = self.shared.policy.remote_timeout;
         let late = failed(self.asks.len(), &Fault::Timeout);
@@ -66,11 +76,7 @@ where
     }
 }
 
-impl<K, V> Drop for Asked<K, V>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-{
+impl<K: CacheKey, V: CacheValue> Drop for Asked<K, V> {
     fn drop(&mut self) {
         let Some(reply) = self.reply.take() else {
             return;
@@ -89,12 +95,12 @@ where
         // gone.
         let _ = self.shared.spawn(async move {
             let _errand = errand;
-            let stop = life.stop.listen();
-            if life.closed.load(Ordering::SeqCst) {
+            let stopped = life.stopped();
+            if life.is_closed() {
                 return;
             }
             let late = pin!(timeout(&*runtime, stands, reply));
-            let Either::Left((Some(leased), _)) = select(late, pin!(stop)).await else {
+            let Either::Left((Some(leased), _)) = select(late, pin!(stopped)).await else {
                 return;
             };
             let Some(shared) = cache.upgrade() else {
@@ -106,7 +112,7 @@ where
                         table.late_lease(ask.token, context)
                     })
                 {
-                    shared.release(Arc::clone(&ask.key), ask.token);
+                    release(&shared, Arc::clone(&ask.key), ask.token);
                 }
             }
         });

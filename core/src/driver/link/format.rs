@@ -1,13 +1,12 @@
 //! Values to the bytes of L2 and back.
 
 use core::any::TypeId;
-use core::panic::AssertUnwindSafe;
 use core::time::Duration;
-use std::panic::catch_unwind;
 use std::sync::Arc;
 
+use crate::driver::world::caught::caught;
 use crate::machine::error::{BoxError, Error};
-use crate::machine::lookup::Seen;
+use crate::machine::lookup::step::Seen;
 use crate::machine::tier::envelope::{self, HEADER};
 use crate::machine::tier::wire::{COMPRESSED_FROM, PLACEHOLDER, Trailed, Wire, trail};
 use crate::ports::codec::Codec;
@@ -22,12 +21,6 @@ pub(crate) struct Format<V> {
     pub(crate) compressions: Vec<Arc<dyn Compression>>,
     /// The longest encoded value, in bytes.
     pub(crate) limit: usize,
-}
-
-/// What bytes of L2 are to a cache: an entry, or junk, or there were none.
-pub(crate) struct Look<V> {
-    pub(crate) seen: Option<Seen<Arc<V>>>,
-    pub(crate) junk: Option<Vec<u8>>,
 }
 
 impl<V: 'static> Format<V> {
@@ -92,23 +85,22 @@ impl<V: 'static> Format<V> {
         }
     }
 
-    /// What stands in L2. Junk is a miss, and so is what makes the codec panic: the bytes come from
-    /// outside, and must not fail every reader.
-    pub(crate) fn decode(&self, found: Option<Found>) -> Look<V> {
+    /// What stands in L2.
+    ///
+    /// # Errors
+    /// The bytes, if they are junk. So are those that make the codec panic: they come from outside,
+    /// and must not fail every reader.
+    pub(crate) fn decode(&self, found: Option<Found>) -> Result<Option<Seen<Arc<V>>>, Vec<u8>> {
         let Some(found) = found else {
-            return Look {
-                seen: None,
-                junk: None,
-            };
+            return Ok(None);
         };
-        let decoding = AssertUnwindSafe(|| match self.wire {
+        let seen = caught(|| match self.wire {
             Wire::Native => self.decode_native(&found),
             Wire::JetcacheGo => self.decode_go(&found),
         });
-        let seen = catch_unwind(decoding).unwrap_or_default();
-        Look {
-            junk: seen.is_none().then_some(found.bytes),
-            seen,
+        match seen {
+            Ok(Some(seen)) => Ok(Some(seen)),
+            Ok(None) | Err(_) => Err(found.bytes),
         }
     }
 

@@ -9,12 +9,8 @@ use crate::machine::error::Error;
 /// with `user:` and `user:7:` the first would have the keys of the second.
 #[derive(Default)]
 pub(crate) struct Namespaces {
-    taken: Mutex<Vec<Taken>>,
-}
-
-struct Taken {
-    prefix: String,
-    cache: String,
+    /// Prefixes, and the names of the caches that have them.
+    taken: Mutex<Vec<(String, String)>>,
 }
 
 impl Namespaces {
@@ -26,26 +22,23 @@ impl Namespaces {
         let mut taken = self.lock();
         let clash = taken
             .iter()
-            .find(|t| t.prefix.starts_with(prefix) || prefix.starts_with(&t.prefix));
-        if let Some(other) = clash {
+            .find(|(other, _)| other.starts_with(prefix) || prefix.starts_with(other.as_str()));
+        if let Some((other_prefix, other)) = clash {
             return Err(Error::config(format!(
                 "the caches `{}` and `{cache}` of one node would share keys in L2, which begin with \
                  `{}` and `{prefix}`: give one of them another namespace or separator, or clone the \
                  cache that there is",
-                other.cache, other.prefix
+                other, other_prefix
             )));
         }
-        taken.push(Taken {
-            prefix: prefix.to_owned(),
-            cache: cache.to_owned(),
-        });
+        taken.push((prefix.to_owned(), cache.to_owned()));
         Ok(Registration {
             namespaces: Arc::clone(self),
             prefix: prefix.to_owned(),
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Taken>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<(String, String)>> {
         // Nothing of the user's runs under it.
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -54,7 +47,7 @@ impl Namespaces {
 impl fmt::Debug for Namespaces {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let taken = self.lock();
-        let caches = taken.iter().map(|t| (&t.cache, &t.prefix));
+        let caches = taken.iter().map(|(prefix, cache)| (cache, prefix));
         f.debug_map().entries(caches).finish()
     }
 }
@@ -67,7 +60,9 @@ pub(crate) struct Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.namespaces.lock().retain(|t| t.prefix != self.prefix);
+        self.namespaces
+            .lock()
+            .retain(|(prefix, _)| *prefix != self.prefix);
     }
 }
 

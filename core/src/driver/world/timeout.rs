@@ -19,3 +19,7 @@ pub(crate) async fn timeout<T>(
         Either::Right(((), _)) => None,
     }
 }
+
+/// What a timer is set to at least. The clock is coarse: a shorter sleep would end before the clock
+/// has moved, again and again.
+pub(crate) const TICK: Duration = Duration::from_millis(1);
