@@ -2,9 +2,7 @@
 
 pub(crate) mod connection;
 mod event;
-pub(crate) mod host;
 pub(crate) mod lease_key;
-pub(crate) mod line;
 pub(crate) mod open;
 pub(crate) mod pubsub;
 pub(crate) mod script;
@@ -18,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jetcache_core::ports::remote::Herald;
 
 use connection::Connections;
-use line::Line;
+use connection::line::Line;
 
 pub use open::{OpenError, RedisBuilder};
 pub use pubsub::RedisPubSub;

@@ -14,6 +14,9 @@
 //! [`Obituary`], and the next call does not even try. That matters for the commands that must not
 //! be sent twice: they cannot find out by trying.
 
+pub(crate) mod host;
+pub(crate) mod line;
+
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -29,8 +32,8 @@ use tokio::sync::watch;
 
 use jetcache_core::Fault;
 
-use super::host::{Home, Host};
-use super::line::{Batch, Line, Sending};
+use host::{Home, Host};
+use line::{Batch, Line, Sending};
 
 /// Whether a command may be sent a second time when its connection died before the answer came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use jetcache_core::ports::bus::{Kind, Message, News, Telling};
 use jetcache_core::{Bus, Fault};
 
 use super::connection::Repeat;
+use super::connection::line::{Batch, Line};
 use super::event;
-use super::line::{Batch, Line};
 use super::script::outcome;
 use super::subscription::{Meaning, RedisSubscription};
 

@@ -10,7 +10,7 @@ use redis::{Cmd, Pipeline, ServerErrorKind, Value};
 use jetcache_core::Fault;
 
 use super::connection::Repeat;
-use super::line::{Batch, Line};
+use super::connection::line::{Batch, Line};
 
 /// One of the scripts.
 #[derive(Clone, Copy, Debug)]

@@ -19,9 +19,9 @@ use redis::{Cmd, PushInfo, PushKind};
 use jetcache_core::ports::bus::News;
 use jetcache_core::{Fault, Subscription};
 
+use super::connection::host::Host;
+use super::connection::line::Line;
 use super::connection::{Dial, fault};
-use super::host::Host;
-use super::line::Line;
 use super::script::outcome;
 
 /// What [`RedisPubSub`](super::RedisPubSub) and [`RedisTracking`](super::RedisTracking) hear.

@@ -7,8 +7,8 @@ use redis::{PushInfo, PushKind, Value};
 use jetcache_core::ports::bus::{Message, News, Telling};
 use jetcache_core::{Bus, Fault};
 
+use super::connection::line::Line;
 use super::lease_key::is_lease_key;
-use super::line::Line;
 use super::subscription::{Meaning, RedisSubscription};
 
 /// A bus on what Redis calls client-side caching (`CLIENT TRACKING` in broadcasting mode), made by

@@ -15,9 +15,9 @@ use jetcache_core::{Fault, Remote, Token};
 
 use super::Redis;
 use super::connection::Repeat;
+use super::connection::line::Batch;
 use super::event;
 use super::lease_key::lease_key;
-use super::line::Batch;
 use super::script::{Script, outcome, run};
 
 impl Remote for Redis {

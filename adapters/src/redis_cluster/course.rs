@@ -11,7 +11,7 @@ use jetcache_core::Fault;
 
 use super::map::Address;
 use super::redirect::Redirect;
-use crate::redis::line::Batch;
+use crate::redis::connection::line::Batch;
 
 /// A batch on its way.
 #[derive(Debug)]

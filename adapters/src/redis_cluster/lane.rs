@@ -9,9 +9,9 @@ use jetcache_core::Fault;
 use super::course::{Course, Hop, Stop};
 use super::map::Address;
 use super::nodes::Nodes;
+use crate::redis::connection::host::{Home, Host};
+use crate::redis::connection::line::{Batch, Line, Sending};
 use crate::redis::connection::{Dial, Lost, Repeat};
-use crate::redis::host::{Home, Host};
-use crate::redis::line::{Batch, Line, Sending};
 
 /// The way to one slot.
 #[derive(Debug)]

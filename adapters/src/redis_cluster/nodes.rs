@@ -19,8 +19,8 @@ use tokio::sync::watch;
 use jetcache_core::Fault;
 
 use super::map::{Address, Map};
+use crate::redis::connection::host::{Home, Host};
 use crate::redis::connection::{Connections, Dial, Repeat, fault};
-use crate::redis::host::{Home, Host};
 
 /// All nodes of one cluster.
 pub(super) struct Nodes {

@@ -13,7 +13,7 @@ use jetcache_core::{Fault, Task};
 
 use super::RedisCluster;
 use crate::Redis;
-use crate::redis::host::{Home, Host};
+use crate::redis::connection::host::{Home, Host};
 use crate::redis::lease_key::slot;
 
 /// What a call may take.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::redis::host::{Home, Host};
+use crate::redis::connection::host::{Home, Host};
 
 pub(crate) const HOST: Host = Host {
     // smol's executor and reactor have threads of their own, and there is one of each.

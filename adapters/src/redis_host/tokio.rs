@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use tokio::runtime::Handle;
 
-use crate::redis::host::{Home, Host};
+use crate::redis::connection::host::{Home, Host};
 
 pub(crate) const HOST: Host = Host {
     home,

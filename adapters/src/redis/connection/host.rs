@@ -26,7 +26,7 @@ pub(crate) struct Home(pub(crate) u64);
 impl Host {
     /// The runtime that the caller stands in.
     pub(crate) fn here() -> Result<(&'static Self, Home), Fault> {
-        let mut hosts = crate::HOSTS.iter();
+        let mut hosts = crate::redis_host::HOSTS.iter();
         hosts
             .find_map(|host| Some((host, (host.home)()?)))
             .ok_or_else(|| {

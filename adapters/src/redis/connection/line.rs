@@ -9,7 +9,7 @@ use redis::{Pipeline, Value};
 
 use jetcache_core::Fault;
 
-use super::connection::{Dial, Repeat};
+use super::{Dial, Repeat};
 
 /// Takes commands to the server that has their keys.
 pub(crate) trait Line: Debug + Send + Sync + UnwindSafe + RefUnwindSafe {
