@@ -93,25 +93,6 @@ mod compress {
     pub(crate) mod zstd;
 }
 
-/// The runtimes that drive the connections of [`Redis`].
-#[cfg(feature = "redis")]
-mod redis_host {
-    #[cfg(feature = "redis-smol")]
-    mod smol;
-    #[cfg(feature = "redis-tokio")]
-    mod tokio;
-
-    use crate::redis::connection::host::Host;
-
-    /// Those that this build has, in the order in which redis-rs prefers them.
-    pub(crate) const HOSTS: &[Host] = &[
-        #[cfg(feature = "redis-tokio")]
-        tokio::HOST,
-        #[cfg(feature = "redis-smol")]
-        smol::HOST,
-    ];
-}
-
 /// The compressions that this build has. The runtime crates give them to every cache, so that it
 /// reads what other nodes compressed; core's own builder is given each with `decompress`.
 #[must_use]

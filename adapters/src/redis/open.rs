@@ -14,7 +14,8 @@ use redis::{
 use rustls::crypto::CryptoProvider;
 
 use super::Redis;
-use super::connection::{Connections, Dial};
+use super::connection::Connections;
+use super::connection::dial::Dial;
 
 /// Settings for [`Redis`], made by [`Redis::builder`].
 #[derive(Clone)]

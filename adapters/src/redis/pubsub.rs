@@ -7,7 +7,7 @@ use redis::{Pipeline, PushInfo, PushKind, Value};
 use jetcache_core::ports::bus::{Kind, Message, News, Telling};
 use jetcache_core::{Bus, Fault};
 
-use super::connection::Repeat;
+use super::connection::line::Repeat;
 use super::connection::line::{Batch, Line};
 use super::event;
 use super::script::outcome;

@@ -9,7 +9,7 @@ use redis::{Cmd, Pipeline, ServerErrorKind, Value};
 
 use jetcache_core::Fault;
 
-use super::connection::Repeat;
+use super::connection::line::Repeat;
 use super::connection::line::{Batch, Line};
 
 /// One of the scripts.

@@ -19,10 +19,11 @@ use redis::{Cmd, PushInfo, PushKind};
 use jetcache_core::ports::bus::News;
 use jetcache_core::{Fault, Subscription};
 
+use super::connection::dial::{Dial, fault};
 use super::connection::host::Host;
 use super::connection::line::Line;
-use super::connection::{Dial, fault};
 use super::script::outcome;
+use crate::redis::connection::runtimes::here;
 
 /// What [`RedisPubSub`](super::RedisPubSub) and [`RedisTracking`](super::RedisTracking) hear.
 ///
@@ -56,7 +57,7 @@ impl RedisSubscription {
         begin: &Cmd,
         meaning: &Meaning,
     ) -> Result<Self, Fault> {
-        let (host, _) = Host::here()?;
+        let (host, _) = here()?;
         let mut why = Fault::Unreachable("no node of the cluster is known".into());
         for dial in line.dials() {
             match Self::at(&dial, host, begin, Arc::clone(meaning)).await {

@@ -14,8 +14,8 @@ use jetcache_core::ports::remote::{
 use jetcache_core::{Fault, Remote, Token};
 
 use super::Redis;
-use super::connection::Repeat;
 use super::connection::line::Batch;
+use super::connection::line::Repeat;
 use super::event;
 use super::lease_key::lease_key;
 use super::script::{Script, outcome, run};

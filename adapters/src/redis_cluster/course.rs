@@ -283,7 +283,7 @@ mod tests {
     use redis::parse_redis_value;
 
     use super::*;
-    use crate::redis::connection::Repeat;
+    use crate::redis::connection::line::Repeat;
 
     fn commands(names: &[&str]) -> Pipeline {
         let mut pipeline = Pipeline::new();

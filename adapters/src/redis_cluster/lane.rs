@@ -9,9 +9,12 @@ use jetcache_core::Fault;
 use super::course::{Course, Hop, Stop};
 use super::map::Address;
 use super::nodes::Nodes;
+use crate::redis::connection::Lost;
+use crate::redis::connection::dial::Dial;
 use crate::redis::connection::host::{Home, Host};
+use crate::redis::connection::line::Repeat;
 use crate::redis::connection::line::{Batch, Line, Sending};
-use crate::redis::connection::{Dial, Lost, Repeat};
+use crate::redis::connection::runtimes::here;
 
 /// The way to one slot.
 #[derive(Debug)]
@@ -23,7 +26,7 @@ pub(super) struct Lane {
 impl Line for Lane {
     fn send<'a>(&'a self, batch: Batch<'a>) -> Sending<'a> {
         Box::pin(async move {
-            match Host::here() {
+            match here() {
                 Ok((host, home)) => self.follow(batch, host, home).await,
                 Err(fault) => vec![Err(fault); batch.commands.len()],
             }

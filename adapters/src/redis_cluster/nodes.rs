@@ -19,8 +19,10 @@ use tokio::sync::watch;
 use jetcache_core::Fault;
 
 use super::map::{Address, Map};
+use crate::redis::connection::Connections;
+use crate::redis::connection::dial::{Dial, fault};
 use crate::redis::connection::host::{Home, Host};
-use crate::redis::connection::{Connections, Dial, Repeat, fault};
+use crate::redis::connection::line::Repeat;
 
 /// All nodes of one cluster.
 pub(super) struct Nodes {

@@ -14,6 +14,7 @@ use jetcache_core::{Fault, Task};
 use super::RedisCluster;
 use crate::Redis;
 use crate::redis::connection::host::{Home, Host};
+use crate::redis::connection::runtimes::here;
 use crate::redis::lease_key::slot;
 
 /// What a call may take.
@@ -70,7 +71,7 @@ impl RedisCluster {
         T: Send + 'a,
         F: Future<Output = Outcomes<T>> + Send + 'a,
     {
-        let (host, home) = Host::here()?;
+        let (host, home) = here()?;
         let mut end = (host.sleep)(self.limits.span);
         match select(Box::pin(self.nodes.ready(host, home)), &mut end).await {
             Either::Left((ready, _)) => ready?,

@@ -1,9 +1,8 @@
-//! What the connections need of the runtime under them. redis-rs picks its runtime by looking
-//! around; this looks in the same order, so that both pick the same one.
+//! What the connections need of the runtime under them.
 
 use std::time::Duration;
 
-use jetcache_core::{Fault, Task};
+use jetcache_core::Task;
 
 /// A kind of runtime that can run the connections' tasks.
 #[derive(Debug)]
@@ -13,7 +12,6 @@ pub(crate) struct Host {
     /// Runs a task, if the caller stands inside.
     pub(crate) spawn: fn(Task),
     /// Completes after so long, if the caller stands inside.
-    #[allow(dead_code, reason = "one server alone needs no clock")]
     pub(crate) sleep: fn(Duration) -> Task,
     /// Completes after the runtime has looked at its sockets.
     pub(crate) breathe: fn() -> Task,
@@ -22,15 +20,3 @@ pub(crate) struct Host {
 /// One runtime among all of this process, ended ones too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Home(pub(crate) u64);
-
-impl Host {
-    /// The runtime that the caller stands in.
-    pub(crate) fn here() -> Result<(&'static Self, Home), Fault> {
-        let mut hosts = crate::redis_host::HOSTS.iter();
-        hosts
-            .find_map(|host| Some((host, (host.home)()?)))
-            .ok_or_else(|| {
-                Fault::Unreachable("no runtime that this build of Redis knows runs here".into())
-            })
-    }
-}

@@ -9,7 +9,7 @@ use redis::{Pipeline, Value};
 
 use jetcache_core::Fault;
 
-use super::{Dial, Repeat};
+use crate::redis::connection::dial::Dial;
 
 /// Takes commands to the server that has their keys.
 pub(crate) trait Line: Debug + Send + Sync + UnwindSafe + RefUnwindSafe {
@@ -36,4 +36,13 @@ pub(crate) struct Batch<'a> {
     pub(crate) alone: usize,
     /// Whether they may be sent again when nobody can tell whether they were carried out.
     pub(crate) repeat: Repeat,
+}
+
+/// Whether a command may be sent a second time when its connection died before the answer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// Doing it twice, and late, is as good as once.
+    Once,
+    /// Never: the first may land after the second.
+    Never,
 }

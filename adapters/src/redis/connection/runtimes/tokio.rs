@@ -6,7 +6,7 @@ use tokio::runtime::Handle;
 
 use crate::redis::connection::host::{Home, Host};
 
-pub(crate) const HOST: Host = Host {
+pub(super) const HOST: Host = Host {
     home,
     spawn: |task| drop(tokio::spawn(task)),
     sleep: |span| Box::pin(tokio::time::sleep(span)),

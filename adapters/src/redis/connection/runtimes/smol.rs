@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::redis::connection::host::{Home, Host};
 
-pub(crate) const HOST: Host = Host {
+pub(super) const HOST: Host = Host {
     // smol's executor and reactor have threads of their own, and there is one of each.
     home: || Some(Home(0)),
     spawn: |task| smol::spawn(task).detach(),

@@ -1,0 +1,66 @@
+//! One attempt to connect: what it needs to know, and what comes of it.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, ErrorKind, PushInfo, RedisError};
+
+use jetcache_core::Fault;
+
+/// What an attempt needs to know.
+#[derive(Debug)]
+pub(crate) struct Dial {
+    pub(crate) client: Client,
+    pub(crate) name: Option<String>,
+    pub(crate) timeout: Duration,
+    pub(crate) heartbeat: Duration,
+}
+
+impl Dial {
+    /// A connection. What the server says on it unasked goes to `on_push`, which is dropped when
+    /// the connection ends.
+    pub(crate) async fn open(
+        &self,
+        on_push: impl Fn(PushInfo) + Send + Sync + 'static,
+    ) -> Result<MultiplexedConnection, Fault> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.timeout))
+            // The cache's own timeout drops the future.
+            .set_response_timeout(None)
+            .set_pipeline_buffer_size(QUEUE)
+            .set_push_sender(move |push: PushInfo| {
+                on_push(push);
+                Ok::<(), Infallible>(())
+            });
+        let mut connection = self
+            .client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
+            .map_err(|error| fault(&error))?;
+        if let Some(name) = &self.name {
+            // Unanswered: a user without the right to do this can do without it.
+            let mut command = redis::cmd("CLIENT");
+            command.arg("SETNAME").arg(name).set_no_response(true);
+            let _ = connection.send_packed_command(&command).await;
+        }
+        Ok(connection)
+    }
+}
+
+/// A server that answered refused; whatever else went wrong, it was not reached.
+pub(crate) fn fault(error: &RedisError) -> Fault {
+    let text = error.to_string().into();
+    match error.kind() {
+        ErrorKind::Server(_)
+        | ErrorKind::Extension
+        | ErrorKind::AuthenticationFailed
+        | ErrorKind::RESP3NotSupported
+        | ErrorKind::InvalidClientConfig => Fault::Refused(text),
+        _ => Fault::Unreachable(text),
+    }
+}
+
+/// Batches that wait to be written, a connection; who comes then waits for room. What callers that
+/// gave up leave there while the server hangs stays until it goes on, so this bounds memory too.
+const QUEUE: usize = 128;
