@@ -1,11 +1,13 @@
 //! L2 on Redis and Valkey.
 
+pub(crate) mod answer;
 pub(crate) mod connection;
 mod event;
 pub(crate) mod lease_key;
+mod look;
 pub(crate) mod open;
 pub(crate) mod pubsub;
-pub(crate) mod script;
+mod script;
 mod subscription;
 mod tracking;
 mod verbs;
@@ -15,10 +17,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use jetcache_core::ports::remote::Herald;
 
-use connection::Connections;
 use connection::line::Line;
 
-pub use open::{OpenError, RedisBuilder};
+pub use open::RedisBuilder;
+pub use open::error::OpenError;
 pub use pubsub::RedisPubSub;
 pub use subscription::RedisSubscription;
 pub use tracking::RedisTracking;
@@ -75,49 +77,6 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Redis at a URL: `redis://[user][:password@]host[:port][/database]`, `rediss://` for TLS, or
-    /// `redis+unix:///path?db=0&user=..&pass=..`. It does not connect, and needs no running runtime.
-    ///
-    /// # Errors
-    /// If the URL is not one of these.
-    pub fn open(url: &str) -> Result<Self, OpenError> {
-        Self::builder(url).open()
-    }
-
-    /// Redis at a URL (see [`open`](Self::open)), with settings.
-    #[must_use]
-    pub fn builder(url: impl Into<String>) -> RedisBuilder {
-        RedisBuilder::new(url.into())
-    }
-
-    /// Redis at the address of a client of your own, with its login and its socket settings. The
-    /// connections are made here, two a runtime, and speak RESP3.
-    ///
-    /// # Errors
-    /// If redis-rs does not accept the client's address.
-    pub fn from_client(client: &::redis::Client) -> Result<Self, OpenError> {
-        let client = open::client(client.get_connection_info().clone())?;
-        Ok(Self::made_of(open::adopt(client)))
-    }
-
-    /// A bus on a channel of this server's pub/sub. Caches whose L2 this is tell there of each change
-    /// in the same atomic step.
-    #[must_use]
-    pub fn pubsub(&self, channel: impl Into<Arc<str>>) -> RedisPubSub {
-        RedisPubSub::on(Arc::clone(&self.line), self.server, channel.into())
-    }
-
-    /// A bus on this server's own word of which keys were changed. It needs no channel, and costs a
-    /// node one more read of L2 for each value that it loads.
-    #[must_use]
-    pub fn tracking(&self) -> RedisTracking {
-        RedisTracking::on(Arc::clone(&self.line), self.server)
-    }
-
-    fn made_of(connections: Connections) -> Self {
-        Self::on(Arc::new(connections), number(), None)
-    }
-
     /// The verbs over this line to a part of the server, all of it as it may be.
     pub(crate) fn on(line: Arc<dyn Line>, server: u64, herald: Option<Herald>) -> Self {
         Self {

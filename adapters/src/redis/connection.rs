@@ -104,7 +104,7 @@ impl Connections {
 
 impl Line for Connections {
     fn send<'a>(&'a self, batch: Batch<'a>) -> Sending<'a> {
-        debug_assert!(batch.ahead + batch.alone <= batch.commands.len());
+        debug_assert!(batch.behind() <= batch.commands.len());
         Box::pin(async move {
             match self.exchange(batch.commands, batch.repeat).await {
                 Ok(answers) => answers.into_iter().map(Ok).collect(),

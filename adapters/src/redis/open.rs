@@ -1,21 +1,52 @@
 //! From a URL and settings to a client that has not connected yet.
 
-use std::error::Error;
+pub(crate) mod error;
+mod target;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::io::tcp::TcpSettings;
-use redis::io::tcp::socket2::TcpKeepalive;
 use redis::{
-    Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion,
-    TlsCertificates,
+    Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, TlsCertificates,
 };
-use rustls::crypto::CryptoProvider;
 
-use super::Redis;
 use super::connection::Connections;
 use super::connection::dial::Dial;
+use super::{Redis, number};
+use error::OpenError;
+use target::{resp3_client, tcp};
+
+impl Redis {
+    /// Redis at a URL: `redis://[user][:password@]host[:port][/database]`, `rediss://` for TLS, or
+    /// `redis+unix:///path?db=0&user=..&pass=..`. It does not connect, and needs no running runtime.
+    ///
+    /// # Errors
+    /// If the URL is not one of these.
+    pub fn open(url: &str) -> Result<Self, OpenError> {
+        Self::builder(url).open()
+    }
+
+    /// Redis at a URL (see [`open`](Self::open)), with settings.
+    #[must_use]
+    pub fn builder(url: impl Into<String>) -> RedisBuilder {
+        RedisBuilder::new(url.into())
+    }
+
+    /// Redis at the address of a client of your own, with its login and its socket settings. The
+    /// connections are made here, two a runtime, and speak RESP3.
+    ///
+    /// # Errors
+    /// If redis-rs does not accept the client's address.
+    pub fn from_client(client: &Client) -> Result<Self, OpenError> {
+        let client = resp3_client(client.get_connection_info().clone())?;
+        Ok(Self::made_of(adopt(client)))
+    }
+
+    fn made_of(connections: Connections) -> Self {
+        Self::on(Arc::new(connections), number(), None)
+    }
+}
 
 /// Settings for [`Redis`], made by [`Redis::builder`].
 #[derive(Clone)]
@@ -145,7 +176,7 @@ impl RedisBuilder {
 
     fn client(&self, target: ConnectionInfo) -> Result<Client, OpenError> {
         if self.authorities.is_none() && self.identity.is_none() {
-            return client(target);
+            return resp3_client(target);
         }
         if !matches!(target.addr(), ConnectionAddr::TcpTls { .. }) {
             return Err(OpenError::new("certificates need a rediss:// URL"));
@@ -169,7 +200,7 @@ impl RedisBuilder {
         };
         let client_with = Client::build_with_tls(target, certificates)
             .map_err(|error| OpenError::new(format!("certificates: {error}")))?;
-        client(client_with.get_connection_info().clone())
+        resp3_client(client_with.get_connection_info().clone())
     }
 }
 
@@ -184,24 +215,8 @@ impl fmt::Debug for RedisBuilder {
     }
 }
 
-/// A client that speaks RESP3, in which a connection tells its death at once.
-pub(super) fn client(target: ConnectionInfo) -> Result<Client, OpenError> {
-    if matches!(target.addr(), ConnectionAddr::TcpTls { .. })
-        && CryptoProvider::get_default().is_none()
-    {
-        // Another thread may have installed one in the meantime, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    }
-    let login = target
-        .redis_settings()
-        .clone()
-        .set_protocol(ProtocolVersion::RESP3);
-    let target = target.set_redis_settings(login);
-    Client::open(target).map_err(|error| OpenError::new(error.to_string()))
-}
-
 /// Connections for a client that the user made.
-pub(super) fn adopt(client: Client) -> Connections {
+fn adopt(client: Client) -> Connections {
     Connections::new(
         Arc::new(Dial {
             client,
@@ -211,38 +226,6 @@ pub(super) fn adopt(client: Client) -> Connections {
         }),
         CONNECTIONS,
     )
-}
-
-/// Why [`Redis`] could not be made; the text says what to change. It never shows the password.
-#[derive(Clone, Debug)]
-pub struct OpenError(Arc<str>);
-
-impl OpenError {
-    pub(crate) fn new(text: impl Into<Arc<str>>) -> Self {
-        Self(text.into())
-    }
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Error for OpenError {}
-
-/// A peer that is gone without a word is noticed within some seconds by what is sent to it, and
-/// within a minute by probes if nothing is.
-fn tcp() -> TcpSettings {
-    let probes = TcpKeepalive::new()
-        .with_time(Duration::from_secs(30))
-        .with_interval(Duration::from_secs(10));
-    let settings = TcpSettings::default()
-        .set_nodelay(true)
-        .set_keepalive(probes);
-    #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
-    let settings = settings.set_user_timeout(Duration::from_secs(5));
-    settings
 }
 
 fn has_certificate(pem: &[u8]) -> bool {

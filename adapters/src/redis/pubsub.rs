@@ -7,11 +7,13 @@ use redis::{Pipeline, PushInfo, PushKind, Value};
 use jetcache_core::ports::bus::{Kind, Message, News, Telling};
 use jetcache_core::{Bus, Fault};
 
+use super::Redis;
+use super::answer::outcome;
 use super::connection::line::Repeat;
 use super::connection::line::{Batch, Line};
 use super::event;
-use super::script::outcome;
-use super::subscription::{Meaning, RedisSubscription};
+use super::subscription::RedisSubscription;
+use super::subscription::ear::Meaning;
 
 /// A bus on a channel of Redis' pub/sub, made by [`Redis::pubsub`](super::Redis::pubsub) or
 /// [`RedisCluster::pubsub`](crate::RedisCluster::pubsub). It speaks jetcache-go's JSON.
@@ -57,6 +59,15 @@ pub struct RedisPubSub {
     channel: Arc<str>,
 }
 
+impl Redis {
+    /// A bus on a channel of this server's pub/sub. Caches whose L2 this is tell there of each change
+    /// in the same atomic step.
+    #[must_use]
+    pub fn pubsub(&self, channel: impl Into<Arc<str>>) -> RedisPubSub {
+        RedisPubSub::on(Arc::clone(&self.line), self.server, channel.into())
+    }
+}
+
 impl RedisPubSub {
     pub(crate) fn on(line: Arc<dyn Line>, server: u64, channel: Arc<str>) -> Self {
         Self {
@@ -65,9 +76,7 @@ impl RedisPubSub {
             channel,
         }
     }
-}
 
-impl RedisPubSub {
     /// Tells of no key. Whoever must not publish finds out now: within a change's script that would
     /// go unnoticed, and nobody would hear of this node's changes.
     async fn may_publish(&self) -> Result<(), Fault> {

@@ -9,6 +9,8 @@ use redis::{Cmd, Pipeline, ServerErrorKind, Value};
 
 use jetcache_core::Fault;
 
+use super::answer::outcome;
+
 use super::connection::line::Repeat;
 use super::connection::line::{Batch, Line};
 
@@ -129,14 +131,6 @@ async fn again(
         .into_iter()
         .try_for_each(|load| outcome(load?).map(drop))?;
     Ok(calls)
-}
-
-/// The value, or the server's error.
-pub(crate) fn outcome(value: Value) -> Result<Value, Fault> {
-    match value {
-        Value::ServerError(error) => Err(Fault::Refused(error.to_string().into())),
-        value => Ok(value),
-    }
 }
 
 fn is_unknown(answer: &Result<Value, Fault>) -> bool {

@@ -7,9 +7,11 @@ use redis::{PushInfo, PushKind, Value};
 use jetcache_core::ports::bus::{Message, News, Telling};
 use jetcache_core::{Bus, Fault};
 
+use super::Redis;
 use super::connection::line::Line;
 use super::lease_key::is_lease_key;
-use super::subscription::{Meaning, RedisSubscription};
+use super::subscription::RedisSubscription;
+use super::subscription::ear::Meaning;
 
 /// A bus on what Redis calls client-side caching (`CLIENT TRACKING` in broadcasting mode), made by
 /// [`Redis::tracking`](super::Redis::tracking). The server itself says which keys were changed,
@@ -53,8 +55,17 @@ pub struct RedisTracking {
     server: u64,
 }
 
+impl Redis {
+    /// A bus on this server's own word of which keys were changed. It needs no channel, and costs a
+    /// node one more read of L2 for each value that it loads.
+    #[must_use]
+    pub fn tracking(&self) -> RedisTracking {
+        RedisTracking::on(Arc::clone(&self.line), self.server)
+    }
+}
+
 impl RedisTracking {
-    pub(super) fn on(line: Arc<dyn Line>, server: u64) -> Self {
+    fn on(line: Arc<dyn Line>, server: u64) -> Self {
         Self { line, server }
     }
 }

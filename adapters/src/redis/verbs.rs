@@ -8,17 +8,18 @@ use jetcache_core::machine::tier::wire::PLACEHOLDER;
 use jetcache_core::machine::time::millis;
 use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{
-    Claim, Condition, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Life, Settle, Stored,
-    Wire,
+    Claim, Condition, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Settle, Stored, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 
 use super::Redis;
+use super::answer::{filled, is_granted, is_one, outcome};
 use super::connection::line::Batch;
 use super::connection::line::Repeat;
 use super::event;
 use super::lease_key::lease_key;
-use super::script::{Script, outcome, run};
+use super::look::{found, look, look_len};
+use super::script::{Script, run};
 
 impl Remote for Redis {
     async fn read(&self, keys: &[&str], wire: Wire) -> Vec<Result<Option<Found>, Fault>> {
@@ -267,161 +268,9 @@ enum Else {
     Remove,
 }
 
-/// `MGET` is cheaper than a `GET` a key, and takes a key of another type for an absent one.
-///
-/// In the jetcache-go format it goes with each key's `PTTL`. A writer between the two could make a
-/// value live longer than it does, so they are one transaction.
-fn look(pipeline: &mut Pipeline, keys: &[&str], wire: Wire) {
-    match wire {
-        Wire::JetcacheGo => {
-            pipeline.cmd("MULTI");
-            for key in keys {
-                pipeline.cmd("PTTL").arg(key);
-            }
-            pipeline.cmd("MGET").arg(keys);
-            pipeline.cmd("EXEC");
-        }
-        _ => {
-            pipeline.cmd("MGET").arg(keys);
-            pipeline.cmd("TIME");
-        }
-    }
-}
-
-/// How many commands a [`look`] is.
-fn look_len(keys: usize, wire: Wire) -> usize {
-    match wire {
-        Wire::JetcacheGo => keys + 3,
-        _ => 2,
-    }
-}
-
-/// What [`look`] found, a command an answer.
-fn found(
-    mut answers: Vec<Value>,
-    keys: usize,
-    wire: Wire,
-) -> Result<Vec<Result<Option<Found>, Fault>>, Fault> {
-    if wire == Wire::JetcacheGo {
-        return found_with_lives(answers, keys);
-    }
-    let (time, values) = (answers.pop(), answers.pop());
-    let values = texts(values.unwrap_or_default(), keys)?;
-    let life = Life::Clock(clock(&outcome(time.unwrap_or_default())?)?);
-    let found = values
-        .into_iter()
-        .map(|value| Ok(text(value)?.map(|bytes| Found { bytes, life })));
-    Ok(found.collect())
-}
-
-fn found_with_lives(
-    mut answers: Vec<Value>,
-    keys: usize,
-) -> Result<Vec<Result<Option<Found>, Fault>>, Fault> {
-    let done = answers.pop().unwrap_or_default();
-    // What kept a command out of the transaction says more than `EXEC` does.
-    for answer in answers {
-        outcome(answer)?;
-    }
-    let mut lives = match outcome(done)? {
-        Value::Array(lives) => lives,
-        other => return Err(unexpected(&other)),
-    };
-    let values = texts(lives.pop().unwrap_or_default(), keys)?;
-    if lives.len() != keys {
-        return Err(unexpected(&Value::Array(lives)));
-    }
-    let found = values.into_iter().zip(lives).map(|(value, life)| {
-        let (value, life) = (text(value)?, left(&outcome(life)?)?);
-        Ok(value.zip(life).map(|(bytes, life)| Found {
-            bytes,
-            life: Life::Left(life),
-        }))
-    });
-    Ok(found.collect())
-}
-
-/// The answers of `MGET`.
-fn texts(values: Value, keys: usize) -> Result<Vec<Value>, Fault> {
-    match outcome(values)? {
-        Value::Array(values) if values.len() == keys => Ok(values),
-        other => Err(unexpected(&other)),
-    }
-}
-
-fn text(value: Value) -> Result<Option<Vec<u8>>, Fault> {
-    match outcome(value)? {
-        Value::Nil => Ok(None),
-        Value::BulkString(bytes) => Ok(Some(bytes)),
-        other => Err(unexpected(&other)),
-    }
-}
-
-/// What `PTTL` says is left: -1 for no end, -2 for no key.
-fn left(life: &Value) -> Result<Option<Duration>, Fault> {
-    match life {
-        Value::Int(-2) => Ok(None),
-        Value::Int(-1) => Ok(Some(Duration::MAX)),
-        &Value::Int(millis) => match u64::try_from(millis) {
-            Ok(millis) => Ok(Some(Duration::from_millis(millis))),
-            Err(_) => Err(unexpected(life)),
-        },
-        other => Err(unexpected(other)),
-    }
-}
-
 /// The only outcome.
 fn one<T>(mut outcomes: Vec<Result<T, Fault>>) -> Result<T, Fault> {
     outcomes.pop().unwrap_or(Err(Fault::Timeout))
-}
-
-fn is_granted(holder: Value, token: Token) -> Result<bool, Fault> {
-    match holder {
-        Value::Nil => Ok(true),
-        Value::BulkString(holder) => Ok(holder == token.to_string().as_bytes()),
-        other => Err(unexpected(&other)),
-    }
-}
-
-fn is_one(answer: Value) -> Result<bool, Fault> {
-    match answer {
-        Value::Int(number) => Ok(number == 1),
-        other => Err(unexpected(&other)),
-    }
-}
-
-fn filled(answer: Value) -> Result<Filled, Fault> {
-    Ok(if is_one(answer)? {
-        Filled::Stored
-    } else {
-        Filled::Refused
-    })
-}
-
-/// The server's clock in milliseconds: `TIME` answers seconds and microseconds as texts.
-fn clock(time: &Value) -> Result<u64, Fault> {
-    let number = |value: &Value| match value {
-        Value::BulkString(text) => str::from_utf8(text).ok()?.parse::<u64>().ok(),
-        Value::Int(number) => u64::try_from(*number).ok(),
-        _ => None,
-    };
-    let parts = match time {
-        Value::Array(parts) => match &parts[..] {
-            [seconds, micros] => number(seconds).zip(number(micros)),
-            _ => None,
-        },
-        _ => None,
-    };
-    let (seconds, micros) = parts.ok_or_else(|| unexpected(time))?;
-    Ok(seconds.saturating_mul(1000).saturating_add(micros / 1000))
-}
-
-fn unexpected(value: &Value) -> Fault {
-    let mut text = format!("an answer that was not expected: {value:?}");
-    if let Some((end, _)) = text.char_indices().nth(200) {
-        text.truncate(end);
-    }
-    Fault::Refused(text.into())
 }
 
 /// A span as the server takes it.

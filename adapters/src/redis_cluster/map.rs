@@ -8,7 +8,7 @@ use redis::{ConnectionAddr, Value};
 use jetcache_core::Fault;
 
 use crate::redis::lease_key::SLOTS;
-use crate::redis::script::outcome;
+use crate::redis::answer::outcome;
 
 /// Where a node listens.
 #[derive(Clone, PartialEq, Eq, Hash)]

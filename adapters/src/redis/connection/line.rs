@@ -38,6 +38,13 @@ pub(crate) struct Batch<'a> {
     pub(crate) repeat: Repeat,
 }
 
+impl Batch<'_> {
+    /// Where those begin that belong together.
+    pub(crate) fn behind(&self) -> usize {
+        self.ahead + self.alone
+    }
+}
+
 /// Whether a command may be sent a second time when its connection died before the answer came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Repeat {

@@ -1,0 +1,45 @@
+//! What a server's answer to a command means.
+
+use redis::Value;
+
+use jetcache_core::ports::remote::Filled;
+use jetcache_core::{Fault, Token};
+
+/// The value, or the server's error.
+pub(crate) fn outcome(value: Value) -> Result<Value, Fault> {
+    match value {
+        Value::ServerError(error) => Err(Fault::Refused(error.to_string().into())),
+        value => Ok(value),
+    }
+}
+
+pub(super) fn is_granted(holder: Value, token: Token) -> Result<bool, Fault> {
+    match holder {
+        Value::Nil => Ok(true),
+        Value::BulkString(holder) => Ok(holder == token.to_string().as_bytes()),
+        other => Err(unexpected(&other)),
+    }
+}
+
+pub(super) fn is_one(answer: Value) -> Result<bool, Fault> {
+    match answer {
+        Value::Int(number) => Ok(number == 1),
+        other => Err(unexpected(&other)),
+    }
+}
+
+pub(super) fn filled(answer: Value) -> Result<Filled, Fault> {
+    Ok(if is_one(answer)? {
+        Filled::Stored
+    } else {
+        Filled::Refused
+    })
+}
+
+pub(super) fn unexpected(value: &Value) -> Fault {
+    let mut text = format!("an answer that was not expected: {value:?}");
+    if let Some((end, _)) = text.char_indices().nth(200) {
+        text.truncate(end);
+    }
+    Fault::Refused(text.into())
+}
