@@ -1,6 +1,8 @@
 //! L2 on a Redis or Valkey cluster.
 
+mod address;
 mod course;
+mod dialer;
 mod lane;
 mod late;
 mod map;
@@ -12,12 +14,12 @@ mod verbs;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 use jetcache_core::ports::remote::Herald;
 
 use lane::Lane;
 use nodes::Nodes;
-use scatter::Limits;
 
 use crate::Redis;
 use crate::redis::RedisPubSub;
@@ -84,24 +86,16 @@ pub struct RedisCluster {
     herald: Option<Herald>,
 }
 
+/// What a call may take.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// How long it waits.
+    span: Duration,
+    /// How many slots of one master it asks at once.
+    at_once: usize,
+}
+
 impl RedisCluster {
-    /// The cluster to which these nodes belong: one is enough, more are tried while it is away.
-    /// Each is a URL, `redis://[user][:password@]host[:port]`, or `rediss://` for TLS; all with the
-    /// same login, which is used for the nodes that they name, too. It does not connect, and needs
-    /// no running runtime.
-    ///
-    /// # Errors
-    /// If there is no URL, or one that is not like this.
-    pub fn open<U: Into<String>>(urls: impl IntoIterator<Item = U>) -> Result<Self, OpenError> {
-        Self::builder(urls).open()
-    }
-
-    /// A cluster by its nodes' URLs (see [`open`](Self::open)), with settings.
-    #[must_use]
-    pub fn builder<U: Into<String>>(urls: impl IntoIterator<Item = U>) -> RedisClusterBuilder {
-        RedisClusterBuilder::new(urls.into_iter().map(Into::into).collect())
-    }
-
     /// A bus on a channel of this cluster's pub/sub. Caches whose L2 this is tell there of each change
     /// in the same atomic step.
     #[must_use]

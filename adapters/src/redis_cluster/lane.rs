@@ -6,8 +6,9 @@ use redis::{ServerErrorKind, Value};
 
 use jetcache_core::Fault;
 
-use super::course::{Course, Hop, Stop};
-use super::map::Address;
+use super::address::Address;
+use super::course::Course;
+use super::course::stop::{Hop, Stop};
 use super::nodes::Nodes;
 use crate::redis::connection::Lost;
 use crate::redis::connection::dial::Dial;
@@ -61,7 +62,7 @@ impl Lane {
                     continue;
                 }
             };
-            match self.exchange(&course, &stop, &target, batch.repeat).await {
+            match self.exchange(&batch, &stop, &target).await {
                 Ok(values) => {
                     if values.iter().any(is_down) {
                         self.nodes.learn_soon(host, home);
@@ -95,15 +96,14 @@ impl Lane {
 
     async fn exchange(
         &self,
-        course: &Course<'_>,
+        batch: &Batch<'_>,
         stop: &Stop,
         target: &Address,
-        repeat: Repeat,
     ) -> Result<Vec<Value>, Lost> {
         let connections = self.nodes.at(target).map_err(Lost::unsent)?;
-        let part = course.part(stop);
-        let commands = part.as_ref().unwrap_or(course.whole());
-        connections.exchange(commands, repeat).await
+        let part = stop.part(batch);
+        let commands = part.as_ref().unwrap_or(batch.commands);
+        connections.exchange(commands, batch.repeat).await
     }
 
     async fn owner(&self, host: &'static Host, home: Home) -> Result<Address, Fault> {

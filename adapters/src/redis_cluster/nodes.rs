@@ -13,14 +13,16 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use redis::{Client, ConnectionAddr, ConnectionInfo, Pipeline};
+use redis::Pipeline;
 use tokio::sync::watch;
 
 use jetcache_core::Fault;
 
-use super::map::{Address, Map};
+use super::address::Address;
+use super::dialer::Dialer;
+use super::map::Map;
 use crate::redis::connection::Connections;
-use crate::redis::connection::dial::{Dial, fault};
+use crate::redis::connection::dial::Dial;
 use crate::redis::connection::host::{Home, Host};
 use crate::redis::connection::line::Repeat;
 
@@ -31,12 +33,6 @@ pub(super) struct Nodes {
     known: Mutex<Known>,
     searches: Mutex<Vec<(Home, Search)>>,
     turn: AtomicUsize,
-}
-
-/// How to connect to any of them.
-pub(super) struct Dialer {
-    pub(super) dial: Dial,
-    pub(super) count: usize,
 }
 
 #[derive(Default)]
@@ -221,43 +217,6 @@ impl fmt::Debug for Nodes {
             .field("given", &self.seeds)
             .field("masters", &self.known().map.masters())
             .finish_non_exhaustive()
-    }
-}
-
-impl Dialer {
-    /// Whether a node at this target takes the same login.
-    pub(super) fn suits(&self, target: &ConnectionInfo) -> bool {
-        let own = self.dial.client.get_connection_info();
-        let (login, other) = (own.redis_settings(), target.redis_settings());
-        login.username() == other.username()
-            && login.password() == other.password()
-            && match (own.addr(), target.addr()) {
-                (
-                    ConnectionAddr::TcpTls { insecure, .. },
-                    ConnectionAddr::TcpTls {
-                        insecure: other, ..
-                    },
-                ) => insecure == other,
-                (ConnectionAddr::Tcp(..), ConnectionAddr::Tcp(..)) => true,
-                _ => false,
-            }
-    }
-
-    fn dial(&self, address: &Address) -> Result<Dial, Fault> {
-        let own = self.dial.client.get_connection_info().clone();
-        let mut target = own.addr().clone();
-        if let ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } =
-            &mut target
-        {
-            *host = address.host.as_ref().into();
-            *port = address.port;
-        }
-        Ok(Dial {
-            client: Client::open(own.set_addr(target)).map_err(|error| fault(&error))?,
-            name: self.dial.name.clone(),
-            timeout: self.dial.timeout,
-            heartbeat: self.dial.heartbeat,
-        })
     }
 }
 

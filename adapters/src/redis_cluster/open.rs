@@ -4,11 +4,30 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::RedisCluster;
-use super::map::Address;
-use super::nodes::{Dialer, Nodes};
-use super::scatter::Limits;
+use super::address::Address;
+use super::dialer::Dialer;
+use super::nodes::Nodes;
+use super::{Limits, RedisCluster};
 use crate::redis::{OpenError, RedisBuilder, number};
+
+impl RedisCluster {
+    /// The cluster to which these nodes belong: one is enough, more are tried while it is away.
+    /// Each is a URL, `redis://[user][:password@]host[:port]`, or `rediss://` for TLS; all with the
+    /// same login, which is used for the nodes that they name, too. It does not connect, and needs
+    /// no running runtime.
+    ///
+    /// # Errors
+    /// If there is no URL, or one that is not like this.
+    pub fn open<U: Into<String>>(urls: impl IntoIterator<Item = U>) -> Result<Self, OpenError> {
+        Self::builder(urls).open()
+    }
+
+    /// A cluster by its nodes' URLs (see [`open`](Self::open)), with settings.
+    #[must_use]
+    pub fn builder<U: Into<String>>(urls: impl IntoIterator<Item = U>) -> RedisClusterBuilder {
+        RedisClusterBuilder::new(urls.into_iter().map(Into::into).collect())
+    }
+}
 
 /// Settings for [`RedisCluster`], made by [`RedisCluster::builder`].
 #[derive(Clone)]

@@ -2,7 +2,7 @@
 
 use redis::{ServerErrorKind, Value};
 
-use super::map::Address;
+use super::address::Address;
 
 /// Why a command was not carried out here, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -16,15 +15,6 @@ use crate::Redis;
 use crate::redis::connection::host::{Home, Host};
 use crate::redis::connection::runtimes::here;
 use crate::redis::lease_key::slot;
-
-/// What a call may take.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    /// How long it waits.
-    pub(super) span: Duration,
-    /// How many slots of one master it asks at once.
-    pub(super) at_once: usize,
-}
 
 /// A call under way: its answers as they come, each with the places of its keys in the call.
 pub(super) struct Call<'a, T> {
