@@ -6,8 +6,7 @@ use core::time::Duration;
 use jetcache_core::Remote;
 use jetcache_core::ports::remote::{Condition, Life, Stored};
 
-use super::reads::present;
-use super::{Suite, sealed, stored};
+use crate::contract::remote::suite::{Suite, present, sealed, stored};
 
 pub(super) async fn run<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
     a_stale_value_is_kept_for_its_window(suite).await;
