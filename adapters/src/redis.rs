@@ -17,13 +17,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use jetcache_core::ports::remote::Herald;
 
-use connection::line::Line;
-
-pub use open::RedisBuilder;
-pub use open::error::OpenError;
-pub use pubsub::RedisPubSub;
-pub use subscription::RedisSubscription;
-pub use tracking::RedisTracking;
+use crate::redis::connection::line::Line;
+pub use crate::redis::open::RedisBuilder;
+pub use crate::redis::open::error::OpenError;
+pub use crate::redis::pubsub::RedisPubSub;
+pub use crate::redis::subscription::RedisSubscription;
+pub use crate::redis::tracking::RedisTracking;
 
 /// L2 on Redis 7.0, Valkey 7.2, or later. Clones share their connections.
 ///

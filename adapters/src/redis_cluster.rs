@@ -18,15 +18,13 @@ use std::time::Duration;
 
 use jetcache_core::ports::remote::Herald;
 
-use lane::Lane;
-use nodes::Nodes;
-
-use crate::Redis;
-use crate::redis::RedisPubSub;
+use crate::redis::Redis;
 use crate::redis::lease_key::slot;
-
-pub use crate::redis::OpenError;
-pub use open::RedisClusterBuilder;
+pub use crate::redis::open::error::OpenError;
+use crate::redis::pubsub::RedisPubSub;
+use crate::redis_cluster::lane::Lane;
+use crate::redis_cluster::nodes::Nodes;
+pub use crate::redis_cluster::open::RedisClusterBuilder;
 
 /// L2 on a cluster of Redis 7.0, Valkey 7.2, or later. Clones share their connections.
 ///

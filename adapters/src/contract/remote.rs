@@ -9,9 +9,10 @@ mod suite;
 
 use core::time::Duration;
 
-use crate::contract::remote::suite::Suite;
 use jetcache_core::Remote;
 use jetcache_core::ports::remote::Wire;
+
+use crate::contract::remote::suite::Suite;
 
 /// Runs the suite over a store, in [`Wire::Native`]. It uses keys of its own, beginning with
 /// `contract:`, some with braces, and leaves them behind for at most a minute. `sleep` sleeps for at

@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::available_parallelism;
 
+use jetcache_core::{Engine, Entry, Local, Probe};
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
-
-use jetcache_core::{Engine, Entry, Local, Probe};
 
 /// L1 on quick_cache, bounded by entries or by bytes.
 ///

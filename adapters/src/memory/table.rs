@@ -4,8 +4,6 @@ use core::fmt;
 use core::num::NonZeroUsize;
 use core::time::Duration;
 
-use lru::LruCache;
-
 use jetcache_core::Token;
 use jetcache_core::machine::tier::envelope::{HEADER, PREFIX, is_present, stamp};
 use jetcache_core::machine::tier::wire::PLACEHOLDER;
@@ -13,6 +11,7 @@ use jetcache_core::machine::time::millis;
 use jetcache_core::ports::remote::{
     Claim, Condition, Fill, Filled, Found, Hold, LeaseAsk, Leased, Life, Settle, Stored, Wire,
 };
+use lru::LruCache;
 
 /// Values and leases under text keys, each with its end, as a server holds them.
 ///

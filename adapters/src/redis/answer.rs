@@ -1,9 +1,8 @@
 //! What a server's answer to a command means.
 
-use redis::Value;
-
 use jetcache_core::ports::remote::Filled;
 use jetcache_core::{Fault, Token};
+use redis::Value;
 
 /// The value, or the server's error.
 pub(crate) fn outcome(value: Value) -> Result<Value, Fault> {

@@ -15,6 +15,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jetcache_core::Fault;
 use redis::{Pipeline, Value};
 
 use crate::redis::connection::dial::{Dial, fault};
@@ -22,7 +23,6 @@ use crate::redis::connection::host::{Home, Host};
 use crate::redis::connection::line::{Batch, Line, Repeat, Sending};
 use crate::redis::connection::runtimes::here;
 use crate::redis::connection::slot::{Outcome, Slot};
-use jetcache_core::Fault;
 
 /// A few connections, used in turn, so that one big value does not hold up everything behind it.
 pub(crate) struct Connections {

@@ -3,10 +3,9 @@
 //! `{"CacheName":"..","SourceID":"..","EventType":5,"Keys":["full:key"]}`, in this order and without
 //! blanks. Go writes some harmless characters as `\u003c`; whoever reads JSON takes both.
 
+use jetcache_core::ports::bus::{Kind, Message, News};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 use serde_json::Value;
-
-use jetcache_core::ports::bus::{Kind, Message, News};
 
 /// The event as it is sent.
 pub(super) fn encode<K: AsRef<str>>(cache: &str, source: &str, kind: Kind, keys: &[K]) -> String {

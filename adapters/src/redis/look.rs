@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use redis::{Pipeline, Value};
-
 use jetcache_core::Fault;
 use jetcache_core::ports::remote::{Found, Life, Wire};
+use redis::{Pipeline, Value};
 
-use super::answer::{outcome, unexpected};
+use crate::redis::answer::{outcome, unexpected};
 
 /// `MGET` is cheaper than a `GET` a key, and takes a key of another type for an absent one.
 ///

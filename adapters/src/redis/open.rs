@@ -11,11 +11,11 @@ use redis::{
     Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, TlsCertificates,
 };
 
-use super::connection::Connections;
-use super::connection::dial::Dial;
-use super::{Redis, number};
-use error::OpenError;
-use target::{resp3_client, tcp};
+use crate::redis::connection::Connections;
+use crate::redis::connection::dial::Dial;
+use crate::redis::open::error::OpenError;
+use crate::redis::open::target::{resp3_client, tcp};
+use crate::redis::{Redis, number};
 
 impl Redis {
     /// Redis at a URL: `redis://[user][:password@]host[:port][/database]`, `rediss://` for TLS, or

@@ -2,18 +2,15 @@
 
 use std::sync::Arc;
 
-use redis::{Pipeline, PushInfo, PushKind, Value};
-
 use jetcache_core::ports::bus::{Kind, Message, News, Telling};
 use jetcache_core::{Bus, Fault};
+use redis::{Pipeline, PushInfo, PushKind, Value};
 
-use super::Redis;
-use super::answer::outcome;
-use super::connection::line::Repeat;
-use super::connection::line::{Batch, Line};
-use super::event;
-use super::subscription::RedisSubscription;
-use super::subscription::ear::Meaning;
+use crate::redis::answer::outcome;
+use crate::redis::connection::line::{Batch, Line, Repeat};
+use crate::redis::subscription::RedisSubscription;
+use crate::redis::subscription::ear::Meaning;
+use crate::redis::{Redis, event};
 
 /// A bus on a channel of Redis' pub/sub, made by [`Redis::pubsub`](super::Redis::pubsub) or
 /// [`RedisCluster::pubsub`](crate::RedisCluster::pubsub). It speaks jetcache-go's JSON.

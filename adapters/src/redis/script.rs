@@ -5,14 +5,11 @@
 
 use std::sync::LazyLock;
 
+use jetcache_core::Fault;
 use redis::{Cmd, Pipeline, ServerErrorKind, Value};
 
-use jetcache_core::Fault;
-
-use super::answer::outcome;
-
-use super::connection::line::Repeat;
-use super::connection::line::{Batch, Line};
+use crate::redis::answer::outcome;
+use crate::redis::connection::line::{Batch, Line, Repeat};
 
 /// One of the scripts.
 #[derive(Clone, Copy, Debug)]

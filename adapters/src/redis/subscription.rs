@@ -8,18 +8,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jetcache_core::ports::bus::News;
+use jetcache_core::{Fault, Subscription};
 use redis::Cmd;
 use redis::aio::MultiplexedConnection;
 
-use jetcache_core::ports::bus::News;
-use jetcache_core::{Fault, Subscription};
-
-use super::answer::outcome;
-use super::connection::dial::{Dial, fault};
-use super::connection::host::Host;
-use super::connection::line::Line;
+use crate::redis::answer::outcome;
+use crate::redis::connection::dial::{Dial, fault};
+use crate::redis::connection::host::Host;
+use crate::redis::connection::line::Line;
 use crate::redis::connection::runtimes::here;
-use ear::{Ear, Meaning, Mouth};
+use crate::redis::subscription::ear::{Ear, Meaning, Mouth};
 
 /// What [`RedisPubSub`](super::RedisPubSub) and [`RedisTracking`](super::RedisTracking) hear.
 ///

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use redis::{PushInfo, PushKind, Value};
-
 use jetcache_core::ports::bus::{Message, News, Telling};
 use jetcache_core::{Bus, Fault};
+use redis::{PushInfo, PushKind, Value};
 
-use super::Redis;
-use super::connection::line::Line;
-use super::lease_key::is_lease_key;
-use super::subscription::RedisSubscription;
-use super::subscription::ear::Meaning;
+use crate::redis::Redis;
+use crate::redis::connection::line::Line;
+use crate::redis::lease_key::is_lease_key;
+use crate::redis::subscription::RedisSubscription;
+use crate::redis::subscription::ear::Meaning;
 
 /// A bus on what Redis calls client-side caching (`CLIENT TRACKING` in broadcasting mode), made by
 /// [`Redis::tracking`](super::Redis::tracking). The server itself says which keys were changed,

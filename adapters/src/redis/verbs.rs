@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use redis::{Cmd, Pipeline, Value};
-
 use jetcache_core::machine::tier::wire::PLACEHOLDER;
 use jetcache_core::machine::time::millis;
 use jetcache_core::ports::bus::Kind;
@@ -11,15 +9,14 @@ use jetcache_core::ports::remote::{
     Claim, Condition, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Settle, Stored, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
+use redis::{Cmd, Pipeline, Value};
 
-use super::Redis;
-use super::answer::{filled, is_granted, is_one, outcome};
-use super::connection::line::Batch;
-use super::connection::line::Repeat;
-use super::event;
-use super::lease_key::lease_key;
-use super::look::{found, look, look_len};
-use super::script::{Script, run};
+use crate::redis::answer::{filled, is_granted, is_one, outcome};
+use crate::redis::connection::line::{Batch, Repeat};
+use crate::redis::lease_key::lease_key;
+use crate::redis::look::{found, look, look_len};
+use crate::redis::script::{Script, run};
+use crate::redis::{Redis, event};
 
 impl Remote for Redis {
     async fn read(&self, keys: &[&str], wire: Wire) -> Vec<Result<Option<Found>, Fault>> {

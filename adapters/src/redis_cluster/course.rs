@@ -8,15 +8,14 @@ pub(super) mod stop;
 
 use std::time::Duration;
 
+use jetcache_core::Fault;
 use redis::Value;
 
-use jetcache_core::Fault;
-
-use super::address::Address;
-use super::redirect::Redirect;
 use crate::redis::connection::line::Batch;
-use said::Said;
-use stop::{Hop, Stop};
+use crate::redis_cluster::address::Address;
+use crate::redis_cluster::course::said::Said;
+use crate::redis_cluster::course::stop::{Hop, Stop};
+use crate::redis_cluster::redirect::Redirect;
 
 /// A batch on its way.
 #[derive(Debug)]

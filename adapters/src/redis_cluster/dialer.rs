@@ -1,11 +1,10 @@
 //! How to connect to any node of the cluster.
 
+use jetcache_core::Fault;
 use redis::{Client, ConnectionAddr, ConnectionInfo};
 
-use jetcache_core::Fault;
-
-use super::address::Address;
 use crate::redis::connection::dial::{Dial, fault};
+use crate::redis_cluster::address::Address;
 
 /// How to connect to any of them.
 pub(super) struct Dialer {

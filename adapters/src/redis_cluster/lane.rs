@@ -2,20 +2,18 @@
 
 use std::sync::Arc;
 
+use jetcache_core::Fault;
 use redis::{ServerErrorKind, Value};
 
-use jetcache_core::Fault;
-
-use super::address::Address;
-use super::course::Course;
-use super::course::stop::{Hop, Stop};
-use super::nodes::Nodes;
 use crate::redis::connection::Lost;
 use crate::redis::connection::dial::Dial;
 use crate::redis::connection::host::{Home, Host};
-use crate::redis::connection::line::Repeat;
-use crate::redis::connection::line::{Batch, Line, Sending};
+use crate::redis::connection::line::{Batch, Line, Repeat, Sending};
 use crate::redis::connection::runtimes::here;
+use crate::redis_cluster::address::Address;
+use crate::redis_cluster::course::Course;
+use crate::redis_cluster::course::stop::{Hop, Stop};
+use crate::redis_cluster::nodes::Nodes;
 
 /// The way to one slot.
 #[derive(Debug)]

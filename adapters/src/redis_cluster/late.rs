@@ -5,12 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-
 use jetcache_core::ports::remote::{Hold, LeaseAsk, Leased};
 use jetcache_core::{Remote, Token};
 
-use super::RedisCluster;
-use super::scatter::{Call, Outcomes};
+use crate::redis_cluster::RedisCluster;
+use crate::redis_cluster::scatter::{Call, Outcomes};
 
 /// A [`LeaseAsk`] that may outlive its call.
 #[derive(Clone)]

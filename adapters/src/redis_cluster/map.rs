@@ -1,12 +1,11 @@
 //! Which master has which slot, as far as this client knows.
 
+use jetcache_core::Fault;
 use redis::Value;
 
-use jetcache_core::Fault;
-
-use super::address::Address;
 use crate::redis::answer::outcome;
 use crate::redis::lease_key::SLOTS;
+use crate::redis_cluster::address::Address;
 
 /// The masters, and for each slot the number of its master.
 #[derive(Default)]

@@ -13,18 +13,17 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use jetcache_core::Fault;
 use redis::Pipeline;
 use tokio::sync::watch;
 
-use jetcache_core::Fault;
-
-use super::address::Address;
-use super::dialer::Dialer;
-use super::map::Map;
 use crate::redis::connection::Connections;
 use crate::redis::connection::dial::Dial;
 use crate::redis::connection::host::{Home, Host};
 use crate::redis::connection::line::Repeat;
+use crate::redis_cluster::address::Address;
+use crate::redis_cluster::dialer::Dialer;
+use crate::redis_cluster::map::Map;
 
 /// All nodes of one cluster.
 pub(super) struct Nodes {

@@ -4,11 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::address::Address;
-use super::dialer::Dialer;
-use super::nodes::Nodes;
-use super::{Limits, RedisCluster};
-use crate::redis::{OpenError, RedisBuilder, number};
+use crate::redis::number;
+use crate::redis::open::RedisBuilder;
+use crate::redis::open::error::OpenError;
+use crate::redis_cluster::address::Address;
+use crate::redis_cluster::dialer::Dialer;
+use crate::redis_cluster::nodes::Nodes;
+use crate::redis_cluster::{Limits, RedisCluster};
 
 impl RedisCluster {
     /// The cluster to which these nodes belong: one is enough, more are tried while it is away.

@@ -2,7 +2,7 @@
 
 use redis::{ServerErrorKind, Value};
 
-use super::address::Address;
+use crate::redis_cluster::address::Address;
 
 /// Why a command was not carried out here, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,14 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::{Either, select};
 use futures_util::stream::{self, BoxStream, StreamExt};
-
 use jetcache_core::{Fault, Task};
 
-use super::RedisCluster;
-use crate::Redis;
+use crate::redis::Redis;
 use crate::redis::connection::host::{Home, Host};
 use crate::redis::connection::runtimes::here;
 use crate::redis::lease_key::slot;
+use crate::redis_cluster::RedisCluster;
 
 /// A call under way: its answers as they come, each with the places of its keys in the call.
 pub(super) struct Call<'a, T> {

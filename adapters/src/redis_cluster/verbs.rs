@@ -7,10 +7,10 @@ use jetcache_core::ports::remote::{
 };
 use jetcache_core::{Fault, Remote, Token};
 
-use super::RedisCluster;
-use super::late::Asked;
-use super::scatter::failed;
-use crate::Redis;
+use crate::redis::Redis;
+use crate::redis_cluster::RedisCluster;
+use crate::redis_cluster::late::Asked;
+use crate::redis_cluster::scatter::failed;
 
 impl Remote for RedisCluster {
     async fn read(&self, keys: &[&str], wire: Wire) -> Vec<Result<Option<Found>, Fault>> {

@@ -3,10 +3,9 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use jetcache_core::Fault;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ErrorKind, PushInfo, RedisError};
-
-use jetcache_core::Fault;
 
 /// What an attempt needs to know.
 #[derive(Debug)]

@@ -5,9 +5,8 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use redis::{Pipeline, Value};
-
 use jetcache_core::Fault;
+use redis::{Pipeline, Value};
 
 use crate::redis::connection::dial::Dial;
 

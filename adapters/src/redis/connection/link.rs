@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use jetcache_core::Fault;
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, PushInfo, PushKind, RedisError, ServerErrorKind, Value};
 
 use crate::redis::connection::dial::Dial;
-use jetcache_core::Fault;
 
 /// A connection, whether it is dead, and when it was last heard of.
 #[derive(Clone)]

@@ -8,8 +8,9 @@ mod smol;
 #[cfg(feature = "redis-tokio")]
 mod tokio;
 
-use crate::redis::connection::host::{Home, Host};
 use jetcache_core::Fault;
+
+use crate::redis::connection::host::{Home, Host};
 
 /// The runtime that the caller stands in.
 pub(crate) fn here() -> Result<(&'static Host, Home), Fault> {

@@ -7,12 +7,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jetcache_core::Fault;
 use tokio::sync::watch;
 
 use crate::redis::connection::dial::Dial;
 use crate::redis::connection::host::Host;
 use crate::redis::connection::link::Link;
-use jetcache_core::Fault;
 
 /// The outcome of the last attempt: none while it is under way, or if its runtime died.
 pub(super) struct Slot(Mutex<watch::Receiver<Option<Outcome>>>);

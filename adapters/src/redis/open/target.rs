@@ -7,7 +7,7 @@ use redis::io::tcp::socket2::TcpKeepalive;
 use redis::{Client, ConnectionAddr, ConnectionInfo, ProtocolVersion};
 use rustls::crypto::CryptoProvider;
 
-use super::error::OpenError;
+use crate::redis::open::error::OpenError;
 
 /// A client that speaks RESP3, in which a connection tells its death at once.
 pub(super) fn resp3_client(target: ConnectionInfo) -> Result<Client, OpenError> {

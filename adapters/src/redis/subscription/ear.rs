@@ -9,10 +9,9 @@ use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use redis::{PushInfo, PushKind};
-
 use jetcache_core::Fault;
 use jetcache_core::ports::bus::News;
+use redis::{PushInfo, PushKind};
 
 /// What was heard and not asked for yet.
 #[derive(Default)]
