@@ -47,14 +47,14 @@ pub use crate::redis::tracking::RedisTracking;
 ///
 /// # When the server is away
 /// A call that finds no connection tries to make one, or joins the attempt under way; there is no
-/// back-off, so the first call after the server is back succeeds. A call whose connection breaks
-/// is repeated once on a new one, if it is one that may be: read, release and remove. The
-/// others are never sent twice.
+/// back-off, so the first call after the server is back succeeds. A call whose connection breaks is
+/// sent once more on a new one if that does no harm: read, release and remove. The others are never
+/// sent twice.
 ///
 /// # What dropping a call does
-/// The waiting stops. A command that was already written to the connection is carried out
-/// nevertheless, maybe late; so may one that waits in the connection's queue. The cache's protocol
-/// is made for that.
+/// The waiting stops. A command that was already written to the connection is still carried out,
+/// maybe late, and so may be one that waits in the connection's queue. The cache's protocol is made
+/// for that.
 ///
 /// # Rights
 /// An ACL user needs these commands, the scripts' among them:
@@ -66,8 +66,8 @@ pub use crate::redis::tracking::RedisTracking;
 /// pattern exists: `~{*}ns:*`.
 ///
 /// A bus needs more: [`RedisPubSub`] `+publish +subscribe +ping` and `&channel`, and
-/// [`RedisTracking`] `+client|tracking +ping`. Without the right to publish there, changes stand and
-/// nobody is told of them.
+/// [`RedisTracking`] `+client|tracking +ping`. Without the right to publish there, changes stand
+/// and nobody is told of them.
 #[derive(Clone, Debug)]
 pub struct Redis {
     line: Arc<dyn Line>,
@@ -76,7 +76,7 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// The verbs over this line to a part of the server, all of it as it may be.
+    /// The verbs over a line: to one server, or to one slot of a cluster.
     pub(crate) fn on(line: Arc<dyn Line>, server: u64, herald: Option<Herald>) -> Self {
         Self {
             line,
@@ -90,7 +90,7 @@ impl Redis {
     }
 }
 
-/// A number that no other server of this process has.
+/// A number that no other L2 of this process has. A bus with the same number is on the same server.
 pub(crate) fn number() -> u64 {
     static COUNT: AtomicU64 = AtomicU64::new(1);
     COUNT.fetch_add(1, Ordering::Relaxed)

@@ -45,20 +45,21 @@ pub use crate::redis_cluster::open::RedisClusterBuilder;
 /// ```
 ///
 /// # Keys
-/// A call's keys are grouped by slot and each slot's are sent in one pipeline to its master, never to
-/// a replica, at most [`concurrency`](RedisClusterBuilder::concurrency) slots of a master at once.
-/// What befalls a slot befalls its keys only: the others get their answers. So that a master that
-/// hangs does not keep theirs, a call answers after [`slot_timeout`](RedisClusterBuilder::slot_timeout),
-/// and what is missing then is a [`Fault::Timeout`](jetcache_core::Fault::Timeout).
+/// A call's keys are grouped by slot and each slot's are sent in one pipeline to its master, never
+/// to a replica, at most [`concurrency`](RedisClusterBuilder::concurrency) slots of a master at
+/// once. What befalls a slot befalls its keys only: the others get their answers. So that a master
+/// that hangs does not keep theirs, a call answers after
+/// [`slot_timeout`](RedisClusterBuilder::slot_timeout), and what is missing then is a
+/// [`Fault::Timeout`](jetcache_core::Fault::Timeout).
 ///
 /// # Where the slots are
 /// The first call asks one of the given nodes (`CLUSTER SLOTS`), and each later change of the
 /// cluster is noticed by a node that redirects, breaks off or does not answer; then any node that
 /// is known is asked again, at most ten times a second. A redirected command (`MOVED`, `ASK`) was
 /// not carried out and is sent on, each by itself; one that must wait for a slot on the move
-/// (`TRYAGAIN`: it names several keys, of which some have gone) is tried again for a tenth of a second
-/// and is a fault then. In such a slot a value with its lease, and several keys that share a hash
-/// tag, are several keys.
+/// (`TRYAGAIN`: it names several keys, of which some have gone) is tried again for a tenth of a
+/// second and is a fault then. In such a slot a value with its lease, and several keys that share a
+/// hash tag, are several keys.
 ///
 /// # The runtime, and when a node is away
 /// As with [`Redis`]: each runtime has connections of its own; there is no back-off;
@@ -94,8 +95,8 @@ struct Limits {
 }
 
 impl RedisCluster {
-    /// A bus on a channel of this cluster's pub/sub. Caches whose L2 this is tell there of each change
-    /// in the same atomic step.
+    /// A bus on a channel of this cluster's pub/sub. Caches whose L2 this is tell there of each
+    /// change in the same atomic step.
     #[must_use]
     pub fn pubsub(&self, channel: impl Into<Arc<str>>) -> RedisPubSub {
         let channel = channel.into();

@@ -4,8 +4,8 @@ use jetcache_core::{BoxError, Compression};
 use lz4_flex::block::{compress_prepend_size, decompress_into, uncompressed_size};
 
 /// LZ4, in blocks after their plain length (four bytes, little-endian), as most LZ4 libraries write
-/// and read them: the fastest to read of the three. There is no frame around a block, since the entry's
-/// header has a checksum already.
+/// and read them: the fastest to read of the three. There is no frame around a block, since the
+/// entry's header has a checksum already.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Lz4;
 

@@ -12,8 +12,8 @@ use jetcache_core::{Bus, Fault, Subscription};
 
 /// Runs the suite over a bus. `change` changes a key in the way in which the others are to hear of
 /// it: by a handle of L2 that announces, if [`telling`](Bus::telling) says that L2 tells; by any
-/// handle of an L2 that is watched; by [`publish`], or in any other way, if the driver tells.
-/// It uses keys of its own, beginning with `contract:`. `sleep` sleeps for at least so long, on your
+/// handle of an L2 that is watched; by [`publish`], or in any other way, if the driver tells. It
+/// uses keys of its own, beginning with `contract:`. `sleep` sleeps for at least so long, on your
 /// runtime.
 ///
 /// # Panics

@@ -2,7 +2,8 @@
 
 use jetcache_core::Compression;
 
-/// Runs the suite over a compression, with values of its own: empty and large ones, dull and random.
+/// Runs the suite over a compression, with values of its own: empty and large ones, dull and
+/// random.
 ///
 /// # Panics
 /// At the first thing that is not so.

@@ -15,8 +15,8 @@ use jetcache_core::ports::remote::Wire;
 use crate::contract::remote::suite::Suite;
 
 /// Runs the suite over a store, in [`Wire::Native`]. It uses keys of its own, beginning with
-/// `contract:`, some with braces, and leaves them behind for at most a minute. `sleep` sleeps for at
-/// least so long, on your runtime.
+/// `contract:`, some with braces, and leaves them behind for at most a minute. `sleep` sleeps for
+/// at least so long, on your runtime.
 ///
 /// # Panics
 /// At the first thing that is not so.

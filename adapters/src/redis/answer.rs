@@ -12,6 +12,7 @@ pub(crate) fn outcome(value: Value) -> Result<Value, Fault> {
     }
 }
 
+/// Whether `SET .. NX GET` granted the lease: nobody held it, or this token did already.
 pub(super) fn is_granted(holder: Value, token: Token) -> Result<bool, Fault> {
     match holder {
         Value::Nil => Ok(true),
@@ -20,6 +21,7 @@ pub(super) fn is_granted(holder: Value, token: Token) -> Result<bool, Fault> {
     }
 }
 
+/// Whether a script answered that it did what it was asked to.
 pub(super) fn is_one(answer: Value) -> Result<bool, Fault> {
     match answer {
         Value::Int(number) => Ok(number == 1),
@@ -35,6 +37,7 @@ pub(super) fn filled(answer: Value) -> Result<Filled, Fault> {
     })
 }
 
+/// Cut short: the answer may be a big value.
 pub(super) fn unexpected(value: &Value) -> Fault {
     let mut text = format!("an answer that was not expected: {value:?}");
     if let Some((end, _)) = text.char_indices().nth(200) {

@@ -1,8 +1,8 @@
-//! The connections to one server: a few a runtime, used in turn.
+//! The connections to one server: a few for each runtime, used in turn.
 //!
-//! Each runtime has connections of its own. One that another runtime drives would stand still
-//! whenever that runtime does, and break when it ends; a program of tests, each with a runtime,
-//! around one static cache would meet both.
+//! A connection is driven by the runtime that made it. Used from another, it would stand still
+//! whenever its own runtime does, and break when that ends. Tests that share a static cache and
+//! have a runtime each would meet both.
 
 pub(crate) mod dial;
 pub(crate) mod host;
@@ -52,7 +52,7 @@ impl Connections {
         }
     }
 
-    /// Sends the commands and answers one value a command; a server's error is such a value.
+    /// Sends the commands. One value a command comes back; a server's error is a value, too.
     pub(crate) async fn exchange(
         &self,
         commands: &Pipeline,
@@ -63,6 +63,7 @@ impl Connections {
         let slot = &slots[self.turn.fetch_add(1, Ordering::Relaxed) % slots.len()];
         let mut link = self.link(slot, host, repeat).await.map_err(Lost::unsent)?;
         let mut answer = link.send(commands).await;
+        // The connection broke, and nobody can tell whether the commands were carried out.
         if answer.is_err() && repeat == Repeat::Once {
             link = self.link(slot, host, repeat).await.map_err(Lost::sent)?;
             answer = link.send(commands).await;
@@ -70,7 +71,7 @@ impl Connections {
         answer.map_err(|error| Lost::sent(fault(&error)))
     }
 
-    /// The slots of a runtime. When one is new, those of the runtimes that ended are dropped.
+    /// The slots of a runtime. A new runtime's first call drops those of the runtimes that ended.
     fn slots(&self, home: Home) -> Arc<[Slot]> {
         let mut homes = self.homes();
         if let Some((_, slots)) = homes.iter().find(|(known, _)| *known == home) {
@@ -89,6 +90,7 @@ impl Connections {
     /// A connection that was alive a moment ago.
     async fn link(&self, slot: &Slot, host: &Host, repeat: Repeat) -> Outcome {
         let link = slot.link(&self.dial, host).await?;
+        // What may be sent twice finds out by trying.
         if repeat == Repeat::Once || link.is_lively() {
             return Ok(link);
         }

@@ -8,10 +8,13 @@ use redis::{Pipeline, Value};
 
 use crate::redis::answer::{outcome, unexpected};
 
-/// `MGET` is cheaper than a `GET` a key, and takes a key of another type for an absent one.
+/// Adds the commands of a look.
 ///
-/// In the jetcache-go format it goes with each key's `PTTL`. A writer between the two could make a
-/// value live longer than it does, so they are one transaction.
+/// `MGET` is cheaper than a `GET` a key, and takes a key of another type for an absent one. Native
+/// entries carry their end in the server's clock, so one `TIME` does for all of them.
+///
+/// The jetcache-go format has no end, so each key's `PTTL` is asked for as well. If a writer came
+/// in between, a value would be given the life of another, so it is all one transaction.
 pub(super) fn look(pipeline: &mut Pipeline, keys: &[&str], wire: Wire) {
     match wire {
         Wire::JetcacheGo => {
@@ -37,7 +40,7 @@ pub(super) fn look_len(keys: usize, wire: Wire) -> usize {
     }
 }
 
-/// What [`look`] found, a command an answer.
+/// What a [`look`] found, from its answers.
 pub(super) fn found(
     mut answers: Vec<Value>,
     keys: usize,
@@ -55,6 +58,7 @@ pub(super) fn found(
     Ok(found.collect())
 }
 
+/// What a [`look`] in the jetcache-go format found.
 fn found_with_lives(
     mut answers: Vec<Value>,
     keys: usize,

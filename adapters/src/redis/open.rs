@@ -19,7 +19,8 @@ use crate::redis::{Redis, number};
 
 impl Redis {
     /// Redis at a URL: `redis://[user][:password@]host[:port][/database]`, `rediss://` for TLS, or
-    /// `redis+unix:///path?db=0&user=..&pass=..`. It does not connect, and needs no running runtime.
+    /// `redis+unix:///path?db=0&user=..&pass=..`. It does not connect, and needs no running
+    /// runtime.
     ///
     /// # Errors
     /// If the URL is not one of these.
@@ -73,8 +74,8 @@ impl RedisBuilder {
         }
     }
 
-    /// How many connections a runtime uses in turn, 2 unless said otherwise. Answers on one connection
-    /// come in order, so a big value holds up what was asked for after it; more connections spread
+    /// How many connections a runtime uses in turn, 2 unless said otherwise. Answers on one
+    /// connection come in order, so a big value holds up those behind it; more connections spread
     /// that. Each is made when it is first needed.
     #[must_use]
     pub fn connections(mut self, count: usize) -> Self {
@@ -99,9 +100,9 @@ impl RedisBuilder {
         self
     }
 
-    /// After how long a subscription asks the server for a sign of life, and how long it then waits
-    /// for one; 5 s unless said otherwise. So a connection that broke without a word is noticed
-    /// within twice as long. See [`pubsub`](Redis::pubsub) and [`tracking`](Redis::tracking).
+    /// How often a subscription asks the server for a sign of life, and how long it then waits for
+    /// one; 5 s unless said otherwise. So a connection that broke without a word is noticed within
+    /// twice as long. See [`pubsub`](Redis::pubsub) and [`tracking`](Redis::tracking).
     #[must_use]
     pub fn heartbeat(mut self, span: Duration) -> Self {
         self.heartbeat = span;
@@ -161,7 +162,8 @@ impl RedisBuilder {
                  redis://user:password@host:6379/0"
             ))
         })?;
-        // The library's name would need one more right, or be denied and logged at every connection.
+        // Sending the library's name needs one more right; without it, the server would refuse and
+        // log that at every connection.
         let login = target.redis_settings().clone().set_skip_set_lib_name();
         let target = target.set_tcp_settings(tcp()).set_redis_settings(login);
         let client = self.client(target)?;
@@ -215,7 +217,7 @@ impl fmt::Debug for RedisBuilder {
     }
 }
 
-/// Connections for a client that the user made.
+/// Connections by a client that the user made, with the default settings.
 fn adopt(client: Client) -> Connections {
     Connections::new(
         Arc::new(Dial {

@@ -1,4 +1,4 @@
-//! A connection of its own, on which the server says unasked what it has to say.
+//! A subscription: a connection of its own, on which the server speaks unasked.
 
 pub(super) mod ear;
 
@@ -20,25 +20,25 @@ use crate::redis::connection::line::Line;
 use crate::redis::connection::runtimes::here;
 use crate::redis::subscription::ear::{Ear, Meaning, Mouth};
 
-/// What [`RedisPubSub`](super::RedisPubSub) and [`RedisTracking`](super::RedisTracking) hear.
+/// What [`RedisPubSub`](crate::RedisPubSub) and [`RedisTracking`](crate::RedisTracking) hear.
 ///
-/// It has a connection of its own, which ends with it, on the runtime in which it was made and in
-/// which it is to be asked.
+/// It has a connection of its own, which ends with it. It must be polled on the runtime in which it
+/// was made.
 ///
 /// # What may be lost
-/// Nothing without a word. 4096 pieces of news are kept for whoever asks; when one more comes, they
+/// Nothing goes unsaid. 4096 pieces of news are kept for whoever asks; when one more comes, they
 /// are all replaced by one [`News::Everything`]. When the connection breaks,
 /// [`next`](Subscription::next) first answers what was heard until then, and fails from there on.
 ///
 /// A break without a word, such as a peer that is gone or hangs, is noticed while `next` is waited
 /// for: after 5 s the server is asked for a sign of life, and after 5 more without one it fails, so
-/// within 10 s. [`heartbeat`](super::RedisBuilder::heartbeat) sets another span.
+/// within 10 s. [`heartbeat`](crate::redis::RedisBuilder::heartbeat) sets another span.
 ///
 /// # Cancellation
 /// Dropping the future of `next` loses nothing.
 pub struct RedisSubscription {
     ear: Arc<Ear>,
-    /// Completes when the server gives no sign of life. It holds the connection.
+    /// Completes when the server gives no sign of life. It owns the connection.
     pulse: Pin<Box<dyn Future<Output = Fault> + Send>>,
 }
 
@@ -100,7 +100,8 @@ impl fmt::Debug for RedisSubscription {
     }
 }
 
-/// Any answer is a sign of life, be it that the user may not ask.
+/// Asks for a sign of life every `span`, and completes when none came for as long. Any answer is
+/// one, even that the user may not ask.
 async fn pulse(mut connection: MultiplexedConnection, host: &Host, span: Duration) -> Fault {
     connection.set_response_timeout(span);
     let question = redis::cmd("PING");

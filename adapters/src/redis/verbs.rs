@@ -1,4 +1,4 @@
-//! The seven verbs as commands, and what the server's answers mean.
+//! The seven verbs, and the locks, as commands to a line.
 
 use std::time::Duration;
 
@@ -43,8 +43,8 @@ impl Remote for Redis {
         }
         // After all of them: the second look must not be older than the lease.
         look(&mut pipeline, &keys, wire);
-        // Never twice: a first one that lands after the second and after a change of the key would
-        // give the token back to a load that is older than the change.
+        // Never twice: if the first one arrived after the second and after a change of the key, it
+        // would give the lease back to a load that is older than the change.
         let count = asks.len();
         self.ask(&pipeline, count, count, Repeat::Never, |holders, look| {
             let found = found(look, count, wire)?;
@@ -156,8 +156,9 @@ impl Remote for Redis {
 }
 
 impl Redis {
-    /// Sends commands of which all but the first `alone` belong together, and takes the answers
-    /// apart: those of the first, and those of the others.
+    /// Sends commands of which the first `alone` stand alone and the others belong together.
+    /// `parse` is given the answers of the first and those of the others, and makes one outcome a
+    /// key.
     async fn ask<T>(
         &self,
         pipeline: &Pipeline,
@@ -186,7 +187,7 @@ impl Redis {
             .unwrap_or_else(|fault| (0..keys).map(|_| Err(fault.clone())).collect())
     }
 
-    /// Sends one command a key.
+    /// Sends one command a key, and makes an outcome of each answer.
     async fn run<T>(
         &self,
         commands: impl Iterator<Item = Cmd>,
@@ -212,7 +213,7 @@ impl Redis {
             .arg(px(value.life))
             .arg(px(value.stale))
             .arg(px(value.lease))
-            // Rounded down: an age taken for older than it is would lengthen the value's life.
+            // Rounded down: too great an age would lengthen the value's life.
             .arg(
                 u64::try_from(value.age.as_millis())
                     .unwrap_or(MOST)
@@ -244,7 +245,8 @@ impl Redis {
         command
     }
 
-    /// The last arguments of a script that changes the key: what it says of it, if it is to.
+    /// Adds a script's last arguments: the channel, and the events that it may publish there.
+    /// Without a herald there are none, and the script publishes nothing.
     fn tell(&self, command: &mut Cmd, key: &str, kinds: &[Kind]) {
         let Some(herald) = &self.herald else {
             return;
@@ -256,21 +258,21 @@ impl Redis {
     }
 }
 
-/// What becomes of a value that cannot be stored.
+/// What a script does if the value is not stored.
 #[derive(Clone, Copy)]
 enum Else {
-    /// The lease goes, if it is the token's.
+    /// Gives the lease back, if it is the token's.
     Release,
-    /// What stands under the key goes, and the lease, whosever it is.
+    /// Removes value and lease, whoever holds that.
     Remove,
 }
 
-/// The only outcome.
+/// The outcome of a call for one key.
 fn one<T>(mut outcomes: Vec<Result<T, Fault>>) -> Result<T, Fault> {
     outcomes.pop().unwrap_or(Err(Fault::Timeout))
 }
 
-/// A span as the server takes it.
+/// A span in milliseconds, as the server and the scripts take it.
 fn px(span: Duration) -> u64 {
     millis(span).min(MOST)
 }

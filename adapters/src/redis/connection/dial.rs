@@ -7,12 +7,16 @@ use jetcache_core::Fault;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ErrorKind, PushInfo, RedisError};
 
-/// What an attempt needs to know.
+/// What an attempt to connect needs to know.
 #[derive(Debug)]
 pub(crate) struct Dial {
+    /// Where to connect, with which login.
     pub(crate) client: Client,
+    /// What `CLIENT LIST` is to show.
     pub(crate) name: Option<String>,
+    /// How long one attempt may take.
     pub(crate) timeout: Duration,
+    /// How long a subscription hears nothing before it asks for a sign of life.
     pub(crate) heartbeat: Duration,
 }
 
@@ -25,7 +29,7 @@ impl Dial {
     ) -> Result<MultiplexedConnection, Fault> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.timeout))
-            // The cache's own timeout drops the future.
+            // None here: the cache has a timeout of its own, and drops the future.
             .set_response_timeout(None)
             .set_pipeline_buffer_size(QUEUE)
             .set_push_sender(move |push: PushInfo| {
@@ -38,7 +42,7 @@ impl Dial {
             .await
             .map_err(|error| fault(&error))?;
         if let Some(name) = &self.name {
-            // Unanswered: a user without the right to do this can do without it.
+            // Its answer is not waited for: a user without the right to do this can do without it.
             let mut command = redis::cmd("CLIENT");
             command.arg("SETNAME").arg(name).set_no_response(true);
             let _ = connection.send_packed_command(&command).await;
@@ -47,7 +51,7 @@ impl Dial {
     }
 }
 
-/// A server that answered refused; whatever else went wrong, it was not reached.
+/// An error that the server answered is a refusal; any other means that it was not reached.
 pub(crate) fn fault(error: &RedisError) -> Fault {
     let text = error.to_string().into();
     match error.kind() {
@@ -60,6 +64,6 @@ pub(crate) fn fault(error: &RedisError) -> Fault {
     }
 }
 
-/// Batches that wait to be written, a connection; who comes then waits for room. What callers that
-/// gave up leave there while the server hangs stays until it goes on, so this bounds memory too.
+/// How many batches wait to be written on one connection; callers beyond that wait for room. The
+/// batches of callers that gave up stay until the server moves on, so this bounds memory, too.
 const QUEUE: usize = 128;

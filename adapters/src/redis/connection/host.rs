@@ -13,10 +13,11 @@ pub(crate) struct Host {
     pub(crate) spawn: fn(Task),
     /// Completes after so long, if the caller stands inside.
     pub(crate) sleep: fn(Duration) -> Task,
-    /// Completes after the runtime has looked at its sockets.
+    /// Completes after the runtime has looked at its sockets, and so noticed those that were
+    /// closed.
     pub(crate) breathe: fn() -> Task,
 }
 
-/// One runtime among all of this process, ended ones too.
+/// Tells one runtime from all others of this process, also from those that ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Home(pub(crate) u64);

@@ -15,7 +15,7 @@ pub(crate) trait Line: Debug + Send + Sync + UnwindSafe + RefUnwindSafe {
     /// One outcome a command, in their order; a server's error is a value among them.
     fn send<'a>(&'a self, batch: Batch<'a>) -> Sending<'a>;
 
-    /// Where a connection of one's own can be made: at any of these, to be tried in this order.
+    /// Where a subscription can connect: any of these will do, tried in this order.
     fn dials(&self) -> Vec<Arc<Dial>>;
 }
 
@@ -28,9 +28,10 @@ pub(crate) type Sending<'a> = Pin<Box<dyn Future<Output = Vec<Result<Value, Faul
 pub(crate) struct Batch<'a> {
     /// All of them.
     pub(crate) commands: &'a Pipeline,
-    /// How many of them, at the front, name no key and are for every server that is sent any.
+    /// How many of them, at the front, name no key and go to every server that is sent any of the
+    /// others.
     pub(crate) ahead: usize,
-    /// How many of them, after those, are carried out or refused each by itself. The rest is carried
+    /// How many of them, after those, are carried out or refused one by one. The rest is carried
     /// out or refused as a whole, by one server, after all of these.
     pub(crate) alone: usize,
     /// Whether they may be sent again when nobody can tell whether they were carried out.
@@ -38,7 +39,7 @@ pub(crate) struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    /// Where those begin that belong together.
+    /// The index of the first command of those that belong together.
     pub(crate) fn behind(&self) -> usize {
         self.ahead + self.alone
     }
@@ -47,8 +48,8 @@ impl Batch<'_> {
 /// Whether a command may be sent a second time when its connection died before the answer came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Repeat {
-    /// Doing it twice, and late, is as good as once.
+    /// Once more: it does no harm if it is carried out twice, or late.
     Once,
-    /// Never: the first may land after the second.
+    /// Never: the first one may arrive late, after the second and after what others did since.
     Never,
 }

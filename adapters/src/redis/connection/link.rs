@@ -1,9 +1,9 @@
-//! A connection and whether it is alive.
+//! One connection, and whether it is still alive.
 //!
 //! A connection dies with its driver, the task that redis-rs runs on the runtime where it was made.
-//! When the driver ends, because the socket did or because the runtime did, it drops the
-//! [`Obituary`], and the next call does not even try. That matters for the commands that must not
-//! be sent twice: they cannot find out by trying.
+//! When the driver ends, because the socket or the runtime did, it drops the [`Obituary`], and the
+//! next call makes a new connection at once. That matters for commands that must not be sent twice:
+//! they cannot find out by trying.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ use redis::{Pipeline, PushInfo, PushKind, RedisError, ServerErrorKind, Value};
 
 use crate::redis::connection::dial::Dial;
 
-/// A connection, whether it is dead, and when it was last heard of.
+/// A connection, whether it is dead, and when it last answered.
 #[derive(Clone)]
 pub(super) struct Link {
     connection: MultiplexedConnection,
@@ -24,7 +24,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// A new connection, as alive as can be.
+    /// Connects.
     pub(super) async fn make(dial: &Dial) -> Result<Self, Fault> {
         let dead = Arc::new(AtomicBool::new(false));
         let obituary = Obituary(Arc::clone(&dead));
@@ -44,7 +44,7 @@ impl Link {
         self.dead.load(Ordering::Acquire)
     }
 
-    /// Whether it was heard of so lately that looking again would only cost time.
+    /// Whether it answered so recently that checking it would only cost time.
     pub(super) fn is_lively(&self) -> bool {
         self.heard().elapsed() < LIVELY && !self.is_dead()
     }
@@ -64,8 +64,8 @@ impl Link {
             .await;
         let is_over = match &answer {
             Ok(values) => values.iter().any(is_demoted),
-            // A server's errors are among the values, so this is the connection's. redis-rs tells
-            // the caller before it tells the obituary.
+            // A server's errors are among the values, so this is the connection's own. redis-rs
+            // tells the caller first and the obituary later: do not wait for that.
             Err(_) => true,
         };
         if is_over {
@@ -76,7 +76,7 @@ impl Link {
     }
 }
 
-/// Lives in a connection's driver and says so when the driver ends.
+/// Sits in a connection's driver. When the driver ends it is dropped, and marks the link dead.
 struct Obituary(Arc<AtomicBool>);
 
 impl Obituary {
@@ -91,10 +91,10 @@ impl Drop for Obituary {
     }
 }
 
-/// The server is no primary any more. Its name may lead to the new one by now: connect again.
+/// The server has become a replica. Its name may lead to the new primary by now: connect again.
 fn is_demoted(value: &Value) -> bool {
     matches!(value, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::ReadOnly))
 }
 
-/// A server that was restarted was silent for longer than this.
+/// No server restarts faster than this, so a link that answered this recently still leads to it.
 const LIVELY: Duration = Duration::from_millis(1);

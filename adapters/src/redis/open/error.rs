@@ -4,7 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-/// Why [`Redis`](crate::Redis) could not be made; the text says what to change. It never shows the password.
+/// Why [`Redis`](crate::Redis) could not be made; the text says what to change. It never shows the
+/// password.
 #[derive(Clone, Debug)]
 pub struct OpenError(Arc<str>);
 

@@ -9,7 +9,7 @@ use rustls::crypto::CryptoProvider;
 
 use crate::redis::open::error::OpenError;
 
-/// A client that speaks RESP3, in which a connection tells its death at once.
+/// A client that speaks RESP3, over which a connection reports its own end at once.
 pub(super) fn resp3_client(target: ConnectionInfo) -> Result<Client, OpenError> {
     if matches!(target.addr(), ConnectionAddr::TcpTls { .. })
         && CryptoProvider::get_default().is_none()
@@ -25,13 +25,14 @@ pub(super) fn resp3_client(target: ConnectionInfo) -> Result<Client, OpenError> 
     Client::open(target).map_err(|error| OpenError::new(error.to_string()))
 }
 
-/// A peer that is gone without a word is noticed within some seconds by what is sent to it, and
-/// within a minute by probes if nothing is.
+/// A peer that vanished without closing its socket is noticed within seconds if something is sent
+/// to it (the user timeout), and within a minute by probes if nothing is (keep-alive).
 pub(super) fn tcp() -> TcpSettings {
     let probes = TcpKeepalive::new()
         .with_time(Duration::from_secs(30))
         .with_interval(Duration::from_secs(10));
     let settings = TcpSettings::default()
+        // A command is small, and somebody waits for its answer: it must not wait for more bytes.
         .set_nodelay(true)
         .set_keepalive(probes);
     #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]

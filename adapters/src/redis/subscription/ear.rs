@@ -1,8 +1,7 @@
-//! What a connection says unasked, kept until somebody asks for it.
+//! What the server says unasked, queued until somebody asks for it.
 //!
-//! What it says is taken in as it comes, whether or not anybody asks for it, into a queue. When that
-//! is full, all of it is forgotten but for the fact: whatever was in it may concern any key, and so
-//! one piece of news that says so stands for all.
+//! The queue takes in news whether or not anybody asks. When it is full, it is emptied, and one
+//! [`News::Everything`] stands for what was lost: that may have been about any key.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -20,8 +19,9 @@ pub(super) struct Ear(Mutex<Heard>);
 #[derive(Default)]
 struct Heard {
     news: VecDeque<News>,
-    /// Stands for all news that came before it is told.
+    /// Stands for all news until it is handed out.
     everything: bool,
+    /// Why nothing more will come.
     over: Option<Fault>,
     waker: Option<Waker>,
 }
@@ -74,7 +74,7 @@ fn wake(mut heard: MutexGuard<'_, Heard>) {
     }
 }
 
-/// Lives in a connection's driver, speaks into the ear, and says so when the driver ends.
+/// Sits in a connection's driver, speaks into the ear, and tells it when the driver ends.
 pub(super) struct Mouth(pub(super) Arc<Ear>);
 
 impl Mouth {
@@ -98,7 +98,7 @@ impl Drop for Mouth {
     }
 }
 
-/// What a piece of what the server says means, if it is news.
+/// What a push of the server means, if it is news.
 pub(crate) type Meaning = Arc<dyn Fn(PushInfo) -> Option<News> + Send + Sync>;
 
 /// How many pieces of news wait to be asked for.
