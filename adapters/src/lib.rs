@@ -1,6 +1,6 @@
 //! What plugs into jetcache: the shared store, the in-process engines, the codecs.
 //!
-//! One feature, one file, one dependency; nothing is on by default. A program depends on
+//! One feature, one file or folder, one dependency; nothing is on by default. A program depends on
 //! `jetcache-tokio` or `jetcache-smol`, which choose and re-export.
 //!
 //! | feature | what | port |
@@ -61,7 +61,7 @@ pub use crate::redis::{Redis, RedisPubSub, RedisTracking};
 #[cfg(feature = "cluster")]
 pub use crate::redis_cluster::RedisCluster;
 
-/// [`Local`](jetcache_core::Local): what holds a node's own entries.
+/// [`Local`](jetcache_core::Local): L1, the entries of one process.
 mod engine {
     #[cfg(feature = "moka")]
     pub(crate) mod moka;
@@ -69,7 +69,7 @@ mod engine {
     pub(crate) mod quick_cache;
 }
 
-/// [`Codec`](jetcache_core::Codec): values as bytes.
+/// [`Codec`](jetcache_core::Codec): how values become bytes.
 mod codec {
     #[cfg(feature = "json")]
     pub(crate) mod json;
@@ -82,7 +82,7 @@ mod codec {
     pub(crate) mod raw;
 }
 
-/// [`Compression`]: bytes as fewer bytes, and the codec that asks for it.
+/// [`Compression`]: how bytes become fewer, and the codec that asks for it.
 mod compress {
     pub(crate) mod compressed;
     #[cfg(feature = "lz4")]

@@ -85,7 +85,7 @@ pub struct RedisCluster {
     herald: Option<Herald>,
 }
 
-/// What a call may take.
+/// How far a call may go.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
     /// How long it waits.
@@ -101,12 +101,12 @@ impl RedisCluster {
     pub fn pubsub(&self, channel: impl Into<Arc<str>>) -> RedisPubSub {
         let channel = channel.into();
         let nodes = Arc::clone(&self.nodes);
-        // Any node takes it, and this way leads to one that is there.
+        // Any node takes what is published, and the lane of any slot leads to a node that is there.
         let slot = slot(&channel);
         RedisPubSub::on(Arc::new(Lane { nodes, slot }), self.server, channel)
     }
 
-    /// The verbs over the way to one slot.
+    /// The verbs for the keys of one slot.
     fn lane(&self, slot: usize) -> Redis {
         let nodes = Arc::clone(&self.nodes);
         let lane = Arc::new(Lane { nodes, slot });

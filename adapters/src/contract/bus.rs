@@ -17,7 +17,7 @@ use jetcache_core::{Bus, Fault, Subscription};
 /// runtime.
 ///
 /// # Panics
-/// At the first thing that is not so.
+/// At the first rule that is broken.
 pub async fn run<B: Bus>(bus: &B, change: impl AsyncFn(&str), sleep: impl AsyncFn(Duration)) {
     let suite = Suite {
         bus,
@@ -164,7 +164,7 @@ impl<B: Bus, C: AsyncFn(&str), S: AsyncFn(Duration)> Suite<'_, B, C, S> {
     }
 }
 
-/// Looks once whether it is ready.
+/// Polls it once.
 async fn once<T>(work: impl Future<Output = T>) {
     let mut work = pin!(work);
     poll_fn(|context| {

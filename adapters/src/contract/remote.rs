@@ -19,7 +19,7 @@ use crate::contract::remote::suite::Suite;
 /// at least so long, on your runtime.
 ///
 /// # Panics
-/// At the first thing that is not so.
+/// At the first rule that is broken.
 pub async fn run<R: Remote>(remote: &R, sleep: impl AsyncFn(Duration)) {
     let suite = Suite::new(remote, Wire::Native, sleep);
     reads::run(&suite).await;
@@ -30,7 +30,7 @@ pub async fn run<R: Remote>(remote: &R, sleep: impl AsyncFn(Duration)) {
 /// As [`run`], in [`Wire::JetcacheGo`], for stores that serve it.
 ///
 /// # Panics
-/// At the first thing that is not so.
+/// At the first rule that is broken.
 pub async fn run_jetcache_go<R: Remote>(remote: &R, sleep: impl AsyncFn(Duration)) {
     let suite = Suite::new(remote, Wire::JetcacheGo, sleep);
     reads::run(&suite).await;

@@ -28,7 +28,7 @@ pub struct QuickCache<K, V> {
     evicted: Arc<AtomicUsize>,
 }
 
-/// [`QuickCache`] for every cache.
+/// Makes a [`QuickCache`] the L1 of every cache that names none.
 #[derive(Clone, Copy, Debug)]
 pub struct QuickCacheEngine;
 
@@ -202,5 +202,5 @@ impl<K: Hash, V> Lifecycle<K, Entry<V>> for Evictions {
     }
 }
 
-/// Bytes that a shard should be able to hold at least.
+/// How many bytes a shard should hold at least.
 const SHARD: u64 = 16 << 20;

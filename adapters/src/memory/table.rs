@@ -19,7 +19,7 @@ use lru::LruCache;
 /// around it; a simulator brings its own. Values and leases are bounded by the same number; the
 /// least recently used go first. What has ended is removed when it is touched.
 ///
-/// [`Memory`]: super::Memory
+/// [`Memory`]: crate::memory::Memory
 pub struct Table {
     values: LruCache<String, Row>,
     leases: LruCache<String, Lease>,
@@ -52,7 +52,7 @@ impl Table {
     pub fn with_capacity(entries: usize) -> Self {
         let bound = NonZeroUsize::new(entries).unwrap_or(NonZeroUsize::MIN);
         Self {
-            // Sparse: room is made as it is needed.
+            // Sparse: memory is reserved as it is needed.
             values: LruCache::sparse(bound),
             leases: LruCache::sparse(bound),
         }

@@ -22,7 +22,7 @@ impl Address {
         }
     }
 
-    /// `host:port` as a node writes it who was reached at `asked`: without a host it means its own.
+    /// `host:port` as the node at `asked` writes it: without a host it means its own.
     pub(super) fn parse(text: &str, asked: &Self) -> Option<Self> {
         let (host, port) = text.rsplit_once(':')?;
         let port = port.parse().ok()?;

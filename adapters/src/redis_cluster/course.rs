@@ -1,4 +1,4 @@
-//! A batch's course from node to node: what is to be sent next and where to, and what is known.
+//! A batch's course from node to node: what is sent next and where to, and what was answered.
 //!
 //! It decides and does no I/O. Each command that stands alone follows its own redirections; those
 //! that belong together are sent once all of the others have arrived.
@@ -26,9 +26,13 @@ pub(super) struct Course<'a> {
     open: Vec<(usize, Hop)>,
     /// Those that belong together, if they have none.
     together: Option<Hop>,
+    /// How many stops there were.
     stops: usize,
+    /// How often its master was found gone.
     detours: usize,
+    /// The pauses that are left for a slot on the move.
     pauses: &'static [Duration],
+    /// The pause before the next stop.
     pause: Option<Duration>,
 }
 
@@ -63,7 +67,7 @@ impl<'a> Course<'a> {
         })
     }
 
-    /// The node at `asked` answered. Says whom it named for the slot's new master.
+    /// Takes in the answers of the node at `asked`. Returns the slot's new master, if it named one.
     pub(super) fn on_values(
         &mut self,
         stop: &Stop,
@@ -87,7 +91,7 @@ impl<'a> Course<'a> {
             let said = Said::read(&mut values, self.answers.len() - behind, stop, asked);
             let hop = self.on_redirect(said.redirect, &mut owner);
             if !self.open.is_empty() {
-                // They were too early.
+                // A command before them is still on its way, so they were sent too early.
                 self.together = Some(Hop::Master);
             } else {
                 self.together = hop;
@@ -101,7 +105,7 @@ impl<'a> Course<'a> {
         owner
     }
 
-    /// There is no answer for these, and there will be none.
+    /// The stop's commands have no answer and will get none.
     pub(super) fn on_fault(&mut self, stop: &Stop, fault: &Fault) {
         for &at in &stop.alone {
             self.answers[at] = Some(Err(fault.clone()));
@@ -113,8 +117,8 @@ impl<'a> Course<'a> {
         }
     }
 
-    /// These were not sent, or that does not matter, and the slot has another master now. Whether
-    /// they go there.
+    /// The stop's commands were not sent, or may be sent twice, and the slot has another master
+    /// now. Returns whether they go there: a batch makes a few detours only.
     pub(super) fn on_detour(&mut self, stop: &Stop) -> bool {
         self.detours += 1;
         if self.detours > DETOURS {
@@ -160,7 +164,7 @@ impl<'a> Course<'a> {
     }
 }
 
-/// A batch is not sent more often than this: two nodes may each take the other for the master.
+/// How many stops a batch may make: two nodes may each take the other for the master.
 const STOPS: usize = 16;
 
 /// How often a batch may find its master gone.

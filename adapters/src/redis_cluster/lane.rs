@@ -1,4 +1,4 @@
-//! One slot's line: to its master, and on to whom that one names.
+//! One slot's line: to its master, and on to the node that the master names.
 
 use std::sync::Arc;
 
@@ -71,8 +71,8 @@ impl Lane {
                     }
                 }
                 Err(lost) => {
-                    // A successor may have its slots. Who may have carried the commands out gets
-                    // them only if that does not matter.
+                    // A successor may have its slots. Commands that may have been carried out go
+                    // there only if they may be sent twice.
                     let again = !lost.sent || batch.repeat == Repeat::Once;
                     if !again {
                         self.nodes.learn_soon(host, home);
@@ -115,7 +115,8 @@ impl Lane {
     }
 }
 
-/// The node has lost the others, or the cluster a part. Whom the others follow now, they know.
+/// The node has lost sight of the others, or the cluster has lost slots. Other nodes may know of a
+/// new master.
 fn is_down(value: &Value) -> bool {
     matches!(value, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::ClusterDown))
 }

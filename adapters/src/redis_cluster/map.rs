@@ -84,7 +84,7 @@ fn parts(range: &Value) -> Option<(usize, usize, &[Value])> {
     ))
 }
 
-/// A node's address; none if the one who was asked does not know it.
+/// A node's address; the inner option is none if the node that was asked does not know it.
 fn host(node: &[Value], asked: &Address) -> Option<Option<Address>> {
     let [name, Value::Int(port), ..] = node else {
         return None;

@@ -35,7 +35,7 @@ impl RedisCluster {
 #[derive(Clone)]
 pub struct RedisClusterBuilder {
     urls: Vec<String>,
-    // Its URL is each of those in turn.
+    // The settings that all nodes share. Its URL is replaced by each of those above.
     node: RedisBuilder,
     limits: Limits,
 }
@@ -77,8 +77,8 @@ impl RedisClusterBuilder {
         self
     }
 
-    /// After how long a subscription asks its node for a sign of life, and how long it then waits
-    /// for one; 5 s unless said otherwise. See [`pubsub`](RedisCluster::pubsub).
+    /// How often a subscription asks its node for a sign of life, and how long it then waits for
+    /// one; 5 s unless said otherwise. See [`pubsub`](RedisCluster::pubsub).
     #[must_use]
     pub fn heartbeat(mut self, span: Duration) -> Self {
         self.node = self.node.heartbeat(span);

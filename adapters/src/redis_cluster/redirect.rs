@@ -1,4 +1,4 @@
-//! What a node says that did not carry a command out.
+//! What a node answers when it did not carry a command out because of its slot.
 
 use redis::{ServerErrorKind, Value};
 

@@ -27,7 +27,7 @@ pub(super) struct Call<'a, T> {
 pub(super) type Outcomes<T> = Vec<Result<T, Fault>>;
 
 impl RedisCluster {
-    /// Does to each slot's keys what `verb` does to those of a server.
+    /// Does to the items of each slot what `verb` does to those of one server; one outcome an item.
     pub(super) async fn each<'a, I, T, F>(
         &self,
         items: &[I],
@@ -48,7 +48,7 @@ impl RedisCluster {
         }
     }
 
-    /// Waits for the cluster's map, and then lets each slot begin as it is polled.
+    /// Waits for the cluster's map. Each slot begins when the call's answers are asked for.
     pub(super) async fn begin<'a, I, T, F>(
         &self,
         items: &[I],
@@ -117,7 +117,7 @@ impl RedisCluster {
                 Either::Left((None, _)) => break,
                 Either::Right(_) => {
                     call.over.store(true, Ordering::Relaxed);
-                    // Whoever hangs may have been replaced.
+                    // A node that hangs may have been replaced by now.
                     self.nodes.learn_soon(call.host, call.home);
                     break;
                 }

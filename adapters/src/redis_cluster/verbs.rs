@@ -1,4 +1,4 @@
-//! The seven verbs, each done slot by slot as [`Redis`] does it.
+//! The seven verbs, and the locks, each done slot by slot as [`Redis`] does it.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ impl Remote for RedisCluster {
         if asks.is_empty() {
             return Vec::new();
         }
-        // They may outlive the call.
+        // Owned: if the call ends first, they are still listened for.
         let asks: Vec<Asked> = asks.iter().map(Asked::new).collect();
         let verb = move |slot: Redis, asks: Vec<Asked>| async move {
             let asks: Vec<_> = asks.iter().map(Asked::ask).collect();

@@ -1,5 +1,4 @@
-//! What the native format has and the other has not: a header that tells what is present and how
-//! long it was fresh.
+//! What only the native format has: a header that tells what is present and how long it is fresh.
 
 use core::time::Duration;
 

@@ -6,7 +6,8 @@ use crate::redis_cluster::address::Address;
 use crate::redis_cluster::course::stop::Stop;
 use crate::redis_cluster::redirect::Redirect;
 
-/// What a node answered to a command, or to those that belong together.
+/// What a node answered to a command, or to those that belong together; and whether that was a
+/// redirection.
 pub(super) struct Said {
     pub(super) values: Vec<Value>,
     pub(super) redirect: Option<Redirect>,
@@ -27,7 +28,7 @@ impl Said {
         let mut own: Vec<Value> = values.take(count).collect();
         let redirect = own.iter().find_map(|value| Redirect::of(value, asked));
         match permit {
-            // Without the right to ask, the redirection would go round in a circle.
+            // The user may not send `ASKING`: following the redirection would go round in a circle.
             Some(refusal @ Value::ServerError(_)) => {
                 own.fill(refusal);
                 Self {

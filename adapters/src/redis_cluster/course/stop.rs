@@ -11,7 +11,7 @@ use crate::redis_cluster::address::Address;
 #[derive(Debug)]
 pub(in crate::redis_cluster) struct Stop {
     pub(in crate::redis_cluster) to: Hop,
-    /// How long to wait before.
+    /// How long to wait first.
     pub(in crate::redis_cluster) pause: Option<Duration>,
     pub(super) alone: Vec<usize>,
     pub(super) together: bool,
@@ -48,8 +48,8 @@ impl Stop {
             part.add_command(commands[at].clone());
         }
         if self.together {
-            // It holds for one command: the only one with keys, or the `MULTI` of a transaction,
-            // which takes it to its end.
+            // Once does for all of them: of these, only one has keys, or else the first is the
+            // `MULTI` of a transaction, for which it holds to the end.
             self.knock(&mut part);
         }
         for &command in &commands[behind..] {
@@ -58,6 +58,7 @@ impl Stop {
         Some(part)
     }
 
+    /// Adds what must come before each command to a node that does not own the slot yet.
     fn knock(&self, part: &mut Pipeline) {
         if self.is_asking() {
             part.cmd("ASKING");
