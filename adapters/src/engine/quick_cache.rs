@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::available_parallelism;
 
+use jetcache_core::{Engine, Entry, Local, Probe};
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
-
-use jetcache_core::{Engine, Entry, Local, Probe};
 
 /// L1 on quick_cache, bounded by entries or by bytes.
 ///
@@ -29,7 +28,7 @@ pub struct QuickCache<K, V> {
     evicted: Arc<AtomicUsize>,
 }
 
-/// [`QuickCache`] for every cache.
+/// Makes a [`QuickCache`] the L1 of every cache that names none.
 #[derive(Clone, Copy, Debug)]
 pub struct QuickCacheEngine;
 
@@ -203,5 +202,5 @@ impl<K: Hash, V> Lifecycle<K, Entry<V>> for Evictions {
     }
 }
 
-/// Bytes that a shard should be able to hold at least.
+/// How many bytes a shard should hold at least.
 const SHARD: u64 = 16 << 20;

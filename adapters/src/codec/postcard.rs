@@ -1,9 +1,8 @@
 //! Postcard: the smallest bytes, for types that do not change.
 
+use jetcache_core::{BoxError, Codec};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-
-use jetcache_core::{BoxError, Codec};
 
 /// Postcard. The bytes carry neither names nor types: entries that an older version of a type
 /// wrote may be read as nonsense, so change the cache's name with the type. Nor is there a bound to

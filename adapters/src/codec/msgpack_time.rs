@@ -63,7 +63,7 @@ pub mod option {
 
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    use super::Stamp;
+    use crate::codec::msgpack_time::Stamp;
 
     /// Writes a timestamp, or nil.
     ///

@@ -5,10 +5,9 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use jetcache_core::{Entry, Local, Probe};
 use moka::notification::RemovalCause;
 use moka::sync::{Cache, CacheBuilder};
-
-use jetcache_core::{Entry, Local, Probe};
 
 /// L1 on moka, bounded by entries or by bytes.
 ///

@@ -1,10 +1,10 @@
-//! Redis on smol and async-std.
+//! Connections on smol and async-std.
 
 use std::time::Duration;
 
-use crate::redis::host::{Home, Host};
+use crate::redis::connection::host::{Home, Host};
 
-pub(crate) const HOST: Host = Host {
+pub(super) const HOST: Host = Host {
     // smol's executor and reactor have threads of their own, and there is one of each.
     home: || Some(Home(0)),
     spawn: |task| smol::spawn(task).detach(),
@@ -16,10 +16,10 @@ pub(crate) const HOST: Host = Host {
     breathe: || Box::pin(breathe()),
 };
 
-/// The reactor looks at its sockets before it wakes a timer, and the executor runs its tasks about
-/// in the order in which they were woken.
+/// The reactor looks at its sockets before it wakes a timer, and the executor runs its tasks
+/// roughly in the order in which they were woken.
 async fn breathe() {
-    // Long enough not to be over when it is first asked, which would spare the reactor.
+    // Long enough not to be over at the first poll, which would pass the reactor by.
     smol::Timer::after(Duration::from_micros(50)).await;
     smol::spawn(async {}).await;
 }

@@ -1,9 +1,8 @@
 //! JSON: for humans, and for programs in other languages.
 
+use jetcache_core::{BoxError, Codec};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-
-use jetcache_core::{BoxError, Codec};
 
 /// JSON. Bigger and slower than MessagePack; pick it to read entries with your own eyes.
 ///

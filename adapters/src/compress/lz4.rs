@@ -4,8 +4,8 @@ use jetcache_core::{BoxError, Compression};
 use lz4_flex::block::{compress_prepend_size, decompress_into, uncompressed_size};
 
 /// LZ4, in blocks after their plain length (four bytes, little-endian), as most LZ4 libraries write
-/// and read them: the fastest to read of the three. There is no frame around a block, since the entry's
-/// header has a checksum already.
+/// and read them: the fastest to read of the three. There is no frame around a block, since the
+/// entry's header has a checksum already.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Lz4;
 
@@ -23,6 +23,7 @@ impl Compression for Lz4 {
 
     fn decompress(&self, bytes: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), BoxError> {
         let (size, block) = uncompressed_size(bytes)?;
+        // The length is what the bytes claim: reserve no memory for one that they cannot hold.
         if size > limit.min(block.len().saturating_mul(MOST_A_BYTE)) {
             return Err("longer than it can or may be".into());
         }
@@ -35,6 +36,6 @@ impl Compression for Lz4 {
     }
 }
 
-/// What one byte of a block adds to the plain bytes at most: a length goes on for as many bytes as
-/// are 255.
+/// How many plain bytes one byte of a block can stand for: a length is a sum of bytes, each at most
+/// 255.
 const MOST_A_BYTE: usize = 255;

@@ -1,11 +1,10 @@
 //! MessagePack with named fields: compact, and readable after fields were added.
 
+use jetcache_core::{BoxError, Codec};
 use rmp_serde::Serializer;
 use rmp_serde::decode::Deserializer;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-
-use jetcache_core::{BoxError, Codec};
 
 /// The default codec: MessagePack with the fields' names, so that a struct may gain fields
 /// (`#[serde(default)]`) and lose them without its old entries becoming misses.

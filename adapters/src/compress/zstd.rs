@@ -53,8 +53,8 @@ impl Compression for Zstd {
         Ok(())
     }
 
-    /// The frame is unpacked straight into `out`: only a stream would need the window that the
-    /// frame asks for.
+    /// The frame is unpacked straight into `out`. A stream would need the window that the frame
+    /// asks for, which may be far larger.
     fn decompress(&self, bytes: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), BoxError> {
         let size = decompressed_size(bytes).ok_or("not a frame that records its length")?;
         let size = usize::try_from(size)?;
@@ -74,11 +74,12 @@ impl Compression for Zstd {
 }
 
 thread_local! {
-    /// A new one for each small value takes six times as long as the value. Its size is the same
-    /// for all frames, 94 KiB; one to compress with would keep what its largest value took.
+    /// Kept, since making one takes six times as long as unpacking a small value. It takes 94 KiB,
+    /// whatever the frames; a compressor would keep as much as its largest value took, so none is
+    /// kept.
     static UNPACKER: RefCell<Decompressor<'static>> = RefCell::default();
 }
 
-/// What one byte of a frame adds to the plain bytes at most: a block of four bytes stands for at
-/// most 128 KiB.
+/// How many plain bytes one byte of a frame can stand for: a block of four bytes stands for at most
+/// 128 KiB.
 const MOST_A_BYTE: usize = 32 << 10;
