@@ -92,9 +92,7 @@ impl World {
         if !sweep.written {
             return Some(sweep);
         }
-        let Some(rest) = sweep.rest else {
-            return None;
-        };
+        let rest = sweep.rest?;
         self.note(|| format!("actor {id} sweeps L1"));
         let Sweep {
             node,
