@@ -1,7 +1,5 @@
 //! What a hit in L1 costs: no allocation.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;

@@ -1,7 +1,5 @@
 //! A few bytes that promise gigabytes reserve none of them.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::sync::Arc;
