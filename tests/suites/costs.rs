@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-#[path = "costs/bombs.rs"]
-mod bombs;
-#[path = "costs/hits.rs"]
-mod hits;
+mod costs {
+    mod bombs;
+    mod hits;
+}

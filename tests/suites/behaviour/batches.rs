@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::future::{Either, join, join_all};
 use jetcache_core::{Cached, Call, Error, Load, LoadError, Loads, Reach};
 
-use crate::stage::{Case, Node, Stage, Value, brings, nobody, value};
+use crate::behaviour::stage::{Case, Node, Stage, Value, brings, expected_panic, nobody, value};
 
 pub(crate) const CASES: &[(&str, Case)] = &[
     ("a_batch_answers_in_the_order_of_the_request", |s| {
@@ -316,14 +316,15 @@ async fn panics(stage: &Stage) {
     let node = stage.node();
     node.insert("known".into(), value("known")).await.unwrap();
     let at_call = |_: Vec<String>| -> std::future::Ready<Result<Vec<Row>, LoadError>> {
-        panic!("at the call")
+        expected_panic("at the call")
     };
     let batch = node.get_many_or_load(["a", "known", "b"], at_call).await;
     assert_eq!(batch.errors().count(), 2);
     for (_, error) in batch.errors() {
         assert!(matches!(error, Error::Panicked(text) if &**text == "at the call"));
     }
-    let batch = node.get_many_or_load(["a", "known", "b"], none).await;
+    let later = async |_| -> Result<Vec<Row>, LoadError> { expected_panic("later") };
+    let batch = node.get_many_or_load(["a", "known", "b"], later).await;
     assert_eq!(batch.errors().count(), 2);
     assert!(node.get_or_load("a", brings("again")).await.is_ok());
     stage.until_quiet(&node).await;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::{join_all, select};
 use jetcache_core::{Cached, LoadError, Reach};
 
-use crate::stage::{Case, Node, Stage, Value, brings, value};
+use crate::behaviour::stage::{Case, Node, Stage, Value, brings, value};
 
 pub(crate) const CASES: &[(&str, Case)] = &[
     ("invalidate_clears_every_level", |s| Box::pin(invalidate(s))),

@@ -7,8 +7,8 @@ use jetcache_adapters::{Memory, MessagePack, Raw};
 use jetcache_core::ports::bus::{Bus, Kind, Message, News, Subscription};
 use jetcache_core::{BusState, Cached, Error, Fault, LoadError, Reach, Wire};
 
-use crate::airwaves::Airwaves;
-use crate::stage::{Case, Node, Stage, brings, nobody, value};
+use crate::behaviour::airwaves::Airwaves;
+use crate::behaviour::stage::{Case, Node, Stage, brings, expected_panic, nobody, value};
 
 pub(crate) const CASES: &[(&str, Case)] = &[
     ("others_hear_of_every_kind_of_change", |s| {
@@ -135,7 +135,7 @@ async fn changes(stage: &Stage) {
     }
 }
 
-async fn nobody_writes() -> Result<Option<crate::stage::Value>, LoadError> {
+async fn nobody_writes() -> Result<Option<crate::behaviour::stage::Value>, LoadError> {
     Err("as the case says".into())
 }
 
@@ -298,7 +298,7 @@ async fn garbled(stage: &Stage) {
     let bus = Airwaves::default();
     let node = stage.parent().bus(bus.clone());
     let numbers = node
-        .cache::<u64, crate::stage::Value>(&stage.key("numbers"), MessagePack)
+        .cache::<u64, crate::behaviour::stage::Value>(&stage.key("numbers"), MessagePack)
         .build()
         .unwrap();
     numbers.get(&0).await;
@@ -375,7 +375,7 @@ struct Nothing;
 
 impl Subscription for Nothing {
     async fn next(&mut self) -> Result<News, Fault> {
-        panic!("as the case says")
+        expected_panic("as the case says")
     }
 }
 
@@ -391,7 +391,7 @@ impl Bus for Worst {
 
     async fn publish(&self, _: &[Message]) -> Result<(), Fault> {
         if self.panics {
-            panic!("as the case says");
+            expected_panic("as the case says");
         }
         pending().await
     }
@@ -439,7 +439,8 @@ async fn shared(stage: &Stage) {
     let bus = Airwaves::default();
     let node = stage.parent().bus(bus.clone()).source_id("shop");
     let build = |name: &str| {
-        let cache = node.cache::<String, crate::stage::Value>(&stage.key(name), MessagePack);
+        let cache =
+            node.cache::<String, crate::behaviour::stage::Value>(&stage.key(name), MessagePack);
         cache.build().unwrap()
     };
     let (users, orders) = (build("users"), build("orders"));
@@ -489,7 +490,8 @@ async fn listens_anew(stage: &Stage) {
     bus.cut();
     let parent = stage.parent().bus(bus.clone());
     let build = || {
-        let cache = parent.cache::<String, crate::stage::Value>(&stage.key("users"), MessagePack);
+        let cache = parent
+            .cache::<String, crate::behaviour::stage::Value>(&stage.key("users"), MessagePack);
         cache.build().unwrap()
     };
     let node = build();
@@ -563,7 +565,8 @@ async fn missed_among_strangers(stage: &Stage) {
 async fn namesakes(stage: &Stage) {
     let bus = Airwaves::default();
     let node = stage.parent().bus(bus.clone());
-    let build = || node.cache::<String, crate::stage::Value>(&stage.key("users"), MessagePack);
+    let build =
+        || node.cache::<String, crate::behaviour::stage::Value>(&stage.key("users"), MessagePack);
     let users = build().build().unwrap();
     // Another L2 has other entries under the same keys.
     let others = build().remote(Memory::new(), MessagePack).build().unwrap();

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::future::{join, join_all, select};
 use jetcache_core::{Cached, Error, LoadError};
 
-use crate::stage::{Case, Stage, Value, brings, nobody, value};
+use crate::behaviour::stage::{Case, Stage, Value, brings, expected_panic, nobody, value};
 
 pub(crate) const CASES: &[(&str, Case)] = &[
     ("a_thousand_callers_share_one_load", |s| {
@@ -229,12 +229,9 @@ async fn paused(stage: &Stage) {
 
 async fn panics(stage: &Stage) {
     let node = stage.node();
-    let boom = node.get_or_load("key", async || -> Result<_, LoadError> {
+    let boom = node.get_or_load("key", async || -> Result<Value, LoadError> {
         stage.host().sleep(Duration::from_millis(5)).await;
-        if true {
-            panic!("boom");
-        }
-        Ok(value("never"))
+        expected_panic("boom")
     });
     let (one, two) = join(boom, node.get_or_load("key", nobody)).await;
     for answer in [one, two] {

@@ -11,7 +11,7 @@ use jetcache_core::{
     BoxError, Cached, Call, Codec, Counters, Error, Event, Kind, Load, LoadError, Observer,
 };
 
-use crate::stage::{Case, Log, Stage, Value, brings, nobody, value};
+use crate::behaviour::stage::{Case, Log, Stage, Value, brings, nobody, value};
 
 pub(crate) const CASES: &[(&str, Case)] = &[
     ("a_miss_loads_and_a_hit_does_not", |s| Box::pin(hit(s))),

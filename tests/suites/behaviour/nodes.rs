@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use jetcache_adapters::{Json, Memory, MessagePack};
 use jetcache_core::{Cache, Cached, Error, Event, Kind, Observer};
 
-use crate::stage::{Case, Stage, Value, brings, nobody, value};
+use crate::behaviour::stage::{Case, Stage, Value, brings, nobody, value};
 
 pub(crate) const CASES: &[(&str, Case)] = &[
     ("caches_of_a_node_have_keys_of_their_own", |s| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use jetcache_core::{Cached, Error, Reach};
 
-use crate::stage::{Case, Stage, brings, nobody, value};
+use crate::behaviour::stage::{Case, Stage, brings, nobody, value};
 
 pub(crate) const CASES: &[(&str, Case)] = &[
     (

@@ -2,6 +2,7 @@
 
 use std::future::{Future, Ready, ready};
 use std::io;
+use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
@@ -93,11 +94,10 @@ impl Host {
 
 impl Stage {
     pub(crate) fn new(host: Host, l2: L2, name: &str) -> Self {
-        static SERVER: LazyLock<RedisServer> = LazyLock::new(RedisServer::start);
         let server = matches!(l2, L2::OwnRedis).then(RedisServer::start);
         let url = match l2 {
             L2::Memory => None,
-            L2::Redis => Some(SERVER.url()),
+            L2::Redis => Some(shared_redis()),
             L2::OwnRedis => server.as_ref().map(RedisServer::url),
         };
         Self {
@@ -214,6 +214,12 @@ impl Stage {
     }
 }
 
+/// The URL of the server that all cases share.
+pub(crate) fn shared_redis() -> String {
+    static SERVER: LazyLock<RedisServer> = LazyLock::new(RedisServer::start);
+    SERVER.url()
+}
+
 async fn plant(remote: &impl Remote, key: &str, bytes: &[u8]) {
     let (token, life) = (Token::from_bits(roll()), Duration::from_secs(60));
     let claim = Claim {
@@ -261,6 +267,12 @@ pub(crate) fn brings(text: &str) -> impl FnOnce() -> Ready<Result<Value, LoadErr
 /// A loader that must not run.
 pub(crate) async fn nobody() -> Result<Option<Value>, LoadError> {
     panic!("this loader should not have run")
+}
+
+/// A panic that a case expects. It unwinds as any other does, past the hook that would print it and
+/// its backtrace.
+pub(crate) fn expected_panic(text: &'static str) -> ! {
+    resume_unwind(Box::new(text))
 }
 
 /// What was logged in this process through `tracing`.

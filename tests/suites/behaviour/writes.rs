@@ -9,7 +9,7 @@ use futures_util::future::{join, select};
 use jetcache_adapters::MessagePack;
 use jetcache_core::{BoxError, Cached, Call, Codec, Error, Load, LoadError};
 
-use crate::stage::{Case, Node, Stage, Value, brings, nobody, value};
+use crate::behaviour::stage::{Case, Node, Stage, Value, brings, expected_panic, nobody, value};
 
 pub(crate) const CASES: &[(&str, Case)] = &[
     ("what_was_written_stands_in_every_level", |s| {
@@ -103,7 +103,7 @@ async fn panicked(stage: &Stage) {
     let node = stage.node();
     node.get_or_load("key", brings("old")).await.unwrap();
     let answer = node.write_through("key", async || -> Result<Value, LoadError> {
-        panic!("as the case says")
+        expected_panic("as the case says")
     });
     assert!(matches!(answer.await, Err(Error::Panicked(text)) if &*text == "as the case says"));
     is_empty(stage, &node).await;
@@ -234,7 +234,7 @@ impl Codec<Value> for Picky {
     fn encode(&self, value: &Value, out: &mut Vec<u8>) -> Result<(), BoxError> {
         match value.as_str() {
             "odd" => Err("odd".into()),
-            "panic" => panic!("as the case says"),
+            "panic" => expected_panic("as the case says"),
             _ => MessagePack.encode(value, out),
         }
     }

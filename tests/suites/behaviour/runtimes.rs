@@ -1,7 +1,5 @@
 //! Both runtime crates in one program, and one cache in several runtimes one after the other.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -10,6 +8,19 @@ use jetcache_adapters::contract;
 use jetcache_core::{Cache, Call, LoadError};
 use jetcache_tests::redis_server::RedisServer;
 use jetcache_tokio::{MessagePack, Redis};
+
+use crate::behaviour::stage::shared_redis;
+
+pub(crate) const CASES: &[(&str, fn())] = &[
+    ("each_runtime_keeps_its_contract", contracts),
+    ("a_static_cache_outlives_its_runtimes", outlives),
+    ("removals_are_repeated_in_the_next_runtime", repeated),
+    ("refreshing_goes_on_in_the_next_runtime", refreshed),
+    ("two_runtimes_share_a_redis_in_one_program", pair),
+    ("a_cache_is_built_and_dropped_without_a_runtime", without),
+    ("a_thousand_caches_leave_no_task_behind", thousand),
+    ("caches_and_their_futures_cross_threads", threads),
+];
 
 type Node = Cache<u64, Arc<str>>;
 
@@ -28,20 +39,16 @@ fn brings(text: &str) -> impl FnOnce() -> std::future::Ready<Result<Arc<str>, Lo
     move || std::future::ready(Ok(text))
 }
 
-static SERVER: LazyLock<RedisServer> = LazyLock::new(RedisServer::start);
-
-#[test]
-fn each_runtime_keeps_its_contract() {
+fn contracts() {
     in_tokio(contract::runtime::run(&jetcache_tokio::Tokio::new()));
     smol::block_on(contract::runtime::run(&jetcache_smol::Smol::new()));
     let async_std = jetcache_smol::async_std::AsyncStd::new();
     async_std::task::block_on(contract::runtime::run(&async_std));
 }
 
-#[test]
-fn a_static_cache_outlives_its_runtimes() {
+fn outlives() {
     static CACHE: LazyLock<Node> = LazyLock::new(|| {
-        let redis = Redis::open(&SERVER.url()).unwrap();
+        let redis = Redis::open(&shared_redis()).unwrap();
         let builder = jetcache_tokio::builder("static").remote(redis, MessagePack);
         builder
             .stats_every(Duration::from_secs(3600))
@@ -62,8 +69,7 @@ fn a_static_cache_outlives_its_runtimes() {
     assert_eq!(CACHE.stats().remote_faults, 0);
 }
 
-#[test]
-fn removals_are_repeated_in_the_next_runtime() {
+fn repeated() {
     let mut server = RedisServer::start();
     let redis = Redis::open(&server.url()).unwrap();
     let cache: Node = jetcache_tokio::builder("next")
@@ -93,8 +99,7 @@ fn removals_are_repeated_in_the_next_runtime() {
     });
 }
 
-#[test]
-fn refreshing_goes_on_in_the_next_runtime() {
+fn refreshed() {
     let version = Arc::new(AtomicU64::new(0));
     let loaded = Arc::clone(&version);
     let cache: Node = jetcache_tokio::builder("next-refresh")
@@ -121,15 +126,14 @@ fn refreshing_goes_on_in_the_next_runtime() {
     }
 }
 
-#[test]
-fn two_runtimes_share_a_redis_in_one_program() {
+fn pair() {
     let (tokio, smol): (Node, Node) = (
         jetcache_tokio::builder("pair")
-            .remote(Redis::open(&SERVER.url()).unwrap(), MessagePack)
+            .remote(Redis::open(&shared_redis()).unwrap(), MessagePack)
             .build()
             .unwrap(),
         jetcache_smol::builder("pair")
-            .remote(Redis::open(&SERVER.url()).unwrap(), MessagePack)
+            .remote(Redis::open(&shared_redis()).unwrap(), MessagePack)
             .build()
             .unwrap(),
     );
@@ -139,8 +143,7 @@ fn two_runtimes_share_a_redis_in_one_program() {
     assert!(in_tokio(tokio.get(&2)).is_hit());
 }
 
-#[test]
-fn a_cache_is_built_and_dropped_without_a_runtime() {
+fn without() {
     let redis = Redis::open("redis://127.0.0.1:1").unwrap();
     let cache: Node = jetcache_tokio::builder("none")
         .remote(redis, MessagePack)
@@ -152,8 +155,7 @@ fn a_cache_is_built_and_dropped_without_a_runtime() {
     drop(cache);
 }
 
-#[test]
-fn a_thousand_caches_leave_no_task_behind() {
+fn thousand() {
     in_tokio(async {
         for _ in 0..1000 {
             let cache: Node = jetcache_tokio::builder("many")
@@ -174,8 +176,7 @@ fn assert_send<T: Send>(future: T) -> T {
     future
 }
 
-#[test]
-fn caches_and_their_futures_cross_threads() {
+fn threads() {
     let cache: Node = jetcache_smol::builder("threads").build().unwrap();
     assert_send_sync(&cache);
     let load = assert_send(cache.get_or_load(&1, brings("one")));
