@@ -3,78 +3,70 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod behaviour {
-    pub(crate) mod airwaves;
-    pub(crate) mod batches;
-    pub(crate) mod bytes;
-    pub(crate) mod changes;
-    pub(crate) mod clock;
+    pub(crate) mod batch;
+    pub(crate) mod change {
+        pub(crate) mod changes;
+        pub(crate) mod many;
+        pub(crate) mod writes;
+    }
     pub(crate) mod fleet;
-    pub(crate) mod flights;
     pub(crate) mod hostile;
-    pub(crate) mod levels;
-    pub(crate) mod moody;
-    pub(crate) mod nodes;
+    pub(crate) mod lookup {
+        pub(crate) mod clock;
+        pub(crate) mod flights;
+        pub(crate) mod levels;
+    }
+    pub(crate) mod node {
+        pub(crate) mod caches;
+        pub(crate) mod handle;
+    }
     pub(crate) mod outages;
     pub(crate) mod refresh;
     pub(crate) mod runtimes;
     pub(crate) mod stage;
-    pub(crate) mod writes;
+    pub(crate) mod value {
+        pub(crate) mod bytes;
+        pub(crate) mod strangers;
+    }
 }
 
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
 
+use self::behaviour::change::{changes, many, writes};
+use self::behaviour::lookup::{clock, flights, levels};
+use self::behaviour::node::{caches, handle};
 use self::behaviour::stage::{Case, Host, L2, Stage};
-use self::behaviour::{
-    batches, bytes, changes, clock, fleet, flights, hostile, levels, nodes, outages, refresh,
-    runtimes, writes,
-};
+use self::behaviour::value::{bytes, strangers};
+use self::behaviour::{batch, fleet, hostile, outages, refresh, runtimes};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
     for host in Host::ALL {
         for l2 in [L2::Memory, L2::Redis] {
-            let cases = [
-                flights::CASES,
-                levels::CASES,
-                changes::CASES,
-                batches::CASES,
-                bytes::CASES,
-                nodes::CASES,
-                writes::CASES,
-                fleet::CASES,
-                refresh::CASES,
-            ];
             trials.extend(
-                cases
+                ANY_L2
                     .concat()
                     .into_iter()
                     .map(|case| on_stage(host, l2, case)),
             );
         }
-        let cases = [
-            outages::CASES,
-            nodes::OWN_REDIS,
-            writes::OWN_REDIS,
-            refresh::OWN_REDIS,
-        ];
-        let cases = cases.concat().into_iter();
-        trials.extend(cases.map(|case| on_stage(host, L2::OwnRedis, case)));
-        let cases = clock::CASES.iter();
-        trials.extend(
-            cases.map(|&(name, case)| trial(&format!("{host:?}::clock"), name, move || case(host))),
-        );
+        let own_redis = OWN_REDIS.concat().into_iter();
+        trials.extend(own_redis.map(|case| on_stage(host, L2::OwnRedis, case)));
+        let place = format!("{host:?}::clock");
+        let clock = clock::CASES.iter();
+        trials.extend(clock.map(|&(name, case)| trial(&place, name, move || case(host))));
     }
-    let cases = hostile::CASES.iter();
-    trials.extend(cases.map(|&(name, case)| trial("hostile", name, case)));
-    let cases = runtimes::CASES.iter();
-    trials.extend(cases.map(|&(name, case)| trial("runtimes", name, case)));
+    let hostile = HOSTILE.concat().into_iter();
+    trials.extend(hostile.map(|(name, case)| trial("hostile", name, case)));
+    let runtimes = runtimes::CASES.iter();
+    trials.extend(runtimes.map(|&(name, case)| trial("runtimes", name, case)));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// A case that is played by any runtime, over any L2.
+/// A case that any runtime can play, over any L2.
 fn on_stage(host: Host, l2: L2, (name, case): (&'static str, Case)) -> Trial {
     trial(&format!("{host:?}::{l2:?}"), name, move || {
         let stage = Stage::new(host, l2, name);
@@ -88,3 +80,40 @@ fn trial(place: &str, name: &str, case: impl FnOnce() + Send + 'static) -> Trial
         Ok(())
     })
 }
+
+/// Played over an L2 in the process and over a real Redis.
+const ANY_L2: &[&[(&str, Case)]] = &[
+    flights::CASES,
+    levels::CASES,
+    strangers::CASES,
+    handle::CASES,
+    changes::CASES,
+    many::CASES,
+    batch::answers::CASES,
+    batch::flights::CASES,
+    batch::loaders::CASES,
+    bytes::CASES,
+    caches::CASES,
+    writes::CASES,
+    fleet::words::CASES,
+    fleet::outages::CASES,
+    refresh::turns::CASES,
+    refresh::faults::CASES,
+    refresh::lock::CASES,
+];
+
+/// Played over a real Redis of each case's own, which it may kill.
+const OWN_REDIS: &[&[(&str, Case)]] = &[
+    outages::CASES,
+    caches::OWN_REDIS,
+    writes::OWN_REDIS,
+    refresh::faults::OWN_REDIS,
+];
+
+/// Played on tokio, each over an L2 of its own making.
+const HOSTILE: &[&[(&str, fn())]] = &[
+    hostile::panics::CASES,
+    hostile::moods::CASES,
+    hostile::endings::CASES,
+    hostile::edges::CASES,
+];

@@ -1,5 +1,8 @@
 //! Where a case is played: a runtime, an L2, and the nodes between them.
 
+pub(crate) mod airwaves;
+pub(crate) mod moody;
+
 use std::future::{Future, Ready, ready};
 use std::io;
 use std::panic::resume_unwind;
