@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use jetcache_adapters::Memory;
 
-use super::verbs::{T, contract_on_tokio, fill, lease, read};
+use crate::adapters::verbs::{T, contract_on_tokio, fill, lease, read};
 
 #[test]
 fn memory_keeps_the_contract() {

@@ -8,7 +8,7 @@ use jetcache_core::ports::remote::{Fill, Filled, LeaseAsk, Life, Stored, Wire};
 use jetcache_core::{Condition, Remote, Token};
 use jetcache_tests::redis_server::RedisServer;
 
-use super::verbs::{
+use crate::adapters::verbs::{
     MINUTE, T, claim, claim_if, contract_on_tokio, fill, lease, many, read, stored,
 };
 

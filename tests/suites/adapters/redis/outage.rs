@@ -12,7 +12,7 @@ use jetcache_core::ports::remote::{Hold, Settle, Wire};
 use jetcache_core::{Fault, Remote, Token};
 use jetcache_tests::redis_server::RedisServer;
 
-use super::verbs::{T, claim, fill, lease, many, read, single, stored};
+use crate::adapters::verbs::{T, claim, fill, lease, many, read, single, stored};
 
 /// After a restart, whatever is called first succeeds: on each connection, and each time.
 async fn the_first_call_after_a_restart_succeeds() {

@@ -7,7 +7,7 @@ use jetcache_core::Fault;
 use jetcache_tests::redis_server::RedisServer;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
-use super::verbs::{T, claim, contract_on_tokio, many, read};
+use crate::adapters::verbs::{T, claim, contract_on_tokio, many, read};
 
 #[test]
 fn what_is_no_redis_url_is_refused_in_words() {
@@ -207,14 +207,14 @@ fn tls_is_spoken_with_authorities_of_ones_own() {
 }
 
 /// PEM texts: an authority, and what it signed.
-pub(super) struct Pki {
-    pub(super) authority: String,
-    pub(super) server: (String, String),
+pub(crate) struct Pki {
+    pub(crate) authority: String,
+    pub(crate) server: (String, String),
     client: (String, String),
 }
 
 impl Pki {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         // OpenSSL takes what is named like its issuer for signed by itself.

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 /// A subscriber of its own.
-pub(super) struct Ear {
+pub(crate) struct Ear {
     stream: TcpStream,
     channel: &'static str,
     heard: Vec<u8>,
@@ -14,7 +14,7 @@ pub(super) struct Ear {
 
 impl Ear {
     /// Listens to a channel at a port.
-    pub(super) fn at(port: u16, channel: &'static str) -> Self {
+    pub(crate) fn at(port: u16, channel: &'static str) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         let patience = Duration::from_secs(20);
         stream.set_read_timeout(Some(patience)).unwrap();
@@ -32,7 +32,7 @@ impl Ear {
     }
 
     /// These messages and no others came until now, in this order.
-    pub(super) fn hears(&mut self, what: &str, messages: &[&str]) {
+    pub(crate) fn hears(&mut self, what: &str, messages: &[&str]) {
         // On a connection of its own, after all that was acknowledged: whatever was told before it
         // comes before it.
         self.marks += 1;
@@ -50,7 +50,7 @@ impl Ear {
     }
 
     /// These are the next messages.
-    pub(super) fn awaits(&mut self, what: &str, messages: &[&str]) {
+    pub(crate) fn awaits(&mut self, what: &str, messages: &[&str]) {
         let heard: Vec<String> = messages.iter().map(|_| self.message()).collect();
         assert_eq!(heard, messages, "{what}");
     }

@@ -11,9 +11,9 @@ use jetcache_core::{Condition, Remote, Token};
 use jetcache_tests::redis_cluster::RedisNodes;
 use jetcache_tests::redis_server::RedisServer;
 
-use super::ear::Ear;
-use super::redis_cluster::open;
-use super::verbs::{T, claim, claim_if, fill, lease, many, read, stored};
+use crate::adapters::cluster::open;
+use crate::adapters::redis::ear::Ear;
+use crate::adapters::verbs::{T, claim, claim_if, fill, lease, many, read, stored};
 
 const OTHER: Token = Token::from_bits(2);
 

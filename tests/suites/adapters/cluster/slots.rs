@@ -5,8 +5,8 @@ use jetcache_core::ports::remote::{Claim, Fill, Filled, LeaseAsk, Wire};
 use jetcache_core::{Fault, Remote};
 use jetcache_tests::redis_cluster::RedisNodes;
 
-use super::redis_cluster::{as_str, open, patient};
-use super::verbs::{MINUTE, T, claim, fill, lease, many, read, stored};
+use crate::adapters::cluster::{as_str, open, patient};
+use crate::adapters::verbs::{MINUTE, T, claim, fill, lease, many, read, stored};
 
 /// A slot on its way from master 0 to master 1.
 struct Move<'a> {

@@ -1,7 +1,14 @@
 //! A Redis cluster keeps the contract, and does what only a cluster must.
 
+mod failover;
+mod impostors;
+mod outage;
+mod slots;
+
 use std::fs;
-use std::time::Duration;
+use std::future::Future;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use jetcache_adapters::{RedisCluster, contract};
 use jetcache_core::ports::remote::{Claim, Fill, Filled, Hold, LeaseAsk, Settle, Wire};
@@ -9,15 +16,17 @@ use jetcache_core::{Fault, Remote};
 use jetcache_tests::redis_cluster::RedisNodes;
 use jetcache_tests::redis_server::RedisServer;
 
-use super::redis_access::Pki;
-use super::verbs::{MINUTE, T, claim, contract_on_tokio, fill, lease, many, read, single, stored};
+use crate::adapters::redis::access::Pki;
+use crate::adapters::verbs::{
+    MINUTE, T, claim, contract_on_tokio, fill, lease, many, read, single, stored,
+};
 
-pub(super) fn open(nodes: &RedisNodes) -> RedisCluster {
+pub(crate) fn open(nodes: &RedisNodes) -> RedisCluster {
     patient(nodes.urls())
 }
 
 /// With patience for a busy machine.
-pub(super) fn patient<U: Into<String>>(urls: impl IntoIterator<Item = U>) -> RedisCluster {
+pub(crate) fn patient<U: Into<String>>(urls: impl IntoIterator<Item = U>) -> RedisCluster {
     RedisCluster::builder(urls)
         .slot_timeout(Duration::from_secs(20))
         .connect_timeout(Duration::from_secs(20))
@@ -25,11 +34,11 @@ pub(super) fn patient<U: Into<String>>(urls: impl IntoIterator<Item = U>) -> Red
         .unwrap()
 }
 
-pub(super) fn some(count: usize) -> Vec<String> {
+pub(crate) fn some(count: usize) -> Vec<String> {
     (0..count).map(|n| format!("ns:{n}")).collect()
 }
 
-pub(super) fn as_str(keys: &[String]) -> Vec<&str> {
+pub(crate) fn as_str(keys: &[String]) -> Vec<&str> {
     keys.iter().map(|key| &**key).collect()
 }
 
@@ -401,3 +410,14 @@ fn the_documented_rights_are_enough() {
     let fault = many().block_on(read(&cluster, "contract:k")).unwrap_err();
     assert!(matches!(fault, Fault::Refused(_)), "{fault}");
 }
+
+async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !is_so().await {
+        assert!(Instant::now() < deadline, "{what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A map of this age is not taken for fresh.
+const STALE: Duration = Duration::from_millis(150);
