@@ -10,37 +10,32 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-#[path = "storm/air.rs"]
-mod air;
-#[path = "storm/codec.rs"]
-mod codec;
-#[path = "storm/database.rs"]
-mod database;
-#[path = "storm/deed.rs"]
-mod deed;
-#[path = "storm/gap.rs"]
-mod gap;
-#[path = "storm/judge.rs"]
-mod judge;
+#[path = "storm/actors"]
+mod actors {
+    pub(crate) mod caller;
+    pub(crate) mod loading;
+    pub(crate) mod writing;
+}
+#[path = "storm/fate"]
+mod fate {
+    pub(crate) mod judge;
+    pub(crate) mod ledger;
+    pub(crate) mod run;
+}
 #[path = "storm/kept.rs"]
 mod kept;
-#[path = "storm/kept_fleets.rs"]
-mod kept_fleets;
-#[path = "storm/ledger.rs"]
-mod ledger;
-#[path = "storm/life.rs"]
-mod life;
-#[path = "storm/net.rs"]
-mod net;
-#[path = "storm/play.rs"]
-mod play;
-#[path = "storm/world.rs"]
-mod world;
-#[path = "storm/writer.rs"]
-mod writer;
+#[path = "storm/world"]
+mod world {
+    pub(crate) mod bus;
+    pub(crate) mod codec;
+    pub(crate) mod gap;
+    pub(crate) mod lives;
+    pub(crate) mod net;
+    pub(crate) mod time;
+}
 
-use judge::Tally;
-use play::storm;
+use self::fate::judge::Tally;
+use self::fate::run::run;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name)
@@ -51,14 +46,14 @@ fn number(name: &str) -> Option<u64> {
 #[test]
 fn storms_break_no_promise() {
     if let Some(seed) = number("JETCACHE_SEED") {
-        storm(seed).unwrap_or_else(|broken| panic!("{broken}"));
+        run(seed).unwrap_or_else(|broken| panic!("{broken}"));
         return;
     }
     let from = number("JETCACHE_FROM").unwrap_or_default();
     let seeds = number("JETCACHE_SEEDS").unwrap_or(3_000);
     let mut tally = Tally::default();
     for seed in from..from + seeds {
-        tally += storm(seed).unwrap_or_else(|broken| panic!("{broken}"));
+        tally += run(seed).unwrap_or_else(|broken| panic!("{broken}"));
     }
     // A storm that nothing happens in would find nothing.
     assert!(
@@ -79,6 +74,6 @@ fn storms_break_no_promise() {
 #[test]
 fn a_seed_always_plays_the_same() {
     for seed in 0..20 {
-        assert_eq!(storm(seed), storm(seed));
+        assert_eq!(run(seed), run(seed));
     }
 }

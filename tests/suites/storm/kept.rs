@@ -1,5 +1,8 @@
 //! What storms have found, in the fewest steps.
 
+#[path = "kept/fleet.rs"]
+mod fleet;
+
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
@@ -7,12 +10,12 @@ use std::time::Duration;
 
 use jetcache_core::{Builder, Cache, Error, LoadError, Loads};
 
-use crate::codec::Fickle;
-use crate::database::is_absence;
-use crate::deed::REMOTE_TIMEOUT;
-use crate::judge::{Judge, Key};
-use crate::net::{Net, Weather};
-use crate::world::World;
+use crate::actors::caller::REMOTE_TIMEOUT;
+use crate::actors::loading::is_absence;
+use crate::fate::judge::{Judge, Key};
+use crate::world::codec::Fickle;
+use crate::world::net::{Net, Weather};
+use crate::world::time::World;
 
 /// Plays to the end of time: what came of it.
 pub(crate) fn play<T: Send + 'static>(

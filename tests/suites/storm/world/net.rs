@@ -15,11 +15,11 @@ use jetcache_core::ports::remote::{
 };
 use jetcache_core::{Cached, Codec, Fault, Remote, Runtime};
 
-use crate::air::{Air, Mode, SERVER, key_of};
-use crate::codec::Fickle;
-use crate::judge::Judge;
-use crate::ledger::Applied;
-use crate::world::World;
+use crate::fate::judge::Judge;
+use crate::fate::ledger::Applied;
+use crate::world::bus::{Air, Bus, SERVER, key_of};
+use crate::world::codec::Fickle;
+use crate::world::time::World;
 
 #[derive(Clone)]
 pub(crate) struct Net {
@@ -267,7 +267,7 @@ impl Net {
                 air.say(self.life, message);
             }
         }
-        if air.mode() == Mode::Watched && !written.is_empty() {
+        if air.bus() == Bus::Watched && !written.is_empty() {
             air.show(&written);
         }
     }

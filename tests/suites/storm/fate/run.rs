@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use jetcache_core::{BusState, Cache, Runtime, Timestamp};
 
-use crate::air::{Air, Mode};
-use crate::codec::Fickle;
-use crate::database::{Database, is_absence};
-use crate::deed::{Deed, Node, REMOTE_TIMEOUT, User};
-use crate::gap::{Gap, Width};
-use crate::judge::{Judge, Key, Tally};
-use crate::life::Home;
-use crate::net::{Net, Weather};
-use crate::world::{Id, World};
+use crate::actors::caller::{Caller, Node, REMOTE_TIMEOUT, What};
+use crate::actors::loading::{Database, is_absence};
+use crate::fate::judge::{Judge, Key, Tally};
+use crate::world::bus::{Air, Bus};
+use crate::world::codec::Fickle;
+use crate::world::gap::{Gap, Width};
+use crate::world::lives::Home;
+use crate::world::net::{Net, Weather};
+use crate::world::time::{Id, World};
 
-struct Stage {
+struct Run {
     world: World,
     judge: Judge,
     net: Net,
@@ -27,7 +27,7 @@ struct Stage {
     lives: usize,
     keys: Key,
     chunk: usize,
-    deeds: Vec<Deed>,
+    asks: Vec<What>,
     settings: Settings,
     tally: Tally,
 }
@@ -56,8 +56,8 @@ struct Settings {
 ///
 /// # Errors
 /// Which promise was broken, and how far it had come.
-pub(crate) fn storm(seed: u64) -> Result<Tally, String> {
-    let mut stage = Stage::of(seed);
+pub(crate) fn run(seed: u64) -> Result<Tally, String> {
+    let mut stage = Run::of(seed);
     // What a call may panic with, it must not: loaders' panics are answers.
     if catch_unwind(AssertUnwindSafe(|| stage.play())).is_err() {
         stage
@@ -73,13 +73,13 @@ pub(crate) fn storm(seed: u64) -> Result<Tally, String> {
     }
 }
 
-impl Stage {
+impl Run {
     fn of(seed: u64) -> Self {
         let world = World::new(seed);
         let judge = Judge::new(&world);
         let weather = Weather::of(&world);
         let air = Air::of(&world, &judge);
-        let fleet = air.mode() != Mode::Silence;
+        let fleet = air.bus() != Bus::None;
         let settings = Settings {
             lasting: world.percent(if fleet { 80 } else { 20 }),
             mortal: world.percent(30),
@@ -96,7 +96,7 @@ impl Stage {
             lives: 0,
             keys: [2, 3, 6][world.below(3) as usize],
             chunk: [1, 2, 1000, 1000][world.below(4) as usize],
-            deeds: deeds(&world),
+            asks: asks(&world),
             settings,
             world,
             judge,
@@ -148,7 +148,7 @@ impl Stage {
         if self.settings.gaps {
             builder = builder.local(Gap::new(&self.world, Width::Few));
         }
-        if self.air.mode() != Mode::Silence {
+        if self.air.bus() != Bus::None {
             let antenna = self.air.antenna(number);
             builder = builder.bus(antenna).source_id(&format!("shop{place}"));
         }
@@ -159,11 +159,11 @@ impl Stage {
         Life { number, home, node }
     }
 
-    fn user(&self) -> Id {
+    fn caller(&self) -> Id {
         let life = &self.nodes[self.world.below(self.nodes.len() as u64) as usize];
-        let deed = self.deeds[self.world.below(self.deeds.len() as u64) as usize];
+        let what = self.asks[self.world.below(self.asks.len() as u64) as usize];
         let wait = Duration::from_millis(self.world.below(400));
-        let user = User {
+        let caller = Caller {
             world: self.world.clone(),
             judge: self.judge.clone(),
             node: life.node.clone(),
@@ -176,7 +176,7 @@ impl Stage {
         let world = self.world.clone();
         life.home.begin(async move {
             world.sleep(wait).await;
-            user.act(deed).await;
+            caller.act(what).await;
         })
     }
 
@@ -193,24 +193,26 @@ impl Stage {
 
     fn play(&mut self) {
         let world = self.world.clone();
-        let mut users: Vec<Id> = (0..10 + world.below(40)).map(|_| self.user()).collect();
+        let mut callers: Vec<Id> = (0..10 + world.below(40)).map(|_| self.caller()).collect();
         let mut silent = Silent::default();
         let end = world.time() + Duration::from_secs(20);
-        let fleet = self.air.mode() != Mode::Silence;
+        let fleet = self.air.bus() != Bus::None;
         while self.step(&silent.tasks, end) {
             silent.end(world.time());
-            let user = users[world.below(users.len() as u64) as usize];
+            let caller = callers[world.below(callers.len() as u64) as usize];
             match world.below(300) {
-                0 if !silent.tasks.contains(&user) && world.cancel(user) => self.judge.cancelled(),
-                1 if !world.is_done(user) && silent.begin(user, &world) => {
-                    self.judge.fell_silent(user);
+                0 if !silent.tasks.contains(&caller) && world.cancel(caller) => {
+                    self.judge.cancelled()
+                }
+                1 if !world.is_done(caller) && silent.begin(caller, &world) => {
+                    self.judge.fell_silent(caller);
                 }
                 2 if fleet && world.percent(30) => self.air.cut_one(),
                 3 if self.settings.mortal && self.lives < MOST_LIVES && world.percent(50) => {
                     self.die();
-                    users.extend((0..world.below(8)).map(|_| self.user()));
+                    callers.extend((0..world.below(8)).map(|_| self.caller()));
                 }
-                4 if fleet && users.len() < MOST_USERS => users.push(self.user()),
+                4 if fleet && callers.len() < MOST_CALLERS => callers.push(self.caller()),
                 _ => {}
             }
         }
@@ -220,14 +222,14 @@ impl Stage {
         self.air.heal();
         silent.end(Timestamp::from_nanos(u64::MAX));
         self.rest(&silent.tasks);
-        for user in users {
-            let answered = silent.tasks.contains(&user) || world.is_done(user);
+        for caller in callers {
+            let answered = silent.tasks.contains(&caller) || world.is_done(caller);
             self.judge
-                .rule(answered, "P4", || format!("user {user} waits for ever"));
+                .rule(answered, "P4", || format!("caller {caller} waits for ever"));
         }
         // Those who fell silent for good are dropped at last, and nothing is left of anybody.
-        for user in &silent.tasks {
-            world.cancel(*user);
+        for caller in &silent.tasks {
+            world.cancel(*caller);
         }
         self.rest(&BTreeSet::new());
         self.is_at_rest();
@@ -247,7 +249,7 @@ impl Stage {
                 format!("{number} is deaf for ever")
             });
             for key in 0..self.keys {
-                judge.rests_in_l1(self.air.mode(), (*number, key), node.peek(&key));
+                judge.rests_in_l1(self.air.bus(), (*number, key), node.peek(&key));
             }
         }
         for key in 0..self.keys {
@@ -283,8 +285,8 @@ impl Stage {
     fn rest(&self, silent: &BTreeSet<Id>) {
         let end = self.world.time() + REST;
         // With nobody on a bus there is nothing left to do at some time.
-        let end = || match self.air.mode() {
-            Mode::Silence => self.world.time() + Duration::from_secs(60),
+        let end = || match self.air.bus() {
+            Bus::None => self.world.time() + Duration::from_secs(60),
             _ => end,
         };
         while self.step(silent, end()) {}
@@ -310,18 +312,18 @@ struct Silent {
 }
 
 impl Silent {
-    fn begin(&mut self, user: Id, world: &World) -> bool {
+    fn begin(&mut self, caller: Id, world: &World) -> bool {
         if world.percent(50) {
             let span = Duration::from_millis(world.below(1_500));
-            self.until.insert(user, world.time() + span);
+            self.until.insert(caller, world.time() + span);
         }
-        self.tasks.insert(user)
+        self.tasks.insert(caller)
     }
 
     fn end(&mut self, now: Timestamp) {
-        self.until.retain(|user, until| {
+        self.until.retain(|caller, until| {
             if *until <= now {
-                self.tasks.remove(user);
+                self.tasks.remove(caller);
             }
             *until > now
         });
@@ -329,31 +331,31 @@ impl Silent {
 }
 
 /// What is done in a storm, each as often as it is there.
-fn deeds(world: &World) -> Vec<Deed> {
-    use Deed::{
+fn asks(world: &World) -> Vec<What> {
+    use What::{
         Get, GetMany, GetManyOrLoad, GetOrLoad, Insert, InsertIf, InsertMany, Invalidate,
         InvalidateMany, Load, LoadMany, Peek, SweepLocal, WriteThrough,
     };
-    let mut deeds = vec![GetOrLoad, GetOrLoad, GetOrLoad, GetOrLoad, Load, Get, Peek];
+    let mut asks = vec![GetOrLoad, GetOrLoad, GetOrLoad, GetOrLoad, Load, Get, Peek];
     let (changes, batches) = (world.percent(70), world.percent(80));
     if changes {
-        deeds.extend([Invalidate, SweepLocal, InsertIf, Insert, Insert]);
+        asks.extend([Invalidate, SweepLocal, InsertIf, Insert, Insert]);
     }
     if world.percent(50) {
-        deeds.extend([WriteThrough, WriteThrough, WriteThrough]);
+        asks.extend([WriteThrough, WriteThrough, WriteThrough]);
     }
     if batches {
-        deeds.extend([GetManyOrLoad, GetManyOrLoad, GetManyOrLoad, GetManyOrLoad]);
-        deeds.extend([LoadMany, LoadMany, GetMany]);
+        asks.extend([GetManyOrLoad, GetManyOrLoad, GetManyOrLoad, GetManyOrLoad]);
+        asks.extend([LoadMany, LoadMany, GetMany]);
     }
     if changes && batches {
-        deeds.extend([InsertMany, InvalidateMany]);
+        asks.extend([InsertMany, InvalidateMany]);
     }
-    deeds
+    asks
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
 /// After that everything that was late has come, and what broke is made again.
 const REST: Duration = Duration::from_secs(45);
 const MOST_LIVES: usize = 6;
-const MOST_USERS: usize = 120;
+const MOST_CALLERS: usize = 120;

@@ -9,17 +9,17 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use jetcache_core::ports::bus::{Bus, Kind, Message, News, Subscription, Telling};
+use jetcache_core::ports::bus::{self, Kind, Message, News, Subscription, Telling};
 use jetcache_core::{Fault, Runtime};
 
-use crate::judge::{Judge, Key};
-use crate::world::World;
+use crate::fate::judge::{Judge, Key};
+use crate::world::time::World;
 
 /// How the nodes of a storm hear of each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
+pub(crate) enum Bus {
     /// Not at all.
-    Silence,
+    None,
     /// Their drivers publish.
     Publish,
     /// L2 says so.
@@ -32,7 +32,7 @@ pub(crate) enum Mode {
 pub(crate) struct Air {
     world: World,
     judge: Judge,
-    mode: Mode,
+    bus: Bus,
     weather: Weather,
     healed: Arc<AtomicBool>,
     lines: Arc<Mutex<Vec<Line>>>,
@@ -83,14 +83,14 @@ enum About {
 
 impl Air {
     pub(crate) fn of(world: &World, judge: &Judge) -> Self {
-        let mode = match world.below(8) {
-            0..4 => Mode::Silence,
-            4 => Mode::Publish,
-            5 | 6 => Mode::WithChange,
-            _ => Mode::Watched,
+        let bus = match world.below(8) {
+            0..4 => Bus::None,
+            4 => Bus::Publish,
+            5 | 6 => Bus::WithChange,
+            _ => Bus::Watched,
         };
-        let mut air = Self::calm(world, judge, mode);
-        if mode != Mode::Silence && world.percent(70) {
+        let mut air = Self::calm(world, judge, bus);
+        if bus != Bus::None && world.percent(70) {
             let bad = |most| world.below(most);
             air.weather = Weather {
                 late: bad(30),
@@ -104,11 +104,11 @@ impl Air {
         air
     }
 
-    pub(crate) fn calm(world: &World, judge: &Judge, mode: Mode) -> Self {
+    pub(crate) fn calm(world: &World, judge: &Judge, bus: Bus) -> Self {
         Self {
             world: world.clone(),
             judge: judge.clone(),
-            mode,
+            bus,
             weather: Weather::default(),
             healed: Arc::default(),
             lines: Arc::default(),
@@ -117,8 +117,8 @@ impl Air {
         }
     }
 
-    pub(crate) fn mode(&self) -> Mode {
-        self.mode
+    pub(crate) fn bus(&self) -> Bus {
+        self.bus
     }
 
     /// It is good, but it takes its time.
@@ -249,17 +249,17 @@ pub(crate) struct Antenna {
     life: usize,
 }
 
-impl Bus for Antenna {
+impl bus::Bus for Antenna {
     type Subscription = Ear;
 
     fn telling(&self) -> Telling {
-        match self.air.mode {
-            Mode::Silence | Mode::Publish => Telling::Publish,
-            Mode::WithChange => Telling::WithChange {
+        match self.air.bus {
+            Bus::None | Bus::Publish => Telling::Publish,
+            Bus::WithChange => Telling::WithChange {
                 server: SERVER,
                 channel: "air".into(),
             },
-            Mode::Watched => Telling::Watched { server: SERVER },
+            Bus::Watched => Telling::Watched { server: SERVER },
         }
     }
 

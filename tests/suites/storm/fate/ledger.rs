@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jetcache_core::Token;
 
-use crate::air::Mode;
-use crate::judge::{Key, Place};
+use crate::fate::judge::{Key, Place};
+use crate::world::bus::Bus;
 
 #[derive(Default)]
 pub(crate) struct Ledger {
@@ -93,19 +93,19 @@ impl Ledger {
     }
 
     /// At rest, and with nothing left to be heard, L1 of this node holds nothing older than this.
-    pub(crate) fn floor_of_l1(&self, mode: Mode, (life, key): Place) -> u64 {
+    pub(crate) fn floor_of_l1(&self, bus: Bus, (life, key): Place) -> u64 {
         let lives = |row: &Row| !self.dead.contains(&row.at.0);
         let changes = self.floor_of_changes(key);
-        match mode {
-            Mode::Silence => 0,
-            Mode::Publish => changes.max(self.floor_of_rows(key, lives)),
-            Mode::WithChange => {
+        match bus {
+            Bus::None => 0,
+            Bus::Publish => changes.max(self.floor_of_rows(key, lives)),
+            Bus::WithChange => {
                 let others = (self.told.iter()).filter(|(at, _)| at.1 == key && at.0 != life);
                 changes
                     .max(self.floor_of_rows(key, |row| lives(row) || row.told))
                     .max(highest(others.map(|(_, age)| *age)))
             }
-            Mode::Watched => self.floor_of_l2(key).max(self.applied(key)),
+            Bus::Watched => self.floor_of_l2(key).max(self.applied(key)),
         }
     }
 

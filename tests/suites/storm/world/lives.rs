@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jetcache_core::{Runtime, Task, Timestamp};
 
-use crate::world::{Id, World};
+use crate::world::time::{Id, World};
 
 /// The runtime of one life of a node: the world, and what it runs there.
 #[derive(Clone)]

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use jetcache_core::{Cached, Error, Reach, Timestamp, Token};
 
-use crate::air::Mode;
-use crate::codec::{is_refused, panics};
-use crate::ledger::{Applied, Ledger};
-use crate::world::{Id, World};
+use crate::fate::ledger::{Applied, Ledger};
+use crate::world::bus::Bus;
+use crate::world::codec::{is_refused, panics};
+use crate::world::time::{Id, World};
 
 pub(crate) type Key = u8;
 
@@ -142,14 +142,14 @@ impl Judge {
         book.ledger.die(life);
     }
 
-    pub(crate) fn fell_silent(&self, user: Id) {
+    pub(crate) fn fell_silent(&self, caller: Id) {
         let mut book = self.book();
         book.tally.silent += 1;
-        book.silent.insert(user);
+        book.silent.insert(caller);
     }
 
-    pub(crate) fn was_silent(&self, user: Id) -> bool {
-        self.book().silent.contains(&user)
+    pub(crate) fn was_silent(&self, caller: Id) -> bool {
+        self.book().silent.contains(&caller)
     }
 
     // ---- values ----
@@ -278,8 +278,8 @@ impl Judge {
     }
 
     /// All is quiet: what an L1 has.
-    pub(crate) fn rests_in_l1(&self, mode: Mode, at: Place, read: Cached<u64>) {
-        let floor = self.book().ledger.floor_of_l1(mode, at);
+    pub(crate) fn rests_in_l1(&self, bus: Bus, at: Place, read: Cached<u64>) {
+        let floor = self.book().ledger.floor_of_l1(bus, at);
         self.peek(at.1, floor.max(self.floor(at)), read);
     }
 

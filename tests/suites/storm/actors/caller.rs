@@ -1,4 +1,4 @@
-//! What users do, one call each.
+//! What callers do, one call each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use jetcache_core::{Batch, Cache, Call, Error, Reach};
 
-use crate::database::Database;
-use crate::judge::{FLIGHT, Judge, Key};
-use crate::world::World;
-use crate::writer::Deal;
+use crate::actors::loading::Database;
+use crate::actors::writing::Deal;
+use crate::fate::judge::{FLIGHT, Judge, Key};
+use crate::world::time::World;
 
 pub(crate) type Node = Cache<Key, u64>;
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Deed {
+pub(crate) enum What {
     GetOrLoad,
     Load,
     Get,
@@ -31,8 +31,8 @@ pub(crate) enum Deed {
     WriteThrough,
 }
 
-/// A user of a node.
-pub(crate) struct User {
+/// A caller of a node.
+pub(crate) struct Caller {
     pub(crate) world: World,
     pub(crate) judge: Judge,
     pub(crate) node: Node,
@@ -47,45 +47,45 @@ pub(crate) struct User {
     pub(crate) gaps: bool,
 }
 
-impl User {
-    pub(crate) async fn act(self, deed: Deed) {
+impl Caller {
+    pub(crate) async fn act(self, what: What) {
         let begun = self.world.time();
         let (Self { judge, node, .. }, key) = (&self, self.key());
         let floor = judge.floor((self.number, key));
-        let most = match deed {
-            Deed::GetOrLoad => {
+        let most = match what {
+            What::GetOrLoad => {
                 let load = || self.database().load(key);
                 let answer = node.get_or_load(&key, load).await;
                 judge.answer(key, floor, &answer);
                 self.flights(1)
             }
-            Deed::Load => {
+            What::Load => {
                 judge.answer(key, floor, &node.load(&key).await);
                 self.flights(1)
             }
-            Deed::Get => {
+            What::Get => {
                 judge.read(key, floor, node.get(&key).await);
                 REMOTE_TIMEOUT
             }
-            Deed::Peek => {
+            What::Peek => {
                 judge.peek(key, floor, node.peek(&key));
                 Duration::ZERO
             }
-            Deed::GetManyOrLoad => self.get_many_or_load().await,
-            Deed::LoadMany => self.load_many().await,
-            Deed::GetMany => self.get_many().await,
-            Deed::Invalidate => {
+            What::GetManyOrLoad => self.get_many_or_load().await,
+            What::LoadMany => self.load_many().await,
+            What::GetMany => self.get_many().await,
+            What::Invalidate => {
                 let called = judge.begin_change((self.number, key));
                 let reach = node.invalidate(&key).await;
                 judge.end_change((self.number, key), called, reach);
                 REMOTE_TIMEOUT
             }
-            Deed::SweepLocal => self.sweep_local(key),
-            Deed::InsertIf => self.insert_if(key).await,
-            Deed::Insert => self.insert(key).await,
-            Deed::InsertMany => self.insert_many().await,
-            Deed::InvalidateMany => self.invalidate_many().await,
-            Deed::WriteThrough => self.write_through(key).await,
+            What::SweepLocal => self.sweep_local(key),
+            What::InsertIf => self.insert_if(key).await,
+            What::Insert => self.insert(key).await,
+            What::InsertMany => self.insert_many().await,
+            What::InvalidateMany => self.invalidate_many().await,
+            What::WriteThrough => self.write_through(key).await,
         };
         for key in 0..self.keys {
             let floor = judge.floor((self.number, key));
@@ -97,7 +97,7 @@ impl User {
             most = Duration::MAX;
         }
         judge.rule(took <= most, "P3", || {
-            format!("{deed:?} took {took:?}, more than {most:?}")
+            format!("{what:?} took {took:?}, more than {most:?}")
         });
     }
 

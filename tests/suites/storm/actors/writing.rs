@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use jetcache_core::{Error, Load, LoadError, Reach, Runtime};
 
-use crate::database::Database;
-use crate::judge::Place;
+use crate::actors::loading::Database;
+use crate::fate::judge::Place;
 
 /// What became of a writer.
 #[derive(Clone, Default)]

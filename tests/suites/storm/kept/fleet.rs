@@ -5,13 +5,13 @@ use std::time::Duration;
 use jetcache_core::ports::bus::{Kind, Message};
 use jetcache_core::{Builder, BusState, Cache, Cached, LoadError, Runtime, Wire};
 
-use crate::air::{Air, Mode};
-use crate::codec::Fickle;
-use crate::gap::{Gap, Width};
-use crate::judge::{Judge, Key};
+use crate::fate::judge::{Judge, Key};
 use crate::kept::play;
-use crate::net::{Net, Weather};
-use crate::world::World;
+use crate::world::bus::{Air, Bus};
+use crate::world::codec::Fickle;
+use crate::world::gap::{Gap, Width};
+use crate::world::net::{Net, Weather};
+use crate::world::time::World;
 
 /// An L2 and a bus for a few nodes.
 struct Fleet {
@@ -23,14 +23,14 @@ struct Fleet {
 type Node = Cache<Key, u64>;
 
 impl Fleet {
-    fn of(mode: Mode) -> Self {
-        Self::seeded(0, mode)
+    fn of(bus: Bus) -> Self {
+        Self::seeded(0, bus)
     }
 
-    fn seeded(seed: u64, mode: Mode) -> Self {
+    fn seeded(seed: u64, bus: Bus) -> Self {
         let world = World::new(seed);
         let judge = Judge::new(&world);
-        let air = Air::calm(&world, &judge, mode);
+        let air = Air::calm(&world, &judge, bus);
         let net = Net::new(&world, &judge, Weather::calm()).on(&air);
         Self { world, net, air }
     }
@@ -77,7 +77,7 @@ async fn brings(value: u64) -> Result<u64, LoadError> {
 #[test]
 fn every_call_that_goes_further_than_l1_begins_to_listen() {
     for call in 0..7 {
-        let fleet = Fleet::of(Mode::Publish);
+        let fleet = Fleet::of(Bus::Publish);
         let node = fleet.builder(0).build().unwrap();
         let own = node.clone();
         let one = async |_: Vec<Key>| Ok::<_, LoadError>(vec![(1, 7)]);
@@ -102,7 +102,7 @@ fn every_call_that_goes_further_than_l1_begins_to_listen() {
 
 #[test]
 fn words_that_are_too_many_are_not_lost() {
-    let fleet = Fleet::of(Mode::Publish);
+    let fleet = Fleet::of(Bus::Publish);
     let [one, two] = fleet.nodes(|builder| builder);
     let own = two.clone();
     play(&fleet.world, async move {
@@ -129,30 +129,30 @@ fn words_that_are_too_many_are_not_lost() {
 /// Two nodes that told of what they do because they heard would never end.
 #[test]
 fn hearing_tells_nothing() {
-    for mode in [Mode::Publish, Mode::WithChange] {
-        let fleet = Fleet::of(mode);
+    for bus in [Bus::Publish, Bus::WithChange] {
+        let fleet = Fleet::of(bus);
         let nodes: [Node; 2] = fleet.nodes(|builder| builder.wire(Wire::JetcacheGo));
         fleet.a_stranger_removes(1);
         play(&fleet.world, async {});
         let (said, heard) = (fleet.air.said(), nodes.map(|node| node.stats().heard));
         assert!(
             said == 1 && heard == [1, 1],
-            "kept case, step 1: P5 is broken: {said} words were said in {mode:?}, {heard:?} heard"
+            "kept case, step 1: P5 is broken: {said} words were said in {bus:?}, {heard:?} heard"
         );
     }
 }
 
 #[test]
 fn who_says_so_need_not_hear_it() {
-    for mode in [Mode::Publish, Mode::WithChange] {
-        let fleet = Fleet::of(mode);
+    for bus in [Bus::Publish, Bus::WithChange] {
+        let fleet = Fleet::of(bus);
         let [node] = fleet.nodes(|builder| builder);
         let own = node.clone();
         play(&fleet.world, async move { own.insert(1, 7).await.is_ok() });
         let seen = node.peek(&1);
         assert!(
             fleet.air.said() == 2 && seen == Cached::Hit(7),
-            "kept case, step 1: P6 is broken: {seen:?} is left of an insert in {mode:?}"
+            "kept case, step 1: P6 is broken: {seen:?} is left of an insert in {bus:?}"
         );
     }
 }
@@ -161,8 +161,8 @@ fn who_says_so_need_not_hear_it() {
 #[test]
 fn inserted_values_end_equal_everywhere() {
     for seed in 0..10 {
-        for mode in [Mode::Publish, Mode::WithChange] {
-            let mut fleet = Fleet::seeded(seed, mode);
+        for bus in [Bus::Publish, Bus::WithChange] {
+            let mut fleet = Fleet::seeded(seed, bus);
             let hasty = |builder: Builder<Key, u64>| builder.lease_wait(Duration::from_millis(1));
             let [two] = fleet.nodes(hasty);
             fleet.net = fleet.net.in_weather(Weather::slow());
@@ -178,7 +178,7 @@ fn inserted_values_end_equal_everywhere() {
             let seen = two.peek(&1);
             assert!(
                 seen != Cached::Hit(9),
-                "kept case, step {seed}: P2 is broken: {seen:?} beside an inserted 7 in {mode:?}"
+                "kept case, step {seed}: P2 is broken: {seen:?} beside an inserted 7 in {bus:?}"
             );
         }
     }
@@ -188,7 +188,7 @@ fn inserted_values_end_equal_everywhere() {
 #[test]
 fn nobody_is_told_before_l2_has_changed() {
     for seed in 0..10 {
-        let mut fleet = Fleet::seeded(seed, Mode::Publish);
+        let mut fleet = Fleet::seeded(seed, Bus::Publish);
         let [two] = fleet.nodes(|builder| builder);
         fleet.net = fleet.net.in_weather(Weather::slow());
         let one = fleet.builder(1).build().unwrap();
@@ -215,7 +215,7 @@ fn nobody_is_told_before_l2_has_changed() {
 
 #[test]
 fn a_load_that_ends_while_its_word_is_taken_in_is_not_kept() {
-    let fleet = Fleet::of(Mode::Publish);
+    let fleet = Fleet::of(Bus::Publish);
     let gap = || Gap::new(&fleet.world, Width::Long(Duration::from_secs(1)));
     let [node] = fleet.nodes(|builder| builder.local(gap()));
     let (own, world) = (node.clone(), fleet.world.clone());

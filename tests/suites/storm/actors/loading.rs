@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use jetcache_core::{BoxError, Load, LoadError, Loads, Runtime};
 
-use crate::judge::{Judge, Key};
-use crate::world::World;
+use crate::fate::judge::{Judge, Key};
+use crate::world::time::World;
 
 /// Where a node loads from.
 #[derive(Clone)]
