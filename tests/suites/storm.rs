@@ -20,7 +20,10 @@ mod actors {
 mod fate {
     pub(crate) mod judge;
     pub(crate) mod ledger;
+    pub(crate) mod plan;
+    pub(crate) mod promise;
     pub(crate) mod run;
+    pub(crate) mod tally;
 }
 #[path = "storm/kept.rs"]
 mod kept;
@@ -32,10 +35,11 @@ mod world {
     pub(crate) mod lives;
     pub(crate) mod net;
     pub(crate) mod time;
+    pub(crate) mod weather;
 }
 
-use self::fate::judge::Tally;
 use self::fate::run::run;
+use self::fate::tally::Tally;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name)

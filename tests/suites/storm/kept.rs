@@ -12,10 +12,12 @@ use jetcache_core::{Builder, Cache, Error, LoadError, Loads};
 
 use crate::actors::caller::REMOTE_TIMEOUT;
 use crate::actors::loading::is_absence;
-use crate::fate::judge::{Judge, Key};
+use crate::fate::judge::Judge;
+use crate::fate::ledger::Key;
 use crate::world::codec::Fickle;
-use crate::world::net::{Net, Weather};
+use crate::world::net::Net;
 use crate::world::time::World;
+use crate::world::weather::Weather;
 
 /// Plays to the end of time: what came of it.
 pub(crate) fn play<T: Send + 'static>(

@@ -7,8 +7,10 @@ use std::time::Duration;
 use jetcache_core::{Batch, Cache, Call, Error, Reach};
 
 use crate::actors::loading::Database;
-use crate::actors::writing::Deal;
-use crate::fate::judge::{FLIGHT, Judge, Key};
+use crate::actors::writing::Writing;
+use crate::fate::judge::{FLIGHT, Judge};
+use crate::fate::ledger::Key;
+use crate::fate::promise::Promise;
 use crate::world::time::World;
 
 pub(crate) type Node = Cache<Key, u64>;
@@ -96,7 +98,7 @@ impl Caller {
         if judge.was_silent(me) {
             most = Duration::MAX;
         }
-        judge.rule(took <= most, "P3", || {
+        judge.rule(took <= most, Promise::P3, || {
             format!("{what:?} took {took:?}, more than {most:?}")
         });
     }
@@ -111,7 +113,7 @@ impl Caller {
         let load = |keys: Vec<Key>| {
             calls += 1;
             let asked = keys.iter().all(|key| wanted.contains(key));
-            self.judge.rule(asked, "P1", || {
+            self.judge.rule(asked, Promise::P1, || {
                 format!("{keys:?} are loaded, and {request:?} were asked for")
             });
             database.load_many(keys)
@@ -261,18 +263,19 @@ impl Caller {
     }
 
     async fn write_through(&self, key: Key) -> Duration {
-        let (database, at, deal) = (self.database(), (self.number, key), Deal::default());
+        let (database, at, writing) = (self.database(), (self.number, key), Writing::default());
         self.judge.begin_change(at);
         let mut call = Call::new();
         if self.world.percent(20) {
             call = call.skip_local();
         }
         let writer = || {
-            deal.clone()
+            writing
+                .clone()
                 .write(self.database(), at, self.writers_may_hang)
         };
         let answer = self.node.write_through_with(&key, &call, writer).await;
-        deal.is_judged(&database, at, &answer);
+        writing.is_judged(&database, at, &answer);
         REMOTE_TIMEOUT * 3 + LONGEST_WRITER
     }
 
@@ -339,11 +342,12 @@ impl Caller {
             order.push(key);
             let text = format!("{outcome:?}");
             let first = known.entry(key).or_insert_with(|| text.clone());
-            self.judge.rule(self.gaps || *first == text, "P6", || {
-                format!("{key} is there twice, with {first} and {text}")
-            });
+            self.judge
+                .rule(self.gaps || *first == text, Promise::P6, || {
+                    format!("{key} is there twice, with {first} and {text}")
+                });
         }
-        self.judge.rule(order == request, "P6", || {
+        self.judge.rule(order == request, Promise::P6, || {
             format!("{request:?} were asked for, and {order:?} answered")
         });
     }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use jetcache_core::{BoxError, Load, LoadError, Loads, Runtime};
 
-use crate::fate::judge::{Judge, Key};
+use crate::fate::judge::Judge;
+use crate::fate::ledger::Key;
+use crate::fate::promise::Promise;
 use crate::world::time::World;
 
 /// Where a node loads from.
@@ -49,10 +51,10 @@ impl Database {
         let own = self.clone();
         let Self { world, judge, .. } = self;
         let distinct: BTreeSet<Key> = keys.iter().copied().collect();
-        judge.rule(distinct.len() == keys.len(), "P1", || {
+        judge.rule(distinct.len() == keys.len(), Promise::P1, || {
             format!("a loader is asked for {keys:?}")
         });
-        judge.rule((1..=self.chunk).contains(&keys.len()), "P5", || {
+        judge.rule((1..=self.chunk).contains(&keys.len()), Promise::P5, || {
             format!(
                 "a loader is asked for {keys:?}, and {} go together",
                 self.chunk

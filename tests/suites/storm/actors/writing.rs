@@ -8,14 +8,15 @@ use std::time::Duration;
 use jetcache_core::{Error, Load, LoadError, Reach, Runtime};
 
 use crate::actors::loading::Database;
-use crate::fate::judge::Place;
+use crate::fate::ledger::Place;
+use crate::fate::promise::Promise;
 
 /// What became of a writer.
 #[derive(Clone, Default)]
-pub(crate) struct Deal(Arc<Mutex<Terms>>);
+pub(crate) struct Writing(Arc<Mutex<Course>>);
 
 #[derive(Clone, Copy, Default)]
-struct Terms {
+struct Course {
     /// How often it was run.
     runs: u32,
     /// When the row was written.
@@ -29,17 +30,17 @@ struct Terms {
 /// The writer is over when this is dropped.
 struct Pen {
     database: Database,
-    deal: Deal,
+    writing: Writing,
 }
 
 impl Drop for Pen {
     fn drop(&mut self) {
-        self.deal.0.lock().unwrap().over = self.database.world.tick();
+        self.writing.0.lock().unwrap().over = self.database.world.tick();
     }
 }
 
-impl Deal {
-    fn terms(&self) -> Terms {
+impl Writing {
+    fn course(&self) -> Course {
         *self.0.lock().unwrap()
     }
 
@@ -50,12 +51,12 @@ impl Deal {
         at: Place,
         may_hang: bool,
     ) -> Result<Load<u64>, LoadError> {
-        let (deal, world, judge) = (&self, &database.world, &database.judge);
+        let (writing, world, judge) = (&self, &database.world, &database.judge);
         let pen = Pen {
             database: database.clone(),
-            deal: self.clone(),
+            writing: self.clone(),
         };
-        deal.0.lock().unwrap().runs += 1;
+        writing.0.lock().unwrap().runs += 1;
         let takes = || match world.below(10) {
             0 => Duration::from_millis(world.below(1_000)),
             1..4 => Duration::ZERO,
@@ -68,7 +69,7 @@ impl Deal {
             1 => resume_unwind(Box::new("the writer")),
             _ => judge.row(at, what > 4),
         };
-        deal.0.lock().unwrap().row = Some(row);
+        writing.0.lock().unwrap().row = Some(row);
         world.sleep(takes()).await;
         let answer = match what {
             5 => return Err(judge.failure([key]).into()),
@@ -77,7 +78,7 @@ impl Deal {
             8 => Load::from(value).uncached(),
             _ => Load::from(value),
         };
-        deal.0.lock().unwrap().answer = Some(value);
+        writing.0.lock().unwrap().answer = Some(value);
         drop(pen);
         Ok(answer)
     }
@@ -89,21 +90,21 @@ impl Deal {
         at: Place,
         answer: &Result<Option<u64>, Error>,
     ) {
-        let (terms, judge) = (self.terms(), &database.judge);
-        judge.rule(terms.runs == 1, "P6", || {
-            format!("a writer ran {} times at {at:?}", terms.runs)
+        let (course, judge) = (self.course(), &database.judge);
+        judge.rule(course.runs == 1, Promise::P6, || {
+            format!("a writer ran {} times at {at:?}", course.runs)
         });
         let holds = match answer {
-            Ok(value) => terms.answer == Some(*value),
-            Err(_) => terms.answer.is_none(),
+            Ok(value) => course.answer == Some(*value),
+            Err(_) => course.answer.is_none(),
         };
-        judge.rule(holds, "P6", || {
-            format!("a writer answered {:?}: {answer:?}", terms.answer)
+        judge.rule(holds, Promise::P6, || {
+            format!("a writer answered {:?}: {answer:?}", course.answer)
         });
         // Nobody knows whether what failed has written.
-        let floor = match (answer, terms.row) {
+        let floor = match (answer, course.row) {
             (Ok(_), Some(row)) => row,
-            _ => terms.over,
+            _ => course.over,
         };
         judge.wrote_through();
         judge.end_change(at, floor, Reach::Everywhere);

@@ -1,60 +1,17 @@
 //! What must hold, key by key, whoever asked for it and together with what else.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::AddAssign;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use jetcache_core::{Cached, Error, Reach, Timestamp, Token};
 
-use crate::fate::ledger::{Applied, Ledger};
+use crate::fate::ledger::{Applied, Key, Ledger, Place};
+use crate::fate::promise::Promise;
+use crate::fate::tally::Tally;
 use crate::world::bus::Bus;
 use crate::world::codec::{is_refused, panics};
 use crate::world::time::{Id, World};
-
-pub(crate) type Key = u8;
-
-/// A key on a node, in one life of it.
-pub(crate) type Place = (usize, Key);
-
-/// What happened in a storm, or in many.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
-    pub(crate) answers: u64,
-    pub(crate) loads: u64,
-    pub(crate) pending: u64,
-    pub(crate) cancelled: u64,
-    pub(crate) silent: u64,
-    pub(crate) faults: u64,
-    /// Loads of several keys.
-    pub(crate) batched: u64,
-    /// Loaders of a batch that were called once more.
-    pub(crate) again: u64,
-    /// Write-throughs that returned.
-    pub(crate) written: u64,
-    /// Nodes that died.
-    pub(crate) died: u64,
-    /// Keys whose changes were heard of.
-    pub(crate) heard: u64,
-    pub(crate) epochs: u64,
-}
-
-impl AddAssign for Tally {
-    fn add_assign(&mut self, more: Self) {
-        self.answers += more.answers;
-        self.loads += more.loads;
-        self.pending += more.pending;
-        self.cancelled += more.cancelled;
-        self.silent += more.silent;
-        self.faults += more.faults;
-        self.batched += more.batched;
-        self.again += more.again;
-        self.written += more.written;
-        self.died += more.died;
-        self.heard += more.heard;
-        self.epochs += more.epochs;
-    }
-}
 
 /// How a value came to be.
 #[derive(Clone, Copy, Debug)]
@@ -117,7 +74,7 @@ impl Judge {
     }
 
     /// Notes the first promise that is broken: where this is said, a panic might be caught.
-    pub(crate) fn rule(&self, holds: bool, promise: &str, text: impl FnOnce() -> String) {
+    pub(crate) fn rule(&self, holds: bool, promise: Promise, text: impl FnOnce() -> String) {
         self.book().rule(holds, promise, text);
     }
 
@@ -223,7 +180,7 @@ impl Judge {
             let quiet = active == 0 && (last == Timestamp::default() || now > last + FLIGHT);
             let live = |(&(_, place), task)| place == at && !book.silent.contains(task);
             let alone = !book.loads.iter().any(live);
-            book.rule(!quiet || alone, "P1", || {
+            book.rule(!quiet || alone, Promise::P1, || {
                 format!("two loads at once at {at:?}")
             });
             book.loads.insert((began, at), task);
@@ -314,7 +271,7 @@ impl Judge {
     pub(crate) fn change_failed(&self, at: Place, value: u64, error: &Error) {
         self.forgo_change(at);
         let odd = matches!(error, Error::Encode(_)) && is_refused(value);
-        self.rule(odd, "P3", || {
+        self.rule(odd, Promise::P3, || {
             format!("the insert of {value} at {at:?}: {error}")
         });
     }
@@ -344,10 +301,10 @@ impl Judge {
                 let number = text.strip_prefix("failure ").map(str::parse::<usize>);
                 let keys = number.and_then(|number| book.failures.get(number.ok()?));
                 let its = keys.is_some_and(|keys| keys.contains(&key));
-                book.rule(its, "P6", || format!("{text} is not one of {key}"));
+                book.rule(its, Promise::P6, || format!("{text} is not one of {key}"));
             }
             Err(Error::Panicked(_) | Error::Timeout) => self.book().tally.answers += 1,
-            Err(error) => self.rule(false, "P3", || error.to_string()),
+            Err(error) => self.rule(false, Promise::P3, || error.to_string()),
         }
     }
 
@@ -360,7 +317,7 @@ impl Judge {
     pub(crate) fn peek(&self, key: Key, floor: u64, read: Cached<u64>) {
         if let Cached::Hit(value) = read {
             let kept = !self.book().refused.contains(&value);
-            self.rule(kept, "P2", || {
+            self.rule(kept, Promise::P2, || {
                 format!("{value} of {key} was refused and is in L1")
             });
         }
@@ -375,18 +332,20 @@ impl Judge {
             Cached::Absent => {
                 let said = |(of, began): &(Key, u64)| *of == key && *began >= floor;
                 let said = book.absent.iter().any(said);
-                book.rule(said, "P6", || {
+                book.rule(said, Promise::P6, || {
                     format!("nobody said behind {floor} that {key} does not exist")
                 });
             }
             Cached::Hit(value) => {
                 let (of, born) = book.values[usize::try_from(value).unwrap()];
-                book.rule(of == key, "P6", || format!("{key} has the value of {of}"));
+                book.rule(of == key, Promise::P6, || {
+                    format!("{key} has the value of {of}")
+                });
                 let promise = match born {
-                    Born::Never => "P6",
-                    _ => "P2",
+                    Born::Never => Promise::P6,
+                    _ => Promise::P2,
                 };
-                let fresh = promise == "P2" && book.age(value) >= floor;
+                let fresh = promise == Promise::P2 && book.age(value) >= floor;
                 book.rule(fresh, promise, || {
                     format!("{born:?} of {key} seen behind a change at {floor}")
                 });
@@ -396,9 +355,9 @@ impl Judge {
 }
 
 impl Book {
-    fn rule(&mut self, holds: bool, promise: &str, text: impl FnOnce() -> String) {
+    fn rule(&mut self, holds: bool, promise: Promise, text: impl FnOnce() -> String) {
         if !holds && self.broken.is_none() {
-            self.broken = Some(format!("{promise} is broken: {}", text()));
+            self.broken = Some(format!("{promise:?} is broken: {}", text()));
         }
     }
 

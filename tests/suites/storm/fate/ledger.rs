@@ -4,8 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jetcache_core::Token;
 
-use crate::fate::judge::{Key, Place};
 use crate::world::bus::Bus;
+
+pub(crate) type Key = u8;
+
+/// A key on a node, in one life of it.
+pub(crate) type Place = (usize, Key);
 
 #[derive(Default)]
 pub(crate) struct Ledger {

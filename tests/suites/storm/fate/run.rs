@@ -1,4 +1,4 @@
-//! One storm: who is there, and how it ends.
+//! Plays one storm: who is there, what befalls them, and how it must end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,29 +6,30 @@ use std::time::Duration;
 
 use jetcache_core::{BusState, Cache, Runtime, Timestamp};
 
-use crate::actors::caller::{Caller, Node, REMOTE_TIMEOUT, What};
+use crate::actors::caller::{Caller, Node, REMOTE_TIMEOUT};
 use crate::actors::loading::{Database, is_absence};
-use crate::fate::judge::{Judge, Key, Tally};
+use crate::fate::judge::Judge;
+use crate::fate::ledger::Key;
+use crate::fate::plan::Plan;
+use crate::fate::promise::Promise;
+use crate::fate::tally::Tally;
 use crate::world::bus::{Air, Bus};
 use crate::world::codec::Fickle;
 use crate::world::gap::{Gap, Width};
 use crate::world::lives::Home;
-use crate::world::net::{Net, Weather};
+use crate::world::net::Net;
 use crate::world::time::{Id, World};
+use crate::world::weather::Weather;
 
 struct Run {
     world: World,
     judge: Judge,
     net: Net,
-    weather: Weather,
     air: Air,
+    plan: Plan,
     nodes: Vec<Life>,
     /// How many lives there were.
     lives: usize,
-    keys: Key,
-    chunk: usize,
-    asks: Vec<What>,
-    settings: Settings,
     tally: Tally,
 }
 
@@ -39,37 +40,20 @@ struct Life {
     node: Node,
 }
 
-/// What is the same for all nodes and lives of a storm.
-struct Settings {
-    /// Entries stand until the end: nothing that should not be there is hidden by its expiry.
-    lasting: bool,
-    /// Nodes die.
-    mortal: bool,
-    write_timeout: Option<Duration>,
-    load_concurrency: usize,
-    batch_loader: bool,
-    /// Others go on in the middle of a call, as other threads would.
-    gaps: bool,
-}
-
 /// Plays one storm.
 ///
 /// # Errors
 /// Which promise was broken, and how far it had come.
 pub(crate) fn run(seed: u64) -> Result<Tally, String> {
-    let mut stage = Run::of(seed);
+    let mut run = Run::of(seed);
     // What a call may panic with, it must not: loaders' panics are answers.
-    if catch_unwind(AssertUnwindSafe(|| stage.play())).is_err() {
-        stage
-            .judge
-            .rule(false, "P3", || "a call panicked".to_owned());
+    if catch_unwind(AssertUnwindSafe(|| run.play())).is_err() {
+        run.judge
+            .rule(false, Promise::P3, || "a call panicked".to_owned());
     }
-    match stage.judge.broken() {
-        Some(broken) => Err(format!(
-            "seed {seed}, step {}: {broken}",
-            stage.world.ticks()
-        )),
-        None => Ok(stage.tally),
+    match run.judge.broken() {
+        Some(broken) => Err(format!("seed {seed}, step {}: {broken}", run.world.ticks())),
+        None => Ok(run.tally),
     }
 }
 
@@ -80,33 +64,22 @@ impl Run {
         let weather = Weather::of(&world);
         let air = Air::of(&world, &judge);
         let fleet = air.bus() != Bus::None;
-        let settings = Settings {
-            lasting: world.percent(if fleet { 80 } else { 20 }),
-            mortal: world.percent(30),
-            write_timeout: (world.percent(40)).then(|| Duration::from_millis(world.below(400) + 1)),
-            load_concurrency: [1, 2, 16][world.below(3) as usize],
-            batch_loader: world.percent(60),
-            gaps: world.percent(40),
-        };
-        let mut stage = Self {
+        let plan = Plan::of(&world, weather, fleet);
+        let mut run = Self {
             net: Net::new(&world, &judge, weather).on(&air),
             air,
-            weather,
+            plan,
             nodes: Vec::new(),
             lives: 0,
-            keys: [2, 3, 6][world.below(3) as usize],
-            chunk: [1, 2, 1000, 1000][world.below(4) as usize],
-            asks: asks(&world),
-            settings,
             world,
             judge,
             tally: Tally::default(),
         };
-        for place in 0..1 + u64::from(fleet) + stage.world.below(2) {
-            let born = stage.born(place);
-            stage.nodes.push(born);
+        for place in 0..1 + u64::from(fleet) + run.world.below(2) {
+            let born = run.born(place);
+            run.nodes.push(born);
         }
-        stage
+        run
     }
 
     /// A new life of the node at this place, which has the same name in all its lives.
@@ -117,10 +90,10 @@ impl Run {
             world: self.world.clone(),
             judge: self.judge.clone(),
             node: number,
-            chunk: self.chunk,
+            chunk: self.plan.chunk,
         };
         let (singly, together) = (database.clone(), database);
-        let (ttl, local_ttl) = match self.settings.lasting {
+        let (ttl, local_ttl) = match self.plan.lasting {
             true => (HOUR, HOUR),
             false => (Duration::from_secs(2), Duration::from_secs(1)),
         };
@@ -135,24 +108,24 @@ impl Run {
             .load_timeout(Duration::from_millis(300))
             .lease_wait(Duration::from_millis(100))
             .not_found_when(is_absence)
-            .batch_chunk(self.chunk)
-            .load_concurrency(self.settings.load_concurrency)
+            .batch_chunk(self.plan.chunk)
+            .load_concurrency(self.plan.load_concurrency)
             .loader(move |key: Key| singly.clone().load(key));
-        if self.weather.is_calm() {
+        if self.plan.weather.is_calm() {
             // None may be forgotten: it would stand until the end.
             builder = builder.lease(HOUR);
         }
-        if self.settings.batch_loader {
+        if self.plan.batch_loader {
             builder = builder.batch_loader(move |keys: Vec<Key>| together.load_many(keys));
         }
-        if self.settings.gaps {
+        if self.plan.gaps {
             builder = builder.local(Gap::new(&self.world, Width::Few));
         }
         if self.air.bus() != Bus::None {
             let antenna = self.air.antenna(number);
             builder = builder.bus(antenna).source_id(&format!("shop{place}"));
         }
-        if let Some(timeout) = self.settings.write_timeout {
+        if let Some(timeout) = self.plan.write_timeout {
             builder = builder.write_timeout(timeout);
         }
         let node = builder.build().unwrap();
@@ -161,17 +134,17 @@ impl Run {
 
     fn caller(&self) -> Id {
         let life = &self.nodes[self.world.below(self.nodes.len() as u64) as usize];
-        let what = self.asks[self.world.below(self.asks.len() as u64) as usize];
+        let what = self.plan.ask(&self.world);
         let wait = Duration::from_millis(self.world.below(400));
         let caller = Caller {
             world: self.world.clone(),
             judge: self.judge.clone(),
             node: life.node.clone(),
             number: life.number,
-            keys: self.keys,
-            chunk: self.chunk,
-            writers_may_hang: self.settings.write_timeout.is_some(),
-            gaps: self.settings.gaps,
+            keys: self.plan.keys,
+            chunk: self.plan.chunk,
+            writers_may_hang: self.plan.write_timeout.is_some(),
+            gaps: self.plan.gaps,
         };
         let world = self.world.clone();
         life.home.begin(async move {
@@ -208,7 +181,7 @@ impl Run {
                     self.judge.fell_silent(caller);
                 }
                 2 if fleet && world.percent(30) => self.air.cut_one(),
-                3 if self.settings.mortal && self.lives < MOST_LIVES && world.percent(50) => {
+                3 if self.plan.mortal && self.lives < MOST_LIVES && world.percent(50) => {
                     self.die();
                     callers.extend((0..world.below(8)).map(|_| self.caller()));
                 }
@@ -224,8 +197,9 @@ impl Run {
         self.rest(&silent.tasks);
         for caller in callers {
             let answered = silent.tasks.contains(&caller) || world.is_done(caller);
-            self.judge
-                .rule(answered, "P4", || format!("caller {caller} waits for ever"));
+            self.judge.rule(answered, Promise::P4, || {
+                format!("caller {caller} waits for ever")
+            });
         }
         // Those who fell silent for good are dropped at last, and nothing is left of anybody.
         for caller in &silent.tasks {
@@ -242,27 +216,27 @@ impl Run {
         for Life { number, node, .. } in &*nodes {
             // Who listens does so until the end.
             let left = (node.activity(), node.tasks());
-            judge.rule(left == Default::default(), "P5", || {
+            judge.rule(left == Default::default(), Promise::P5, || {
                 format!("{left:?} are left")
             });
-            judge.rule(node.bus() != BusState::Down, "P4", || {
+            judge.rule(node.bus() != BusState::Down, Promise::P4, || {
                 format!("{number} is deaf for ever")
             });
-            for key in 0..self.keys {
+            for key in 0..self.plan.keys {
                 judge.rests_in_l1(self.air.bus(), (*number, key), node.peek(&key));
             }
         }
-        for key in 0..self.keys {
+        for key in 0..self.plan.keys {
             judge.rests_in_l2(key, self.net.stands(&format!("storm:{key}")));
         }
         let leases = self.net.leases();
         // The dead give nothing back.
-        let exempt = !self.weather.is_calm() || self.lives > self.nodes.len();
-        judge.rule(leases == 0 || exempt, "P5", || {
+        let exempt = !self.plan.weather.is_calm() || self.lives > self.nodes.len();
+        judge.rule(leases == 0 || exempt, Promise::P5, || {
             format!("{leases} leases were not given back")
         });
         let widest = self.net.widest();
-        judge.rule(widest <= self.chunk.max(1), "P5", || {
+        judge.rule(widest <= self.plan.chunk.max(1), Promise::P5, || {
             format!("L2 was asked about {widest} keys at once")
         });
     }
@@ -278,8 +252,9 @@ impl Run {
         }
         self.rest(&BTreeSet::new());
         let left = self.world.tasks();
-        self.judge
-            .rule(left == 0, "P5", || format!("{left} tasks go on for ever"));
+        self.judge.rule(left == 0, Promise::P5, || {
+            format!("{left} tasks go on for ever")
+        });
     }
 
     fn rest(&self, silent: &BTreeSet<Id>) {
@@ -328,30 +303,6 @@ impl Silent {
             *until > now
         });
     }
-}
-
-/// What is done in a storm, each as often as it is there.
-fn asks(world: &World) -> Vec<What> {
-    use What::{
-        Get, GetMany, GetManyOrLoad, GetOrLoad, Insert, InsertIf, InsertMany, Invalidate,
-        InvalidateMany, Load, LoadMany, Peek, SweepLocal, WriteThrough,
-    };
-    let mut asks = vec![GetOrLoad, GetOrLoad, GetOrLoad, GetOrLoad, Load, Get, Peek];
-    let (changes, batches) = (world.percent(70), world.percent(80));
-    if changes {
-        asks.extend([Invalidate, SweepLocal, InsertIf, Insert, Insert]);
-    }
-    if world.percent(50) {
-        asks.extend([WriteThrough, WriteThrough, WriteThrough]);
-    }
-    if batches {
-        asks.extend([GetManyOrLoad, GetManyOrLoad, GetManyOrLoad, GetManyOrLoad]);
-        asks.extend([LoadMany, LoadMany, GetMany]);
-    }
-    if changes && batches {
-        asks.extend([InsertMany, InvalidateMany]);
-    }
-    asks
 }
 
 const HOUR: Duration = Duration::from_secs(3600);

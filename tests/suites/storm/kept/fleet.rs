@@ -5,13 +5,15 @@ use std::time::Duration;
 use jetcache_core::ports::bus::{Kind, Message};
 use jetcache_core::{Builder, BusState, Cache, Cached, LoadError, Runtime, Wire};
 
-use crate::fate::judge::{Judge, Key};
+use crate::fate::judge::Judge;
+use crate::fate::ledger::Key;
 use crate::kept::play;
 use crate::world::bus::{Air, Bus};
 use crate::world::codec::Fickle;
 use crate::world::gap::{Gap, Width};
-use crate::world::net::{Net, Weather};
+use crate::world::net::Net;
 use crate::world::time::World;
+use crate::world::weather::Weather;
 
 /// An L2 and a bus for a few nodes.
 struct Fleet {

@@ -12,7 +12,8 @@ use std::time::Duration;
 use jetcache_core::ports::bus::{self, Kind, Message, News, Subscription, Telling};
 use jetcache_core::{Fault, Runtime};
 
-use crate::fate::judge::{Judge, Key};
+use crate::fate::judge::Judge;
+use crate::fate::ledger::Key;
 use crate::world::time::World;
 
 /// How the nodes of a storm hear of each other.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jetcache_core::Entry;
 use jetcache_core::ports::local::{Local, Probe};
 
-use crate::fate::judge::Key;
+use crate::fate::ledger::Key;
 use crate::world::time::World;
 
 /// It has no gap in its writes: whoever waits for one blocks his thread, and here there is one.

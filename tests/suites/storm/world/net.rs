@@ -20,6 +20,7 @@ use crate::fate::ledger::Applied;
 use crate::world::bus::{Air, Bus, SERVER, key_of};
 use crate::world::codec::Fickle;
 use crate::world::time::World;
+use crate::world::weather::Weather;
 
 #[derive(Clone)]
 pub(crate) struct Net {
@@ -46,64 +47,6 @@ enum Act {
     Emptied(Kind),
     /// It stored this value, or none that can be read.
     Stored(Option<u64>),
-}
-
-/// How bad it is, in hundredths and milliseconds.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Weather {
-    latency: u64,
-    lost: u64,
-    late: u64,
-    errors: u64,
-    /// One command of a pipeline fails.
-    single: u64,
-    /// The adapter panics.
-    panics: u64,
-}
-
-impl Weather {
-    pub(crate) fn of(world: &World) -> Self {
-        let calm = world.percent(30);
-        let bad = |most| if calm { 0 } else { world.below(most) };
-        Self {
-            latency: match world.percent(20) {
-                true => 1 + world.below(50),
-                false => 1 + world.below(USUAL_LATENCY),
-            },
-            lost: bad(20),
-            late: bad(20),
-            errors: bad(10),
-            single: bad(10),
-            panics: bad(3),
-        }
-    }
-
-    pub(crate) fn calm() -> Self {
-        Self {
-            latency: 1,
-            ..Self::default()
-        }
-    }
-
-    pub(crate) fn slow() -> Self {
-        Self {
-            latency: 200,
-            ..Self::calm()
-        }
-    }
-
-    pub(crate) fn of_panics() -> Self {
-        Self {
-            panics: 100,
-            ..Self::calm()
-        }
-    }
-
-    pub(crate) fn is_calm(&self) -> bool {
-        let bad = self.lost + self.late + self.errors + self.single + self.panics;
-        // Who waits for long gives up, and that is as bad as a loss.
-        bad == 0 && self.latency <= USUAL_LATENCY
-    }
 }
 
 impl Net {
@@ -203,10 +146,10 @@ impl Net {
         let keys: BTreeSet<&String> = commands.iter().map(|(key, _)| key).collect();
         let single = |key: &String| (key.clone(), Single::of(|| happens(self.weather.single)));
         let singles: BTreeMap<String, Single> = keys.into_iter().map(single).collect();
-        let (told, answer) = channel();
+        let (reply, answer) = channel();
         let net = self.clone();
         if lost {
-            std::mem::forget(told);
+            std::mem::forget(reply);
         } else {
             self.world.begin(async move {
                 net.world.sleep(there).await;
@@ -227,9 +170,9 @@ impl Net {
                 drop(table);
                 net.tell(tick, acts);
                 if unheard {
-                    std::mem::forget(told);
+                    std::mem::forget(reply);
                 } else {
-                    let _ = told.send(outcomes);
+                    let _ = reply.send(outcomes);
                 }
             });
         }
@@ -448,5 +391,3 @@ impl Remote for Net {
         Some(Self { herald, ..net })
     }
 }
-
-const USUAL_LATENCY: u64 = 10;
