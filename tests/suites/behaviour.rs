@@ -37,7 +37,7 @@ use libtest_mimic::{Arguments, Trial};
 use self::behaviour::change::{changes, many, writes};
 use self::behaviour::lookup::{clock, flights, levels};
 use self::behaviour::node::{caches, handle};
-use self::behaviour::stage::{Case, Host, L2, Stage};
+use self::behaviour::stage::{Case, Cases, Host, L2, Stage};
 use self::behaviour::value::{bytes, strangers};
 use self::behaviour::{batch, fleet, hostile, outages, refresh, runtimes};
 
@@ -82,7 +82,7 @@ fn trial(place: &str, name: &str, case: impl FnOnce() + Send + 'static) -> Trial
 }
 
 /// Played over an L2 in the process and over a real Redis.
-const ANY_L2: &[&[(&str, Case)]] = &[
+const ANY_L2: &[Cases<Case>] = &[
     flights::CASES,
     levels::CASES,
     strangers::CASES,
@@ -103,7 +103,7 @@ const ANY_L2: &[&[(&str, Case)]] = &[
 ];
 
 /// Played over a real Redis of each case's own, which it may kill.
-const OWN_REDIS: &[&[(&str, Case)]] = &[
+const OWN_REDIS: &[Cases<Case>] = &[
     outages::CASES,
     caches::OWN_REDIS,
     writes::OWN_REDIS,
@@ -111,7 +111,7 @@ const OWN_REDIS: &[&[(&str, Case)]] = &[
 ];
 
 /// Played on tokio, each over an L2 of its own making.
-const HOSTILE: &[&[(&str, fn())]] = &[
+const HOSTILE: &[Cases<fn()>] = &[
     hostile::panics::CASES,
     hostile::moods::CASES,
     hostile::endings::CASES,

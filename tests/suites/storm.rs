@@ -1,10 +1,24 @@
-//! The real `Cache`, driver and all, on a runtime of virtual time: seeded storms of callers, of one
-//! key and of many, that vanish or fall silent, over an L2 that is slow, loses commands and applies
-//! them late; in half of the storms on a bus that is late, breaks and comes back, and in some of them
-//! whole nodes die and begin another life.
+//! The real `Cache`, driver and all, on a runtime of virtual time: seeded storms of callers over an L2
+//! that is slow, loses commands and applies them late. Callers ask for one key or many, vanish and
+//! fall silent. In half of the storms there is a bus that is late, breaks and comes back, and in some
+//! of those whole nodes die and begin another life.
 //!
-//! The simulation of the machine (`simulation.rs`) interleaves finer and knows more rules; this one
-//! runs the code that ships, with nothing in its place but the clock, the executor and the network.
+//! The simulation of the machine (`simulation.rs`) interleaves finer and knows more rules. This one
+//! runs the code that ships: only the clock, the executor and the network are replaced. Both use the
+//! same words:
+//!
+//! | word | meaning |
+//! |---|---|
+//! | plan | what the nodes are asked, and what their world is like; drawn from a seed |
+//! | caller | somebody who makes one call; **loading** and **writing** are what its code does |
+//! | world | virtual time: who goes on next |
+//! | net, weather | the commands on their way to L2 and back; how bad that way is |
+//! | bus, air, ear | how nodes hear of changes; what carries the words; who listens |
+//! | life | a node from its birth to its death |
+//! | judge, promise | who checks P1 to P7 at every event |
+//! | ledger | what L2 took, and what follows from it |
+//! | kept case | what a seed once found, as a list of steps |
+//!
 //! `JETCACHE_SEEDS` says how many seeds, `JETCACHE_FROM` the first one, `JETCACHE_SEED` plays one.
 //! `mutants/run` shows that it finds what it should find in the driver.
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use jetcache_core::{Cached, Error, Reach};
 
-use crate::behaviour::stage::{Case, Stage, brings, nobody, value};
+use crate::behaviour::stage::{Case, Cases, Stage, brings, nobody, value};
 
-pub(crate) const CASES: &[(&str, Case)] = &[
+pub(crate) const CASES: Cases<Case> = &[
     (
         "with_redis_dead_loads_answer_and_changes_are_repeated_later",
         |s| Box::pin(dead(s)),

@@ -9,9 +9,9 @@ use jetcache_core::{Cache, Call, LoadError};
 use jetcache_tests::redis_server::RedisServer;
 use jetcache_tokio::{MessagePack, Redis};
 
-use crate::behaviour::stage::shared_redis;
+use crate::behaviour::stage::{Cases, shared_redis};
 
-pub(crate) const CASES: &[(&str, fn())] = &[
+pub(crate) const CASES: Cases<fn()> = &[
     ("each_runtime_keeps_its_contract", contracts),
     ("a_static_cache_outlives_its_runtimes", outlives),
     ("removals_are_repeated_in_the_next_runtime", repeated),

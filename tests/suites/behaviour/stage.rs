@@ -20,6 +20,9 @@ pub(crate) type Node = Cache<String, Value>;
 pub(crate) type Played<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 pub(crate) type Case = fn(&Stage) -> Played<'_>;
 
+/// Cases, each under the sentence that it proves.
+pub(crate) type Cases<C> = &'static [(&'static str, C)];
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Host {
     Tokio,

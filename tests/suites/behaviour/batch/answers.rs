@@ -9,11 +9,13 @@ use std::time::Duration;
 use futures_util::future::{Either, join_all};
 use jetcache_core::{Cached, Call, Error, LoadError, Loads};
 
-use crate::behaviour::stage::{Case, Node, Stage, Value, brings, expected_panic, nobody, value};
+use crate::behaviour::stage::{
+    Case, Cases, Node, Stage, Value, brings, expected_panic, nobody, value,
+};
 
 use super::{Row, rows};
 
-pub(crate) const CASES: &[(&str, Case)] = &[
+pub(crate) const CASES: Cases<Case> = &[
     ("a_batch_answers_in_the_order_of_the_request", |s| {
         Box::pin(order(s))
     }),

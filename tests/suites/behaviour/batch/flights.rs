@@ -10,11 +10,11 @@ use std::time::Duration;
 use futures_util::future::{join, join_all};
 use jetcache_core::{Cached, LoadError};
 
-use crate::behaviour::stage::{Case, Stage, value};
+use crate::behaviour::stage::{Case, Cases, Stage, value};
 
 use super::{Row, each_once, now_or_later, rows};
 
-pub(crate) const CASES: &[(&str, Case)] = &[
+pub(crate) const CASES: Cases<Case> = &[
     ("a_hundred_overlapping_batches_load_each_id_once", |s| {
         Box::pin(hundred(s))
     }),

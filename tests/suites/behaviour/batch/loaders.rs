@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use jetcache_core::{Error, LoadError};
 
-use crate::behaviour::stage::{Case, Stage, value};
+use crate::behaviour::stage::{Case, Cases, Stage, value};
 
 use super::{now_or_later, rows};
 
-pub(crate) const CASES: &[(&str, Case)] = &[
+pub(crate) const CASES: Cases<Case> = &[
     ("a_registered_batch_loader_survives_its_callers", |s| {
         Box::pin(survives(s))
     }),

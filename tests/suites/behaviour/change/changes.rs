@@ -8,9 +8,9 @@ use std::time::Duration;
 use futures_util::future::{join_all, select};
 use jetcache_core::{Cached, LoadError, Reach};
 
-use crate::behaviour::stage::{Case, Node, Stage, Value, brings, value};
+use crate::behaviour::stage::{Case, Cases, Node, Stage, Value, brings, value};
 
-pub(crate) const CASES: &[(&str, Case)] = &[
+pub(crate) const CASES: Cases<Case> = &[
     ("invalidate_clears_every_level", |s| Box::pin(invalidate(s))),
     (
         "a_load_that_an_invalidation_overtook_is_kept_nowhere",

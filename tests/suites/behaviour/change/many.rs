@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use jetcache_core::{Cached, Call, Error, Load, LoadError, Loads, Reach};
 
-use crate::behaviour::stage::{Case, Stage, value};
+use crate::behaviour::stage::{Case, Cases, Stage, value};
 
-pub(crate) const CASES: &[(&str, Case)] = &[
+pub(crate) const CASES: Cases<Case> = &[
     ("many_values_are_inserted_and_removed_together", |s| {
         Box::pin(changes(s))
     }),

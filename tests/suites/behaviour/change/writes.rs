@@ -9,9 +9,11 @@ use futures_util::future::{join, select};
 use jetcache_adapters::MessagePack;
 use jetcache_core::{BoxError, Cached, Call, Codec, Error, Load, LoadError};
 
-use crate::behaviour::stage::{Case, Node, Stage, Value, brings, expected_panic, nobody, value};
+use crate::behaviour::stage::{
+    Case, Cases, Node, Stage, Value, brings, expected_panic, nobody, value,
+};
 
-pub(crate) const CASES: &[(&str, Case)] = &[
+pub(crate) const CASES: Cases<Case> = &[
     ("what_was_written_stands_in_every_level", |s| {
         Box::pin(written(s))
     }),
@@ -52,7 +54,7 @@ pub(crate) const CASES: &[(&str, Case)] = &[
     ("without_l2_a_write_stands_in_l1", |s| Box::pin(alone(s))),
 ];
 
-pub(crate) const OWN_REDIS: &[(&str, Case)] = &[
+pub(crate) const OWN_REDIS: Cases<Case> = &[
     ("a_writer_runs_while_l2_is_away", |s| Box::pin(away(s))),
     ("a_writer_ends_while_l2_is_away", |s| Box::pin(goes_away(s))),
     ("a_silent_l2_costs_a_write_one_timeout", |s| {

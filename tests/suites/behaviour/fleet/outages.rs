@@ -8,11 +8,11 @@ use jetcache_core::ports::bus::{Bus, Kind, Message, News, Subscription};
 use jetcache_core::{BusState, Cached, Error, Fault, LoadError, Reach, Wire};
 
 use crate::behaviour::stage::airwaves::Airwaves;
-use crate::behaviour::stage::{Case, Stage, brings, expected_panic, value};
+use crate::behaviour::stage::{Case, Cases, Stage, brings, expected_panic, value};
 
 use super::{fleet, forgets, listens};
 
-pub(crate) const CASES: &[(&str, Case)] = &[
+pub(crate) const CASES: Cases<Case> = &[
     ("what_was_missed_is_not_served_once_the_bus_is_back", |s| {
         Box::pin(cut(s))
     }),

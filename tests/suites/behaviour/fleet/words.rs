@@ -5,11 +5,11 @@ use jetcache_core::ports::bus::{Kind, Message, News};
 use jetcache_core::{BusState, Cached, LoadError, Wire};
 
 use crate::behaviour::stage::airwaves::Airwaves;
-use crate::behaviour::stage::{Case, Stage, brings, nobody, value};
+use crate::behaviour::stage::{Case, Cases, Stage, brings, nobody, value};
 
 use super::{fleet, forgets, listens};
 
-pub(crate) const CASES: &[(&str, Case)] = &[
+pub(crate) const CASES: Cases<Case> = &[
     ("others_hear_of_every_kind_of_change", |s| {
         Box::pin(changes(s))
     }),

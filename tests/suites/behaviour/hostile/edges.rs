@@ -8,11 +8,12 @@ use std::time::Duration;
 use jetcache_core::{Cached, Entry, Error, Load, LoadError, Local, LruLocal, Probe, Reach};
 use jetcache_tokio::MessagePack;
 
+use crate::behaviour::stage::Cases;
 use crate::behaviour::stage::moody::Moody;
 
 use super::{brings, builder, in_tokio, ms, until};
 
-pub(crate) const CASES: &[(&str, fn())] = &[
+pub(crate) const CASES: Cases<fn()> = &[
     (
         "a_change_waits_for_a_write_to_l1_on_another_thread",
         slow_l1,

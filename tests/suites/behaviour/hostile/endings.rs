@@ -9,11 +9,12 @@ use futures_util::future::join_all;
 use jetcache_core::{LoadError, Reach};
 use jetcache_tokio::MessagePack;
 
+use crate::behaviour::stage::Cases;
 use crate::behaviour::stage::moody::{Mood, Moody};
 
 use super::{Node, brings, builder, in_tokio, ms, runtime, soon, until};
 
-pub(crate) const CASES: &[(&str, fn())] = &[
+pub(crate) const CASES: Cases<fn()> = &[
     ("a_load_that_its_runtime_drops_does_not_spin", dropped_load),
     (
         "close_sends_every_removal_that_is_not_confirmed",

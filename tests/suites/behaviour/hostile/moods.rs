@@ -11,11 +11,12 @@ use futures_util::future::join_all;
 use jetcache_core::{Error, LoadError, Reach};
 use jetcache_tokio::MessagePack;
 
+use crate::behaviour::stage::Cases;
 use crate::behaviour::stage::moody::{Mood, Moody};
 
 use super::{brings, builder, in_tokio, ms, soon, until};
 
-pub(crate) const CASES: &[(&str, fn())] = &[
+pub(crate) const CASES: Cases<fn()> = &[
     (
         "a_deposed_leader_that_has_not_loaded_yet_keeps_its_loader",
         deposed_before_load,

@@ -9,12 +9,12 @@ use futures_util::future::join_all;
 use jetcache_core::{BoxError, Cached, Codec, Error, Event, LoadError, Observer, Reach};
 use jetcache_tokio::MessagePack;
 
-use crate::behaviour::stage::expected_panic;
 use crate::behaviour::stage::moody::{Mood, Moody};
+use crate::behaviour::stage::{Cases, expected_panic};
 
 use super::{Node, brings, builder, in_tokio, ms, soon, until};
 
-pub(crate) const CASES: &[(&str, fn())] = &[
+pub(crate) const CASES: Cases<fn()> = &[
     ("a_predicate_that_panics_fails_the_flight", predicate),
     ("a_codec_that_panics_fails_the_flight", encoder),
     (

@@ -10,9 +10,9 @@ use jetcache_smol::Smol;
 use jetcache_smol::async_std::AsyncStd;
 use jetcache_tokio::Tokio;
 
-use crate::behaviour::stage::Host;
+use crate::behaviour::stage::{Cases, Host};
 
-pub(crate) const CASES: &[(&str, fn(Host))] = &[
+pub(crate) const CASES: Cases<fn(Host)> = &[
     ("l1_lets_go_after_local_ttl_and_l2_after_ttl", both_levels),
     ("not_found_has_its_own_time", not_found),
     ("a_call_decides_how_long", call),

@@ -11,9 +11,9 @@ use std::time::Duration;
 use futures_util::future::{join, join_all, select};
 use jetcache_core::{Cached, Error, LoadError};
 
-use crate::behaviour::stage::{Case, Stage, Value, brings, expected_panic, nobody, value};
+use crate::behaviour::stage::{Case, Cases, Stage, Value, brings, expected_panic, nobody, value};
 
-pub(crate) const CASES: &[(&str, Case)] = &[
+pub(crate) const CASES: Cases<Case> = &[
     ("a_thousand_callers_share_one_load", |s| {
         Box::pin(thousand(s))
     }),

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use jetcache_core::{Cached, Call, Error, Kind, Load, LoadError};
 
-use crate::behaviour::stage::{Case, Stage, Value, brings, nobody, value};
+use crate::behaviour::stage::{Case, Cases, Stage, Value, brings, nobody, value};
 
-pub(crate) const CASES: &[(&str, Case)] = &[
+pub(crate) const CASES: Cases<Case> = &[
     ("a_miss_loads_and_a_hit_does_not", |s| Box::pin(hit(s))),
     ("another_node_finds_it_in_l2", |s| Box::pin(second_node(s))),
     ("not_found_is_remembered_in_both_levels", |s| {

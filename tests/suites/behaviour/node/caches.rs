@@ -7,9 +7,9 @@ use futures_util::future::join_all;
 use jetcache_adapters::{Json, Memory, MessagePack};
 use jetcache_core::{Cache, Cached, Error, Event, Kind, Observer};
 
-use crate::behaviour::stage::{Case, Stage, Value, brings, nobody, value};
+use crate::behaviour::stage::{Case, Cases, Stage, Value, brings, nobody, value};
 
-pub(crate) const CASES: &[(&str, Case)] = &[
+pub(crate) const CASES: Cases<Case> = &[
     ("caches_of_a_node_have_keys_of_their_own", |s| {
         Box::pin(own_keys(s))
     }),
@@ -31,7 +31,7 @@ pub(crate) const CASES: &[(&str, Case)] = &[
     }),
 ];
 
-pub(crate) const OWN_REDIS: &[(&str, Case)] =
+pub(crate) const OWN_REDIS: Cases<Case> =
     &[("fifty_caches_of_a_node_use_the_connections_of_one", |s| {
         Box::pin(connections(s))
     })];

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use jetcache_core::{Cached, Counters, Error, Event, Kind, LoadError, Observer};
 
-use crate::behaviour::stage::{Case, Log, Stage, brings, nobody, value};
+use crate::behaviour::stage::{Case, Cases, Log, Stage, brings, nobody, value};
 
-pub(crate) const CASES: &[(&str, Case)] = &[
+pub(crate) const CASES: Cases<Case> = &[
     ("what_cannot_work_is_not_built", |s| Box::pin(refused(s))),
     ("each_kind_of_cache_works", |s| Box::pin(kinds(s))),
     ("statistics_and_observers_count", |s| Box::pin(counts(s))),

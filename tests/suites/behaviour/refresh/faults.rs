@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use jetcache_core::{Cached, LoadError};
 
-use crate::behaviour::stage::{Case, Stage, Value, nobody, value};
+use crate::behaviour::stage::{Case, Cases, Stage, Value, nobody, value};
 
 use super::{Database, EVERY, FRESH, is};
 
-pub(crate) const CASES: &[(&str, Case)] = &[
+pub(crate) const CASES: Cases<Case> = &[
     ("a_failing_refresh_keeps_the_value", |s| Box::pin(fails(s))),
     ("a_panicking_refresh_keeps_the_value", |s| {
         Box::pin(panics(s))
@@ -23,7 +23,7 @@ pub(crate) const CASES: &[(&str, Case)] = &[
     }),
 ];
 
-pub(crate) const OWN_REDIS: &[(&str, Case)] =
+pub(crate) const OWN_REDIS: Cases<Case> =
     &[("without_l2_nothing_is_refreshed", |s| Box::pin(outage(s)))];
 
 async fn fails(stage: &Stage) {

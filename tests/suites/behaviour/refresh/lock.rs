@@ -3,11 +3,11 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::behaviour::stage::{Case, Stage};
+use crate::behaviour::stage::{Case, Cases, Stage};
 
 use super::{Database, EVERY, FRESH, is};
 
-pub(crate) const CASES: &[(&str, Case)] = &[
+pub(crate) const CASES: Cases<Case> = &[
     ("jetcache_go_sees_the_lock", |s| Box::pin(lock(s))),
     ("a_failed_refresh_gives_the_lock_of_jetcache_go_back", |s| {
         Box::pin(lock_given_back(s))

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use jetcache_core::{Call, Error, LoadError};
 
-use crate::behaviour::stage::{Case, Stage, Value, nobody, value};
+use crate::behaviour::stage::{Case, Cases, Stage, Value, nobody, value};
 
 use super::{Database, EVERY, FRESH, is};
 
-pub(crate) const CASES: &[(&str, Case)] = &[
+pub(crate) const CASES: Cases<Case> = &[
     ("a_value_changes_by_itself", |s| Box::pin(changes(s))),
     ("a_cache_without_l2_refreshes_too", |s| Box::pin(local(s))),
     ("every_loaded_key_can_be_kept_fresh", |s| Box::pin(all(s))),

@@ -6,9 +6,9 @@ use jetcache_adapters::{Compressed, Lz4, MessagePack, Raw, S2, Zstd, compression
 use jetcache_core::machine::tier::envelope::{self, END_AT, HEADER};
 use jetcache_core::{BoxError, Builder, Cached, Codec, Compression, Error, LoadError, Wire};
 
-use crate::behaviour::stage::{Case, Node, Stage, Value, brings, nobody, value};
+use crate::behaviour::stage::{Case, Cases, Node, Stage, Value, brings, nobody, value};
 
-pub(crate) const CASES: &[(&str, Case)] = &[
+pub(crate) const CASES: Cases<Case> = &[
     ("whatever_compressed_it_everyone_reads_it", |s| {
         Box::pin(compressed(s))
     }),

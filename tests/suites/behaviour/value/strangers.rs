@@ -5,9 +5,9 @@ use std::sync::Arc;
 use jetcache_adapters::{Json, Memory};
 use jetcache_core::{BoxError, Cached, Codec, Error};
 
-use crate::behaviour::stage::{Case, Stage, Value, brings, nobody, value};
+use crate::behaviour::stage::{Case, Cases, Stage, Value, brings, nobody, value};
 
-pub(crate) const CASES: &[(&str, Case)] = &[
+pub(crate) const CASES: Cases<Case> = &[
     ("junk_in_l2_is_a_miss_and_is_healed", |s| Box::pin(junk(s))),
     ("another_codec_is_a_miss", |s| Box::pin(codec(s))),
     ("what_cannot_be_encoded_stays_in_l1", |s| {

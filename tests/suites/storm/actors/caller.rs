@@ -1,4 +1,4 @@
-//! What callers do, one call each.
+//! A caller: it makes one call, and gives the judge what came of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -33,7 +33,7 @@ pub(crate) enum What {
     WriteThrough,
 }
 
-/// A caller of a node.
+/// Somebody who makes one call of a node.
 pub(crate) struct Caller {
     pub(crate) world: World,
     pub(crate) judge: Judge,
@@ -41,9 +41,9 @@ pub(crate) struct Caller {
     pub(crate) number: usize,
     /// How many keys there are.
     pub(crate) keys: Key,
-    /// How many of them go together.
+    /// How many of them are asked for at once (`batch_chunk`).
     pub(crate) chunk: usize,
-    /// They have a time limit.
+    /// `write_timeout` is set, so a writer that hangs harms nobody.
     pub(crate) writers_may_hang: bool,
     /// L1 may change in the middle of a call.
     pub(crate) gaps: bool,
@@ -118,7 +118,7 @@ impl Caller {
             });
             database.load_many(keys)
         };
-        // What it loads may be dropped at any time, and the loader with it.
+        // The caller may vanish at any await, and the loader with it.
         let call = Call::new();
         let batch = if self.world.percent(80) {
             self.node.get_many_or_load(&request, load).await
@@ -138,7 +138,7 @@ impl Caller {
         let floors = self.floors(&request);
         let batch = self.node.load_many(&request).await;
         self.answers(&request, &floors, &batch);
-        // Perhaps one by one.
+        // Without a batch loader they are loaded one by one.
         self.flights(request.len() + 1)
     }
 
@@ -195,7 +195,7 @@ impl Caller {
             Ok(true) => {
                 judge.end_change(at, called, Reach::Everywhere);
             }
-            // Its claim may have been granted and its fill refused: that is an end too.
+            // `Undecided`: the claim was granted and the fill refused, so it may have changed nothing.
             Ok(false) | Err(Error::Undecided) => judge.forgo_change(at),
             Err(error) => judge.change_failed(at, value, &error),
         }
@@ -300,7 +300,7 @@ impl Caller {
         Key::try_from(self.world.below(self.keys.into())).unwrap()
     }
 
-    /// Keys, some of them perhaps more than once.
+    /// The keys of a batch, some of them perhaps twice.
     fn request(&self) -> Vec<Key> {
         let most = u64::from(self.keys) * 3 / 2;
         let count = match self.world.percent(3) {
@@ -315,22 +315,22 @@ impl Caller {
         request.iter().map(floor).collect()
     }
 
-    /// In how many parts it is done.
+    /// How many chunks a batch is split into.
     fn parts(&self, request: &[Key]) -> usize {
         let keys: BTreeSet<&Key> = request.iter().collect();
         keys.len().div_ceil(self.chunk)
     }
 
-    /// How long so many flights last at most, one after the other, if each of those who vanish or
-    /// fall silent leads them for a while.
+    /// The longest that so many flights may last, one after the other, if everybody who vanishes or
+    /// falls silent leads each of them for a while.
     fn flights(&self, count: usize) -> Duration {
         let tally = self.judge.tally();
         let leaders = 1 + tally.cancelled + tally.silent;
         FLIGHT * u32::try_from(leaders * count as u64).unwrap()
     }
 
-    /// The outcomes are in the order of the request, and alike for a key that is there twice, unless
-    /// L1 was changed in between.
+    /// The outcomes come in the order of the request, and a key that is there twice gets the same one
+    /// twice (unless L1 may change in between).
     fn judge_order<'a, R: Debug + 'a>(
         &self,
         request: &[Key],
@@ -353,7 +353,7 @@ impl Caller {
     }
 }
 
-/// How long L2 is waited for.
+/// What every node of a storm waits for L2.
 pub(crate) const REMOTE_TIMEOUT: Duration = Duration::from_millis(50);
-/// Two pauses, the longest there are.
+/// A writer pauses twice, for up to a second.
 const LONGEST_WRITER: Duration = Duration::from_secs(2);

@@ -1,4 +1,4 @@
-//! What the loaders of a storm do.
+//! The loaders: they read the database slowly, or fail, panic and hang.
 
 use std::collections::BTreeSet;
 use std::future::{Future, pending};
@@ -65,7 +65,7 @@ impl Database {
             resume_unwind(Box::new("the loader, when it was called"));
         }
         async move {
-            // All of it, or it would be over when this is returned.
+            // Moved in as a whole, so that the load counts as running until this future is dropped.
             let loading = loading;
             own.takes_its_time().await;
             own.bring(&keys, loading.began)
@@ -110,7 +110,7 @@ impl Database {
             };
         }
         if world.percent(10) {
-            // What nobody asked for.
+            // A row that nobody asked for.
             let other = Key::try_from(world.below(8)).unwrap();
             if !keys.contains(&other) {
                 loads = loads.value(other, judge.unwanted(other));
@@ -119,7 +119,7 @@ impl Database {
         Ok(loads)
     }
 
-    /// Longer than `load_timeout`, now and then.
+    /// Sometimes longer than `load_timeout` allows.
     async fn takes_its_time(&self) {
         let takes = match self.world.below(50) {
             0 => return pending().await,
@@ -132,7 +132,7 @@ impl Database {
     }
 }
 
-/// Which errors mean that a key does not exist. It panics at some.
+/// The predicate of `not_found_when`: says which errors mean "does not exist", and panics at one.
 pub(crate) fn is_absence(error: &BoxError) -> bool {
     let text = error.to_string();
     if text == ODD_ROW {

@@ -1,4 +1,4 @@
-//! What the writers of a storm do, and what follows from it.
+//! The writers of write-throughs: what they do to the database, and what must follow from it.
 
 use std::future::pending;
 use std::panic::resume_unwind;
@@ -11,7 +11,7 @@ use crate::actors::loading::Database;
 use crate::fate::ledger::Place;
 use crate::fate::promise::Promise;
 
-/// What became of a writer.
+/// What a writer has done so far.
 #[derive(Clone, Default)]
 pub(crate) struct Writing(Arc<Mutex<Course>>);
 
@@ -23,11 +23,11 @@ struct Course {
     row: Option<u64>,
     /// What was answered, if anything was.
     answer: Option<Option<u64>>,
-    /// When it was over, whatever its end.
+    /// When it ended, however it ended.
     over: u64,
 }
 
-/// The writer is over when this is dropped.
+/// Lives as long as the writer does, and notes its end even if the writer is cancelled or panics.
 struct Pen {
     database: Database,
     writing: Writing,
@@ -44,7 +44,7 @@ impl Writing {
         *self.0.lock().unwrap()
     }
 
-    /// Writes the row of a key, at a moment somewhere inside.
+    /// The writer: it takes its time, writes the row at some moment, and may fail before or after.
     pub(crate) async fn write(
         self,
         database: Database,
@@ -83,7 +83,7 @@ impl Writing {
         Ok(answer)
     }
 
-    /// The write-through has returned.
+    /// Judges a write-through that has returned.
     pub(crate) fn is_judged(
         &self,
         database: &Database,
@@ -101,7 +101,7 @@ impl Writing {
         judge.rule(holds, Promise::P6, || {
             format!("a writer answered {:?}: {answer:?}", course.answer)
         });
-        // Nobody knows whether what failed has written.
+        // A failed writer may have written the row, so nothing older than its end may be seen.
         let floor = match (answer, course.row) {
             (Ok(_), Some(row)) => row,
             _ => course.over,

@@ -1,4 +1,4 @@
-//! What must hold, key by key, whoever asked for it and together with what else.
+//! The judge: checks every answer, key by key, however it was asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -16,11 +16,11 @@ use crate::world::time::{Id, World};
 /// How a value came to be.
 #[derive(Clone, Copy, Debug)]
 enum Born {
-    /// Its loading began then.
+    /// It was loaded, and the load began then.
     Loaded(u64),
-    /// Its insert was called then; and then L2 took its claim, if it did.
+    /// It was inserted: when the call began, and when L2 took the claim, if it did.
     Inserted(u64, Option<u64>),
-    /// It was written to the database then.
+    /// It was written to the database then, by a write-through.
     Row(u64),
     /// Nobody must ever see it.
     Never,
@@ -36,25 +36,25 @@ pub(crate) struct Judge {
 struct Book {
     tally: Tally,
     values: Vec<(Key, Born)>,
-    /// Of which keys loaders said that they do not exist, and when those loads began.
+    /// Keys that a loader or writer said do not exist, and since when that is right.
     absent: Vec<(Key, u64)>,
-    /// The keys that a loader failed for, failure by failure.
+    /// For each failure, the keys that the loader was asked for.
     failures: Vec<BTreeSet<Key>>,
-    /// No later read there may see what is older.
+    /// No later read at that place may see anything older.
     floors: BTreeMap<Place, u64>,
-    /// Loads that run: since when, of what, and in which task.
+    /// Loads under way: since when, where, and in which task.
     loads: BTreeMap<(u64, Place), Id>,
     /// Tasks that were not polled for a while.
     silent: BTreeSet<Id>,
     /// Changes that are under way, and when the last one ended.
     changes: BTreeMap<Place, (usize, Timestamp)>,
-    /// Values that L2 refused, and whose senders heard so.
+    /// Values that L2 refused, and whose senders know it.
     refused: BTreeSet<u64>,
     ledger: Ledger,
     broken: Option<String>,
 }
 
-/// Loads under way. Dropped, they are over, also when their caller vanishes.
+/// Loads under way. They are over when this is dropped, so also when their caller vanishes.
 pub(crate) struct Loading {
     judge: Judge,
     pub(crate) began: u64,
@@ -73,7 +73,7 @@ impl Judge {
         self.book.lock().unwrap()
     }
 
-    /// Notes the first promise that is broken: where this is said, a panic might be caught.
+    /// Notes the first broken promise. It does not panic, since the cache would catch that.
     pub(crate) fn rule(&self, holds: bool, promise: Promise, text: impl FnOnce() -> String) {
         self.book().rule(holds, promise, text);
     }
@@ -92,7 +92,7 @@ impl Judge {
         self.book().tally.cancelled += 1;
     }
 
-    /// A node ends without a word.
+    /// A node dies without a word.
     pub(crate) fn died(&self, life: usize) {
         let mut book = self.book();
         book.tally.died += 1;
@@ -121,7 +121,7 @@ impl Judge {
         book.bear(key, Born::Inserted(tick, None))
     }
 
-    /// It is sent to L2 under this token.
+    /// A value is sent to L2 under this token.
     pub(crate) fn sent(&self, value: u64, token: Token) {
         let mut book = self.book();
         let claimed = book.ledger.claimed(token);
@@ -160,7 +160,7 @@ impl Judge {
         self.book().absent.push((key, began));
     }
 
-    /// A loader fails for these keys: what it says.
+    /// A loader fails for these keys: the text of its error.
     pub(crate) fn failure(&self, keys: impl IntoIterator<Item = Key>) -> String {
         let mut book = self.book();
         book.failures.push(keys.into_iter().collect());
@@ -176,7 +176,7 @@ impl Judge {
         let places: Vec<Place> = keys.iter().map(|key| (node, *key)).collect();
         for &at in &places {
             let (active, last) = book.changes.get(&at).copied().unwrap_or_default();
-            // What a change overtook may still load, for as long as a flight lasts.
+            // A load that a change has overtaken may run on beside the next one, as long as a flight lasts.
             let quiet = active == 0 && (last == Timestamp::default() || now > last + FLIGHT);
             let live = |(&(_, place), task)| place == at && !book.silent.contains(task);
             let alone = !book.loads.iter().any(live);
@@ -210,13 +210,13 @@ impl Judge {
         self.book().ledger.apply(applied);
     }
 
-    /// What the entry of a value in L2 is worth.
+    /// As of when a value is right.
     pub(crate) fn age(&self, value: u64) -> u64 {
         self.book().age(value)
     }
 
-    /// A node hears now that these keys were changed: what it will know then, since nothing that
-    /// was gone from L2 by now can come to it any more.
+    /// A node is handed the news that these keys were changed. Returns the floors that hold once it has
+    /// taken that in: it can get nothing any more that was gone from L2 by now.
     pub(crate) fn hands_out(&self, life: usize, keys: &[Key]) -> Vec<(Key, u64)> {
         for key in keys {
             self.swept((life, *key));
@@ -226,7 +226,7 @@ impl Judge {
         keys.iter().map(known).collect()
     }
 
-    /// It has taken that in.
+    /// It has taken the news in.
     pub(crate) fn heard(&self, life: usize, heard: Vec<(Key, u64)>) {
         for (key, floor) in heard {
             self.swept((life, key));
@@ -234,13 +234,13 @@ impl Judge {
         }
     }
 
-    /// All is quiet: what an L1 has.
+    /// At rest: judges what an L1 has.
     pub(crate) fn rests_in_l1(&self, bus: Bus, at: Place, read: Cached<u64>) {
         let floor = self.book().ledger.floor_of_l1(bus, at);
         self.peek(at.1, floor.max(self.floor(at)), read);
     }
 
-    /// And what L2 has.
+    /// At rest: judges what L2 has.
     pub(crate) fn rests_in_l2(&self, key: Key, read: Cached<u64>) {
         let floor = self.book().ledger.floor_of_l2(key);
         self.read(key, floor, read);
@@ -276,7 +276,7 @@ impl Judge {
         });
     }
 
-    /// A change that may have changed nothing ends, so it promises nothing.
+    /// A change ends that may have changed nothing, and so promises nothing.
     pub(crate) fn forgo_change(&self, at: Place) {
         let now = self.world.time();
         let mut book = self.book();
@@ -308,7 +308,7 @@ impl Judge {
         }
     }
 
-    /// L2 refused to take a value, and its sender hears of it now.
+    /// The sender of a value hears that L2 refused it.
     pub(crate) fn refused(&self, value: u64) {
         self.book().refused.insert(value);
     }

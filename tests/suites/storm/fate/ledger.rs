@@ -1,4 +1,4 @@
-//! What L2 applied, what the others were told of it, and what nobody may see any more at rest.
+//! The ledger: what L2 took and what the nodes were told, and hence what nobody may see at rest.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,24 +13,24 @@ pub(crate) type Place = (usize, Key);
 
 #[derive(Default)]
 pub(crate) struct Ledger {
-    /// Nothing that L2 holds is older than this.
+    /// L2 holds nothing older than this.
     applied: BTreeMap<Key, u64>,
     /// What a node told together with its change.
     told: BTreeMap<Place, u64>,
-    /// Changes that returned: nothing that is older than this is to be seen on any node in the end.
+    /// Changes that returned: at rest, no node may show anything older.
     returned: BTreeMap<Place, u64>,
     rows: Vec<Row>,
     claims: BTreeMap<Token, u64>,
     dead: BTreeSet<usize>,
 }
 
-/// A row that was written.
+/// A row that a write-through wrote to the database.
 struct Row {
     at: Place,
     tick: u64,
-    /// Whether its node has since made L2 hold nothing older.
+    /// Since then its node has made L2 hold nothing older.
     settled: bool,
-    /// Whether the others were told of it then, in the same step.
+    /// And the others were told so in the same step.
     told: bool,
 }
 
@@ -38,7 +38,7 @@ struct Row {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Applied {
     pub(crate) at: Place,
-    /// Nothing older than this is left.
+    /// The key now holds nothing older than this.
     pub(crate) age: u64,
     /// Whether L2 told the others in the same step.
     pub(crate) told: bool,
@@ -83,7 +83,7 @@ impl Ledger {
         raise(&mut self.returned, at, floor);
     }
 
-    /// What a node that dies has not sent is never sent, and what it did not tell nobody tells.
+    /// A node dies: what it has not sent is never sent, and nobody tells the others in its place.
     pub(crate) fn die(&mut self, life: usize) {
         self.rows.retain(|row| row.at.0 != life || row.settled);
         self.returned.retain(|at, _| at.0 != life);
@@ -96,7 +96,7 @@ impl Ledger {
             .max(self.floor_of_changes(key))
     }
 
-    /// At rest, and with nothing left to be heard, L1 of this node holds nothing older than this.
+    /// At rest, when every word has been heard, this node's L1 holds nothing older than this.
     pub(crate) fn floor_of_l1(&self, bus: Bus, (life, key): Place) -> u64 {
         let lives = |row: &Row| !self.dead.contains(&row.at.0);
         let changes = self.floor_of_changes(key);

@@ -11,18 +11,18 @@ pub(crate) struct Plan {
     pub(crate) weather: Weather,
     /// How many keys there are.
     pub(crate) keys: Key,
-    /// How many of them go together.
+    /// How many of them are asked for at once (`batch_chunk`).
     pub(crate) chunk: usize,
-    /// What callers ask for, each as often as it is there.
+    /// What callers ask for; what stands here twice is asked twice as often.
     asks: Vec<What>,
-    /// Entries stand until the end: nothing that should not be there is hidden by its expiry.
+    /// Entries live until the end, so that none which should be gone just expires.
     pub(crate) lasting: bool,
     /// Nodes die.
     pub(crate) mortal: bool,
     pub(crate) write_timeout: Option<Duration>,
     pub(crate) load_concurrency: usize,
     pub(crate) batch_loader: bool,
-    /// Others go on in the middle of a call, as other threads would.
+    /// Others go on in the middle of an L1 call, as other threads would (`world::gap`).
     pub(crate) gaps: bool,
 }
 

@@ -46,7 +46,7 @@ struct Life {
 /// Which promise was broken, and how far it had come.
 pub(crate) fn run(seed: u64) -> Result<Tally, String> {
     let mut run = Run::of(seed);
-    // What a call may panic with, it must not: loaders' panics are answers.
+    // A loader's panic is an answer. A panic that comes out of a call is a fault.
     if catch_unwind(AssertUnwindSafe(|| run.play())).is_err() {
         run.judge
             .rule(false, Promise::P3, || "a call panicked".to_owned());
@@ -82,7 +82,7 @@ impl Run {
         run
     }
 
-    /// A new life of the node at this place, which has the same name in all its lives.
+    /// A new life of the node at this place; it has the same source id in all its lives.
     fn born(&mut self, place: u64) -> Life {
         let (number, home) = (self.lives, Home::new(&self.world));
         self.lives += 1;
@@ -103,7 +103,8 @@ impl Run {
             .local_ttl(local_ttl)
             .negative_ttl(local_ttl / 2)
             .remote_timeout(REMOTE_TIMEOUT)
-            // Which random bits a key gets depends on its shard, and that on a hasher of chance.
+            // Random bits are dealt out by shard, and shards come from a randomly seeded hasher: with
+            // jitter a seed would not always play the same.
             .jitter(0, Duration::ZERO)
             .load_timeout(Duration::from_millis(300))
             .lease_wait(Duration::from_millis(100))
@@ -112,7 +113,7 @@ impl Run {
             .load_concurrency(self.plan.load_concurrency)
             .loader(move |key: Key| singly.clone().load(key));
         if self.plan.weather.is_calm() {
-            // None may be forgotten: it would stand until the end.
+            // Any lease that is not given back would still be there at the end.
             builder = builder.lease(HOUR);
         }
         if self.plan.batch_loader {
@@ -153,7 +154,7 @@ impl Run {
         })
     }
 
-    /// A node dies, and another life of it begins.
+    /// A node dies, and its next life begins.
     fn die(&mut self) {
         let place = self.world.below(self.nodes.len() as u64);
         let born = self.born(place);
@@ -190,7 +191,7 @@ impl Run {
             }
         }
 
-        // The weather clears; everybody but the silent is answered.
+        // The weather clears, and everybody but the silent must be answered.
         self.net.heal();
         self.air.heal();
         silent.end(Timestamp::from_nanos(u64::MAX));
@@ -201,7 +202,7 @@ impl Run {
                 format!("caller {caller} waits for ever")
             });
         }
-        // Those who fell silent for good are dropped at last, and nothing is left of anybody.
+        // Now the silent are dropped too, and nothing may be left of anybody.
         for caller in &silent.tasks {
             world.cancel(*caller);
         }
@@ -210,11 +211,11 @@ impl Run {
         self.ends();
     }
 
-    /// What is left when everybody has his answer.
+    /// Everybody has an answer: what may be left in L1, in L2 and under way.
     fn is_at_rest(&mut self) {
         let Self { judge, nodes, .. } = self;
         for Life { number, node, .. } in &*nodes {
-            // Who listens does so until the end.
+            // Only the task that listens to the bus goes on.
             let left = (node.activity(), node.tasks());
             judge.rule(left == Default::default(), Promise::P5, || {
                 format!("{left:?} are left")
@@ -259,7 +260,7 @@ impl Run {
 
     fn rest(&self, silent: &BTreeSet<Id>) {
         let end = self.world.time() + REST;
-        // With nobody on a bus there is nothing left to do at some time.
+        // Without a bus the tasks come to an end by themselves; with one they never do.
         let end = || match self.air.bus() {
             Bus::None => self.world.time() + Duration::from_secs(60),
             _ => end,
@@ -279,7 +280,7 @@ impl Run {
     }
 }
 
-/// Those who are not polled: for a while, or never again.
+/// Tasks that are not polled, for a while or for ever.
 #[derive(Default)]
 struct Silent {
     tasks: BTreeSet<Id>,
@@ -306,7 +307,7 @@ impl Silent {
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
-/// After that everything that was late has come, and what broke is made again.
+/// By then everything late has arrived, and every broken subscription is made again.
 const REST: Duration = Duration::from_secs(45);
 const MOST_LIVES: usize = 6;
 const MOST_CALLERS: usize = 120;

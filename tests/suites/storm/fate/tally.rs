@@ -1,4 +1,4 @@
-//! What happened in storms, counted: a storm in which nothing happens would find nothing.
+//! Counts what happened in storms, since one in which nothing happens finds nothing.
 
 use std::ops::AddAssign;
 
@@ -13,7 +13,7 @@ pub(crate) struct Tally {
     pub(crate) faults: u64,
     /// Loads of several keys.
     pub(crate) batched: u64,
-    /// Loaders of a batch that were called once more.
+    /// Batch loaders that were called again, for keys handed over to them.
     pub(crate) again: u64,
     /// Write-throughs that returned.
     pub(crate) written: u64,

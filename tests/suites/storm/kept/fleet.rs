@@ -1,4 +1,4 @@
-//! What storms of fleets have found, and what no storm would find, in the fewest steps.
+//! Kept cases of a fleet: what storms have found, and what no storm would find, in the fewest steps.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ impl Fleet {
             .bus(self.air.antenna(life))
     }
 
-    /// Nodes that listen.
+    /// So many nodes, which already listen.
     fn nodes<const N: usize>(
         &self,
         with: impl Fn(Builder<Key, u64>) -> Builder<Key, u64>,
@@ -60,7 +60,7 @@ impl Fleet {
         nodes
     }
 
-    /// Somebody who is none of the nodes says that a key was removed.
+    /// A node of another fleet says that it removed a key.
     fn a_stranger_removes(&self, key: Key) {
         let message = Message {
             cache: "kept".into(),
@@ -112,7 +112,7 @@ fn words_that_are_too_many_are_not_lost() {
     });
     fleet.air.slow_down(Duration::from_secs(1));
     play(&fleet.world, async move {
-        // While that is told ...
+        // While this is being told ...
         one.invalidate(&0).await;
         let others: Vec<Key> = (100..228).collect();
         for _ in 0..32 {
@@ -128,7 +128,7 @@ fn words_that_are_too_many_are_not_lost() {
     );
 }
 
-/// Two nodes that told of what they do because they heard would never end.
+/// Two nodes that told each other of what they did because they heard would never end.
 #[test]
 fn hearing_tells_nothing() {
     for bus in [Bus::Publish, Bus::WithChange] {
@@ -186,7 +186,7 @@ fn inserted_values_end_equal_everywhere() {
     }
 }
 
-/// Who is told drops what he has, and reads again.
+/// A node that is told too early drops its entry and reads the old one again.
 #[test]
 fn nobody_is_told_before_l2_has_changed() {
     for seed in 0..10 {
@@ -239,5 +239,5 @@ fn a_load_that_ends_while_its_word_is_taken_in_is_not_kept() {
 
 /// None of the nodes.
 const STRANGER: usize = 99;
-/// Longer than any case: what should not be there is not hidden by its expiry.
+/// Longer than any case, so that no entry which should be gone just expires.
 const HOUR: Duration = Duration::from_secs(3600);

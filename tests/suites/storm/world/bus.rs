@@ -1,5 +1,5 @@
-//! A bus in virtual time: the air between the nodes, which delays, doubles and reorders, and loses
-//! only what a subscription that was cut would have heard.
+//! The bus and the air between the nodes: it delays, doubles and reorders words, and loses only those
+//! that a subscription which was cut would have heard.
 
 use std::collections::VecDeque;
 use std::future::{pending, poll_fn};
@@ -16,16 +16,16 @@ use crate::fate::judge::Judge;
 use crate::fate::ledger::Key;
 use crate::world::time::World;
 
-/// How the nodes of a storm hear of each other.
+/// How the nodes hear of each other's changes (core's `Telling`, or no bus at all).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bus {
     /// Not at all.
     None,
-    /// Their drivers publish.
+    /// The node that made the change publishes it.
     Publish,
-    /// L2 says so.
+    /// L2 does, in the same step as the change.
     WithChange,
-    /// L2 shows what is written.
+    /// L2 shows whatever is written under a key, by whomsoever.
     Watched,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Air {
     slow: Arc<Mutex<Duration>>,
 }
 
-/// How bad it is, in hundredths.
+/// How bad it is: chances in hundredths.
 #[derive(Clone, Copy, Debug, Default)]
 struct Weather {
     late: u64,
@@ -63,7 +63,7 @@ struct Line {
 struct Queue {
     signals: VecDeque<Signal>,
     waker: Option<Waker>,
-    /// Nothing is heard any more.
+    /// Nothing arrives any more.
     cut: bool,
 }
 
@@ -76,7 +76,7 @@ enum Signal {
 /// What a word is about.
 #[derive(Clone, Debug)]
 enum About {
-    /// The node itself said so, and need not listen.
+    /// The listening node said it itself, and may ignore it.
     Own,
     Keys(Vec<Key>),
     Everything,
@@ -122,7 +122,7 @@ impl Air {
         self.bus
     }
 
-    /// It is good, but it takes its time.
+    /// Makes every way longer by this much.
     pub(crate) fn slow_down(&self, by: Duration) {
         *self.slow.lock().unwrap() = by;
     }
@@ -131,7 +131,7 @@ impl Air {
         self.healed.store(true, Ordering::SeqCst);
     }
 
-    /// The way to it of one life of a node.
+    /// The bus of one life of a node.
     pub(crate) fn antenna(&self, life: usize) -> Antenna {
         let air = self.clone();
         Antenna { air, life }
@@ -142,7 +142,7 @@ impl Air {
         self.said.load(Ordering::SeqCst)
     }
 
-    /// A subscription breaks, and notices at once or in a while.
+    /// Cuts one subscription, which notices at once or after a while.
     pub(crate) fn cut_one(&self) {
         let line = {
             let mut lines = self.lines();
@@ -221,7 +221,7 @@ impl Air {
         !self.healed.load(Ordering::SeqCst) && self.world.percent(of)
     }
 
-    /// What may happen to whoever turns to it.
+    /// What may happen to a node that publishes or subscribes.
     async fn obstructs(&self) -> Result<(), Fault> {
         let way = Duration::from_millis(self.world.below(5));
         let slow = *self.slow.lock().unwrap();
@@ -243,7 +243,7 @@ impl Air {
     }
 }
 
-/// A node's way to the air.
+/// The bus as one life of a node sees it.
 #[derive(Clone)]
 pub(crate) struct Antenna {
     air: Air,
@@ -277,7 +277,7 @@ impl bus::Bus for Antenna {
             unheard: Vec::new(),
         };
         self.air.obstructs().await?;
-        // What was missed before is to be seen by nobody who reads from now on.
+        // From now on no read may show what was missed while nobody listened.
         ear.hands_out(&About::Everything);
         Ok(ear)
     }
@@ -287,16 +287,16 @@ impl bus::Bus for Antenna {
             self.air.obstructs().await?;
             self.air.say(self.life, message.clone());
         }
-        // Who hears that it failed may have been heard.
+        // It may fail after it was heard.
         self.air.obstructs().await
     }
 }
 
-/// A subscription.
+/// One subscription.
 pub(crate) struct Ear {
     air: Air,
     line: Line,
-    /// What its node will have heard of when it asks again.
+    /// The floors that hold once the node has taken in the last news.
     unheard: Vec<(Key, u64)>,
 }
 
@@ -313,7 +313,7 @@ impl Ear {
 
 impl Subscription for Ear {
     async fn next(&mut self) -> Result<News, Fault> {
-        // Whoever asks again has taken in what came before.
+        // A node that asks for more has taken in what came before.
         let heard = std::mem::take(&mut self.unheard);
         self.air.judge.heard(self.line.life, heard);
         let signal = poll_fn(|cx| {
@@ -358,7 +358,7 @@ impl Line {
     }
 }
 
-/// The key whose text this is.
+/// The key that this text stands for.
 pub(crate) fn key_of(text: &str) -> Key {
     let (_, key) = text.rsplit_once(':').unwrap();
     key.parse().unwrap()
@@ -368,7 +368,7 @@ fn away() -> Fault {
     Fault::Unreachable("the air".into())
 }
 
-/// The number of the L2 that it may ride on.
+/// The number of the L2, when the bus rides on it.
 pub(crate) const SERVER: u64 = 7;
 /// How many keys there are at most in a storm.
 const MOST_KEYS: Key = 8;

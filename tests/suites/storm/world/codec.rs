@@ -31,7 +31,7 @@ pub(crate) const fn is_refused(value: u64) -> bool {
     value % 31 == 30
 }
 
-/// Whoever inserts such a value panics, and only the callers of its load must not.
+/// Inserting such a value may panic the caller; loading it may not.
 pub(crate) const fn panics(value: u64) -> bool {
     value % 37 == 36
 }

@@ -1,4 +1,4 @@
-//! An L1 in whose calls there are gaps: others go on there, as other threads would.
+//! An L1 with gaps in its calls, in which others go on, as other threads would.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -10,7 +10,8 @@ use jetcache_core::ports::local::{Local, Probe};
 use crate::fate::ledger::Key;
 use crate::world::time::World;
 
-/// It has no gap in its writes: whoever waits for one blocks his thread, and here there is one.
+/// There is no gap in its writes: whoever waits for a write to end blocks the thread, and a storm has
+/// only one.
 pub(crate) struct Gap {
     entries: Mutex<BTreeMap<Key, Entry<u64>>>,
     world: World,
@@ -19,9 +20,9 @@ pub(crate) struct Gap {
 
 #[derive(Clone, Copy)]
 pub(crate) enum Width {
-    /// A few of those who are ready are polled, and no time passes.
+    /// A few ready tasks are polled, and no time passes.
     Few,
-    /// Everybody goes on for as long, in removals only.
+    /// Everybody goes on for so long, but only inside removals.
     Long(Duration),
 }
 

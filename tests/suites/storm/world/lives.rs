@@ -1,4 +1,4 @@
-//! One life of a node: what it spawned dies with it.
+//! The lives of a node: whatever a life spawned dies with it.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};
@@ -8,7 +8,7 @@ use jetcache_core::{Runtime, Task, Timestamp};
 
 use crate::world::time::{Id, World};
 
-/// The runtime of one life of a node: the world, and what it runs there.
+/// The runtime of one life: the world, and which of its tasks are this life's.
 #[derive(Clone)]
 pub(crate) struct Home {
     world: World,
@@ -29,7 +29,7 @@ impl Home {
         id
     }
 
-    /// It ends as a process does whose power fails: nothing of it is dropped.
+    /// Ends as a process does when the power fails: no `Drop` runs.
     pub(crate) fn dies(&self) {
         for id in self.tasks.lock().unwrap().drain(..) {
             self.world.forget(id);

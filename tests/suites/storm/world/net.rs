@@ -1,4 +1,5 @@
-//! The shipping table of the in-process L2, behind a network.
+//! L2: the in-process table that ships, behind a network that delays and loses whole pipelines, and
+//! fails single commands of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::resume_unwind;
@@ -29,19 +30,19 @@ pub(crate) struct Net {
     table: Arc<Mutex<Table>>,
     weather: Weather,
     healed: Arc<AtomicBool>,
-    /// The most keys that were ever asked for at once. Repeated removals go as they come.
+    /// The most keys that one pipeline ever had (removals do not count: repeats are not split).
     widest: Arc<AtomicUsize>,
     air: Option<Air>,
-    /// Whose handle this is.
+    /// The life of a node that this handle belongs to.
     life: usize,
-    /// The handle sends word of each change.
+    /// If set, every change is told to the others in its name.
     herald: Option<Herald>,
 }
 
 /// What a command did to its key.
 #[derive(Clone, Copy, Debug)]
 enum Act {
-    /// It looked.
+    /// It left it as it was.
     Nothing,
     /// It emptied the key.
     Emptied(Kind),
@@ -64,7 +65,7 @@ impl Net {
         }
     }
 
-    /// A bus may ride on it.
+    /// Lets a bus ride on it.
     pub(crate) fn on(mut self, air: &Air) -> Self {
         self.air = Some(air.clone());
         self
@@ -76,7 +77,7 @@ impl Net {
         Self { life, ..net }
     }
 
-    /// Another way to it.
+    /// The same L2 in other weather.
     pub(crate) fn in_weather(&self, weather: Weather) -> Self {
         let net = self.clone();
         Self { weather, ..net }
@@ -91,7 +92,7 @@ impl Net {
         self.table.lock().unwrap().leases(now)
     }
 
-    /// What stands under a key.
+    /// What L2 has under a key.
     pub(crate) fn stands(&self, key: &str) -> Cached<u64> {
         let found = self
             .table
@@ -142,7 +143,7 @@ impl Net {
         let late = happens(self.weather.late).then(|| self.world.below(10_000));
         let there = way() + Duration::from_millis(late.unwrap_or(0));
         let (lost, unheard) = (happens(self.weather.lost), happens(self.weather.lost));
-        // In the order of the keys: repeated removals come in that of a hasher of chance.
+        // In the order of the keys, since repeated removals come in the order of a randomly seeded hasher.
         let keys: BTreeSet<&String> = commands.iter().map(|(key, _)| key).collect();
         let single = |key: &String| (key.clone(), Single::of(|| happens(self.weather.single)));
         let singles: BTreeMap<String, Single> = keys.into_iter().map(single).collect();
@@ -183,7 +184,7 @@ impl Net {
 }
 
 impl Net {
-    /// What was done, in the order of the keys: to the judge, and to whoever is to hear of it.
+    /// Tells the judge and the bus what was done, in the order of the keys.
     fn tell(&self, tick: u64, mut acts: Vec<(String, Act)>) {
         let Some(air) = &self.air else {
             return;

@@ -1,4 +1,5 @@
-//! An executor of virtual time: one thread, a seeded choice of who is polled next.
+//! Virtual time: an executor on one thread that polls a ready task of its seed's choice, and moves the
+//! clock when none is ready.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -19,15 +20,15 @@ pub(crate) struct World(Arc<Mutex<Inner>>);
 struct Inner {
     now: Timestamp,
     rng: Rng,
-    /// What the caches roll: how often they do is not for the storm's dice to know.
+    /// What the caches roll. Dice of their own, so that one roll more does not change the storm.
     rolls: Rng,
     tick: u64,
     tasks: BTreeMap<Id, Task>,
     next: Id,
-    /// Who is polled now, and who stepped aside for him.
+    /// The task that is polled now, and those inside of which it is polled.
     current: Id,
     aside: BTreeSet<Id>,
-    /// Who is not polled.
+    /// Tasks that are not polled.
     silent: BTreeSet<Id>,
     ready: Arc<Mutex<BTreeSet<Id>>>,
     timers: BTreeMap<(Timestamp, u64), Waker>,
@@ -69,19 +70,19 @@ impl World {
         self.inner().now
     }
 
-    /// Something happened: its number.
+    /// Counts an event, and returns its number.
     pub(crate) fn tick(&self) -> u64 {
         let mut inner = self.inner();
         inner.tick += 1;
         inner.tick
     }
 
-    /// How much has happened.
+    /// The number of the last event.
     pub(crate) fn ticks(&self) -> u64 {
         self.inner().tick
     }
 
-    /// Who is polled now.
+    /// The task that is polled now.
     pub(crate) fn current(&self) -> Id {
         self.inner().current
     }
@@ -103,14 +104,14 @@ impl World {
         id
     }
 
-    /// Drops a task, wherever it is. Whether it was still there.
+    /// Drops a task. Returns whether it was still there.
     pub(crate) fn cancel(&self, id: Id) -> bool {
         let task = self.inner().tasks.remove(&id);
-        // Its guards may want the world.
+        // It is dropped after the lock is released: its guards may use the world.
         task.is_some()
     }
 
-    /// A task is gone as if it had never been, without a word.
+    /// Takes a task away without dropping it.
     pub(crate) fn forget(&self, id: Id) {
         std::mem::forget(self.inner().tasks.remove(&id));
     }
@@ -124,14 +125,14 @@ impl World {
         !self.inner().tasks.contains_key(&id)
     }
 
-    /// Polls one task that is ready and not silent, or moves the clock to the next timer. Whether
-    /// there was anything to do before `end`.
+    /// Polls one task that is ready and not silent, or moves the clock to the next timer. Returns
+    /// whether there was anything to do before `end`.
     pub(crate) fn step(&self, silent: &BTreeSet<Id>, end: Timestamp) -> bool {
         self.inner().silent.clone_from(silent);
         self.go(end)
     }
 
-    /// Lets another one go on in the middle of who is polled now, as another thread would.
+    /// Lets another task go on in the middle of the current poll, as another thread would.
     pub(crate) fn step_aside(&self, end: Timestamp) -> bool {
         let me = self.current();
         let first = self.inner().aside.insert(me);

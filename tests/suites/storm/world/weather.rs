@@ -2,7 +2,7 @@
 
 use crate::world::time::World;
 
-/// How bad it is, in hundredths and milliseconds.
+/// Chances in hundredths, times in milliseconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Weather {
     pub(crate) latency: u64,
@@ -55,7 +55,7 @@ impl Weather {
 
     pub(crate) fn is_calm(&self) -> bool {
         let bad = self.lost + self.late + self.errors + self.single + self.panics;
-        // Who waits for long gives up, and that is as bad as a loss.
+        // If L2 is slow, callers give up, which is as bad as a loss.
         bad == 0 && self.latency <= USUAL_LATENCY
     }
 }
