@@ -25,7 +25,7 @@ pub(crate) fn open(nodes: &RedisNodes) -> RedisCluster {
     patient(nodes.urls())
 }
 
-/// With patience for a busy machine.
+/// A client with patience for a busy machine.
 pub(crate) fn patient<U: Into<String>>(urls: impl IntoIterator<Item = U>) -> RedisCluster {
     RedisCluster::builder(urls)
         .slot_timeout(Duration::from_secs(20))
@@ -61,7 +61,7 @@ fn a_cluster_keeps_the_contract_on_smol() {
 fn a_batch_over_all_masters_is_answered_in_order() {
     let nodes = RedisNodes::start();
     let cluster = open(&nodes);
-    // Tagged keys share slots, and far more slots than are asked at once.
+    // Some keys share slots by their tags; the others lie in far more slots than are asked at once.
     let mut keys = some(1000);
     keys.extend((0..1000).map(|n| format!("ns:{{{}}}:{n}", n % 300)));
     let keys = as_str(&keys);
@@ -314,7 +314,7 @@ fn each_runtime_has_connections_of_its_own() {
         smol::block_on(all_answer());
     }
     still.block_on(all_answer());
-    // One that is left while it asks where the slots are.
+    // A runtime that ends while the client asks where the slots are.
     let cluster = open(&nodes);
     let left = single();
     left.block_on(async {
@@ -351,7 +351,7 @@ fn the_connections_are_as_many_as_wanted_and_named() {
 #[test]
 fn tls_is_spoken_with_every_node() {
     let pki = Pki::new();
-    // Only for its directory, which goes with it.
+    // It is only there for its directory, which goes with it.
     let shelf = RedisServer::start();
     let folder = shelf.folder();
     fs::write(folder.join("ca.pem"), &pki.authority).unwrap();
@@ -382,7 +382,7 @@ fn tls_is_spoken_with_every_node() {
     assert!(matches!(fault, Fault::Unreachable(_)), "{fault}");
 }
 
-/// The rights are those that the docs name, and none besides.
+/// The rights are exactly those that the docs name.
 #[test]
 fn the_documented_rights_are_enough() {
     let nodes = RedisNodes::start();
@@ -419,5 +419,5 @@ async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> 
     }
 }
 
-/// A map of this age is not taken for fresh.
+/// A map of slots that is older than this is asked for again.
 const STALE: Duration = Duration::from_millis(150);

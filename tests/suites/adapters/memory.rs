@@ -1,4 +1,4 @@
-//! The in-process L2.
+//! The in-process L2 keeps the contract.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! One verb for one key, and the runtimes to call it on.
+//! The verbs of L2 for one key, and the runtimes to call them on.
 
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ pub(crate) fn stored(bytes: &[u8]) -> Stored<'_> {
     }
 }
 
-/// The contract in both formats, on tokio.
+/// Runs the contract in both formats, on tokio.
 pub(crate) fn contract_on_tokio(remote: &impl Remote) {
     many().block_on(async {
         contract::remote::run(remote, tokio::time::sleep).await;

@@ -15,13 +15,13 @@ use crate::behaviour::stage::{Value, value};
 
 type Row = (String, Value);
 
-/// The rows of a table that has none for ids that begin with an x.
+/// The rows of a table: one for each id, but none for ids that begin with an x.
 fn rows(ids: Vec<String>) -> Result<Vec<Row>, LoadError> {
     let row = |id: String| (!id.starts_with('x')).then(|| (id.clone(), value(&id)));
     Ok(ids.into_iter().filter_map(row).collect())
 }
 
-/// So many ids were loaded, each once.
+/// Checks that so many ids were loaded, each once.
 fn each_once(loads: &Mutex<HashMap<String, usize>>, ids: usize) {
     let loads = loads.lock().unwrap();
     assert!(loads.values().all(|&count| count == 1), "{loads:?}");

@@ -8,7 +8,7 @@ use jetcache_core::{BusState, Cached};
 use crate::behaviour::stage::airwaves::Airwaves;
 use crate::behaviour::stage::{Node, Stage};
 
-/// Nodes on one bus, which listen.
+/// So many nodes on one bus, which already listen.
 async fn fleet<const N: usize>(stage: &Stage, bus: &Airwaves) -> [Node; N] {
     let nodes = [(); N].map(|()| stage.builder().bus(bus.clone()).build().unwrap());
     for node in &nodes {

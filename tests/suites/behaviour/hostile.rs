@@ -44,7 +44,7 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// What a future brings before long; a test that hangs fails here.
+/// Waits for a future, but not for ever: a case that hangs fails here.
 async fn soon<T>(future: impl Future<Output = T>) -> T {
     let soon = tokio::time::timeout(Duration::from_secs(10), future);
     soon.await.expect("an answer before long")

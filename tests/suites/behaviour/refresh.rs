@@ -22,7 +22,7 @@ fn is(text: &str) -> Cached<Value> {
     Cached::Hit(value(text))
 }
 
-/// Where values come from: each is the key and the version.
+/// A database whose values say their key and the version that they were loaded at.
 #[derive(Clone)]
 struct Database(Arc<Rows>);
 
@@ -34,7 +34,7 @@ struct Rows {
     most: AtomicUsize,
     fails: AtomicBool,
     panics: AtomicBool,
-    /// Loads that have begun do not end.
+    /// While this is set, no load ends.
     stalls: AtomicBool,
     hung: Mutex<HashSet<String>>,
 }
@@ -98,7 +98,7 @@ impl Database {
         self.0.loading.load(Ordering::SeqCst)
     }
 
-    /// Loads from here, every 40 ms, as long as the test may take.
+    /// A node that loads from here, and refreshes every 40 ms for as long as the test may take.
     fn under(&self, builder: Builder<String, Value>) -> Builder<String, Value> {
         let database = self.clone();
         builder
@@ -117,7 +117,7 @@ impl Database {
         self.under(stage.builder())
     }
 
-    /// A node in the jetcache-go format that refreshes so often.
+    /// A node in the format of jetcache-go that refreshes so often.
     fn go(&self, stage: &Stage, every: Duration) -> Node {
         let builder = self.under(stage.builder_with(Raw)).refresh_every(every);
         builder.wire(Wire::JetcacheGo).build().unwrap()

@@ -1,4 +1,4 @@
-//! Both runtime crates in one program, and one cache in several runtimes one after the other.
+//! Both runtime crates in one program, and one cache in several runtimes, one after the other.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -57,8 +57,8 @@ fn outlives() {
     });
     for round in 0..3 {
         in_tokio(async {
-            // The connection died with the runtime before this one: a claim is sent once at most,
-            // so that must be noticed first.
+            // The connection died with the last runtime. A claim is never sent twice, so that must be
+            // noticed before it is sent.
             let reach = CACHE.insert(round, "one".into()).await.unwrap();
             assert_eq!(reach, jetcache_core::Reach::Everywhere);
             CACHE.clear_local();

@@ -1,4 +1,4 @@
-//! Where a case is played: a runtime, an L2, and the nodes between them.
+//! The stage on which a case is played: a runtime, an L2, and the nodes between them.
 
 pub(crate) mod airwaves;
 pub(crate) mod moody;
@@ -108,7 +108,7 @@ impl Stage {
         };
         Self {
             host,
-            // The runtimes play the same cases over one server.
+            // All runtimes play the same cases over one server, so each case has a namespace.
             namespace: format!("{host:?}-{name}"),
             memory: Memory::new(),
             url,
@@ -128,7 +128,7 @@ impl Stage {
         server.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The text of a key in L2.
+    /// The full text of a key in L2.
     pub(crate) fn key(&self, id: &str) -> String {
         format!("{}:{id}", self.namespace)
     }
@@ -194,7 +194,7 @@ impl Stage {
         self.bytes_at(&self.key(id)).await
     }
 
-    /// The bytes that stand under a key of L2, which is there in full.
+    /// The same for the full text of a key.
     pub(crate) async fn bytes_at(&self, key: &str) -> Option<Vec<u8>> {
         match &self.url {
             None => bytes(&self.memory, key).await,
@@ -286,7 +286,7 @@ pub(crate) fn expected_panic(text: &'static str) -> ! {
 pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// The log, which is written from the first call on.
+    /// The log, which begins at the first call.
     pub(crate) fn capture() -> Self {
         static LOG: LazyLock<Log> = LazyLock::new(Log::default);
         static ONCE: Once = Once::new();

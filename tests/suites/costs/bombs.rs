@@ -1,4 +1,4 @@
-//! A few bytes that promise gigabytes reserve none of them.
+//! A few bytes that promise gigabytes make nobody reserve them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
@@ -10,8 +10,8 @@ use serde::Deserialize;
 
 type Nested = Vec<Vec<Vec<u64>>>;
 
-/// What the closure reserved at its highest point, in bytes. It sees what Rust allocates; zstd's
-/// context, which C allocates, has one size for all frames, as none is read as a stream.
+/// How many bytes the closure held at its highest point. This counts what Rust allocates. zstd's
+/// context is allocated in C, but has one size for all frames, as none is read as a stream.
 fn reserved(work: impl FnOnce()) -> u64 {
     allocation_counter::measure(work).bytes_max
 }
@@ -21,7 +21,7 @@ fn is_refused_by<V: Debug>(codec: &impl Codec<V>, bytes: &[u8]) {
         let decoded = codec.decode(bytes);
         assert!(decoded.is_err(), "{bytes:?} is {decoded:?}");
     });
-    // Serde takes a sequence's word for 1 MiB, and no further; a map makes two of it.
+    // Serde believes a sequence up to 1 MiB; a map makes two of that.
     assert!(most < 4 * MIB, "{most} bytes for {bytes:?}");
 }
 
@@ -39,7 +39,7 @@ fn message_pack_believes_no_length() {
         wide: [[u64; 16]; 16],
         name: String,
     }
-    // Text, bytes, array, map and extension, each of 2^32 - 1.
+    // Text, bytes, array, map and extension, each with a length of 2^32 - 1.
     for first in [0xDB, 0xC6, 0xDD, 0xDF, 0xC9] {
         let mut bytes = vec![first, 0xFF, 0xFF, 0xFF, 0xFF];
         bytes.resize(20, 0xC0);
@@ -76,7 +76,7 @@ fn postcard_believes_no_length() {
 fn json_and_message_pack_have_a_bottom() {
     #[derive(Debug, Deserialize, serde::Serialize)]
     struct Doll(Vec<Doll>);
-    // Deeper than any stack.
+    // Nested deeper than any stack.
     let thread = std::thread::Builder::new().stack_size(2 << 20);
     let dolls = thread.spawn(|| {
         is_refused_by::<Doll>(&Json, &b"[".repeat(1 << 20));
@@ -94,7 +94,7 @@ fn is_too_much(method: &impl Compression, bytes: &[u8], limit: usize, most: u64)
     assert!(reserved <= most, "{reserved} bytes, {most} are the most");
 }
 
-/// 20 bytes: a frame that says that it has so many, and whatever the window needs.
+/// A frame of zstd, in 20 bytes, that claims to hold so many bytes.
 fn frame(descriptor: u8, size: u64) -> Vec<u8> {
     let mut bytes = vec![0x28, 0xB5, 0x2F, 0xFD, descriptor];
     if descriptor & 0x20 == 0 {
@@ -117,13 +117,13 @@ fn no_compression_believes_a_length() {
         is_too_much(&Zstd::new(), &frame(descriptor, 4 << 30), LIMIT, KIB);
         is_too_much(&Zstd::new(), &frame(descriptor, u64::MAX), LIMIT, KIB);
     }
-    // Within the limit, and more than 20 bytes of the format can stand for.
+    // Within the limit, but more than 20 bytes of this format can stand for.
     lz4[..4].copy_from_slice(&(60_u32 << 20).to_le_bytes());
     is_too_much(&Lz4, &lz4, LIMIT, KIB);
     for descriptor in [0xC0, 0xE0] {
         is_too_much(&Zstd::new(), &frame(descriptor, 60 << 20), LIMIT, KIB);
     }
-    // Twenty bytes of S2 can stand for 60 MiB.
+    // Twenty bytes of S2 can stand for 60 MiB, so this much is reserved.
     s2[..5].copy_from_slice(&[0x80, 0x80, 0x80, 0x1E, 0]);
     is_too_much(&S2, &s2, LIMIT, u64::try_from(LIMIT).unwrap() + KIB);
 }

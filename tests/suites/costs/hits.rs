@@ -1,4 +1,4 @@
-//! What a hit in L1 costs: no allocation.
+//! A hit in L1 allocates nothing.
 
 use std::future::Future;
 use std::pin::pin;
@@ -24,7 +24,7 @@ fn costs_nothing(cache: &Cache<String, Arc<[u8]>>) {
     let value: Arc<[u8]> = Arc::from(&b"value"[..]);
     let load = || async { Ok::<_, LoadError>(Arc::clone(&value)) };
     now(cache.get_or_load("key", load)).unwrap();
-    // Whatever a thread sets up at its first hit.
+    // The first hit of a thread sets some things up.
     now(cache.get_or_load("key", load)).unwrap();
     let mut hits = 0;
     let cost = allocation_counter::measure(|| {
@@ -37,7 +37,7 @@ fn costs_nothing(cache: &Cache<String, Arc<[u8]>>) {
     assert_eq!(hits, 3000);
     assert_eq!(cache.stats().local_hits, 3001);
     assert_eq!((cost.count_total, cost.bytes_total), (0, 0));
-    // The measure itself can fail.
+    // A check of the measure: a miss does allocate.
     let miss =
         allocation_counter::measure(|| assert!(now(cache.get_or_load("other", load)).is_ok()));
     assert!(miss.count_total > 0);

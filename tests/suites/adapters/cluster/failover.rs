@@ -25,7 +25,7 @@ fn a_replica_that_took_over_in_order_is_followed() {
         nodes.ok(3, &["CLUSTER", "FAILOVER"]);
         nodes.settle(|nodes, at| at != 3 || nodes.node(3).cli(&["ROLE"]).starts_with("master"));
         nodes.settle(|nodes, at| at != 0 || nodes.node(0).cli(&["ROLE"]).starts_with("slave"));
-        // The new one knows no script, and the first to come is never sent twice.
+        // The new master knows no script, and this first command is never sent twice.
         assert!(claim(&cluster, &keys[0], T).await.unwrap());
         for found in cluster.read(&as_str(&keys[1..]), Wire::Native).await {
             assert_eq!(found.unwrap().unwrap().bytes, b"v");
@@ -49,7 +49,7 @@ fn a_master_that_died_is_replaced_by_its_replica() {
         })
         .await;
         assert_eq!(nodes.node(3).cli(&["DBSIZE"]), "1");
-        // The old one comes back, and is nobody.
+        // The old master comes back as a replica.
         nodes.node_mut(0).restart();
         nodes.wait();
         assert_eq!(
@@ -99,7 +99,7 @@ fn only_what_may_be_sent_twice_is() {
         ] {
             let rude = Rude::start();
             let cluster = rude.cluster();
-            // Asks where the slots are, and finds no key.
+            // The client asks where the slots are.
             ready(&cluster).await;
             let failed = match verb {
                 "lease" => lease(&cluster, "ns:k", T).await.is_err(),
@@ -114,7 +114,7 @@ fn only_what_may_be_sent_twice_is() {
             let sent = rude.verbs();
             if ["lease", "claim", "fill", "settle"].contains(&verb) {
                 assert_eq!(sent, [1, 0], "{verb}");
-                // What is asked next goes to the new one, once.
+                // The next command goes to the new master, once.
                 until("the new master is found", || {
                     let claimed = claim(&cluster, "ns:k", T);
                     let rude = &rude;
@@ -133,7 +133,7 @@ fn only_what_may_be_sent_twice_is() {
     });
 }
 
-/// The time for which the map counts as fresh goes by; then the new master would be found.
+/// Learns the map of slots and lets it grow stale, so that a new master would be found.
 async fn ready(cluster: &RedisCluster) {
     assert!(cluster.read(&[], Wire::Native).await.is_empty());
     tokio::time::sleep(STALE).await;

@@ -1,4 +1,4 @@
-//! Servers of make-believe that pass for nodes of a cluster.
+//! Impostors: servers that pass for nodes of a cluster.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jetcache_adapters::RedisCluster;
 
-/// A node of which nothing is known but that it says who has all slots.
+/// An impostor that only says which port has all slots.
 pub(super) struct Signpost {
     pub(super) url: String,
     port: Arc<Mutex<u16>>,
@@ -43,8 +43,8 @@ impl Signpost {
     }
 }
 
-/// Two nodes of a make-believe cluster. The first has all slots until it is sent a verb, upon which
-/// it hangs up, and the second has them. That one hangs up too.
+/// Two impostors. The first has all slots until it is sent a verb. Then it hangs up, and the second
+/// has them. That one hangs up too.
 pub(super) struct Rude {
     pub(super) url: String,
     heard: [Arc<Mutex<String>>; 2],
@@ -86,7 +86,7 @@ impl Rude {
     }
 }
 
-/// Servers of make-believe know too little of Redis to be told a name.
+/// A client that does not tell the server its name: an impostor would not understand.
 fn nameless(url: &str) -> RedisCluster {
     RedisCluster::builder([url])
         .connections(1)
@@ -97,7 +97,7 @@ fn nameless(url: &str) -> RedisCluster {
         .unwrap()
 }
 
-/// Answers what a connection is sent: as told, or OK to each command. Hangs up on a verb.
+/// Serves a connection: gives `answer`, or OK to each command, and hangs up on a verb.
 fn serve(mut stream: TcpStream, answer: impl Fn(&str) -> Option<String>) {
     let mut buffer = [0; 10_000];
     while let Ok(len @ 1..) = stream.read(&mut buffer) {
@@ -109,7 +109,7 @@ fn serve(mut stream: TcpStream, answer: impl Fn(&str) -> Option<String>) {
     }
 }
 
-/// What a node says to `CLUSTER SLOTS` if all of them are at one port.
+/// The answer to `CLUSTER SLOTS` if one port has all slots.
 fn slots(port: u16) -> String {
     format!("*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:{port}\r\n")
 }

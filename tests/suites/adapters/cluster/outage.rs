@@ -13,7 +13,7 @@ use super::{STALE, until};
 use crate::adapters::cluster::{as_str, open, some};
 use crate::adapters::verbs::{MINUTE, T, claim, many, single};
 
-/// Gives up on a slot within a test's patience, and far later than a living node answers.
+/// A client that gives up on a slot within a test's patience, but long after a living node answers.
 fn impatient(urls: impl IntoIterator<Item = String>) -> RedisCluster {
     RedisCluster::builder(urls)
         .slot_timeout(Duration::from_secs(4))
@@ -22,7 +22,7 @@ fn impatient(urls: impl IntoIterator<Item = String>) -> RedisCluster {
         .unwrap()
 }
 
-/// Which of a batch's keys are whose, and how they fare.
+/// Reads a batch, and checks that only the keys of the node that is away time out.
 async fn fare(nodes: &RedisNodes, cluster: &RedisCluster, keys: &[&str], away: usize) {
     for (key, found) in keys.iter().zip(cluster.read(keys, Wire::Native).await) {
         if nodes.first_owner(slot(key)) == away {
@@ -33,7 +33,7 @@ async fn fare(nodes: &RedisNodes, cluster: &RedisCluster, keys: &[&str], away: u
     }
 }
 
-/// The slot of a key without braces: a node that is paused cannot be asked.
+/// The slot of a key without braces, computed here because a paused node cannot be asked.
 fn slot(key: &str) -> usize {
     let crc = key.bytes().fold(0_u16, |sum, byte| {
         (0..8).fold(sum ^ (u16::from(byte) << 8), |sum, _| {
@@ -44,7 +44,7 @@ fn slot(key: &str) -> usize {
     usize::from(crc) % 16_384
 }
 
-/// Far more slots of the paused master than a call asks at once: they must not keep others out.
+/// The paused master has far more slots than a call asks at once; they must not keep others waiting.
 async fn a_paused_master_costs_its_own_keys_only() {
     let nodes = RedisNodes::start();
     let cluster = impatient(nodes.urls());
@@ -56,7 +56,7 @@ async fn a_paused_master_costs_its_own_keys_only() {
     nodes.node(1).pause();
     fare(&nodes, &cluster, &keys, 1).await;
     fare(&nodes, &cluster, &keys, 1).await;
-    // A client that knows nothing yet is not kept by it either, though it asks it first.
+    // Nor does it hold up a client that knows nothing yet, and asks the paused node first.
     fare(
         &nodes,
         &impatient(nodes.urls().into_iter().skip(1)),
@@ -192,8 +192,8 @@ fn a_cluster_that_is_not_there_yet_is_found_when_it_is() {
     });
 }
 
-/// All that the client knows has gone, as when every node got a new address; the name that it was
-/// given leads to the new ones. The first call finds them, and be it one that is never sent twice.
+/// Everything that the client knows has gone, as when every node gets a new address, but the name that
+/// it was given leads to the new ones. Any first call finds them, even one that is never sent twice.
 #[test]
 fn the_given_nodes_are_asked_when_all_others_are_gone() {
     let mut old = RedisNodes::start();
@@ -214,7 +214,7 @@ fn the_given_nodes_are_asked_when_all_others_are_gone() {
     assert_eq!(new.node(0).cli(&["DBSIZE"]), "1");
 }
 
-/// As one does that was cut off from the others, who have replaced it.
+/// A node says so that was cut off from the others, which have replaced it.
 #[test]
 fn a_node_that_says_that_the_cluster_is_down_is_left() {
     let lost = RedisServer::start_with(&["--cluster-enabled", "yes"]);

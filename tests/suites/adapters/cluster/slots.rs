@@ -29,7 +29,7 @@ impl<'a> Move<'a> {
         self.nodes.ok(0, &command);
     }
 
-    /// It stays where it is.
+    /// The slot stays where it is.
     fn back(self) {
         for at in [0, 1] {
             self.nodes
@@ -46,7 +46,7 @@ impl<'a> Move<'a> {
     }
 }
 
-/// Keys of one slot on master 0, which has one value each if `full`.
+/// Keys of one slot on master 0, with a value each if `full`.
 fn slotful(nodes: &RedisNodes, cluster: &RedisCluster, full: bool) -> Vec<String> {
     let tag = nodes.keys_on(0, 1, "#").remove(0);
     let keys: Vec<_> = (0..4).map(|n| format!("ns:{{{tag}}}:{n}")).collect();
@@ -92,7 +92,7 @@ fn a_slot_that_moved_is_followed_and_remembered() {
     keys.iter().for_each(|key| way.key(key));
     way.end();
     many().block_on(async {
-        // The first to find out is a command that is never sent twice.
+        // The command that finds out first is one that is never sent twice.
         assert!(claim(&cluster, keys[0], T).await.unwrap());
         for found in cluster.read(&keys[1..], Wire::Native).await {
             assert_eq!(found.unwrap().unwrap().bytes, b"v");
@@ -153,11 +153,11 @@ fn a_slot_on_the_move_serves_a_key_where_it_is() {
             let found = read(&cluster, key).await.unwrap();
             assert_eq!(found.unwrap().bytes, b"v", "{key}");
         }
-        // Nothing here, nothing there.
+        // Neither node has anything.
         let absent = keys[0].replace(":0", ":absent");
         assert!(read(&cluster, &absent).await.unwrap().is_none());
-        // The lease, which is nowhere, goes to where the slot is going; the second look finds the
-        // value where that is.
+        // No node has the lease yet, so it is put where the slot is going. The second look finds the
+        // value there, too.
         for key in &keys {
             let leased = lease(&cluster, key, T).await.unwrap();
             assert!(leased.granted, "{key}");

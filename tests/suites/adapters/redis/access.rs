@@ -1,4 +1,4 @@
-//! Ways in: URLs, logins, rights, TLS, sockets.
+//! Ways into a server: URLs, logins, rights, TLS, sockets.
 
 use std::fs;
 
@@ -85,7 +85,7 @@ fn a_password_opens_and_its_lack_is_a_fault() {
     }
 }
 
-/// The rights are those that the docs of `Redis` name, and none besides.
+/// The rights are exactly those that the docs of `Redis` name.
 #[test]
 fn the_documented_rights_are_enough() {
     let server = RedisServer::start();
@@ -99,7 +99,7 @@ fn the_documented_rights_are_enough() {
     contract_on_tokio(&Redis::open(&url("/1")).unwrap());
     assert_eq!(server.cli(&["ACL", "LOG", "1"]), "", "nothing was denied");
 
-    // The name and the database are the only ones that can be done without.
+    // Only the name and the database can be done without.
     assert_eq!(
         server.cli(&["ACL", "SETUSER", "app", "-select", "-client|setname"]),
         "OK"
@@ -217,7 +217,7 @@ impl Pki {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        // OpenSSL takes what is named like its issuer for signed by itself.
+        // OpenSSL takes a certificate that is named like its issuer for self-signed.
         params
             .distinguished_name
             .push(DnType::CommonName, "authority");

@@ -1,4 +1,4 @@
-//! Redis tells of each change that it makes for a cache, and a removal works whatever the server is
+//! Redis publishes each change that it makes for a cache, and a removal works whatever the server is
 //! short of.
 
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::adapters::verbs::{T, claim, claim_if, fill, lease, many, read, stored
 
 const OTHER: Token = Token::from_bits(2);
 
-/// The same store, telling in the name of a cache and a node.
+/// The same store, which now publishes in the name of a cache and a node.
 fn telling<R: Remote>(remote: &R) -> R {
     let herald = Herald {
         channel: "shop".into(),
@@ -27,7 +27,7 @@ fn telling<R: Remote>(remote: &R) -> R {
     remote.announcing(herald).unwrap()
 }
 
-/// What is sent for a key that needs no escapes, shaped as in interop/events.jsonl.
+/// The message for a key that needs no escapes, shaped as in data/jetcache-go/events.jsonl.
 fn event(kind: u8, key: &str) -> String {
     format!(r#"{{"CacheName":"any","SourceID":"12345678","EventType":{kind},"Keys":["{key}"]}}"#)
 }
@@ -42,7 +42,7 @@ async fn remove(remote: &impl Remote, key: &str) {
     remote.remove(&[key]).await.remove(0).unwrap();
 }
 
-/// Every verb, in one format, and what is to be heard of each.
+/// Sends every verb in one format, and checks what is heard of each.
 async fn every_verb(remote: &impl Remote, ear: &mut Ear, wire: Wire) {
     let key = "any:1";
     let claim_with = async |condition| {
@@ -75,7 +75,7 @@ async fn every_verb(remote: &impl Remote, ear: &mut Ear, wire: Wire) {
     if wire == Wire::JetcacheGo {
         ear.hears("a refused claim", &[]);
     } else {
-        // What was stored is no envelope, so it was absent.
+        // The stored bytes are no envelope, so the key counts as absent.
         ear.hears("a granted claim", &[&event(1, key)]);
     }
     remove(remote, key).await;
@@ -175,7 +175,7 @@ fn a_batch_tells_a_key_at_a_time_and_any_key_is_written_as_json() {
     ear.hears("all of them", &events.each_ref().map(String::as_str));
 }
 
-/// Without the right to publish, the change stands and the answer is as ever.
+/// Without the right to publish, the change is made and its answer is the same.
 #[test]
 fn a_missing_right_to_publish_loses_no_change() {
     let server = RedisServer::start();
@@ -257,7 +257,7 @@ async fn a_cluster_tells(open: impl FnOnce(&RedisNodes) -> RedisCluster) {
         assert!(claim(&cluster, key, T).await.unwrap());
         let settled = settle(&cluster, key, Some(T), Wire::Native).await;
         assert_eq!(settled, Filled::Stored);
-        // Nothing orders what comes from other nodes but that it comes from one.
+        // Only messages from one node come in order.
         for ear in &mut ears {
             ear.awaits(key, &[&event(5, key), &event(1, key), &event(1, key)]);
         }
@@ -274,7 +274,7 @@ fn a_cluster_tells_of_every_key_at_every_node_on_smol() {
     smol::block_on(a_cluster_tells(open));
 }
 
-/// Makes a change while the server takes nothing more.
+/// Makes a change while the server is out of memory.
 async fn without_memory(server: &RedisServer, change: impl AsyncFn()) {
     server.cli(&["CONFIG", "SET", "maxmemory", "1"]);
     assert!(server.cli(&["SET", "more", "x"]).starts_with("OOM"));

@@ -72,7 +72,7 @@ fn settings_that_cannot_work_are_refused() {
     assert!(builder.open().is_err());
 }
 
-/// A test's clock on either runtime.
+/// Sleeps on whichever runtime this is.
 async fn sleep(span: Duration) {
     if tokio::runtime::Handle::try_current().is_ok() {
         tokio::time::sleep(span).await;
@@ -88,7 +88,7 @@ async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
     }
 }
 
-/// On tokio with two threads and with one, and on smol.
+/// Runs a test on tokio with two threads and with one, and on smol.
 fn everywhere<F: Future<Output = ()>>(test: impl Fn() -> F) {
     many().block_on(test());
     single().block_on(test());
@@ -106,7 +106,7 @@ async fn next(subscription: &mut RedisSubscription) -> News {
     within("there is news", subscription.next()).await.unwrap()
 }
 
-/// It fails, and goes on failing.
+/// Checks that a subscription fails, and goes on failing.
 async fn is_over(subscription: &mut RedisSubscription) {
     for _ in 0..2 {
         let fault = within("the break is noticed", async {
@@ -147,7 +147,7 @@ fn telling<R: Remote>(remote: &R) -> R {
     remote.announcing(herald).unwrap()
 }
 
-/// A heart that beats when a test is over.
+/// A heartbeat that is later than the end of any test.
 fn without_heartbeat(server: &RedisServer) -> Redis {
     let builder = Redis::builder(server.url()).heartbeat(Duration::from_secs(600));
     builder.open().unwrap()

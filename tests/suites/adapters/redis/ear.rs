@@ -1,10 +1,10 @@
-//! Who listens to a channel of a server with nothing but a socket.
+//! An ear: listens to a channel of a server with nothing but a socket.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// A subscriber of its own.
+/// A subscriber that is none of ours.
 pub(crate) struct Ear {
     stream: TcpStream,
     channel: &'static str,
@@ -31,10 +31,10 @@ impl Ear {
         ear
     }
 
-    /// These messages and no others came until now, in this order.
+    /// Checks that exactly these messages came so far, in this order.
     pub(crate) fn hears(&mut self, what: &str, messages: &[&str]) {
-        // On a connection of its own, after all that was acknowledged: whatever was told before it
-        // comes before it.
+        // The mark is sent on another connection, after all that was acknowledged, so whatever was
+        // published before comes before it.
         self.marks += 1;
         let mark = format!("mark {}", self.marks);
         let mut heard = Vec::new();
@@ -49,7 +49,7 @@ impl Ear {
         assert_eq!(heard, messages, "{what}");
     }
 
-    /// These are the next messages.
+    /// Checks that these are the next messages.
     pub(crate) fn awaits(&mut self, what: &str, messages: &[&str]) {
         let heard: Vec<String> = messages.iter().map(|_| self.message()).collect();
         assert_eq!(heard, messages, "{what}");

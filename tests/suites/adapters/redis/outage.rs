@@ -1,4 +1,4 @@
-//! Redis is killed, restarted, paused; runtimes end.
+//! Redis is killed, restarted and paused, and runtimes end.
 
 use std::future::Future;
 use std::io::{Read, Write};
@@ -14,7 +14,7 @@ use jetcache_tests::redis_server::RedisServer;
 
 use crate::adapters::verbs::{T, claim, fill, lease, many, read, single, stored};
 
-/// After a restart, whatever is called first succeeds: on each connection, and each time.
+/// After a restart the first call succeeds, whatever it is, on each connection and each time.
 async fn the_first_call_after_a_restart_succeeds() {
     let mut server = RedisServer::start();
     let redis = Redis::builder(server.url()).connections(2).open().unwrap();
@@ -109,11 +109,11 @@ fn a_runtime_that_stands_still_holds_up_no_other() {
     assert!(smol::block_on(claim(&redis, "ns:k", T)).unwrap());
     assert!(still.block_on(claim(&redis, "ns:k", T)).unwrap());
     let clients = server.cli(&["CLIENT", "LIST"]);
-    // The second runtime's went with it; the first and smol's stand.
+    // The second runtime's connections went with it; those of the first and of smol still stand.
     assert_eq!(clients.matches(" name=jetcache ").count(), 2, "{clients}");
 }
 
-/// A server that answers the greeting and hangs up on every other command, and what it was sent.
+/// A server that answers the greeting and hangs up on every other command. Returns what it was sent.
 fn rude_server() -> (String, Arc<Mutex<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("redis://{}", listener.local_addr().unwrap());
@@ -195,7 +195,7 @@ fn an_attempt_of_a_runtime_that_ended_is_replaced() {
     let redis = Redis::builder(server.url()).connections(1).open().unwrap();
     let runtime = single();
     runtime.block_on(async {
-        // One look is enough to start the attempt, and too short to finish it.
+        // One poll is enough to start the attempt, and too short to finish it.
         let mut call = Box::pin(claim(&redis, "ns:k", T));
         let waker = std::task::Waker::noop();
         assert!(

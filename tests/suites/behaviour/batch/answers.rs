@@ -72,7 +72,7 @@ async fn order(stage: &Stage) {
     );
     assert_eq!(*asked.lock().unwrap(), [["new", "x", ""]]);
 
-    // All of it is in L1 now, and in L2.
+    // All of it is now in L1 and in L2.
     let again = node.get_many_or_load(keys, none).await;
     assert_eq!(again.into_values().unwrap().len(), keys.len());
     let there = stage.node().get_many(["new", "x", "l1"]).await;

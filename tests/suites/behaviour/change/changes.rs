@@ -1,4 +1,4 @@
-//! No stale fill: what changes a key, and what was under way on it.
+//! No stale fill: changes of a key, and loads that they overtake.
 
 use std::future::Future;
 use std::pin::pin;
@@ -57,7 +57,7 @@ async fn invalidate(stage: &Stage) {
     stage.until_quiet(&node).await;
 }
 
-/// Plays `change` while a load of `key` runs on `node`; the load's own callers get its value.
+/// Makes `change` while a load of `key` runs on `node`. The callers of that load get its value.
 async fn during_a_load(stage: &Stage, node: &Node, change: impl Future<Output = ()>) {
     let (began, go) = (AtomicBool::new(false), AtomicBool::new(false));
     let mut load = pin!(node.get_or_load("key", async || {
@@ -110,7 +110,7 @@ async fn other_node(stage: &Stage) {
         two.invalidate("key").await;
     })
     .await;
-    // The fill was refused, and with it L1.
+    // The fill was refused, so L1 keeps nothing either.
     assert_eq!(
         (one.peek("key"), one.get("key").await),
         (Cached::Miss, Cached::Miss)
@@ -242,7 +242,7 @@ async fn dropped(stage: &Stage) {
     one.insert("key".into(), value("old")).await.unwrap();
     {
         let mut insert = Box::pin(one.insert("key".into(), value("new")));
-        // Polled once, so that it has begun.
+        // It is polled once, and so has begun.
         let _ = futures_util::poll!(&mut insert);
     }
     let arrived = async || two.get("key").await == Cached::Hit(value("new"));

@@ -65,7 +65,7 @@ async fn unstorable(stage: &Stage) {
     let keys: Vec<String> = (0..100).map(|i| i.to_string()).collect();
     assert_eq!(stage.node().get_many(&keys).await.hits().count(), 98);
 
-    // A loaded one is answered and stays in L1.
+    // A loaded value is answered, and stays in L1.
     let batch = node
         .get_many_or_load(["17", "18", "18#lease"], |ids: Vec<String>| {
             let row = |id: String| (id, Arc::clone(&big));

@@ -1,4 +1,4 @@
-//! Writing through: the row and its entry change as one.
+//! Write-throughs: the row in the database and its entry change as one.
 
 use std::future::Future;
 use std::pin::pin;
@@ -66,7 +66,7 @@ async fn written(stage: &Stage) {
     let (node, other) = (stage.node(), stage.node());
     node.get_or_load("key", brings("old")).await.unwrap();
     let row = "new".to_owned();
-    // It borrows.
+    // The writer may borrow.
     let answer = node.write_through("key", async || Ok::<_, LoadError>(value(&row)));
     assert_eq!(answer.await.unwrap(), Some(value("new")));
     assert_eq!(node.peek("key"), Cached::Hit(value("new")));
@@ -142,7 +142,7 @@ async fn dropped(stage: &Stage) {
             std::future::pending::<Result<Value, LoadError>>().await
         }));
         begun(stage, &began, writing).await;
-        // Until its end L1 goes on serving; L2 is claimed.
+        // Until it ends, L1 goes on serving the old value, and L2 is claimed.
         assert_eq!(node.peek("key"), Cached::Hit(value("old")));
         assert!(stage.bytes("key").await.is_none());
     }
@@ -207,7 +207,7 @@ async fn overlapping(stage: &Stage) {
     let written = during_a_write(stage, &one, "first", inner).await;
     assert_eq!(written, Some(value("first")));
     is_empty(stage, &one).await;
-    // And on one node alone.
+    // The same on one node alone.
     let inner = async {
         let answer = one.write_through("key", async || Ok::<_, LoadError>(value("second")));
         answer.await.unwrap();
@@ -225,7 +225,7 @@ async fn invalidated_meanwhile(stage: &Stage) {
     is_empty(stage, &one).await;
 }
 
-/// Cannot write what is called "odd".
+/// Refuses to encode "odd", and panics at "panic".
 struct Picky;
 
 impl Codec<Value> for Picky {

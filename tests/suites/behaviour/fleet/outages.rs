@@ -59,7 +59,7 @@ async fn cut(stage: &Stage) {
         .until("the cut is noticed", async || two.bus() == BusState::Down)
         .await;
     assert_eq!(one.invalidate("key").await, Reach::Everywhere);
-    // While nothing is heard L1 is as without a bus.
+    // While nothing is heard, L1 works as without a bus.
     assert_eq!(two.peek("key"), Cached::Hit(value("old")));
     bus.mend();
     forgets(stage, &two, "key").await;
@@ -85,7 +85,7 @@ async fn tried_again(stage: &Stage) {
     stage
         .until("it listens", async || node.bus() == BusState::Up)
         .await;
-    // Anything may have happened before.
+    // Anything may have changed before it listened.
     assert_eq!((node.peek("key"), node.epoch()), (Cached::Miss, 1));
 }
 
@@ -94,7 +94,7 @@ async fn muted(stage: &Stage) {
     let [one, two] = fleet(stage, &bus).await;
     two.get_or_load("key", brings("old")).await.unwrap();
     bus.mute(true);
-    // Nobody waits for that.
+    // Nobody waits for that word.
     assert_eq!(one.invalidate("key").await, Reach::Everywhere);
     stage
         .until("it failed", async || one.stats().bus_faults > 0)
@@ -120,7 +120,7 @@ async fn blind(stage: &Stage) {
     assert_eq!(node.peek("before"), Cached::Hit(value("one")));
     node.get_or_load("while", brings("one")).await.unwrap();
     for key in ["before", "while"] {
-        // Long before `local_ttl`.
+        // This is long before `local_ttl`.
         forgets(stage, &node, key).await;
     }
     assert!(stage.bytes("before").await.is_some());
@@ -133,7 +133,7 @@ async fn blind(stage: &Stage) {
     assert!(matches!(refused, Err(Error::Config(text)) if text.contains("blind_local_ttl")));
 }
 
-/// A bus that does its worst.
+/// A bus that hangs or panics, whatever it is asked.
 struct Worst {
     panics: bool,
 }
@@ -223,7 +223,7 @@ async fn shared(stage: &Stage) {
         .until("it has heard", async || orders.peek("key") == Cached::Miss)
         .await;
     assert_eq!(users.peek("key"), Cached::Hit(value("one")));
-    // One that comes later is heard for as well.
+    // A cache that comes later is part of it as well.
     let later = build("later");
     listens(stage, &later).await;
     later.get_or_load("key", brings("one")).await.unwrap();
@@ -236,7 +236,7 @@ async fn unhurried(stage: &Stage) {
     bus.cut();
     let node = stage.builder().bus(bus.clone()).build().unwrap();
     assert_eq!(node.listen().await, BusState::Down);
-    // It can be told all the while.
+    // Words can be published all the while.
     for round in 0..200 {
         node.insert("key".into(), value("one")).await.unwrap();
         if round % 20 == 0 {
@@ -248,7 +248,7 @@ async fn unhurried(stage: &Stage) {
         .await;
     let (tries, told) = (bus.tries(), bus.said().len());
     assert!(told > 20, "{told}");
-    // 50 ms, 100 ms, 200 ms: a busy machine may take long.
+    // It tries again after 50, 100 and 200 ms; a busy machine may take longer.
     assert!(tries < 15, "{tries}");
 }
 

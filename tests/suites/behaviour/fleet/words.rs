@@ -109,7 +109,7 @@ async fn own_words(stage: &Stage) {
         .await;
     assert_eq!(one.peek("key"), Cached::Hit(value("one")));
     assert_eq!(one.stats().heard, 0);
-    // Hearing tells nothing.
+    // A node that hears of a change tells nobody.
     assert!(
         bus.said()
             .iter()
@@ -211,7 +211,7 @@ async fn garbled(stage: &Stage) {
     numbers.get_or_load(&7, brings("seven")).await.unwrap();
     bus.say(&News::Unreadable);
     bus.say_changed(Kind::Set, &[stage.key("numbers:no number")]);
-    // Another cache's, of another program.
+    // A word about another cache, of another program.
     bus.say_changed(Kind::Set, &["others:7".into(), stage.key("numbers")]);
     bus.say_changed(Kind::Set, &[stage.key("numbers:8")]);
     stage
@@ -252,7 +252,7 @@ async fn namesakes(stage: &Stage) {
     let build =
         || node.cache::<String, crate::behaviour::stage::Value>(&stage.key("users"), MessagePack);
     let users = build().build().unwrap();
-    // Another L2 has other entries under the same keys.
+    // The other L2 has entries of its own under the same keys.
     let others = build().remote(Memory::new(), MessagePack).build().unwrap();
     listens(stage, &users).await;
     listens(stage, &others).await;
@@ -280,7 +280,7 @@ async fn go_removes(stage: &Stage) {
         .until("it was told", async || node.activity().untold == 0)
         .await;
     assert!(!bus.said().is_empty());
-    // A word of a value leaves L2 alone; one of a removal does not: it may have been filled since.
+    // A word of a set leaves L2 alone. One of a removal does not: L2 may have been filled since.
     bus.say_changed(Kind::Set, &[stage.key("key")]);
     forgets(stage, &node, "key").await;
     assert!(stage.bytes("key").await.is_some());

@@ -23,7 +23,7 @@ pub(crate) const CASES: Cases<fn()> = &[
     ("a_namespace_with_an_open_brace_is_refused", open_brace),
 ];
 
-/// An engine whose writes wait until they are let go.
+/// An engine whose writes wait until the case lets them go.
 struct Slow {
     inner: LruLocal<String, Arc<str>>,
     writing: Arc<AtomicBool>,

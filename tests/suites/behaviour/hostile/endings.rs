@@ -52,7 +52,7 @@ fn dropped_load() {
     }
     drop(ending);
     assert!(answered.load(Ordering::SeqCst) || node.activity().flights == 0);
-    // Its handle is remembered, and dead.
+    // The cache remembers the handle of a runtime that is dead.
     let value = smol::block_on(node.load("other")).unwrap();
     assert_eq!(value.as_deref(), Some("value"));
 }
@@ -130,7 +130,7 @@ fn repair() {
         assert_eq!(node.invalidate("key").await, Reach::Pending);
     });
     moody.set(Mood::Good);
-    // The first runtime lives, and nobody drives it.
+    // The first runtime still lives, but nobody drives it.
     in_tokio(until("the removal was repeated", async || {
         node.get("other").await;
         node.activity().unconfirmed == 0

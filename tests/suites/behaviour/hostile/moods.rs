@@ -61,7 +61,7 @@ fn deposed_before_load() {
             began.store(true, Ordering::SeqCst);
             pending::<Result<Arc<str>, LoadError>>()
         }));
-        // It deposes the first one and loads.
+        // The second one deposes the first, and loads.
         while !began.load(Ordering::SeqCst) {
             let nap = pin!(tokio::time::sleep(ms(5)));
             futures_util::future::select(&mut second, nap).await;
@@ -184,7 +184,7 @@ fn bypassed() {
         })
         .await;
         assert!(one.activity().bypassed > 0 && one.stats().bypassed > 0);
-        // The key is in L2, and this node does without L2.
+        // The key is in L2, but this node goes on without L2.
         two.insert("0".into(), "two".into()).await.unwrap();
         for key in &keys {
             two.insert(key.clone(), "two".into()).await.unwrap();
@@ -196,7 +196,7 @@ fn bypassed() {
     });
 }
 
-/// However many parts a batch has.
+/// Once L2 was silent to one chunk, the others are not sent.
 fn silent_batch() {
     let moody = Moody::default();
     moody.set(Mood::Silent);

@@ -88,7 +88,7 @@ fn both_levels(host: Host) {
     assert!(world.wait(two.get(&1)).is_hit());
     world.clock.advance(3539 * SECOND);
     assert!(world.wait(two.get(&1)).is_hit());
-    // L1 took it with a second of its life left.
+    // L1 took it when it had a second left to live.
     assert!(two.peek(&1).is_hit());
     world.clock.advance(SECOND);
     assert_eq!(two.peek(&1), Cached::Miss);

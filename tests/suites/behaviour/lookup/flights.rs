@@ -1,4 +1,4 @@
-//! One load, and everyone is answered.
+//! One load for all who ask, and everyone is answered.
 
 use std::future::{Future, pending};
 use std::io;
@@ -169,7 +169,7 @@ async fn held(stage: &Stage) {
         .unwrap();
     let mut silent = Box::pin(node.get_or_load("key", brings("silent")));
     let mut context = Context::from_waker(Waker::noop());
-    // Polled once: it leads, and is then forgotten by its executor.
+    // It is polled once, so it leads. Then its executor forgets it.
     let polled = silent.as_mut().poll(&mut context);
     if polled.is_pending() {
         let others = (0..50).map(|_| node.get_or_load("key", brings("another")));
@@ -179,7 +179,7 @@ async fn held(stage: &Stage) {
         assert!(node.stats().deposed >= 1);
         assert!(silent.await.unwrap().is_some());
     } else {
-        // An L2 in the process answers at once, so the load is over with the first poll.
+        // An L2 in the process answers at once, so the first poll ends the load.
         assert!(matches!(polled, Poll::Ready(Ok(Some(_)))));
     }
     let mut silent = Box::pin(node.get_or_load("other", async || {
@@ -213,7 +213,7 @@ async fn paused(stage: &Stage) {
         })
     }));
     start(stage, &mut first, || began.load(Ordering::SeqCst) == 1).await;
-    // Its process stands still. The second node waits until the lease has ended, and loads.
+    // Its process now stands still. The second node waits until the lease has expired, and loads.
     let new = two.get_or_load("key", brings("new")).await.unwrap();
     assert_eq!(new, Some(value("new")));
     assert_eq!(stage.node().get("key").await, Cached::Hit(value("new")));

@@ -119,7 +119,7 @@ async fn skips(stage: &Stage) {
         .unwrap();
     assert_eq!(two, Some(value("two")));
     assert_eq!(stage.node().get("key").await, Cached::Hit(value("one")));
-    // A change clears the level that it skips.
+    // A change removes the key from the level that it skips.
     node.insert_with("key".into(), value("three"), &past_l2)
         .await
         .unwrap();

@@ -1,4 +1,4 @@
-//! Many caches of one node.
+//! A node's caches: what they share, and what each has to itself.
 
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use std::thread;
@@ -114,7 +114,7 @@ async fn clashes(stage: &Stage) {
     let wrong = [
         named("user"),
         named("mine").namespace("user"),
-        // What begins with a living cache's keys, and what they begin with.
+        // Longer than the prefix of a living cache's keys, and shorter.
         named("user:admin"),
         named("user").separator("::"),
         named("use").separator(""),
@@ -133,7 +133,7 @@ async fn clashes(stage: &Stage) {
         named("users"),
         named("user").namespace("other"),
         named("user").separator("/"),
-        // Not in the node's L2.
+        // It has an L2 of its own.
         named("user").no_remote(),
         node.local_cache("user"),
         named("user").remote(Memory::new(), MessagePack),
@@ -162,7 +162,7 @@ async fn last_handle(stage: &Stage) {
     let again = build().unwrap();
     assert_eq!(again.get(&1).await, Cached::Hit(value("one")));
     drop(again);
-    // What cannot be built takes nothing.
+    // A cache that cannot be built takes no name.
     let wrong = node.cache::<u64, Value>(&stage.key("users"), MessagePack);
     assert!(wrong.max_value_size(0).build().is_err());
     let last = build().unwrap();
@@ -225,7 +225,7 @@ async fn connections(stage: &Stage) {
     };
     let connections = || {
         let list = stage.server().cli(&["client", "list"]);
-        // Those of redis-cli are not meant.
+        // redis-cli's own connections do not count.
         list.lines()
             .filter(|line| !line.contains("cmd=client"))
             .count()

@@ -73,7 +73,7 @@ impl Observer for Diary {
     }
 }
 
-/// Counts into one place for several caches.
+/// Counts the events of several caches in one place.
 struct Sum(Arc<Counters>);
 
 impl Observer for Sum {

@@ -142,7 +142,7 @@ async fn reader(stage: &Stage) {
     let batch = async |_: Vec<String>| Err::<Vec<(String, Value)>, _>(LoadError::from("it ran"));
     let many = node.get_many_or_load(["key"], batch).await;
     assert_eq!(many.into_values().unwrap(), [old]);
-    // When L2 has lost it there is only the load to wait for.
+    // L2 has lost it, so there is only the load to wait for.
     stage.remove("key").await;
     let waiting = async {
         stage.host().sleep(EVERY).await;
@@ -163,7 +163,7 @@ async fn outage(stage: &Stage) {
             node.stats().remote_faults > 0
         })
         .await;
-    // One may have had its lease already.
+    // One of them may have had its lease already.
     stage
         .until("it has ended", async || database.loading() == 0)
         .await;

@@ -46,7 +46,7 @@ async fn lock(stage: &Stage) {
 }
 
 async fn lock_given_back(stage: &Stage) {
-    // Longer than the test: a lock that is not given back stays.
+    // Longer than the test, so that a lock that is not given back is still there.
     let every = Duration::from_secs(2);
     let database = Database::new(stage);
     let node = database.go(stage, every);

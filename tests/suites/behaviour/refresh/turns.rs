@@ -97,7 +97,7 @@ async fn idle(stage: &Stage) {
     let loads = database.loads();
     stage.host().sleep(4 * EVERY).await;
     assert_eq!(database.loads(), loads);
-    // Asked for again, it is kept fresh again.
+    // It is asked for again, and so kept fresh again.
     node.load_with("key", &FRESH).await.unwrap();
     stage
         .until("it is loaded again", async || database.loads() > loads)
@@ -115,7 +115,7 @@ async fn busy(stage: &Stage) {
         node.load_with("key", &FRESH).await.unwrap();
         stage.host().sleep(EVERY / 2).await;
         let refreshed = node.activity().refreshes;
-        // On a machine that stood still it may have been forgotten.
+        // On a machine that stood still for a while the key may have been forgotten.
         assert!(refreshed == 1 || asked.elapsed() >= idle);
     }
 }
@@ -246,7 +246,7 @@ async fn wishes(stage: &Stage) {
     let database = Database::new(stage);
     let node = database.node(stage);
     node.load_with("key", &FRESH).await.unwrap();
-    // It is in L1, and goes there no more.
+    // It is in L1 already, and is not written there again.
     node.load_with("key", &FRESH.skip_local()).await.unwrap();
     database.write(1);
     let other = stage.node();
@@ -256,7 +256,7 @@ async fn wishes(stage: &Stage) {
         })
         .await;
     assert_eq!(node.peek("key"), is("key 0"));
-    // And only there.
+    // And it is only there.
     node.load_with("key", &FRESH.skip_remote()).await.unwrap();
     database.write(2);
     stage

@@ -1,4 +1,4 @@
-//! A bus of a user's own: in the process, and as good or as bad as a case wants it.
+//! A bus of a user's own, in the process, that breaks as a case wants it to.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -30,7 +30,7 @@ impl Airwaves {
         self.0.listeners.lock().unwrap()
     }
 
-    /// Every subscription breaks, and there is none to be had.
+    /// Breaks every subscription, and refuses new ones.
     pub(crate) fn cut(&self) {
         self.0.away.store(true, Ordering::SeqCst);
         for listener in self.listeners().drain(..) {
@@ -46,7 +46,7 @@ impl Airwaves {
         self.0.mute.store(mute, Ordering::SeqCst);
     }
 
-    /// Somebody says something.
+    /// Sends a word to all who listen.
     pub(crate) fn say(&self, news: &News) {
         let heard = |listener: &UnboundedSender<Heard>| listener.unbounded_send(Ok(news.clone()));
         self.listeners().retain(|listener| heard(listener).is_ok());
@@ -62,7 +62,7 @@ impl Airwaves {
         }));
     }
 
-    /// What the nodes said, since the last time.
+    /// What the nodes have said since the last call of this.
     pub(crate) fn said(&self) -> Vec<Message> {
         core::mem::take(&mut self.0.said.lock().unwrap())
     }

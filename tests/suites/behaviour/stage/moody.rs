@@ -1,4 +1,4 @@
-//! An in-process L2 that misbehaves as it is told.
+//! An L2 in the process with moods: it misbehaves as a case wants it to.
 
 use std::future::pending;
 use std::sync::atomic::{AtomicUsize, Ordering};

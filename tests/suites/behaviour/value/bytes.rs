@@ -1,4 +1,4 @@
-//! What the bytes of L2 may be: compressed, too long, damaged, foreign, a bomb.
+//! The bytes in L2: compressed, too long, damaged, foreign, or a bomb.
 
 use std::time::Duration;
 
@@ -70,7 +70,7 @@ async fn compressed(stage: &Stage) {
 async fn threshold(stage: &Stage) {
     let node = |above| {
         let codec = Compressed::new(Raw, Lz4).above(above);
-        // `Raw` writes no `Arc<String>`.
+        // `Raw` cannot encode the stage's values, so `Text` wraps it.
         stage.builder_with(Text(codec)).build().unwrap()
     };
     let text = "x".repeat(500);
@@ -81,7 +81,7 @@ async fn threshold(stage: &Stage) {
         .await
         .unwrap();
     assert!(payload(stage, "above").await.len() < 50);
-    // What LZ4 would make longer.
+    // Text that LZ4 would make longer.
     let odd: String = (0..200)
         .map(|i| char::from(32 + (i * i * 7 % 94) as u8))
         .collect();
@@ -93,7 +93,7 @@ async fn threshold(stage: &Stage) {
     assert_eq!(reader.get("above").await, Cached::Hit(value(&text)));
 }
 
-/// A codec of strings as one of the stage's values.
+/// Makes a codec of strings one of the stage's values.
 struct Text<C>(C);
 
 impl<C: Codec<String>> Codec<Value> for Text<C> {
@@ -114,7 +114,7 @@ impl<C: Codec<String>> Codec<Value> for Text<C> {
     }
 }
 
-/// An entry with this codec's number, this compression's number and this payload.
+/// An entry with these numbers of codec and compression, and this payload.
 fn entry(codec: u8, compression: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     envelope::open(&mut bytes, Some(codec));
@@ -130,7 +130,7 @@ fn packed(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// These bytes are a miss that is counted, as often as they are read, and stay where they are.
+/// Checks that these bytes are a miss each time they are read, are counted, and stay where they are.
 async fn is_junk(stage: &Stage, bytes: &[u8], what: &str) {
     stage.plant("junk", bytes).await;
     let planted = stage.bytes("junk").await;
@@ -142,7 +142,7 @@ async fn is_junk(stage: &Stage, bytes: &[u8], what: &str) {
     assert_eq!(stage.bytes("junk").await, planted, "{what} was touched");
 }
 
-/// One load heals a key, for this node and the others.
+/// Checks that one load heals the key, for this node and the others.
 async fn is_healed(stage: &Stage, what: &str) {
     let node = stage.node();
     let loaded = node.get_or_load("junk", brings("healed")).await.unwrap();
@@ -190,7 +190,7 @@ async fn flipped(stage: &Stage) {
     assert!(node.get("junk").await.is_hit());
     let mut junk = 0;
     for bit in 0..good.len() * 8 {
-        // The server writes the end itself.
+        // The server stamps the end of an entry itself.
         if (END_AT..END_AT + 8).contains(&(bit / 8)) {
             continue;
         }
@@ -212,7 +212,7 @@ async fn truncated(stage: &Stage) {
         for len in (0..good.len()).rev().step_by(3) {
             is_junk(stage, &good[..len], &format!("{len} bytes")).await;
         }
-        // Cut before the checksum was made.
+        // Cut off in front of the checksum.
         let cut = entry(1, compression, &payload[..payload.len() - 1]);
         is_junk(stage, &cut, "a payload that is cut short").await;
     }
@@ -233,7 +233,7 @@ async fn bomb(stage: &Stage) {
 
 async fn too_large(stage: &Stage) {
     let limited = |builder: Builder<_, _>| -> Node { builder.max_value_size(100).build().unwrap() };
-    // The limit is before compression, however short the value becomes.
+    // The limit counts before compression, however short the value becomes.
     let codec = Compressed::new(MessagePack, Lz4).above(0);
     let nodes = [limited(stage.builder()), limited(stage.builder_with(codec))];
     let (fits, long) = (value(&"x".repeat(98)), value(&"x".repeat(99)));
@@ -250,7 +250,7 @@ async fn too_large(stage: &Stage) {
         assert!(matches!(refused, Err(Error::TooLarge { .. })));
         assert_eq!(node.peek("key"), Cached::Hit(fits.clone()));
         assert_eq!(stage.node().get("key").await, Cached::Hit(fits.clone()));
-        // A load's callers are answered, and L1 keeps it.
+        // The callers of a load are answered, and L1 keeps the value.
         let loaded = node.get_or_load("loaded", brings(&long)).await.unwrap();
         assert_eq!(loaded, Some(long.clone()));
         assert_eq!(node.peek("loaded"), Cached::Hit(long.clone()));
@@ -266,7 +266,7 @@ async fn too_large(stage: &Stage) {
         );
         other.invalidate("loaded").await;
     }
-    // What others wrote is a miss.
+    // A value of another node that is too long is a miss.
     for codec in [0, 1] {
         let builder = match codec {
             0 => stage.builder(),
@@ -339,7 +339,7 @@ async fn ten_megabytes(stage: &Stage) {
     }
 }
 
-/// Says that it has the number that marks what is not compressed.
+/// Claims the number that means "not compressed".
 struct Zero;
 
 impl Compression for Zero {
@@ -369,7 +369,7 @@ async fn refused(stage: &Stage) {
         let built = builder.build();
         assert!(matches!(built, Err(Error::Config(_))), "number {i}");
     }
-    // A method that refuses leaves the value as it is.
+    // If the method refuses, the value is stored as it is.
     let codec = Compressed::new(MessagePack, Refuses).above(0);
     let node = stage.builder_with(codec).build().unwrap();
     node.get_or_load("key", async || Ok::<_, LoadError>(value("plain")))

@@ -65,7 +65,7 @@ async fn codec(stage: &Stage) {
     assert_eq!(two.stats().undecodable, 1);
 }
 
-/// Encodes nothing but what begins with a y.
+/// Encodes only what begins with a y.
 struct Picky;
 
 impl Codec<Value> for Picky {

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::adapters::cluster::open;
 
-/// A break of which the server or the system tells.
+/// A break that the server or the system reports.
 async fn a_cut_is_noticed<B: Bus<Subscription = RedisSubscription>>(bus: impl Fn(&Redis) -> B) {
     let mut server = RedisServer::start();
     let redis = without_heartbeat(&server);
@@ -81,7 +81,8 @@ fn what_was_heard_before_a_cut_comes_before_it() {
     });
 }
 
-/// A server that hangs breaks no connection, and neither does a network that swallows everything.
+/// A server that hangs breaks no connection, nor does a network that swallows everything: only the
+/// heartbeat notices.
 #[test]
 fn a_silent_break_is_noticed() {
     everywhere(async || {
@@ -110,7 +111,7 @@ fn a_heartbeat_leaves_a_living_connection_alone() {
             .heartbeat(Duration::from_millis(400))
             .open()
             .unwrap();
-        // Any answer is one, be it that it may not ask.
+        // Any answer will do, even that it may not ask.
         assert_eq!(server.cli(&["ACL", "SETUSER", "default", "-ping"]), "OK");
         let mut pubsub = subscribe(&redis.pubsub("shop")).await;
         let mut tracking = subscribe(&redis.tracking()).await;
@@ -157,7 +158,7 @@ fn a_subscription_that_is_dropped_leaves_no_connection() {
                 .matches(" name=ears ")
                 .count()
         };
-        // And one of the calls', by which it found out that it may publish.
+        // The other one is the connection by which it found out that it may publish.
         assert_eq!(count(), 3);
         drop((pubsub, tracking));
         within("they are closed", async {
@@ -169,7 +170,7 @@ fn a_subscription_that_is_dropped_leaves_no_connection() {
     });
 }
 
-/// Whichever node it listened at: when that one dies, another one is found.
+/// Whichever node it listens to: when that one dies, it finds another.
 #[test]
 fn a_cluster_is_listened_to_at_another_node_when_one_dies() {
     everywhere(async || {
@@ -183,7 +184,7 @@ fn a_cluster_is_listened_to_at_another_node_when_one_dies() {
         });
         nodes.node_mut(at.unwrap()).kill();
         is_over(&mut subscription).await;
-        // Each attempt begins at another node, and passes by the dead one.
+        // Each attempt begins at another node, and passes over the dead one.
         for _ in 0..4 {
             let mut subscription = subscribe(&bus).await;
             let alive = (at.unwrap() + 1) % 3;

@@ -10,7 +10,7 @@ use jetcache_tests::redis_server::RedisServer;
 use super::{changed, everywhere, next, remove, subscribe};
 use crate::adapters::verbs::{T, claim, fill, lease, many, stored};
 
-/// The keys that were heard of until this one was, which is removed to mark the end.
+/// Removes a key to mark the end, and returns the keys that were heard of before it.
 async fn until(subscription: &mut RedisSubscription, redis: &Redis, mark: &str) -> Vec<String> {
     remove(redis, mark).await;
     let mut heard = Vec::new();
@@ -102,7 +102,7 @@ fn no_prefix_or_an_empty_one_stands_for_all_keys() {
         assert_eq!(next(&mut subscription).await, changed("other:1"));
         remove(&redis, "ns:1").await;
         assert_eq!(next(&mut subscription).await, changed("ns:1"));
-        // One begins the other.
+        // One prefix begins with the other.
         let twice = ["ns:".into(), "ns:1".into()];
         let refused = redis.tracking().subscribe(&twice).await;
         assert!(matches!(refused, Err(Fault::Refused(_))));

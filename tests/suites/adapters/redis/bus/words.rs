@@ -11,7 +11,7 @@ use super::{PATIENCE, everywhere, message, next, remove, sleep, subscribe};
 use crate::adapters::redis::ear::Ear;
 use crate::adapters::verbs::many;
 
-/// What jetcache-go sends is understood, and written again as it was.
+/// What jetcache-go sends is understood, and written back byte for byte.
 #[test]
 fn the_events_are_those_of_jetcache_go() {
     let server = RedisServer::start();
@@ -31,10 +31,10 @@ fn the_events_are_those_of_jetcache_go() {
             let News::Message(message) = news else {
                 panic!("{payload}: {news:?}");
             };
-            // The ear's mark.
+            // The mark that the ear sends itself.
             assert_eq!(next(&mut subscription).await, News::Unreadable);
             bus.publish(&[message]).await.unwrap();
-            // Go escapes these for browsers' sake.
+            // Go escapes these for the sake of browsers.
             let escapes = [
                 ("\\u003c", "<"),
                 ("\\u003e", ">"),
@@ -87,7 +87,7 @@ fn more_than_can_be_kept_is_everything_and_said_once() {
         let mut subscription = subscribe(&bus).await;
         let some = vec![message(Kind::Delete, &["ns:1"]); 1000];
         let deadline = Instant::now() + PATIENCE;
-        // Nobody asks while they come, but when the last has come cannot be seen.
+        // Nobody asks for news while they arrive. When the last has arrived cannot be seen.
         loop {
             for _ in 0..5 {
                 bus.publish(&some).await.unwrap();
@@ -104,7 +104,7 @@ fn more_than_can_be_kept_is_everything_and_said_once() {
     });
 }
 
-/// The rights are those that the docs name, and none besides.
+/// The rights are exactly those that the docs name.
 #[test]
 fn the_documented_rights_are_enough() {
     let server = RedisServer::start();
@@ -146,7 +146,7 @@ fn the_documented_rights_are_enough() {
             let refused = at("mute", rights).pubsub("shop").publish(&messages).await;
             assert!(matches!(refused, Err(Fault::Refused(_))), "{rights}");
         }
-        // Who could hear and not be heard is told so.
+        // Whoever may listen but not publish is told so.
         let half = at("half", "+subscribe +ping &shop").pubsub("shop");
         let refused = half.subscribe(&[]).await.map(drop);
         assert!(
