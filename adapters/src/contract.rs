@@ -20,7 +20,7 @@
 //! # }
 //! ```
 //!
-//! A suite panics at the first thing that is not so, in words that say what should have been. It
+//! A suite panics at the first rule that is broken, in words that say what should have been. It
 //! asserts no upper bound on how long anything takes, save a patience of ten seconds.
 
 pub mod bus;

@@ -1,6 +1,6 @@
 //! What plugs into jetcache: the shared store, the in-process engines, the codecs.
 //!
-//! One feature, one file, one dependency; nothing is on by default. A program depends on
+//! One feature, one file or folder, one dependency; nothing is on by default. A program depends on
 //! `jetcache-tokio` or `jetcache-smol`, which choose and re-export.
 //!
 //! | feature | what | port |
@@ -21,67 +21,77 @@
 //! | `s2` | `S2`, which jetcache-go uses | [`Compression`] |
 //! | `contract` | `contract`: the suites that an adapter of your own should pass | |
 
-mod compressed;
 #[cfg(feature = "contract")]
 pub mod contract;
-#[cfg(feature = "json")]
-mod json;
-#[cfg(feature = "lz4")]
-mod lz4;
 #[cfg(feature = "memory")]
 pub mod memory;
-#[cfg(feature = "moka")]
-mod moka;
-#[cfg(feature = "msgpack")]
-mod msgpack;
-#[cfg(feature = "msgpack")]
-pub mod msgpack_time;
-#[cfg(feature = "postcard")]
-mod postcard;
-#[cfg(feature = "quick-cache")]
-mod quick_cache;
-mod raw;
 #[cfg(feature = "redis")]
 pub mod redis;
 #[cfg(feature = "cluster")]
 pub mod redis_cluster;
-#[cfg(feature = "redis-smol")]
-mod redis_smol;
-#[cfg(feature = "redis-tokio")]
-mod redis_tokio;
-#[cfg(feature = "s2")]
-mod s2;
-#[cfg(feature = "zstd")]
-mod zstd;
 
 use std::sync::Arc;
 
 use jetcache_core::Compression;
 
-pub use self::compressed::Compressed;
 #[cfg(feature = "json")]
-pub use self::json::Json;
-#[cfg(feature = "lz4")]
-pub use self::lz4::Lz4;
-#[cfg(feature = "memory")]
-pub use self::memory::Memory;
-#[cfg(feature = "moka")]
-pub use self::moka::Moka;
+pub use crate::codec::json::Json;
 #[cfg(feature = "msgpack")]
-pub use self::msgpack::MessagePack;
+pub use crate::codec::msgpack::MessagePack;
+#[cfg(feature = "msgpack")]
+pub use crate::codec::msgpack_time;
 #[cfg(feature = "postcard")]
-pub use self::postcard::Postcard;
-#[cfg(feature = "quick-cache")]
-pub use self::quick_cache::{QuickCache, QuickCacheEngine};
-pub use self::raw::Raw;
-#[cfg(feature = "redis")]
-pub use self::redis::{Redis, RedisPubSub, RedisTracking};
-#[cfg(feature = "cluster")]
-pub use self::redis_cluster::RedisCluster;
+pub use crate::codec::postcard::Postcard;
+pub use crate::codec::raw::Raw;
+pub use crate::compress::compressed::Compressed;
+#[cfg(feature = "lz4")]
+pub use crate::compress::lz4::Lz4;
 #[cfg(feature = "s2")]
-pub use self::s2::S2;
+pub use crate::compress::s2::S2;
 #[cfg(feature = "zstd")]
-pub use self::zstd::Zstd;
+pub use crate::compress::zstd::Zstd;
+#[cfg(feature = "moka")]
+pub use crate::engine::moka::Moka;
+#[cfg(feature = "quick-cache")]
+pub use crate::engine::quick_cache::{QuickCache, QuickCacheEngine};
+#[cfg(feature = "memory")]
+pub use crate::memory::Memory;
+#[cfg(feature = "redis")]
+pub use crate::redis::{Redis, RedisPubSub, RedisTracking};
+#[cfg(feature = "cluster")]
+pub use crate::redis_cluster::RedisCluster;
+
+/// [`Local`](jetcache_core::Local): L1, the entries of one process.
+mod engine {
+    #[cfg(feature = "moka")]
+    pub(crate) mod moka;
+    #[cfg(feature = "quick-cache")]
+    pub(crate) mod quick_cache;
+}
+
+/// [`Codec`](jetcache_core::Codec): how values become bytes.
+mod codec {
+    #[cfg(feature = "json")]
+    pub(crate) mod json;
+    #[cfg(feature = "msgpack")]
+    pub(crate) mod msgpack;
+    #[cfg(feature = "msgpack")]
+    pub mod msgpack_time;
+    #[cfg(feature = "postcard")]
+    pub(crate) mod postcard;
+    pub(crate) mod raw;
+}
+
+/// [`Compression`]: how bytes become fewer, and the codec that asks for it.
+mod compress {
+    pub(crate) mod compressed;
+    #[cfg(feature = "lz4")]
+    pub(crate) mod lz4;
+    #[cfg(feature = "s2")]
+    pub(crate) mod s2;
+    #[cfg(feature = "zstd")]
+    pub(crate) mod zstd;
+}
 
 /// The compressions that this build has. The runtime crates give them to every cache, so that it
 /// reads what other nodes compressed; core's own builder is given each with `decompress`.
@@ -96,12 +106,3 @@ pub fn compressions() -> Vec<Arc<dyn Compression>> {
         Arc::new(S2),
     ]
 }
-
-/// The runtimes that this build has for [`Redis`], in the order in which redis-rs prefers them.
-#[cfg(feature = "redis")]
-const HOSTS: &[self::redis::host::Host] = &[
-    #[cfg(feature = "redis-tokio")]
-    redis_tokio::HOST,
-    #[cfg(feature = "redis-smol")]
-    redis_smol::HOST,
-];

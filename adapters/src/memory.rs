@@ -11,7 +11,7 @@ use jetcache_core::ports::remote::{
 };
 use jetcache_core::{Fault, Remote, Token};
 
-pub use table::Table;
+pub use crate::memory::table::Table;
 
 /// An L2 that lives in the process. Clones share one table, so several caches (nodes, in a test)
 /// can stand around it. It knows no runtime: every future is ready at once.

@@ -1,13 +1,13 @@
 //! L2 on Redis and Valkey.
 
+pub(crate) mod answer;
 pub(crate) mod connection;
 mod event;
-pub(crate) mod host;
 pub(crate) mod lease_key;
-pub(crate) mod line;
+mod look;
 pub(crate) mod open;
 pub(crate) mod pubsub;
-pub(crate) mod script;
+mod script;
 mod subscription;
 mod tracking;
 mod verbs;
@@ -17,13 +17,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use jetcache_core::ports::remote::Herald;
 
-use connection::Connections;
-use line::Line;
-
-pub use open::{OpenError, RedisBuilder};
-pub use pubsub::RedisPubSub;
-pub use subscription::RedisSubscription;
-pub use tracking::RedisTracking;
+use crate::redis::connection::line::Line;
+pub use crate::redis::open::RedisBuilder;
+pub use crate::redis::open::error::OpenError;
+pub use crate::redis::pubsub::RedisPubSub;
+pub use crate::redis::subscription::RedisSubscription;
+pub use crate::redis::tracking::RedisTracking;
 
 /// L2 on Redis 7.0, Valkey 7.2, or later. Clones share their connections.
 ///
@@ -48,14 +47,14 @@ pub use tracking::RedisTracking;
 ///
 /// # When the server is away
 /// A call that finds no connection tries to make one, or joins the attempt under way; there is no
-/// back-off, so the first call after the server is back succeeds. A call whose connection breaks
-/// is repeated once on a new one, if it is one that may be: read, release and remove. The
-/// others are never sent twice.
+/// back-off, so the first call after the server is back succeeds. A call whose connection breaks is
+/// sent once more on a new one if that does no harm: read, release and remove. The others are never
+/// sent twice.
 ///
 /// # What dropping a call does
-/// The waiting stops. A command that was already written to the connection is carried out
-/// nevertheless, maybe late; so may one that waits in the connection's queue. The cache's protocol
-/// is made for that.
+/// The waiting stops. A command that was already written to the connection is still carried out,
+/// maybe late, and so may be one that waits in the connection's queue. The cache's protocol is made
+/// for that.
 ///
 /// # Rights
 /// An ACL user needs these commands, the scripts' among them:
@@ -67,8 +66,8 @@ pub use tracking::RedisTracking;
 /// pattern exists: `~{*}ns:*`.
 ///
 /// A bus needs more: [`RedisPubSub`] `+publish +subscribe +ping` and `&channel`, and
-/// [`RedisTracking`] `+client|tracking +ping`. Without the right to publish there, changes stand and
-/// nobody is told of them.
+/// [`RedisTracking`] `+client|tracking +ping`. Without the right to publish there, changes stand
+/// and nobody is told of them.
 #[derive(Clone, Debug)]
 pub struct Redis {
     line: Arc<dyn Line>,
@@ -77,50 +76,7 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Redis at a URL: `redis://[user][:password@]host[:port][/database]`, `rediss://` for TLS, or
-    /// `redis+unix:///path?db=0&user=..&pass=..`. It does not connect, and needs no running runtime.
-    ///
-    /// # Errors
-    /// If the URL is not one of these.
-    pub fn open(url: &str) -> Result<Self, OpenError> {
-        Self::builder(url).open()
-    }
-
-    /// Redis at a URL (see [`open`](Self::open)), with settings.
-    #[must_use]
-    pub fn builder(url: impl Into<String>) -> RedisBuilder {
-        RedisBuilder::new(url.into())
-    }
-
-    /// Redis at the address of a client of your own, with its login and its socket settings. The
-    /// connections are made here, two a runtime, and speak RESP3.
-    ///
-    /// # Errors
-    /// If redis-rs does not accept the client's address.
-    pub fn from_client(client: &::redis::Client) -> Result<Self, OpenError> {
-        let client = open::client(client.get_connection_info().clone())?;
-        Ok(Self::made_of(open::adopt(client)))
-    }
-
-    /// A bus on a channel of this server's pub/sub. Caches whose L2 this is tell there of each change
-    /// in the same atomic step.
-    #[must_use]
-    pub fn pubsub(&self, channel: impl Into<Arc<str>>) -> RedisPubSub {
-        RedisPubSub::on(Arc::clone(&self.line), self.server, channel.into())
-    }
-
-    /// A bus on this server's own word of which keys were changed. It needs no channel, and costs a
-    /// node one more read of L2 for each value that it loads.
-    #[must_use]
-    pub fn tracking(&self) -> RedisTracking {
-        RedisTracking::on(Arc::clone(&self.line), self.server)
-    }
-
-    fn made_of(connections: Connections) -> Self {
-        Self::on(Arc::new(connections), number(), None)
-    }
-
-    /// The verbs over this line to a part of the server, all of it as it may be.
+    /// The verbs over a line: to one server, or to one slot of a cluster.
     pub(crate) fn on(line: Arc<dyn Line>, server: u64, herald: Option<Herald>) -> Self {
         Self {
             line,
@@ -134,7 +90,7 @@ impl Redis {
     }
 }
 
-/// A number that no other server of this process has.
+/// A number that no other L2 of this process has. A bus with the same number is on the same server.
 pub(crate) fn number() -> u64 {
     static COUNT: AtomicU64 = AtomicU64::new(1);
     COUNT.fetch_add(1, Ordering::Relaxed)

@@ -1,6 +1,8 @@
 //! L2 on a Redis or Valkey cluster.
 
+mod address;
 mod course;
+mod dialer;
 mod lane;
 mod late;
 mod map;
@@ -12,19 +14,17 @@ mod verbs;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 use jetcache_core::ports::remote::Herald;
 
-use lane::Lane;
-use nodes::Nodes;
-use scatter::Limits;
-
-use crate::Redis;
-use crate::redis::RedisPubSub;
+use crate::redis::Redis;
 use crate::redis::lease_key::slot;
-
-pub use crate::redis::OpenError;
-pub use open::RedisClusterBuilder;
+pub use crate::redis::open::error::OpenError;
+use crate::redis::pubsub::RedisPubSub;
+use crate::redis_cluster::lane::Lane;
+use crate::redis_cluster::nodes::Nodes;
+pub use crate::redis_cluster::open::RedisClusterBuilder;
 
 /// L2 on a cluster of Redis 7.0, Valkey 7.2, or later. Clones share their connections.
 ///
@@ -45,20 +45,21 @@ pub use open::RedisClusterBuilder;
 /// ```
 ///
 /// # Keys
-/// A call's keys are grouped by slot and each slot's are sent in one pipeline to its master, never to
-/// a replica, at most [`concurrency`](RedisClusterBuilder::concurrency) slots of a master at once.
-/// What befalls a slot befalls its keys only: the others get their answers. So that a master that
-/// hangs does not keep theirs, a call answers after [`slot_timeout`](RedisClusterBuilder::slot_timeout),
-/// and what is missing then is a [`Fault::Timeout`](jetcache_core::Fault::Timeout).
+/// A call's keys are grouped by slot and each slot's are sent in one pipeline to its master, never
+/// to a replica, at most [`concurrency`](RedisClusterBuilder::concurrency) slots of a master at
+/// once. What befalls a slot befalls its keys only: the others get their answers. So that a master
+/// that hangs does not keep theirs, a call answers after
+/// [`slot_timeout`](RedisClusterBuilder::slot_timeout), and what is missing then is a
+/// [`Fault::Timeout`](jetcache_core::Fault::Timeout).
 ///
 /// # Where the slots are
 /// The first call asks one of the given nodes (`CLUSTER SLOTS`), and each later change of the
 /// cluster is noticed by a node that redirects, breaks off or does not answer; then any node that
 /// is known is asked again, at most ten times a second. A redirected command (`MOVED`, `ASK`) was
 /// not carried out and is sent on, each by itself; one that must wait for a slot on the move
-/// (`TRYAGAIN`: it names several keys, of which some have gone) is tried again for a tenth of a second
-/// and is a fault then. In such a slot a value with its lease, and several keys that share a hash
-/// tag, are several keys.
+/// (`TRYAGAIN`: it names several keys, of which some have gone) is tried again for a tenth of a
+/// second and is a fault then. In such a slot a value with its lease, and several keys that share a
+/// hash tag, are several keys.
 ///
 /// # The runtime, and when a node is away
 /// As with [`Redis`]: each runtime has connections of its own; there is no back-off;
@@ -84,36 +85,28 @@ pub struct RedisCluster {
     herald: Option<Herald>,
 }
 
+/// How far a call may go.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// How long it waits.
+    span: Duration,
+    /// How many slots of one master it asks at once.
+    at_once: usize,
+}
+
 impl RedisCluster {
-    /// The cluster to which these nodes belong: one is enough, more are tried while it is away.
-    /// Each is a URL, `redis://[user][:password@]host[:port]`, or `rediss://` for TLS; all with the
-    /// same login, which is used for the nodes that they name, too. It does not connect, and needs
-    /// no running runtime.
-    ///
-    /// # Errors
-    /// If there is no URL, or one that is not like this.
-    pub fn open<U: Into<String>>(urls: impl IntoIterator<Item = U>) -> Result<Self, OpenError> {
-        Self::builder(urls).open()
-    }
-
-    /// A cluster by its nodes' URLs (see [`open`](Self::open)), with settings.
-    #[must_use]
-    pub fn builder<U: Into<String>>(urls: impl IntoIterator<Item = U>) -> RedisClusterBuilder {
-        RedisClusterBuilder::new(urls.into_iter().map(Into::into).collect())
-    }
-
-    /// A bus on a channel of this cluster's pub/sub. Caches whose L2 this is tell there of each change
-    /// in the same atomic step.
+    /// A bus on a channel of this cluster's pub/sub. Caches whose L2 this is tell there of each
+    /// change in the same atomic step.
     #[must_use]
     pub fn pubsub(&self, channel: impl Into<Arc<str>>) -> RedisPubSub {
         let channel = channel.into();
         let nodes = Arc::clone(&self.nodes);
-        // Any node takes it, and this way leads to one that is there.
+        // Any node takes what is published, and the lane of any slot leads to a node that is there.
         let slot = slot(&channel);
         RedisPubSub::on(Arc::new(Lane { nodes, slot }), self.server, channel)
     }
 
-    /// The verbs over the way to one slot.
+    /// The verbs for the keys of one slot.
     fn lane(&self, slot: usize) -> Redis {
         let nodes = Arc::clone(&self.nodes);
         let lane = Arc::new(Lane { nodes, slot });

@@ -1,50 +1,66 @@
 //! What carries decisions out: locks, wakers, tasks and timeouts around the machine.
 
-mod asked;
-mod batch;
 mod builder;
 mod cache;
 mod change;
-mod changes;
-mod changing;
-mod changing_many;
-mod clock;
-mod crew;
-mod dice;
-mod erased;
-mod format;
-mod glancing;
-mod hearing;
-mod hub;
-mod leading;
+mod counters;
 mod link;
-mod listening;
 mod lru;
-mod namespaces;
-mod node;
-mod outbox;
-mod pulse;
-mod reading;
-mod reading_many;
-mod refresh;
-mod refreshing;
-mod repair;
 mod report;
-mod seat;
+mod sharding;
 mod shared;
-mod stripes;
-mod telling;
-mod timeout;
-mod writing;
 
-pub use batch::Batch;
+/// The bus of a node: one subscription for all its caches, one way out.
+mod bus {
+    pub(super) mod hub;
+    pub(super) mod members;
+    pub(super) mod outbox;
+    pub(super) mod publisher;
+    pub(super) mod subscriber;
+}
+
+/// Lookups under way: who leads one, who waits for it, and what it asks of the world.
+mod flight {
+    pub(super) mod board;
+    pub(super) mod glance;
+    pub(super) mod lead;
+    pub(super) mod lead_many;
+    pub(super) mod lease;
+    pub(super) mod load;
+    pub(super) mod member;
+    pub(super) mod seat;
+    pub(super) mod verbs;
+}
+
+/// Keeping keys fresh: whose turn it is, and one refresh.
+mod refresh {
+    pub(super) mod run;
+    pub(super) mod turns;
+}
+
+/// Background tasks.
+mod task {
+    pub(super) mod chore;
+}
+
+/// What the world offers: the ports as trait objects, time, chance.
+mod world {
+    pub(super) mod bounds;
+    pub(super) mod caught;
+    pub(super) mod clock;
+    pub(super) mod dice;
+    pub(super) mod erased;
+    pub(super) mod timeout;
+}
+
 pub use builder::Builder;
+pub use builder::node::Node;
+pub use bus::hub::BusState;
 pub use cache::Cache;
-pub use clock::Clock;
-#[cfg(feature = "test-util")]
-pub use clock::PausedClock;
-pub use dice::roll;
-pub use hub::BusState;
+pub use cache::batch::Batch;
+pub use counters::Counters;
 pub use lru::{LruEngine, LruLocal};
-pub use node::Node;
-pub use stripes::Counters;
+pub use world::clock::Clock;
+#[cfg(feature = "test-util")]
+pub use world::clock::PausedClock;
+pub use world::dice::roll;

@@ -36,7 +36,8 @@ pub use driver::{
 pub use machine::change::Reach;
 pub use machine::error::{BoxError, Error, Fault};
 pub use machine::event::Event;
-pub use machine::policy::{Call, Jitter, Kind, Policy};
+pub use machine::policy::call::Call;
+pub use machine::policy::{Jitter, Kind, Policy};
 pub use machine::shard::Activity;
 pub use machine::stats::Stats;
 pub use machine::tier::entry::{Cached, Entry, Load};

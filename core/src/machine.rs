@@ -8,11 +8,10 @@
 //!
 //! ```
 //! use core::num::NonZeroUsize;
-//! use core::task::Waker;
 //! use jetcache_core::machine::effects::Effects;
-//! use jetcache_core::machine::lookup::{Reply, Step};
+//! use jetcache_core::machine::lookup::step::{Need, Reply, Step};
 //! use jetcache_core::machine::tier::lru::Lru;
-//! use jetcache_core::machine::shard::{Context, Shard, Turn};
+//! use jetcache_core::machine::shard::{Context, Shard};
 //! use jetcache_core::{Call, Kind, Load, Policy, Timestamp};
 //!
 //! type Table = Shard<u32, i16, hashbrown::DefaultHashBuilder>;
@@ -23,24 +22,21 @@
 //!     let mut effects = Effects::default();
 //!     let (ticket, _lead) = table.join(sensor, Call::new(), &context, &mut effects);
 //!     let mut reply = Reply::Begin;
-//!     loop {
+//!     let answer = loop {
 //!         reply = match table.step(&ticket, &context, reply, &mut effects) {
 //!             Step::ReadLocal => Reply::Local(l1.get(&sensor, now).cloned()),
-//!             Step::Load => Reply::Loaded(Ok(Load::from(21))),
+//!             Step::Ask(Need::Load) => Reply::Loaded(Ok(Load::from(21))),
 //!             Step::WriteLocal { write, entry } => {
 //!                 l1.insert(sensor, entry);
 //!                 Reply::Kept(write)
 //!             }
-//!             _ => break,
+//!             Step::Finish { answer, .. } => break Some(answer),
+//!             _ => break None,
 //!         };
-//!     }
-//!     let turn = table.poll(&ticket, &context, Waker::noop().clone(), &mut effects);
+//!     };
 //!     table.leave(ticket, &context, &mut effects);
 //!     effects.carry_out(|_event| {});
-//!     match turn {
-//!         Turn::Answer(answer) => answer.as_ref().as_ref().ok().and_then(|cached| cached.hit()),
-//!         Turn::Lead | Turn::Wait(_) => None,
-//!     }
+//!     answer.as_deref()?.as_ref().ok()?.hit()
 //! }
 //!
 //! let mut table = Table::new(hashbrown::DefaultHashBuilder::default());

@@ -12,12 +12,12 @@ use jetcache_core::{Bus, Fault, Subscription};
 
 /// Runs the suite over a bus. `change` changes a key in the way in which the others are to hear of
 /// it: by a handle of L2 that announces, if [`telling`](Bus::telling) says that L2 tells; by any
-/// handle of an L2 that is watched; by [`publish`], or in any other way, if the driver tells.
-/// It uses keys of its own, beginning with `contract:`. `sleep` sleeps for at least so long, on your
+/// handle of an L2 that is watched; by [`publish`], or in any other way, if the driver tells. It
+/// uses keys of its own, beginning with `contract:`. `sleep` sleeps for at least so long, on your
 /// runtime.
 ///
 /// # Panics
-/// At the first thing that is not so.
+/// At the first rule that is broken.
 pub async fn run<B: Bus>(bus: &B, change: impl AsyncFn(&str), sleep: impl AsyncFn(Duration)) {
     let suite = Suite {
         bus,
@@ -164,7 +164,7 @@ impl<B: Bus, C: AsyncFn(&str), S: AsyncFn(Duration)> Suite<'_, B, C, S> {
     }
 }
 
-/// Looks once whether it is ready.
+/// Polls it once.
 async fn once<T>(work: impl Future<Output = T>) {
     let mut work = pin!(work);
     poll_fn(|context| {

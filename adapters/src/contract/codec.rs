@@ -7,7 +7,7 @@ use jetcache_core::Codec;
 /// Runs the suite over a codec and some values of your type: empty and full ones, large and odd.
 ///
 /// # Panics
-/// At the first thing that is not so.
+/// At the first rule that is broken.
 pub fn run<C: Codec<V>, V: PartialEq + Debug>(codec: &C, values: &[V]) {
     assert!(!values.is_empty(), "the suite needs at least one value");
     for value in values {
@@ -71,4 +71,5 @@ fn survives_damage<C: Codec<V>, V: Debug>(codec: &C, value: &V) {
     }
 }
 
+/// How many bytes of a value are damaged at most: each costs eight decodings.
 const PLACES: usize = 2048;

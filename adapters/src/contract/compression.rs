@@ -2,10 +2,11 @@
 
 use jetcache_core::Compression;
 
-/// Runs the suite over a compression, with values of its own: empty and large ones, dull and random.
+/// Runs the suite over a compression, with values of its own: empty and large ones, dull and
+/// random.
 ///
 /// # Panics
-/// At the first thing that is not so.
+/// At the first rule that is broken.
 pub fn run(method: &impl Compression) {
     assert_ne!(
         method.id(),
@@ -178,5 +179,5 @@ impl Dice {
 }
 
 const MUTATIONS: usize = 20_000;
-/// What a vector reserves at least when it reserves anything.
+/// The least that a vector reserves when it reserves anything.
 const LEAST: usize = 8;

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use jetcache_core::{Entry, Local, Probe, Timestamp};
 
-/// Runs the suite over engines bounded by entries; `make` makes one for about so many.
+/// Runs the suite over engines bounded by entries; `make` makes one for about that many.
 ///
 /// # Panics
-/// At the first thing that is not so.
+/// At the first rule that is broken.
 pub fn run<L: Local<String, Vec<u8>>>(make: impl Fn(usize) -> L) {
     an_entry_comes_back(&make(100));
     a_placeholder_is_an_entry(&make(100));
@@ -23,7 +23,7 @@ pub fn run<L: Local<String, Vec<u8>>>(make: impl Fn(usize) -> L) {
 /// entry weighs its key's and its value's length together, and a placeholder its key's length.
 ///
 /// # Panics
-/// At the first thing that is not so.
+/// At the first rule that is broken.
 pub fn run_weighing<L: Local<String, Vec<u8>>>(make: impl Fn(u64) -> L) {
     an_entry_comes_back(&make(1000));
     a_placeholder_is_an_entry(&make(1000));

@@ -5,25 +5,21 @@ mod jetcache_go;
 mod locks;
 mod native;
 mod reads;
+mod suite;
 
 use core::time::Duration;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use jetcache_core::machine::tier::envelope::{Envelope, open, parse, seal};
-use jetcache_core::machine::tier::wire::PLACEHOLDER;
-use jetcache_core::ports::remote::{
-    Claim, Condition, Fill, Filled, Found, Hold, LeaseAsk, Leased, Life, Settle, Stored, Wire,
-};
-use jetcache_core::{Fault, Remote, Token};
+use jetcache_core::Remote;
+use jetcache_core::ports::remote::Wire;
+
+use crate::contract::remote::suite::Suite;
 
 /// Runs the suite over a store, in [`Wire::Native`]. It uses keys of its own, beginning with
-/// `contract:`, some with braces, and leaves them behind for at most a minute. `sleep` sleeps for at
-/// least so long, on your runtime.
+/// `contract:`, some with braces, and leaves them behind for at most a minute. `sleep` sleeps for
+/// at least so long, on your runtime.
 ///
 /// # Panics
-/// At the first thing that is not so.
+/// At the first rule that is broken.
 pub async fn run<R: Remote>(remote: &R, sleep: impl AsyncFn(Duration)) {
     let suite = Suite::new(remote, Wire::Native, sleep);
     reads::run(&suite).await;
@@ -34,7 +30,7 @@ pub async fn run<R: Remote>(remote: &R, sleep: impl AsyncFn(Duration)) {
 /// As [`run`], in [`Wire::JetcacheGo`], for stores that serve it.
 ///
 /// # Panics
-/// At the first thing that is not so.
+/// At the first rule that is broken.
 pub async fn run_jetcache_go<R: Remote>(remote: &R, sleep: impl AsyncFn(Duration)) {
     let suite = Suite::new(remote, Wire::JetcacheGo, sleep);
     reads::run(&suite).await;
@@ -42,201 +38,3 @@ pub async fn run_jetcache_go<R: Remote>(remote: &R, sleep: impl AsyncFn(Duration
     jetcache_go::run(&suite).await;
     locks::run(&suite).await;
 }
-
-/// The store under test in one format, and one verb a method for one key.
-struct Suite<'a, R, S> {
-    remote: &'a R,
-    wire: Wire,
-    sleep: S,
-    prefix: String,
-    count: AtomicU64,
-}
-
-impl<'a, R: Remote, S: AsyncFn(Duration)> Suite<'a, R, S> {
-    fn new(remote: &'a R, wire: Wire, sleep: S) -> Self {
-        Self {
-            remote,
-            wire,
-            sleep,
-            prefix: format!("contract:{:x}:", RandomState::new().hash_one(0)),
-            count: AtomicU64::new(1),
-        }
-    }
-
-    /// A key that nobody has used.
-    fn key(&self) -> String {
-        format!("{}{}", self.prefix, self.number())
-    }
-
-    /// A token that nobody has used.
-    fn token(&self) -> Token {
-        let high = u128::from(RandomState::new().hash_one(self.number()));
-        Token::from_bits((high << 64) | u128::from(self.number()))
-    }
-
-    fn number(&self) -> u64 {
-        self.count.fetch_add(1, Ordering::Relaxed)
-    }
-
-    async fn pause(&self, span: Duration) {
-        (self.sleep)(span).await;
-    }
-
-    async fn read(&self, key: &str) -> Option<Found> {
-        only("read", self.remote.read(&[key], self.wire).await)
-    }
-
-    async fn lease(&self, key: &str, token: Token) -> Leased {
-        self.lease_for(key, token, LEASE).await
-    }
-
-    async fn lease_for(&self, key: &str, token: Token, life: Duration) -> Leased {
-        only(
-            "lease",
-            self.remote
-                .lease(&[LeaseAsk { key, token, life }], self.wire)
-                .await,
-        )
-    }
-
-    async fn fill(&self, key: &str, token: Token, bytes: &[u8]) -> Filled {
-        self.fill_with(key, token, stored(bytes)).await
-    }
-
-    async fn fill_with(&self, key: &str, token: Token, value: Stored<'_>) -> Filled {
-        only(
-            "fill",
-            self.remote
-                .fill(&[Fill { key, token, value }], self.wire)
-                .await,
-        )
-    }
-
-    async fn release(&self, key: &str, token: Token) {
-        only("release", self.remote.release(&[Hold { key, token }]).await);
-    }
-
-    async fn claim(&self, key: &str, token: Token, condition: Option<Condition>) -> bool {
-        let claim = Claim {
-            key,
-            token,
-            life: LEASE,
-            condition,
-        };
-        only("claim", self.remote.claim(&[claim], self.wire).await)
-    }
-
-    async fn settle(&self, key: &str, token: Option<Token>, bytes: &[u8]) -> Filled {
-        let value = stored(bytes);
-        only(
-            "settle",
-            self.remote
-                .settle(&[Settle { key, token, value }], self.wire)
-                .await,
-        )
-    }
-
-    async fn remove(&self, key: &str) {
-        only("remove", self.remote.remove(&[key]).await);
-    }
-
-    /// An entry as the cache writes it: a value, or the not-found placeholder.
-    fn entry(&self, payload: Option<&[u8]>) -> Vec<u8> {
-        match self.wire {
-            Wire::JetcacheGo => payload.unwrap_or(PLACEHOLDER).to_vec(),
-            _ => sealed(payload),
-        }
-    }
-
-    /// The value of an entry as it was found.
-    fn payload(&self, found: &Found) -> Vec<u8> {
-        match self.wire {
-            Wire::JetcacheGo => found.bytes.clone(),
-            _ => envelope(found)
-                .value
-                .map_or_else(Vec::new, |(_, bytes)| bytes.to_vec()),
-        }
-    }
-
-    /// What is left of the life of what was found.
-    fn left(&self, found: &Found) -> Duration {
-        match (self.wire, found.life) {
-            (Wire::Native, Life::Clock(clock)) => envelope(found).left(clock),
-            (_, Life::Left(left)) => left,
-            (_, life) => panic!("{life:?} does not tell the life of an entry in this format"),
-        }
-    }
-
-    /// Puts bytes under a key in the way in which a load does.
-    async fn put(&self, key: &str, value: Stored<'_>) {
-        let token = self.token();
-        assert!(
-            self.lease(key, token).await.granted,
-            "{key}: a free lease is granted"
-        );
-        let filled = self.fill_with(key, token, value).await;
-        assert_eq!(
-            filled,
-            Filled::Stored,
-            "{key}: the holder of the lease fills"
-        );
-    }
-
-    async fn is_free(&self, key: &str) -> bool {
-        let token = self.token();
-        let granted = self.lease(key, token).await.granted;
-        self.release(key, token).await;
-        granted
-    }
-
-    async fn wait_until(&self, what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-        for _ in 0..1000 {
-            if is_so().await {
-                return;
-            }
-            self.pause(Duration::from_millis(10)).await;
-        }
-        panic!("{what}");
-    }
-}
-
-/// The one outcome of a verb for one key.
-fn only<T>(verb: &str, mut outcomes: Vec<Result<T, Fault>>) -> T {
-    assert_eq!(outcomes.len(), 1, "{verb}: one outcome a key");
-    match outcomes.remove(0) {
-        Ok(outcome) => outcome,
-        Err(fault) => panic!("{verb}: {fault}"),
-    }
-}
-
-fn envelope(found: &Found) -> Envelope<'_> {
-    match parse(&found.bytes) {
-        Ok(envelope) => envelope,
-        Err(junk) => panic!("an entry that was stored cannot be parsed: {junk}"),
-    }
-}
-
-/// As long as the lease lives, loaded in no time.
-fn stored(bytes: &[u8]) -> Stored<'_> {
-    Stored {
-        replaces: None,
-        bytes,
-        life: LIFE,
-        stale: Duration::ZERO,
-        lease: LEASE,
-        // Far more than a test takes: nothing is taken off the life.
-        age: LEASE,
-    }
-}
-
-/// An entry of the native format: a value, or the not-found placeholder.
-fn sealed(payload: Option<&[u8]>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    open(&mut bytes, payload.map(|_| 200));
-    bytes.extend_from_slice(payload.unwrap_or_default());
-    seal(&mut bytes, LIFE, Duration::ZERO);
-    bytes
-}
-
-const LEASE: Duration = Duration::from_secs(60);
-const LIFE: Duration = Duration::from_secs(60);

@@ -11,7 +11,7 @@ use jetcache_core::Runtime;
 /// Runs the suite; call it inside the runtime.
 ///
 /// # Panics
-/// At the first thing that is not so.
+/// At the first rule that is broken.
 pub async fn run<R: Runtime>(runtime: &R) {
     time_goes_forward(runtime).await;
     rolls_differ(runtime);

@@ -4,8 +4,6 @@ use core::fmt;
 use core::num::NonZeroUsize;
 use core::time::Duration;
 
-use lru::LruCache;
-
 use jetcache_core::Token;
 use jetcache_core::machine::tier::envelope::{HEADER, PREFIX, is_present, stamp};
 use jetcache_core::machine::tier::wire::PLACEHOLDER;
@@ -13,6 +11,7 @@ use jetcache_core::machine::time::millis;
 use jetcache_core::ports::remote::{
     Claim, Condition, Fill, Filled, Found, Hold, LeaseAsk, Leased, Life, Settle, Stored, Wire,
 };
+use lru::LruCache;
 
 /// Values and leases under text keys, each with its end, as a server holds them.
 ///
@@ -20,7 +19,7 @@ use jetcache_core::ports::remote::{
 /// around it; a simulator brings its own. Values and leases are bounded by the same number; the
 /// least recently used go first. What has ended is removed when it is touched.
 ///
-/// [`Memory`]: super::Memory
+/// [`Memory`]: crate::memory::Memory
 pub struct Table {
     values: LruCache<String, Row>,
     leases: LruCache<String, Lease>,
@@ -53,7 +52,7 @@ impl Table {
     pub fn with_capacity(entries: usize) -> Self {
         let bound = NonZeroUsize::new(entries).unwrap_or(NonZeroUsize::MIN);
         Self {
-            // Sparse: room is made as it is needed.
+            // Sparse: memory is reserved as it is needed.
             values: LruCache::sparse(bound),
             leases: LruCache::sparse(bound),
         }

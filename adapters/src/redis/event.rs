@@ -1,12 +1,11 @@
 //! What is sent over a channel: jetcache-go's event, as JSON.
 //!
-//! `{"CacheName":"..","SourceID":"..","EventType":5,"Keys":["full:key"]}`, in this order and without
-//! blanks. Go writes some harmless characters as `\u003c`; whoever reads JSON takes both.
-
-use serde::ser::{Serialize, SerializeStruct, Serializer};
-use serde_json::Value;
+//! `{"CacheName":"..","SourceID":"..","EventType":5,"Keys":["full:key"]}`, in this order and
+//! without blanks. Go writes some harmless characters as `\u003c`; whoever reads JSON takes both.
 
 use jetcache_core::ports::bus::{Kind, Message, News};
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+use serde_json::Value;
 
 /// The event as it is sent.
 pub(super) fn encode<K: AsRef<str>>(cache: &str, source: &str, kind: Kind, keys: &[K]) -> String {
@@ -16,7 +15,7 @@ pub(super) fn encode<K: AsRef<str>>(cache: &str, source: &str, kind: Kind, keys:
         kind,
         keys,
     };
-    // It has nothing but texts and a number, which always have a form in JSON.
+    // It holds only texts and a number, which JSON can always write.
     serde_json::to_string(&event).unwrap_or_default()
 }
 

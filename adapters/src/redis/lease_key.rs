@@ -38,7 +38,8 @@ pub(crate) fn slot(key: &str) -> usize {
     usize::from(crc16(tag(key).unwrap_or(key).as_bytes())) % SLOTS
 }
 
-/// The smallest number of each slot. Keys that need it are rare, so it is made when one comes.
+/// For each slot the smallest number that lies in it. Keys that need one are rare, so the table is
+/// made when the first comes.
 static NUMBERS: LazyLock<Box<[u32]>> = LazyLock::new(|| {
     let mut numbers = vec![None; SLOTS];
     let mut missing = SLOTS;

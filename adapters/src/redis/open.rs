@@ -1,20 +1,53 @@
 //! From a URL and settings to a client that has not connected yet.
 
-use std::error::Error;
+pub(crate) mod error;
+mod target;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::io::tcp::TcpSettings;
-use redis::io::tcp::socket2::TcpKeepalive;
 use redis::{
-    Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion,
-    TlsCertificates,
+    Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, TlsCertificates,
 };
-use rustls::crypto::CryptoProvider;
 
-use super::Redis;
-use super::connection::{Connections, Dial};
+use crate::redis::connection::Connections;
+use crate::redis::connection::dial::Dial;
+use crate::redis::open::error::OpenError;
+use crate::redis::open::target::{resp3_client, tcp};
+use crate::redis::{Redis, number};
+
+impl Redis {
+    /// Redis at a URL: `redis://[user][:password@]host[:port][/database]`, `rediss://` for TLS, or
+    /// `redis+unix:///path?db=0&user=..&pass=..`. It does not connect, and needs no running
+    /// runtime.
+    ///
+    /// # Errors
+    /// If the URL is not one of these.
+    pub fn open(url: &str) -> Result<Self, OpenError> {
+        Self::builder(url).open()
+    }
+
+    /// Redis at a URL (see [`open`](Self::open)), with settings.
+    #[must_use]
+    pub fn builder(url: impl Into<String>) -> RedisBuilder {
+        RedisBuilder::new(url.into())
+    }
+
+    /// Redis at the address of a client of your own, with its login and its socket settings. The
+    /// connections are made here, two a runtime, and speak RESP3.
+    ///
+    /// # Errors
+    /// If redis-rs does not accept the client's address.
+    pub fn from_client(client: &Client) -> Result<Self, OpenError> {
+        let client = resp3_client(client.get_connection_info().clone())?;
+        Ok(Self::made_of(adopt(client)))
+    }
+
+    fn made_of(connections: Connections) -> Self {
+        Self::on(Arc::new(connections), number(), None)
+    }
+}
 
 /// Settings for [`Redis`], made by [`Redis::builder`].
 #[derive(Clone)]
@@ -41,8 +74,8 @@ impl RedisBuilder {
         }
     }
 
-    /// How many connections a runtime uses in turn, 2 unless said otherwise. Answers on one connection
-    /// come in order, so a big value holds up what was asked for after it; more connections spread
+    /// How many connections a runtime uses in turn, 2 unless said otherwise. Answers on one
+    /// connection come in order, so a big value holds up those behind it; more connections spread
     /// that. Each is made when it is first needed.
     #[must_use]
     pub fn connections(mut self, count: usize) -> Self {
@@ -67,9 +100,9 @@ impl RedisBuilder {
         self
     }
 
-    /// After how long a subscription asks the server for a sign of life, and how long it then waits
-    /// for one; 5 s unless said otherwise. So a connection that broke without a word is noticed
-    /// within twice as long. See [`pubsub`](Redis::pubsub) and [`tracking`](Redis::tracking).
+    /// How often a subscription asks the server for a sign of life, and how long it then waits for
+    /// one; 5 s unless said otherwise. So a connection that broke without a word is noticed within
+    /// twice as long. See [`pubsub`](Redis::pubsub) and [`tracking`](Redis::tracking).
     #[must_use]
     pub fn heartbeat(mut self, span: Duration) -> Self {
         self.heartbeat = span;
@@ -129,7 +162,8 @@ impl RedisBuilder {
                  redis://user:password@host:6379/0"
             ))
         })?;
-        // The library's name would need one more right, or be denied and logged at every connection.
+        // Sending the library's name needs one more right; without it, the server would refuse and
+        // log that at every connection.
         let login = target.redis_settings().clone().set_skip_set_lib_name();
         let target = target.set_tcp_settings(tcp()).set_redis_settings(login);
         let client = self.client(target)?;
@@ -144,7 +178,7 @@ impl RedisBuilder {
 
     fn client(&self, target: ConnectionInfo) -> Result<Client, OpenError> {
         if self.authorities.is_none() && self.identity.is_none() {
-            return client(target);
+            return resp3_client(target);
         }
         if !matches!(target.addr(), ConnectionAddr::TcpTls { .. }) {
             return Err(OpenError::new("certificates need a rediss:// URL"));
@@ -168,7 +202,7 @@ impl RedisBuilder {
         };
         let client_with = Client::build_with_tls(target, certificates)
             .map_err(|error| OpenError::new(format!("certificates: {error}")))?;
-        client(client_with.get_connection_info().clone())
+        resp3_client(client_with.get_connection_info().clone())
     }
 }
 
@@ -183,24 +217,8 @@ impl fmt::Debug for RedisBuilder {
     }
 }
 
-/// A client that speaks RESP3, in which a connection tells its death at once.
-pub(super) fn client(target: ConnectionInfo) -> Result<Client, OpenError> {
-    if matches!(target.addr(), ConnectionAddr::TcpTls { .. })
-        && CryptoProvider::get_default().is_none()
-    {
-        // Another thread may have installed one in the meantime, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    }
-    let login = target
-        .redis_settings()
-        .clone()
-        .set_protocol(ProtocolVersion::RESP3);
-    let target = target.set_redis_settings(login);
-    Client::open(target).map_err(|error| OpenError::new(error.to_string()))
-}
-
-/// Connections for a client that the user made.
-pub(super) fn adopt(client: Client) -> Connections {
+/// Connections by a client that the user made, with the default settings.
+fn adopt(client: Client) -> Connections {
     Connections::new(
         Arc::new(Dial {
             client,
@@ -210,38 +228,6 @@ pub(super) fn adopt(client: Client) -> Connections {
         }),
         CONNECTIONS,
     )
-}
-
-/// Why [`Redis`] could not be made; the text says what to change. It never shows the password.
-#[derive(Clone, Debug)]
-pub struct OpenError(Arc<str>);
-
-impl OpenError {
-    pub(crate) fn new(text: impl Into<Arc<str>>) -> Self {
-        Self(text.into())
-    }
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Error for OpenError {}
-
-/// A peer that is gone without a word is noticed within some seconds by what is sent to it, and
-/// within a minute by probes if nothing is.
-fn tcp() -> TcpSettings {
-    let probes = TcpKeepalive::new()
-        .with_time(Duration::from_secs(30))
-        .with_interval(Duration::from_secs(10));
-    let settings = TcpSettings::default()
-        .set_nodelay(true)
-        .set_keepalive(probes);
-    #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
-    let settings = settings.set_user_timeout(Duration::from_secs(5));
-    settings
 }
 
 fn has_certificate(pem: &[u8]) -> bool {

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use redis::{Pipeline, PushInfo, PushKind, Value};
-
 use jetcache_core::ports::bus::{Kind, Message, News, Telling};
 use jetcache_core::{Bus, Fault};
+use redis::{Pipeline, PushInfo, PushKind, Value};
 
-use super::connection::Repeat;
-use super::event;
-use super::line::{Batch, Line};
-use super::script::outcome;
-use super::subscription::{Meaning, RedisSubscription};
+use crate::redis::answer::outcome;
+use crate::redis::connection::line::{Batch, Line, Repeat};
+use crate::redis::subscription::RedisSubscription;
+use crate::redis::subscription::ear::Meaning;
+use crate::redis::{Redis, event};
 
 /// A bus on a channel of Redis' pub/sub, made by [`Redis::pubsub`](super::Redis::pubsub) or
 /// [`RedisCluster::pubsub`](crate::RedisCluster::pubsub). It speaks jetcache-go's JSON.
@@ -32,29 +31,37 @@ use super::subscription::{Meaning, RedisSubscription};
 /// It has a connection of its own, beside those of the calls. Up to 4096 messages wait to be heard;
 /// one more, and they are all replaced by one
 /// [`News::Everything`](jetcache_core::ports::bus::News::Everything). A break is noticed at once,
-/// and one without a word within twice the [`heartbeat`](super::RedisBuilder::heartbeat), 10 s
-/// unless said otherwise. It does not connect again by itself: that is the driver's.
+/// and one without a word within twice the [`heartbeat`](crate::redis::RedisBuilder::heartbeat),
+/// 10 s unless said otherwise. It does not connect again by itself; the driver subscribes anew.
 ///
-/// Dropping the future of `subscribe` closes the connection; that of `publish` may leave messages
-/// that are sent nevertheless.
+/// Dropping the future of `subscribe` closes the connection. Dropping that of `publish` stops the
+/// waiting; its messages may still be sent.
 ///
 /// # In a cluster
-/// It listens at one node, and at another one after that one failed: the nodes hand on to each
-/// other what is published at any of them. What they lose among themselves nobody notices, be it
-/// that the link between two of them breaks, or that a node was taken out of the cluster and goes on
-/// running alone; it ends with `local_ttl`.
+/// It listens at one node, and at another if that one fails: the nodes pass on to each other what
+/// is published at any of them. What gets lost between them goes unnoticed, because the link
+/// between two of them broke, or because a node was taken out of the cluster and runs on alone.
+/// What should have left L1 then stays until its `local_ttl` ends.
 ///
 /// # Rights
 /// An ACL user needs `+subscribe +ping` and `&channel` to listen, and `+publish` and `&channel` for
-/// its changes to be told, in either way. A node without them does not listen either: its bus is
-/// down, which is counted and logged. (A right that is taken away while it listens is not noticed:
-/// changes stand and are not told.) To find out, it says of no key at each subscription that it was
-/// set.
+/// its changes to be told. A node that may not publish does not listen either: its bus is down,
+/// which is counted and logged. To find out, each subscription begins with an event that names no
+/// key. (A right that is taken away later is not noticed: changes stand, and nobody is told.)
 #[derive(Clone, Debug)]
 pub struct RedisPubSub {
     line: Arc<dyn Line>,
     server: u64,
     channel: Arc<str>,
+}
+
+impl Redis {
+    /// A bus on a channel of this server's pub/sub. Caches whose L2 this is tell there of each
+    /// change in the same atomic step.
+    #[must_use]
+    pub fn pubsub(&self, channel: impl Into<Arc<str>>) -> RedisPubSub {
+        RedisPubSub::on(Arc::clone(&self.line), self.server, channel.into())
+    }
 }
 
 impl RedisPubSub {
@@ -65,11 +72,9 @@ impl RedisPubSub {
             channel,
         }
     }
-}
 
-impl RedisPubSub {
-    /// Tells of no key. Whoever must not publish finds out now: within a change's script that would
-    /// go unnoticed, and nobody would hear of this node's changes.
+    /// Publishes an event that names no key. A user who may not publish must find out now: a
+    /// change's script overlooks that error, and nobody would hear of this node's changes.
     async fn may_publish(&self) -> Result<(), Fault> {
         let nothing = Message {
             cache: String::new(),
@@ -85,7 +90,7 @@ impl RedisPubSub {
                 )
                 .into(),
             )),
-            // Another fault is the calls' to meet.
+            // Any other fault will show in what is sent next.
             _ => Ok(()),
         }
     }
@@ -142,7 +147,7 @@ impl Bus for RedisPubSub {
     }
 }
 
-/// What others say to find out whether they may: nobody says that nothing was set.
+/// Another node's try at publishing: a real event has a source or keys.
 fn is_a_try(news: &News) -> bool {
     matches!(news, News::Message(message) if message.source.is_empty() && message.keys.is_empty())
 }

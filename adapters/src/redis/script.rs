@@ -1,33 +1,41 @@
 //! The Lua scripts, called by their hash and loaded when the server does not know them.
 //!
-//! They are part of the wire protocol: old and new versions of a program run theirs on the same
-//! keys during a deploy.
+//! They are part of the wire protocol: during a deploy, old and new versions of a program run
+//! theirs on the same keys. What they have in common:
+//!
+//! - Removing a value is `DEL`, `SET`, `DEL`. The removal of an absent key is not shown to those
+//!   who watch (`CLIENT TRACKING`), so the key is written in order to be removed. The first `DEL`
+//!   makes that possible: a server that is out of memory lets a script store only if it wrote
+//!   before.
+//! - `PUBLISH` comes last, and the change stands even if it fails.
+//! - Numbers are written with `%.0f`, since Lua writes big ones as `1e+15`.
+//! - A key of another type (`WRONGTYPE`) counts as absent; any other error is handed on.
 
 use std::sync::LazyLock;
 
+use jetcache_core::Fault;
 use redis::{Cmd, Pipeline, ServerErrorKind, Value};
 
-use jetcache_core::Fault;
-
-use super::connection::Repeat;
-use super::line::{Batch, Line};
+use crate::redis::answer::outcome;
+use crate::redis::connection::line::{Batch, Line, Repeat};
 
 /// One of the scripts.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Script {
-    /// Keys: value, lease. Arguments: token, bytes, life, stale window, the lease's life, its age
-    /// when this was sent (all in milliseconds), 1 to remove both keys if nothing is stored, and,
-    /// empty unless the format is jetcache-go's, what must stand under the key, after a `=`; a bare
-    /// `-` for nothing. To announce: the channel, the event of a value that is stored, and, if there
-    /// is one, that of a removal.
+    /// Keys: value, lease. Arguments: (1) the token, (2) the bytes, (3) their life, (4) their stale
+    /// window, (5) the lease's life, (6) its age when this was sent (3 to 6 in milliseconds), (7)
+    /// `1` to remove both keys if nothing is stored, (8) in the jetcache-go format what must stand
+    /// under the key, after a `=`, or `-` for nothing; in the native format empty. To announce: (9)
+    /// the channel, (10) the event of a value that is stored, (11) that of a removal, if there is
+    /// one.
     Store,
-    /// Keys: lease. Arguments: token.
+    /// Keys: lease. Arguments: (1) the token.
     Release,
-    /// Keys: value, lease. Arguments: token, the lease's life in milliseconds, `absent`, `present`
-    /// or `any`, and, empty unless the format is jetcache-go's, its placeholder. To announce: the
-    /// channel and the event.
+    /// Keys: value, lease. Arguments: (1) the token, (2) the lease's life in milliseconds, (3)
+    /// `absent`, `present` or `any`, (4) the placeholder of the jetcache-go format; in the native
+    /// format empty. To announce: (5) the channel, (6) the event.
     Claim,
-    /// Keys: value, lease. To announce: the channel and the event.
+    /// Keys: value, lease. To announce: (1) the channel, (2) the event.
     Remove,
 }
 
@@ -57,8 +65,8 @@ impl Script {
     }
 }
 
-/// Sends the commands in one pipeline; one outcome a command. What the server refused for not
-/// knowing the script was not carried out: it is sent again, once, behind the scripts.
+/// Sends the commands in one pipeline; one outcome a command. A command that the server refused for
+/// not knowing its script was not carried out, so it may be sent again: once, behind the scripts.
 pub(super) async fn run(
     line: &dyn Line,
     commands: Vec<Cmd>,
@@ -99,6 +107,7 @@ pub(super) async fn run(
         .collect()
 }
 
+/// Sends the scripts, and behind them the commands for which the server did not know them.
 async fn again(
     line: &dyn Line,
     commands: &Pipeline,
@@ -131,30 +140,20 @@ async fn again(
     Ok(calls)
 }
 
-/// The value, or the server's error.
-pub(crate) fn outcome(value: Value) -> Result<Value, Fault> {
-    match value {
-        Value::ServerError(error) => Err(Fault::Refused(error.to_string().into())),
-        value => Ok(value),
-    }
-}
-
 fn is_unknown(answer: &Result<Value, Fault>) -> bool {
     matches!(answer, Ok(Value::ServerError(error)) if error.kind() == Some(ServerErrorKind::NoScript))
 }
 
-/// The time for which the lease aged beyond what its holder knew is the time that the value was on
-/// its way; it is taken off the life. The end is stamped into our own header by `SETRANGE`, which
-/// spares copying a big value. Numbers go through `%.0f`, since Lua writes big ones as `1e+15`.
+/// Stores the value if the lease is the token's.
 ///
-/// In the jetcache-go format there is neither an end to stamp nor a stale window, and a writer may
-/// have come who knows nothing of leases. A key of another type counts as nothing; any other error
-/// is handed on.
+/// What the lease has left tells its age. If it is older than its holder knew when this was sent,
+/// the value was on its way for the difference, which is taken off its life. Its end is stamped
+/// into our own header (36 bytes, beginning with `\193J`) by `SETRANGE`, which spares copying a big
+/// value.
 ///
-/// In every script, what may remove the value writes it even if it is absent, since the removal of
-/// an absent key shows itself to nobody who watches. A removal comes first: only a script that has
-/// written already may store something when the server is out of memory. `PUBLISH` comes last, and
-/// without it the change stands.
+/// In the jetcache-go format there is neither an end to stamp nor a stale window. A writer who
+/// knows nothing of leases may have come meanwhile, so the value is stored only in the place of
+/// what the holder saw.
 const STORE: &str = r"
 local function tell(event)
   if event then redis.pcall('PUBLISH', ARGV[9], event) end
@@ -198,14 +197,17 @@ tell(ARGV[10])
 return 1
 ";
 
+/// Gives the lease back if it is the token's. Whoever else has it keeps it.
 const RELEASE: &str = r"
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 return 1
 ";
 
+/// Removes the value and grants the lease, if the condition holds. A token that has the lease
+/// already sent its claim twice, and the first one removed the value: its condition did hold.
+///
 /// Present is what `envelope::is_present` says: a header of ours and of this version, a value, and
-/// an end that lies ahead; in the jetcache-go format, whatever is not the placeholder. A key of
-/// another type is absent; any other error is handed on.
+/// an end that lies ahead; in the jetcache-go format, whatever is not the placeholder.
 const CLAIM: &str = r"
 local native = ARGV[4] == ''
 if ARGV[3] ~= 'any' and redis.call('GET', KEYS[2]) ~= ARGV[1] then
@@ -235,6 +237,7 @@ if ARGV[6] then redis.pcall('PUBLISH', ARGV[5], ARGV[6]) end
 return 1
 ";
 
+/// Removes value and lease, so that no load that began before can fill.
 const REMOVE: &str = r"
 redis.call('DEL', KEYS[1], KEYS[2])
 redis.pcall('SET', KEYS[1], '')

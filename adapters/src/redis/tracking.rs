@@ -1,15 +1,16 @@
-//! The bus that needs no telling: Redis itself shows who watches which keys were changed.
+//! The bus that needs no publishing: Redis itself says which keys were changed.
 
 use std::sync::Arc;
 
-use redis::{PushInfo, PushKind, Value};
-
 use jetcache_core::ports::bus::{Message, News, Telling};
 use jetcache_core::{Bus, Fault};
+use redis::{PushInfo, PushKind, Value};
 
-use super::lease_key::is_lease_key;
-use super::line::Line;
-use super::subscription::{Meaning, RedisSubscription};
+use crate::redis::Redis;
+use crate::redis::connection::line::Line;
+use crate::redis::lease_key::is_lease_key;
+use crate::redis::subscription::RedisSubscription;
+use crate::redis::subscription::ear::Meaning;
 
 /// A bus on what Redis calls client-side caching (`CLIENT TRACKING` in broadcasting mode), made by
 /// [`Redis::tracking`](super::Redis::tracking). The server itself says which keys were changed,
@@ -34,12 +35,12 @@ use super::subscription::{Meaning, RedisSubscription};
 /// list of changed keys for all who watch the same prefixes, and sends it to each.
 ///
 /// # A subscription
-/// It has a connection of its own, beside those of the calls. Up to 4096 pieces of news, each a list
-/// of keys, wait to be heard; one more, and they are all replaced by one
+/// It has a connection of its own, beside those of the calls. Up to 4096 pieces of news, each a
+/// list of keys, wait to be heard; one more, and they are all replaced by one
 /// [`News::Everything`](jetcache_core::ports::bus::News::Everything), which is also what emptying
-/// the server (`FLUSHALL`, `FLUSHDB`) says. A break is noticed at once, and one without a word within
-/// twice the [`heartbeat`](super::RedisBuilder::heartbeat), 10 s unless said otherwise. It does not
-/// connect again by itself: that is the driver's.
+/// the server (`FLUSHALL`, `FLUSHDB`) says. A break is noticed at once, and one without a word
+/// within twice the [`heartbeat`](crate::redis::RedisBuilder::heartbeat), 10 s unless said
+/// otherwise. It does not connect again by itself; the driver subscribes anew.
 ///
 /// Keys with the same prefix in other databases of the server are heard of, too.
 ///
@@ -53,8 +54,17 @@ pub struct RedisTracking {
     server: u64,
 }
 
+impl Redis {
+    /// A bus on this server's own word of which keys were changed. It needs no channel, and costs a
+    /// node one more read of L2 for each value that it loads.
+    #[must_use]
+    pub fn tracking(&self) -> RedisTracking {
+        RedisTracking::on(Arc::clone(&self.line), self.server)
+    }
+}
+
 impl RedisTracking {
-    pub(super) fn on(line: Arc<dyn Line>, server: u64) -> Self {
+    fn on(line: Arc<dyn Line>, server: u64) -> Self {
         Self { line, server }
     }
 }
@@ -71,7 +81,7 @@ impl Bus for RedisTracking {
     /// Watches the keys with these prefixes, or all keys if there are none, or an empty one.
     async fn subscribe(&self, prefixes: &[String]) -> Result<RedisSubscription, Fault> {
         let mut begin = redis::cmd("CLIENT");
-        // With NOLOOP, what another did shortly before a change of one's own would not be shown.
+        // Without NOLOOP: it would also hide what another did shortly before a change of our own.
         begin.arg("TRACKING").arg("ON").arg("BCAST");
         if !prefixes.iter().any(String::is_empty) {
             for prefix in prefixes {
@@ -97,12 +107,13 @@ fn meaning(push: PushInfo) -> Option<News> {
             let keys: Vec<String> = keys.into_iter().filter_map(key).collect();
             (!keys.is_empty()).then_some(News::Changed(keys))
         }
-        // Emptied; and whatever else this may be, it was not for nothing.
+        // Nil: the server was emptied. Anything else is unknown, so it had better count as that,
+        // too.
         _ => Some(News::Everything),
     }
 }
 
-/// A value's key. Leases are nobody's business, and other keys than texts are not ours.
+/// A value's key. Leases concern nobody's L1, and keys that are not UTF-8 are not ours.
 fn key(value: Value) -> Option<String> {
     let Value::BulkString(key) = value else {
         return None;

@@ -1,24 +1,22 @@
-//! The seven verbs as commands, and what the server's answers mean.
+//! The seven verbs, and the locks, as commands to a line.
 
 use std::time::Duration;
-
-use redis::{Cmd, Pipeline, Value};
 
 use jetcache_core::machine::tier::wire::PLACEHOLDER;
 use jetcache_core::machine::time::millis;
 use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{
-    Claim, Condition, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Life, Settle, Stored,
-    Wire,
+    Claim, Condition, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Settle, Stored, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
+use redis::{Cmd, Pipeline, Value};
 
-use super::Redis;
-use super::connection::Repeat;
-use super::event;
-use super::lease_key::lease_key;
-use super::line::Batch;
-use super::script::{Script, outcome, run};
+use crate::redis::answer::{filled, is_granted, is_one, outcome};
+use crate::redis::connection::line::{Batch, Repeat};
+use crate::redis::lease_key::lease_key;
+use crate::redis::look::{found, look, look_len};
+use crate::redis::script::{Script, run};
+use crate::redis::{Redis, event};
 
 impl Remote for Redis {
     async fn read(&self, keys: &[&str], wire: Wire) -> Vec<Result<Option<Found>, Fault>> {
@@ -45,8 +43,8 @@ impl Remote for Redis {
         }
         // After all of them: the second look must not be older than the lease.
         look(&mut pipeline, &keys, wire);
-        // Never twice: a first one that lands after the second and after a change of the key would
-        // give the token back to a load that is older than the change.
+        // Never twice: if the first one arrived after the second and after a change of the key, it
+        // would give the lease back to a load that is older than the change.
         let count = asks.len();
         self.ask(&pipeline, count, count, Repeat::Never, |holders, look| {
             let found = found(look, count, wire)?;
@@ -158,8 +156,9 @@ impl Remote for Redis {
 }
 
 impl Redis {
-    /// Sends commands of which all but the first `alone` belong together, and takes the answers
-    /// apart: those of the first, and those of the others.
+    /// Sends commands of which the first `alone` stand alone and the others belong together.
+    /// `parse` is given the answers of the first and those of the others, and makes one outcome a
+    /// key.
     async fn ask<T>(
         &self,
         pipeline: &Pipeline,
@@ -188,7 +187,7 @@ impl Redis {
             .unwrap_or_else(|fault| (0..keys).map(|_| Err(fault.clone())).collect())
     }
 
-    /// Sends one command a key.
+    /// Sends one command a key, and makes an outcome of each answer.
     async fn run<T>(
         &self,
         commands: impl Iterator<Item = Cmd>,
@@ -214,7 +213,7 @@ impl Redis {
             .arg(px(value.life))
             .arg(px(value.stale))
             .arg(px(value.lease))
-            // Rounded down: an age taken for older than it is would lengthen the value's life.
+            // Rounded down: too great an age would lengthen the value's life.
             .arg(
                 u64::try_from(value.age.as_millis())
                     .unwrap_or(MOST)
@@ -246,7 +245,8 @@ impl Redis {
         command
     }
 
-    /// The last arguments of a script that changes the key: what it says of it, if it is to.
+    /// Adds a script's last arguments: the channel, and the events that it may publish there.
+    /// Without a herald there are none, and the script publishes nothing.
     fn tell(&self, command: &mut Cmd, key: &str, kinds: &[Kind]) {
         let Some(herald) = &self.herald else {
             return;
@@ -258,173 +258,21 @@ impl Redis {
     }
 }
 
-/// What becomes of a value that cannot be stored.
+/// What a script does if the value is not stored.
 #[derive(Clone, Copy)]
 enum Else {
-    /// The lease goes, if it is the token's.
+    /// Gives the lease back, if it is the token's.
     Release,
-    /// What stands under the key goes, and the lease, whosever it is.
+    /// Removes value and lease, whoever holds that.
     Remove,
 }
 
-/// `MGET` is cheaper than a `GET` a key, and takes a key of another type for an absent one.
-///
-/// In the jetcache-go format it goes with each key's `PTTL`. A writer between the two could make a
-/// value live longer than it does, so they are one transaction.
-fn look(pipeline: &mut Pipeline, keys: &[&str], wire: Wire) {
-    match wire {
-        Wire::JetcacheGo => {
-            pipeline.cmd("MULTI");
-            for key in keys {
-                pipeline.cmd("PTTL").arg(key);
-            }
-            pipeline.cmd("MGET").arg(keys);
-            pipeline.cmd("EXEC");
-        }
-        _ => {
-            pipeline.cmd("MGET").arg(keys);
-            pipeline.cmd("TIME");
-        }
-    }
-}
-
-/// How many commands a [`look`] is.
-fn look_len(keys: usize, wire: Wire) -> usize {
-    match wire {
-        Wire::JetcacheGo => keys + 3,
-        _ => 2,
-    }
-}
-
-/// What [`look`] found, a command an answer.
-fn found(
-    mut answers: Vec<Value>,
-    keys: usize,
-    wire: Wire,
-) -> Result<Vec<Result<Option<Found>, Fault>>, Fault> {
-    if wire == Wire::JetcacheGo {
-        return found_with_lives(answers, keys);
-    }
-    let (time, values) = (answers.pop(), answers.pop());
-    let values = texts(values.unwrap_or_default(), keys)?;
-    let life = Life::Clock(clock(&outcome(time.unwrap_or_default())?)?);
-    let found = values
-        .into_iter()
-        .map(|value| Ok(text(value)?.map(|bytes| Found { bytes, life })));
-    Ok(found.collect())
-}
-
-fn found_with_lives(
-    mut answers: Vec<Value>,
-    keys: usize,
-) -> Result<Vec<Result<Option<Found>, Fault>>, Fault> {
-    let done = answers.pop().unwrap_or_default();
-    // What kept a command out of the transaction says more than `EXEC` does.
-    for answer in answers {
-        outcome(answer)?;
-    }
-    let mut lives = match outcome(done)? {
-        Value::Array(lives) => lives,
-        other => return Err(unexpected(&other)),
-    };
-    let values = texts(lives.pop().unwrap_or_default(), keys)?;
-    if lives.len() != keys {
-        return Err(unexpected(&Value::Array(lives)));
-    }
-    let found = values.into_iter().zip(lives).map(|(value, life)| {
-        let (value, life) = (text(value)?, left(&outcome(life)?)?);
-        Ok(value.zip(life).map(|(bytes, life)| Found {
-            bytes,
-            life: Life::Left(life),
-        }))
-    });
-    Ok(found.collect())
-}
-
-/// The answers of `MGET`.
-fn texts(values: Value, keys: usize) -> Result<Vec<Value>, Fault> {
-    match outcome(values)? {
-        Value::Array(values) if values.len() == keys => Ok(values),
-        other => Err(unexpected(&other)),
-    }
-}
-
-fn text(value: Value) -> Result<Option<Vec<u8>>, Fault> {
-    match outcome(value)? {
-        Value::Nil => Ok(None),
-        Value::BulkString(bytes) => Ok(Some(bytes)),
-        other => Err(unexpected(&other)),
-    }
-}
-
-/// What `PTTL` says is left: -1 for no end, -2 for no key.
-fn left(life: &Value) -> Result<Option<Duration>, Fault> {
-    match life {
-        Value::Int(-2) => Ok(None),
-        Value::Int(-1) => Ok(Some(Duration::MAX)),
-        &Value::Int(millis) => match u64::try_from(millis) {
-            Ok(millis) => Ok(Some(Duration::from_millis(millis))),
-            Err(_) => Err(unexpected(life)),
-        },
-        other => Err(unexpected(other)),
-    }
-}
-
-/// The only outcome.
+/// The outcome of a call for one key.
 fn one<T>(mut outcomes: Vec<Result<T, Fault>>) -> Result<T, Fault> {
     outcomes.pop().unwrap_or(Err(Fault::Timeout))
 }
 
-fn is_granted(holder: Value, token: Token) -> Result<bool, Fault> {
-    match holder {
-        Value::Nil => Ok(true),
-        Value::BulkString(holder) => Ok(holder == token.to_string().as_bytes()),
-        other => Err(unexpected(&other)),
-    }
-}
-
-fn is_one(answer: Value) -> Result<bool, Fault> {
-    match answer {
-        Value::Int(number) => Ok(number == 1),
-        other => Err(unexpected(&other)),
-    }
-}
-
-fn filled(answer: Value) -> Result<Filled, Fault> {
-    Ok(if is_one(answer)? {
-        Filled::Stored
-    } else {
-        Filled::Refused
-    })
-}
-
-/// The server's clock in milliseconds: `TIME` answers seconds and microseconds as texts.
-fn clock(time: &Value) -> Result<u64, Fault> {
-    let number = |value: &Value| match value {
-        Value::BulkString(text) => str::from_utf8(text).ok()?.parse::<u64>().ok(),
-        Value::Int(number) => u64::try_from(*number).ok(),
-        _ => None,
-    };
-    let parts = match time {
-        Value::Array(parts) => match &parts[..] {
-            [seconds, micros] => number(seconds).zip(number(micros)),
-            _ => None,
-        },
-        _ => None,
-    };
-    let (seconds, micros) = parts.ok_or_else(|| unexpected(time))?;
-    Ok(seconds.saturating_mul(1000).saturating_add(micros / 1000))
-}
-
-fn unexpected(value: &Value) -> Fault {
-    let mut text = format!("an answer that was not expected: {value:?}");
-    if let Some((end, _)) = text.char_indices().nth(200) {
-        text.truncate(end);
-    }
-    Fault::Refused(text.into())
-}
-
-/// A span as the server takes it.
+/// A span in milliseconds, as the server and the scripts take it.
 fn px(span: Duration) -> u64 {
     millis(span).min(MOST)
 }

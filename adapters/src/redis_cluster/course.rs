@@ -1,17 +1,21 @@
-//! A batch's course from node to node: what is to be sent next and where to, and what is known.
+//! A batch's course from node to node: what is sent next and where to, and what was answered.
 //!
 //! It decides and does no I/O. Each command that stands alone follows its own redirections; those
 //! that belong together are sent once all of the others have arrived.
 
+mod said;
+pub(super) mod stop;
+
 use std::time::Duration;
 
-use redis::{Cmd, Pipeline, Value};
-
 use jetcache_core::Fault;
+use redis::Value;
 
-use super::map::Address;
-use super::redirect::Redirect;
-use crate::redis::line::Batch;
+use crate::redis::connection::line::Batch;
+use crate::redis_cluster::address::Address;
+use crate::redis_cluster::course::said::Said;
+use crate::redis_cluster::course::stop::{Hop, Stop};
+use crate::redis_cluster::redirect::Redirect;
 
 /// A batch on its way.
 #[derive(Debug)]
@@ -22,35 +26,20 @@ pub(super) struct Course<'a> {
     open: Vec<(usize, Hop)>,
     /// Those that belong together, if they have none.
     together: Option<Hop>,
+    /// How many stops there were.
     stops: usize,
+    /// How often its master was found gone.
     detours: usize,
+    /// The pauses that are left for a slot on the move.
     pauses: &'static [Duration],
+    /// The pause before the next stop.
     pause: Option<Duration>,
-}
-
-/// What is sent next.
-#[derive(Debug)]
-pub(super) struct Stop {
-    pub(super) to: Hop,
-    /// How long to wait before.
-    pub(super) pause: Option<Duration>,
-    alone: Vec<usize>,
-    together: bool,
-}
-
-/// Where to send it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Hop {
-    /// To the slot's master.
-    Master,
-    /// To this node, which must be told that it is asked only for once.
-    Ask(Address),
 }
 
 impl<'a> Course<'a> {
     pub(super) fn new(batch: Batch<'a>) -> Self {
         let count = batch.commands.len();
-        let behind = batch.ahead + batch.alone;
+        let behind = batch.behind();
         Self {
             batch,
             answers: vec![None; count],
@@ -78,43 +67,7 @@ impl<'a> Course<'a> {
         })
     }
 
-    /// All of the batch's commands.
-    pub(super) fn whole(&self) -> &'a Pipeline {
-        self.batch.commands
-    }
-
-    /// The commands of a stop; none if they are the whole batch.
-    pub(super) fn part(&self, stop: &Stop) -> Option<Pipeline> {
-        let behind = if stop.together {
-            self.behind()
-        } else {
-            self.batch.commands.len()
-        };
-        let count = self.batch.ahead + stop.alone.len() + self.batch.commands.len() - behind;
-        if stop.to == Hop::Master && count == self.batch.commands.len() {
-            return None;
-        }
-        let commands: Vec<&Cmd> = self.batch.commands.cmd_iter().collect();
-        let mut part = Pipeline::with_capacity(2 * count);
-        for &command in &commands[..self.batch.ahead] {
-            part.add_command(command.clone());
-        }
-        for &at in &stop.alone {
-            stop.knock(&mut part);
-            part.add_command(commands[at].clone());
-        }
-        if stop.together {
-            // It holds for one command: the only one with keys, or the `MULTI` of a transaction,
-            // which takes it to its end.
-            stop.knock(&mut part);
-        }
-        for &command in &commands[behind..] {
-            part.add_command(command.clone());
-        }
-        Some(part)
-    }
-
-    /// The node at `asked` answered. Says whom it named for the slot's new master.
+    /// Takes in the answers of the node at `asked`. Returns the slot's new master, if it named one.
     pub(super) fn on_values(
         &mut self,
         stop: &Stop,
@@ -134,11 +87,11 @@ impl<'a> Course<'a> {
             }
         }
         if stop.together {
-            let behind = self.behind();
+            let behind = self.batch.behind();
             let said = Said::read(&mut values, self.answers.len() - behind, stop, asked);
             let hop = self.on_redirect(said.redirect, &mut owner);
             if !self.open.is_empty() {
-                // They were too early.
+                // A command before them is still on its way, so they were sent too early.
                 self.together = Some(Hop::Master);
             } else {
                 self.together = hop;
@@ -152,20 +105,20 @@ impl<'a> Course<'a> {
         owner
     }
 
-    /// There is no answer for these, and there will be none.
+    /// The stop's commands have no answer and will get none.
     pub(super) fn on_fault(&mut self, stop: &Stop, fault: &Fault) {
         for &at in &stop.alone {
             self.answers[at] = Some(Err(fault.clone()));
         }
         if stop.together {
             self.together = None;
-            let behind = self.behind();
+            let behind = self.batch.behind();
             self.answers[behind..].fill(Some(Err(fault.clone())));
         }
     }
 
-    /// These were not sent, or that does not matter, and the slot has another master now. Whether
-    /// they go there.
+    /// The stop's commands were not sent, or may be sent twice, and the slot has another master
+    /// now. Returns whether they go there: a batch makes a few detours only.
     pub(super) fn on_detour(&mut self, stop: &Stop) -> bool {
         self.detours += 1;
         if self.detours > DETOURS {
@@ -209,62 +162,9 @@ impl<'a> Course<'a> {
             }
         }
     }
-
-    fn behind(&self) -> usize {
-        self.batch.ahead + self.batch.alone
-    }
 }
 
-impl Stop {
-    fn knock(&self, part: &mut Pipeline) {
-        if self.is_asking() {
-            part.cmd("ASKING");
-        }
-    }
-
-    fn is_asking(&self) -> bool {
-        self.to != Hop::Master
-    }
-}
-
-/// What a node answered to a command, or to those that belong together.
-struct Said {
-    values: Vec<Value>,
-    redirect: Option<Redirect>,
-}
-
-impl Said {
-    fn read(
-        values: &mut impl Iterator<Item = Value>,
-        count: usize,
-        stop: &Stop,
-        asked: &Address,
-    ) -> Self {
-        let permit = if stop.is_asking() {
-            values.next()
-        } else {
-            None
-        };
-        let mut own: Vec<Value> = values.take(count).collect();
-        let redirect = own.iter().find_map(|value| Redirect::of(value, asked));
-        match permit {
-            // Without the right to ask, the redirection would go round in a circle.
-            Some(refusal @ Value::ServerError(_)) => {
-                own.fill(refusal);
-                Self {
-                    values: own,
-                    redirect: None,
-                }
-            }
-            _ => Self {
-                values: own,
-                redirect,
-            },
-        }
-    }
-}
-
-/// A batch is not sent more often than this: two nodes may each take the other for the master.
+/// How many stops a batch may make: two nodes may each take the other for the master.
 const STOPS: usize = 16;
 
 /// How often a batch may find its master gone.
@@ -280,10 +180,10 @@ const PAUSES: [Duration; 4] = [
 
 #[cfg(test)]
 mod tests {
-    use redis::parse_redis_value;
+    use redis::{Cmd, Pipeline, parse_redis_value};
 
     use super::*;
-    use crate::redis::connection::Repeat;
+    use crate::redis::connection::line::Repeat;
 
     fn commands(names: &[&str]) -> Pipeline {
         let mut pipeline = Pipeline::new();
@@ -324,13 +224,13 @@ mod tests {
 
     /// What is sent at a stop.
     fn sent(course: &Course<'_>, stop: &Stop) -> Vec<String> {
-        let part = course.part(stop);
+        let part = stop.part(&course.batch);
         let name = |command: &Cmd| {
             let packed = String::from_utf8(command.get_packed_command()).unwrap();
             packed.split("\r\n").nth(2).unwrap().to_owned()
         };
         part.as_ref()
-            .unwrap_or(course.whole())
+            .unwrap_or(course.batch.commands)
             .cmd_iter()
             .map(name)
             .collect()
@@ -350,7 +250,7 @@ mod tests {
         let mut course = Course::new(batch(&commands, 1, 2));
         let stop = course.next().unwrap();
         assert_eq!(stop.to, Hop::Master);
-        assert!(course.part(&stop).is_none());
+        assert!(stop.part(&course.batch).is_none());
         let values = said(&[":0", ":1", ":2", ":3", ":4"]);
         assert_eq!(course.on_values(&stop, values.clone(), &node(1)), None);
         assert!(course.next().is_none());
@@ -487,7 +387,7 @@ mod tests {
         let mut course = Course::new(batch(&commands, 0, 1));
         for _ in 0..DETOURS {
             let stop = course.next().unwrap();
-            assert!(course.part(&stop).is_none());
+            assert!(stop.part(&course.batch).is_none());
             assert!(course.on_detour(&stop));
         }
         let stop = course.next().unwrap();

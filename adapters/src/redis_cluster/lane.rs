@@ -1,17 +1,19 @@
-//! One slot's line: to its master, and on to whom that one names.
+//! One slot's line: to its master, and on to the node that the master names.
 
 use std::sync::Arc;
 
+use jetcache_core::Fault;
 use redis::{ServerErrorKind, Value};
 
-use jetcache_core::Fault;
-
-use super::course::{Course, Hop, Stop};
-use super::map::Address;
-use super::nodes::Nodes;
-use crate::redis::connection::{Dial, Lost, Repeat};
-use crate::redis::host::{Home, Host};
-use crate::redis::line::{Batch, Line, Sending};
+use crate::redis::connection::Lost;
+use crate::redis::connection::dial::Dial;
+use crate::redis::connection::host::{Home, Host};
+use crate::redis::connection::line::{Batch, Line, Repeat, Sending};
+use crate::redis::connection::runtimes::here;
+use crate::redis_cluster::address::Address;
+use crate::redis_cluster::course::Course;
+use crate::redis_cluster::course::stop::{Hop, Stop};
+use crate::redis_cluster::nodes::Nodes;
 
 /// The way to one slot.
 #[derive(Debug)]
@@ -23,7 +25,7 @@ pub(super) struct Lane {
 impl Line for Lane {
     fn send<'a>(&'a self, batch: Batch<'a>) -> Sending<'a> {
         Box::pin(async move {
-            match Host::here() {
+            match here() {
                 Ok((host, home)) => self.follow(batch, host, home).await,
                 Err(fault) => vec![Err(fault); batch.commands.len()],
             }
@@ -58,7 +60,7 @@ impl Lane {
                     continue;
                 }
             };
-            match self.exchange(&course, &stop, &target, batch.repeat).await {
+            match self.exchange(&batch, &stop, &target).await {
                 Ok(values) => {
                     if values.iter().any(is_down) {
                         self.nodes.learn_soon(host, home);
@@ -69,8 +71,8 @@ impl Lane {
                     }
                 }
                 Err(lost) => {
-                    // A successor may have its slots. Who may have carried the commands out gets
-                    // them only if that does not matter.
+                    // A successor may have its slots. Commands that may have been carried out go
+                    // there only if they may be sent twice.
                     let again = !lost.sent || batch.repeat == Repeat::Once;
                     if !again {
                         self.nodes.learn_soon(host, home);
@@ -92,15 +94,14 @@ impl Lane {
 
     async fn exchange(
         &self,
-        course: &Course<'_>,
+        batch: &Batch<'_>,
         stop: &Stop,
         target: &Address,
-        repeat: Repeat,
     ) -> Result<Vec<Value>, Lost> {
         let connections = self.nodes.at(target).map_err(Lost::unsent)?;
-        let part = course.part(stop);
-        let commands = part.as_ref().unwrap_or(course.whole());
-        connections.exchange(commands, repeat).await
+        let part = stop.part(batch);
+        let commands = part.as_ref().unwrap_or(batch.commands);
+        connections.exchange(commands, batch.repeat).await
     }
 
     async fn owner(&self, host: &'static Host, home: Home) -> Result<Address, Fault> {
@@ -114,7 +115,8 @@ impl Lane {
     }
 }
 
-/// The node has lost the others, or the cluster a part. Whom the others follow now, they know.
+/// The node has lost sight of the others, or the cluster has lost slots. Other nodes may know of a
+/// new master.
 fn is_down(value: &Value) -> bool {
     matches!(value, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::ClusterDown))
 }

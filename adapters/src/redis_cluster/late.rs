@@ -5,12 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-
 use jetcache_core::ports::remote::{Hold, LeaseAsk, Leased};
 use jetcache_core::{Remote, Token};
 
-use super::RedisCluster;
-use super::scatter::{Call, Outcomes};
+use crate::redis_cluster::RedisCluster;
+use crate::redis_cluster::scatter::{Call, Outcomes};
 
 /// A [`LeaseAsk`] that may outlive its call.
 #[derive(Clone)]
@@ -20,7 +19,7 @@ pub(super) struct Asked {
     life: Duration,
 }
 
-/// Leases that are listened for, counted for as long as this lives.
+/// Counts some leases as listened for, for as long as this lives.
 struct Listening {
     all: Arc<AtomicUsize>,
     these: usize,
@@ -76,7 +75,7 @@ impl RedisCluster {
                         token: asks[place].token,
                     })
                     .collect();
-                // What fails ends with its life.
+                // If that fails, the lease ends by itself.
                 let _ = cluster.release(&holds).await;
             }
         }));
@@ -100,5 +99,5 @@ impl Drop for Listening {
     }
 }
 
-/// Leases that are listened for at once. Those of more calls end by themselves.
+/// How many leases are listened for at once. Those beyond that end by themselves.
 const MOST: usize = 1024;

@@ -1,71 +1,17 @@
 //! Which master has which slot, as far as this client knows.
 
-use std::fmt;
-use std::sync::Arc;
-
-use redis::{ConnectionAddr, Value};
-
 use jetcache_core::Fault;
+use redis::Value;
 
+use crate::redis::answer::outcome;
 use crate::redis::lease_key::SLOTS;
-use crate::redis::script::outcome;
-
-/// Where a node listens.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) struct Address {
-    pub(super) host: Arc<str>,
-    pub(super) port: u16,
-}
+use crate::redis_cluster::address::Address;
 
 /// The masters, and for each slot the number of its master.
 #[derive(Default)]
 pub(super) struct Map {
     masters: Vec<Address>,
     owners: Vec<Option<u16>>,
-}
-
-impl Address {
-    pub(super) fn of(address: &ConnectionAddr) -> Option<Self> {
-        match address {
-            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
-                Some(Self::new(host, *port))
-            }
-            _ => None,
-        }
-    }
-
-    /// `host:port` as a node writes it who was reached at `asked`: without a host it means its own.
-    pub(super) fn parse(text: &str, asked: &Self) -> Option<Self> {
-        let (host, port) = text.rsplit_once(':')?;
-        let port = port.parse().ok()?;
-        match host {
-            "?" => None,
-            "" => Some(Self {
-                host: Arc::clone(&asked.host),
-                port,
-            }),
-            host => Some(Self::new(host, port)),
-        }
-    }
-
-    fn new(host: &str, port: u16) -> Self {
-        Self {
-            host: host.into(),
-            port,
-        }
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
-    }
-}
-
-impl fmt::Debug for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
 }
 
 impl Map {
@@ -138,7 +84,7 @@ fn parts(range: &Value) -> Option<(usize, usize, &[Value])> {
     ))
 }
 
-/// A node's address; none if the one who was asked does not know it.
+/// A node's address; the inner option is none if the node that was asked does not know it.
 fn host(node: &[Value], asked: &Address) -> Option<Option<Address>> {
     let [name, Value::Int(port), ..] = node else {
         return None;
@@ -240,16 +186,5 @@ mod tests {
         assert_eq!(owner(&map, 8).unwrap(), "b:8");
         assert_eq!(map.masters().len(), 2);
         map.assign([99_999], Address::new("b", 8));
-    }
-
-    #[test]
-    fn an_address_is_read_from_its_end() {
-        let parse = |text| Address::parse(text, &asked()).map(|address| address.to_string());
-        assert_eq!(parse("10.0.0.1:7").unwrap(), "10.0.0.1:7");
-        assert_eq!(parse("fe80::1:7").unwrap(), "fe80::1:7");
-        assert_eq!(parse(":7").unwrap(), "asked:7");
-        assert_eq!(parse("?:7"), None);
-        assert_eq!(parse("host"), None);
-        assert_eq!(parse("host:x"), None);
     }
 }

@@ -1,9 +1,9 @@
 //! The nodes of the cluster: connections to each, and which has which slot.
 //!
-//! The map is asked for when there is none, and when something hints that it changed. Who needs it
-//! starts asking, or joins those who ask; the asking is a task of its own, as connecting is, so
-//! callers that give up do not stop it. Each runtime asks for itself, since another one may stand
-//! still; what it learns is everybody's.
+//! The map is asked for when there is none, and when something hints that it changed. A caller that
+//! needs it starts a search or joins the one under way. A search is a task of its own, as
+//! connecting is, so callers that give up do not stop it. Each runtime searches for itself, since
+//! another one may stand still; what it finds serves all.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,14 +13,17 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use redis::{Client, ConnectionAddr, ConnectionInfo, Pipeline};
+use jetcache_core::Fault;
+use redis::Pipeline;
 use tokio::sync::watch;
 
-use jetcache_core::Fault;
-
-use super::map::{Address, Map};
-use crate::redis::connection::{Connections, Dial, Repeat, fault};
-use crate::redis::host::{Home, Host};
+use crate::redis::connection::Connections;
+use crate::redis::connection::dial::Dial;
+use crate::redis::connection::host::{Home, Host};
+use crate::redis::connection::line::Repeat;
+use crate::redis_cluster::address::Address;
+use crate::redis_cluster::dialer::Dialer;
+use crate::redis_cluster::map::Map;
 
 /// All nodes of one cluster.
 pub(super) struct Nodes {
@@ -31,12 +34,6 @@ pub(super) struct Nodes {
     turn: AtomicUsize,
 }
 
-/// How to connect to any of them.
-pub(super) struct Dialer {
-    pub(super) dial: Dial,
-    pub(super) count: usize,
-}
-
 #[derive(Default)]
 struct Known {
     map: Map,
@@ -44,7 +41,7 @@ struct Known {
     connections: HashMap<Address, Arc<Connections>>,
 }
 
-/// The outcome of a search for the map: none while it is under way, or if its runtime died.
+/// The outcome of a search for the map: none while it is under way, or if its runtime ended first.
 type Search = watch::Receiver<Option<Result<(), Fault>>>;
 
 impl Nodes {
@@ -75,7 +72,7 @@ impl Nodes {
         self.known().map.owner(slot).cloned()
     }
 
-    /// A node said that this slot is another's.
+    /// A node named this one for the slot's master.
     pub(super) fn moved(&self, slot: usize, owner: Address) {
         self.known().map.assign([slot], owner);
     }
@@ -104,7 +101,7 @@ impl Nodes {
             return Ok(());
         };
         match (settled(search).await, joined) {
-            // It began before this call did, so its failure may be old news.
+            // It began before this call did, so its failure may be old news: try once more.
             (Err(_), true) => match self.search(host, home) {
                 Some((search, _)) => settled(search).await,
                 None => Ok(()),
@@ -118,7 +115,7 @@ impl Nodes {
         let _ = self.search(host, home);
     }
 
-    /// The search under way, or a new one; and which it was. None if there is no need.
+    /// The search under way, or a new one; and whether it was under way. None if the map is new.
     fn search(self: &Arc<Self>, host: &'static Host, home: Home) -> Option<(Search, bool)> {
         let mut searches = self.searches.lock().unwrap_or_else(PoisonError::into_inner);
         searches.retain(|(_, search)| is_under_way(search));
@@ -138,7 +135,8 @@ impl Nodes {
         Some((receiver, false))
     }
 
-    /// Asks one node after the other, and each without waiting long for the one before.
+    /// Asks one node after the other, the next as soon as the last one failed or took too long. The
+    /// first map that comes is taken.
     async fn ask_around(&self, host: &'static Host) -> Result<Map, Fault> {
         let mut rest = self.acquaintances().into_iter();
         let mut asked = FuturesUnordered::new();
@@ -171,8 +169,8 @@ impl Nodes {
         }
     }
 
-    /// Whom to ask: masters and the nodes given in turn, others first each time. The masters may
-    /// all have gone, and the names given lead to new ones.
+    /// Whom to ask: the masters and the given nodes alternate, and each time others come first. The
+    /// masters may all be gone, and the given names lead to new ones.
     fn acquaintances(&self) -> Vec<Address> {
         let masters = self.known().map.masters().to_vec();
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
@@ -222,43 +220,6 @@ impl fmt::Debug for Nodes {
     }
 }
 
-impl Dialer {
-    /// Whether a node at this target takes the same login.
-    pub(super) fn suits(&self, target: &ConnectionInfo) -> bool {
-        let own = self.dial.client.get_connection_info();
-        let (login, other) = (own.redis_settings(), target.redis_settings());
-        login.username() == other.username()
-            && login.password() == other.password()
-            && match (own.addr(), target.addr()) {
-                (
-                    ConnectionAddr::TcpTls { insecure, .. },
-                    ConnectionAddr::TcpTls {
-                        insecure: other, ..
-                    },
-                ) => insecure == other,
-                (ConnectionAddr::Tcp(..), ConnectionAddr::Tcp(..)) => true,
-                _ => false,
-            }
-    }
-
-    fn dial(&self, address: &Address) -> Result<Dial, Fault> {
-        let own = self.dial.client.get_connection_info().clone();
-        let mut target = own.addr().clone();
-        if let ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } =
-            &mut target
-        {
-            *host = address.host.as_ref().into();
-            *port = address.port;
-        }
-        Ok(Dial {
-            client: Client::open(own.set_addr(target)).map_err(|error| fault(&error))?,
-            name: self.dial.name.clone(),
-            timeout: self.dial.timeout,
-            heartbeat: self.dial.heartbeat,
-        })
-    }
-}
-
 fn pick(nodes: &[Address], at: usize) -> Option<&Address> {
     nodes.get(at.checked_rem(nodes.len())?)
 }
@@ -276,8 +237,8 @@ async fn settled(mut search: Search) -> Result<(), Fault> {
     }
 }
 
-/// What was learned so long ago is not asked for again: hints come by the thousand.
+/// A map that is newer than this is not asked for again: hints come by the thousand.
 const FRESH: Duration = Duration::from_millis(100);
 
-/// How long one node alone is waited for.
+/// How long a node is waited for before the next one is asked as well.
 const STAGGER: Duration = Duration::from_millis(30);

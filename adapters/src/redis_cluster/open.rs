@@ -4,17 +4,38 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::RedisCluster;
-use super::map::Address;
-use super::nodes::{Dialer, Nodes};
-use super::scatter::Limits;
-use crate::redis::{OpenError, RedisBuilder, number};
+use crate::redis::number;
+use crate::redis::open::RedisBuilder;
+use crate::redis::open::error::OpenError;
+use crate::redis_cluster::address::Address;
+use crate::redis_cluster::dialer::Dialer;
+use crate::redis_cluster::nodes::Nodes;
+use crate::redis_cluster::{Limits, RedisCluster};
+
+impl RedisCluster {
+    /// The cluster to which these nodes belong: one is enough, more are tried while it is away.
+    /// Each is a URL, `redis://[user][:password@]host[:port]`, or `rediss://` for TLS; all with the
+    /// same login, which is used for the nodes that they name, too. It does not connect, and needs
+    /// no running runtime.
+    ///
+    /// # Errors
+    /// If there is no URL, or one that is not like this.
+    pub fn open<U: Into<String>>(urls: impl IntoIterator<Item = U>) -> Result<Self, OpenError> {
+        Self::builder(urls).open()
+    }
+
+    /// A cluster by its nodes' URLs (see [`open`](Self::open)), with settings.
+    #[must_use]
+    pub fn builder<U: Into<String>>(urls: impl IntoIterator<Item = U>) -> RedisClusterBuilder {
+        RedisClusterBuilder::new(urls.into_iter().map(Into::into).collect())
+    }
+}
 
 /// Settings for [`RedisCluster`], made by [`RedisCluster::builder`].
 #[derive(Clone)]
 pub struct RedisClusterBuilder {
     urls: Vec<String>,
-    // Its URL is each of those in turn.
+    // The settings that all nodes share. Its URL is replaced by each of those above.
     node: RedisBuilder,
     limits: Limits,
 }
@@ -56,8 +77,8 @@ impl RedisClusterBuilder {
         self
     }
 
-    /// After how long a subscription asks its node for a sign of life, and how long it then waits
-    /// for one; 5 s unless said otherwise. See [`pubsub`](RedisCluster::pubsub).
+    /// How often a subscription asks its node for a sign of life, and how long it then waits for
+    /// one; 5 s unless said otherwise. See [`pubsub`](RedisCluster::pubsub).
     #[must_use]
     pub fn heartbeat(mut self, span: Duration) -> Self {
         self.node = self.node.heartbeat(span);

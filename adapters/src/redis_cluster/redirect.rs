@@ -1,8 +1,8 @@
-//! What a node says that did not carry a command out.
+//! What a node answers when it did not carry a command out because of its slot.
 
 use redis::{ServerErrorKind, Value};
 
-use super::map::Address;
+use crate::redis_cluster::address::Address;
 
 /// Why a command was not carried out here, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]

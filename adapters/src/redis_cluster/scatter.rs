@@ -4,26 +4,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use futures_util::stream::{self, BoxStream, StreamExt};
-
 use jetcache_core::{Fault, Task};
 
-use super::RedisCluster;
-use crate::Redis;
-use crate::redis::host::{Home, Host};
+use crate::redis::Redis;
+use crate::redis::connection::host::{Home, Host};
+use crate::redis::connection::runtimes::here;
 use crate::redis::lease_key::slot;
-
-/// What a call may take.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    /// How long it waits.
-    pub(super) span: Duration,
-    /// How many slots of one master it asks at once.
-    pub(super) at_once: usize,
-}
+use crate::redis_cluster::RedisCluster;
 
 /// A call under way: its answers as they come, each with the places of its keys in the call.
 pub(super) struct Call<'a, T> {
@@ -37,7 +27,7 @@ pub(super) struct Call<'a, T> {
 pub(super) type Outcomes<T> = Vec<Result<T, Fault>>;
 
 impl RedisCluster {
-    /// Does to each slot's keys what `verb` does to those of a server.
+    /// Does to the items of each slot what `verb` does to those of one server; one outcome an item.
     pub(super) async fn each<'a, I, T, F>(
         &self,
         items: &[I],
@@ -58,7 +48,7 @@ impl RedisCluster {
         }
     }
 
-    /// Waits for the cluster's map, and then lets each slot begin as it is polled.
+    /// Waits for the cluster's map. Each slot begins when the call's answers are asked for.
     pub(super) async fn begin<'a, I, T, F>(
         &self,
         items: &[I],
@@ -70,7 +60,7 @@ impl RedisCluster {
         T: Send + 'a,
         F: Future<Output = Outcomes<T>> + Send + 'a,
     {
-        let (host, home) = Host::here()?;
+        let (host, home) = here()?;
         let mut end = (host.sleep)(self.limits.span);
         match select(Box::pin(self.nodes.ready(host, home)), &mut end).await {
             Either::Left((ready, _)) => ready?,
@@ -127,7 +117,7 @@ impl RedisCluster {
                 Either::Left((None, _)) => break,
                 Either::Right(_) => {
                     call.over.store(true, Ordering::Relaxed);
-                    // Whoever hangs may have been replaced.
+                    // A node that hangs may have been replaced by now.
                     self.nodes.learn_soon(call.host, call.home);
                     break;
                 }

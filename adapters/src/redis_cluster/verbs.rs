@@ -1,4 +1,4 @@
-//! The seven verbs, each done slot by slot as [`Redis`] does it.
+//! The seven verbs, and the locks, each done slot by slot as [`Redis`] does it.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use jetcache_core::ports::remote::{
 };
 use jetcache_core::{Fault, Remote, Token};
 
-use super::RedisCluster;
-use super::late::Asked;
-use super::scatter::failed;
-use crate::Redis;
+use crate::redis::Redis;
+use crate::redis_cluster::RedisCluster;
+use crate::redis_cluster::late::Asked;
+use crate::redis_cluster::scatter::failed;
 
 impl Remote for RedisCluster {
     async fn read(&self, keys: &[&str], wire: Wire) -> Vec<Result<Option<Found>, Fault>> {
@@ -22,7 +22,7 @@ impl Remote for RedisCluster {
         if asks.is_empty() {
             return Vec::new();
         }
-        // They may outlive the call.
+        // Owned: if the call ends first, they are still listened for.
         let asks: Vec<Asked> = asks.iter().map(Asked::new).collect();
         let verb = move |slot: Redis, asks: Vec<Asked>| async move {
             let asks: Vec<_> = asks.iter().map(Asked::ask).collect();

@@ -1,21 +1,24 @@
-//! The cache that users hold: what it is, what can be seen of it, and how it closes.
+//! The cache that users hold, and what can be seen of it. What it does stands in the files beneath.
+
+mod admit;
+pub(super) mod batch;
+mod change;
+mod close;
+mod keep_fresh;
+mod read;
+mod read_many;
+mod write_through;
 
 use core::fmt;
 use core::hash::Hash;
 use std::sync::{Arc, Weak};
 
-use futures_util::future::{Either, select};
-use portable_atomic::Ordering;
-
-use super::hub::BusState;
-use super::namespaces::Registration;
-use super::repair::repair;
-use super::shared::Shared;
-use super::telling::{GRACE, PATIENCE, ensure_telling};
+use crate::driver::bus::hub::BusState;
+use crate::driver::link::namespaces::Registration;
+use crate::driver::shared::Shared;
 use crate::machine::policy::{Kind, Policy};
 use crate::machine::shard::Activity;
 use crate::machine::stats::Stats;
-use crate::machine::time::Timestamp;
 
 /// A cache with two levels: L1 in the process, L2 shared by all nodes. Either may be missing.
 ///
@@ -50,7 +53,7 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    pub(super) shared: Arc<Shared<K, V>>,
+    shared: Arc<Shared<K, V>>,
     handle: Arc<Handle<K, V>>,
 }
 
@@ -73,8 +76,7 @@ impl<K, V> Handle<K, V> {
 
 impl<K, V> Drop for Handle<K, V> {
     fn drop(&mut self) {
-        self.shared.life.closed.store(true, Ordering::SeqCst);
-        self.shared.life.stop.notify(usize::MAX);
+        self.shared.life.close();
         self.leave();
     }
 }
@@ -103,17 +105,13 @@ where
 }
 
 /// Looking at it, closing it.
-impl<K, V> Cache<K, V>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
+impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {
     pub(super) fn new(shared: Shared<K, V>, registration: Option<Registration>) -> Self {
         let shared = Arc::new(shared);
         let on_bus = shared.hub.as_ref().zip(shared.link.as_ref());
         let member = on_bus.map(|(hub, link)| {
             let ears: Weak<Shared<K, V>> = Arc::downgrade(&shared);
-            hub.join(&link.prefix, ears)
+            hub.join(&link.texts.prefix, ears)
         });
         let handle = Handle {
             shared: Arc::clone(&shared),
@@ -129,7 +127,7 @@ where
     /// The cache's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.shared.name
+        &self.shared.journal.name
     }
 
     /// Which levels it has.
@@ -147,7 +145,7 @@ where
     /// How many entries L1 has; engines may need a moment to be exact.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shared.local.as_ref().map_or(0, |local| local.len())
+        self.shared.level1.len()
     }
 
     /// Whether L1 has no entries.
@@ -159,7 +157,7 @@ where
     /// The weight of L1's entries: their number, or bytes where the engine has a weigher.
     #[must_use]
     pub fn weight(&self) -> u64 {
-        self.shared.local.as_ref().map_or(0, |local| local.weight())
+        self.shared.level1.weight()
     }
 
     /// What was counted since the cache was built; zeros if statistics are off.
@@ -178,48 +176,15 @@ where
     /// other nodes, are its node's and not among them.
     #[must_use]
     pub fn tasks(&self) -> usize {
-        self.shared.tasks()
+        self.shared.life.tasks()
     }
 
     /// How the bus is; [`BusState::None`] also when the cache is closed.
     #[must_use]
     pub fn bus(&self) -> BusState {
         let hub = self.shared.hub.as_ref();
-        let hub = hub.filter(|_| !self.shared.is_closed());
+        let hub = hub.filter(|_| !self.shared.life.is_closed());
         hub.map_or(BusState::None, |hub| hub.state())
-    }
-
-    /// Begins to listen to the bus, which otherwise the first call does that goes further than L1, or
-    /// tries again at once if the bus is down; and waits until the subscription stands or the attempt
-    /// has failed, for 6 s at most: how the bus is then. Without a bus there is nothing to wait for.
-    ///
-    /// # Cancellation
-    /// Dropping the future stops the waiting, not the listening.
-    pub async fn listen(&self) -> BusState {
-        let (Some(hub), Some(number)) = (&self.shared.hub, self.handle.member) else {
-            return BusState::None;
-        };
-        let failures = hub.failures();
-        let mut patience = hub.runtime.sleep(PATIENCE + GRACE);
-        loop {
-            let stirs = hub.stirs();
-            if self.shared.is_closed() {
-                return BusState::None;
-            }
-            if let Some(state) = hub.outcome(number, failures) {
-                return state;
-            }
-            self.shared.ensure_tasks();
-            if !hub.listening.is_taken() {
-                // There is no runtime to listen on.
-                return BusState::Down;
-            }
-            hub.nudge();
-            match select(stirs, patience).await {
-                Either::Left(((), rest)) => patience = rest,
-                Either::Right(_) => return self.bus(),
-            }
-        }
     }
 
     /// The epoch of L1: it advances when a subscription to the bus stands, at first and after each
@@ -233,76 +198,5 @@ where
     #[must_use]
     pub fn source_id(&self) -> Option<&str> {
         self.shared.hub.as_ref().map(|hub| &*hub.source)
-    }
-
-    /// Closes the cache: new loads and inserts are refused with
-    /// [`Error::Closed`](crate::Error::Closed), a read without a loader is a miss, nothing is refreshed
-    /// any more. Loads and changes
-    /// that are under way end first, for at most `load_timeout` + 4 × `remote_timeout`; removals
-    /// that L2 has not confirmed are sent once more, as long as it confirms any; what the bus is still
-    /// to tell is told, or tried once; then L1 is emptied.
-    ///
-    /// It closes every handle of this cache, and may be called any number of times.
-    ///
-    /// # Cancellation
-    /// Dropping the future leaves the cache closed; what was not drained goes on by itself.
-    pub async fn close(&self) {
-        let shared = &self.shared;
-        shared.life.closed.store(true, Ordering::SeqCst);
-        shared.life.stop.notify(usize::MAX);
-        let policy = &shared.policy;
-        let patience = policy
-            .load_timeout
-            .saturating_add(policy.remote_timeout.saturating_mul(4));
-        let mut patience = shared.runtime.sleep(patience);
-        loop {
-            let idle = shared.life.idle.listen();
-            if !shared.is_busy() {
-                break;
-            }
-            match select(idle, patience).await {
-                Either::Left(((), rest)) => patience = rest,
-                Either::Right(_) => break,
-            }
-        }
-        if let Some(refreshing) = &shared.refreshing {
-            refreshing.clear();
-        }
-        // Until nothing is left, or L2 acknowledges nothing.
-        while repair(shared, Timestamp::MAX).await.acknowledged > 0 {}
-        self.handle.leave();
-        // Nothing is heard any more.
-        self.clear_local();
-        self.drain_outbox().await;
-        self.clear_local();
-    }
-
-    async fn drain_outbox(&self) {
-        let Some(hub) = &self.shared.hub else {
-            return;
-        };
-        let mut patience = hub.runtime.sleep(PATIENCE);
-        loop {
-            let stirs = hub.stirs();
-            ensure_telling(hub);
-            if !hub.telling.is_taken() {
-                return;
-            }
-            match select(stirs, patience).await {
-                Either::Left(((), rest)) => patience = rest,
-                Either::Right(_) => return,
-            }
-        }
-    }
-}
-
-impl<K, V> Shared<K, V> {
-    pub(super) fn stats(&self) -> Stats {
-        let mut stats = self
-            .counters
-            .as_ref()
-            .map_or_else(Stats::default, |c| c.read());
-        stats.evicted = self.local.as_ref().and_then(|local| local.evicted());
-        stats
     }
 }

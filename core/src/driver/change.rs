@@ -1,139 +1,88 @@
-//! A change under way, of one key.
+//! A change of one key under way.
 
-use core::hash::Hash;
-use core::time::Duration;
+pub(super) mod carry_out;
+pub(super) mod heard;
+pub(super) mod repair;
+pub(super) mod sweep;
+pub(super) mod writer;
+
+use core::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::link::Times;
-use super::repair::ensure_repairs;
-use super::shared::Shared;
-use crate::machine::change::{ChangeReply, ChangeStep, ChangeTicket, Outcome, Plan};
+use crate::driver::change::repair::ensure_repairs;
+use crate::driver::change::sweep::sweep;
+use crate::driver::change::writer::Writer;
+use crate::driver::shared::Shared;
+use crate::driver::shared::address::Address;
+use crate::driver::world::bounds::{CacheKey, CacheValue};
+use crate::machine::change::{ChangeOutcome, ChangeReply, ChangeStep, ChangeTicket, Plan, Wish};
 use crate::machine::shard::Pending;
 use crate::machine::tier::entry::Entry;
-use crate::machine::token::Token;
-use crate::ports::remote::Condition;
 
-/// A change under way. Dropped before its end, it is abandoned: what it had sent counts as not
-/// acknowledged, and L1 forgets the key.
-pub(super) struct Run<K, V>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-{
+/// Dropped before its end, it is abandoned: what it had sent counts as not acknowledged, and L1
+/// forgets the key.
+pub(super) struct Change<K: CacheKey, V: CacheValue> {
     shared: Arc<Shared<K, V>>,
-    key: Arc<K>,
-    pub(super) text: Option<Arc<str>>,
-    /// The encoded value of an insert.
-    pub(super) bytes: Vec<u8>,
-    shard: usize,
+    address: Address<K>,
+    /// The encoded value on its way to L2.
+    bytes: Vec<u8>,
+    /// The caller of a write-through, until he has written.
+    writer: Option<Writer<V>>,
     /// There until the change is closed or abandoned.
     ticket: Option<ChangeTicket>,
 }
 
-/// What a change needs of L2.
-pub(super) enum Wish<V> {
-    /// Its key is to be removed; [`ChangeReply::Removed`].
-    Remove,
-    /// Its key is to be claimed; [`ChangeReply::Claimed`].
-    Claim {
-        token: Token,
-        life: Duration,
-        condition: Option<Condition>,
-        told: bool,
-    },
-    /// Its value is to be filled in; [`ChangeReply::Filled`].
-    Fill { token: Token, times: Times },
-    /// The caller is to write; [`ChangeReply::Written`].
-    Write,
-    /// What was written is to be settled; [`ChangeReply::Settled`].
-    Settle {
-        token: Token,
-        value: Option<Arc<V>>,
-        times: Times,
-    },
-    /// Nothing more.
-    Over(Outcome),
-}
-
-impl<K, V> Run<K, V>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
+impl<K: CacheKey, V: CacheValue> Change<K, V> {
+    /// Opens a change. `bytes` is the encoded value of an insert.
     pub(super) fn open(
         shared: &Arc<Shared<K, V>>,
-        key: Arc<K>,
-        text: Option<Arc<str>>,
+        address: Address<K>,
         plan: Plan<Arc<V>>,
         bytes: Vec<u8>,
     ) -> Self {
-        let shard = shared.shard(&key);
-        let ticket = shared.ask(shard, |table, context, effects| {
-            table.open(Arc::clone(&key), plan, context, effects)
+        let ticket = shared.ask(address.shard, |table, context, effects| {
+            table.open(Arc::clone(&address.key), plan, context, effects)
         });
         Self {
             shared: Arc::clone(shared),
-            key,
-            text,
+            address,
             bytes,
-            shard,
+            writer: None,
             ticket: Some(ticket),
         }
     }
 
-    /// Tells the change what happened and does what is done at once, until it needs L2.
-    pub(super) fn go_on(&mut self, mut reply: ChangeReply<Arc<V>>) -> Wish<V> {
+    /// The same change with a caller who writes when it wishes so.
+    pub(super) fn written_by(mut self, writer: Writer<V>) -> Self {
+        self.writer = Some(writer);
+        self
+    }
+
+    /// Tells the change what happened and does what is done at once, until it needs the world.
+    fn go_on(
+        &mut self,
+        mut reply: ChangeReply<Arc<V>>,
+    ) -> ControlFlow<ChangeOutcome, Wish<Arc<V>>> {
         loop {
             reply = match self.advance(reply) {
-                ChangeStep::Remove => return Wish::Remove,
-                ChangeStep::Claim {
-                    token,
-                    life,
-                    condition,
-                    told,
-                } => {
-                    return Wish::Claim {
-                        token,
-                        life,
-                        condition,
-                        told,
-                    };
-                }
-                ChangeStep::Fill {
-                    token,
-                    life,
-                    lease,
-                    age,
-                } => {
-                    let times = Times { life, lease, age };
-                    return Wish::Fill { token, times };
-                }
-                ChangeStep::Write => return Wish::Write,
-                ChangeStep::Settle {
-                    token,
-                    value,
-                    life,
-                    lease,
-                    age,
-                } => {
-                    return Wish::Settle {
-                        token,
-                        value,
-                        times: Times { life, lease, age },
-                    };
-                }
+                ChangeStep::Ask(wish) => return ControlFlow::Continue(wish),
                 ChangeStep::Wait(pending) => {
-                    self.shared.wait_written(self.shard, &pending);
+                    let shard = self.address.shard;
+                    self.shared.tables.wait_written(shard, &pending);
                     ChangeReply::Waited
                 }
-                ChangeStep::ReadLocal => ChangeReply::Local(self.is_in_local()),
+                ChangeStep::ReadLocal => {
+                    let now = || self.shared.runtime.now();
+                    let entry = self.shared.level1.read(&self.address.key, now);
+                    ChangeReply::Local(entry.is_some_and(|entry| entry.value().is_some()))
+                }
                 ChangeStep::Apply { after, entry } => {
                     self.apply(&after, entry);
                     ChangeReply::Applied
                 }
                 ChangeStep::Finish(outcome) => {
                     self.close();
-                    return Wish::Over(outcome);
+                    return ControlFlow::Break(outcome);
                 }
             }
         }
@@ -141,65 +90,42 @@ where
 
     fn advance(&self, reply: ChangeReply<Arc<V>>) -> ChangeStep<Arc<V>> {
         let Some(ticket) = &self.ticket else {
-            return ChangeStep::Finish(Outcome::Undecided);
+            return ChangeStep::Finish(ChangeOutcome::Undecided);
         };
-        let step = self.shared.ask(self.shard, |table, context, effects| {
-            table.advance(ticket, context, reply, effects)
-        });
-        self.shared.shards[self.shard].notify_sealed();
-        step
-    }
-
-    fn is_in_local(&self) -> bool {
-        let now = self.shared.runtime.now();
-        let local = self.shared.local.as_ref();
-        let entry = local.and_then(|local| local.get(&&*self.key));
-        entry.is_some_and(|entry| entry.is_fresh(now) && entry.value().is_some())
+        self.shared
+            .ask(self.address.shard, |table, context, effects| {
+                table.advance(ticket, context, reply, effects)
+            })
     }
 
     fn apply(&self, after: &Pending, entry: Option<Entry<Arc<V>>>) {
-        self.shared.wait_written(self.shard, after);
-        let Some(local) = &self.shared.local else {
-            return;
-        };
+        self.shared.tables.wait_written(self.address.shard, after);
         match entry {
-            None => local.remove(&&*self.key),
-            Some(entry) => {
-                let expires = entry.expires();
-                let value = entry.into_value().map(|value| (*value).clone());
-                local.insert((*self.key).clone(), Entry::new(value, expires));
-            }
+            None => self.shared.level1.remove(&self.address.key),
+            Some(entry) => self.shared.level1.write(&self.address.key, entry),
         }
     }
 
     fn close(&mut self) {
         if let Some(ticket) = self.ticket.take() {
-            self.shared
-                .ask(self.shard, |table, _, effects| table.close(ticket, effects));
+            self.shared.ask(self.address.shard, |table, _, effects| {
+                table.close(ticket, effects);
+            });
         }
         ensure_repairs(&self.shared);
     }
 }
 
-impl<K, V> Drop for Run<K, V>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-{
+impl<K: CacheKey, V: CacheValue> Drop for Change<K, V> {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket.take() else {
             return;
         };
-        let pending = self.shared.ask(self.shard, |table, context, effects| {
+        let Address { key, shard, .. } = &self.address;
+        let left = self.shared.ask(*shard, |table, context, effects| {
             table.abandon(ticket, context, effects)
         });
-        self.shared.shards[self.shard].notify_sealed();
-        self.shared.wait_written(self.shard, &pending);
-        if let Some(local) = &self.shared.local {
-            local.remove(&&*self.key);
-        }
-        self.shared
-            .ask(self.shard, |table, _, _| table.swept(&self.key));
+        sweep(&self.shared, *shard, key, left);
         ensure_repairs(&self.shared);
     }
 }

@@ -7,7 +7,7 @@ use core::num::NonZeroUsize;
 use std::hash::RandomState;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::stripes::{hash_of, shard_count, shard_of};
+use crate::driver::sharding::{hash_of, shard_count, shard_of};
 use crate::machine::tier::entry::Entry;
 use crate::machine::tier::lru::Lru;
 use crate::machine::time::Timestamp;

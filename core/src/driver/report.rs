@@ -1,66 +1,59 @@
 //! The statistics table in the log, as often as was asked for.
 
-use core::hash::Hash;
 use core::pin::pin;
 use core::time::Duration;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 
 use futures_util::future::{Either, select};
-use portable_atomic::Ordering;
 
-use super::shared::Shared;
-use crate::machine::stats::Stats;
+use crate::driver::shared::Shared;
+use crate::driver::task::chore::Shift;
+use crate::driver::world::bounds::{CacheKey, CacheValue};
 
 /// Starts the task that logs the table, if one was asked for and none runs.
-pub(super) fn ensure_report<K, V>(shared: &Arc<Shared<K, V>>)
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-{
-    let Some(period) = shared.report_every else {
+pub(super) fn ensure_report<K: CacheKey, V: CacheValue>(shared: &Arc<Shared<K, V>>) {
+    let Some(report) = &shared.report else {
         return;
     };
-    if shared.is_closed() || shared.reporting.swap(true, Ordering::SeqCst) {
-        return;
+    if !shared.life.is_closed() {
+        report.chore.ensure(shared.runtime.now(), |shift| {
+            let reporting = log(Arc::downgrade(shared), report.every, shift);
+            let _ = shared.spawn(reporting);
+        });
     }
-    let working = Working(Arc::downgrade(shared));
-    let _ = shared.spawn(report(working, period));
 }
 
-async fn report<K, V>(working: Working<K, V>, period: Duration)
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-{
-    let mut before = Stats::default();
-    while let Some(shared) = working.0.upgrade() {
+async fn log<K: CacheKey, V: CacheValue>(
+    cache: Weak<Shared<K, V>>,
+    every: Duration,
+    mut shift: Shift,
+) {
+    while let Some(shared) = cache.upgrade() {
         let life = Arc::clone(&shared.life);
-        let stop = life.stop.listen();
-        if shared.is_closed() {
+        let stopped = life.stopped();
+        if life.is_closed() || !shift.goes_on(shared.runtime.now(), every) {
             return;
         }
-        let sleep = shared.runtime.sleep(period);
+        let sleep = shared.runtime.sleep(every);
         drop(shared);
-        if let Either::Right(_) = select(sleep, pin!(stop)).await {
+        if let Either::Right(_) = select(sleep, pin!(stopped)).await {
             continue;
         }
-        let Some(shared) = working.0.upgrade() else {
+        let Some(shared) = cache.upgrade() else {
+            return;
+        };
+        // One that stood still with its runtime, and was replaced, has nothing more to say.
+        if !shift.goes_on(shared.runtime.now(), Duration::ZERO) {
+            return;
+        }
+        let Some(report) = &shared.report else {
             return;
         };
         let now = shared.stats();
-        let table = now.since(&before).table(&shared.name, period);
-        tracing::info!(target: "jetcache", "statistics of the last {period:?}\n{table}");
-        before = now;
-    }
-}
-
-/// Marks that the task runs.
-struct Working<K, V>(Weak<Shared<K, V>>);
-
-impl<K, V> Drop for Working<K, V> {
-    fn drop(&mut self) {
-        if let Some(shared) = self.0.upgrade() {
-            shared.reporting.store(false, Ordering::SeqCst);
-        }
+        let mut before = report.before.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = now.since(&before).table(&shared.journal.name, every);
+        *before = now;
+        drop(before);
+        tracing::info!(target: "jetcache", "statistics of the last {every:?}\n{table}");
     }
 }

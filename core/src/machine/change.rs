@@ -1,14 +1,15 @@
-//! A change of one key, an invalidation, an insert or a write-through, as its driver sees it: what it is to do, what
-//! to do next, what happened, how it ended.
+//! A change of one key, an invalidation, an insert or a write-through, as its driver sees it: the
+//! plan, the steps, the replies, the outcome.
 
 use core::time::Duration;
 
 use crate::machine::error::Fault;
-use crate::machine::policy::{Call, Lives};
+use crate::machine::policy::Lives;
+use crate::machine::policy::call::Call;
 use crate::machine::table::unconfirmed::Number;
 use crate::machine::table::writes::{Pending, Write};
 use crate::machine::tier::entry::{Entry, Load};
-use crate::machine::tier::verb::{Condition, Filled};
+use crate::machine::tier::verb::{Announce, Condition, Filled, Times};
 use crate::machine::time::Timestamp;
 use crate::machine::token::Token;
 
@@ -49,45 +50,8 @@ pub enum Plan<V> {
 #[derive(Debug)]
 #[must_use = "a step must be carried out and replied to"]
 pub enum ChangeStep<V> {
-    /// Remove the key from L2; reply [`ChangeReply::Removed`].
-    Remove,
-    /// Claim the key in L2; reply [`ChangeReply::Claimed`].
-    Claim {
-        /// The token of this change.
-        token: Token,
-        /// How long the claim stands.
-        life: Duration,
-        /// What must hold.
-        condition: Option<Condition>,
-        /// Whether the others are told of it.
-        told: bool,
-    },
-    /// Have the database written; reply [`ChangeReply::Written`].
-    Write,
-    /// Settle L2 with what was written; reply [`ChangeReply::Settled`].
-    Settle {
-        /// The token of the claim.
-        token: Token,
-        /// The value, or `None` for the not-found placeholder.
-        value: Option<V>,
-        /// How long the value is still fresh.
-        life: Duration,
-        /// The life the claim was given.
-        lease: Duration,
-        /// How old the claim is.
-        age: Duration,
-    },
-    /// Fill L2 with the change's value; reply [`ChangeReply::Filled`].
-    Fill {
-        /// The token of the claim.
-        token: Token,
-        /// How long the value is still fresh.
-        life: Duration,
-        /// The life the claim was given.
-        lease: Duration,
-        /// How old the claim is.
-        age: Duration,
-    },
+    /// Ask the world.
+    Ask(Wish<V>),
     /// Wait until these writes are done; reply [`ChangeReply::Waited`].
     Wait(Pending),
     /// Look whether L1 has a fresh value; reply [`ChangeReply::Local`].
@@ -101,7 +65,47 @@ pub enum ChangeStep<V> {
         entry: Option<Entry<V>>,
     },
     /// The change is over: close it with [`Shard::close`](crate::machine::shard::Shard::close).
-    Finish(Outcome),
+    Finish(ChangeOutcome),
+}
+
+/// What a change needs of the world. Whether the others hear of it is said at each; the driver obeys.
+#[derive(Debug)]
+pub enum Wish<V> {
+    /// Remove the key from L2; reply [`ChangeReply::Removed`].
+    Remove(Announce),
+    /// Claim the key in L2; reply [`ChangeReply::Claimed`].
+    Claim {
+        /// The token of this change.
+        token: Token,
+        /// How long the claim stands.
+        life: Duration,
+        /// What must hold.
+        condition: Option<Condition>,
+        /// Whether the others hear of it.
+        announce: Announce,
+    },
+    /// Fill L2 with the change's value; reply [`ChangeReply::Filled`].
+    Fill {
+        /// The token of the claim.
+        token: Token,
+        /// The times of the value.
+        times: Times,
+        /// Whether the others hear of it.
+        announce: Announce,
+    },
+    /// Have the caller write the database; reply [`ChangeReply::Written`].
+    Write,
+    /// Settle L2 with what was written; reply [`ChangeReply::Settled`].
+    Settle {
+        /// The token of the claim.
+        token: Token,
+        /// The value, or `None` for the not-found placeholder.
+        value: Option<V>,
+        /// Its times.
+        times: Times,
+        /// Whether the others hear of it.
+        announce: Announce,
+    },
 }
 
 /// What happened to a change.
@@ -129,7 +133,7 @@ pub enum ChangeReply<V> {
 
 /// How a change ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum ChangeOutcome {
     /// It was made, and reached this far.
     Made(Reach),
     /// A conditional insert: whether it was applied.
@@ -167,7 +171,7 @@ pub(super) enum State {
     Settling(Number),
     Waiting,
     Looking,
-    Applying(Outcome),
+    Applying(ChangeOutcome),
     #[default]
     Over,
 }
@@ -188,11 +192,11 @@ impl<V> Change<V> {
     }
 
     /// The outcome of an end that L2 decided, or could not.
-    pub(super) fn outcome(&self, reach: Reach, applied: bool) -> Outcome {
+    pub(super) fn outcome(&self, reach: Reach, applied: bool) -> ChangeOutcome {
         match (self.condition(), reach) {
-            (None, reach) => Outcome::Made(reach),
-            (Some(_), Reach::Everywhere) => Outcome::Applied(applied),
-            (Some(_), Reach::Pending) => Outcome::Undecided,
+            (None, reach) => ChangeOutcome::Made(reach),
+            (Some(_), Reach::Everywhere) => ChangeOutcome::Applied(applied),
+            (Some(_), Reach::Pending) => ChangeOutcome::Undecided,
         }
     }
 }

@@ -6,7 +6,8 @@ use core::task::Waker;
 
 use crate::machine::change::Change;
 use crate::machine::event::Event;
-use crate::machine::lookup::{Lookup, Reply};
+use crate::machine::lookup::Lookup;
+use crate::machine::lookup::step::Reply;
 use crate::machine::table::flight::Flight;
 
 /// Wakers to wake, events to tell, and remains to drop. No waker, observer or `Drop` of a user's

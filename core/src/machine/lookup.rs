@@ -1,107 +1,23 @@
 //! One lookup of one key: told what happened, it answers what to do next (PROTOCOL.md, R1 to R3).
 
+mod lease;
+mod loaded;
+pub mod step;
+
 use alloc::vec::Vec;
 use core::mem::take;
-use core::time::Duration;
 
 use crate::machine::error::{Error, Fault};
 use crate::machine::event::Event;
-use crate::machine::policy::pace::{Aim, Outcome};
-use crate::machine::policy::{Call, Policy};
-use crate::machine::table::writes::Write;
-use crate::machine::tier::entry::{Cached, Entry, Load};
-use crate::machine::tier::verb::Filled;
+use crate::machine::lookup::lease::Lease;
+use crate::machine::lookup::step::{Answer, Need, Reply, Seen, Step};
+use crate::machine::policy::Policy;
+use crate::machine::policy::backoff::Backoff;
+use crate::machine::policy::call::Call;
+use crate::machine::policy::pace::{Aim, RefreshOutcome};
+use crate::machine::tier::entry::{Cached, Entry};
 use crate::machine::time::Timestamp;
 use crate::machine::token::Token;
-
-/// The answer of a lookup, which loads what is missing: it is never [`Cached::Miss`].
-pub type Answer<V> = Result<Cached<V>, Error>;
-
-/// What to do next.
-#[derive(Debug)]
-#[must_use = "a step must be carried out and replied to"]
-pub enum Step<V> {
-    /// Look into L1; reply [`Reply::Local`].
-    ReadLocal,
-    /// Read L2; reply [`Reply::Remote`].
-    ReadRemote,
-    /// Ask L2 for the lease; reply [`Reply::Leased`].
-    Lease {
-        /// The token that is to hold it.
-        token: Token,
-        /// How long it stands.
-        life: Duration,
-    },
-    /// Wait; reply [`Reply::Paused`].
-    Pause(Duration),
-    /// Run the loader, for `load_timeout` at most; reply [`Reply::Loaded`].
-    Load,
-    /// Encode and fill L2; reply [`Reply::Stored`].
-    Fill {
-        /// The token that holds the lease.
-        token: Token,
-        /// The value, or `None` for the not-found placeholder.
-        value: Option<V>,
-        /// How long the value is still fresh.
-        life: Duration,
-        /// The life the lease was given.
-        lease: Duration,
-        /// How old the lease is.
-        age: Duration,
-    },
-    /// Write L1 at once, without any await; reply [`Reply::Kept`].
-    WriteLocal {
-        /// The announcement, which goes back with the reply.
-        write: Write,
-        /// What to write.
-        entry: Entry<V>,
-    },
-    /// The flight has its answer: leave it and ask [`poll`](crate::machine::shard::Shard::poll) for it. A
-    /// release is sent without waiting for its reply.
-    Finish {
-        /// The lease to be given back.
-        release: Option<Token>,
-    },
-    /// The flight is a refresh that has nothing to do: leave it, whoever waits for it leads then.
-    GiveUp,
-    /// The leader was deposed while it loaded: this answers it alone, and is kept nowhere.
-    Alone(Answer<V>),
-    /// The leader was deposed: it follows now. A lease that it was just granted is
-    /// [late](crate::machine::shard::Shard::late_lease).
-    Follow,
-}
-
-/// What happened.
-#[derive(Debug)]
-pub enum Reply<V> {
-    /// Nothing yet: the caller leads.
-    Begin,
-    /// What L1 holds.
-    Local(Option<Entry<V>>),
-    /// What L2 holds.
-    Remote(Result<Option<Seen<V>>, Fault>),
-    /// Whether the lease was granted, and what L2 held at that moment.
-    Leased(Result<(bool, Option<Seen<V>>), Fault>),
-    /// The pause is over.
-    Paused,
-    /// What the loader brought.
-    Loaded(Result<Load<V>, Error>),
-    /// Whether L2 took the value.
-    Stored(Result<Filled, Fault>),
-    /// The write is done.
-    Kept(Write),
-}
-
-/// A readable entry of L2: its value, or `None` for the placeholder, and what is left of its life.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen<V> {
-    /// The value, or `None` for the not-found placeholder.
-    pub value: Option<V>,
-    /// What was left of its life when it was read; zero is not fresh.
-    pub left: Duration,
-    /// How long ago its life began, if that is known.
-    pub age: Option<Duration>,
-}
 
 /// What a lookup may know of the world at a step.
 #[derive(Debug)]
@@ -140,7 +56,7 @@ pub(super) struct Lookup<V> {
     waits_since: Option<Timestamp>,
     refusals: u32,
     /// What became of a refresh so far.
-    outcome: Outcome,
+    outcome: RefreshOutcome,
 }
 
 #[derive(Debug, Default)]
@@ -170,14 +86,6 @@ enum State<V> {
     Done,
 }
 
-/// What the flight has of the lease.
-#[derive(Clone, Copy, Debug)]
-enum Lease {
-    None,
-    Asked(Token),
-    Held { token: Token, since: Timestamp },
-}
-
 impl<V: Clone> Lookup<V> {
     pub(super) fn new(call: Call) -> Self {
         Self {
@@ -187,7 +95,7 @@ impl<V: Clone> Lookup<V> {
             faulted: false,
             waits_since: None,
             refusals: 0,
-            outcome: Outcome::Passed,
+            outcome: RefreshOutcome::Passed,
         }
     }
 
@@ -201,21 +109,13 @@ impl<V: Clone> Lookup<V> {
             faulted: self.faulted,
             waits_since: self.waits_since,
             refusals: self.refusals,
-            outcome: Outcome::Passed,
+            outcome: RefreshOutcome::Passed,
         }
     }
 
     /// What became of it, if it is a refresh.
-    pub(super) fn outcome(&self) -> Option<Outcome> {
+    pub(super) fn outcome(&self) -> Option<RefreshOutcome> {
         self.call.aim.map(|_| self.outcome)
-    }
-
-    /// The token with which the lease was asked for last, granted or not.
-    fn token(&self) -> Option<Token> {
-        match self.lease {
-            Lease::None => None,
-            Lease::Asked(token) | Lease::Held { token, .. } => Some(token),
-        }
     }
 
     /// The lease was granted after its asker had gone. The flight takes it if it would ask next;
@@ -225,11 +125,7 @@ impl<V: Clone> Lookup<V> {
             self.state,
             State::Fresh | State::Local { .. } | State::Remote { .. }
         );
-        let taken = may_ask && !self.faulted && self.token() == Some(token);
-        if taken {
-            self.lease = Lease::Held { token, since: now };
-        }
-        taken
+        may_ask && !self.faulted && self.lease.on_late_reply(token, now)
     }
 
     pub(super) fn step(
@@ -282,7 +178,7 @@ impl<V: Clone> Lookup<V> {
         match aim {
             Aim::Younger(_) | Aim::Load => self.ask_lease(view, out),
             Aim::Copy if kind.has_local() && !self.call.skip_local => self.read_remote(view, out),
-            Aim::Copy => self.give_up(Outcome::Copied(None)),
+            Aim::Copy => self.give_up(RefreshOutcome::Copied(None)),
         }
     }
 
@@ -307,7 +203,7 @@ impl<V: Clone> Lookup<V> {
         match found {
             Some(entry) if entry.is_fresh(view.now) => {
                 out.events.push(Event::LocalHit);
-                self.finish(Ok(cached(entry.into_value())))
+                self.finish(Ok(Cached::known(entry.into_value())))
             }
             ended => {
                 out.spent.extend(ended.and_then(Entry::into_value));
@@ -321,7 +217,7 @@ impl<V: Clone> Lookup<V> {
     fn read_remote(&mut self, view: &View<'_>, out: &mut Out<'_, V>) -> Move<V> {
         if self.asks_l2(view) {
             self.state = State::Remote { sent: view.now };
-            return Move::Do(Step::ReadRemote);
+            return Move::Do(Step::Ask(Need::Read));
         }
         self.do_without(view, out)
     }
@@ -339,7 +235,7 @@ impl<V: Clone> Lookup<V> {
             Ok(ended) => {
                 out.spent.extend(ended.and_then(|seen| seen.value));
                 if self.call.aim.is_some() {
-                    return self.give_up(Outcome::Copied(None));
+                    return self.give_up(RefreshOutcome::Copied(None));
                 }
                 out.events.push(Event::RemoteMiss { took });
                 if !self.call.no_store {
@@ -358,7 +254,7 @@ impl<V: Clone> Lookup<V> {
         if !self.asks_l2(view) {
             return self.do_without(view, out);
         }
-        if let Lease::Held { since, .. } = self.lease
+        if let Some((_, since)) = self.lease.held()
             && view.now.since(since) < view.policy.lease
         {
             return self.load(view, out);
@@ -368,10 +264,8 @@ impl<V: Clone> Lookup<V> {
         let token = Token::from_bits(view.dice);
         self.lease = Lease::Asked(token);
         self.state = State::Leasing { sent: view.now };
-        Move::Do(Step::Lease {
-            token,
-            life: view.policy.lease,
-        })
+        let life = view.policy.lease;
+        Move::Do(Step::Ask(Need::Lease { token, life }))
     }
 
     fn on_leased(
@@ -384,20 +278,12 @@ impl<V: Clone> Lookup<V> {
         let (granted, found) = match leased {
             Ok(answer) => answer,
             Err(fault) => {
-                self.on_lost_lease(&fault, view.now);
+                self.lease.on_fault(&fault, view.now);
                 self.on_fault(fault, out);
                 return self.do_without(view, out);
             }
         };
-        match (granted, self.lease) {
-            (true, Lease::Asked(token)) => {
-                self.lease = Lease::Held {
-                    token,
-                    since: view.now,
-                }
-            }
-            (_, _) => self.lease = Lease::None,
-        }
+        self.lease.on_reply(granted, view.now);
         let (fresh, ended) = match found {
             Some(seen) if seen.left.is_zero() || self.is_old(&seen) => (None, seen.value),
             fresh => (fresh, None),
@@ -407,7 +293,7 @@ impl<V: Clone> Lookup<V> {
             return self.take_seen(view, sent, seen, out);
         }
         if self.call.aim.is_some() && view.superseded {
-            return self.give_up(Outcome::Passed);
+            return self.give_up(RefreshOutcome::Passed);
         }
         if granted {
             return self.load(view, out);
@@ -420,15 +306,15 @@ impl<V: Clone> Lookup<V> {
         let since = *self.waits_since.get_or_insert(view.now);
         let left = view.policy.lease_wait.saturating_sub(view.now.since(since));
         if left.is_zero() && self.call.aim.is_some() {
-            return self.give_up(Outcome::Passed);
+            return self.give_up(RefreshOutcome::Passed);
         }
         if left.is_zero() {
             return self.load(view, out);
         }
-        let pause = (FIRST_PAUSE * (1 << self.refusals.min(8))).min(LONGEST_PAUSE);
+        let pause = Backoff::LEASE.pause(self.refusals);
         self.refusals += 1;
         self.state = State::Pausing;
-        Move::Do(Step::Pause(pause.min(left)))
+        Move::Do(Step::Ask(Need::Pause(pause.min(left))))
     }
 
     /// A fresh entry of L2: it goes to L1 for what is left of its life, counted from the moment the
@@ -440,7 +326,7 @@ impl<V: Clone> Lookup<V> {
         seen: Seen<V>,
         out: &mut Out<'_, V>,
     ) -> Move<V> {
-        self.outcome = Outcome::Copied(seen.age);
+        self.outcome = RefreshOutcome::Copied(seen.age);
         out.events.push(match self.call.aim {
             Some(_) => Event::Copied,
             None => Event::RemoteHit {
@@ -450,7 +336,7 @@ impl<V: Clone> Lookup<V> {
         let end = view
             .policy
             .local_end(&self.call, sent, seen.left, view.dice);
-        let answer = Ok(cached(seen.value.clone()));
+        let answer = Ok(Cached::known(seen.value.clone()));
         if self.call.no_store {
             return self.finish(answer);
         }
@@ -465,13 +351,13 @@ impl<V: Clone> Lookup<V> {
     /// L2 is not asked any more. A refresh that has no lease loads nothing: the whole fleet might.
     fn do_without(&mut self, view: &View<'_>, out: &mut Out<'_, V>) -> Move<V> {
         if self.call.aim.is_some() {
-            return self.give_up(Outcome::Failed);
+            return self.give_up(RefreshOutcome::Failed);
         }
         self.load(view, out)
     }
 
     /// A refresh leaves the tiers as they are.
-    fn give_up(&mut self, outcome: Outcome) -> Move<V> {
+    fn give_up(&mut self, outcome: RefreshOutcome) -> Move<V> {
         self.state = State::Done;
         self.outcome = outcome;
         Move::GiveUp
@@ -482,103 +368,7 @@ impl<V: Clone> Lookup<V> {
             out.events.push(Event::Miss);
         }
         self.state = State::Loading { began: view.now };
-        Move::Do(Step::Load)
-    }
-
-    fn on_loaded(
-        &mut self,
-        view: &View<'_>,
-        began: Timestamp,
-        loaded: Result<Load<V>, Error>,
-        out: &mut Out<'_, V>,
-    ) -> Move<V> {
-        let took = view.now.since(began);
-        let load = match loaded {
-            Ok(load) => load,
-            Err(error) => {
-                self.outcome = Outcome::Failed;
-                out.events.push(Event::LoadFailed { took });
-                return self.finish(Err(error));
-            }
-        };
-        out.events.push(match load.value {
-            Some(_) => Event::Loaded { took },
-            None => Event::NotFound { took },
-        });
-        self.outcome = Outcome::Loaded;
-        if self.call.aim.is_some() {
-            out.events.push(Event::Refreshed);
-        }
-        let answer = Ok(cached(load.value.clone()));
-        let Some(lives) = view.policy.lives(&self.call, &load, view.dice) else {
-            return self.finish(answer);
-        };
-        let entry = Entry::new(load.value, view.now + lives.local);
-        match self.lease {
-            Lease::Held { token, since }
-                if self.asks_l2(view) && !(view.superseded && view.policy.strangers) =>
-            {
-                let value = entry.value().cloned();
-                self.state = State::Filling { entry };
-                Move::Do(Step::Fill {
-                    token,
-                    value,
-                    life: lives.remote,
-                    lease: view.policy.lease,
-                    age: view.now.since(since),
-                })
-            }
-            Lease::None | Lease::Asked(_) | Lease::Held { .. } => self.keep(view, entry, answer),
-        }
-    }
-
-    fn on_stored(
-        &mut self,
-        view: &View<'_>,
-        entry: Entry<V>,
-        stored: Result<Filled, Fault>,
-        out: &mut Out<'_, V>,
-    ) -> Move<V> {
-        let answer = Ok(cached(entry.value().cloned()));
-        match stored {
-            Ok(Filled::Stored) => {
-                self.lease = Lease::None;
-                self.keep(view, entry, answer)
-            }
-            Ok(Filled::Refused) => {
-                self.lease = Lease::None;
-                self.finish(answer)
-            }
-            Err(Fault::Encode(_)) => {
-                out.events.push(Event::Unencodable);
-                self.keep(view, entry, answer)
-            }
-            Err(Fault::TooLarge) => {
-                out.events.push(Event::TooLarge);
-                self.keep(view, entry, answer)
-            }
-            // One that is only late gives the lease back when it arrives; for any other, the lease
-            // is given back at the end.
-            Err(fault) => {
-                // A refresh that L2 did not take is one for nobody else.
-                self.outcome = Outcome::Failed;
-                if matches!(fault, Fault::Timeout) {
-                    self.lease = Lease::None;
-                }
-                self.on_fault(fault, out);
-                self.keep(view, entry, answer)
-            }
-        }
-    }
-
-    /// Only a flight that is still current writes L1.
-    fn keep(&mut self, view: &View<'_>, entry: Entry<V>, answer: Answer<V>) -> Move<V> {
-        let wanted = view.policy.kind.has_local() && !self.call.skip_local;
-        if view.superseded || !wanted || !entry.is_fresh(view.now) {
-            return self.finish(answer);
-        }
-        self.state = State::Keeping { answer };
-        Move::Keep(entry)
+        Move::Do(Step::Ask(Need::Load))
     }
 
     /// The lease stays the flight's until here: a leader that is deposed or dropped on the way
@@ -588,28 +378,13 @@ impl<V: Clone> Lookup<V> {
         Move::Finish(answer, self.give_back())
     }
 
-    /// The lease that this flight has and does not need any more. One whose reply never came is
-    /// given back by whoever still listens for the reply.
+    /// The lease that this flight has and does not need any more.
     pub(super) fn give_back(&mut self) -> Option<Token> {
-        match self.lease {
-            Lease::Held { token, .. } => {
-                self.lease = Lease::None;
-                Some(token)
-            }
-            Lease::None | Lease::Asked(_) => None,
-        }
+        self.lease.give_back()
     }
 
     fn asks_l2(&self, view: &View<'_>) -> bool {
         view.policy.kind.has_remote() && view.l2 && !self.faulted && !self.call.skip_remote
-    }
-
-    /// A lease that failed may stand all the same, and is given back at the end. Of one that is only
-    /// late, somebody still awaits the reply.
-    fn on_lost_lease(&mut self, fault: &Fault, now: Timestamp) {
-        if let (Lease::Asked(token), false) = (self.lease, matches!(fault, Fault::Timeout)) {
-            self.lease = Lease::Held { token, since: now };
-        }
     }
 
     fn on_fault(&mut self, fault: Fault, out: &mut Out<'_, V>) {
@@ -617,27 +392,3 @@ impl<V: Clone> Lookup<V> {
         out.events.push(Event::RemoteFault(fault));
     }
 }
-
-impl<V> Step<V> {
-    /// How long the step may take before its leader counts as silent.
-    pub(super) fn limit(&self, policy: &Policy) -> Duration {
-        match self {
-            Self::ReadRemote | Self::Lease { .. } | Self::Fill { .. } => policy.remote_timeout,
-            Self::Load => policy.load_timeout,
-            Self::Pause(pause) => *pause,
-            Self::ReadLocal
-            | Self::WriteLocal { .. }
-            | Self::Finish { .. }
-            | Self::GiveUp
-            | Self::Alone(_)
-            | Self::Follow => Duration::ZERO,
-        }
-    }
-}
-
-pub(super) fn cached<V>(value: Option<V>) -> Cached<V> {
-    value.map_or(Cached::Absent, Cached::Hit)
-}
-
-const FIRST_PAUSE: Duration = Duration::from_millis(2);
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);

@@ -14,8 +14,10 @@ use core::time::Duration;
 use hashbrown::HashTable;
 use slab::Slab;
 
-use crate::machine::policy::pace::{Aim, Outcome, Pace};
-use crate::machine::policy::{Call, Policy};
+use crate::machine::policy::Policy;
+use crate::machine::policy::backoff::Backoff;
+use crate::machine::policy::call::Call;
+use crate::machine::policy::pace::{Aim, Pace, RefreshOutcome};
 use crate::machine::time::Timestamp;
 
 /// One shard of the table of keys that are kept fresh. It is bounded by whoever
@@ -76,15 +78,6 @@ impl<K> Refresh<K> {
     pub fn aim(&self) -> Aim {
         Aim::Younger(self.limit)
     }
-}
-
-/// What is to be done when turns have come.
-#[derive(Debug)]
-pub struct Due<K> {
-    /// The refreshes to be done now.
-    pub refreshes: Vec<Refresh<K>>,
-    /// Keys that nobody asked for any more, to be dropped outside the lock.
-    pub forgotten: Vec<K>,
 }
 
 impl<K: Hash + Eq + Clone> Refreshes<K> {
@@ -158,39 +151,42 @@ impl<K: Hash + Eq + Clone> Refreshes<K> {
         Some(self.forget(row))
     }
 
-    /// The keys whose turn has come, `room` at most, and those that nobody asked for any more. What
-    /// has been under way for too long, because its task is gone or stands still with its runtime,
-    /// counts as failed.
-    pub fn due(&mut self, now: Timestamp, room: usize, policy: &Policy, pace: &Pace) -> Due<K> {
-        let mut due = Due {
-            refreshes: Vec::new(),
-            forgotten: Vec::new(),
-        };
+    /// The refreshes whose turn has come, `room` at most, and the keys that nobody asked for any
+    /// more, to be dropped outside the lock. What has been under way for too long, because its task
+    /// is gone or stands still with its runtime, counts as failed.
+    pub fn due(
+        &mut self,
+        now: Timestamp,
+        room: usize,
+        policy: &Policy,
+        pace: &Pace,
+    ) -> (Vec<Refresh<K>>, Vec<K>) {
+        let (mut refreshes, mut forgotten) = (Vec::new(), Vec::new());
         while let Some(&(_, row)) = self.running.first().filter(|&&(lost, _)| lost <= now) {
-            self.end(row, Outcome::Failed, now, 0, pace);
+            self.end(row, RefreshOutcome::Failed, now, 0, pace);
         }
         while let Some(&(_, at)) = self.waiting.first().filter(|&&(turn, _)| turn <= now) {
             let row = &self.rows[at];
             if now.since(row.asked) >= pace.stop_after {
-                due.forgotten.push(self.forget(at));
+                forgotten.push(self.forget(at));
             } else if row.due > now {
                 self.leave(at);
                 self.wait(at, pace);
-            } else if due.refreshes.len() < room {
+            } else if refreshes.len() < room {
                 let key = row.key.clone();
-                due.refreshes.push(self.begin(at, key, now, policy));
+                refreshes.push(self.begin(at, key, now, policy));
             } else {
                 break;
             }
         }
-        due
+        (refreshes, forgotten)
     }
 
     /// What became of a refresh. The key is handed back to be dropped outside the lock.
     pub fn done(
         &mut self,
         refresh: Refresh<K>,
-        outcome: Outcome,
+        outcome: RefreshOutcome,
         now: Timestamp,
         dice: u128,
         pace: &Pace,
@@ -252,25 +248,26 @@ impl<K: Hash + Eq + Clone> Refreshes<K> {
         }
     }
 
-    fn end(&mut self, at: usize, outcome: Outcome, now: Timestamp, dice: u128, pace: &Pace) {
+    fn end(&mut self, at: usize, outcome: RefreshOutcome, now: Timestamp, dice: u128, pace: &Pace) {
         self.leave(at);
         let row = &mut self.rows[at];
         row.run = None;
         let every = pace.every;
         let after = match outcome {
-            Outcome::Loaded => every,
+            RefreshOutcome::Loaded => every,
             // A little later than whoever loaded it, who is to do it again.
-            Outcome::Copied(Some(age)) => every.saturating_sub(age) + part(every / 16, dice),
+            RefreshOutcome::Copied(Some(age)) => every.saturating_sub(age) + part(every / 16, dice),
             // It may be about to be replaced by whoever has the lock.
-            Outcome::Copied(None) => every / 2,
+            RefreshOutcome::Copied(None) => every / 2,
             // Whoever is loading now may have stored something to copy by then.
-            Outcome::Passed => every / 4,
-            Outcome::Failed => {
-                row.failures = row.failures.saturating_add(1);
-                every.saturating_mul(1 << row.failures.min(MOST_DOUBLINGS))
+            RefreshOutcome::Passed => every / 4,
+            RefreshOutcome::Failed => {
+                let failures = row.failures;
+                row.failures = failures.saturating_add(1);
+                Backoff::of_refreshes(every).pause(failures)
             }
         };
-        if let Outcome::Loaded | Outcome::Copied(_) = outcome {
+        if let RefreshOutcome::Loaded | RefreshOutcome::Copied(_) = outcome {
             row.failures = 0;
             row.limit = every;
         }
@@ -329,9 +326,6 @@ fn part(span: Duration, dice: u128) -> Duration {
     Duration::from_nanos((nanos >> 32) as u64)
 }
 
-/// The longest pause after failures is so many times doubled.
-const MOST_DOUBLINGS: u32 = 3;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -380,11 +374,11 @@ mod tests {
         }
 
         fn due(&mut self, room: usize) -> Vec<Refresh<u64>> {
-            let due = self.table.due(self.now, room, &self.policy, &self.pace);
-            due.refreshes
+            let (due, _) = self.table.due(self.now, room, &self.policy, &self.pace);
+            due
         }
 
-        fn done(&mut self, refresh: Refresh<u64>, outcome: Outcome) {
+        fn done(&mut self, refresh: Refresh<u64>, outcome: RefreshOutcome) {
             self.table.done(refresh, outcome, self.now, 0, &self.pace);
         }
 
@@ -416,7 +410,7 @@ mod tests {
             most = most.max(due.len());
             all += due.len();
             for refresh in due {
-                world.done(refresh, Outcome::Loaded);
+                world.done(refresh, RefreshOutcome::Loaded);
             }
         }
         assert_eq!(all, 100);
@@ -429,7 +423,7 @@ mod tests {
         let refresh = world.next();
         assert_eq!(world.now, Timestamp::default() + 5 * SECOND);
         world.advance(SECOND);
-        world.done(refresh, Outcome::Loaded);
+        world.done(refresh, RefreshOutcome::Loaded);
         assert_eq!(world.rest(), 10 * SECOND);
     }
 
@@ -437,15 +431,15 @@ mod tests {
     fn what_was_copied_is_due_when_it_is_a_period_old() {
         let mut world = World::with([1]);
         let refresh = world.next();
-        world.done(refresh, Outcome::Copied(Some(3 * SECOND)));
+        world.done(refresh, RefreshOutcome::Copied(Some(3 * SECOND)));
         assert_eq!(world.rest(), 7 * SECOND);
         let refresh = world.next();
         assert_eq!(refresh.aim(), Aim::Younger(Duration::from_millis(9500)));
-        world.done(refresh, Outcome::Copied(None));
+        world.done(refresh, RefreshOutcome::Copied(None));
         assert_eq!(world.rest(), 5 * SECOND, "nobody knows how old it is");
         // Those who copied come a little later than who loaded.
         let refresh = world.next();
-        let copied = Outcome::Copied(Some(3 * SECOND));
+        let copied = RefreshOutcome::Copied(Some(3 * SECOND));
         let (now, pace) = (world.now, world.pace);
         world.table.done(refresh, copied, now, MOST_DICE, &pace);
         let rest = world.rest();
@@ -474,11 +468,11 @@ mod tests {
                 let refresh = node.due(1).pop().unwrap();
                 let age = now.since(born);
                 let outcome = if refresh.aim().copies(Some(age)) {
-                    Outcome::Copied(Some(age))
+                    RefreshOutcome::Copied(Some(age))
                 } else {
                     born = now;
                     gaps.push(age);
-                    Outcome::Loaded
+                    RefreshOutcome::Loaded
                 };
                 let _ = node
                     .table
@@ -508,7 +502,7 @@ mod tests {
             };
             world.now = world.now.max(next);
             for refresh in world.due(1) {
-                world.done(refresh, Outcome::Loaded);
+                world.done(refresh, RefreshOutcome::Loaded);
             }
         }
         assert!(world.table.is_empty());
@@ -525,14 +519,14 @@ mod tests {
             world.ask(1, 0);
             let refresh = world.next();
             world.pace.stop_after = 1000 * SECOND;
-            world.done(refresh, Outcome::Failed);
+            world.done(refresh, RefreshOutcome::Failed);
             assert_eq!(world.rest(), pause * SECOND);
         }
         let refresh = world.next();
-        world.done(refresh, Outcome::Loaded);
+        world.done(refresh, RefreshOutcome::Loaded);
         assert_eq!(world.rest(), 10 * SECOND);
         let refresh = world.next();
-        world.done(refresh, Outcome::Failed);
+        world.done(refresh, RefreshOutcome::Failed);
         assert_eq!(world.rest(), 20 * SECOND);
     }
 
@@ -546,7 +540,7 @@ mod tests {
         // Without room the turns that have come are nothing to wake up for.
         assert!(world.table.next(false).unwrap().since(world.now) > 10 * SECOND);
         assert!(world.table.next(true).unwrap() <= world.now);
-        world.done(first.pop().unwrap(), Outcome::Loaded);
+        world.done(first.pop().unwrap(), RefreshOutcome::Loaded);
         assert_eq!((world.due(1).len(), world.table.running()), (1, 4));
     }
 
@@ -559,9 +553,9 @@ mod tests {
         assert!(world.due(1).is_empty(), "it failed, and pauses");
         assert_eq!((world.table.running(), world.rest()), (0, 20 * SECOND));
         let again = world.next();
-        world.done(lost, Outcome::Loaded);
+        world.done(lost, RefreshOutcome::Loaded);
         assert_eq!(world.table.running(), 1, "the report of another");
-        world.done(again, Outcome::Loaded);
+        world.done(again, RefreshOutcome::Loaded);
         assert_eq!((world.table.running(), world.rest()), (0, 10 * SECOND));
     }
 
@@ -571,7 +565,7 @@ mod tests {
         let refresh = world.next();
         let key = *refresh.key();
         assert_eq!(world.table.remove(key, |other| *other == key), Some(key));
-        world.done(refresh, Outcome::Loaded);
+        world.done(refresh, RefreshOutcome::Loaded);
         assert_eq!((world.table.len(), world.table.running()), (1, 0));
         assert_eq!(world.table.remove(key, |other| *other == key), None);
     }

@@ -4,6 +4,8 @@
 //! anew, and forgets everything when that is acknowledged (PROTOCOL.md, H3). What was sent to its old
 //! subscription and has not arrived by the cut is lost.
 
+use jetcache_core::machine::tier::verb::Announce;
+
 use super::judge::Index;
 use super::plan::Key;
 use super::script::Spot;
@@ -304,14 +306,15 @@ impl Verb {
         birth: Index,
     ) -> Option<Said> {
         use super::wire::Told;
+        use Announce::Yes;
         use jetcache_core::ports::remote::Filled::{Refused, Stored};
 
         let (removed, due) = match (self, outcome) {
-            (Self::Remove { told: true }, Told::Done) => (true, sent),
-            (Self::Claim { told: true, .. }, Told::Claimed(true)) => (false, sent),
-            (Self::Fill { told: true, .. }, Told::Filled(Stored)) => (false, 0),
-            (Self::Settle { .. }, Told::Filled(Stored)) => (false, birth),
-            (Self::Settle { .. }, Told::Filled(Refused)) => (true, sent),
+            (Self::Remove { announce: Yes }, Told::Done) => (true, sent),
+            (Self::Claim { announce: Yes, .. }, Told::Claimed(true)) => (false, sent),
+            (Self::Fill { announce: Yes, .. }, Told::Filled(Stored)) => (false, 0),
+            (Self::Settle { announce: Yes, .. }, Told::Filled(Stored)) => (false, birth),
+            (Self::Settle { announce: Yes, .. }, Told::Filled(Refused)) => (true, sent),
             _ => return None,
         };
         Some(Said { removed, due })

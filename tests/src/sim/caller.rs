@@ -9,10 +9,10 @@ use std::time::Duration;
 use jetcache_core::machine::error::{Error, Fault};
 use jetcache_core::machine::tier::entry::{Cached, Entry};
 
-use jetcache_core::machine::lookup::{Answer, Reply, Step};
+use jetcache_core::machine::lookup::step::{Answer, Filling, Need, Reply, Step};
 use jetcache_core::machine::policy::pace::Aim;
 use jetcache_core::machine::shard::{Role, Ticket, Turn, Write};
-use jetcache_core::ports::remote::Filled;
+use jetcache_core::machine::tier::verb::{Announce, Filled};
 
 use super::judge::{ActorId, Flight, Floor, Id, Index, Promise, Writer};
 use super::plan::{Ask, Brings, Key, Loader, What, Wish};
@@ -282,25 +282,25 @@ impl World {
                 self.turn_after(id, Spot::Look);
                 State::Look
             }
-            Step::ReadRemote => State::Command(self.send(node, key, Verb::Read, Sender::Actor(id))),
-            Step::Lease { token, life } => {
+            Step::Ask(Need::Read) => {
+                State::Command(self.send(node, key, Verb::Read, Sender::Actor(id)))
+            }
+            Step::Ask(Need::Lease { token, life }) => {
                 self.judge.asked(token, flight, self.now);
                 let verb = Verb::Lease { token, life };
                 State::Command(self.send(node, key, verb, Sender::Actor(id)))
             }
-            Step::Pause(pause) => {
+            Step::Ask(Need::Pause(pause)) => {
                 let until = self.now + whole_millis(pause);
                 self.turn_at(id, until);
                 State::Pause(until)
             }
-            Step::Load => self.begin_load(id, &caller, flight),
-            Step::Fill {
+            Step::Ask(Need::Load) => self.begin_load(id, &caller, flight),
+            Step::Ask(Need::Fill(Filling {
                 token,
-                life,
-                lease,
-                age,
+                times,
                 value,
-            } => {
+            })) => {
                 let brought = caller.last.expect("it was loaded");
                 let known = self.judge.at(brought).absent == value.is_none();
                 self.judge
@@ -313,11 +313,9 @@ impl World {
                     let verb = Verb::Fill {
                         token,
                         id: brought,
-                        life,
-                        lease,
-                        age,
+                        times,
                         junk: caller.junk,
-                        told: false,
+                        announce: Announce::No,
                     };
                     State::Command(self.send(node, key, verb, Sender::Actor(id)))
                 }
@@ -326,7 +324,7 @@ impl World {
                 self.turn_after(id, Spot::Write);
                 State::Write(write, entry)
             }
-            Step::Finish { release } => {
+            Step::Finish { release, .. } => {
                 if let Some(token) = release {
                     self.release(node, key, token, self.asks[id]);
                 }
@@ -347,9 +345,9 @@ impl World {
     fn hear_of(&mut self, flight: usize, news: News, step: &Step<Id>) {
         let policy = &self.plan.policy;
         let limit = match step {
-            Step::ReadRemote | Step::Lease { .. } | Step::Fill { .. } => policy.remote_timeout,
-            Step::Load => policy.load_timeout,
-            Step::Pause(pause) => *pause,
+            Step::Ask(Need::Read | Need::Lease { .. } | Need::Fill(_)) => policy.remote_timeout,
+            Step::Ask(Need::Load) => policy.load_timeout,
+            Step::Ask(Need::Pause(pause)) => *pause,
             _ => Duration::ZERO,
         };
         let now = self.now;
@@ -533,8 +531,8 @@ impl World {
 impl Caller {
     fn sees(
         &mut self,
-        found: Option<(jetcache_core::machine::lookup::Seen<Id>, Id)>,
-    ) -> Option<jetcache_core::machine::lookup::Seen<Id>> {
+        found: Option<(jetcache_core::machine::lookup::step::Seen<Id>, Id)>,
+    ) -> Option<jetcache_core::machine::lookup::step::Seen<Id>> {
         let (seen, id) = found?;
         self.last = Some(id);
         Some(seen)

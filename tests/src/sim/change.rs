@@ -1,6 +1,8 @@
 //! A change, on a task of its own.
 
-use jetcache_core::machine::change::{ChangeReply, ChangeStep, ChangeTicket, Outcome, Plan, Reach};
+use jetcache_core::machine::change::{
+    self, ChangeOutcome, ChangeReply, ChangeStep, ChangeTicket, Plan, Reach,
+};
 use jetcache_core::machine::error::Fault;
 use jetcache_core::machine::shard::Pending;
 use jetcache_core::machine::tier::entry::Entry;
@@ -266,15 +268,16 @@ impl World {
         self.note(|| format!("change {id} tells {said}: {step:?}"));
         let Change { node, key, .. } = change;
         change.state = match step {
-            ChangeStep::Remove => {
-                State::Command(self.send(node, key, Verb::Remove { told: true }, Sender::Actor(id)))
+            ChangeStep::Ask(change::Wish::Remove(announce)) => {
+                let verb = Verb::Remove { announce };
+                State::Command(self.send(node, key, verb, Sender::Actor(id)))
             }
-            ChangeStep::Claim {
+            ChangeStep::Ask(change::Wish::Claim {
                 token,
                 life,
                 condition,
-                told,
-            } => {
+                announce,
+            }) => {
                 let verb = Verb::Claim {
                     token,
                     life,
@@ -282,43 +285,38 @@ impl World {
                     value: change
                         .value
                         .filter(|_| matches!(change.kind, Kind::Insert(_))),
-                    told,
+                    announce,
                 };
                 State::Command(self.send(node, key, verb, Sender::Actor(id)))
             }
-            ChangeStep::Fill {
+            ChangeStep::Ask(change::Wish::Fill {
                 token,
-                life,
-                lease,
-                age,
-            } => {
+                times,
+                announce,
+            }) => {
                 let verb = Verb::Fill {
                     token,
                     id: change.value.expect("only an insert fills"),
-                    life,
-                    lease,
-                    age,
+                    times,
                     junk: None,
-                    told: true,
+                    announce,
                 };
                 State::Command(self.send(node, key, verb, Sender::Actor(id)))
             }
-            ChangeStep::Write => self.begin_writing(id, &mut change),
-            ChangeStep::Settle {
+            ChangeStep::Ask(change::Wish::Write) => self.begin_writing(id, &mut change),
+            ChangeStep::Ask(change::Wish::Settle {
                 token,
                 value,
-                life,
-                lease,
-                age,
-            } => {
+                times,
+                announce,
+            }) => {
                 let wrote = self.wrote(&change, value);
                 if self.encodes(&change) {
                     let verb = Verb::Settle {
                         token,
                         id: wrote,
-                        life,
-                        lease,
-                        age,
+                        times,
+                        announce,
                     };
                     State::Command(self.send(node, key, verb, Sender::Actor(id)))
                 } else {
@@ -370,7 +368,7 @@ impl World {
         self.write(change.node, change.key, Some(row));
     }
 
-    fn returned(&mut self, id: ActorId, mut change: Change, outcome: Outcome) {
+    fn returned(&mut self, id: ActorId, mut change: Change, outcome: ChangeOutcome) {
         let Change { node, key, .. } = change;
         let ticket = change.ticket.take().expect("it was opened");
         self.machine(node, |shard, _, effects| shard.close(ticket, effects));
@@ -378,9 +376,13 @@ impl World {
         let alone = inserts && !self.plan.policy.kind.has_remote();
         let floor = match outcome {
             // Refused, it changed nothing.
-            Outcome::Applied(false) | Outcome::Undecided if change.superseded.is_none() => None,
-            Outcome::Made(Reach::Pending) | Outcome::Undecided => Some(change.begun),
-            Outcome::Made(Reach::Everywhere) | Outcome::Applied(_) => change
+            ChangeOutcome::Applied(false) | ChangeOutcome::Undecided
+                if change.superseded.is_none() =>
+            {
+                None
+            }
+            ChangeOutcome::Made(Reach::Pending) | ChangeOutcome::Undecided => Some(change.begun),
+            ChangeOutcome::Made(Reach::Everywhere) | ChangeOutcome::Applied(_) => change
                 .acknowledged
                 .or(change.superseded.filter(|_| alone))
                 .or(Some(change.begun)),
@@ -388,7 +390,10 @@ impl World {
         self.note(|| format!("change {id} returns {outcome:?}, nothing before {floor:?}"));
         if let Some(floor) = floor {
             self.judge.returned(node, key, floor, change.superseded, id);
-            let pending = matches!(outcome, Outcome::Made(Reach::Pending) | Outcome::Undecided);
+            let pending = matches!(
+                outcome,
+                ChangeOutcome::Made(Reach::Pending) | ChangeOutcome::Undecided
+            );
             self.obliged(node, key, floor, pending);
             self.read_back(node, key);
         }
@@ -409,7 +414,7 @@ impl World {
             State::Command(command) => self.forsaken(command),
             _ => {}
         }
-        let after = self.machine(node, |shard, context, effects| {
+        let rest = self.machine(node, |shard, context, effects| {
             shard.abandon(ticket, context, effects)
         });
         self.judge.superseded(node, key, self.index);
@@ -419,7 +424,8 @@ impl World {
         Some(Actor::Sweep(Sweep {
             node,
             key: Some(key),
-            after: Some(after),
+            rest: Some(rest),
+            written: false,
             superseded: self.index,
             floors,
             foreign: None,

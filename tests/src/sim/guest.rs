@@ -5,7 +5,7 @@ use core::hash::{BuildHasher, BuildHasherDefault};
 use std::hash::DefaultHasher;
 
 use jetcache_core::machine::error::Fault;
-use jetcache_core::machine::lookup::Seen;
+use jetcache_core::machine::lookup::step::Seen;
 use jetcache_core::machine::shard::glances::{Glance, Glanced, Kept};
 use jetcache_core::machine::tier::entry::{Cached, Entry};
 

@@ -2,8 +2,7 @@
 //! a change of its own was abandoned: supersede, wait for the writes that are pending, remove from
 //! L1, say so.
 
-use jetcache_core::machine::shard::Pending;
-use jetcache_core::ports::remote::Wire;
+use jetcache_core::machine::shard;
 
 use super::bus::Message;
 use super::judge::{ActorId, Index};
@@ -15,7 +14,9 @@ pub(super) struct Sweep {
     pub(super) node: usize,
     /// All keys, if there is none.
     pub(super) key: Option<Key>,
-    pub(super) after: Option<Pending>,
+    pub(super) rest: Option<shard::Sweep>,
+    /// Whether the writes that it waits for are done.
+    pub(super) written: bool,
     /// When what was under way was superseded.
     pub(super) superseded: Index,
     /// What must not be read any more once it is done.
@@ -29,9 +30,10 @@ pub(super) struct Sweep {
 impl Sweep {
     pub(super) fn is_free(&mut self, nodes: &[Node]) -> bool {
         let shard = &nodes[self.node].shard;
-        self.after
-            .take_if(|after| shard.is_written(after))
-            .is_some()
+        let rest = self.rest.as_ref().filter(|_| !self.written);
+        let frees = rest.is_some_and(|rest| shard.is_written(rest.pending()));
+        self.written |= frees;
+        frees
     }
 }
 
@@ -39,19 +41,15 @@ impl World {
     /// Another node, or somebody else, says that a key was changed.
     pub(super) fn hear(&mut self, node: usize, message: Message) {
         let Message { key, removed, .. } = message;
-        let removed = removed && self.plan.fleet.wire == Wire::JetcacheGo;
-        let after = self.machine(node, |shard, context, effects| {
-            if removed {
-                shard.removed_elsewhere(key, context, effects)
-            } else {
-                shard.supersede(&key, effects)
-            }
+        let rest = self.machine(node, |shard, context, effects| {
+            shard.heard(key, removed, context, effects)
         });
         self.judge.superseded(node, key, self.index);
         let sweep = Sweep {
             node,
             key: Some(key),
-            after: Some(after),
+            rest: Some(rest),
+            written: false,
             superseded: self.index,
             floors: self.judge.newest(),
             foreign: message.foreign.map(|change| (change, message.removed)),
@@ -67,7 +65,7 @@ impl World {
 
     /// Anything may have changed.
     pub(super) fn hear_of_everything(&mut self, node: usize) {
-        let after = self.machine(node, |shard, _, effects| shard.supersede_all(effects));
+        let rest = self.machine(node, |shard, _, effects| shard.supersede_all(effects));
         for key in 0..KEYS {
             let key = u8::try_from(key).unwrap_or(0);
             self.judge.superseded(node, key, self.index);
@@ -75,7 +73,8 @@ impl World {
         let sweep = Sweep {
             node,
             key: None,
-            after: Some(after),
+            rest: Some(rest),
+            written: false,
             superseded: self.index,
             floors: self.judge.newest(),
             foreign: None,
@@ -90,9 +89,12 @@ impl World {
     }
 
     pub(super) fn sweep_turn(&mut self, id: ActorId, sweep: Sweep) -> Option<Sweep> {
-        if sweep.after.is_some() {
+        if !sweep.written {
             return Some(sweep);
         }
+        let Some(rest) = sweep.rest else {
+            return None;
+        };
         self.note(|| format!("actor {id} sweeps L1"));
         let Sweep {
             node,
@@ -113,8 +115,8 @@ impl World {
             }
         }
         match sweep.key {
-            Some(key) => self.nodes[node].shard.swept(&key),
-            None => self.nodes[node].shard.swept_all(),
+            Some(key) => self.nodes[node].shard.swept(&key, rest),
+            None => self.nodes[node].shard.swept_all(rest),
         }
         None
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jetcache_core::machine::error::Error;
-use jetcache_core::machine::lookup::Reply;
+use jetcache_core::machine::lookup::step::Reply;
 use jetcache_core::machine::tier::entry::Load;
 
 use super::caller::{Caller, State};

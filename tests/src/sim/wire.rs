@@ -4,9 +4,10 @@ use core::time::Duration;
 
 use jetcache_core::Token;
 use jetcache_core::machine::error::Fault;
-use jetcache_core::machine::lookup::Seen;
+use jetcache_core::machine::lookup::step::Seen;
 use jetcache_core::machine::shard::repairs::Repair;
 use jetcache_core::machine::tier::envelope;
+use jetcache_core::machine::tier::verb::{Announce, Times};
 use jetcache_core::machine::tier::wire::PLACEHOLDER;
 use jetcache_core::ports::remote::{
     Claim, Condition, Fill, Filled, Found, Hold, LeaseAsk, Life, Settle, Stored, Wire,
@@ -32,12 +33,10 @@ pub(super) enum Verb {
     Fill {
         token: Token,
         id: Id,
-        life: Duration,
-        lease: Duration,
-        age: Duration,
+        times: Times,
         /// The number of the junk that it may replace.
         junk: Option<Index>,
-        told: bool,
+        announce: Announce,
     },
     Release {
         token: Token,
@@ -48,17 +47,16 @@ pub(super) enum Verb {
         condition: Option<Condition>,
         /// What the insert that claims brings.
         value: Option<Id>,
-        told: bool,
+        announce: Announce,
     },
     Settle {
         token: Token,
         id: Id,
-        life: Duration,
-        lease: Duration,
-        age: Duration,
+        times: Times,
+        announce: Announce,
     },
     Remove {
-        told: bool,
+        announce: Announce,
     },
 }
 
@@ -177,8 +175,8 @@ impl World {
 
     pub(super) fn send_repair(&mut self, node: usize, repair: Repair<Key>) {
         let key = *repair.key();
-        let told = repair.is_told();
-        self.send(node, key, Verb::Remove { told }, Sender::Repair(repair));
+        let announce = repair.announce();
+        self.send(node, key, Verb::Remove { announce }, Sender::Repair(repair));
     }
 
     /// The command arrives at L2.
@@ -248,9 +246,7 @@ impl World {
             Verb::Fill {
                 token,
                 id,
-                life,
-                lease,
-                age,
+                times: Times { life, lease, age },
                 junk: replaces,
                 ..
             } => {
@@ -304,9 +300,8 @@ impl World {
             Verb::Settle {
                 token,
                 id,
-                life,
-                lease,
-                age,
+                times: Times { life, lease, age },
+                ..
             } => {
                 let bytes = self.encode(id, life);
                 let value = Stored {

@@ -11,6 +11,7 @@ use jetcache_core::Timestamp;
 use jetcache_core::machine::effects::Effects;
 use jetcache_core::machine::shard::{Activity, Context, Shard};
 use jetcache_core::machine::tier::entry::Entry;
+use jetcache_core::ports::remote::Wire;
 
 use super::bus::{Bus, Ear, Message, Moment};
 use super::caller::Caller;
@@ -123,6 +124,12 @@ const MOST_EVENTS: usize = 20_000;
 
 impl World {
     fn new(mut plan: Plan, traced: bool) -> Self {
+        // As the builder sets it: in that format some write who know nothing of leases.
+        let strangers = plan.fleet.wire == Wire::JetcacheGo;
+        let policies = [Some(&mut plan.policy), plan.fleet.blind.as_mut()];
+        for policy in policies.into_iter().flatten() {
+            policy.strangers = strangers;
+        }
         let node = |at: usize| Node {
             shard: Shard::new(BuildHasherDefault::default()),
             l1: [const { None }; KEYS],

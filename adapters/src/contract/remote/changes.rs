@@ -5,7 +5,7 @@ use core::time::Duration;
 use jetcache_core::Remote;
 use jetcache_core::ports::remote::{Claim, Condition, Filled, Settle, Stored};
 
-use super::{LEASE, Suite, only, stored};
+use crate::contract::remote::suite::{LEASE, Suite, only, stored};
 
 pub(super) async fn run<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
     a_removal_takes_value_and_lease(suite).await;

@@ -7,7 +7,7 @@ use jetcache_core::Remote;
 use jetcache_core::machine::tier::wire::PLACEHOLDER;
 use jetcache_core::ports::remote::{Condition, Fill, Filled, LeaseAsk, Settle, Stored};
 
-use super::{LEASE, Suite, only, sealed, stored};
+use crate::contract::remote::suite::{LEASE, Suite, only, sealed, stored};
 
 pub(super) async fn run<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
     what_looks_like_an_envelope_stays_as_it_is(suite).await;

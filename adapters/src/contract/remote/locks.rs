@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use jetcache_core::{Remote, Token};
 
-use super::Suite;
+use crate::contract::remote::suite::{Suite, stored};
 
 pub(super) async fn run<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
     one_has_it(suite).await;
@@ -56,7 +56,7 @@ async fn it_ends_by_itself<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R,
 
 async fn whatever_stands_there_is_a_lock<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
     let (name, token) = (suite.key(), suite.token());
-    suite.put(&name, super::stored(b"1700000000")).await;
+    suite.put(&name, stored(b"1700000000")).await;
     assert!(
         !lock(suite, &name, token, LONG).await,
         "a Go service has another kind of token"

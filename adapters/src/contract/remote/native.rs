@@ -1,13 +1,11 @@
-//! What the native format has and the other has not: a header that tells what is present and how
-//! long it was fresh.
+//! What only the native format has: a header that tells what is present and how long it is fresh.
 
 use core::time::Duration;
 
 use jetcache_core::Remote;
 use jetcache_core::ports::remote::{Condition, Life, Stored};
 
-use super::reads::present;
-use super::{Suite, sealed, stored};
+use crate::contract::remote::suite::{Suite, present, sealed, stored};
 
 pub(super) async fn run<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
     a_stale_value_is_kept_for_its_window(suite).await;

@@ -3,9 +3,9 @@
 use core::time::Duration;
 
 use jetcache_core::Remote;
-use jetcache_core::ports::remote::{Fill, Filled, Found, Hold, LeaseAsk, Stored};
+use jetcache_core::ports::remote::{Fill, Filled, Hold, LeaseAsk, Stored};
 
-use super::{LEASE, LIFE, Suite, only, stored};
+use crate::contract::remote::suite::{LEASE, LIFE, Suite, only, present, stored};
 
 pub(super) async fn run<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
     nothing_asked_is_nothing_answered(suite).await;
@@ -321,12 +321,5 @@ async fn a_hundred_keys_are_answered_in_order<R: Remote, S: AsyncFn(Duration)>(
     assert_eq!(removed.len(), 100, "remove: one outcome a key");
     for found in suite.remote.read(&keys, suite.wire).await {
         assert_eq!(only("read", vec![found]), None, "what is removed is gone");
-    }
-}
-
-pub(super) fn present(found: Option<Found>) -> Found {
-    match found {
-        Some(found) => found,
-        None => panic!("what was stored is not found"),
     }
 }

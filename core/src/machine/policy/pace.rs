@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::machine::error::Error;
+use crate::machine::error::{Error, Fault};
 
 /// How keys are kept fresh that are asked for with refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,8 @@ pub enum Aim {
 }
 
 impl Aim {
-    /// In the jetcache-go format the nodes take turns by a lock: who got it loads.
+    /// In the jetcache-go format the nodes take turns by a lock, the key `<key>_#RL#`: who got it
+    /// loads.
     #[must_use]
     pub const fn of_lock(granted: bool) -> Self {
         if granted { Self::Load } else { Self::Copy }
@@ -88,7 +89,7 @@ impl Aim {
 
 /// What became of a refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RefreshOutcome {
     /// The loader brought a value, or that there is none.
     Loaded,
     /// L2 had a value that is young enough; this old, if that is known.
@@ -98,4 +99,13 @@ pub enum Outcome {
     Passed,
     /// The loader failed, or L2 did, or it is not believed about the key.
     Failed,
+}
+
+impl RefreshOutcome {
+    /// Whether the lock of a refresh is given back, so that another node loads. Who loaded keeps it
+    /// for the rest of the period. A lock whose reply is missing may stand.
+    #[must_use]
+    pub fn gives_lock_back(self, locked: &Result<bool, Fault>) -> bool {
+        !matches!(locked, Ok(false)) && self != Self::Loaded
+    }
 }

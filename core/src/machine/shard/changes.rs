@@ -9,18 +9,17 @@ use core::mem::take;
 use core::time::Duration;
 
 use crate::machine::change::{
-    Change, ChangeReply, ChangeStep, ChangeTicket, Outcome, Plan, Reach, State,
+    Change, ChangeOutcome, ChangeReply, ChangeStep, ChangeTicket, Plan, Reach, State, Wish,
 };
 use crate::machine::effects::Effects;
 use crate::machine::error::Fault;
 use crate::machine::event::Event;
-use crate::machine::policy::Call;
+use crate::machine::policy::call::Call;
 use crate::machine::shard::{Context, Shard};
 use crate::machine::table::unconfirmed::Number;
-use crate::machine::table::writes::Pending;
-use crate::machine::tier::entry::{Entry, Load};
-use crate::machine::tier::verb::{Condition, Filled};
-use crate::machine::time::Timestamp;
+use crate::machine::table::writes::Sweep;
+use crate::machine::tier::entry::Entry;
+use crate::machine::tier::verb::{Announce, Condition, Filled, Times};
 use crate::machine::token::Token;
 
 impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
@@ -82,9 +81,9 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
                 // What L2 judged by may be what this node does not believe.
                 let doubted = self.is_doubted(at, context);
                 ChangeStep::Finish(if doubted {
-                    Outcome::Undecided
+                    ChangeOutcome::Undecided
                 } else {
-                    Outcome::Applied(false)
+                    ChangeOutcome::Applied(false)
                 })
             }
             (State::Claiming(number, _), ChangeReply::Claimed(Ok(false))) => {
@@ -115,7 +114,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
                 ChangeStep::Finish(outcome)
             }
             // A reply that belongs to no step: the driver is wrong, and its caller must not hang.
-            (_, _) => ChangeStep::Finish(Outcome::Undecided),
+            (_, _) => ChangeStep::Finish(ChangeOutcome::Undecided),
         }
     }
 
@@ -135,29 +134,30 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         }
         // A claim would empty L2 of what is not to be filled.
         if change.condition().is_some() && self.doubts.bypassed(context.now) {
-            return ChangeStep::Finish(Outcome::Undecided);
+            return ChangeStep::Finish(ChangeOutcome::Undecided);
         }
-        let (life, condition, told) = match change.plan {
+        let (life, condition, announce) = match change.plan {
             Plan::Insert {
                 call, condition, ..
-            } if !call.skip_remote => (context.policy.claim_life(), condition, true),
-            Plan::WriteThrough { .. } => (context.policy.lease, None, false),
+            } if !call.skip_remote => (context.policy.claim_life(), condition, Announce::Yes),
+            // Nothing has changed yet: it is the settlement that is announced.
+            Plan::WriteThrough { .. } => (context.policy.lease, None, Announce::No),
             Plan::Insert { .. } | Plan::Invalidate => return self.remove(at),
         };
         let number = self.doubts.send();
         let token = Token::from_bits(context.roll);
         change.state = State::Claiming(number, token);
-        ChangeStep::Claim {
+        ChangeStep::Ask(Wish::Claim {
             token,
             life,
             condition,
-            told,
-        }
+            announce,
+        })
     }
 
-    fn remove(&mut self, at: usize) -> ChangeStep<V> {
+    pub(super) fn remove(&mut self, at: usize) -> ChangeStep<V> {
         self.changes[at].state = State::Removing(self.doubts.send());
-        ChangeStep::Remove
+        ChangeStep::Ask(Wish::Remove(Announce::Yes))
     }
 
     /// The claim was not acknowledged.
@@ -208,12 +208,15 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             .saturating_sub(context.now.since(change.born));
         change.state = State::Filling(number);
         self.doubts.note_life(life);
-        ChangeStep::Fill {
+        ChangeStep::Ask(Wish::Fill {
             token,
-            life,
-            lease: context.policy.claim_life(),
-            age: Duration::ZERO,
-        }
+            times: Times {
+                life,
+                lease: context.policy.claim_life(),
+                age: Duration::ZERO,
+            },
+            announce: Announce::Yes,
+        })
     }
 
     fn on_filled(
@@ -241,107 +244,6 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
                 }
             }
         }
-    }
-
-    fn write(&mut self, at: usize, claim: Option<(Token, Timestamp)>) -> ChangeStep<V> {
-        self.changes[at].state = State::Writing(claim);
-        ChangeStep::Write
-    }
-
-    /// The database was written, or nobody knows. What is to be kept is settled with the token of
-    /// the claim: who took the key meanwhile wrote after the claim, before or after this one, so
-    /// that neither's value may stay. Without that token the key is removed.
-    fn on_written(
-        &mut self,
-        at: usize,
-        claim: Option<(Token, Timestamp)>,
-        written: Option<Load<V>>,
-        context: &Context<'_>,
-        effects: &mut Effects<K, V>,
-    ) -> ChangeStep<V> {
-        let doubted = self.is_doubted(at, context);
-        let change = &mut self.changes[at];
-        let lives = written
-            .as_ref()
-            .and_then(|load| context.policy.lives(&change.call(), load, context.roll));
-        let value = written.map(|load| load.value);
-        let (Some(value), Some(lives)) = (value.clone(), lives) else {
-            effects.spent_values.extend(value.flatten());
-            return self.settle_nothing(at, claim.is_some(), context, effects);
-        };
-        (change.born, change.lives) = (context.now, lives);
-        if !context.policy.kind.has_remote() {
-            change.written = Some(value);
-            return self.end(at, Reach::Everywhere, true, context, effects);
-        }
-        let (Some((token, since)), false) = (claim, doubted) else {
-            effects.spent_values.extend(value);
-            return self.settle_nothing(at, claim.is_some(), context, effects);
-        };
-        change.written = Some(value.clone());
-        change.state = State::Settling(self.doubts.send());
-        let lease = context.policy.lease;
-        self.doubts.note_life(lives.remote.saturating_add(lease));
-        ChangeStep::Settle {
-            token,
-            value,
-            life: lives.remote,
-            lease,
-            age: context.now.since(since),
-        }
-    }
-
-    /// Nothing of a write-through is kept. If L2 did not answer its claim it is not waited for a
-    /// second time: the removal is one of those that are repeated.
-    fn settle_nothing(
-        &mut self,
-        at: usize,
-        claimed: bool,
-        context: &Context<'_>,
-        effects: &mut Effects<K, V>,
-    ) -> ChangeStep<V> {
-        if !context.policy.kind.has_remote() {
-            return self.end(at, Reach::Everywhere, false, context, effects);
-        }
-        if claimed {
-            return self.remove(at);
-        }
-        let number = self.doubts.send();
-        self.give_up(at, number, context, effects);
-        self.end(at, Reach::Pending, false, context, effects)
-    }
-
-    fn on_settled(
-        &mut self,
-        at: usize,
-        number: Number,
-        settled: Result<Filled, Fault>,
-        context: &Context<'_>,
-        effects: &mut Effects<K, V>,
-    ) -> ChangeStep<V> {
-        let unsent = match settled {
-            Ok(filled) => {
-                // A settlement that has a token confirms nothing.
-                let reach = if self.is_doubted(at, context) {
-                    Reach::Pending
-                } else {
-                    Reach::Everywhere
-                };
-                let stored = filled == Filled::Stored;
-                return self.end(at, reach, stored, context, effects);
-            }
-            Err(Fault::Encode(_)) => Event::Unencodable,
-            Err(Fault::TooLarge) => Event::TooLarge,
-            Err(fault) => {
-                effects.events.push(Event::RemoteFault(fault));
-                self.give_up(at, number, context, effects);
-                return self.end(at, Reach::Pending, false, context, effects);
-            }
-        };
-        effects.events.push(unsent);
-        let written = self.changes[at].written.take();
-        effects.spent_values.extend(written.flatten());
-        self.remove(at)
     }
 
     /// A condition that only L1 can judge: look and write are one announced write, and one such
@@ -381,14 +283,14 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             return self.look_alone(at);
         }
         if !granted {
-            return ChangeStep::Finish(Outcome::Applied(false));
+            return ChangeStep::Finish(ChangeOutcome::Applied(false));
         }
         self.end(at, Reach::Everywhere, true, context, effects)
     }
 
     /// C1: the change supersedes the key's flight and every other change of it, and then makes L1
     /// as it should be. `kept`: whether its value may enter L1.
-    fn end(
+    pub(super) fn end(
         &mut self,
         at: usize,
         reach: Reach,
@@ -427,14 +329,13 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     }
 
     /// Closes a change that will never finish, because its task is gone. What it had sent is not
-    /// acknowledged. Wait for what is pending, then remove the key from L1, then say so with
-    /// [`swept`](Self::swept).
+    /// acknowledged.
     pub fn abandon(
         &mut self,
         ticket: ChangeTicket,
         context: &Context<'_>,
         effects: &mut Effects<K, V>,
-    ) -> Pending {
+    ) -> Sweep {
         let at = ticket.0;
         match take(&mut self.changes[at].state) {
             State::Removing(number)
@@ -460,11 +361,11 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         }
         let pending = self.supersede_slot(self.changes[at].slot, effects);
         self.close(ticket, effects);
-        pending
+        Sweep::after(pending)
     }
 
     /// Whether L2 is not believed about the change's key now.
-    fn is_doubted(&self, at: usize, context: &Context<'_>) -> bool {
+    pub(super) fn is_doubted(&self, at: usize, context: &Context<'_>) -> bool {
         let doubt = &self.slots.look(self.changes[at].slot).doubt;
         doubt.is_unconfirmed() || self.doubts.bypassed(context.now)
     }
@@ -476,7 +377,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             .acknowledged(slot, &mut self.slots.at(slot).doubt, number, told);
     }
 
-    fn give_up(
+    pub(super) fn give_up(
         &mut self,
         at: usize,
         number: Number,

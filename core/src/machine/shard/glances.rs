@@ -10,8 +10,8 @@ use core::hash::{BuildHasher, Hash};
 use crate::machine::effects::Effects;
 use crate::machine::error::Fault;
 use crate::machine::event::Event;
-use crate::machine::lookup::{Seen, cached};
-use crate::machine::policy::Call;
+use crate::machine::lookup::step::Seen;
+use crate::machine::policy::call::Call;
 use crate::machine::shard::{Context, Shard};
 use crate::machine::table::eras::Era;
 use crate::machine::table::writes::Write;
@@ -112,7 +112,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let wanted = context.policy.kind.has_local() && !call.skip_local && !call.no_store;
         let superseded = self.eras.has_ended(glance.hash, glance.began);
         if !wanted || superseded || context.now >= end {
-            return Glanced::Answer(cached(seen.value));
+            return Glanced::Answer(Cached::known(seen.value));
         }
         let (slot, spare) = self.slots.open(key());
         effects.spent_keys.extend(spare);
@@ -120,7 +120,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             slot,
             write: self.writes.announce(slot),
         };
-        let answer = cached(seen.value.clone());
+        let answer = Cached::known(seen.value.clone());
         Glanced::Keep(answer, kept, Entry::new(seen.value, end))
     }
 

@@ -4,8 +4,8 @@
 use core::hash::{BuildHasher, Hash};
 
 use crate::machine::effects::Effects;
-use crate::machine::policy::Call;
-use crate::machine::policy::pace::{Aim, Outcome};
+use crate::machine::policy::call::Call;
+use crate::machine::policy::pace::{Aim, RefreshOutcome};
 use crate::machine::shard::{Context, Shard};
 use crate::machine::table::flight::Ticket;
 
@@ -37,7 +37,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     }
 
     /// What became of a refresh, once its flight is over; `None` for any other flight.
-    pub fn outcome(&self, ticket: &Ticket) -> Option<Outcome> {
+    pub fn outcome(&self, ticket: &Ticket) -> Option<RefreshOutcome> {
         self.flights[ticket.flight].lookup.outcome()
     }
 }
@@ -51,7 +51,7 @@ mod tests {
 
     use super::*;
     use crate::machine::error::{Error, Fault};
-    use crate::machine::lookup::{Reply, Seen, Step};
+    use crate::machine::lookup::step::{Need, Reply, Seen, Step};
     use crate::machine::policy::{Kind, Policy};
     use crate::machine::table::flight::{Role, Turn};
     use crate::machine::tier::entry::Load;
@@ -124,7 +124,8 @@ mod tests {
         }
 
         fn supersede(&mut self) {
-            let _ = self.ask(&mut |shard, _, effects| shard.supersede(&KEY, effects));
+            let sweep = self.ask(&mut |shard, _, effects| shard.supersede(&KEY, effects));
+            self.shard.swept(&KEY, sweep);
         }
 
         fn turn(&mut self, ticket: &Ticket) -> Turn<&'static str> {
@@ -156,14 +157,17 @@ mod tests {
         let ticket = world.open(YOUNG).unwrap();
         assert!(matches!(
             world.tell(&ticket, Reply::Begin),
-            Step::Lease { .. }
+            Step::Ask(Need::Lease { .. })
         ));
         assert!(matches!(
             world.tell(&ticket, leased(true, Some(10 * SECOND))),
-            Step::Load
+            Step::Ask(Need::Load)
         ));
         let loaded = Reply::Loaded(Ok(Load::from("new")));
-        assert!(matches!(world.tell(&ticket, loaded), Step::Fill { .. }));
+        assert!(matches!(
+            world.tell(&ticket, loaded),
+            Step::Ask(Need::Fill(_))
+        ));
         let Step::WriteLocal { write, entry } =
             world.tell(&ticket, Reply::Stored(Ok(Filled::Stored)))
         else {
@@ -171,8 +175,8 @@ mod tests {
         };
         assert_eq!(entry.value(), Some(&"new"));
         let last = world.tell(&ticket, Reply::Kept(write));
-        assert!(matches!(last, Step::Finish { release: None }));
-        assert_eq!(world.shard.outcome(&ticket), Some(Outcome::Loaded));
+        assert!(matches!(last, Step::Finish { release: None, .. }));
+        assert_eq!(world.shard.outcome(&ticket), Some(RefreshOutcome::Loaded));
         world.leave(ticket);
         assert_eq!(world.shard.activity(), Default::default());
     }
@@ -188,10 +192,16 @@ mod tests {
         };
         assert_eq!(entry.value(), Some(&"stood"));
         let last = world.tell(&ticket, Reply::Kept(write));
-        assert!(matches!(last, Step::Finish { release: Some(_) }));
+        assert!(matches!(
+            last,
+            Step::Finish {
+                release: Some(_),
+                ..
+            }
+        ));
         assert_eq!(
             world.shard.outcome(&ticket),
-            Some(Outcome::Copied(Some(9 * SECOND)))
+            Some(RefreshOutcome::Copied(Some(9 * SECOND)))
         );
         world.leave(ticket);
     }
@@ -203,13 +213,13 @@ mod tests {
         let _ = world.tell(&ticket, Reply::Begin);
         assert!(matches!(
             world.tell(&ticket, leased(true, Some(Duration::ZERO))),
-            Step::Load
+            Step::Ask(Need::Load)
         ));
         world.leave(ticket);
         let ticket = world.open(Aim::of_lock(false)).unwrap();
         assert!(matches!(
             world.tell(&ticket, Reply::Begin),
-            Step::ReadRemote
+            Step::Ask(Need::Read)
         ));
         assert!(matches!(
             world.tell(&ticket, Reply::Remote(Ok(None))),
@@ -227,7 +237,7 @@ mod tests {
         // Another node has it for as long as anybody waits.
         loop {
             match world.tell(&ticket, leased(false, Some(10 * SECOND))) {
-                Step::Pause(pause) => world.now = world.now + pause,
+                Step::Ask(Need::Pause(pause)) => world.now = world.now + pause,
                 step => {
                     assert!(matches!(step, Step::GiveUp), "{step:?}");
                     break;
@@ -235,10 +245,10 @@ mod tests {
             }
             assert!(matches!(
                 world.tell(&ticket, Reply::Paused),
-                Step::Lease { .. }
+                Step::Ask(Need::Lease { .. })
             ));
         }
-        assert_eq!(world.shard.outcome(&ticket), Some(Outcome::Passed));
+        assert_eq!(world.shard.outcome(&ticket), Some(RefreshOutcome::Passed));
         assert_eq!(world.now.since(Timestamp::default()), 2 * SECOND);
         world.leave(ticket);
         // L2 fails.
@@ -246,7 +256,7 @@ mod tests {
         let _ = world.tell(&ticket, Reply::Begin);
         let failed = Reply::Leased(Err(Fault::Timeout));
         assert!(matches!(world.tell(&ticket, failed), Step::GiveUp));
-        assert_eq!(world.shard.outcome(&ticket), Some(Outcome::Failed));
+        assert_eq!(world.shard.outcome(&ticket), Some(RefreshOutcome::Failed));
         world.leave(ticket);
         // There is no L2 to ask.
         for (kind, call) in [
@@ -255,7 +265,10 @@ mod tests {
         ] {
             let mut world = World::new(kind);
             let ticket = world.open_with(call, YOUNG).unwrap();
-            assert!(matches!(world.tell(&ticket, Reply::Begin), Step::Load));
+            assert!(matches!(
+                world.tell(&ticket, Reply::Begin),
+                Step::Ask(Need::Load)
+            ));
         }
     }
 
@@ -270,7 +283,7 @@ mod tests {
             world.tell(&ticket, leased(true, None)),
             Step::GiveUp
         ));
-        assert_eq!(world.shard.outcome(&ticket), Some(Outcome::Passed));
+        assert_eq!(world.shard.outcome(&ticket), Some(RefreshOutcome::Passed));
     }
 
     #[test]
@@ -281,10 +294,13 @@ mod tests {
         let _ = world.tell(&ticket, leased(true, None));
         world.supersede();
         let loaded = Reply::Loaded(Ok(Load::from("old")));
-        assert!(matches!(world.tell(&ticket, loaded), Step::Fill { .. }));
+        assert!(matches!(
+            world.tell(&ticket, loaded),
+            Step::Ask(Need::Fill(_))
+        ));
         assert!(matches!(
             world.tell(&ticket, Reply::Stored(Ok(Filled::Refused))),
-            Step::Finish { release: None }
+            Step::Finish { release: None, .. }
         ));
     }
 
@@ -297,9 +313,12 @@ mod tests {
         let failed = Reply::Loaded(Err(Error::Timeout));
         assert!(matches!(
             world.tell(&ticket, failed),
-            Step::Finish { release: Some(_) }
+            Step::Finish {
+                release: Some(_),
+                ..
+            }
         ));
-        assert_eq!(world.shard.outcome(&ticket), Some(Outcome::Failed));
+        assert_eq!(world.shard.outcome(&ticket), Some(RefreshOutcome::Failed));
     }
 
     #[test]
@@ -331,7 +350,7 @@ mod tests {
         // The flight knows that L2 does not answer.
         assert!(matches!(
             world.tell(&reader, Reply::Local(None)),
-            Step::Load
+            Step::Ask(Need::Load)
         ));
     }
 }

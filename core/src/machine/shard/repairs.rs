@@ -1,4 +1,5 @@
-//! The removals that are repeated until L2 acknowledges one (PROTOCOL.md, C5).
+//! The removals that are repeated until L2 acknowledges one (PROTOCOL.md, C5), and what a node does
+//! that hears of others' changes (H1, G2).
 
 use alloc::vec::Vec;
 use core::hash::{BuildHasher, Hash};
@@ -6,9 +7,11 @@ use core::time::Duration;
 
 use crate::machine::effects::Effects;
 use crate::machine::event::Event;
+use crate::machine::policy::Policy;
 use crate::machine::shard::{Context, Shard};
 use crate::machine::table::unconfirmed::{Loss, Number};
-use crate::machine::table::writes::Pending;
+use crate::machine::table::writes::Sweep;
+use crate::machine::tier::verb::Announce;
 use crate::machine::time::Timestamp;
 
 /// A removal to be repeated now. Whoever has one gives it back with [`Shard::repaired`].
@@ -27,9 +30,13 @@ impl<K> Repair<K> {
         &self.key
     }
 
-    /// Whether the others are to be told of the removal.
-    pub fn is_told(&self) -> bool {
-        self.told
+    /// Whether the others hear of the removal.
+    pub fn announce(&self) -> Announce {
+        if self.told {
+            Announce::Yes
+        } else {
+            Announce::No
+        }
     }
 }
 
@@ -87,16 +94,22 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         self.doubts.next_turn()
     }
 
-    /// Somebody who knows nothing of leases has removed the key (PROTOCOL.md, G2): whatever is under
-    /// way on it is superseded, and a removal of this node's own follows at once, of which nobody is
-    /// told. Then as for [`supersede`](Self::supersede): wait for what is pending, remove the key
-    /// from L1, say so with [`swept`](Self::swept).
-    pub fn removed_elsewhere(
+    /// Others have changed the key: whatever is under way on it is nobody's any more. `removed`:
+    /// they say that they removed it. If they may know nothing of leases, a load that began before
+    /// may still fill L2, so this node removes the key once more, at once and untold (PROTOCOL.md,
+    /// H1 and G2).
+    pub fn heard(
         &mut self,
         key: K,
+        removed: bool,
         context: &Context<'_>,
         effects: &mut Effects<K, V>,
-    ) -> Pending {
+    ) -> Sweep {
+        if !(removed && context.policy.strangers) {
+            let sweep = self.supersede(&key, effects);
+            effects.spent_keys.push(key);
+            return sweep;
+        }
         let (slot, spare) = self.slots.open(key);
         effects.spent_keys.extend(spare);
         let pending = self.supersede_slot(slot, effects);
@@ -111,7 +124,14 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         }
         let closed = self.slots.close(slot);
         effects.spent_keys.extend(closed);
-        pending
+        Sweep::after(pending)
+    }
+
+    /// Whether so many keys are unconfirmed that no more removals by others are heard of until L2
+    /// has confirmed some: the other half of the room is for this node's own changes.
+    #[must_use]
+    pub fn is_crowded(&self, policy: &Policy) -> bool {
+        self.doubts.len() * 2 > policy.unconfirmed
     }
 
     /// How long what stands in L2 may stand: a load that holds an older lease may still fill, for as

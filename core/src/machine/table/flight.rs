@@ -5,8 +5,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::task::Waker;
 
-use crate::machine::lookup::{Answer, Lookup};
-use crate::machine::policy::Call;
+use crate::machine::lookup::Lookup;
+use crate::machine::lookup::step::Answer;
+use crate::machine::policy::call::Call;
 use crate::machine::table::writes::Write;
 use crate::machine::time::Timestamp;
 
@@ -34,7 +35,7 @@ pub enum Turn<V> {
     /// The answer; clone what it holds outside the lock.
     Answer(Arc<Answer<V>>),
     /// The leader is gone or silent: lead, beginning with
-    /// [`Reply::Begin`](crate::machine::lookup::Reply::Begin).
+    /// [`Reply::Begin`](crate::machine::lookup::step::Reply::Begin).
     Lead,
     /// Not yet: the waker will be woken. With a time, ask again then at the latest.
     Wait(Option<Timestamp>),
@@ -108,10 +109,16 @@ impl<V: Clone> Flight<V> {
     }
 
     /// The flight has its answer: wakes everyone.
-    pub(in crate::machine) fn conclude(&mut self, answer: Answer<V>, wakes: &mut Vec<Waker>) {
-        self.answer = Some(Arc::new(answer));
+    pub(in crate::machine) fn conclude(
+        &mut self,
+        answer: Answer<V>,
+        wakes: &mut Vec<Waker>,
+    ) -> Arc<Answer<V>> {
+        let answer = Arc::new(answer);
+        self.answer = Some(Arc::clone(&answer));
         let waiters = core::mem::take(&mut self.waiters);
         wakes.extend(waiters.into_values().filter_map(|waiter| waiter.waker));
+        answer
     }
 
     /// Makes this waiter the leader, or the longest one. What the old leader's lookup held is

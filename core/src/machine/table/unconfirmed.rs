@@ -7,6 +7,7 @@
 use alloc::collections::BTreeSet;
 use core::time::Duration;
 
+use crate::machine::policy::backoff::Backoff;
 use crate::machine::time::Timestamp;
 
 /// The number of a command: they are numbered in the order in which they are sent.
@@ -102,7 +103,7 @@ impl Doubts {
         // What was acknowledged since may be a removal of which nobody was told.
         let untold = told && number > doubt.told_of && number <= doubt.acknowledged;
         let number = if untold { self.send() } else { number };
-        let due = now + back_off(doubt.tries);
+        let due = now + Backoff::REMOVAL.pause(doubt.tries);
         let loss = self.doubted(at, doubt, number, (now, due), room);
         doubt.told |= told && doubt.is_unconfirmed();
         loss
@@ -136,7 +137,7 @@ impl Doubts {
         if doubt.is_unconfirmed() {
             doubt.tries = doubt.tries.saturating_add(1);
             self.forget_turn(at, doubt);
-            self.take_turn(at, doubt, now + back_off(doubt.tries));
+            self.take_turn(at, doubt, now + Backoff::REMOVAL.pause(doubt.tries));
         }
     }
 
@@ -191,13 +192,6 @@ pub(in crate::machine) enum Loss {
     Bypassed,
 }
 
-/// 50 ms, doubled with every try, at most 1 s: the repeats of many keys share a round trip.
-fn back_off(tries: u32) -> Duration {
-    (FIRST_PAUSE * (1 << tries.min(10))).min(LONGEST_PAUSE)
-}
-
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long a removal under way may go without a report.
 const PATIENCE: Duration = Duration::from_secs(5);
 

@@ -31,6 +31,32 @@ impl Pending {
     }
 }
 
+/// What is left to do once a key, or every key, was taken from whatever is under way on it:
+///
+/// 1. wait until [`Shard::is_written`] says that [these writes](Self::pending) to L1 are done, which
+///    began before;
+/// 2. remove the key, or all keys, from L1;
+/// 3. hand this to [`Shard::swept`], or [`Shard::swept_all`]: a lookup that began in between may have
+///    found in L1 what is gone now, and looks again.
+///
+/// [`Shard::is_written`]: crate::machine::shard::Shard::is_written
+/// [`Shard::swept`]: crate::machine::shard::Shard::swept
+/// [`Shard::swept_all`]: crate::machine::shard::Shard::swept_all
+#[derive(Debug)]
+#[must_use = "L1 still holds what is to be forgotten"]
+pub struct Sweep(Pending);
+
+impl Sweep {
+    pub(in crate::machine) fn after(pending: Pending) -> Self {
+        Self(pending)
+    }
+
+    /// What to wait for before anything is removed from L1.
+    pub fn pending(&self) -> &Pending {
+        &self.0
+    }
+}
+
 /// The announced writes of a shard, each with the slot it writes to. They are as many as there are
 /// threads inside an L1 write, so a list is the right table.
 #[derive(Debug, Default)]

@@ -50,6 +50,11 @@ pub enum Cached<V> {
 }
 
 impl<V> Cached<V> {
+    /// What a tier or a loader says: a value, or that there is none.
+    pub(crate) fn known(value: Option<V>) -> Self {
+        value.map_or(Self::Absent, Self::Hit)
+    }
+
     /// The value of a hit.
     pub fn hit(self) -> Option<V> {
         match self {

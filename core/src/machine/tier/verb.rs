@@ -1,6 +1,8 @@
 //! What the verbs of L2 are asked and answer, as far as the machine decides by it. The verbs
 //! themselves are in [`ports::remote`](crate::ports::remote).
 
+use core::time::Duration;
+
 /// What must hold for a conditional insert. Present means: a value, readable and fresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
@@ -17,4 +19,24 @@ pub enum Filled {
     Stored,
     /// The lease is not the token's, or the value's life was over.
     Refused,
+}
+
+/// Whether the other nodes hear of what is sent to L2 (PROTOCOL.md, C6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Announce {
+    /// They do: they may hold what it replaces.
+    Yes,
+    /// They do not: nothing that they hold is older than it.
+    No,
+}
+
+/// The times of a value on its way to L2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// How long the value is still fresh.
+    pub life: Duration,
+    /// The life that the lease, or the claim, was given.
+    pub lease: Duration,
+    /// How old the lease, or the claim, is.
+    pub age: Duration,
 }

@@ -1,0 +1,49 @@
+//! MessagePack with named fields: compact, and readable after fields were added.
+
+use jetcache_core::{BoxError, Codec};
+use rmp_serde::Serializer;
+use rmp_serde::decode::Deserializer;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The default codec: MessagePack with the fields' names, so that a struct may gain fields
+/// (`#[serde(default)]`) and lose them without its old entries becoming misses.
+///
+/// ```
+/// use jetcache_adapters::MessagePack;
+/// use jetcache_core::Codec;
+///
+/// let mut bytes = Vec::new();
+/// MessagePack.encode(&(7, "seven".to_string()), &mut bytes)?;
+/// let pair: (u32, String) = MessagePack.decode(&bytes)?;
+/// assert_eq!(pair, (7, "seven".to_string()));
+/// # Ok::<(), jetcache_core::BoxError>(())
+/// ```
+///
+/// Bytes in a field are read from MessagePack's binary and from arrays of numbers. serde writes a
+/// `Vec<u8>` as the latter, which is longer and which Go does not read into a `[]byte`; with
+/// `#[serde(with = "serde_bytes")]` it is binary. For times, see
+/// [`msgpack_time`](crate::msgpack_time).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MessagePack;
+
+impl<V: Serialize + DeserializeOwned + 'static> Codec<V> for MessagePack {
+    fn id(&self) -> u8 {
+        1
+    }
+
+    fn encode(&self, value: &V, out: &mut Vec<u8>) -> Result<(), BoxError> {
+        value.serialize(&mut Serializer::new(out).with_struct_map())?;
+        Ok(())
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<V, BoxError> {
+        // The reader that borrows does not say where it stopped; this one's slice is what is left.
+        let mut reader = Deserializer::new(bytes);
+        let value = V::deserialize(&mut reader)?;
+        match reader.get_ref() {
+            [] => Ok(value),
+            rest => Err(format!("{} bytes after the value", rest.len()).into()),
+        }
+    }
+}

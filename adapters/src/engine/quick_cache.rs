@@ -1,0 +1,206 @@
+//! L1 on quick_cache: S3-FIFO-like admission, sharded, small per entry.
+
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::available_parallelism;
+
+use jetcache_core::{Engine, Entry, Local, Probe};
+use quick_cache::sync::Cache;
+use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
+
+/// L1 on quick_cache, bounded by entries or by bytes.
+///
+/// ```
+/// use jetcache_adapters::QuickCache;
+///
+/// let by_entries = QuickCache::<String, u64>::new(10_000);
+/// let by_bytes = QuickCache::<String, String>::weighing(64 << 20, |key, value| {
+///     (key.len() + value.map_or(0, String::len) + 100) as u64
+/// });
+/// # let _ = (by_entries, by_bytes);
+/// ```
+pub struct QuickCache<K, V> {
+    cache: Cache<K, Entry<V>, Scale<K, V>, DefaultHashBuilder, Evictions>,
+    hasher: DefaultHashBuilder,
+    evicted: Arc<AtomicUsize>,
+}
+
+/// Makes a [`QuickCache`] the L1 of every cache that names none.
+#[derive(Clone, Copy, Debug)]
+pub struct QuickCacheEngine;
+
+impl Engine for QuickCacheEngine {
+    fn local<K, V>(capacity: NonZeroUsize) -> Arc<dyn Local<K, V>>
+    where
+        K: Hash + Eq + Clone + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+    {
+        Arc::new(QuickCache::new(capacity.get()))
+    }
+}
+
+impl<K: Hash + Eq, V: Clone> QuickCache<K, V> {
+    /// An engine for at most `entries` entries.
+    #[must_use]
+    pub fn new(entries: usize) -> Self {
+        let shards = available_parallelism().map_or(1, usize::from) * 4;
+        Self::made_of(entries, entries as u64, shards, Scale(None))
+    }
+
+    /// An engine whose entries weigh at most `bytes` together, as `weigh` has it; it is handed the
+    /// value, or `None` for a not-found placeholder. A weight below one counts as one.
+    ///
+    /// The bound is kept shard by shard, and a shard has at least 16 MiB where the whole has: an
+    /// entry that is heavier than its shard (the whole, below 32 MiB) is not kept.
+    /// `weigh` must say the same each time it is asked about an entry, and must not touch the
+    /// cache.
+    #[must_use]
+    pub fn weighing(
+        bytes: u64,
+        weigh: impl Fn(&K, Option<&V>) -> u64 + Send + Sync + 'static,
+    ) -> Self {
+        let most = available_parallelism().map_or(1, usize::from) * 4;
+        let whole = usize::try_from(bytes / SHARD)
+            .unwrap_or(usize::MAX)
+            .clamp(1, most);
+        // The engine rounds up to a power of two.
+        let shards = 1 << whole.ilog2();
+        // Only a hint, which sizes the memory of recently evicted keys.
+        let entries = usize::try_from(bytes / 512)
+            .unwrap_or(usize::MAX)
+            .clamp(1, 1 << 20);
+        Self::made_of(entries, bytes, shards, Scale(Some(Arc::new(weigh))))
+    }
+
+    fn made_of(entries: usize, weight: u64, shards: usize, scale: Scale<K, V>) -> Self {
+        let options = OptionsBuilder::new()
+            .estimated_items_capacity(entries)
+            .weight_capacity(weight)
+            .shards(shards)
+            .build()
+            .expect("the two numbers that are required were given");
+        let hasher = DefaultHashBuilder::default();
+        let evicted = Arc::new(AtomicUsize::new(0));
+        let evictions = Evictions {
+            hasher: hasher.clone(),
+            count: Arc::clone(&evicted),
+        };
+        Self {
+            cache: Cache::with_options(options, scale, hasher.clone(), evictions),
+            hasher,
+            evicted,
+        }
+    }
+}
+
+impl<K, V> Local<K, V> for QuickCache<K, V>
+where
+    K: Hash + Eq + Send + Sync,
+    V: Clone + Send + Sync,
+{
+    fn get(&self, key: &dyn Probe<K>) -> Option<Entry<V>> {
+        self.cache.get(key)
+    }
+
+    fn insert(&self, key: K, entry: Entry<V>) {
+        let mut leaving = Leaving {
+            replacing: Some(self.hasher.hash_one(&key)),
+            ..Leaving::default()
+        };
+        self.cache.insert_with_lifecycle(key, entry, &mut leaving);
+    }
+
+    fn remove(&self, key: &dyn Probe<K>) {
+        self.cache.remove(key);
+    }
+
+    fn clear(&self) {
+        self.cache.clear();
+    }
+
+    fn len(&self) -> usize {
+        self.cache.len()
+    }
+
+    fn weight(&self) -> u64 {
+        self.cache.weight()
+    }
+
+    fn evicted(&self) -> Option<u64> {
+        Some(self.evicted.load(Ordering::Relaxed) as u64)
+    }
+}
+
+impl<K, V> fmt::Debug for QuickCache<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QuickCache")
+            .field("evicted", &self.evicted)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What an entry weighs: one, or what the user says.
+struct Scale<K, V>(Option<Arc<Weigh<K, V>>>);
+
+type Weigh<K, V> = dyn Fn(&K, Option<&V>) -> u64 + Send + Sync;
+
+impl<K, V> Clone for Scale<K, V> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<K, V> Weighter<K, Entry<V>> for Scale<K, V> {
+    fn weight(&self, key: &K, entry: &Entry<V>) -> u64 {
+        // The engine never evicts what weighs nothing.
+        self.0
+            .as_ref()
+            .map_or(1, |weigh| weigh(key, entry.value()).max(1))
+    }
+}
+
+/// Counts evictions. The engine reports what an insert replaces as evicted too, so the key that
+/// is being inserted is told apart by its hash.
+#[derive(Clone)]
+struct Evictions {
+    hasher: DefaultHashBuilder,
+    count: Arc<AtomicUsize>,
+}
+
+/// What leaves the engine in one call. It is dropped after the engine's lock is open again: the
+/// `Drop` of a key or value may use the cache.
+struct Leaving<K, V> {
+    replacing: Option<u64>,
+    first: [Option<(K, Entry<V>)>; 2],
+    more: Vec<(K, Entry<V>)>,
+}
+
+impl<K, V> Default for Leaving<K, V> {
+    fn default() -> Self {
+        Self {
+            replacing: None,
+            first: [None, None],
+            more: Vec::new(),
+        }
+    }
+}
+
+impl<K: Hash, V> Lifecycle<K, Entry<V>> for Evictions {
+    type RequestState = Leaving<K, V>;
+
+    fn on_evict(&self, leaving: &mut Leaving<K, V>, key: K, entry: Entry<V>) {
+        if leaving.replacing != Some(self.hasher.hash_one(&key)) {
+            self.count.fetch_add(1, Ordering::Relaxed);
+        }
+        match leaving.first.iter_mut().find(|place| place.is_none()) {
+            Some(place) => *place = Some((key, entry)),
+            None => leaving.more.push((key, entry)),
+        }
+    }
+}
+
+/// How many bytes a shard should hold at least.
+const SHARD: u64 = 16 << 20;

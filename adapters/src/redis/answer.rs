@@ -1,0 +1,47 @@
+//! What a server's answer to a command means.
+
+use jetcache_core::ports::remote::Filled;
+use jetcache_core::{Fault, Token};
+use redis::Value;
+
+/// The value, or the server's error.
+pub(crate) fn outcome(value: Value) -> Result<Value, Fault> {
+    match value {
+        Value::ServerError(error) => Err(Fault::Refused(error.to_string().into())),
+        value => Ok(value),
+    }
+}
+
+/// Whether `SET .. NX GET` granted the lease: nobody held it, or this token did already.
+pub(super) fn is_granted(holder: Value, token: Token) -> Result<bool, Fault> {
+    match holder {
+        Value::Nil => Ok(true),
+        Value::BulkString(holder) => Ok(holder == token.to_string().as_bytes()),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Whether a script answered that it did what it was asked to.
+pub(super) fn is_one(answer: Value) -> Result<bool, Fault> {
+    match answer {
+        Value::Int(number) => Ok(number == 1),
+        other => Err(unexpected(&other)),
+    }
+}
+
+pub(super) fn filled(answer: Value) -> Result<Filled, Fault> {
+    Ok(if is_one(answer)? {
+        Filled::Stored
+    } else {
+        Filled::Refused
+    })
+}
+
+/// Cut short: the answer may be a big value.
+pub(super) fn unexpected(value: &Value) -> Fault {
+    let mut text = format!("an answer that was not expected: {value:?}");
+    if let Some((end, _)) = text.char_indices().nth(200) {
+        text.truncate(end);
+    }
+    Fault::Refused(text.into())
+}

@@ -1,0 +1,55 @@
+//! Where the verbs send their commands: to one server, or to whoever serves one slot of a cluster.
+
+use std::fmt::Debug;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use jetcache_core::Fault;
+use redis::{Pipeline, Value};
+
+use crate::redis::connection::dial::Dial;
+
+/// Takes commands to the server that has their keys.
+pub(crate) trait Line: Debug + Send + Sync + UnwindSafe + RefUnwindSafe {
+    /// One outcome a command, in their order; a server's error is a value among them.
+    fn send<'a>(&'a self, batch: Batch<'a>) -> Sending<'a>;
+
+    /// Where a subscription can connect: any of these will do, tried in this order.
+    fn dials(&self) -> Vec<Arc<Dial>>;
+}
+
+/// Commands on their way.
+pub(crate) type Sending<'a> = Pin<Box<dyn Future<Output = Vec<Result<Value, Fault>>> + Send + 'a>>;
+
+/// Commands about keys of one slot: some that prepare the server, then some that each stand alone,
+/// then some that belong together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Batch<'a> {
+    /// All of them.
+    pub(crate) commands: &'a Pipeline,
+    /// How many of them, at the front, name no key and go to every server that is sent any of the
+    /// others.
+    pub(crate) ahead: usize,
+    /// How many of them, after those, are carried out or refused one by one. The rest is carried
+    /// out or refused as a whole, by one server, after all of these.
+    pub(crate) alone: usize,
+    /// Whether they may be sent again when nobody can tell whether they were carried out.
+    pub(crate) repeat: Repeat,
+}
+
+impl Batch<'_> {
+    /// The index of the first command of those that belong together.
+    pub(crate) fn behind(&self) -> usize {
+        self.ahead + self.alone
+    }
+}
+
+/// Whether a command may be sent a second time when its connection died before the answer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// Once more: it does no harm if it is carried out twice, or late.
+    Once,
+    /// Never: the first one may arrive late, after the second and after what others did since.
+    Never,
+}

@@ -1,0 +1,248 @@
+//! Where a node's caches meet the bus: how it is, who listens, what is to be told.
+
+use core::fmt;
+use core::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use event_listener::{Event as Bell, EventListener};
+use portable_atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+
+use crate::driver::bus::members::{Hears, Members};
+use crate::driver::bus::outbox::Outbox;
+use crate::driver::task::chore::Chore;
+use crate::driver::world::erased::{AnyBus, AnyRuntime};
+use crate::machine::error::Fault;
+use crate::machine::event::Event;
+use crate::machine::token::Token;
+use crate::ports::bus::Telling;
+
+/// How the bus is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum BusState {
+    /// There is none.
+    None = 0,
+    /// Nobody has subscribed yet: the first call that goes further than L1 does.
+    Idle = 1,
+    /// The subscription stands.
+    Up = 2,
+    /// The subscription broke, or could not be made; it is tried again and again.
+    Down = 3,
+}
+
+/// The bus of one node.
+pub(crate) struct Hub {
+    pub(crate) bus: Arc<dyn AnyBus>,
+    /// Who this node is to the others, in this life of it.
+    pub(crate) source: Arc<str>,
+    pub(crate) runtime: Arc<dyn AnyRuntime>,
+    pub(crate) members: Members,
+    state: AtomicU8,
+    epoch: AtomicU64,
+    outbox: Mutex<Outbox>,
+    pub(crate) listening: Chore,
+    pub(crate) telling: Chore,
+    /// The membership that the subscription is of.
+    covered: AtomicU64,
+    /// The epoch in which its caches went blind last, plus one.
+    blind_since: AtomicU64,
+    /// Whether an L2 of its caches did not answer last.
+    l2_away: AtomicBool,
+    /// How often it was tried to subscribe in vain.
+    failures: AtomicU64,
+    /// Rung when the bus is otherwise than before, and when what was to be told is told.
+    stir: Bell,
+    /// Rung when there is a reason to listen now: a cache comes or goes, an L2 is back, somebody asks.
+    nudge: Bell,
+}
+
+impl Hub {
+    /// A hub for a node whose source id is random, behind a name if there is one.
+    pub(crate) fn new(
+        bus: Arc<dyn AnyBus>,
+        runtime: Arc<dyn AnyRuntime>,
+        name: Option<&str>,
+    ) -> Arc<Self> {
+        let random = Token::from_bits(runtime.roll()).to_string();
+        let random = &random[..SOURCE_DIGITS];
+        let source = match name {
+            Some(name) => format!("{name}-{random}"),
+            None => random.to_owned(),
+        };
+        Arc::new(Self {
+            bus,
+            source: source.into(),
+            runtime,
+            members: Members::default(),
+            state: AtomicU8::new(BusState::Idle as u8),
+            epoch: AtomicU64::new(0),
+            outbox: Mutex::default(),
+            listening: Chore::new(PATIENCE),
+            telling: Chore::new(PATIENCE),
+            covered: AtomicU64::new(0),
+            blind_since: AtomicU64::new(0),
+            l2_away: AtomicBool::new(false),
+            failures: AtomicU64::new(0),
+            stir: Bell::new(),
+            nudge: Bell::new(),
+        })
+    }
+
+    /// A cache comes, whose keys begin like this. The answer is its number.
+    pub(crate) fn join(&self, prefix: &str, ears: Weak<dyn Hears>) -> u64 {
+        let number = self.members.add(prefix, ears);
+        self.nudge();
+        number
+    }
+
+    /// The cache of this number hears no more.
+    pub(crate) fn leave(&self, number: u64) {
+        self.members.remove(number);
+        self.nudge();
+    }
+
+    /// There is a reason to listen now.
+    pub(crate) fn nudge(&self) {
+        self.nudge.notify(usize::MAX);
+    }
+
+    /// Completes at the next reason to listen.
+    pub(crate) fn nudged(&self) -> EventListener {
+        self.nudge.listen()
+    }
+
+    /// Whether an L2 of its caches answered just now. One that is back is a reason to listen: a bus
+    /// on the same server may be back too.
+    pub(crate) fn note_l2(&self, answers: bool) {
+        let was_away = self.l2_away.load(Ordering::Relaxed);
+        if was_away == answers {
+            self.l2_away.store(!answers, Ordering::Relaxed);
+            if answers && self.state() == BusState::Down {
+                self.nudge();
+            }
+        }
+    }
+
+    /// Completes when the bus is otherwise than before, or when what was to be told is told.
+    pub(crate) fn stirs(&self) -> EventListener {
+        self.stir.listen()
+    }
+
+    pub(crate) fn state(&self) -> BusState {
+        match self.state.load(Ordering::SeqCst) {
+            0 => BusState::None,
+            1 => BusState::Idle,
+            2 => BusState::Up,
+            _ => BusState::Down,
+        }
+    }
+
+    fn set_state(&self, state: BusState) {
+        self.state.store(state as u8, Ordering::SeqCst);
+        self.stir.notify(usize::MAX);
+    }
+
+    /// The subscription stands, and is of the caches of this membership.
+    pub(crate) fn is_up(&self, membership: u64) {
+        if self.state() == BusState::Down {
+            tracing::info!(target: "jetcache", "the bus is back");
+        }
+        self.covered.store(membership, Ordering::SeqCst);
+        self.set_state(BusState::Up);
+    }
+
+    /// The subscription broke, or could not be made.
+    pub(crate) fn is_down(&self, fault: Fault) {
+        self.failures.fetch_add(1, Ordering::SeqCst);
+        self.set_state(BusState::Down);
+        self.note(&Event::BusFault(fault));
+        let epoch = self.epoch() + 1;
+        if self.blind_since.swap(epoch, Ordering::SeqCst) != epoch {
+            let now = self.runtime.now();
+            for (_, ears) in self.members.ears() {
+                ears.go_blind(now);
+            }
+        }
+    }
+
+    /// Nobody listens any more.
+    pub(crate) fn is_unheard(&self) {
+        self.set_state(if self.members.is_empty() {
+            BusState::Idle
+        } else {
+            BusState::Down
+        });
+    }
+
+    /// How the bus is to the cache of this number; `None` while it is tried for the first time, or
+    /// for the first time since `failures`.
+    pub(crate) fn outcome(&self, number: u64, failures: u64) -> Option<BusState> {
+        let of_all = !self.subscribes_to_keys();
+        match self.state() {
+            BusState::Up if of_all || self.covered.load(Ordering::SeqCst) > number => {
+                Some(BusState::Up)
+            }
+            BusState::Down if self.failures() > failures => Some(BusState::Down),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::SeqCst)
+    }
+
+    /// Whether a subscription is of certain keys, and another one is due when there are others.
+    pub(crate) fn subscribes_to_keys(&self) -> bool {
+        !matches!(self.bus.telling(), Telling::WithChange { .. })
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::SeqCst)
+    }
+
+    /// Anything may have been missed, and nothing is any more (PROTOCOL.md, H3).
+    pub(crate) fn advance_epoch(&self) {
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+        for (_, ears) in self.members.ears() {
+            ears.note(&Event::EpochAdvanced);
+            ears.hear_of_everything();
+        }
+    }
+
+    pub(crate) fn note(&self, event: &Event) {
+        for (_, ears) in self.members.ears() {
+            ears.note(event);
+        }
+    }
+
+    /// How many words wait to be told, or are being told.
+    pub(crate) fn untold(&self) -> usize {
+        self.outbox().len()
+    }
+
+    pub(crate) fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was taken out of the outbox is told, or given up.
+    pub(crate) fn told(&self) {
+        self.outbox().said();
+        self.stir.notify(usize::MAX);
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub")
+            .field("source", &self.source)
+            .field("state", &self.state())
+            .field("epoch", &self.epoch())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How long an attempt to publish, or to subscribe, may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+/// How many random digits a source id has, as jetcache-go's.
+const SOURCE_DIGITS: usize = 16;

@@ -1,0 +1,83 @@
+//! The caches of a node that are on its bus.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use portable_atomic::{AtomicU64, Ordering};
+
+use crate::driver::world::erased::Boxed;
+use crate::machine::event::Event;
+use crate::machine::time::Timestamp;
+
+/// What hears: a cache on the bus.
+pub(crate) trait Hears: Send + Sync {
+    /// Others have changed these keys of its own; `removed`: somebody says so who removed them.
+    fn hear(self: Arc<Self>, keys: &[&str], removed: bool);
+    /// Of how many keys it may hear at once that were removed elsewhere.
+    fn room(&self) -> usize;
+    /// Completes when there is room for more that was removed elsewhere, or L2 is away.
+    fn catch_up(self: Arc<Self>) -> Boxed<'static, ()>;
+    /// Anything may have changed, and is missed no more.
+    fn hear_of_everything(self: Arc<Self>);
+    /// From now on nothing is heard.
+    fn go_blind(self: Arc<Self>, since: Timestamp);
+    /// Something that is to be counted.
+    fn note(&self, event: &Event);
+}
+
+#[derive(Default)]
+pub(crate) struct Members {
+    list: Mutex<Vec<Member>>,
+    /// Grows whenever a cache comes or goes.
+    membership: AtomicU64,
+}
+
+struct Member {
+    number: u64,
+    prefix: String,
+    ears: Weak<dyn Hears>,
+}
+
+impl Members {
+    /// The keys that begin like this are this cache's. The answer is its number.
+    pub(crate) fn add(&self, prefix: &str, ears: Weak<dyn Hears>) -> u64 {
+        let mut list = self.list();
+        let number = self.membership.fetch_add(1, Ordering::SeqCst);
+        list.push(Member {
+            number,
+            prefix: prefix.to_owned(),
+            ears,
+        });
+        number
+    }
+
+    pub(crate) fn remove(&self, number: u64) {
+        self.list().retain(|member| member.number != number);
+        self.membership.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The number of this membership: it changes whenever a cache comes or goes.
+    pub(crate) fn membership(&self) -> u64 {
+        self.membership.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn prefixes(&self) -> Vec<String> {
+        let list = self.list();
+        list.iter().map(|member| member.prefix.clone()).collect()
+    }
+
+    /// The caches that there are, with what their keys begin with.
+    pub(crate) fn ears(&self) -> Vec<(String, Arc<dyn Hears>)> {
+        let list = self.list();
+        let ears = |member: &Member| Some((member.prefix.clone(), member.ears.upgrade()?));
+        list.iter().filter_map(ears).collect()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list().is_empty()
+    }
+
+    fn list(&self) -> MutexGuard<'_, Vec<Member>> {
+        // Nothing of the user's runs under it.
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,91 @@
+//! Tells the other nodes through the bus, what L2 does not tell by itself (PROTOCOL.md, C6).
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use crate::driver::bus::hub::{Hub, PATIENCE};
+use crate::driver::task::chore::Shift;
+use crate::driver::world::caught::caught_future;
+use crate::driver::world::timeout::timeout;
+use crate::machine::error::Fault;
+use crate::machine::event::Event;
+use crate::machine::policy::backoff::Backoff;
+use crate::ports::bus::{Kind, Message};
+
+/// One more word for the other nodes.
+pub(crate) fn tell(hub: &Arc<Hub>, cache: &str, kind: Kind, key: &str) {
+    hub.outbox().add(cache, &hub.source, kind, key);
+    ensure_publisher(hub);
+}
+
+/// Starts the task that empties the outbox, if there is anything in it and none runs.
+pub(crate) fn ensure_publisher(hub: &Arc<Hub>) {
+    if hub.outbox().is_empty() {
+        return;
+    }
+    hub.telling.ensure(hub.runtime.now(), |shift| {
+        let publishing = empty_outbox(Arc::clone(hub), shift);
+        let _ = hub.runtime.spawn(Box::pin(publishing));
+    });
+}
+
+async fn empty_outbox(hub: Arc<Hub>, mut shift: Shift) {
+    let mut failures = 0;
+    loop {
+        let messages = hub.outbox().take(&hub.source);
+        if messages.is_empty() {
+            drop(shift);
+            hub.told();
+            // A word may have come since, and have found this task still there.
+            ensure_publisher(&hub);
+            return;
+        }
+        let mut unsaid = Unsaid(Some(&hub));
+        let Err(fault) = publish(&hub, &messages).await else {
+            unsaid.0 = None;
+            hub.told();
+            failures = 0;
+            if !shift.goes_on(hub.runtime.now(), Duration::ZERO) {
+                return;
+            }
+            continue;
+        };
+        drop(unsaid);
+        hub.note(&Event::BusFault(fault));
+        if hub.members.is_empty() {
+            // Nobody is left in whose name to go on. The others' L1 ends by itself.
+            drop(hub.outbox().take(&hub.source));
+            drop(shift);
+            hub.told();
+            return;
+        }
+        let pause = Backoff::BUS.pause(failures);
+        failures = failures.saturating_add(1);
+        if !shift.goes_on(hub.runtime.now(), pause) {
+            return;
+        }
+        hub.runtime.sleep(pause).await;
+    }
+}
+
+async fn publish(hub: &Hub, messages: &[Message]) -> Result<(), Fault> {
+    let publishing = caught_future(async { hub.bus.publish(messages).await });
+    match timeout(&*hub.runtime, PATIENCE, publishing).await {
+        None => Err(Fault::Timeout),
+        Some(Err(_)) => Err(Fault::Refused("the bus panicked".into())),
+        Some(Ok(published)) => published,
+    }
+}
+
+/// What is being told. Dropped before it was, with its runtime perhaps, it is told as "anything".
+struct Unsaid<'a>(Option<&'a Hub>);
+
+impl Drop for Unsaid<'_> {
+    fn drop(&mut self) {
+        if let Some(hub) = self.0 {
+            let mut outbox = hub.outbox();
+            outbox.said();
+            outbox.add_everything();
+        }
+    }
+}

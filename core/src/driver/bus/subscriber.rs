@@ -1,0 +1,219 @@
+//! Listens to the bus, for all caches of a node: subscribes, hears, and subscribes again when the
+//! subscription breaks (PROTOCOL.md, H1 to H3).
+
+use core::pin::pin;
+use core::time::Duration;
+use std::sync::{Arc, Weak};
+
+use futures_util::future::{Either, select};
+
+use crate::driver::bus::hub::{Hub, PATIENCE};
+use crate::driver::task::chore::Shift;
+use crate::driver::world::caught::caught_future;
+use crate::driver::world::erased::AnySubscription;
+use crate::driver::world::timeout::timeout;
+use crate::machine::error::Fault;
+use crate::machine::event::Event;
+use crate::machine::policy::backoff::Backoff;
+use crate::ports::bus::{Kind, Message, News};
+
+/// Starts the task that listens, if there is a cache to listen for and none runs.
+pub(crate) fn ensure_subscriber(hub: &Arc<Hub>) {
+    hub.listening.ensure(hub.runtime.now(), |shift| {
+        let listener = Listener {
+            hub: Arc::downgrade(hub),
+            shift: Some(shift),
+        };
+        let _ = hub.runtime.spawn(Box::pin(listener.listen()));
+    });
+}
+
+/// The task. It keeps nothing alive: when the last cache is gone it ends.
+struct Listener {
+    hub: Weak<Hub>,
+    /// There until it ends.
+    shift: Option<Shift>,
+}
+
+/// Why a subscription is over.
+enum End {
+    /// It broke.
+    Cut(Fault),
+    /// There are keys that it is not of.
+    Outgrown,
+    /// This task is not needed any more, or another one has taken its place.
+    Over,
+}
+
+impl Listener {
+    async fn listen(mut self) {
+        self.go_on().await;
+        let hub = self.hub.clone();
+        drop(self);
+        // A cache may have come since, and its call may have found this task still there.
+        if let Some(hub) = hub.upgrade().filter(|hub| !hub.members.is_empty()) {
+            ensure_subscriber(&hub);
+        }
+    }
+
+    async fn go_on(&mut self) {
+        let mut failures = 0;
+        while let Some(hub) = self.at_work(Duration::ZERO) {
+            let (membership, prefixes) = (hub.members.membership(), hub.members.prefixes());
+            let subscribed = subscribe(&hub, &prefixes).await;
+            if self.at_work(Duration::ZERO).is_none() {
+                return;
+            }
+            let began = hub.runtime.now();
+            let end = match subscribed {
+                Ok(subscription) => {
+                    hub.advance_epoch();
+                    hub.is_up(membership);
+                    drop(hub);
+                    self.hear(subscription, membership, &prefixes).await
+                }
+                Err(fault) => {
+                    drop(hub);
+                    End::Cut(fault)
+                }
+            };
+            let fault = match end {
+                End::Over => return,
+                End::Outgrown => continue,
+                End::Cut(fault) => fault,
+            };
+            let Some(hub) = self.at_work(Duration::ZERO) else {
+                return;
+            };
+            hub.is_down(fault);
+            // One that stood for a while is made again at once.
+            let stood = hub.runtime.now().since(began) >= STOOD;
+            let pause = if stood {
+                failures = 0;
+                Duration::ZERO
+            } else {
+                Backoff::BUS.pause(failures)
+            };
+            failures += u32::from(!stood);
+            if self.at_work(pause).is_none() {
+                return;
+            }
+            let (nudged, sleep) = (hub.nudged(), hub.runtime.sleep(pause));
+            drop(hub);
+            if !pause.is_zero() {
+                select(sleep, nudged).await;
+            }
+        }
+    }
+
+    /// The hub, if this task is to go on; it may be silent for `nap` then.
+    fn at_work(&mut self, nap: Duration) -> Option<Arc<Hub>> {
+        let hub = self.hub.upgrade()?;
+        let shift = self.shift.as_mut()?;
+        let goes_on = !hub.members.is_empty() && shift.goes_on(hub.runtime.now(), nap);
+        goes_on.then_some(hub)
+    }
+
+    async fn hear(
+        &mut self,
+        mut subscription: Box<dyn AnySubscription>,
+        mut membership: u64,
+        prefixes: &[String],
+    ) -> End {
+        loop {
+            let Some(hub) = self.at_work(BEAT) else {
+                return End::Over;
+            };
+            let nudged = hub.nudged();
+            let now = hub.members.membership();
+            if now != membership {
+                let is_new = |prefix: &String| !prefixes.contains(prefix);
+                if hub.subscribes_to_keys() && hub.members.prefixes().iter().any(is_new) {
+                    return End::Outgrown;
+                }
+                membership = now;
+                hub.is_up(membership);
+            }
+            let tick = hub.runtime.sleep(BEAT);
+            drop(hub);
+            let next = pin!(caught_future(subscription.next()));
+            let news = match select(next, select(nudged, tick)).await {
+                Either::Left((news, _)) => news,
+                Either::Right(_) => continue,
+            };
+            let Some(hub) = self.hub.upgrade() else {
+                return End::Over;
+            };
+            match news {
+                Ok(Ok(news)) => take_in(&hub, news).await,
+                Ok(Err(fault)) => return End::Cut(fault),
+                Err(_) => return End::Cut(Fault::Refused("the bus panicked".into())),
+            }
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // With its runtime, or because nobody is left to listen for; or because another one listens
+        // in its place, whose business the state is.
+        if let (Some(hub), Some(mut shift)) = (self.hub.upgrade(), self.shift.take())
+            && shift.goes_on(hub.runtime.now(), Duration::ZERO)
+        {
+            hub.is_unheard();
+        }
+    }
+}
+
+async fn subscribe(hub: &Hub, prefixes: &[String]) -> Result<Box<dyn AnySubscription>, Fault> {
+    let subscribing = caught_future(async { hub.bus.subscribe(prefixes).await });
+    match timeout(&*hub.runtime, PATIENCE, subscribing).await {
+        None => Err(Fault::Timeout),
+        Some(Err(_)) => Err(Fault::Refused("the bus panicked".into())),
+        Some(Ok(subscribed)) => subscribed,
+    }
+}
+
+async fn take_in(hub: &Hub, news: News) {
+    match news {
+        News::Message(Message { source, .. }) if *source == *hub.source => {}
+        News::Message(Message {
+            kind: Kind::Everything,
+            ..
+        })
+        | News::Everything => hub.advance_epoch(),
+        News::Message(Message { kind, keys, .. }) => {
+            hand_out(hub, &keys, kind == Kind::Delete).await;
+        }
+        News::Changed(keys) => hand_out(hub, &keys, false).await,
+        News::Unreadable => hub.note(&Event::Garbled),
+    }
+}
+
+/// Each cache hears of its own keys.
+async fn hand_out(hub: &Hub, keys: &[String], removed: bool) {
+    for (prefix, ears) in hub.members.ears() {
+        let own: Vec<&str> = keys
+            .iter()
+            .map(String::as_str)
+            .filter(|key| key.starts_with(&prefix))
+            .collect();
+        if own.is_empty() {
+            continue;
+        }
+        if !removed {
+            ears.hear(&own, false);
+            continue;
+        }
+        for some in own.chunks(ears.room()) {
+            Arc::clone(&ears).hear(some, true);
+            // What was removed elsewhere is removed here before more is heard of.
+            Arc::clone(&ears).catch_up().await;
+        }
+    }
+}
+
+/// How often a task that only waits says that it lives.
+const BEAT: Duration = Duration::from_secs(1);
+/// How long a subscription must have stood for the next one to be made at once.
+const STOOD: Duration = Duration::from_secs(1);

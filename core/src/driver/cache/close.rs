@@ -1,0 +1,108 @@
+//! Beginning to listen, and closing: what waits for a cache's own tasks.
+
+use core::hash::Hash;
+
+use futures_util::future::{Either, select};
+
+use crate::driver::bus::hub::{BusState, PATIENCE};
+use crate::driver::bus::publisher::ensure_publisher;
+use crate::driver::cache::Cache;
+use crate::driver::change::repair::repair;
+use crate::driver::task::chore::GRACE;
+use crate::machine::time::Timestamp;
+
+/// Listening to the bus, and closing.
+impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {
+    /// Subscribes to the bus now and waits for up to 6 s until the subscription stands or the attempt
+    /// has failed: how the bus is then. Rarely needed: the first call beyond L1 subscribes too. If the
+    /// bus is down, this tries again at once. Without a bus there is nothing to wait for.
+    ///
+    /// # Cancellation
+    /// Dropping the future stops the waiting, not the listening.
+    pub async fn listen(&self) -> BusState {
+        let (Some(hub), Some(number)) = (&self.shared.hub, self.handle.member) else {
+            return BusState::None;
+        };
+        let failures = hub.failures();
+        let mut patience = hub.runtime.sleep(PATIENCE + GRACE);
+        loop {
+            let stirs = hub.stirs();
+            if self.shared.life.is_closed() {
+                return BusState::None;
+            }
+            if let Some(state) = hub.outcome(number, failures) {
+                return state;
+            }
+            self.ensure_tasks();
+            if !hub.listening.is_taken() {
+                // There is no runtime to listen on.
+                return BusState::Down;
+            }
+            hub.nudge();
+            match select(stirs, patience).await {
+                Either::Left(((), rest)) => patience = rest,
+                Either::Right(_) => return self.bus(),
+            }
+        }
+    }
+
+    /// Closes the cache: new loads and inserts are refused with
+    /// [`Error::Closed`](crate::Error::Closed), a read without a loader is a miss, nothing is refreshed
+    /// any more.
+    ///
+    /// It waits for loads and changes that are under way, for at most `load_timeout` +
+    /// 4 × `remote_timeout`. Then it sends removals that L2 has not confirmed once more, as long as L2
+    /// confirms any, tells the other nodes what they have not heard yet, and empties L1.
+    ///
+    /// It closes every handle of this cache, and may be called any number of times.
+    ///
+    /// # Cancellation
+    /// Dropping the future leaves the cache closed; what was not drained goes on by itself.
+    pub async fn close(&self) {
+        let shared = &self.shared;
+        shared.life.close();
+        let policy = &shared.policy;
+        let patience = policy
+            .load_timeout
+            .saturating_add(policy.remote_timeout.saturating_mul(4));
+        let mut patience = shared.runtime.sleep(patience);
+        loop {
+            let idle = shared.life.idles();
+            if !shared.life.is_busy() {
+                break;
+            }
+            match select(idle, patience).await {
+                Either::Left(((), rest)) => patience = rest,
+                Either::Right(_) => break,
+            }
+        }
+        if let Some(keys) = &shared.fresh_keys {
+            keys.clear();
+        }
+        // Until nothing is left, or L2 acknowledges nothing.
+        while repair(shared, Timestamp::MAX).await.contains(&true) {}
+        self.handle.leave();
+        // Nothing is heard any more.
+        self.clear_local();
+        self.drain_outbox().await;
+        self.clear_local();
+    }
+
+    async fn drain_outbox(&self) {
+        let Some(hub) = &self.shared.hub else {
+            return;
+        };
+        let mut patience = hub.runtime.sleep(PATIENCE);
+        loop {
+            let stirs = hub.stirs();
+            ensure_publisher(hub);
+            if !hub.telling.is_taken() {
+                return;
+            }
+            match select(stirs, patience).await {
+                Either::Left(((), rest)) => patience = rest,
+                Either::Right(_) => return,
+            }
+        }
+    }
+}

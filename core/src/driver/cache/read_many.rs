@@ -1,0 +1,426 @@
+//! Reading many keys at once.
+
+use core::borrow::Borrow;
+use core::future::Future;
+use core::hash::Hash;
+use core::iter::zip;
+use core::ops::Range;
+use std::borrow::ToOwned;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::{StreamExt, stream};
+
+use crate::driver::cache::Cache;
+use crate::driver::cache::batch::Batch;
+use crate::driver::cache::read::{loaded, no_loader, unshared};
+use crate::driver::flight::board::{Board, Joined, Row};
+use crate::driver::flight::glance::{glance, parts};
+use crate::driver::flight::lead_many::lead_many;
+use crate::driver::flight::member::Member;
+use crate::driver::flight::seat::SharedAnswer;
+use crate::driver::world::erased::{AnyBatchLoader, Boxed};
+use crate::machine::error::Error;
+use crate::machine::policy::call::Call;
+use crate::machine::policy::outage::Outage;
+use crate::machine::tier::entry::Cached;
+use crate::ports::batch_loader::Loads;
+use crate::ports::loader::LoadError;
+
+/// Reading many keys at once: what L1 does not have is one read of L2, one call of a loader, one
+/// write to L2.
+///
+/// Keys are borrowed, so that an L1 hit copies none: `&[1, 2, 3]`, `&ids` for a `Vec` of keys, or
+/// `["a", "b"]` for a cache of `String`s. A batch of more keys than
+/// [`batch_chunk`](crate::Builder::batch_chunk) is split.
+impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {
+    /// What L1 and L2 know about each of `keys`. No loader runs and none is waited for. What L2
+    /// cannot answer about is a miss. An L2 that does not answer costs one `remote_timeout`.
+    ///
+    /// # Cancellation
+    /// Dropping the future stops the read.
+    pub async fn get_many<'k, Q, I>(&self, keys: I) -> Batch<&'k Q, Cached<V>>
+    where
+        I: IntoIterator<Item = &'k Q>,
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized + 'k,
+    {
+        self.get_many_with(keys, &Call::new()).await
+    }
+
+    /// [`get_many`](Self::get_many) with wishes of this call's own: to skip a level, to keep
+    /// nothing in L1, or to keep it for another time.
+    pub async fn get_many_with<'k, Q, I>(&self, keys: I, call: &Call) -> Batch<&'k Q, Cached<V>>
+    where
+        I: IntoIterator<Item = &'k Q>,
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized + 'k,
+    {
+        let probe = self.probe(keys, call);
+        let (answers, _) = Box::pin(self.look_further_many(&probe.misses, *call)).await;
+        probe.answered(
+            |hit| hit.map_or(Cached::Absent, Cached::Hit),
+            |at| unshared(&answers[at]),
+        )
+    }
+
+    /// The values of `keys`, from L1, from L2, or from `loader`; `None` for those that do not
+    /// exist.
+    ///
+    /// The loader is called with the keys that no tier has and nobody else is loading; those that
+    /// are being loaded, for a single caller or for another batch, are waited for. It is called
+    /// again for keys that another caller gave up. It returns a `HashMap<K, T>`, a `Vec<(K, T)>` or
+    /// [`Loads`], with `T` being `V`, `Option<V>` or [`Load<V>`](crate::Load); a key that it does
+    /// not mention does not exist, which is remembered for `negative_ttl`. Each call is bounded by
+    /// `load_timeout`.
+    ///
+    /// # Errors
+    /// For each key those of [`get_or_load`](Self::get_or_load). If the loader fails as a whole, it
+    /// fails for all keys that it was called with; [`Loads`] can have an error for a key alone.
+    ///
+    /// # Cancellation
+    /// Dropping the future drops its loader. For each key that others wait for, the one that has
+    /// waited longest runs its own.
+    ///
+    /// ```
+    /// # use jetcache_core::doc::{block_on, Threads};
+    /// # use jetcache_core::Cache;
+    /// # use std::collections::HashMap;
+    /// # use std::sync::Arc;
+    /// # struct Db;
+    /// # impl Db {
+    /// #     async fn users(&self, _: &[u64]) -> Result<HashMap<u64, Arc<str>>, std::io::Error> {
+    /// #         Ok(HashMap::new())
+    /// #     }
+    /// # }
+    /// # let db = Db;
+    /// # block_on(async {
+    /// # let cache = Cache::<u64, Arc<str>>::builder("users", Threads).build()?;
+    /// let ids = vec![7, 8, 9];
+    /// let users = cache.get_many_or_load(&ids, async |ids| Ok(db.users(&ids).await?)).await;
+    /// assert!(users.iter().all(|(_, user)| matches!(user, Ok(None))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn get_many_or_load<'k, Q, I, L, F, T>(
+        &self,
+        keys: I,
+        loader: L,
+    ) -> Batch<&'k Q, Result<Option<V>, Error>>
+    where
+        I: IntoIterator<Item = &'k Q>,
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized + 'k,
+        L: FnMut(Vec<K>) -> F,
+        F: Future<Output = Result<T, LoadError>>,
+        T: Into<Loads<K, V>>,
+    {
+        self.get_many_or_load_with(keys, &Call::new(), loader).await
+    }
+
+    /// [`get_many_or_load`](Self::get_many_or_load) with wishes of this call's own. They apply to
+    /// the keys that this call's loader runs for.
+    ///
+    /// # Errors
+    /// Those of `get_many_or_load`, and [`Error::Config`] for a TTL of zero, for every key.
+    pub async fn get_many_or_load_with<'k, Q, I, L, F, T>(
+        &self,
+        keys: I,
+        call: &Call,
+        mut loader: L,
+    ) -> Batch<&'k Q, Result<Option<V>, Error>>
+    where
+        I: IntoIterator<Item = &'k Q>,
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized + 'k,
+        L: FnMut(Vec<K>) -> F,
+        F: Future<Output = Result<T, LoadError>>,
+        T: Into<Loads<K, V>>,
+    {
+        if let Err(error) = self.check_load(call) {
+            return keys
+                .into_iter()
+                .map(|key| (key, Err(error.clone())))
+                .collect();
+        }
+        let probe = self.probe(keys, call);
+        let answers = Box::pin(self.load_many_by(&probe.misses, *call, &mut loader)).await;
+        let batch = probe.answered(Ok, |at| loaded(&answers[at]));
+        if call.refresh {
+            for (key, answer) in batch.iter() {
+                self.answered(*key, call, answer);
+            }
+        }
+        batch
+    }
+
+    /// The values of `keys`, from L1, from L2, or from the registered loader; `None` for those that
+    /// do not exist. The loads run as tasks of their own and survive their callers.
+    ///
+    /// A [`batch_loader`](crate::Builder::batch_loader) is called as the loader of
+    /// [`get_many_or_load`](Self::get_many_or_load) is. Without one, the keys that no tier has are
+    /// [loaded](Self::load) one by one, [`load_concurrency`](crate::Builder::load_concurrency) of
+    /// them at once; each then asks L2 for itself.
+    ///
+    /// # Errors
+    /// For each key those of `get_many_or_load`, and [`Error::Config`] if no loader was registered.
+    ///
+    /// # Cancellation
+    /// Dropping the future stops the waiting, not the loads that have begun.
+    pub async fn load_many<'k, Q, I>(&self, keys: I) -> Batch<&'k Q, Result<Option<V>, Error>>
+    where
+        I: IntoIterator<Item = &'k Q>,
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized + 'k,
+    {
+        self.load_many_with(keys, &Call::new()).await
+    }
+
+    /// [`load_many`](Self::load_many) with wishes of this call's own.
+    ///
+    /// # Errors
+    /// Those of `load_many`, and [`Error::Config`] for a TTL of zero and for a
+    /// [refresh](Call::refresh) that cannot be, for every key.
+    pub async fn load_many_with<'k, Q, I>(
+        &self,
+        keys: I,
+        call: &Call,
+    ) -> Batch<&'k Q, Result<Option<V>, Error>>
+    where
+        I: IntoIterator<Item = &'k Q>,
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized + 'k,
+    {
+        if let Err(error) = self.check_load(call) {
+            return keys
+                .into_iter()
+                .map(|key| (key, Err(error.clone())))
+                .collect();
+        }
+        let probe = self.probe(keys, call);
+        let batch = match (&self.shared.loaders.many, &self.shared.loaders.one) {
+            (Some(loader), _) => {
+                let answers =
+                    Box::pin(self.load_many_registered(&probe.misses, *call, loader)).await;
+                probe.answered(Ok, |at| loaded(&answers[at]))
+            }
+            (None, None) => probe.answered(Ok, |_| Err(no_loader())),
+            (None, Some(_)) => {
+                let answers = Box::pin(self.load_each(&probe.misses, *call)).await;
+                probe.answered(Ok, |at| answers[at].clone())
+            }
+        };
+        for (key, answer) in batch.iter() {
+            self.answered(*key, call, answer);
+        }
+        batch
+    }
+
+    /// What L1 has of the keys, and which of them it has not.
+    fn probe<'k, Q, I>(&self, keys: I, call: &Call) -> Probe<'k, Q, V>
+    where
+        I: IntoIterator<Item = &'k Q>,
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let keys = keys.into_iter();
+        let expected = keys.size_hint().0;
+        let mut found = Vec::with_capacity(expected);
+        let mut misses = Vec::new();
+        let mut places = hashbrown::HashMap::new();
+        for key in keys {
+            let known = match self.hit_with(key, call) {
+                Some(hit) => Known::Hit(hit),
+                None if misses.is_empty() => {
+                    // The rest is likely to miss as well.
+                    places.reserve(expected);
+                    misses.reserve(expected);
+                    misses.push(key);
+                    places.insert(key, 0);
+                    Known::Miss(0)
+                }
+                None => Known::Miss(*places.entry(key).or_insert_with(|| {
+                    misses.push(key);
+                    misses.len() - 1
+                })),
+            };
+            found.push((key, known));
+        }
+        Probe { found, misses }
+    }
+
+    async fn load_many_by<Q, L, F, T>(
+        &self,
+        keys: &[&Q],
+        call: Call,
+        loader: &mut L,
+    ) -> Vec<SharedAnswer<V>>
+    where
+        Q: ToOwned<Owned = K> + ?Sized,
+        L: FnMut(Vec<K>) -> F,
+        F: Future<Output = Result<T, LoadError>>,
+        T: Into<Loads<K, V>>,
+    {
+        let shared = &self.shared;
+        let mut answers = vec![None; keys.len()];
+        let Ok(_admission) = self.admit_many() else {
+            return whole(answers);
+        };
+        let outage = Mutex::new(Outage::default());
+        for part in parts(keys.len(), shared.loaders.chunk) {
+            let (leading, following) = self.board(keys, part, call, &outage, &mut answers).await;
+            let land = |at: usize, answer| answers[at] = Some(answer);
+            lead_many(shared, leading, following, &mut *loader, &outage, land).await;
+        }
+        whole(answers)
+    }
+
+    async fn load_many_registered<Q>(
+        &self,
+        keys: &[&Q],
+        call: Call,
+        loader: &Arc<dyn AnyBatchLoader<K, V>>,
+    ) -> Vec<SharedAnswer<V>>
+    where
+        Q: ToOwned<Owned = K> + ?Sized,
+    {
+        let shared = &self.shared;
+        let mut answers = vec![None; keys.len()];
+        let Ok(_admission) = self.admit_many() else {
+            return whole(answers);
+        };
+        let outage = Arc::new(Mutex::new(Outage::default()));
+        for part in parts(keys.len(), shared.loaders.chunk) {
+            let (leading, mut following) =
+                self.board(keys, part, call, &outage, &mut answers).await;
+            if !leading.is_empty() {
+                // A task takes these seats; the caller takes others and waits like everyone.
+                following.extend(leading.iter().map(|(member, _)| Member {
+                    at: member.at,
+                    seat: member.seat.second(),
+                }));
+                let (own, load) = (Arc::clone(shared), batched(loader));
+                let outage = Arc::clone(&outage);
+                let flights = shared.spawn(async move {
+                    lead_many(&own, leading, Vec::new(), load, &outage, |_, _| {}).await;
+                });
+                if let Err(in_place) = flights {
+                    in_place.await;
+                }
+            }
+            // It leads if the task is gone, and its runtime perhaps with it.
+            let land = |at: usize, answer| answers[at] = Some(answer);
+            let load = batched(loader);
+            lead_many(shared, Vec::new(), following, load, &outage, land).await;
+        }
+        whole(answers)
+    }
+
+    /// Loads one by one what neither tier has.
+    async fn load_each<Q>(&self, keys: &[&Q], call: Call) -> Vec<Result<Option<V>, Error>>
+    where
+        Q: ToOwned<Owned = K> + ?Sized,
+    {
+        let (known, outage) = self.look_further_many(keys, call).await;
+        let call = call.within(outage);
+        let load = async |(at, key): (usize, &&Q)| match &known[at] {
+            Cached::Miss => self.load_registered(*key, call).await,
+            known => Ok(unshared(known).hit()),
+        };
+        stream::iter(keys.iter().enumerate().map(load))
+            .buffered(self.shared.loaders.concurrency)
+            .collect()
+            .await
+    }
+
+    /// What L2 knows of keys that L1 does not have. A closed cache knows nothing.
+    async fn look_further_many<Q>(&self, keys: &[&Q], call: Call) -> (Vec<Cached<Arc<V>>>, Outage)
+    where
+        Q: ToOwned<Owned = K> + ?Sized,
+    {
+        match self.admit_many() {
+            Ok(_admission) => glance(&self.shared, keys, call).await,
+            Err(_) => (vec![Cached::Miss; keys.len()], Outage::default()),
+        }
+    }
+
+    /// A part of the keys take their seats: those that lead, and those that follow. A key that cannot
+    /// be asked for has its answer, and so has one that is being refreshed and that L2 has meanwhile.
+    async fn board<Q>(
+        &self,
+        keys: &[&Q],
+        part: Range<usize>,
+        call: Call,
+        outage: &Mutex<Outage>,
+        answers: &mut [Option<SharedAnswer<V>>],
+    ) -> Joined<K, V>
+    where
+        Q: ToOwned<Owned = K> + ?Sized,
+    {
+        // Each part looks again: the first may have waited for long.
+        self.ensure_tasks();
+        let call = call.within(*outage.lock().unwrap_or_else(PoisonError::into_inner));
+        let refuse = |at: usize, error| answers[at] = Some(Arc::new(Err(error)));
+        let mut board = Board::new(&self.shared, keys, part, refuse);
+        let refreshed = |row: &&Row<K>| self.is_refreshing(row.hash, &row.key, &call);
+        let rows: Vec<&Row<K>> = board.rows.iter().filter(refreshed).collect();
+        if !rows.is_empty() {
+            let keys: Vec<&K> = rows.iter().map(|row| &*row.key).collect();
+            let (found, _) = glance::<K, V, K>(&self.shared, &keys, call).await;
+            for (row, found) in zip(rows, found) {
+                if !matches!(found, Cached::Miss) {
+                    answers[row.at] = Some(Arc::new(Ok(found)));
+                }
+            }
+            board.rows.retain(|row| answers[row.at].is_none());
+        }
+        board.join(&self.shared, call)
+    }
+}
+
+/// The registered loader as one that can be called again and again.
+fn batched<K: Send + 'static, V: Send + 'static>(
+    loader: &Arc<dyn AnyBatchLoader<K, V>>,
+) -> impl FnMut(Vec<K>) -> Boxed<'static, Result<Loads<K, V>, LoadError>> + Send + use<K, V> {
+    let loader = Arc::clone(loader);
+    move |keys| {
+        let loader = Arc::clone(&loader);
+        Box::pin(async move { loader.load_many(keys).await })
+    }
+}
+
+/// All answers. What has none, because the cache is closed, has that for an answer.
+fn whole<V>(answers: Vec<Option<SharedAnswer<V>>>) -> Vec<SharedAnswer<V>> {
+    let closed = || Arc::new(Err(Error::Closed));
+    let answers = answers.into_iter();
+    answers
+        .map(|answer| answer.unwrap_or_else(closed))
+        .collect()
+}
+
+/// The keys of a request as L1 knows them.
+struct Probe<'k, Q: ?Sized, V> {
+    found: Vec<(&'k Q, Known<V>)>,
+    /// Those that L1 does not have, each once.
+    misses: Vec<&'k Q>,
+}
+
+enum Known<V> {
+    /// L1 has it: a value, or that there is none.
+    Hit(Option<V>),
+    /// Its index among the misses.
+    Miss(usize),
+}
+
+impl<'k, Q: ?Sized, V> Probe<'k, Q, V> {
+    fn answered<R>(
+        self,
+        hit: impl Fn(Option<V>) -> R,
+        miss: impl Fn(usize) -> R,
+    ) -> Batch<&'k Q, R> {
+        let outcome = |(key, known)| match known {
+            Known::Hit(found) => (key, hit(found)),
+            Known::Miss(at) => (key, miss(at)),
+        };
+        self.found.into_iter().map(outcome).collect()
+    }
+}

@@ -1,0 +1,239 @@
+//! Carries out changes, all kinds of them: together, so that many keys cost one claim and one fill,
+//! and as a task of their own, so that who waits for them may go.
+
+use core::iter::zip;
+use core::ops::ControlFlow;
+use std::sync::Arc;
+
+use futures_channel::oneshot::{Sender, channel};
+use futures_util::future::join4;
+
+use crate::driver::change::Change;
+use crate::driver::flight::verbs::{encode, stored, unencoded};
+use crate::driver::link::Link;
+use crate::driver::link::outcomes::answered;
+use crate::driver::shared::Shared;
+use crate::driver::world::bounds::{CacheKey, CacheValue};
+use crate::driver::world::caught::{Panic, caught};
+use crate::machine::change::{ChangeOutcome, ChangeReply, Wish};
+use crate::machine::policy::outage::Outage;
+use crate::ports::remote::{Claim, Fill, Settle};
+
+/// An outcome a change, `None` for one that was abandoned because its task is gone or something of
+/// the user's panicked; and what the first of those panicked with, if the caller made them himself.
+type Made = (Vec<Option<ChangeOutcome>>, Option<Panic>);
+
+/// Makes the changes as one task and waits for it; without an L2 there is nothing to wait for, and
+/// they are made at once.
+pub(crate) async fn carry_out<K: CacheKey, V: CacheValue>(
+    shared: &Arc<Shared<K, V>>,
+    changes: Vec<Change<K, V>>,
+) -> Made {
+    if shared.link.is_none() {
+        return make(shared, changes, &mut Outage::default()).await;
+    }
+    let count = changes.len();
+    let (told, outcomes) = channel();
+    let job = Job { changes, told };
+    if let Err(in_place) = shared.spawn(job.run(Arc::clone(shared))) {
+        in_place.await;
+    }
+    (outcomes.await.unwrap_or_else(|_| vec![None; count]), None)
+}
+
+/// Changes and who waits for them. Dropped, it first abandons the changes and then says so.
+struct Job<K: CacheKey, V: CacheValue> {
+    changes: Vec<Change<K, V>>,
+    told: Sender<Vec<Option<ChangeOutcome>>>,
+}
+
+impl<K: CacheKey, V: CacheValue> Job<K, V> {
+    async fn run(self, shared: Arc<Shared<K, V>>) {
+        let Self { mut changes, told } = self;
+        let count = changes.len();
+        let mut outcomes = Vec::with_capacity(count);
+        let mut outage = Outage::default();
+        // The rest after an outage is abandoned: unconfirmed as well, their removals are repeated.
+        while !changes.is_empty() && !outage.is_away() {
+            let rest = changes.split_off(changes.len().min(shared.loaders.chunk));
+            outcomes.extend(make(&shared, changes, &mut outage).await.0);
+            changes = rest;
+        }
+        drop(changes);
+        outcomes.resize(count, None);
+        let _ = told.send(outcomes);
+    }
+}
+
+/// A change, its place among the others, and what it wishes.
+struct Wishing<K: CacheKey, V: CacheValue> {
+    at: usize,
+    change: Change<K, V>,
+    wish: Wish<Arc<V>>,
+    /// What is known without L2.
+    reply: Option<ChangeReply<Arc<V>>>,
+}
+
+async fn make<K: CacheKey, V: CacheValue>(
+    shared: &Shared<K, V>,
+    changes: Vec<Change<K, V>>,
+    outage: &mut Outage,
+) -> Made {
+    let part = changes.len();
+    let (mut outcomes, mut first_panic) = (vec![None; part], None);
+    let begin = |(at, change)| (at, change, ChangeReply::Begin);
+    let mut going: Vec<_> = changes.into_iter().enumerate().map(begin).collect();
+    while !going.is_empty() {
+        let mut wishing = Vec::with_capacity(going.len());
+        for (at, mut change, reply) in going.drain(..) {
+            match caught(|| change.go_on(reply)) {
+                Ok(ControlFlow::Continue(wish)) => wishing.push(Wishing {
+                    at,
+                    change,
+                    wish,
+                    reply: None,
+                }),
+                Ok(ControlFlow::Break(outcome)) => outcomes[at] = Some(outcome),
+                Err(panic) => {
+                    first_panic = first_panic.or(Some(panic));
+                    // Its caller must have written all the same; then it is abandoned.
+                    if let Some(writer) = change.writer.take() {
+                        writer.written().await;
+                    }
+                }
+            }
+        }
+        meet(shared, &mut wishing, part, outage).await;
+        // Without an L2 the machine wishes nothing of it; if it did, the change would be abandoned.
+        let replied = |wishing: Wishing<K, V>| Some((wishing.at, wishing.change, wishing.reply?));
+        going.extend(wishing.into_iter().filter_map(replied));
+    }
+    (outcomes, first_panic)
+}
+
+/// Meets the wishes, those of a kind together.
+async fn meet<K: CacheKey, V: CacheValue>(
+    shared: &Shared<K, V>,
+    wishing: &mut [Wishing<K, V>],
+    part: usize,
+    outage: &mut Outage,
+) {
+    for Wishing {
+        change,
+        wish,
+        reply,
+        ..
+    } in &mut *wishing
+    {
+        match (wish, &shared.link) {
+            (Wish::Write, _) => {
+                let written = match change.writer.take() {
+                    Some(writer) => writer.written().await,
+                    None => None,
+                };
+                *reply = Some(ChangeReply::Written(written));
+            }
+            (Wish::Fill { times, .. }, Some(link)) => {
+                link.format.seal(&mut change.bytes, times.life);
+            }
+            (Wish::Settle { value, times, .. }, Some(link)) => {
+                match encode(link, value.as_deref(), *times) {
+                    Ok(bytes) => change.bytes = bytes,
+                    Err(error) => *reply = Some(ChangeReply::Settled(Err(unencoded(error)))),
+                }
+            }
+            (_, _) => {}
+        }
+    }
+    let Some(link) = &shared.link else {
+        return;
+    };
+    let (replies, answered) = send(link, wishing).await;
+    outage.note(part, replies.len(), answered);
+    for (at, reply) in replies {
+        wishing[at].reply = Some(reply);
+    }
+}
+
+/// Asks L2 for what has no reply yet, each verb once, side by side: the replies, with the places of
+/// those who wished for them, and how many are answers.
+async fn send<K: CacheKey, V: CacheValue>(
+    link: &Link<K, V>,
+    wishing: &[Wishing<K, V>],
+) -> (Vec<(usize, ChangeReply<Arc<V>>)>, usize) {
+    let (mut removes, mut claims) = (Vec::new(), Vec::new());
+    let (mut fills, mut settles) = (Vec::new(), Vec::new());
+    let mut places: [Vec<usize>; 4] = Default::default();
+    for (at, Wishing { change, wish, .. }) in unanswered(wishing) {
+        let Some(key) = change.address.text.as_deref() else {
+            continue;
+        };
+        // The claim has emptied the key: what is filled or settled replaces nothing.
+        let value = |times| stored(times, &change.bytes, None);
+        match *wish {
+            Wish::Remove(announce) => {
+                places[0].push(at);
+                removes.push((announce, key));
+            }
+            Wish::Claim {
+                token,
+                life,
+                condition,
+                announce,
+            } => {
+                places[1].push(at);
+                let claim = Claim {
+                    key,
+                    token,
+                    life,
+                    condition,
+                };
+                claims.push((announce, claim));
+            }
+            Wish::Fill {
+                token,
+                times,
+                announce,
+            } => {
+                places[2].push(at);
+                let value = value(times);
+                fills.push((announce, Fill { key, token, value }));
+            }
+            Wish::Settle {
+                token,
+                times,
+                announce,
+                ..
+            } => {
+                places[3].push(at);
+                let (token, value) = (Some(token), value(times));
+                settles.push((announce, Settle { key, token, value }));
+            }
+            Wish::Write => {}
+        }
+    }
+    let (removed, claimed, filled, settled) = join4(
+        link.remove(&removes),
+        link.claim(&claims),
+        link.fill(&fills),
+        link.settle(&settles),
+    )
+    .await;
+    let answers = answered(&removed) + answered(&claimed) + answered(&filled) + answered(&settled);
+    let removed = removed.into_iter().map(ChangeReply::Removed);
+    let claimed = claimed.into_iter().map(ChangeReply::Claimed);
+    let filled = filled.into_iter().map(ChangeReply::Filled);
+    let settled = settled.into_iter().map(ChangeReply::Settled);
+    let replies = removed.chain(claimed).chain(filled).chain(settled);
+    (
+        zip(places.into_iter().flatten(), replies).collect(),
+        answers,
+    )
+}
+
+fn unanswered<K: CacheKey, V: CacheValue>(
+    wishing: &[Wishing<K, V>],
+) -> impl Iterator<Item = (usize, &Wishing<K, V>)> {
+    let all = wishing.iter().enumerate();
+    all.filter(|(_, wishing)| wishing.reply.is_none())
+}

@@ -1,0 +1,112 @@
+//! What a cache does when it hears that others have changed its keys (PROTOCOL.md, H1, H3, G2).
+
+use std::sync::{Arc, Weak};
+
+use event_listener::EventListener;
+use futures_util::future::{Either, select};
+
+use crate::driver::bus::hub::BusState;
+use crate::driver::bus::members::Hears;
+use crate::driver::change::repair::{ensure_repairs, repair};
+use crate::driver::change::sweep::{forget_all, sweep};
+use crate::driver::shared::Shared;
+use crate::driver::world::bounds::{CacheKey, CacheValue};
+use crate::driver::world::caught::caught;
+use crate::driver::world::erased::Boxed;
+use crate::machine::event::Event;
+use crate::machine::time::Timestamp;
+
+impl<K: CacheKey, V: CacheValue> Hears for Shared<K, V> {
+    fn hear(self: Arc<Self>, keys: &[&str], removed: bool) {
+        let Some(link) = &self.link else {
+            return;
+        };
+        let mut heard = 0;
+        for text in keys.iter().filter(|text| !link.texts.is_no_entry(text)) {
+            // A key's own `parse`, `Hash` or `Eq` may panic; what is called back by L1, too.
+            let hearing = caught(|| {
+                let key = Arc::new(link.texts.parse(text)?);
+                let shard = self.tables.shard_of(self.tables.hash(&*key));
+                let left = self.ask(shard, |table, context, effects| {
+                    table.heard(Arc::clone(&key), removed, context, effects)
+                });
+                sweep(&self, shard, &key, left);
+                Some(())
+            });
+            match hearing {
+                Ok(Some(())) => heard += 1,
+                Ok(None) | Err(_) => self.journal.note(&Event::Garbled),
+            }
+        }
+        if heard > 0 {
+            self.journal.note(&Event::Heard { keys: heard });
+        }
+        ensure_repairs(&self);
+    }
+
+    fn hear_of_everything(self: Arc<Self>) {
+        if caught(|| forget_all(&self)).is_err() {
+            self.journal.note_panic_of_local();
+        }
+    }
+
+    fn room(&self) -> usize {
+        self.policy.removals_heard_at_once()
+    }
+
+    fn catch_up(self: Arc<Self>) -> Boxed<'static, ()> {
+        Box::pin(async move {
+            while self
+                .tables
+                .each()
+                .any(|table| table.is_crowded(&self.policy))
+                && repair(&self, Timestamp::MAX).await.contains(&true)
+            {}
+        })
+    }
+
+    fn go_blind(self: Arc<Self>, since: Timestamp) {
+        let (Some(hub), Some(blind)) = (&self.hub, &self.blind_policy) else {
+            return;
+        };
+        // What L1 got while the bus was up does not outlast the cap either.
+        let (epoch, span) = (hub.epoch(), blind.local_cap);
+        let left = (since + span).since(self.runtime.now());
+        let sleep = self.runtime.sleep(left);
+        let cache = Arc::downgrade(&self);
+        let life = Arc::clone(&self.life);
+        let _ = self.spawn(async move {
+            let stopped = life.stopped();
+            if life.is_closed() {
+                return;
+            }
+            let mut waiting = select(sleep, stopped);
+            while let Some(stirs) = blind_still(&cache, epoch) {
+                match select(waiting, stirs).await {
+                    Either::Right(((), rest)) => waiting = rest,
+                    Either::Left((Either::Right(_), _)) => return,
+                    Either::Left((Either::Left(_), _)) => {
+                        if let (Some(shared), Some(_)) =
+                            (cache.upgrade(), blind_still(&cache, epoch))
+                        {
+                            shared.hear_of_everything();
+                        }
+                        return;
+                    }
+                }
+            }
+        });
+    }
+
+    fn note(&self, event: &Event) {
+        self.journal.note(event);
+    }
+}
+
+/// What rings when the bus is otherwise, if nothing was heard since this epoch began.
+fn blind_still<K, V>(cache: &Weak<Shared<K, V>>, epoch: u64) -> Option<EventListener> {
+    let shared = cache.upgrade()?;
+    let hub = shared.hub.as_ref()?;
+    let stirs = hub.stirs();
+    ((hub.epoch(), hub.state()) == (epoch, BusState::Down)).then_some(stirs)
+}

@@ -1,0 +1,144 @@
+//! Repeats removals until L2 acknowledges one (PROTOCOL.md, C5).
+
+use core::iter::zip;
+use core::pin::pin;
+use core::time::Duration;
+use std::sync::{Arc, Weak};
+
+use futures_util::future::select;
+use portable_atomic::Ordering;
+
+use crate::driver::shared::Shared;
+use crate::driver::task::chore::Shift;
+use crate::driver::world::bounds::{CacheKey, CacheValue};
+use crate::driver::world::timeout::TICK;
+use crate::machine::shard::repairs::Repair;
+use crate::machine::time::Timestamp;
+
+/// Starts the task that repeats removals, if one is due and none runs.
+pub(crate) fn ensure_repairs<K: CacheKey, V: CacheValue>(shared: &Arc<Shared<K, V>>) {
+    if !shared.repairs.needed.load(Ordering::SeqCst) || shared.life.is_closed() {
+        return;
+    }
+    shared.repairs.chore.ensure(shared.runtime.now(), |shift| {
+        let _ = shared.spawn(repeat(Arc::downgrade(shared), shift));
+    });
+}
+
+async fn repeat<K: CacheKey, V: CacheValue>(cache: Weak<Shared<K, V>>, mut shift: Shift) {
+    while let Some(shared) = cache.upgrade() {
+        let life = Arc::clone(&shared.life);
+        let stopped = life.stopped();
+        let now = shared.runtime.now();
+        if life.is_closed() || !shift.goes_on(now, Duration::ZERO) {
+            return;
+        }
+        if !repair(&shared, now).await.is_empty() {
+            continue;
+        }
+        let Some(next) = next_repair(&shared) else {
+            shared.repairs.needed.store(false, Ordering::SeqCst);
+            drop(shift);
+            // A key may have come into doubt since it was looked for, and its change may have found
+            // this task still there.
+            if next_repair(&shared).is_some() {
+                shared.repairs.needed.store(true, Ordering::SeqCst);
+                ensure_repairs(&shared);
+            }
+            return;
+        };
+        let nap = next.since(now).max(TICK);
+        if !shift.goes_on(shared.runtime.now(), nap) {
+            return;
+        }
+        let sleep = shared.runtime.sleep(nap);
+        drop(shared);
+        select(sleep, pin!(stopped)).await;
+    }
+}
+
+/// Sends the removals whose turn has come by then, and reports whether L2 acknowledged each.
+pub(crate) async fn repair<K: CacheKey, V: CacheValue>(
+    shared: &Arc<Shared<K, V>>,
+    by: Timestamp,
+) -> Vec<bool> {
+    let Some(link) = &shared.link else {
+        return Vec::new();
+    };
+    let mut batch = Batch::take(shared, by);
+    // A user's key may write another text than when it was admitted. One that L2 cannot hold is not
+    // sent, and stays in doubt.
+    let texts: Vec<Option<Arc<str>>> = (batch.keys())
+        .map(|repair| link.texts.of(repair.key()).ok())
+        .collect();
+    let removals: Vec<_> = zip(batch.keys(), &texts)
+        .filter_map(|(repair, text)| Some((repair.announce(), text.as_deref()?)))
+        .collect();
+    let mut removed = link.remove(&removals).await.into_iter();
+    let outcomes = texts.into_iter().map(|text| {
+        let outcome = text.and_then(|_| removed.next());
+        let acknowledged = matches!(outcome, Some(Ok(())));
+        batch.report(acknowledged);
+        acknowledged
+    });
+    outcomes.collect()
+}
+
+fn next_repair<K: CacheKey, V: CacheValue>(shared: &Shared<K, V>) -> Option<Timestamp> {
+    shared
+        .tables
+        .each()
+        .filter_map(|table| table.next_repair())
+        .min()
+}
+
+/// Removals under way. Those that are not reported, because the task is gone, were not
+/// acknowledged.
+struct Batch<'a, K: CacheKey, V: CacheValue> {
+    shared: &'a Shared<K, V>,
+    /// The last one first.
+    open: Vec<(usize, Repair<Arc<K>>)>,
+}
+
+impl<'a, K: CacheKey, V: CacheValue> Batch<'a, K, V> {
+    fn take(shared: &'a Shared<K, V>, by: Timestamp) -> Self {
+        let mut open = Vec::new();
+        // Each batch begins elsewhere, so that no shard's removals starve behind another's.
+        let shards = shared.tables.len();
+        let first = shared.repairs.first.fetch_add(1, Ordering::SeqCst);
+        for shard in (0..shards).map(|shard| first.wrapping_add(shard) % shards) {
+            let room = MOST_AT_ONCE - open.len();
+            let due = shared.ask(shard, |table, context, _| {
+                table.repairs(by, context.now, room)
+            });
+            open.extend(due.into_iter().map(|repair| (shard, repair)));
+        }
+        open.reverse();
+        Self { shared, open }
+    }
+
+    /// In the order in which they are reported.
+    fn keys(&self) -> impl Iterator<Item = &Repair<Arc<K>>> {
+        self.open.iter().rev().map(|(_, repair)| repair)
+    }
+
+    /// The outcome of the next one.
+    fn report(&mut self, acknowledged: bool) {
+        if let Some((shard, repair)) = self.open.pop() {
+            self.shared.ask(shard, |table, context, effects| {
+                table.repaired(repair, acknowledged, context, effects);
+            });
+        }
+    }
+}
+
+impl<K: CacheKey, V: CacheValue> Drop for Batch<'_, K, V> {
+    fn drop(&mut self) {
+        while !self.open.is_empty() {
+            self.report(false);
+        }
+    }
+}
+
+/// How many removals go in one round trip.
+const MOST_AT_ONCE: usize = 256;

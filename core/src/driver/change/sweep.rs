@@ -1,0 +1,41 @@
+//! L1 loses a key, or everything, once whatever was under way on it is nobody's any more.
+
+use std::sync::Arc;
+
+use crate::driver::shared::Shared;
+use crate::driver::world::bounds::{CacheKey, CacheValue};
+use crate::machine::shard::Sweep;
+
+/// Does what is left to do for one key: see [`Sweep`].
+pub(crate) fn sweep<K: CacheKey, V: CacheValue>(
+    shared: &Shared<K, V>,
+    shard: usize,
+    key: &Arc<K>,
+    left: Sweep,
+) {
+    shared.tables.wait_written(shard, left.pending());
+    shared.level1.remove(key);
+    shared.ask(shard, |table, _, _| table.swept(key, left));
+}
+
+/// Takes one key out of L1.
+pub(crate) fn forget<K: CacheKey, V: CacheValue>(shared: &Shared<K, V>, key: &Arc<K>) {
+    let shard = shared.tables.shard_of(shared.tables.hash(&**key));
+    let left = shared.ask(shard, |table, _, effects| table.supersede(key, effects));
+    sweep(shared, shard, key, left);
+}
+
+/// Takes everything out of L1.
+pub(crate) fn forget_all<K: CacheKey, V: CacheValue>(shared: &Shared<K, V>) {
+    let shards = 0..shared.tables.len();
+    let left: Vec<Sweep> = shards
+        .map(|shard| shared.ask(shard, |table, _, effects| table.supersede_all(effects)))
+        .collect();
+    for (shard, left) in left.iter().enumerate() {
+        shared.tables.wait_written(shard, left.pending());
+    }
+    shared.level1.clear();
+    for (shard, left) in left.into_iter().enumerate() {
+        shared.ask(shard, |table, _, _| table.swept_all(left));
+    }
+}

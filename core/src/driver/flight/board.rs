@@ -1,0 +1,115 @@
+//! Keys that are about to be looked up together: which shard each belongs to, and its text in L2.
+
+use core::ops::Range;
+use std::borrow::ToOwned;
+use std::sync::Arc;
+
+use crate::driver::flight::member::{Going, Member};
+use crate::driver::flight::seat::Seat;
+use crate::driver::shared::Shared;
+use crate::driver::shared::address::Address;
+use crate::driver::world::bounds::{CacheKey, CacheValue};
+use crate::machine::error::Error;
+use crate::machine::lookup::step::Reply;
+use crate::machine::policy::call::Call;
+use crate::machine::shard::Role;
+
+/// Rows by shard, so that those of one shard are asked about under one lock.
+pub(crate) struct Board<K> {
+    pub(crate) rows: Vec<Row<K>>,
+    /// The texts of all of them, one behind the other.
+    texts: String,
+}
+
+pub(crate) struct Row<K> {
+    /// The key's place in the request.
+    pub(crate) at: usize,
+    pub(crate) hash: u64,
+    pub(crate) shard: usize,
+    pub(crate) key: Arc<K>,
+    /// Where its text stands among the texts; `None` without an L2.
+    text: Option<Range<usize>>,
+}
+
+impl<K: CacheKey> Board<K> {
+    /// A part of the keys. Those that L2 cannot hold are refused.
+    pub(crate) fn new<Q, V: CacheValue>(
+        shared: &Shared<K, V>,
+        keys: &[&Q],
+        part: Range<usize>,
+        mut refuse: impl FnMut(usize, Error),
+    ) -> Self
+    where
+        Q: ToOwned<Owned = K> + ?Sized,
+    {
+        let mut texts = String::new();
+        let mut rows = Vec::with_capacity(part.len());
+        if let Some(link) = &shared.link {
+            texts.reserve(part.len() * (link.texts.prefix.len() + USUAL_KEY));
+        }
+        for at in part {
+            let key = Arc::new(keys[at].to_owned());
+            let start = texts.len();
+            let added = (shared.link.as_ref()).map(|link| link.texts.append(&mut texts, &key));
+            if let Some(Err(error)) = added {
+                refuse(at, error);
+                continue;
+            }
+            let hash = shared.tables.hash(&*key);
+            rows.push(Row {
+                at,
+                hash,
+                shard: shared.tables.shard_of(hash),
+                key,
+                text: added.map(|_| start..texts.len()),
+            });
+        }
+        rows.sort_by_key(|row| row.shard);
+        Self { rows, texts }
+    }
+
+    /// The key's text in L2.
+    pub(crate) fn text(&self, row: &Row<K>) -> Option<&str> {
+        row.text.clone().map(|text| &self.texts[text])
+    }
+
+    /// Each key takes a seat in its flight: those that lead, and those that follow.
+    pub(crate) fn join<V: CacheValue>(
+        mut self,
+        shared: &Arc<Shared<K, V>>,
+        call: Call,
+    ) -> Joined<K, V> {
+        // They are seated under the lock: should anything panic there, their drop leaves the flight.
+        let mut seated = Vec::with_capacity(self.rows.len());
+        let texts = &self.texts;
+        let shard = |row: &Row<K>| row.shard;
+        shared.ask_each(&mut self.rows, shard, |row, table, context, effects| {
+            let (ticket, role) = table.join(Arc::clone(&row.key), call, context, effects);
+            let address = Address {
+                key: Arc::clone(&row.key),
+                shard: row.shard,
+                text: row.text.clone().map(|text| texts[text].into()),
+            };
+            let mut seat = Seat::of(shared, address, Some(ticket));
+            let step = match role {
+                Role::Lead => Some(seat.step(Reply::Begin, table, context, effects)),
+                Role::Follow => None,
+            };
+            seated.push((Member { at: row.at, seat }, step));
+        });
+        let (mut leading, mut following) = (Vec::with_capacity(seated.len()), Vec::new());
+        for (mut member, step) in seated {
+            match step.map(|step| member.seat.settle(step)) {
+                Some(next) => leading.push((member, next)),
+                None => following.push(member),
+            }
+        }
+        (leading, following)
+    }
+}
+
+/// Those that lead, and those that follow.
+pub(crate) type Joined<K, V> = (Vec<Going<K, V>>, Vec<Member<K, V>>);
+
+/// How long a key's text usually is.
+const USUAL_KEY: usize = 16;

@@ -1,0 +1,157 @@
+//! Reads without a loader: one round trip to L2 for all of them, and nothing in the machine's tables
+//! meanwhile (PROTOCOL.md, R6).
+
+use core::iter::zip;
+use core::ops::Range;
+use std::borrow::ToOwned;
+use std::sync::Arc;
+
+use crate::driver::flight::board::{Board, Row};
+use crate::driver::link::Link;
+use crate::driver::link::outcomes::answered;
+use crate::driver::shared::Shared;
+use crate::driver::world::bounds::{CacheKey, CacheValue};
+use crate::driver::world::caught::caught;
+use crate::machine::error::Fault;
+use crate::machine::event::Event;
+use crate::machine::lookup::step::Seen;
+use crate::machine::policy::call::Call;
+use crate::machine::policy::outage::Outage;
+use crate::machine::shard::glances::{Glance, Glanced, Kept};
+use crate::machine::tier::entry::Cached;
+use crate::ports::remote::Found;
+
+/// What a read of L2 brought for a key, until the machine has taken it.
+type Brought<'a, K, V> = (
+    &'a Row<K>,
+    Glance,
+    Option<Result<Option<Seen<Arc<V>>>, Fault>>,
+);
+
+/// What L2 knows of the keys, which L1 does not have; and whether it stopped answering.
+pub(crate) async fn glance<K: CacheKey, V: CacheValue, Q>(
+    shared: &Arc<Shared<K, V>>,
+    keys: &[&Q],
+    call: Call,
+) -> (Vec<Cached<Arc<V>>>, Outage)
+where
+    Q: ToOwned<Owned = K> + ?Sized,
+{
+    let mut answers = vec![Cached::Miss; keys.len()];
+    let mut outage = Outage::default();
+    for part in parts(keys.len(), shared.loaders.chunk) {
+        let call = call.within(outage);
+        // A key that L2 cannot hold is a miss.
+        let board = Board::new(shared, keys, part, |_, _| {});
+        glance_part(shared, board, call, &mut answers, &mut outage).await;
+    }
+    (answers, outage)
+}
+
+/// The parts of a batch of so many keys.
+pub(crate) fn parts(keys: usize, chunk: usize) -> impl Iterator<Item = Range<usize>> {
+    let starts = (0..keys).step_by(chunk);
+    starts.map(move |start| start..keys.min(start.saturating_add(chunk)))
+}
+
+async fn glance_part<K: CacheKey, V: CacheValue>(
+    shared: &Arc<Shared<K, V>>,
+    mut board: Board<K>,
+    call: Call,
+    answers: &mut [Cached<Arc<V>>],
+    outage: &mut Outage,
+) {
+    let begun = shared.ask_each(
+        &mut board.rows,
+        |row| row.shard,
+        |row, table, context, effects| {
+            let is_key = |other: &Arc<K>| *other == row.key;
+            table.glance(row.hash, is_key, call, context, effects)
+        },
+    );
+    let Some(link) = &shared.link else {
+        return;
+    };
+    let mut glances = Vec::with_capacity(begun.len());
+    let mut asked = Vec::with_capacity(begun.len());
+    for (row, glance) in zip(&board.rows, begun) {
+        if let (Some(glance), Some(text)) = (glance, board.text(row)) {
+            glances.push((row, glance));
+            asked.push(text);
+        }
+    }
+    if asked.is_empty() {
+        return;
+    }
+    let read = link.read(&asked).await;
+    outage.note(asked.len(), read.len(), answered(&read));
+    let mut brought: Vec<Brought<'_, K, V>> = zip(glances, read)
+        .map(|((row, glance), read)| {
+            let seen = read.map(|found| seen(shared, link, found));
+            (row, glance, Some(seen))
+        })
+        .collect();
+    let mut announced = Announced {
+        shared,
+        writes: Vec::new(),
+    };
+    let writes = &mut announced.writes;
+    let glanced = shared.ask_each(
+        &mut brought,
+        |(row, ..)| row.shard,
+        |(row, glance, seen), table, context, effects| {
+            let key = || Arc::clone(&row.key);
+            Some(
+                match table.glanced(glance, key, seen.take()?, context, effects) {
+                    Glanced::Answer(answer) => (answer, None),
+                    Glanced::Keep(answer, write, entry) => {
+                        writes.push((row.shard, write));
+                        (answer, Some(entry))
+                    }
+                },
+            )
+        },
+    );
+    for ((row, ..), glanced) in zip(brought, glanced) {
+        let Some((answer, entry)) = glanced else {
+            continue;
+        };
+        answers[row.at] = answer;
+        // An engine, or a `Clone`, that panics must not leave the announcement behind, nor the rest
+        // of a batch.
+        let kept = entry.map(|entry| caught(|| shared.level1.write(&row.key, entry)));
+        if let Some(Err(_)) = kept {
+            shared.journal.note_panic_of_local();
+        }
+    }
+    drop(announced);
+}
+
+fn seen<K: CacheKey, V: CacheValue>(
+    shared: &Shared<K, V>,
+    link: &Link<K, V>,
+    found: Option<Found>,
+) -> Option<Seen<Arc<V>>> {
+    let seen = link.format.decode(found);
+    seen.unwrap_or_else(|_junk| {
+        shared.journal.note(&Event::Undecodable);
+        None
+    })
+}
+
+/// Writes to L1 that were announced. Dropped, also by something that panicked, it seals them: who
+/// changes one of their keys waits for that.
+struct Announced<'a, K: CacheKey, V: CacheValue> {
+    shared: &'a Shared<K, V>,
+    writes: Vec<(usize, Kept)>,
+}
+
+impl<K: CacheKey, V: CacheValue> Drop for Announced<'_, K, V> {
+    fn drop(&mut self) {
+        self.shared.ask_each(
+            &mut self.writes,
+            |(shard, _)| *shard,
+            |(_, write), table, _, effects| table.kept(write, effects),
+        );
+    }
+}

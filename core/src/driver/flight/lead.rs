@@ -1,0 +1,74 @@
+//! Leading one flight: its needs are met one after the other.
+
+use core::future::Future;
+use std::slice;
+use std::sync::Arc;
+
+use crate::driver::flight::load::load;
+use crate::driver::flight::seat::{Led, Next, Seat};
+use crate::driver::flight::verbs::{fill, lease, read};
+use crate::driver::world::bounds::{CacheKey, CacheValue};
+use crate::driver::world::caught::caught_future;
+use crate::machine::error::Error;
+use crate::machine::lookup::step::{Need, Reply};
+use crate::machine::tier::entry::Load;
+use crate::ports::loader::LoadError;
+
+/// Leads the flight of this seat. The loader is taken when it is run, so that a leader who is deposed
+/// before that may lead again. If anything of the user's panics, the flight fails with
+/// [`Error::Panicked`].
+pub(crate) async fn lead<K, V, L, F, T>(seat: &mut Seat<K, V>, loader: &mut Option<L>) -> Led<V>
+where
+    K: CacheKey,
+    V: CacheValue,
+    L: FnOnce() -> F,
+    F: Future<Output = Result<T, LoadError>>,
+    T: Into<Load<V>>,
+{
+    match caught_future(meet_all(seat, loader)).await {
+        Ok(led) => led,
+        Err(panic) => seat.fail(panic.into()),
+    }
+}
+
+async fn meet_all<K, V, L, F, T>(seat: &mut Seat<K, V>, loader: &mut Option<L>) -> Led<V>
+where
+    K: CacheKey,
+    V: CacheValue,
+    L: FnOnce() -> F,
+    F: Future<Output = Result<T, LoadError>>,
+    T: Into<Load<V>>,
+{
+    let mut next = Next::Reply(Reply::Begin);
+    loop {
+        next = match next {
+            Next::Over(led) => return led,
+            Next::Reply(reply) => seat.advance(reply),
+            Next::Ask(Need::Load) => Next::Reply(Reply::Loaded(match loader.take() {
+                Some(loader) => load(seat.shared(), loader).await,
+                // Deposed after its loader had run out of time, it leads again.
+                None => Err(Error::Timeout),
+            })),
+            Next::Ask(need) => meet(seat, need).await,
+        };
+    }
+}
+
+/// Meets a need that is not the loader's: this is compiled once a cache, and not once a call site.
+async fn meet<K: CacheKey, V: CacheValue>(seat: &mut Seat<K, V>, need: Need<Arc<V>>) -> Next<V> {
+    let shared = Arc::clone(seat.shared());
+    let mut seat = seat;
+    let seats = slice::from_mut(&mut seat);
+    let met = match need {
+        Need::Read => read(&shared, seats).await,
+        Need::Lease { token, life } => lease(&shared, seats, &[(token, life)]).await,
+        Need::Fill(filling) => fill(&shared, seats, &[filling]).await,
+        Need::Pause(pause) => {
+            shared.runtime.sleep(pause).await;
+            vec![Next::Reply(Reply::Paused)]
+        }
+        Need::Load => Vec::new(),
+    };
+    let one = met.into_iter().next();
+    one.unwrap_or_else(|| Next::Over(seat.fail(Error::Closed)))
+}

@@ -1,0 +1,120 @@
+//! Leases that were asked for: what becomes of replies that nobody waits for any more, and how a
+//! lease is given back.
+
+use core::pin::pin;
+use std::sync::Arc;
+
+use futures_util::future::{Either, select};
+
+use crate::driver::link::outcomes::{Outcomes, failed};
+use crate::driver::link::{Ask, Link};
+use crate::driver::shared::Shared;
+use crate::driver::shared::life::Errand;
+use crate::driver::world::bounds::{CacheKey, CacheValue};
+use crate::driver::world::erased::Boxed;
+use crate::driver::world::timeout::timeout;
+use crate::machine::error::Fault;
+use crate::machine::token::Token;
+use crate::ports::remote::{Hold, Leased};
+
+/// Asks for leases, and waits `remote_timeout` for the reply: an outcome an ask.
+pub(crate) async fn ask<K: CacheKey, V: CacheValue>(
+    shared: &Arc<Shared<K, V>>,
+    link: &Link<K, V>,
+    asks: Vec<Ask>,
+) -> Outcomes<Leased> {
+    let asks: Arc<[Ask]> = asks.into();
+    let mut asked = Asked {
+        shared: Arc::clone(shared),
+        reply: Some(link.lease(Arc::clone(&asks))),
+        asks,
+    };
+    asked.reply().await
+}
+
+/// Gives a lease back, without waiting for the reply. Beyond a bound, or without a runtime, the lease
+/// ends by itself.
+pub(crate) fn release<K: CacheKey, V: CacheValue>(
+    shared: &Arc<Shared<K, V>>,
+    text: Arc<str>,
+    token: Token,
+) {
+    let Some(errand) = Errand::begin(&shared.life, |life| &life.releases) else {
+        return;
+    };
+    let own = Arc::clone(shared);
+    let _ = shared.spawn(async move {
+        let _errand = errand;
+        if let Some(link) = &own.link {
+            link.release(&[Hold { key: &text, token }]).await;
+        }
+    });
+}
+
+/// Dropped before its reply, it leaves a task behind that listens for it, so that leases which
+/// nobody wants any more are given back.
+struct Asked<K: CacheKey, V: CacheValue> {
+    shared: Arc<Shared<K, V>>,
+    asks: Arc<[Ask]>,
+    reply: Option<Boxed<'static, Outcomes<Leased>>>,
+}
+
+impl<K: CacheKey, V: CacheValue> Asked<K, V> {
+    async fn reply(&mut self) -> Outcomes<Leased> {
+        let span = self.shared.policy.remote_timeout;
+        let late = failed(self.asks.len(), &Fault::Timeout);
+        let Some(reply) = self.reply.as_mut() else {
+            return late;
+        };
+        match select(reply, self.shared.runtime.sleep(span)).await {
+            Either::Left((leased, _)) => {
+                self.reply = None;
+                leased
+            }
+            Either::Right(((), _)) => late,
+        }
+    }
+}
+
+impl<K: CacheKey, V: CacheValue> Drop for Asked<K, V> {
+    fn drop(&mut self) {
+        let Some(reply) = self.reply.take() else {
+            return;
+        };
+        let Some(errand) = Errand::begin(&self.shared.life, |life| &life.late) else {
+            return;
+        };
+        let cache = Arc::downgrade(&self.shared);
+        let (life, runtime) = (
+            Arc::clone(&self.shared.life),
+            Arc::clone(&self.shared.runtime),
+        );
+        let asks = Arc::clone(&self.asks);
+        let stands = asks.iter().map(|ask| ask.life).max().unwrap_or_default();
+        // Without a runtime the leases end by themselves, as they do when the cache is closed or
+        // gone.
+        let _ = self.shared.spawn(async move {
+            let _errand = errand;
+            let stopped = life.stopped();
+            if life.is_closed() {
+                return;
+            }
+            let late = pin!(timeout(&*runtime, stands, reply));
+            let Either::Left((Some(leased), _)) = select(late, pin!(stopped)).await else {
+                return;
+            };
+            let Some(shared) = cache.upgrade() else {
+                return;
+            };
+            for (ask, leased) in asks.iter().zip(leased) {
+                if matches!(leased, Ok(Leased { granted: true, .. }))
+                    && shared.ask(ask.shard, |table, context, _| {
+                        table.late_lease(ask.token, context)
+                    })
+                {
+                    release(&shared, Arc::clone(&ask.key), ask.token);
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,94 @@
+//! User code that loads or writes: its time, its panics and its errors, in one place for single loads,
+//! batches and writers.
+
+use core::future::Future;
+use core::time::Duration;
+use std::sync::Arc;
+
+use crate::driver::shared::Shared;
+use crate::driver::world::caught::caught_future;
+use crate::driver::world::erased::AnyRuntime;
+use crate::driver::world::timeout::timeout;
+use crate::machine::error::Error;
+use crate::machine::tier::entry::Load;
+use crate::ports::batch_loader::Loads;
+use crate::ports::loader::LoadError;
+
+/// Runs the loader of one key.
+///
+/// # Errors
+/// Those of everyone who waits for the load.
+pub(crate) async fn load<K, V, L, F, T>(
+    shared: &Shared<K, V>,
+    loader: L,
+) -> Result<Load<Arc<V>>, Error>
+where
+    L: FnOnce() -> F,
+    F: Future<Output = Result<T, LoadError>>,
+    T: Into<Load<V>>,
+{
+    let loading = async move { loader().await.map(Into::into) };
+    let load = match limited(&*shared.runtime, Some(shared.policy.load_timeout), loading).await? {
+        Ok(load) => load,
+        Err(error) => shared.loaders.judge(error)?,
+    };
+    Ok(load.map(Arc::new))
+}
+
+/// Waits for the loader of many keys. If its error as a whole means that a key does not exist, none
+/// of them does.
+///
+/// # Errors
+/// Those of everyone who waits for one of the loads.
+pub(crate) async fn load_many<K, V, F, T>(
+    shared: &Shared<K, V>,
+    loading: F,
+) -> Result<Loads<K, V>, Error>
+where
+    F: Future<Output = Result<T, LoadError>>,
+    T: Into<Loads<K, V>>,
+{
+    let loading = async move { loading.await.map(Into::into) };
+    match limited(&*shared.runtime, Some(shared.policy.load_timeout), loading).await? {
+        Ok(loads) => Ok(loads),
+        Err(error) => shared.loaders.judge::<V>(error).map(|_| Loads::new()),
+    }
+}
+
+/// Runs the writer of a write-through. An error of his never means that the row does not exist:
+/// nobody knows what became of it.
+///
+/// # Errors
+/// Those of the caller.
+pub(crate) async fn write<K, V, W, F, T>(
+    shared: &Shared<K, V>,
+    writer: W,
+) -> Result<Load<Arc<V>>, Error>
+where
+    W: FnOnce() -> F,
+    F: Future<Output = Result<T, LoadError>>,
+    T: Into<Load<V>>,
+{
+    let writing = async move { writer().await.map(Into::into) };
+    match limited(&*shared.runtime, shared.write_timeout, writing).await? {
+        Ok(load) => Ok(Load::map(load, Arc::new)),
+        Err(error) => Err(Error::Load(error.into_inner().into())),
+    }
+}
+
+/// What user code brings, or its own error.
+///
+/// # Errors
+/// [`Error::Timeout`] past the limit, [`Error::Panicked`].
+async fn limited<T>(
+    runtime: &dyn AnyRuntime,
+    limit: Option<Duration>,
+    code: impl Future<Output = Result<T, LoadError>>,
+) -> Result<Result<T, LoadError>, Error> {
+    let code = caught_future(code);
+    let brought = match limit {
+        None => code.await,
+        Some(limit) => timeout(runtime, limit, code).await.ok_or(Error::Timeout)?,
+    };
+    Ok(brought?)
+}

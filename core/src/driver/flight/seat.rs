@@ -1,0 +1,390 @@
+//! A seat in a flight: leads it, or waits for its answer. Dropping it leaves the flight, from wherever
+//! the caller was.
+
+use core::future::poll_fn;
+use core::task::{Poll, Waker};
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+
+use crate::driver::flight::lease::release;
+use crate::driver::shared::Shared;
+use crate::driver::shared::address::Address;
+use crate::driver::shared::tables::{Aftermath, Table};
+use crate::driver::world::bounds::{CacheKey, CacheValue};
+use crate::driver::world::caught::caught;
+use crate::driver::world::erased::Boxed;
+use crate::driver::world::timeout::TICK;
+use crate::machine::error::{Error, Fault};
+use crate::machine::event::Event;
+use crate::machine::lookup::step::{Answer, Need, Reply, Seen, Step};
+use crate::machine::policy::call::Call;
+use crate::machine::policy::pace::{Aim, RefreshOutcome};
+use crate::machine::shard::{Context, Ticket, Turn};
+use crate::machine::tier::entry::{Cached, Load};
+use crate::machine::tier::wire::Wire;
+use crate::machine::token::Token;
+use crate::ports::remote::{Found, Leased};
+
+pub(crate) struct Seat<K: CacheKey, V: CacheValue> {
+    shared: Arc<Shared<K, V>>,
+    address: Address<K>,
+    /// There once it needs to remember something: most seats do not.
+    notes: Option<Box<Notes<V>>>,
+    /// There until the seat is left.
+    ticket: Option<Ticket>,
+}
+
+/// What a leader remembers from one step to the next.
+struct Notes<V> {
+    /// What its own loader brought, should it be deposed afterwards.
+    own: Option<Answer<Arc<V>>>,
+    /// The lease that it asked for last.
+    asked: Option<Token>,
+    /// That lease, if it was granted just now.
+    granted: Option<Token>,
+    /// Junk that the last look at L2 showed; to a refresh, a value as well.
+    junk: Option<Vec<u8>>,
+    /// It leads a refresh.
+    refreshes: bool,
+    /// What became of that.
+    outcome: Option<RefreshOutcome>,
+}
+
+/// The answer of a flight, shared by all who waited for it.
+pub(crate) type SharedAnswer<V> = Arc<Answer<Arc<V>>>;
+
+/// How a leader goes on.
+pub(crate) enum Next<V> {
+    /// This has happened: the flight is to be told.
+    Reply(Reply<Arc<V>>),
+    /// It needs the world.
+    Ask(Need<Arc<V>>),
+    /// It leads no more.
+    Over(Led<V>),
+}
+
+/// How leading ended.
+pub(crate) enum Led<V> {
+    /// The flight has its answer.
+    Answered(SharedAnswer<V>),
+    /// Deposed while it loaded: an answer for this caller alone.
+    Alone(Answer<Arc<V>>),
+    /// Deposed: it waits with the others now.
+    Follow,
+    /// A refresh had nothing to do: the seat is to be left.
+    GaveUp,
+}
+
+impl<V> Next<V> {
+    /// Whether L2 was asked and did not answer. A value that cannot be sent says nothing about L2.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        match self {
+            Self::Reply(Reply::Remote(Err(_)) | Reply::Leased(Err(_))) => true,
+            Self::Reply(Reply::Stored(Err(fault))) => {
+                !matches!(fault, Fault::Encode(_) | Fault::TooLarge)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl<V> Led<V> {
+    /// The caller's answer, if there is one.
+    pub(crate) fn into_answer(self) -> Option<SharedAnswer<V>> {
+        match self {
+            Self::Answered(answer) => Some(answer),
+            Self::Alone(answer) => Some(Arc::new(answer)),
+            Self::Follow | Self::GaveUp => None,
+        }
+    }
+}
+
+impl<K: CacheKey, V: CacheValue> Seat<K, V> {
+    /// A seat in the key's flight.
+    pub(crate) fn join(shared: &Arc<Shared<K, V>>, address: Address<K>, call: Call) -> Self {
+        let (ticket, _) = shared.ask(address.shard, |table, context, effects| {
+            table.join(Arc::clone(&address.key), call, context, effects)
+        });
+        Self::of(shared, address, Some(ticket))
+    }
+
+    /// The seat of a flight that refreshes the key; `None` if one is under way already.
+    pub(crate) fn refresh(
+        shared: &Arc<Shared<K, V>>,
+        address: Address<K>,
+        call: Call,
+        aim: Aim,
+    ) -> Option<Self> {
+        let ticket = shared.ask(address.shard, |table, context, effects| {
+            table.open_refresh(Arc::clone(&address.key), call, aim, context, effects)
+        })?;
+        let mut seat = Self::of(shared, address, Some(ticket));
+        seat.notes().refreshes = true;
+        Some(seat)
+    }
+
+    /// The seat of this ticket.
+    pub(crate) fn of(
+        shared: &Arc<Shared<K, V>>,
+        address: Address<K>,
+        ticket: Option<Ticket>,
+    ) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            address,
+            notes: None,
+            ticket,
+        }
+    }
+
+    /// One more seat in the same flight.
+    pub(crate) fn second(&self) -> Self {
+        let ticket = self.ticket.as_ref().map(|ticket| {
+            self.shared
+                .ask(self.address.shard, |table, _, _| table.second_seat(ticket))
+        });
+        Self::of(&self.shared, self.address.clone(), ticket)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared<K, V>> {
+        &self.shared
+    }
+
+    pub(crate) fn address(&self) -> &Address<K> {
+        &self.address
+    }
+
+    /// What became of the refresh that this seat led, if its flight came to its end.
+    pub(crate) fn outcome(&self) -> Option<RefreshOutcome> {
+        self.notes.as_ref()?.outcome
+    }
+
+    /// Waits for the flight's answer. `None`: this seat is to lead.
+    pub(crate) async fn turn(&self) -> Option<SharedAnswer<V>> {
+        let mut timer: Option<Boxed<'static, ()>> = None;
+        poll_fn(|cx| {
+            loop {
+                let until = match self.poll(cx.waker().clone()) {
+                    Turn::Answer(answer) => return Poll::Ready(Some(answer)),
+                    Turn::Lead => return Poll::Ready(None),
+                    Turn::Wait(until) => until,
+                };
+                // Looked at again when the leader counts as silent.
+                timer = until.map(|until| {
+                    let left = until.since(self.shared.runtime.now());
+                    self.shared.runtime.sleep(left.max(TICK))
+                });
+                let rings = (timer.as_mut()).is_some_and(|alarm| alarm.poll_unpin(cx).is_ready());
+                if !rings {
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await
+    }
+
+    fn poll(&self, waker: Waker) -> Turn<Arc<V>> {
+        let Some(ticket) = &self.ticket else {
+            return Turn::Answer(Arc::new(Err(Error::Closed)));
+        };
+        self.shared
+            .ask(self.address.shard, |table, context, effects| {
+                table.poll(ticket, context, waker, effects)
+            })
+    }
+
+    /// Tells the flight what happened and does what is done at once, until it needs the world.
+    pub(crate) fn advance(&mut self, mut reply: Reply<Arc<V>>) -> Next<V> {
+        let shared = Arc::clone(&self.shared);
+        loop {
+            let step = shared.ask(self.address.shard, |table, context, effects| {
+                self.step(reply, table, context, effects)
+            });
+            match self.settle(step) {
+                Next::Reply(next) => reply = next,
+                next => return next,
+            }
+        }
+    }
+
+    /// One step, under the machine's lock. With the last one the seat is left.
+    pub(crate) fn step(
+        &mut self,
+        reply: Reply<Arc<V>>,
+        table: &mut Table<K, V>,
+        context: &Context<'_>,
+        effects: &mut Aftermath<K, V>,
+    ) -> Step<Arc<V>> {
+        match (&reply, &mut self.notes) {
+            (Reply::Loaded(loaded), _) => self.notes().own = Some(answer_of(loaded)),
+            (Reply::Leased(Ok((true, _))), Some(notes)) => notes.granted = notes.asked.take(),
+            (_, Some(notes)) => notes.granted = None,
+            (_, None) => {}
+        }
+        let Some(ticket) = &self.ticket else {
+            return Step::Alone(Err(Error::Closed));
+        };
+        let step = table.step(ticket, context, reply, effects);
+        if let Some(notes) = &mut self.notes {
+            notes.outcome = table.outcome(ticket);
+        }
+        match step {
+            Step::Finish { answer, release } => {
+                let ticket = self.ticket.take();
+                let left = ticket.and_then(|ticket| table.leave(ticket, context, effects));
+                Step::Finish {
+                    answer,
+                    release: release.or(left),
+                }
+            }
+            step => step,
+        }
+    }
+
+    /// Does what is done at once, outside the lock. If anything of the user's panics, the engine or a
+    /// `Clone`, the flight fails with [`Error::Panicked`].
+    pub(crate) fn settle(&mut self, step: Step<Arc<V>>) -> Next<V> {
+        match caught(|| self.carry_out(step)) {
+            Ok(next) => next,
+            Err(panic) => Next::Over(self.fail(panic.into())),
+        }
+    }
+
+    fn carry_out(&mut self, step: Step<Arc<V>>) -> Next<V> {
+        match step {
+            Step::ReadLocal => {
+                let now = || self.shared.runtime.now();
+                Next::Reply(Reply::Local(
+                    self.shared.level1.read(&self.address.key, now),
+                ))
+            }
+            Step::WriteLocal { write, entry } => {
+                self.shared.level1.write(&self.address.key, entry);
+                Next::Reply(Reply::Kept(write))
+            }
+            Step::Ask(need) => {
+                if let Need::Lease { token, .. } = need {
+                    self.notes().asked = Some(token);
+                }
+                Next::Ask(need)
+            }
+            Step::Finish { answer, release } => {
+                self.release(release);
+                Next::Over(Led::Answered(answer))
+            }
+            Step::GiveUp => Next::Over(Led::GaveUp),
+            Step::Alone(answer) => Next::Over(Led::Alone(answer)),
+            Step::Follow => {
+                if let Some(token) = self.notes().granted.take() {
+                    self.late_lease(token);
+                }
+                Next::Over(self.notes().own.take().map_or(Led::Follow, Led::Alone))
+            }
+        }
+    }
+
+    /// The flight cannot go on: everyone who waits gets this error.
+    pub(crate) fn fail(&self, error: Error) -> Led<V> {
+        let Some(ticket) = &self.ticket else {
+            return Led::Alone(Err(error));
+        };
+        let failed = self.shared.ask(self.address.shard, |table, _, effects| {
+            table.fail(ticket, error, effects)
+        });
+        match failed {
+            Ok((answer, release)) => {
+                self.release(release);
+                Led::Answered(answer)
+            }
+            Err(error) => Led::Alone(Err(error)),
+        }
+    }
+
+    fn release(&self, token: Option<Token>) {
+        if let (Some(token), Some(text)) = (token, &self.address.text) {
+            release(&self.shared, Arc::clone(text), token);
+        }
+    }
+
+    /// The lease came when this seat did not lead any more.
+    fn late_lease(&self, token: Token) {
+        let unwanted = self.shared.ask(self.address.shard, |table, context, _| {
+            table.late_lease(token, context)
+        });
+        self.release(unwanted.then_some(token));
+    }
+
+    /// The reply to [`Need::Read`].
+    pub(crate) fn read(&mut self, read: Result<Option<Found>, Fault>) -> Reply<Arc<V>> {
+        Reply::Remote(read.map(|found| self.seen(found)))
+    }
+
+    /// The reply to [`Need::Lease`].
+    pub(crate) fn leased(&mut self, leased: Result<Leased, Fault>) -> Reply<Arc<V>> {
+        Reply::Leased(leased.map(|Leased { granted, found }| (granted, self.seen(found))))
+    }
+
+    fn seen(&mut self, found: Option<Found>) -> Option<Seen<Arc<V>>> {
+        let link = self.shared.link.as_ref()?;
+        // In that format a fill must say what it replaces.
+        let refreshes = self.notes.as_ref().is_some_and(|notes| notes.refreshes);
+        let stood = (refreshes && link.format.wire == Wire::JetcacheGo)
+            .then(|| found.as_ref().map(|found| found.bytes.clone()))
+            .flatten();
+        let (seen, junk) = match link.format.decode(found) {
+            Ok(seen) => (seen, None),
+            Err(junk) => {
+                self.shared.journal.note(&Event::Undecodable);
+                (None, Some(junk))
+            }
+        };
+        if junk.is_some() || self.notes.is_some() {
+            self.notes().junk = junk.or(stood);
+        }
+        seen
+    }
+
+    fn notes(&mut self) -> &mut Notes<V> {
+        self.notes.get_or_insert_default()
+    }
+
+    /// Junk that the last look at L2 showed, or what a refresh saw there, which a fill may replace.
+    pub(crate) fn junk(&self) -> Option<&[u8]> {
+        self.notes.as_ref()?.junk.as_deref()
+    }
+}
+
+impl<V> Default for Notes<V> {
+    fn default() -> Self {
+        Self {
+            own: None,
+            asked: None,
+            granted: None,
+            junk: None,
+            refreshes: false,
+            outcome: None,
+        }
+    }
+}
+
+impl<K: CacheKey, V: CacheValue> Drop for Seat<K, V> {
+    fn drop(&mut self) {
+        let Some(ticket) = self.ticket.take() else {
+            return;
+        };
+        let token = self
+            .shared
+            .ask(self.address.shard, |table, context, effects| {
+                table.leave(ticket, context, effects)
+            });
+        self.release(token);
+    }
+}
+
+fn answer_of<V>(loaded: &Result<Load<Arc<V>>, Error>) -> Answer<Arc<V>> {
+    match loaded {
+        Ok(load) => Ok(Cached::known(load.value.clone())),
+        Err(error) => Err(error.clone()),
+    }
+}

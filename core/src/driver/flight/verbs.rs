@@ -1,0 +1,139 @@
+//! What leaders ask of L2: read, lease and fill, for one seat or for many together.
+
+use core::iter::zip;
+use core::time::Duration;
+use std::sync::Arc;
+
+use crate::driver::flight::lease::ask;
+use crate::driver::flight::seat::{Next, Seat};
+use crate::driver::link::{Ask, Link};
+use crate::driver::shared::Shared;
+use crate::driver::world::bounds::{CacheKey, CacheValue};
+use crate::driver::world::caught::caught;
+use crate::machine::error::{Error, Fault};
+use crate::machine::lookup::step::{Filling, Reply};
+use crate::machine::tier::verb::{Announce, Times};
+use crate::machine::token::Token;
+use crate::ports::remote::{Fill, Stored};
+
+/// How each seat goes on, in the order of the seats.
+pub(crate) type Nexts<V> = Vec<Next<V>>;
+
+pub(crate) async fn read<K: CacheKey, V: CacheValue>(
+    shared: &Arc<Shared<K, V>>,
+    seats: &mut [&mut Seat<K, V>],
+) -> Nexts<V> {
+    let Some((link, texts)) = route(shared, seats) else {
+        return closed(seats);
+    };
+    let keys: Vec<&str> = texts.iter().map(|text| &**text).collect();
+    let read = link.read(&keys).await;
+    zip(seats, read)
+        .map(|(seat, read)| Next::Reply(seat.read(read)))
+        .collect()
+}
+
+pub(crate) async fn lease<K: CacheKey, V: CacheValue>(
+    shared: &Arc<Shared<K, V>>,
+    seats: &mut [&mut Seat<K, V>],
+    leases: &[(Token, Duration)],
+) -> Nexts<V> {
+    let Some((link, texts)) = route(shared, seats) else {
+        return closed(seats);
+    };
+    let asks = zip(seats.iter(), zip(texts, leases)).map(|(seat, (key, (token, life)))| Ask {
+        key,
+        shard: seat.address().shard,
+        token: *token,
+        life: *life,
+    });
+    let leased = ask(shared, link, asks.collect()).await;
+    zip(seats, leased)
+        .map(|(seat, leased)| Next::Reply(seat.leased(leased)))
+        .collect()
+}
+
+pub(crate) async fn fill<K: CacheKey, V: CacheValue>(
+    shared: &Arc<Shared<K, V>>,
+    seats: &mut [&mut Seat<K, V>],
+    fillings: &[Filling<Arc<V>>],
+) -> Nexts<V> {
+    let Some((link, texts)) = route(shared, seats) else {
+        return closed(seats);
+    };
+    let encoded: Vec<Result<Vec<u8>, Error>> = fillings
+        .iter()
+        .map(|filling| encode(link, filling.value.as_deref(), filling.times))
+        .collect();
+    let fills: Vec<(Announce, Fill<'_>)> = zip(zip(seats.iter(), &texts), zip(fillings, &encoded))
+        .filter_map(|((seat, key), (filling, encoded))| {
+            let bytes = encoded.as_ref().ok()?;
+            let fill = Fill {
+                key,
+                token: filling.token,
+                value: stored(filling.times, bytes, seat.junk()),
+            };
+            // Whoever holds what it replaces hears of the change that took that away.
+            Some((Announce::No, fill))
+        })
+        .collect();
+    let mut filled = link.fill(&fills).await.into_iter();
+    zip(seats, encoded)
+        .map(|(seat, encoded)| match encoded {
+            Ok(_) => Next::Reply(Reply::Stored(filled.next().unwrap_or(Err(Fault::Timeout)))),
+            Err(panicked @ Error::Panicked(_)) => Next::Over(seat.fail(panicked)),
+            Err(error) => Next::Reply(Reply::Stored(Err(unencoded(error)))),
+        })
+        .collect()
+}
+
+/// The bytes that L2 is to hold.
+///
+/// # Errors
+/// [`Error::Encode`], [`Error::TooLarge`], and [`Error::Panicked`] if the codec panicked.
+pub(crate) fn encode<K, V: CacheValue>(
+    link: &Link<K, V>,
+    value: Option<&V>,
+    times: Times,
+) -> Result<Vec<u8>, Error> {
+    let mut bytes = caught(|| link.format.encode(value))??;
+    link.format.seal(&mut bytes, times.life);
+    Ok(bytes)
+}
+
+/// Why a value cannot be sent to L2.
+pub(crate) fn unencoded(error: Error) -> Fault {
+    match error {
+        Error::TooLarge { .. } => Fault::TooLarge,
+        error => Fault::Encode(error.to_string().into()),
+    }
+}
+
+pub(crate) fn stored<'a>(times: Times, bytes: &'a [u8], replaces: Option<&'a [u8]>) -> Stored<'a> {
+    Stored {
+        bytes,
+        replaces,
+        life: times.life,
+        stale: Duration::ZERO,
+        lease: times.lease,
+        age: times.age,
+    }
+}
+
+/// The L2 to ask, and the texts of the keys.
+type Route<'a, K, V> = (&'a Link<K, V>, Vec<Arc<str>>);
+
+/// Either there are both, or L2 is not asked.
+fn route<'a, K: CacheKey, V: CacheValue>(
+    shared: &'a Shared<K, V>,
+    seats: &[&mut Seat<K, V>],
+) -> Option<Route<'a, K, V>> {
+    let texts = seats.iter().map(|seat| seat.address().text.clone());
+    shared.link.as_ref().zip(texts.collect())
+}
+
+/// The machine asked for an L2 that there is none of.
+fn closed<K: CacheKey, V: CacheValue>(seats: &[&mut Seat<K, V>]) -> Nexts<V> {
+    let closed = |seat: &&mut Seat<K, V>| Next::Over(seat.fail(Error::Closed));
+    seats.iter().map(closed).collect()
+}

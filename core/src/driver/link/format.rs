@@ -1,0 +1,273 @@
+//! Values to the bytes of L2 and back.
+
+use core::any::TypeId;
+use core::time::Duration;
+use std::sync::Arc;
+
+use crate::driver::world::caught::caught;
+use crate::machine::error::{BoxError, Error};
+use crate::machine::lookup::step::Seen;
+use crate::machine::tier::envelope::{self, HEADER};
+use crate::machine::tier::wire::{COMPRESSED_FROM, PLACEHOLDER, Trailed, Wire, trail};
+use crate::ports::codec::Codec;
+use crate::ports::compression::Compression;
+use crate::ports::remote::{Found, Life};
+
+/// How one cache writes its values.
+pub(crate) struct Format<V> {
+    pub(crate) wire: Wire,
+    pub(crate) codec: Arc<dyn Codec<V>>,
+    /// Those that entries may be compressed with, beside the codec's own.
+    pub(crate) compressions: Vec<Arc<dyn Compression>>,
+    /// The longest encoded value, in bytes.
+    pub(crate) limit: usize,
+}
+
+impl<V: 'static> Format<V> {
+    /// # Errors
+    /// [`Error::Config`] if these do not go together.
+    pub(crate) fn new(
+        wire: Wire,
+        codec: Arc<dyn Codec<V>>,
+        compressions: Vec<Arc<dyn Compression>>,
+        limit: usize,
+    ) -> Result<Self, Error> {
+        let format = Self {
+            wire,
+            codec,
+            compressions,
+            limit,
+        };
+        if limit == 0 {
+            return Err(Error::config(
+                "max_value_size is zero: give it at least 1 byte",
+            ));
+        }
+        if format.methods().any(|method| method.id() == PLAIN) {
+            return Err(Error::config(
+                "a compression has the number 0, which marks what is not compressed: take one from 128 on",
+            ));
+        }
+        if wire == Wire::JetcacheGo && format.codec.compression().is_some() {
+            return Err(Error::config(
+                "the jetcache-go format compresses by itself: leave the codec's compression out",
+            ));
+        }
+        let id = format.codec.id();
+        if wire == Wire::JetcacheGo && is_plain::<V>() && id != RAW && id < FIRST_OF_USERS {
+            return Err(Error::config(
+                "jetcache-go stores strings and bytes as they are: use the codec Raw for them",
+            ));
+        }
+        if format.has_trailer() && format.compression(S2).is_none() {
+            return Err(Error::config(
+                "MessagePack in the jetcache-go format needs S2: turn on the feature `s2`",
+            ));
+        }
+        Ok(format)
+    }
+
+    /// The value as L2 is to hold it, its times still open; `None` is the not-found placeholder.
+    ///
+    /// # Errors
+    /// [`Error::Encode`], [`Error::TooLarge`].
+    pub(crate) fn encode(&self, value: Option<&V>) -> Result<Vec<u8>, Error> {
+        match self.wire {
+            Wire::Native => self.encode_native(value),
+            Wire::JetcacheGo => self.encode_go(value),
+        }
+    }
+
+    /// Closes what [`encode`](Self::encode) made.
+    pub(crate) fn seal(&self, bytes: &mut [u8], life: Duration) {
+        if self.wire == Wire::Native {
+            envelope::seal(bytes, life, Duration::ZERO);
+        }
+    }
+
+    /// What stands in L2.
+    ///
+    /// # Errors
+    /// The bytes, if they are junk. So are those that make the codec panic: they come from outside,
+    /// and must not fail every reader.
+    pub(crate) fn decode(&self, found: Option<Found>) -> Result<Option<Seen<Arc<V>>>, Vec<u8>> {
+        let Some(found) = found else {
+            return Ok(None);
+        };
+        let seen = caught(|| match self.wire {
+            Wire::Native => self.decode_native(&found),
+            Wire::JetcacheGo => self.decode_go(&found),
+        });
+        match seen {
+            Ok(Some(seen)) => Ok(Some(seen)),
+            Ok(None) | Err(_) => Err(found.bytes),
+        }
+    }
+
+    fn encode_native(&self, value: Option<&V>) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::new();
+        envelope::open(&mut bytes, value.map(|_| self.codec.id()));
+        let Some(value) = value else {
+            return Ok(bytes);
+        };
+        self.append(value, &mut bytes)?;
+        match self.codec.compression() {
+            Some((method, from)) if bytes.len().saturating_sub(HEADER) >= from => {
+                Ok(compressed(method, &bytes).unwrap_or(bytes))
+            }
+            _ => Ok(bytes),
+        }
+    }
+
+    fn decode_native(&self, found: &Found) -> Option<Seen<Arc<V>>> {
+        let entry = envelope::parse(&found.bytes).ok()?;
+        let left = match found.life {
+            Life::Clock(clock) => entry.left(clock),
+            Life::Left(left) => left.min(entry.life),
+        };
+        let value = match entry.value {
+            None => None,
+            Some((codec, bytes)) if codec == self.codec.id() => {
+                Some(self.value(entry.compression, bytes)?)
+            }
+            Some(_) => return None,
+        };
+        Some(Seen {
+            value,
+            left,
+            age: Some(entry.life.saturating_sub(left)),
+        })
+    }
+
+    fn encode_go(&self, value: Option<&V>) -> Result<Vec<u8>, Error> {
+        let Some(value) = value else {
+            return Ok(PLACEHOLDER.into());
+        };
+        let mut bytes = Vec::new();
+        self.append(value, &mut bytes)?;
+        if self.has_trailer() {
+            let block = self.block(&bytes);
+            let compressed = block.is_some();
+            bytes = block.unwrap_or(bytes);
+            trail(&mut bytes, compressed);
+        }
+        if bytes == PLACEHOLDER {
+            let why = "`*` alone is how jetcache-go marks what does not exist: \
+                       store it inside something, such as a struct, or leave it out";
+            return Err(Error::Encode(BoxError::from(why).into()));
+        }
+        Ok(bytes)
+    }
+
+    fn decode_go(&self, found: &Found) -> Option<Seen<Arc<V>>> {
+        let left = match found.life {
+            Life::Left(left) => left,
+            Life::Clock(_) => return None,
+        };
+        let value = match &found.bytes[..] {
+            PLACEHOLDER => None,
+            bytes if self.has_trailer() => Some(match Trailed::parse(bytes)? {
+                Trailed::Plain(bytes) => self.value(PLAIN, bytes)?,
+                Trailed::S2(bytes) => self.value(S2, bytes)?,
+            }),
+            bytes => Some(self.value(PLAIN, bytes)?),
+        };
+        Some(Seen {
+            value,
+            left,
+            age: None,
+        })
+    }
+
+    /// The S2 block of what jetcache-go compresses. Its readers take both, so what cannot be
+    /// compressed is stored as it is.
+    fn block(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        if plain.len() < COMPRESSED_FROM {
+            return None;
+        }
+        let mut block = Vec::new();
+        self.compression(S2)?.compress(plain, &mut block).ok()?;
+        Some(block)
+    }
+
+    fn append(&self, value: &V, out: &mut Vec<u8>) -> Result<(), Error> {
+        let start = out.len();
+        self.codec
+            .encode(value, out)
+            .map_err(|error| Error::Encode(error.into()))?;
+        let (size, limit) = (out.len().saturating_sub(start), self.limit);
+        if size > limit {
+            return Err(Error::TooLarge { size, limit });
+        }
+        Ok(())
+    }
+
+    fn value(&self, compression: u8, bytes: &[u8]) -> Option<Arc<V>> {
+        let mut unpacked = Vec::new();
+        let plain = match compression {
+            PLAIN => bytes,
+            id => {
+                let method = self.compression(id)?;
+                method.decompress(bytes, self.limit, &mut unpacked).ok()?;
+                &unpacked
+            }
+        };
+        // Of the plain bytes only: a block of what does not compress is longer than they are.
+        if plain.len() > self.limit {
+            return None;
+        }
+        self.codec.decode(plain).ok().map(Arc::new)
+    }
+
+    /// The method of this number.
+    pub(crate) fn compression(&self, id: u8) -> Option<&dyn Compression> {
+        self.methods().find(|method| method.id() == id)
+    }
+
+    /// All that entries may be compressed with, the codec's own first.
+    fn methods(&self) -> impl Iterator<Item = &dyn Compression> {
+        let own = self.codec.compression().map(|(method, _)| method);
+        let known = self.compressions.iter().map(|method| &**method);
+        own.into_iter().chain(known)
+    }
+
+    /// Whether a byte follows each value to say how it is compressed.
+    pub(crate) fn has_trailer(&self) -> bool {
+        self.wire == Wire::JetcacheGo && self.codec.id() == MESSAGE_PACK
+    }
+}
+
+/// Whether these are values that jetcache-go does not hand to its codec.
+fn is_plain<V: 'static>() -> bool {
+    let plain = [
+        TypeId::of::<String>(),
+        TypeId::of::<Box<str>>(),
+        TypeId::of::<Arc<str>>(),
+        TypeId::of::<Arc<String>>(),
+        TypeId::of::<Vec<u8>>(),
+        TypeId::of::<Box<[u8]>>(),
+        TypeId::of::<Arc<[u8]>>(),
+        TypeId::of::<Arc<Vec<u8>>>(),
+    ];
+    plain.contains(&TypeId::of::<V>())
+}
+
+/// The same envelope with its payload compressed, if that makes it shorter.
+fn compressed(method: &dyn Compression, plain: &[u8]) -> Option<Vec<u8>> {
+    let (header, payload) = plain.split_at_checked(HEADER)?;
+    let mut bytes = header.to_vec();
+    envelope::compressed(&mut bytes, method.id());
+    method.compress(payload, &mut bytes).ok()?;
+    (bytes.len() < plain.len()).then_some(bytes)
+}
+
+/// No compression.
+const PLAIN: u8 = 0;
+/// The number of S2 among the compressions.
+pub(crate) const S2: u8 = 3;
+/// The number of MessagePack among the codecs.
+const MESSAGE_PACK: u8 = 1;
+/// The number of the codec that stores strings and bytes as they are.
+const RAW: u8 = 4;
+/// From here on the codecs are users' own, of which it is not known what they do.
+const FIRST_OF_USERS: u8 = 128;

@@ -1,0 +1,38 @@
+//! What many keys' verbs came to: an outcome a key, in the order in which they were asked for.
+
+use core::future::Future;
+
+use crate::driver::world::caught::caught_future;
+use crate::machine::error::Fault;
+
+pub(crate) type Outcomes<T> = Vec<Result<T, Fault>>;
+
+/// The outcome of a verb that was asked for one key.
+pub(crate) fn only<T>(mut outcomes: Outcomes<T>) -> Result<T, Fault> {
+    outcomes.pop().unwrap_or_else(|| Err(miscounted()))
+}
+
+pub(crate) fn failed<T>(count: usize, fault: &Fault) -> Outcomes<T> {
+    (0..count).map(|_| Err(fault.clone())).collect()
+}
+
+/// What an adapter answers. One that panics, or miscounts, is a broken L2 and no more than that.
+pub(crate) async fn survived<T>(
+    count: usize,
+    operation: impl Future<Output = Outcomes<T>>,
+) -> Outcomes<T> {
+    match caught_future(operation).await {
+        Ok(outcomes) if outcomes.len() == count => outcomes,
+        Ok(_) => failed(count, &miscounted()),
+        Err(_) => failed(count, &Fault::Refused("the adapter panicked".into())),
+    }
+}
+
+/// How many were answered.
+pub(crate) fn answered<T>(outcomes: &Outcomes<T>) -> usize {
+    outcomes.iter().filter(|outcome| outcome.is_ok()).count()
+}
+
+fn miscounted() -> Fault {
+    Fault::Refused("the remote did not answer one outcome a key".into())
+}

@@ -1,0 +1,71 @@
+//! Keys to their texts in L2 and back.
+
+use core::fmt;
+use std::sync::Arc;
+
+use crate::machine::error::Error;
+use crate::machine::tier::wire::Wire;
+
+/// How one cache names its keys in L2: a prefix, then what the key itself writes.
+pub(crate) struct Texts<K> {
+    pub(crate) prefix: String,
+    pub(crate) write: fn(&K, &mut String),
+    pub(crate) parse: fn(&str) -> Option<K>,
+    pub(crate) wire: Wire,
+}
+
+impl<K> Texts<K> {
+    /// The key's text in L2.
+    ///
+    /// # Errors
+    /// [`Error::Key`] for a key that would be taken for another key's lease.
+    pub(crate) fn of(&self, key: &K) -> Result<Arc<str>, Error> {
+        let mut text = String::new();
+        self.append(&mut text, key)?;
+        Ok(text.into())
+    }
+
+    /// Appends the key's text; nothing if it is refused.
+    ///
+    /// # Errors
+    /// Those of [`of`](Self::of).
+    pub(crate) fn append(&self, text: &mut String, key: &K) -> Result<(), Error> {
+        let start = text.len();
+        text.push_str(&self.prefix);
+        (self.write)(key, text);
+        if text[start..].ends_with(LEASE_SUFFIX) {
+            text.truncate(start);
+            return Err(Error::Key(
+                format!("it ends in {LEASE_SUFFIX}, which marks leases: rename it").into(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The key that has this text, if it is one of this cache's.
+    pub(crate) fn parse(&self, text: &str) -> Option<K> {
+        (self.parse)(text.strip_prefix(&self.prefix)?)
+    }
+
+    /// Whether what stands there is no entry but a lease, or the lock of a refresh.
+    pub(crate) fn is_no_entry(&self, text: &str) -> bool {
+        let locks = self.wire == Wire::JetcacheGo;
+        text.ends_with(LEASE_SUFFIX) || locks && text.ends_with(LOCK_SUFFIX)
+    }
+}
+
+impl<K> fmt::Debug for Texts<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.prefix.fmt(f)
+    }
+}
+
+/// The name of the lock by which jetcache-go's services take turns in refreshing a key.
+pub(crate) fn lock_name(text: &str) -> String {
+    format!("{text}{LOCK_SUFFIX}")
+}
+
+/// What the keys of leases end in.
+const LEASE_SUFFIX: &str = "#lease";
+/// What the locks of jetcache-go's refreshes end in.
+const LOCK_SUFFIX: &str = "_#RL#";

@@ -1,0 +1,123 @@
+//! What a cache tells those who run it: its counters, the observers, the log.
+
+use core::fmt;
+use core::time::Duration;
+use std::sync::Arc;
+
+use portable_atomic::{AtomicU64, Ordering};
+
+use crate::driver::counters::Counters;
+use crate::driver::world::caught::caught;
+use crate::driver::world::erased::AnyRuntime;
+use crate::machine::error::Error;
+use crate::machine::event::Event;
+use crate::machine::stats::{Counter, Stats};
+use crate::ports::observer::Observer;
+
+pub(crate) struct Journal {
+    pub(crate) name: Arc<str>,
+    runtime: Arc<dyn AnyRuntime>,
+    counters: Option<Counters>,
+    observers: Vec<Arc<dyn Observer>>,
+    l2: Warning,
+    bus: Warning,
+    refresh: Warning,
+}
+
+/// Something that is said in the log now and then: what fails once often fails a thousand times.
+struct Warning {
+    of: &'static str,
+    /// When the log may hear of it again, in nanoseconds of the clock.
+    next: AtomicU64,
+}
+
+impl Journal {
+    pub(crate) fn new(
+        name: Arc<str>,
+        runtime: Arc<dyn AnyRuntime>,
+        counted: bool,
+        observers: Vec<Arc<dyn Observer>>,
+    ) -> Self {
+        let warning = |of| Warning {
+            of,
+            next: AtomicU64::new(0),
+        };
+        Self {
+            name,
+            runtime,
+            counters: counted.then(Counters::new),
+            observers,
+            l2: warning("L2"),
+            bus: warning("the bus"),
+            refresh: warning("a refresh"),
+        }
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.counters
+            .as_ref()
+            .map_or_else(Stats::default, Counters::read)
+    }
+
+    /// Something happened.
+    pub(crate) fn note(&self, event: &Event) {
+        if let Some(counters) = &self.counters {
+            counters.raise(Counter::of(event));
+        }
+        match event {
+            Event::RemoteFault(fault) => self.warn(&self.l2, fault),
+            Event::BusFault(fault) => self.warn(&self.bus, fault),
+            _ => {}
+        }
+        if !self.observers.is_empty() {
+            self.show(event);
+        }
+    }
+
+    /// [`note`](Self::note) for the one event that happens at every hit.
+    #[inline]
+    pub(crate) fn note_local_hit(&self) {
+        if let Some(counters) = &self.counters {
+            counters.raise(Counter::LocalHit);
+        }
+        if !self.observers.is_empty() {
+            self.show(&Event::LocalHit);
+        }
+    }
+
+    /// A refresh failed, and there is no caller to answer.
+    pub(crate) fn warn_of_refresh(&self, error: &Error) {
+        self.warn(&self.refresh, error);
+    }
+
+    /// The L1 engine, or a `Clone` or `Drop` that it called, panicked where no caller can be answered.
+    pub(crate) fn note_panic_of_local(&self) {
+        tracing::error!(target: "jetcache", "L1 of {} panicked", self.name);
+    }
+
+    fn warn(&self, warning: &Warning, why: &dyn fmt::Display) {
+        let now = self.runtime.now();
+        let next = warning.next.load(Ordering::Relaxed);
+        if now.as_nanos() < next {
+            return;
+        }
+        let then = (now + WARNINGS_APART).as_nanos();
+        let exchanged =
+            (warning.next).compare_exchange(next, then, Ordering::Relaxed, Ordering::Relaxed);
+        if exchanged.is_ok() {
+            tracing::warn!(target: "jetcache", "{} of {}: {why}", warning.of, self.name);
+        }
+    }
+
+    /// An observer that panics must not take the call with it that it was shown.
+    fn show(&self, event: &Event) {
+        for observer in &self.observers {
+            if caught(|| observer.on(&self.name, event)).is_err() {
+                tracing::error!(target: "jetcache", "an observer of {} panicked", self.name);
+            }
+        }
+    }
+}
+
+/// How long the log is spared between two faults of a kind.
+const WARNINGS_APART: Duration = Duration::from_secs(10);

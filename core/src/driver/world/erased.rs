@@ -1,0 +1,202 @@
+//! The ports as trait objects: generic at the door, erased inside.
+
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use core::time::Duration;
+use std::sync::Arc;
+
+use crate::machine::error::Fault;
+use crate::machine::tier::entry::Load;
+use crate::machine::time::Timestamp;
+use crate::machine::token::Token;
+use crate::ports::batch_loader::{BatchLoader, Loads};
+use crate::ports::bus::{Bus, Message, News, Subscription, Telling};
+use crate::ports::loader::{LoadError, Loader};
+use crate::ports::remote::{
+    Claim, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Remote, Settle, Wire,
+};
+use crate::ports::runtime::{Runtime, Task};
+
+pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+type Outcomes<'a, T> = Boxed<'a, Vec<Result<T, Fault>>>;
+
+/// The verbs of [`Remote`] that this driver sends.
+pub(crate) trait AnyRemote: Send + Sync {
+    fn read<'a>(&'a self, keys: &'a [&'a str], wire: Wire) -> Outcomes<'a, Option<Found>>;
+    fn lease<'a>(&'a self, asks: &'a [LeaseAsk<'a>], wire: Wire) -> Outcomes<'a, Leased>;
+    fn fill<'a>(&'a self, fills: &'a [Fill<'a>], wire: Wire) -> Outcomes<'a, Filled>;
+    fn release<'a>(&'a self, holds: &'a [Hold<'a>]) -> Outcomes<'a, ()>;
+    fn claim<'a>(&'a self, claims: &'a [Claim<'a>], wire: Wire) -> Outcomes<'a, bool>;
+    fn settle<'a>(&'a self, settles: &'a [Settle<'a>], wire: Wire) -> Outcomes<'a, Filled>;
+    fn remove<'a>(&'a self, keys: &'a [&'a str]) -> Outcomes<'a, ()>;
+    fn lock<'a>(
+        &'a self,
+        name: &'a str,
+        token: Token,
+        life: Duration,
+    ) -> Boxed<'a, Result<bool, Fault>>;
+    fn unlock<'a>(&'a self, name: &'a str, token: Token) -> Boxed<'a, Result<(), Fault>>;
+    fn server(&self) -> Option<u64>;
+    fn announcing(&self, herald: Herald) -> Option<Arc<dyn AnyRemote>>;
+}
+
+impl<R: Remote> AnyRemote for R {
+    fn read<'a>(&'a self, keys: &'a [&'a str], wire: Wire) -> Outcomes<'a, Option<Found>> {
+        Box::pin(Remote::read(self, keys, wire))
+    }
+
+    fn lease<'a>(&'a self, asks: &'a [LeaseAsk<'a>], wire: Wire) -> Outcomes<'a, Leased> {
+        Box::pin(Remote::lease(self, asks, wire))
+    }
+
+    fn fill<'a>(&'a self, fills: &'a [Fill<'a>], wire: Wire) -> Outcomes<'a, Filled> {
+        Box::pin(Remote::fill(self, fills, wire))
+    }
+
+    fn release<'a>(&'a self, holds: &'a [Hold<'a>]) -> Outcomes<'a, ()> {
+        Box::pin(Remote::release(self, holds))
+    }
+
+    fn claim<'a>(&'a self, claims: &'a [Claim<'a>], wire: Wire) -> Outcomes<'a, bool> {
+        Box::pin(Remote::claim(self, claims, wire))
+    }
+
+    fn settle<'a>(&'a self, settles: &'a [Settle<'a>], wire: Wire) -> Outcomes<'a, Filled> {
+        Box::pin(Remote::settle(self, settles, wire))
+    }
+
+    fn remove<'a>(&'a self, keys: &'a [&'a str]) -> Outcomes<'a, ()> {
+        Box::pin(Remote::remove(self, keys))
+    }
+
+    fn lock<'a>(
+        &'a self,
+        name: &'a str,
+        token: Token,
+        life: Duration,
+    ) -> Boxed<'a, Result<bool, Fault>> {
+        Box::pin(Remote::lock(self, name, token, life))
+    }
+
+    fn unlock<'a>(&'a self, name: &'a str, token: Token) -> Boxed<'a, Result<(), Fault>> {
+        Box::pin(Remote::unlock(self, name, token))
+    }
+
+    fn server(&self) -> Option<u64> {
+        Remote::server(self)
+    }
+
+    fn announcing(&self, herald: Herald) -> Option<Arc<dyn AnyRemote>> {
+        let announcing = Remote::announcing(self, herald)?;
+        Some(Arc::new(announcing))
+    }
+}
+
+/// A [`Bus`] and its subscription.
+pub(crate) trait AnyBus: Send + Sync {
+    fn telling(&self) -> Telling;
+    fn subscribe<'a>(
+        &'a self,
+        prefixes: &'a [String],
+    ) -> Boxed<'a, Result<Box<dyn AnySubscription>, Fault>>;
+    fn publish<'a>(&'a self, messages: &'a [Message]) -> Boxed<'a, Result<(), Fault>>;
+}
+
+pub(crate) trait AnySubscription: Send {
+    fn next(&mut self) -> Boxed<'_, Result<News, Fault>>;
+}
+
+impl<B: Bus> AnyBus for B {
+    fn telling(&self) -> Telling {
+        Bus::telling(self)
+    }
+
+    fn subscribe<'a>(
+        &'a self,
+        prefixes: &'a [String],
+    ) -> Boxed<'a, Result<Box<dyn AnySubscription>, Fault>> {
+        Box::pin(async move {
+            let subscription = Bus::subscribe(self, prefixes).await?;
+            Ok(Box::new(subscription) as Box<dyn AnySubscription>)
+        })
+    }
+
+    fn publish<'a>(&'a self, messages: &'a [Message]) -> Boxed<'a, Result<(), Fault>> {
+        Box::pin(Bus::publish(self, messages))
+    }
+}
+
+impl<S: Subscription> AnySubscription for S {
+    fn next(&mut self) -> Boxed<'_, Result<News, Fault>> {
+        Box::pin(Subscription::next(self))
+    }
+}
+
+pub(crate) trait AnyRuntime: Send + Sync {
+    fn now(&self) -> Timestamp;
+    fn roll(&self) -> u128;
+    fn sleep(&self, span: Duration) -> Boxed<'static, ()>;
+    fn spawn(&self, task: Task) -> Result<(), Task>;
+}
+
+impl<R: Runtime> AnyRuntime for R {
+    fn now(&self) -> Timestamp {
+        Runtime::now(self)
+    }
+
+    fn roll(&self) -> u128 {
+        Runtime::roll(self)
+    }
+
+    fn sleep(&self, span: Duration) -> Boxed<'static, ()> {
+        Box::pin(Runtime::sleep(self, span))
+    }
+
+    fn spawn(&self, task: Task) -> Result<(), Task> {
+        Runtime::spawn(self, task)
+    }
+}
+
+impl fmt::Debug for dyn AnyRuntime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Runtime")
+    }
+}
+
+pub(crate) trait AnyLoader<K: 'static, V: 'static>: Send + Sync {
+    fn load(&self, key: K) -> Boxed<'_, Result<Load<V>, LoadError>>;
+}
+
+impl<K: Send + 'static, V: 'static, L: Loader<K, V>> AnyLoader<K, V> for L {
+    fn load(&self, key: K) -> Boxed<'_, Result<Load<V>, LoadError>> {
+        Box::pin(Loader::load(self, key))
+    }
+}
+
+pub(crate) trait AnyBatchLoader<K: 'static, V: 'static>: Send + Sync {
+    fn load_many(&self, keys: Vec<K>) -> Boxed<'_, Result<Loads<K, V>, LoadError>>;
+}
+
+impl<K: Send + 'static, V: 'static, L: BatchLoader<K, V>> AnyBatchLoader<K, V> for L {
+    fn load_many(&self, keys: Vec<K>) -> Boxed<'_, Result<Loads<K, V>, LoadError>> {
+        Box::pin(BatchLoader::load_many(self, keys))
+    }
+}
+
+/// A loader of many keys that loads one.
+pub(crate) struct OneOfMany<K, V>(pub(crate) Arc<dyn AnyBatchLoader<K, V>>);
+
+impl<K, V> Loader<K, V> for OneOfMany<K, V>
+where
+    K: Clone + Eq + Send + Sync + 'static,
+    V: Send + 'static,
+{
+    async fn load(&self, key: K) -> Result<Load<V>, LoadError> {
+        let loads = self.0.load_many(vec![key.clone()]).await?;
+        let mut last_first = loads.entries.into_iter().rev();
+        last_first
+            .find(|(loaded, _)| *loaded == key)
+            .map_or_else(|| Ok(Load::from(None)), |(_, load)| load)
+    }
+}

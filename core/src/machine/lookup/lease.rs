@@ -1,0 +1,64 @@
+//! What a flight has of its key's lease (PROTOCOL.md, R1 and R2).
+
+use crate::machine::error::Fault;
+use crate::machine::time::Timestamp;
+use crate::machine::token::Token;
+
+/// It belongs to the flight, not to its leader: the next leader goes on with it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum Lease {
+    #[default]
+    None,
+    /// It was asked for, and nobody knows yet whether it was granted.
+    Asked(Token),
+    Held {
+        token: Token,
+        since: Timestamp,
+    },
+}
+
+impl Lease {
+    /// Its token, and since when it is held.
+    pub(super) fn held(self) -> Option<(Token, Timestamp)> {
+        match self {
+            Self::Held { token, since } => Some((token, since)),
+            Self::None | Self::Asked(_) => None,
+        }
+    }
+
+    /// The reply came.
+    pub(super) fn on_reply(&mut self, granted: bool, now: Timestamp) {
+        *self = match *self {
+            Self::Asked(token) if granted => Self::Held { token, since: now },
+            _ => Self::None,
+        };
+    }
+
+    /// The reply is missing. A lease that failed may stand all the same, and is given back at the
+    /// end. Of one that is only late, somebody still awaits the reply.
+    pub(super) fn on_fault(&mut self, fault: &Fault, now: Timestamp) {
+        if let (Self::Asked(token), false) = (*self, matches!(fault, Fault::Timeout)) {
+            *self = Self::Held { token, since: now };
+        }
+    }
+
+    /// The lease of this token was granted after its asker had gone. Whether it is this one.
+    pub(super) fn on_late_reply(&mut self, token: Token, now: Timestamp) -> bool {
+        let is_own = match *self {
+            Self::None => false,
+            Self::Asked(own) | Self::Held { token: own, .. } => own == token,
+        };
+        if is_own {
+            *self = Self::Held { token, since: now };
+        }
+        is_own
+    }
+
+    /// What is to be given back now. A lease whose reply never came is given back by whoever still
+    /// listens for the reply.
+    pub(super) fn give_back(&mut self) -> Option<Token> {
+        let (token, _) = self.held()?;
+        *self = Self::None;
+        Some(token)
+    }
+}

@@ -1,0 +1,113 @@
+//! What a lookup does with what its loader brought: fill L2 with it, keep it in L1, answer it
+//! (PROTOCOL.md, R2 and R3).
+
+use crate::machine::error::{Error, Fault};
+use crate::machine::event::Event;
+use crate::machine::lookup::lease::Lease;
+use crate::machine::lookup::step::{Answer, Filling, Need, Step};
+use crate::machine::lookup::{Lookup, Move, Out, State, View};
+use crate::machine::policy::pace::RefreshOutcome;
+use crate::machine::tier::entry::{Cached, Entry, Load};
+use crate::machine::tier::verb::{Filled, Times};
+use crate::machine::time::Timestamp;
+
+impl<V: Clone> Lookup<V> {
+    pub(super) fn on_loaded(
+        &mut self,
+        view: &View<'_>,
+        began: Timestamp,
+        loaded: Result<Load<V>, Error>,
+        out: &mut Out<'_, V>,
+    ) -> Move<V> {
+        let took = view.now.since(began);
+        let load = match loaded {
+            Ok(load) => load,
+            Err(error) => {
+                self.outcome = RefreshOutcome::Failed;
+                out.events.push(Event::LoadFailed { took });
+                return self.finish(Err(error));
+            }
+        };
+        out.events.push(match load.value {
+            Some(_) => Event::Loaded { took },
+            None => Event::NotFound { took },
+        });
+        self.outcome = RefreshOutcome::Loaded;
+        if self.call.aim.is_some() {
+            out.events.push(Event::Refreshed);
+        }
+        let answer = Ok(Cached::known(load.value.clone()));
+        let Some(lives) = view.policy.lives(&self.call, &load, view.dice) else {
+            return self.finish(answer);
+        };
+        let entry = Entry::new(load.value, view.now + lives.local);
+        match self.lease.held() {
+            Some((token, since))
+                if self.asks_l2(view) && !(view.superseded && view.policy.strangers) =>
+            {
+                let value = entry.value().cloned();
+                self.state = State::Filling { entry };
+                let times = Times {
+                    life: lives.remote,
+                    lease: view.policy.lease,
+                    age: view.now.since(since),
+                };
+                Move::Do(Step::Ask(Need::Fill(Filling {
+                    token,
+                    value,
+                    times,
+                })))
+            }
+            _ => self.keep(view, entry, answer),
+        }
+    }
+
+    pub(super) fn on_stored(
+        &mut self,
+        view: &View<'_>,
+        entry: Entry<V>,
+        stored: Result<Filled, Fault>,
+        out: &mut Out<'_, V>,
+    ) -> Move<V> {
+        let answer = Ok(Cached::known(entry.value().cloned()));
+        match stored {
+            Ok(Filled::Stored) => {
+                self.lease = Lease::None;
+                self.keep(view, entry, answer)
+            }
+            Ok(Filled::Refused) => {
+                self.lease = Lease::None;
+                self.finish(answer)
+            }
+            Err(Fault::Encode(_)) => {
+                out.events.push(Event::Unencodable);
+                self.keep(view, entry, answer)
+            }
+            Err(Fault::TooLarge) => {
+                out.events.push(Event::TooLarge);
+                self.keep(view, entry, answer)
+            }
+            // One that is only late gives the lease back when it arrives; for any other, the lease
+            // is given back at the end.
+            Err(fault) => {
+                // A refresh that L2 did not take is one for nobody else.
+                self.outcome = RefreshOutcome::Failed;
+                if matches!(fault, Fault::Timeout) {
+                    self.lease = Lease::None;
+                }
+                self.on_fault(fault, out);
+                self.keep(view, entry, answer)
+            }
+        }
+    }
+
+    /// Only a flight that is still current writes L1.
+    pub(super) fn keep(&mut self, view: &View<'_>, entry: Entry<V>, answer: Answer<V>) -> Move<V> {
+        let wanted = view.policy.kind.has_local() && !self.call.skip_local;
+        if view.superseded || !wanted || !entry.is_fresh(view.now) {
+            return self.finish(answer);
+        }
+        self.state = State::Keeping { answer };
+        Move::Keep(entry)
+    }
+}

@@ -1,0 +1,125 @@
+//! What a lookup says and hears: its steps, what they need of the world, the replies, the answer.
+
+use alloc::sync::Arc;
+use core::time::Duration;
+
+use crate::machine::error::{Error, Fault};
+use crate::machine::policy::Policy;
+use crate::machine::table::writes::Write;
+use crate::machine::tier::entry::{Cached, Entry, Load};
+use crate::machine::tier::verb::{Filled, Times};
+use crate::machine::token::Token;
+
+/// The answer of a lookup, which loads what is missing: it is never [`Cached::Miss`].
+pub type Answer<V> = Result<Cached<V>, Error>;
+
+/// What to do next.
+#[derive(Debug)]
+#[must_use = "a step must be carried out and replied to"]
+pub enum Step<V> {
+    /// Look into L1; reply [`Reply::Local`].
+    ReadLocal,
+    /// Write L1 at once, without any await; reply [`Reply::Kept`].
+    WriteLocal {
+        /// The announcement, which goes back with the reply.
+        write: Write,
+        /// What to write.
+        entry: Entry<V>,
+    },
+    /// Ask the world.
+    Ask(Need<V>),
+    /// The flight has its answer: leave it. A release is sent without waiting for its reply.
+    Finish {
+        /// The answer, as everyone who waits gets it; clone what it holds outside the lock.
+        answer: Arc<Answer<V>>,
+        /// The lease to be given back.
+        release: Option<Token>,
+    },
+    /// The flight is a refresh that has nothing to do: leave it, whoever waits for it leads then.
+    GiveUp,
+    /// The leader was deposed while it loaded: this answers it alone, and is kept nowhere.
+    Alone(Answer<V>),
+    /// The leader was deposed: it follows now. A lease that it was just granted is
+    /// [late](crate::machine::shard::Shard::late_lease).
+    Follow,
+}
+
+/// What a lookup needs of the world.
+#[derive(Debug)]
+pub enum Need<V> {
+    /// Read L2; reply [`Reply::Remote`].
+    Read,
+    /// Ask L2 for the lease; reply [`Reply::Leased`].
+    Lease {
+        /// The token that is to hold it.
+        token: Token,
+        /// How long it stands.
+        life: Duration,
+    },
+    /// Let time pass; reply [`Reply::Paused`].
+    Pause(Duration),
+    /// Run the loader, for `load_timeout` at most; reply [`Reply::Loaded`].
+    Load,
+    /// Encode the value and fill L2, of which nobody is told; reply [`Reply::Stored`].
+    Fill(Filling<V>),
+}
+
+/// A value on its way to L2.
+#[derive(Debug)]
+pub struct Filling<V> {
+    /// The token that holds the lease.
+    pub token: Token,
+    /// The value, or `None` for the not-found placeholder.
+    pub value: Option<V>,
+    /// Its times.
+    pub times: Times,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Reply<V> {
+    /// Nothing yet: the caller leads.
+    Begin,
+    /// What L1 holds.
+    Local(Option<Entry<V>>),
+    /// What L2 holds.
+    Remote(Result<Option<Seen<V>>, Fault>),
+    /// Whether the lease was granted, and what L2 held at that moment.
+    Leased(Result<(bool, Option<Seen<V>>), Fault>),
+    /// The pause is over.
+    Paused,
+    /// What the loader brought.
+    Loaded(Result<Load<V>, Error>),
+    /// Whether L2 took the value.
+    Stored(Result<Filled, Fault>),
+    /// The write is done.
+    Kept(Write),
+}
+
+/// A readable entry of L2: its value, or `None` for the placeholder, and what is left of its life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen<V> {
+    /// The value, or `None` for the not-found placeholder.
+    pub value: Option<V>,
+    /// What was left of its life when it was read; zero is not fresh.
+    pub left: Duration,
+    /// How long ago its life began, if that is known.
+    pub age: Option<Duration>,
+}
+
+impl<V> Step<V> {
+    /// How long the step may take before its leader counts as silent.
+    pub(in crate::machine) fn limit(&self, policy: &Policy) -> Duration {
+        match self {
+            Self::Ask(Need::Read | Need::Lease { .. } | Need::Fill(_)) => policy.remote_timeout,
+            Self::Ask(Need::Load) => policy.load_timeout,
+            Self::Ask(Need::Pause(pause)) => *pause,
+            Self::ReadLocal
+            | Self::WriteLocal { .. }
+            | Self::Finish { .. }
+            | Self::GiveUp
+            | Self::Alone(_)
+            | Self::Follow => Duration::ZERO,
+        }
+    }
+}

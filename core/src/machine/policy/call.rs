@@ -1,0 +1,160 @@
+//! The wishes of one call, in place of the cache's settings.
+
+use core::time::Duration;
+
+use crate::machine::error::Error;
+use crate::machine::policy::outage::Outage;
+use crate::machine::policy::pace::Aim;
+
+/// One call's own wishes, in place of the cache's settings.
+///
+/// A caller that joins a flight takes that flight's answer: its wishes apply only if it leads.
+///
+/// ```
+/// use core::time::Duration;
+/// use jetcache_core::Call;
+///
+/// let call = Call::new().ttl(Duration::from_secs(30)).skip_local();
+/// # let _ = call;
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[must_use]
+pub struct Call {
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) local_ttl: Option<Duration>,
+    pub(crate) skip_local: bool,
+    pub(crate) skip_remote: bool,
+    pub(crate) no_store: bool,
+    pub(crate) refresh: bool,
+    /// The lookup is a refresh.
+    pub(in crate::machine) aim: Option<Aim>,
+}
+
+impl Call {
+    /// A call like any other.
+    pub const fn new() -> Self {
+        Self {
+            ttl: None,
+            local_ttl: None,
+            skip_local: false,
+            skip_remote: false,
+            no_store: false,
+            refresh: false,
+            aim: None,
+        }
+    }
+
+    /// How long the value is fresh. Zero is refused when the call is made.
+    pub const fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// How long L1 keeps the value at most. Zero is refused when the call is made:
+    /// [`skip_local`](Self::skip_local) is what keeps it out of L1.
+    pub const fn local_ttl(mut self, ttl: Duration) -> Self {
+        self.local_ttl = Some(ttl);
+        self
+    }
+
+    /// Neither read nor write L1. A change removes the key from it.
+    pub const fn skip_local(mut self) -> Self {
+        self.skip_local = true;
+        self
+    }
+
+    /// Neither read nor write L2. A change removes the key from it.
+    pub const fn skip_remote(mut self) -> Self {
+        self.skip_remote = true;
+        self
+    }
+
+    /// Answer, and keep what was found or loaded in no tier. On a change it is an error.
+    pub const fn no_store(mut self) -> Self {
+        self.no_store = true;
+        self
+    }
+
+    /// Keep the key fresh from now on: every `refresh_every` one node of the fleet loads it anew with
+    /// the registered loader, and the others copy the value from L2, until nobody has asked for it
+    /// for `stop_refresh_after`. The latest call's other wishes hold for the refreshes too.
+    ///
+    /// It is for calls that load; those that do not take no notice of it. It needs
+    /// [`refresh_every`](crate::Builder::refresh_every) and a registered loader.
+    pub const fn refresh(mut self) -> Self {
+        self.refresh = true;
+        self
+    }
+
+    /// The wishes of a refresh.
+    pub(in crate::machine) const fn refreshing(mut self, aim: Aim) -> Self {
+        self.aim = Some(aim);
+        self
+    }
+
+    /// The wishes for the rest of a call that has found L2 so.
+    pub fn within(self, outage: Outage) -> Self {
+        if outage.is_away() {
+            self.skip_remote()
+        } else {
+            self
+        }
+    }
+
+    /// What a driver asks before it reads.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a TTL of zero.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.ttl.is_some_and(|ttl| ttl.is_zero()) {
+            return Err(Error::config(
+                "the call's ttl is zero: give it a duration above zero, or use no_store",
+            ));
+        }
+        if self.local_ttl.is_some_and(|ttl| ttl.is_zero()) {
+            return Err(Error::config(
+                "the call's local_ttl is zero: give it a duration above zero, or use skip_local",
+            ));
+        }
+        if self.refresh && self.no_store {
+            return Err(Error::config(
+                "refresh and no_store: leave one of them out, what is kept nowhere is not refreshed",
+            ));
+        }
+        Ok(())
+    }
+
+    /// What a driver asks before it writes through.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for wishes that no write-through can fulfil.
+    pub fn check_write(&self) -> Result<(), Error> {
+        self.check_change(false)?;
+        if self.skip_remote {
+            return Err(Error::config(
+                "skip_remote on a write_through: L2 is what orders its writers; write the row, and \
+                 then use invalidate",
+            ));
+        }
+        Ok(())
+    }
+
+    /// What a driver asks before it changes a key.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for wishes that no change can fulfil.
+    pub fn check_change(&self, conditional: bool) -> Result<(), Error> {
+        self.check()?;
+        if self.no_store {
+            return Err(Error::config(
+                "no_store on a change: use invalidate to remove the key",
+            ));
+        }
+        if conditional && self.skip_remote {
+            return Err(Error::config(
+                "skip_remote on a conditional insert: L2 is what judges the condition",
+            ));
+        }
+        Ok(())
+    }
+}

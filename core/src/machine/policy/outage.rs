@@ -1,0 +1,42 @@
+//! When to stop asking an L2 that does not answer.
+
+/// What one call has learnt about L2. A batch is sent in parts, one after the other: once L2 has
+/// answered about nothing of a part, the rest of the call does without, so that a dead L2 costs a
+/// batch one timeout as it costs a single key.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Outage {
+    away: bool,
+}
+
+impl Outage {
+    /// L2 was asked about `asked` keys of a part that has `part`, and answered about so many.
+    ///
+    /// A few keys that fail by themselves say nothing about the rest: those that were handed over by
+    /// another caller, for instance, are asked about alone.
+    pub fn note(&mut self, part: usize, asked: usize, answered: usize) {
+        self.away |= asked > 0 && asked >= part && answered == 0;
+    }
+
+    /// Whether L2 is not asked any more.
+    #[must_use]
+    pub fn is_away(self) -> bool {
+        self.away
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_l2_that_answered_nothing_of_a_part_is_away() {
+        let mut outage = Outage::default();
+        for (part, asked, answered) in [(4, 0, 0), (4, 4, 1), (4, 3, 0), (0, 0, 0)] {
+            outage.note(part, asked, answered);
+            assert!(!outage.is_away(), "{part} {asked} {answered}");
+        }
+        outage.note(4, 4, 0);
+        outage.note(4, 4, 4);
+        assert!(outage.is_away(), "for the rest of the call");
+    }
+}

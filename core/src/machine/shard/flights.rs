@@ -1,0 +1,282 @@
+//! Flights: who joins one, who leads it, who waits, and how it ends (PROTOCOL.md, R1 to R5).
+
+use alloc::sync::Arc;
+use core::hash::{BuildHasher, Hash};
+use core::task::Waker;
+
+use crate::machine::effects::Effects;
+use crate::machine::error::Error;
+use crate::machine::event::Event;
+use crate::machine::lookup::step::{Answer, Filling, Need, Reply, Step};
+use crate::machine::lookup::{Move, Out, View};
+use crate::machine::policy::call::Call;
+use crate::machine::shard::{Context, Shard};
+use crate::machine::table::flight::{Flight, Role, Ticket, Turn, Waiter};
+use crate::machine::tier::entry::Cached;
+use crate::machine::token::Token;
+
+impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
+    /// Joins the flight of `key`, or opens one.
+    pub fn join(
+        &mut self,
+        key: K,
+        call: Call,
+        context: &Context<'_>,
+        effects: &mut Effects<K, V>,
+    ) -> (Ticket, Role) {
+        if let Some(at) = self
+            .slots
+            .find(&key)
+            .and_then(|slot| self.slots.look(slot).flight)
+        {
+            effects.spent_keys.push(key);
+            effects.events.push(Event::Coalesced);
+            let seat = self.flights[at].board(call);
+            return (
+                Ticket {
+                    flight: at,
+                    seat,
+                    call,
+                },
+                Role::Follow,
+            );
+        }
+        let (at, spare) = self.slots.open(key);
+        effects.spent_keys.extend(spare);
+        let slot = self.slots.at(at);
+        let deadline = context.now + context.policy.remote_timeout;
+        let flight = self
+            .flights
+            .insert(Flight::new(at, slot.era, call, deadline));
+        slot.flight = Some(flight);
+        let ticket = Ticket {
+            flight,
+            seat: 0,
+            call,
+        };
+        (ticket, Role::Lead)
+    }
+
+    /// Tells the flight what happened; the answer is what to do next.
+    pub fn step(
+        &mut self,
+        ticket: &Ticket,
+        context: &Context<'_>,
+        reply: Reply<V>,
+        effects: &mut Effects<K, V>,
+    ) -> Step<V> {
+        let flight = &mut self.flights[ticket.flight];
+        if let Reply::Kept(write) = &reply {
+            self.writes.seal(write);
+            flight.writes.retain(|(_, announced)| announced != write);
+        }
+        if flight.leader != Some(ticket.seat) {
+            return Self::deposed(flight, ticket, reply, effects);
+        }
+        let slot = self.slots.at(flight.slot);
+        let view = View {
+            now: context.now,
+            dice: context.roll,
+            policy: context.policy,
+            superseded: slot.era != flight.era,
+            l2: !slot.doubt.is_unconfirmed() && !self.doubts.bypassed(context.now),
+        };
+        let mut out = Out {
+            events: &mut effects.events,
+            spent: &mut effects.spent_values,
+        };
+        let step = match flight.lookup.step(&view, reply, &mut out) {
+            Move::Do(step) => step,
+            Move::Keep(entry) => {
+                let write = self.writes.announce(flight.slot);
+                flight.writes.push((ticket.seat, write.again()));
+                Step::WriteLocal { write, entry }
+            }
+            Move::Finish(answer, release) => {
+                let answer = flight.conclude(answer, &mut effects.wakes);
+                if slot.flight == Some(ticket.flight) {
+                    slot.flight = None;
+                }
+                Step::Finish { answer, release }
+            }
+            Move::GiveUp => Step::GiveUp,
+        };
+        if let Step::Ask(Need::Fill(Filling { times, .. })) = &step {
+            self.doubts
+                .note_life(times.life.saturating_add(times.lease));
+        }
+        flight.deadline = context.now + step.limit(context.policy) + context.policy.remote_timeout;
+        step
+    }
+
+    /// The leader cannot go on, because something of the user's panicked: everyone who waits gets
+    /// this error, and nobody leads in its place. The answer of the flight, and a lease to be
+    /// released.
+    ///
+    /// # Errors
+    /// The error itself, if the leader was deposed: it is its alone.
+    pub fn fail(
+        &mut self,
+        ticket: &Ticket,
+        error: Error,
+        effects: &mut Effects<K, V>,
+    ) -> Result<(Arc<Answer<V>>, Option<Token>), Error> {
+        let flight = &mut self.flights[ticket.flight];
+        if let Some(answer) = &flight.answer {
+            return Ok((Arc::clone(answer), None));
+        }
+        if flight.leader != Some(ticket.seat) {
+            return Err(error);
+        }
+        let answer = flight.conclude(Err(error), &mut effects.wakes);
+        let slot = self.slots.at(flight.slot);
+        if slot.flight == Some(ticket.flight) {
+            slot.flight = None;
+        }
+        Ok((answer, flight.lookup.give_back()))
+    }
+
+    /// One more seat in the same flight, for a caller whose first seat goes to a task that leads.
+    pub fn second_seat(&mut self, ticket: &Ticket) -> Ticket {
+        Ticket {
+            flight: ticket.flight,
+            seat: self.flights[ticket.flight].board(ticket.call),
+            call: ticket.call,
+        }
+    }
+
+    /// What a deposed leader still brings answers only itself.
+    fn deposed(
+        flight: &mut Flight<V>,
+        ticket: &Ticket,
+        reply: Reply<V>,
+        effects: &mut Effects<K, V>,
+    ) -> Step<V> {
+        match reply {
+            Reply::Loaded(loaded) => Step::Alone(loaded.map(|load| Cached::known(load.value))),
+            other => {
+                effects.spent_replies.push(other);
+                if flight.answer.is_none() {
+                    flight.waiters.insert(ticket.seat, Waiter::new(ticket.call));
+                }
+                Step::Follow
+            }
+        }
+    }
+
+    /// Asks for the answer. The caller is woken when there is news; without a leader, or with a
+    /// silent one, the longest waiter is told to lead, and if that one is silent too, whoever asks
+    /// next.
+    pub fn poll(
+        &mut self,
+        ticket: &Ticket,
+        context: &Context<'_>,
+        waker: Waker,
+        effects: &mut Effects<K, V>,
+    ) -> Turn<V> {
+        let flight = &mut self.flights[ticket.flight];
+        if let Some(answer) = &flight.answer {
+            effects.spent_wakers.push(waker);
+            return Turn::Answer(Arc::clone(answer));
+        }
+        if flight.leader == Some(ticket.seat) {
+            effects.spent_wakers.push(waker);
+            return Turn::Lead;
+        }
+        let waiter = flight
+            .waiters
+            .entry(ticket.seat)
+            .or_insert_with(|| Waiter::new(ticket.call));
+        effects.spent_wakers.extend(waiter.waker.replace(waker));
+        let patience = if flight.is_longest_waiter(ticket.seat) {
+            flight.deadline
+        } else {
+            // The longest waiter may be as silent as the leader: a task that stops polling stops
+            // polling all that it holds.
+            flight.deadline + context.policy.remote_timeout
+        };
+        if flight.leader.is_some() && context.now < patience {
+            return Turn::Wait(Some(patience));
+        }
+        if flight.leader.is_some() {
+            effects.events.push(Event::Deposed);
+        }
+        self.hand_over(ticket.flight, Some(ticket.seat), context, effects);
+        Turn::Lead
+    }
+
+    /// Gives a seat back, answered or not. A leader without an answer hands over to the longest
+    /// waiter; the last one to leave ends the flight. What is returned is a lease to be released.
+    pub fn leave(
+        &mut self,
+        ticket: Ticket,
+        context: &Context<'_>,
+        effects: &mut Effects<K, V>,
+    ) -> Option<Token> {
+        let flight = &mut self.flights[ticket.flight];
+        flight.writes.retain(|(seat, write)| {
+            if *seat == ticket.seat {
+                self.writes.seal(write);
+            }
+            *seat != ticket.seat
+        });
+        flight.seats -= 1;
+        let was_longest = flight.is_longest_waiter(ticket.seat);
+        if let Some(waiter) = flight.waiters.remove(&ticket.seat) {
+            effects.spent_wakers.extend(waiter.waker);
+        }
+        if was_longest {
+            flight.rouse_first(&mut effects.wakes);
+        }
+        if flight.leader == Some(ticket.seat) {
+            flight.leader = None;
+            if flight.answer.is_none() {
+                self.hand_over(ticket.flight, None, context, effects);
+            }
+        }
+        if self.flights[ticket.flight].seats > 0 {
+            return None;
+        }
+        self.land(ticket.flight, effects)
+    }
+
+    /// This waiter leads from now on, or the longest one, if there is one.
+    fn hand_over(
+        &mut self,
+        at: usize,
+        to: Option<u32>,
+        context: &Context<'_>,
+        effects: &mut Effects<K, V>,
+    ) {
+        let flight = &mut self.flights[at];
+        let deadline = context.now + context.policy.remote_timeout;
+        if let Some((old, waker)) = flight.promote(to, deadline) {
+            effects.spent_lookups.push(old);
+            effects.wakes.extend(waker);
+            flight.rouse_first(&mut effects.wakes);
+        }
+    }
+
+    fn land(&mut self, at: usize, effects: &mut Effects<K, V>) -> Option<Token> {
+        let mut flight = self.flights.remove(at);
+        let slot = self.slots.at(flight.slot);
+        if slot.flight == Some(at) {
+            slot.flight = None;
+        }
+        let closed = self.slots.close(flight.slot);
+        effects.spent_keys.extend(closed);
+        let release = flight.lookup.give_back();
+        effects.spent_flights.push(flight);
+        release
+    }
+
+    /// A lease was answered after its asker had given it up or gone. Whether it is to be released:
+    /// a flight that is still under way keeps it.
+    #[must_use]
+    pub fn late_lease(&mut self, token: Token, context: &Context<'_>) -> bool {
+        let mut flights = self.flights.iter_mut().map(|(_, flight)| flight);
+        !flights.any(|flight| {
+            flight.answer.is_none() && flight.lookup.on_late_lease(token, context.now)
+        })
+    }
+}
