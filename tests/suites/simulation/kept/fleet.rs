@@ -1,6 +1,6 @@
 //! Kept cases of a fleet: write-throughs, the bus, deaths, and a service in Go.
 
-use jetcache_tests::sim::Spot::{Board, Claim, Fill, Hear, Read, Remove, Settle, Tell, Write};
+use jetcache_tests::sim::Point::{Claim, Fill, Hear, Join, Read, Remove, Settle, Step, Write};
 use jetcache_tests::sim::{Bus, Fate, Plan};
 
 use super::{A, B, keeps};
@@ -9,7 +9,7 @@ const C: usize = 2;
 
 /// Nodes that L2 tells of every change.
 fn fleet(nodes: usize) -> Plan {
-    Plan::scripted(nodes).bus(Bus::Announced)
+    Plan::scripted(nodes).bus(Bus::WithChange)
 }
 
 // ---- writing through ----
@@ -129,7 +129,7 @@ fn c5_a_removal_that_answers_go_does_not_make_up_for_one_that_was_to_be_told() {
 fn c6_whoever_hears_of_a_removal_finds_it_made() {
     keeps(
         Plan::scripted(2)
-            .bus(Bus::Told)
+            .bus(Bus::Publish)
             .load(0, A, 5)
             .invalidate(20, A)
             .fate(Remove, Fate::delivered(10, 1))
@@ -161,7 +161,7 @@ fn a_node_that_dies_behind_its_removal_has_told_of_it() {
 
 #[test]
 fn a_node_may_die_between_any_two_steps_of_a_write_through() {
-    for bus in [Bus::Announced, Bus::Told, Bus::Watched] {
+    for bus in [Bus::WithChange, Bus::Publish, Bus::Watched] {
         for at in 0..20 {
             keeps(
                 Plan::scripted(2)
@@ -238,11 +238,11 @@ fn h1_a_flight_that_found_what_the_event_then_removed_looks_again() {
     keeps(
         fleet(2)
             .load(0, B, 5)
-            // It finds nothing in L1, and boards when the event has been heard.
+            // It finds nothing in L1, and joins when the event has been heard.
             .load(5, B, 5)
-            .pause(Board, 18)
-            .pause(Tell, 0)
-            .pause(Tell, 20)
+            .pause(Join, 18)
+            .pause(Step, 0)
+            .pause(Step, 20)
             .invalidate(20, A)
             .sweep(5)
             .load(30, B, 5),
@@ -256,9 +256,9 @@ fn h3_a_flight_that_found_what_the_new_subscription_then_removed_looks_again() {
             .cut(2, B, 1, 19)
             .load(0, B, 5)
             .load(5, B, 5)
-            .pause(Board, 19)
-            .pause(Tell, 0)
-            .pause(Tell, 20)
+            .pause(Join, 19)
+            .pause(Step, 0)
+            .pause(Step, 20)
             .invalidate(17, A)
             .sweep(5)
             .load(30, B, 5),

@@ -1,4 +1,4 @@
-//! A caller's loader: begins at one event, ends at a later one, and brings what it saw when it began.
+//! A caller's loader: it begins at one event, ends at a later one, and brings what it saw at the first.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,13 +7,13 @@ use jetcache_core::machine::error::Error;
 use jetcache_core::machine::lookup::step::Reply;
 use jetcache_core::machine::tier::entry::Load;
 
-use super::caller::{Caller, State};
-use super::judge::{ActorId, Id};
-use super::plan::Brings;
-use super::world::{World, whole_millis};
+use crate::sim::actors::caller::{Caller, State};
+use crate::sim::fate::judge::{ActorId, Id};
+use crate::sim::fate::plan::Brings;
+use crate::sim::world::time::{World, whole_millis};
 
 impl World {
-    pub(super) fn begin_load(&mut self, id: ActorId, caller: &Caller, flight: usize) -> State {
+    pub(crate) fn begin_load(&mut self, id: ActorId, caller: &Caller, flight: usize) -> State {
         let loader = caller.loader;
         let its = self.judge.flights[flight];
         let policy = &self.plan.policy;
@@ -38,7 +38,7 @@ impl World {
         State::Loading { until, brings }
     }
 
-    pub(super) fn loaded(&mut self, id: ActorId, mut caller: Caller, brings: Id) -> Caller {
+    pub(crate) fn loaded(&mut self, id: ActorId, mut caller: Caller, brings: Id) -> Caller {
         self.judge.load_ends(id);
         let loader = caller.loader;
         let policy = &self.plan.policy;
@@ -62,6 +62,6 @@ impl World {
         });
         caller.last = loaded.is_ok().then_some(brings);
         caller.failed = loaded.is_err();
-        self.tell(id, caller, Reply::Loaded(loaded))
+        self.step(id, caller, Reply::Loaded(loaded))
     }
 }

@@ -1,30 +1,32 @@
-//! The writer of a write-through: it takes its time, changes the row at some event before its end,
-//! and says what the row is now, if it gets so far.
+//! The writer of a write-through: it changes the row at some event before it ends, and brings what the
+//! row is then, if it gets so far.
 
 use std::time::Duration;
 
 use jetcache_core::machine::change::ChangeReply;
 use jetcache_core::machine::tier::entry::Load;
 
-use super::change::{Change, Kind, State};
-use super::judge::{ActorId, Id, Promise};
-use super::plan::{Brings, Writes};
-use super::script::Spot;
-use super::world::{Actor, World, whole_millis};
+use crate::sim::actors::actor::Actor;
+use crate::sim::actors::change::{Change, Kind, State};
+use crate::sim::fate::judge::{ActorId, Id};
+use crate::sim::fate::plan::{Brings, Writes};
+use crate::sim::fate::promise::Promise;
+use crate::sim::fate::script::Point;
+use crate::sim::world::time::{World, whole_millis};
 
 /// A writer that runs.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Writing {
+pub(crate) struct Writing {
     /// When the row changes, if it has not yet.
     row: Option<u64>,
     until: u64,
 }
 
 impl World {
-    /// The change has claimed the key, or could not: its caller is told to write.
-    pub(super) fn begin_writing(&mut self, id: ActorId, change: &mut Change) -> State {
+    /// The key is claimed, or could not be: now the caller's writer runs.
+    pub(crate) fn begin_writing(&mut self, id: ActorId, change: &mut Change) -> State {
         change.acknowledged = None;
-        change.told_to_write = true;
+        change.asked_to_write = true;
         match change.kind {
             Kind::WriteThrough {
                 writer,
@@ -34,8 +36,8 @@ impl World {
                 State::Writing(self.written_by(writer))
             }
             _ => {
-                self.turn_after(id, Spot::Tell);
-                State::Tell(ChangeReply::Written(None))
+                self.turn_after(id, Point::Step);
+                State::Step(ChangeReply::Written(None))
             }
         }
     }
@@ -47,7 +49,7 @@ impl World {
         }
     }
 
-    pub(super) fn writing(
+    pub(crate) fn writing(
         &mut self,
         id: ActorId,
         mut change: Change,
@@ -102,8 +104,8 @@ impl World {
         })
     }
 
-    /// What the machine wants kept is what was brought.
-    pub(super) fn wrote(&mut self, change: &Change, value: Option<Id>) -> Id {
+    /// Checks that what the machine wants kept is what was written or inserted.
+    pub(crate) fn wrote(&mut self, change: &Change, value: Option<Id>) -> Id {
         let brought = change.value.expect("something was written or inserted");
         let known = value.is_none() == self.judge.at(brought).absent
             && value.is_none_or(|value| value == brought);
@@ -113,15 +115,15 @@ impl World {
         brought
     }
 
-    pub(super) fn encodes(&self, change: &Change) -> bool {
+    pub(crate) fn encodes(&self, change: &Change) -> bool {
         let Kind::WriteThrough { writer, .. } = change.kind else {
             return true;
         };
         writer.brings != Brings::Unencodable
     }
 
-    /// Whether it is the caller that is gone, and not the task, which then goes on without it.
-    pub(super) fn is_deserted(&mut self, id: ActorId, change: &mut Change) -> bool {
+    /// Whether only the caller is gone; then its task goes on without it.
+    pub(crate) fn is_deserted(&mut self, id: ActorId, change: &mut Change) -> bool {
         let Kind::WriteThrough { deserted, .. } = &mut change.kind else {
             return false;
         };
@@ -131,14 +133,14 @@ impl World {
         }
         *deserted = true;
         if matches!(change.state, State::Writing(_)) {
-            change.state = State::Tell(ChangeReply::Written(None));
+            change.state = State::Step(ChangeReply::Written(None));
         }
         self.turn_at(id, self.now);
         true
     }
 
-    /// The task is gone, and its caller writes on; then it removes the key.
-    pub(super) fn write_on(&mut self, id: ActorId, change: &Change) {
+    /// The task is gone, but the caller's writer goes on, and then the key must be removed.
+    pub(crate) fn write_on(&mut self, id: ActorId, change: &Change) {
         let Kind::WriteThrough {
             writer,
             deserted: false,
@@ -148,7 +150,7 @@ impl World {
         };
         let writing = match change.state {
             State::Writing(writing) => writing,
-            _ if !change.told_to_write => self.written_by(writer),
+            _ if !change.asked_to_write => self.written_by(writer),
             _ => Writing {
                 row: None,
                 until: self.now,
@@ -177,7 +179,7 @@ impl World {
             self.turn_at(id, writing.row.unwrap_or(writing.until));
             change.state = State::Writing(writing);
         } else {
-            self.turn_after(id, Spot::Tell);
+            self.turn_after(id, Point::Step);
         }
         Some(Actor::Change(change))
     }

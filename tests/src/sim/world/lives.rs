@@ -1,17 +1,17 @@
-//! Nodes die and come back. Whoever was under way there vanishes without a trace: nothing is sent
-//! any more, and nobody's `Drop` runs; what was sent still arrives. The next life of a node knows
-//! nothing of the one before, and subscribes anew.
+//! Nodes die and come back. Whatever was under way there vanishes without a trace: nothing more is sent,
+//! and no `Drop` runs, but what was sent still arrives. The next life of a node knows nothing of the
+//! last one, and subscribes anew.
 
 use core::hash::BuildHasherDefault;
 
 use jetcache_core::machine::shard::Shard;
 
-use super::bus::{Bus, Ear, Moment};
-use super::plan::KEYS;
-use super::world::{Actor, Happening, World};
+use crate::sim::fate::plan::KEYS;
+use crate::sim::world::bus::{Bus, Ear, Moment};
+use crate::sim::world::time::{Happening, World};
 
 impl World {
-    pub(super) fn die(&mut self, which: usize) {
+    pub(crate) fn die(&mut self, which: usize) {
         let death = self.plan.fleet.deaths[which];
         let node = death.node;
         if !self.nodes[node].alive {
@@ -36,34 +36,23 @@ impl World {
         own.l1 = [const { None }; KEYS];
         own.ear = Ear::default();
         own.repair_at = None;
-        // Another machine, perhaps.
+        // It may come back on another machine, whose clock is another.
         own.clock = 50 + (own.clock * 7 + 123_457) % 900_000;
         if let Some(after) = death.returns {
             self.queue(self.now + after, Happening::Return(node));
         }
     }
 
-    pub(super) fn come_back(&mut self, node: usize) {
+    pub(crate) fn come_back(&mut self, node: usize) {
         self.note(|| format!("node {node} is back"));
         self.nodes[node].alive = true;
         self.subscribe_soon(node, 0);
     }
 
-    pub(super) fn subscribe_soon(&mut self, node: usize, after: u64) {
+    pub(crate) fn subscribe_soon(&mut self, node: usize, after: u64) {
         if self.plan.fleet.bus != Bus::None {
             let subscribe = Moment::Subscribe(node, self.nodes[node].life);
             self.queue(self.now + after, Happening::Bus(subscribe));
-        }
-    }
-}
-
-impl Actor {
-    fn node(&self) -> usize {
-        match self {
-            Self::Caller(caller) => caller.node,
-            Self::Guest(guest) => guest.node(),
-            Self::Change(change) => change.node(),
-            Self::Sweep(sweep) => sweep.node,
         }
     }
 }

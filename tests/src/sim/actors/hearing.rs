@@ -1,34 +1,35 @@
-//! What a node does when it hears that others have changed a key (PROTOCOL.md, H1, H3, G2), or that
-//! a change of its own was abandoned: supersede, wait for the writes that are pending, remove from
-//! L1, say so.
+//! What a node does when it hears that a key was changed elsewhere (PROTOCOL.md, H1, H3, G2), or when a
+//! change of its own was abandoned: supersede, wait for pending writes, remove from L1, say so.
 
 use jetcache_core::machine::shard;
 
-use super::bus::Message;
-use super::judge::{ActorId, Index};
-use super::plan::{KEYS, Key};
-use super::world::{Actor, Node, World};
+use crate::sim::actors::actor::Actor;
+use crate::sim::fate::judge::{ActorId, Index};
+use crate::sim::fate::plan::{KEYS, Key};
+use crate::sim::world::bus::Message;
+use crate::sim::world::nodes::Node;
+use crate::sim::world::time::World;
 
-/// L1 is to lose a key, or all, once certain writes are done.
-pub(super) struct Sweep {
-    pub(super) node: usize,
-    /// All keys, if there is none.
-    pub(super) key: Option<Key>,
-    pub(super) rest: Option<shard::Sweep>,
+/// Removes a key, or all, from L1 once certain writes are done.
+pub(crate) struct Sweep {
+    pub(crate) node: usize,
+    /// `None`: all keys.
+    pub(crate) key: Option<Key>,
+    pub(crate) rest: Option<shard::Sweep>,
     /// Whether the writes that it waits for are done.
-    pub(super) written: bool,
+    pub(crate) written: bool,
     /// When what was under way was superseded.
-    pub(super) superseded: Index,
-    /// What must not be read any more once it is done.
-    pub(super) floors: [Index; KEYS],
+    pub(crate) superseded: Index,
+    /// Nothing older may be read once it is done.
+    pub(crate) floors: [Index; KEYS],
     /// The change by somebody who knows nothing of leases, and whether that was a removal.
-    pub(super) foreign: Option<(Index, bool)>,
-    /// When the node's own change began that it comes after.
-    pub(super) begun: Option<Index>,
+    pub(crate) foreign: Option<(Index, bool)>,
+    /// When the node's own change began, if it follows one.
+    pub(crate) begun: Option<Index>,
 }
 
 impl Sweep {
-    pub(super) fn is_free(&mut self, nodes: &[Node]) -> bool {
+    pub(crate) fn is_free(&mut self, nodes: &[Node]) -> bool {
         let shard = &nodes[self.node].shard;
         let rest = self.rest.as_ref().filter(|_| !self.written);
         let frees = rest.is_some_and(|rest| shard.is_written(rest.pending()));
@@ -39,7 +40,7 @@ impl Sweep {
 
 impl World {
     /// Another node, or somebody else, says that a key was changed.
-    pub(super) fn hear(&mut self, node: usize, message: Message) {
+    pub(crate) fn hear(&mut self, node: usize, message: Message) {
         let Message { key, removed, .. } = message;
         let rest = self.machine(node, |shard, context, effects| {
             shard.heard(key, removed, context, effects)
@@ -58,13 +59,13 @@ impl World {
         self.begin_sweep(sweep);
     }
 
-    /// Somebody says so who is not on the bus: whoever calls `invalidate_local`.
-    pub(super) fn hear_by_the_way(&mut self, node: usize, key: Key) {
+    /// The user says so, by `invalidate_local`, and not the bus.
+    pub(crate) fn hear_by_the_way(&mut self, node: usize, key: Key) {
         self.hear(node, Message::of(key));
     }
 
     /// Anything may have changed.
-    pub(super) fn hear_of_everything(&mut self, node: usize) {
+    pub(crate) fn hear_of_everything(&mut self, node: usize) {
         let rest = self.machine(node, |shard, _, effects| shard.supersede_all(effects));
         for key in 0..KEYS {
             let key = u8::try_from(key).unwrap_or(0);
@@ -83,18 +84,16 @@ impl World {
         self.begin_sweep(sweep);
     }
 
-    /// It goes on when the writes that it waits for are done.
+    /// A sweep begins; it goes on when the writes that it waits for are done.
     fn begin_sweep(&mut self, sweep: Sweep) {
         self.enter(Actor::Sweep(sweep), usize::MAX, None);
     }
 
-    pub(super) fn sweep_turn(&mut self, id: ActorId, sweep: Sweep) -> Option<Sweep> {
+    pub(crate) fn sweep_turn(&mut self, id: ActorId, sweep: Sweep) -> Option<Sweep> {
         if !sweep.written {
             return Some(sweep);
         }
-        let Some(rest) = sweep.rest else {
-            return None;
-        };
+        let rest = sweep.rest?;
         self.note(|| format!("actor {id} sweeps L1"));
         let Sweep {
             node,
@@ -121,9 +120,9 @@ impl World {
         None
     }
 
-    /// A change of the node's own is over: what is older than the floor is to vanish everywhere.
-    pub(super) fn obliged(&mut self, node: usize, key: Key, floor: Index, pending: bool) {
-        // One that does not fit among those that are remembered is never told.
+    /// A change of the node's own is over: everything older than the floor must vanish everywhere.
+    pub(crate) fn obliged(&mut self, node: usize, key: Key, floor: Index, pending: bool) {
+        // A key that no longer fits into the table of unconfirmed ones is bypassed, and nobody is told.
         if pending && self.plan.policy.unconfirmed == 1 {
             return;
         }

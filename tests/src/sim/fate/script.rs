@@ -1,25 +1,25 @@
-//! A run of which nothing is left to chance: the kept cases.
+//! A script: a plan that leaves nothing to chance. The kept cases are written with it.
 
 use core::time::Duration;
 
 use jetcache_core::ports::remote::Wire;
 use jetcache_core::{Condition, Kind};
 
-use super::bus::Bus;
-use super::chance::Chance;
-use super::fleet::{Cut, Death};
-use super::foreign::{Deed, Foreign};
-use super::plan::{Ask, Brings, Loader, Plan, What, Wish, Writes, plain};
+use crate::sim::fate::chance::Chance;
+use crate::sim::fate::fleet::{Cut, Death};
+use crate::sim::fate::plan::{Ask, Brings, Loader, Plan, What, Wish, Writes, plain};
+use crate::sim::world::bus::Bus;
+use crate::sim::world::foreign::{Deed, Foreign};
 
-/// Where something takes time: before a step of a caller or a change, or on the way to L2.
+/// The points at which something takes time: before a step of an actor, or on the way to L2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spot {
+pub enum Point {
     /// Before a caller's first look at L1.
     Peek,
-    /// Before it boards a flight.
-    Board,
-    /// Before the machine hears of what happened.
-    Tell,
+    /// Before it joins a flight.
+    Join,
+    /// Before the machine is given a reply.
+    Step,
     /// Before a look at L1.
     Look,
     /// Between the announcement of a write to L1 and the write.
@@ -56,14 +56,14 @@ pub enum Spot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fate {
     /// When it is applied, in milliseconds after it was sent; `None`: never.
-    pub(super) applied: Option<u64>,
+    pub(crate) applied: Option<u64>,
     /// How long after that the reply arrives; `None`: never.
-    pub(super) replied: Option<u64>,
+    pub(crate) replied: Option<u64>,
     /// It is applied once more this long after the first time; that may be what is replied to,
     /// so much later.
-    pub(super) again: Option<(u64, Option<u64>)>,
+    pub(crate) again: Option<(u64, Option<u64>)>,
     /// When its sender gets an error instead.
-    pub(super) error: Option<u64>,
+    pub(crate) error: Option<u64>,
 }
 
 impl Fate {
@@ -108,20 +108,20 @@ impl Fate {
     }
 }
 
-/// What a script says of the n-th ask; used up in the order in which it was said.
+/// What a script says of the n-th ask, used up in the order in which it was said.
 #[derive(Debug, Default)]
-pub(super) struct Script {
-    pauses: Vec<(usize, Spot, u64)>,
-    fates: Vec<(usize, Spot, Fate)>,
+pub(crate) struct Script {
+    pauses: Vec<(usize, Point, u64)>,
+    fates: Vec<(usize, Point, Fate)>,
 }
 
 impl Script {
-    pub(super) fn pause(&mut self, ask: usize, spot: Spot) -> u64 {
-        let said = self.pauses.iter().position(|p| (p.0, p.1) == (ask, spot));
+    pub(crate) fn pause(&mut self, ask: usize, point: Point) -> u64 {
+        let said = self.pauses.iter().position(|p| (p.0, p.1) == (ask, point));
         said.map_or(0, |at| self.pauses.remove(at).2)
     }
 
-    pub(super) fn fate(&mut self, ask: usize, verb: Spot) -> Fate {
+    pub(crate) fn fate(&mut self, ask: usize, verb: Point) -> Fate {
         let said = self.fates.iter().position(|f| (f.0, f.1) == (ask, verb));
         said.map_or(Fate::delivered(1, 1), |at| self.fates.remove(at).2)
     }
@@ -319,39 +319,39 @@ impl Plan {
             what,
             dropped: None,
             held: None,
-            crew: None,
+            batch: None,
         });
         self
     }
 
-    /// The last ask's next stay at this spot takes so long.
+    /// The last ask's next pause at this point takes so long.
     #[must_use]
-    pub fn pause(mut self, spot: Spot, millis: u64) -> Self {
+    pub fn pause(mut self, point: Point, millis: u64) -> Self {
         let ask = self.asks.len() - 1;
-        self.script().pauses.push((ask, spot, millis));
+        self.script().pauses.push((ask, point, millis));
         self
     }
 
     /// The next node that hears of a change takes so long before it removes the key from L1.
     #[must_use]
     pub fn sweep(mut self, millis: u64) -> Self {
-        let pause = (usize::MAX, Spot::Poll, millis);
+        let pause = (usize::MAX, Point::Poll, millis);
         self.script().pauses.push(pause);
         self
     }
 
-    /// The last ask's next command of this name fares so.
+    /// This is the fate of the last ask's next command of this name.
     #[must_use]
-    pub fn fate(mut self, verb: Spot, fate: Fate) -> Self {
+    pub fn fate(mut self, verb: Point, fate: Fate) -> Self {
         let ask = self.asks.len() - 1;
         self.script().fates.push((ask, verb, fate));
         self
     }
 
-    /// The next repeated removal, whoever caused it, fares so.
+    /// This is the fate of the next repeated removal, whoever caused it.
     #[must_use]
     pub fn repair(mut self, fate: Fate) -> Self {
-        self.script().fates.push((usize::MAX, Spot::Remove, fate));
+        self.script().fates.push((usize::MAX, Point::Remove, fate));
         self
     }
 

@@ -1,16 +1,15 @@
-//! The bus: who is told of what, when, and what gets lost on the way.
+//! The bus: who tells whom of a change, when, and what gets lost on the way.
 //!
-//! A node that is cut off hears nothing and does not know; some time later it notices, subscribes
-//! anew, and forgets everything when that is acknowledged (PROTOCOL.md, H3). What was sent to its old
-//! subscription and has not arrived by the cut is lost.
+//! A node that is cut off hears nothing and does not know it. Some time later it notices, subscribes
+//! anew, and forgets everything once that is acknowledged (PROTOCOL.md, H3). What was sent to its old
+//! subscription and had not arrived by the cut is lost.
 
-use jetcache_core::machine::tier::verb::Announce;
-
-use super::judge::Index;
-use super::plan::Key;
-use super::script::Spot;
-use super::wire::{CommandId, Verb};
-use super::world::{Happening, World};
+use crate::sim::fate::judge::Index;
+use crate::sim::fate::plan::Key;
+use crate::sim::fate::script::Point;
+use crate::sim::world::net::CommandId;
+use crate::sim::world::time::{Happening, World};
+use crate::sim::world::verb::Said;
 
 /// Who tells the nodes of a change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,33 +18,33 @@ pub enum Bus {
     #[default]
     None,
     /// L2, in the same step as the change.
-    Announced,
+    WithChange,
     /// The node that made the change, after L2 has acknowledged it.
-    Told,
+    Publish,
     /// L2, of whatever is written under the key, by whomsoever.
     Watched,
 }
 
-pub(super) type MessageId = usize;
+pub(crate) type MessageId = usize;
 
-/// What is said: that a key has changed, or anything may have.
+/// A word on the bus: that a key has changed.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Message {
-    pub(super) key: Key,
+pub(crate) struct Message {
+    pub(crate) key: Key,
     /// It was removed.
-    pub(super) removed: bool,
-    /// The node that says so, and which life of it.
-    pub(super) source: Option<(usize, u32)>,
-    /// When somebody who knows nothing of leases made the change.
-    pub(super) foreign: Option<Index>,
-    /// What is older must not be read when it has arrived everywhere.
+    pub(crate) removed: bool,
+    /// The node that says so, in which life.
+    pub(crate) source: Option<(usize, u32)>,
+    /// When the change was made, if a service in Go made it.
+    pub(crate) foreign: Option<Index>,
+    /// When it has arrived everywhere, nothing older may be read.
     due: Index,
     ask: usize,
 }
 
 impl Message {
-    /// The key has changed, says nobody.
-    pub(super) fn of(key: Key) -> Self {
+    /// That a key has changed, from nobody in particular.
+    pub(crate) fn of(key: Key) -> Self {
         Self {
             key,
             removed: false,
@@ -59,32 +58,32 @@ impl Message {
 
 /// How a node hears.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Ear {
+pub(crate) struct Ear {
     /// The number of its subscription.
     subscription: u32,
     /// Whether what is said now will be heard.
-    pub(super) stands: bool,
+    pub(crate) stands: bool,
     /// Since when the node knows that it hears nothing.
-    pub(super) down: Option<u64>,
+    pub(crate) down: Option<u64>,
 }
 
 /// What happens to the bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Moment {
+pub(crate) enum Moment {
     Publish(MessageId, usize, u32),
     Foreign(MessageId),
     /// To a subscription of a node's life.
     Deliver(MessageId, usize, u32, u32),
     Cut(usize),
     Notice(usize, u32, u32),
-    /// It has been deaf since then for as long as L1 may keep what it has.
+    /// It has been deaf since then, for as long as L1 may keep anything while blind.
     Blind(usize, u32, u64),
     Subscribe(usize, u32),
     Subscribed(usize, u32, u32),
 }
 
 impl World {
-    pub(super) fn bus(&mut self, moment: Moment) {
+    pub(crate) fn bus(&mut self, moment: Moment) {
         let now = self.now;
         match moment {
             Moment::Publish(message, node, life) => {
@@ -138,13 +137,13 @@ impl World {
         let pause = self.plan.fleet.air.pause(&mut self.plan.chance);
         self.queue(now + pause, Happening::Bus(Moment::Subscribe(node, life)));
         if let Some(blind) = &self.plan.fleet.blind {
-            let cap = super::world::whole_millis(blind.local_cap);
+            let cap = crate::sim::world::time::whole_millis(blind.local_cap);
             let blind = Moment::Blind(node, life, now);
             self.queue(now + cap, Happening::Bus(blind));
         }
     }
 
-    /// The server takes the subscription; its acknowledgement is on its way.
+    /// The server takes the subscription, and sends its acknowledgement.
     fn subscribe(&mut self, node: usize, life: u32) {
         let back = self.plan.fleet.air.way(&mut self.plan.chance);
         let Some(ear) = self.ear(node, life) else {
@@ -175,12 +174,12 @@ impl World {
         );
     }
 
-    /// L2 took a command: whoever hears of that in the same step is told.
-    pub(super) fn announce(&mut self, command: CommandId, change: Option<Said>, touched: bool) {
+    /// L2 took a command, and tells the others in the same step, if this bus works so.
+    pub(crate) fn announce(&mut self, command: CommandId, change: Option<Said>, touched: bool) {
         let sender = self.commands[command].source();
         let key = self.commands[command].key();
         let said = match self.plan.fleet.bus {
-            Bus::Announced => change,
+            Bus::WithChange => change,
             Bus::Watched if touched => Some(change.unwrap_or_default()),
             _ => None,
         };
@@ -200,17 +199,17 @@ impl World {
         self.publish(message);
     }
 
-    /// A key has vanished from L2, of which only who watches hears.
-    pub(super) fn vanished(&mut self, key: Key) {
+    /// A key has vanished from L2. Only a bus that watches tells of it.
+    pub(crate) fn vanished(&mut self, key: Key) {
         if self.judge.emptied(key) && self.plan.fleet.bus == Bus::Watched {
             let message = self.message(Message::of(key));
             self.publish(message);
         }
     }
 
-    /// The node knows that L2 took its change, and tells.
-    pub(super) fn tell_of(&mut self, command: CommandId, Said { removed, due }: Said) {
-        if self.plan.fleet.bus != Bus::Told {
+    /// The node knows that L2 took its change, and publishes it, if this bus works so.
+    pub(crate) fn tell_of(&mut self, command: CommandId, Said { removed, due }: Said) {
+        if self.plan.fleet.bus != Bus::Publish {
             return;
         }
         let (node, life) = self.commands[command].source();
@@ -224,15 +223,15 @@ impl World {
             due,
             ask,
         });
-        let pause = self.pause(ask, Spot::Publish);
+        let pause = self.pause(ask, Point::Publish);
         self.queue(
             self.now + pause,
             Happening::Bus(Moment::Publish(message, node, life)),
         );
     }
 
-    /// Somebody who is none of the nodes tells, after a while.
-    pub(super) fn tell_of_foreign(&mut self, key: Key, removed: bool, change: Index, after: u64) {
+    /// A service in Go tells of its change, after a while.
+    pub(crate) fn tell_of_foreign(&mut self, key: Key, removed: bool, change: Index, after: u64) {
         let message = self.message(Message {
             key,
             removed,
@@ -249,12 +248,12 @@ impl World {
         self.messages.len() - 1
     }
 
-    /// On its way to all who have subscribed.
-    pub(super) fn publish(&mut self, id: MessageId) {
+    /// Sends a message to all who have subscribed.
+    pub(crate) fn publish(&mut self, id: MessageId) {
         let message = self.messages[id];
         self.judge.is_due(message.key, message.due, None);
         self.note(|| format!("    the bus takes {message:?}"));
-        let said = self.pause(message.ask, Spot::Hear);
+        let said = self.pause(message.ask, Point::Hear);
         for node in 0..self.nodes.len() {
             let its = &self.nodes[node];
             if !(its.alive && its.ear.stands) {
@@ -287,68 +286,5 @@ impl World {
         }
         self.note(|| format!("node {node} hears {message:?}"));
         self.hear(node, message);
-    }
-}
-
-/// What a change says of itself.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Said {
-    removed: bool,
-    due: Index,
-}
-
-impl Verb {
-    /// What is said of a command with this outcome, if anything is; `sent` is when.
-    pub(super) fn said(
-        self,
-        outcome: &super::wire::Told,
-        sent: Index,
-        birth: Index,
-    ) -> Option<Said> {
-        use super::wire::Told;
-        use Announce::Yes;
-        use jetcache_core::ports::remote::Filled::{Refused, Stored};
-
-        let (removed, due) = match (self, outcome) {
-            (Self::Remove { announce: Yes }, Told::Done) => (true, sent),
-            (Self::Claim { announce: Yes, .. }, Told::Claimed(true)) => (false, sent),
-            (Self::Fill { announce: Yes, .. }, Told::Filled(Stored)) => (false, 0),
-            (Self::Settle { announce: Yes, .. }, Told::Filled(Stored)) => (false, birth),
-            (Self::Settle { announce: Yes, .. }, Told::Filled(Refused)) => (true, sent),
-            _ => return None,
-        };
-        Some(Said { removed, due })
-    }
-}
-
-/// What the bus is like.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Air {
-    /// How long a way takes at most; of a hundred messages, how many take up to `late`.
-    pub(super) latency: u64,
-    pub(super) lates: u8,
-    pub(super) late: u64,
-    pub(super) doubled: u8,
-    pub(super) overflow: u8,
-    /// How long a node waits at most before it subscribes again.
-    pub(super) again: u64,
-}
-
-impl Air {
-    fn way(self, chance: &mut super::chance::Chance) -> u64 {
-        if chance.script.is_some() {
-            return 1;
-        }
-        if chance.percent(self.lates) {
-            return chance.rng.u64(..=self.late);
-        }
-        chance.rng.u64(..=self.latency)
-    }
-
-    fn pause(self, chance: &mut super::chance::Chance) -> u64 {
-        match chance.script {
-            Some(_) => self.again,
-            None => chance.rng.u64(..=self.again),
-        }
     }
 }

@@ -1,20 +1,20 @@
-//! What happens to L2 that no node of ours does: it evicts, and a service in Go that knows nothing
-//! of leases sets and deletes (PROTOCOL.md, G1, G2). Both are put together from the verbs that the
-//! table has: a lease that is not touched is taken off and put back.
+//! What happens to L2 that no node of ours does: it evicts, and a service in Go that knows nothing of
+//! leases sets and deletes (PROTOCOL.md, G1, G2). The table has no verbs for that, so both are put
+//! together from those it has: a lease that must survive is taken off and put back.
 
 use core::time::Duration;
 
 use jetcache_core::Token;
 use jetcache_core::ports::remote::{Fill, Hold, LeaseAsk, Stored, Wire};
 
-use super::judge::Index;
-use super::plan::Key;
-use super::wire::name;
-use super::world::World;
+use crate::sim::fate::judge::Index;
+use crate::sim::fate::plan::Key;
+use crate::sim::world::server::name;
+use crate::sim::world::time::World;
 
 /// What happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Deed {
+pub(crate) enum Deed {
     /// The value goes.
     EvictValue,
     /// The lease goes.
@@ -28,19 +28,20 @@ pub(super) enum Deed {
 
 /// When, and how long after that somebody tells of it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Foreign {
-    pub(super) at: u64,
-    pub(super) key: Key,
-    pub(super) deed: Deed,
-    pub(super) told: u64,
+pub(crate) struct Foreign {
+    pub(crate) at: u64,
+    pub(crate) key: Key,
+    pub(crate) deed: Deed,
+    pub(crate) told: u64,
 }
 
 const NOBODY: Token = Token::from_bits(0);
+
 /// Longer than any fill may be on its way that was loaded before.
 const JUNK_STANDS: u64 = 60_000;
 
 impl World {
-    pub(super) fn meddle(&mut self, which: usize) {
+    pub(crate) fn meddle(&mut self, which: usize) {
         let Foreign {
             key, deed, told, ..
         } = self.plan.fleet.foreign[which];
@@ -140,6 +141,6 @@ impl World {
 }
 
 /// Bytes that no codec can read, and that nobody has ever set before.
-pub(super) fn junk(number: Index) -> Vec<u8> {
+pub(crate) fn junk(number: Index) -> Vec<u8> {
     format!("?{number}").into_bytes()
 }

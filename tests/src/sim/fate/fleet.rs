@@ -1,4 +1,4 @@
-//! What befalls the fleet of a plan: its bus, and who cuts, kills, evicts and meddles.
+//! What befalls the nodes of a plan: their bus, cuts, deaths, evictions, and a service in Go.
 
 use core::time::Duration;
 
@@ -6,49 +6,50 @@ use fastrand::Rng;
 use jetcache_core::machine::policy::Policy;
 use jetcache_core::ports::remote::Wire;
 
-use super::bus::{Air, Bus};
-use super::foreign::{Deed, Foreign};
-use super::plan::pick;
+use crate::sim::fate::mix::pick;
+use crate::sim::world::air::Air;
+use crate::sim::world::bus::Bus;
+use crate::sim::world::foreign::{Deed, Foreign};
 
-/// All that is not asked of a node.
+/// What happens to the nodes without being asked of them.
 #[derive(Clone, Debug)]
-pub(super) struct Fleet {
-    pub(super) bus: Bus,
-    pub(super) air: Air,
-    /// What a node goes by that knows that it is deaf, if that is not the same.
-    pub(super) blind: Option<Policy>,
-    pub(super) wire: Wire,
+pub(crate) struct Fleet {
+    pub(crate) bus: Bus,
+    pub(crate) air: Air,
+    /// The policy of a node that knows that it is deaf, if it has another one.
+    pub(crate) blind: Option<Policy>,
+    pub(crate) wire: Wire,
     /// What the nodes' clocks show when the run begins, in milliseconds, and the server's.
-    pub(super) clocks: Vec<u64>,
-    pub(super) server: u64,
+    pub(crate) clocks: Vec<u64>,
+    pub(crate) server: u64,
     /// How long each node takes to subscribe at first.
-    pub(super) subscribes: Vec<u64>,
-    /// How much longer than to others each message takes to each node.
-    pub(super) slow: Vec<u64>,
-    pub(super) cuts: Vec<Cut>,
-    pub(super) deaths: Vec<Death>,
-    pub(super) foreign: Vec<Foreign>,
+    pub(crate) subscribes: Vec<u64>,
+    /// How much longer messages take to this node than to others.
+    pub(crate) slow: Vec<u64>,
+    pub(crate) cuts: Vec<Cut>,
+    pub(crate) deaths: Vec<Death>,
+    pub(crate) foreign: Vec<Foreign>,
 }
 
 /// A node hears nothing from here on, and notices after so many milliseconds.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Cut {
-    pub(super) at: u64,
-    pub(super) node: usize,
-    pub(super) noticed: u64,
+pub(crate) struct Cut {
+    pub(crate) at: u64,
+    pub(crate) node: usize,
+    pub(crate) noticed: u64,
 }
 
 /// A node dies, and comes back after so many milliseconds.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Death {
-    pub(super) at: u64,
-    pub(super) node: usize,
-    pub(super) returns: Option<u64>,
+pub(crate) struct Death {
+    pub(crate) at: u64,
+    pub(crate) node: usize,
+    pub(crate) returns: Option<u64>,
 }
 
 impl Fleet {
-    /// Nothing befalls it.
-    pub(super) fn calm(nodes: usize) -> Self {
+    /// A fleet that nothing befalls.
+    pub(crate) fn calm(nodes: usize) -> Self {
         Self {
             bus: Bus::None,
             air: Air::default(),
@@ -64,8 +65,8 @@ impl Fleet {
         }
     }
 
-    /// Its dice are its own.
-    pub(super) fn seeded(
+    /// Drawn with dice of its own, so that a change here leaves the asks of a seed as they were.
+    pub(crate) fn seeded(
         rng: &mut Rng,
         nodes: usize,
         keys: usize,
@@ -86,11 +87,11 @@ impl Fleet {
         }
         let go = fleet.wire == Wire::JetcacheGo;
         let buses = match (nodes, go) {
-            (_, true) => [Bus::Announced, Bus::Told],
+            (_, true) => [Bus::WithChange, Bus::Publish],
             (1, false) => [Bus::None, Bus::Watched],
             _ if rng.u8(..4) == 0 => [Bus::None, Bus::None],
-            _ if rng.bool() => [Bus::Announced, Bus::Watched],
-            _ => [Bus::Announced, Bus::Told],
+            _ if rng.bool() => [Bus::WithChange, Bus::Watched],
+            _ => [Bus::WithChange, Bus::Publish],
         };
         fleet.bus = pick(rng, &buses);
         fleet.air = Air {

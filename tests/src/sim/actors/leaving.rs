@@ -1,11 +1,13 @@
-//! How a caller leaves its flight: answered, dropped, or in a panic.
+//! How a caller leaves its flight: answered, or dropped in the middle.
 
-use super::caller::{Caller, State};
-use super::judge::{ActorId, Promise};
-use super::world::{Actor, World};
+use crate::sim::actors::actor::Actor;
+use crate::sim::actors::caller::{Caller, State};
+use crate::sim::fate::judge::ActorId;
+use crate::sim::fate::promise::Promise;
+use crate::sim::world::time::World;
 
 impl World {
-    pub(super) fn leave(&mut self, caller: &mut Caller) {
+    pub(crate) fn leave(&mut self, caller: &mut Caller) {
         let Some((ticket, flight)) = caller.seat.take() else {
             return;
         };
@@ -18,8 +20,8 @@ impl World {
         }
     }
 
-    /// It leaves. If it led and has no answer, it was a refresh that gave up.
-    pub(super) fn step_down(&mut self, id: ActorId, mut caller: Caller) {
+    /// It leaves of its own accord. If it led and has no answer, it was a refresh that gave up.
+    pub(crate) fn step_down(&mut self, id: ActorId, mut caller: Caller) {
         let led = caller.seat.as_ref().map(|(_, flight)| *flight);
         let led =
             led.filter(|&flight| caller.gave_up && self.judge.flights[flight].leader == Some(id));
@@ -32,8 +34,8 @@ impl World {
         }
     }
 
-    /// Its future is dropped, or what L1 called back panicked.
-    pub(super) fn caller_dropped(&mut self, id: ActorId, mut caller: Caller) {
+    /// Its future is dropped, or user code in it panicked.
+    pub(crate) fn caller_dropped(&mut self, id: ActorId, mut caller: Caller) {
         self.judge.load_ends(id);
         let led = caller.seat.as_ref().map(|(_, flight)| *flight);
         let led = led.filter(|&flight| {
@@ -48,7 +50,7 @@ impl World {
                 self.write_led(id, &caller, entry);
             }
             State::Command(command) => {
-                // A guard's `Drop` may run before the command's or after it.
+                // The seat may be dropped before the command or after it.
                 if self.plan.chance.percent(50) {
                     self.leave(&mut caller);
                 }
@@ -62,33 +64,33 @@ impl World {
         }
     }
 
-    /// Somebody who waits for a flight without a leader knows of it.
+    /// The leader is gone: at least one of those who wait must have been woken.
     fn judge_handed_over(&mut self, flight: usize) {
         let asks = |caller: &Caller| !caller.waits() || caller.will_ask();
-        let told = self.aboard(flight).next().is_none() || self.aboard(flight).any(asks);
-        self.judge.rule(told, Promise::P4, || {
+        let knows = self.followers(flight).next().is_none() || self.followers(flight).any(asks);
+        self.judge.rule(knows, Promise::P4, || {
             "a leader vanished, and no one was woken of those who wait".to_owned()
         });
     }
 
-    /// Everyone who waits for a flight that has its answer knows of it.
-    pub(super) fn judge_finished(&mut self, flight: usize) {
-        let told = |caller: &Caller| !caller.waits() || caller.will_ask();
-        let told = self.aboard(flight).all(told);
-        self.judge.rule(told, Promise::P4, || {
+    /// The flight has its answer: all who wait must have been woken.
+    pub(crate) fn judge_finished(&mut self, flight: usize) {
+        let knows = |caller: &Caller| !caller.waits() || caller.will_ask();
+        let knows = self.followers(flight).all(knows);
+        self.judge.rule(knows, Promise::P4, || {
             "a flight has its answer, and somebody who waits was not woken".to_owned()
         });
     }
 
-    /// Those who wait for a flight, or are about to.
-    fn aboard(&self, flight: usize) -> impl Iterator<Item = &Caller> {
+    /// The callers that wait for a flight, or are about to.
+    fn followers(&self, flight: usize) -> impl Iterator<Item = &Caller> {
         let callers = self
             .actors
             .iter()
             .flatten()
             .filter_map(|actor| match actor {
                 Actor::Caller(caller) => Some(caller),
-                Actor::Guest(_) | Actor::Change(_) | Actor::Sweep(_) => None,
+                Actor::Reader(_) | Actor::Change(_) | Actor::Sweep(_) => None,
             });
         callers.filter(move |caller| caller.follows(flight))
     }
