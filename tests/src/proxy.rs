@@ -7,8 +7,8 @@ use std::thread;
 
 /// A loopback port that leads to another one.
 ///
-/// Whatever is held up is kept, and goes on in order when it is released, even if its sender has hung
-/// up in the meantime: that is how a command comes late.
+/// Whatever is held up is kept, and goes on in order when it is released, even if its sender has
+/// hung up in the meantime: that is how a command comes late.
 #[derive(Debug)]
 pub struct Proxy {
     port: u16,

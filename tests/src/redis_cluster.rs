@@ -21,8 +21,8 @@ impl RedisNodes {
         Self::start_with(0)
     }
 
-    /// Starts three masters, and replicas: node 3 is the first master's, node 4 the second's, and so
-    /// on. Waits until all agree.
+    /// Starts three masters, and replicas: node 3 is the first master's, node 4 the second's, and
+    /// so on. Waits until all agree.
     #[must_use]
     pub fn start_with(replicas: usize) -> Self {
         Self::of(3, replicas, |_| node(&[]))

@@ -1,11 +1,11 @@
-//! The real `Cache`, driver and all, on a runtime of virtual time: seeded storms of callers over an L2
-//! that is slow, loses commands and applies them late. Callers ask for one key or many, vanish and
-//! fall silent. In half of the storms there is a bus that is late, breaks and comes back, and in some
-//! of those whole nodes die and begin another life.
+//! The real `Cache`, driver and all, on a runtime of virtual time: seeded storms of callers over an
+//! L2 that is slow, loses commands and applies them late. Callers ask for one key or many, vanish
+//! and fall silent. In half of the storms there is a bus that is late, breaks and comes back, and
+//! in some of those whole nodes die and begin another life.
 //!
 //! The simulation of the machine (`simulation.rs`) interleaves finer and knows more rules. This one
-//! runs the code that ships: only the clock, the executor and the network are replaced. Both use the
-//! same words:
+//! runs the code that ships: only the clock, the executor and the network are replaced. Both use
+//! the same words:
 //!
 //! | word | meaning |
 //! |---|---|

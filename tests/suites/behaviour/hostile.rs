@@ -1,5 +1,5 @@
-//! Users' code that panics, runtimes that end or stand still, an L2 with moods: each case was once a
-//! fault that was found by reading the driver.
+//! Users' code that panics, runtimes that end or stand still, an L2 with moods: each case was once
+//! a fault that was found by reading the driver.
 
 pub(crate) mod edges;
 pub(crate) mod endings;

@@ -57,8 +57,8 @@ fn outlives() {
     });
     for round in 0..3 {
         in_tokio(async {
-            // The connection died with the last runtime. A claim is never sent twice, so that must be
-            // noticed before it is sent.
+            // The connection died with the last runtime. A claim is never sent twice, so that must
+            // be noticed before it is sent.
             let reach = CACHE.insert(round, "one".into()).await.unwrap();
             assert_eq!(reach, jetcache_core::Reach::Everywhere);
             CACHE.clear_local();

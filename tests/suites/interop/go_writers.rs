@@ -161,7 +161,8 @@ async fn a_key_of_another_type_is_filled() {
     let loaded = cache
         .get_or_load("k", || {
             meanwhile(|| {
-                // Made anew while it loads. It may be replaced even so: jetcache-go cannot have written it.
+                // Made anew while it loads. It may be replaced even so: jetcache-go cannot have
+                // written it.
                 let _: u64 = go.run("DEL", &["shop:k"]);
                 fields(&go);
             })

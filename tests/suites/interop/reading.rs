@@ -242,7 +242,8 @@ impl<S: Store> Reader<S> {
         }
         // Of 207 rows.
         assert_eq!((self.hits, self.absent, self.misses), (198, 7, 2));
-        // All but 14 blocks, 12 integers at Go's width, 2 floats of JSON and a text in other escapes.
+        // All but 14 blocks, 12 integers at Go's width, 2 floats of JSON and a text in other
+        // escapes.
         assert_eq!(self.same, 169);
     }
 }

@@ -10,8 +10,8 @@ use super::s2::unpacked;
 use super::stage::Stage;
 use super::types::Object;
 
-/// Checks the bytes that were written for the value of a row. Returns whether they are the row's own
-/// where they must be: there is more than one way to compress something.
+/// Checks the bytes that were written for the value of a row. Returns whether they are the row's
+/// own where they must be: there is more than one way to compress something.
 pub(super) fn writes_like(row: &Row, bytes: &[u8]) -> bool {
     let wanted = row.bytes();
     let same = bytes == wanted;

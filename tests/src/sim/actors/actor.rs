@@ -111,7 +111,8 @@ impl World {
         }
     }
 
-    /// Sets going whoever was woken or waited for a write that is done now, and repairs that are due.
+    /// Sets going whoever was woken or waited for a write that is done now, and repairs that are
+    /// due.
     pub(crate) fn rouse(&mut self) {
         let mut busy = core::mem::take(&mut self.busy);
         busy.retain(|id| self.actors[*id].is_some());

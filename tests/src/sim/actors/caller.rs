@@ -1,11 +1,11 @@
-//! A caller with a loader: it looks into L1, joins a flight, leads or follows, and leaves. This does what
-//! a driver does, one event at a time.
+//! A caller with a loader: it looks into L1, joins a flight, leads or follows, and leaves. This
+//! does what a driver does, one event at a time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Wake;
 
-use jetcache_core::machine::lookup::step::Reply;
+use jetcache_core::machine::lookup::step::{Reply, Seen};
 use jetcache_core::machine::policy::pace::Aim;
 use jetcache_core::machine::shard::{Role, Ticket, Write};
 use jetcache_core::machine::tier::entry::Entry;
@@ -103,6 +103,13 @@ impl Caller {
     pub(crate) fn seat(&self) -> (&Ticket, usize) {
         let (ticket, flight) = self.seat.as_ref().expect("it has joined a flight");
         (ticket, *flight)
+    }
+
+    /// Remembers which value a reply shows, and hands on what the machine may see of it.
+    pub(crate) fn sees(&mut self, found: Option<(Seen<Id>, Id)>) -> Option<Seen<Id>> {
+        let (seen, id) = found?;
+        self.last = Some(id);
+        Some(seen)
     }
 }
 

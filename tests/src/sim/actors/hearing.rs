@@ -1,5 +1,6 @@
-//! What a node does when it hears that a key was changed elsewhere (PROTOCOL.md, H1, H3, G2), or when a
-//! change of its own was abandoned: supersede, wait for pending writes, remove from L1, say so.
+//! What a node does when it hears that a key was changed elsewhere (PROTOCOL.md, H1, H3, G2), or
+//! when a change of its own was abandoned: supersede, wait for pending writes, remove from L1, say
+//! so.
 
 use jetcache_core::machine::shard;
 
@@ -122,7 +123,8 @@ impl World {
 
     /// A change of the node's own is over: everything older than the floor must vanish everywhere.
     pub(crate) fn obliged(&mut self, node: usize, key: Key, floor: Index, pending: bool) {
-        // A key that no longer fits into the table of unconfirmed ones is bypassed, and nobody is told.
+        // A key that no longer fits into the table of unconfirmed ones is bypassed, and nobody is
+        // told.
         if pending && self.plan.policy.unconfirmed == 1 {
             return;
         }

@@ -1,4 +1,5 @@
-//! A caller's loader: it begins at one event, ends at a later one, and brings what it saw at the first.
+//! A caller's loader: it begins at one event, ends at a later one, and brings what it saw at the
+//! first.
 
 use std::sync::Arc;
 use std::time::Duration;

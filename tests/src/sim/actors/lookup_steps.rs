@@ -221,17 +221,6 @@ impl World {
     }
 }
 
-impl Caller {
-    fn sees(
-        &mut self,
-        found: Option<(jetcache_core::machine::lookup::step::Seen<Id>, Id)>,
-    ) -> Option<jetcache_core::machine::lookup::step::Seen<Id>> {
-        let (seen, id) = found?;
-        self.last = Some(id);
-        Some(seen)
-    }
-}
-
 /// What a reply means for its flight.
 #[derive(Clone, Copy, Debug)]
 enum News {

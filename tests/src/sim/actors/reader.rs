@@ -1,5 +1,5 @@
-//! A caller without a loader (PROTOCOL.md, R6): it looks into L1, then glances at L2, and keeps what it
-//! found there. This does what a driver does, one event at a time.
+//! A caller without a loader (PROTOCOL.md, R6): it looks into L1, then glances at L2, and keeps
+//! what it found there. This does what a driver does, one event at a time.
 
 use core::hash::{BuildHasher, BuildHasherDefault};
 use std::hash::DefaultHasher;

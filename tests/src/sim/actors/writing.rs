@@ -1,5 +1,5 @@
-//! The writer of a write-through: it changes the row at some event before it ends, and brings what the
-//! row is then, if it gets so far.
+//! The writer of a write-through: it changes the row at some event before it ends, and brings what
+//! the row is then, if it gets so far.
 
 use std::time::Duration;
 

@@ -72,7 +72,8 @@ impl Chance {
     }
 }
 
-/// How threads are scheduled: up to `usual` milliseconds, and in `odd` of a hundred cases up to `long`.
+/// How threads are scheduled: up to `usual` milliseconds, and in `odd` of a hundred cases up to
+/// `long`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Pauses {
     usual: u64,

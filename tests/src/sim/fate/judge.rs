@@ -1,8 +1,8 @@
 //! The judge: checks the promises P1 to P7 at every event.
 //!
 //! It knows what no node knows: for every value that was ever loaded or inserted, the event of its
-//! birth; for every key, what L2 took and when (the ledger); for every node, what its changes promised
-//! when they returned. Events are numbered, and "older" means "of a smaller number".
+//! birth; for every key, what L2 took and when (the ledger); for every node, what its changes
+//! promised when they returned. Events are numbered, and "older" means "of a smaller number".
 
 mod ledger;
 pub(crate) mod loads;
@@ -214,8 +214,8 @@ impl Judge {
         self.shared.each_ref().map(|shared| shared.newest)
     }
 
-    /// Once all is said and heard, everything older must be gone everywhere. `of`: the node whose own
-    /// change it is, which owes nothing if it dies.
+    /// Once all is said and heard, everything older must be gone everywhere. `of`: the node whose
+    /// own change it is, which owes nothing if it dies.
     pub(crate) fn is_due(&mut self, key: Key, floor: Index, of: Option<(usize, u32)>) {
         self.due.push(Due { key, floor, of });
     }

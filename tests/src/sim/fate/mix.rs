@@ -10,26 +10,6 @@ use jetcache_core::{Condition, Kind};
 use crate::sim::fate::plan::{Ask, Brings, KEYS, Loader, What, Wish, Writes, plain};
 use crate::sim::world::batch::BatchId;
 
-pub(crate) fn policy(rng: &mut Rng) -> Policy {
-    let kind = match rng.u8(..100) {
-        0..80 => Kind::Both,
-        80..92 => Kind::Local,
-        _ => Kind::Remote,
-    };
-    let mut policy = plain(kind);
-    let ttl = pick(rng, &[60, 400, 5_000, 60_000]);
-    policy.ttl = Duration::from_millis(ttl);
-    policy.local_ttl = Duration::from_millis(pick(rng, &[30, 500, 60_000]).min(ttl));
-    policy.negative_ttl = Duration::from_millis(pick(rng, &[40, 2_000]));
-    policy.load_timeout = Duration::from_millis(pick(rng, &[30, 100]));
-    policy.lease = Policy::usual_lease(policy.load_timeout, policy.remote_timeout);
-    policy.lease_wait = Duration::from_millis(pick(rng, &[0, 10, 40, 200]));
-    policy.jitter.percent = pick(rng, &[0, 10]);
-    policy.jitter.at_most = Duration::from_secs(10);
-    policy.unconfirmed = pick(rng, &[1, 1024, 1024]);
-    policy
-}
-
 /// What the callers of a seed are like. Each seed has a taste of its own, or all would be alike.
 pub(crate) struct Mix {
     nodes: usize,
@@ -224,6 +204,26 @@ impl Mix {
             ttl: (rng.u8(..200) < self.options).then(|| rng.u64(1..=self.ttl)),
         }
     }
+}
+
+pub(crate) fn policy(rng: &mut Rng) -> Policy {
+    let kind = match rng.u8(..100) {
+        0..80 => Kind::Both,
+        80..92 => Kind::Local,
+        _ => Kind::Remote,
+    };
+    let mut policy = plain(kind);
+    let ttl = pick(rng, &[60, 400, 5_000, 60_000]);
+    policy.ttl = Duration::from_millis(ttl);
+    policy.local_ttl = Duration::from_millis(pick(rng, &[30, 500, 60_000]).min(ttl));
+    policy.negative_ttl = Duration::from_millis(pick(rng, &[40, 2_000]));
+    policy.load_timeout = Duration::from_millis(pick(rng, &[30, 100]));
+    policy.lease = Policy::usual_lease(policy.load_timeout, policy.remote_timeout);
+    policy.lease_wait = Duration::from_millis(pick(rng, &[0, 10, 40, 200]));
+    policy.jitter.percent = pick(rng, &[0, 10]);
+    policy.jitter.at_most = Duration::from_secs(10);
+    policy.unconfirmed = pick(rng, &[1, 1024, 1024]);
+    policy
 }
 
 /// Picks one of these.

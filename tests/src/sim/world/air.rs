@@ -1,5 +1,7 @@
 //! The air that carries the words of the bus: how long they take, and which get lost.
 
+use crate::sim::fate::chance::Chance;
+
 /// What the bus is like.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Air {
@@ -14,7 +16,7 @@ pub(crate) struct Air {
 }
 
 impl Air {
-    pub(crate) fn way(self, chance: &mut crate::sim::fate::chance::Chance) -> u64 {
+    pub(crate) fn way(self, chance: &mut Chance) -> u64 {
         if chance.script.is_some() {
             return 1;
         }
@@ -24,7 +26,7 @@ impl Air {
         chance.rng.u64(..=self.latency)
     }
 
-    pub(crate) fn pause(self, chance: &mut crate::sim::fate::chance::Chance) -> u64 {
+    pub(crate) fn pause(self, chance: &mut Chance) -> u64 {
         match chance.script {
             Some(_) => self.again,
             None => chance.rng.u64(..=self.again),

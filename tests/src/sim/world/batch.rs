@@ -1,9 +1,9 @@
-//! A batch: several lookups or changes that are carried out together. What they do at one instant takes
-//! them equally long, and what they send then is one pipeline: it arrives, is late or is lost as a
-//! whole, but each of its commands may fail for itself.
+//! A batch: several lookups or changes that are carried out together. What they do at one instant
+//! takes them equally long, and what they send then is one pipeline: it arrives, is late or is lost
+//! as a whole, but each of its commands may fail for itself.
 //!
-//! The machine knows no more of a batch than this. How a driver gathers equal steps, and that it calls
-//! one loader for them, is for the storms to judge.
+//! The machine knows no more of a batch than this. How a driver gathers equal steps, and that it
+//! calls one loader for them, is for the storms to judge.
 
 use crate::sim::fate::script::{Fate, Point};
 use crate::sim::world::time::World;

@@ -1,14 +1,14 @@
 //! The bus: who tells whom of a change, when, and what gets lost on the way.
 //!
-//! A node that is cut off hears nothing and does not know it. Some time later it notices, subscribes
-//! anew, and forgets everything once that is acknowledged (PROTOCOL.md, H3). What was sent to its old
-//! subscription and had not arrived by the cut is lost.
+//! A node that is cut off hears nothing and does not know it. Some time later it notices,
+//! subscribes anew, and forgets everything once that is acknowledged (PROTOCOL.md, H3). What was
+//! sent to its old subscription and had not arrived by the cut is lost.
 
 use crate::sim::fate::judge::Index;
 use crate::sim::fate::plan::Key;
 use crate::sim::fate::script::Point;
 use crate::sim::world::net::CommandId;
-use crate::sim::world::time::{Happening, World};
+use crate::sim::world::time::{Happening, World, whole_millis};
 use crate::sim::world::verb::Said;
 
 /// Who tells the nodes of a change.
@@ -137,7 +137,7 @@ impl World {
         let pause = self.plan.fleet.air.pause(&mut self.plan.chance);
         self.queue(now + pause, Happening::Bus(Moment::Subscribe(node, life)));
         if let Some(blind) = &self.plan.fleet.blind {
-            let cap = crate::sim::world::time::whole_millis(blind.local_cap);
+            let cap = whole_millis(blind.local_cap);
             let blind = Moment::Blind(node, life, now);
             self.queue(now + cap, Happening::Bus(blind));
         }

@@ -1,6 +1,6 @@
-//! What happens to L2 that no node of ours does: it evicts, and a service in Go that knows nothing of
-//! leases sets and deletes (PROTOCOL.md, G1, G2). The table has no verbs for that, so both are put
-//! together from those it has: a lease that must survive is taken off and put back.
+//! What happens to L2 that no node of ours does: it evicts, and a service in Go that knows nothing
+//! of leases sets and deletes (PROTOCOL.md, G1, G2). The table has no verbs for that, so both are
+//! put together from those it has: a lease that must survive is taken off and put back.
 
 use core::time::Duration;
 
@@ -34,11 +34,6 @@ pub(crate) struct Foreign {
     pub(crate) deed: Deed,
     pub(crate) told: u64,
 }
-
-const NOBODY: Token = Token::from_bits(0);
-
-/// Longer than any fill may be on its way that was loaded before.
-const JUNK_STANDS: u64 = 60_000;
 
 impl World {
     pub(crate) fn meddle(&mut self, which: usize) {
@@ -144,3 +139,8 @@ impl World {
 pub(crate) fn junk(number: Index) -> Vec<u8> {
     format!("?{number}").into_bytes()
 }
+
+const NOBODY: Token = Token::from_bits(0);
+
+/// Longer than any fill may be on its way that was loaded before.
+const JUNK_STANDS: u64 = 60_000;

@@ -1,6 +1,6 @@
-//! Nodes die and come back. Whatever was under way there vanishes without a trace: nothing more is sent,
-//! and no `Drop` runs, but what was sent still arrives. The next life of a node knows nothing of the
-//! last one, and subscribes anew.
+//! Nodes die and come back. Whatever was under way there vanishes without a trace: nothing more is
+//! sent, and no `Drop` runs, but what was sent still arrives. The next life of a node knows nothing
+//! of the last one, and subscribes anew.
 
 use core::hash::BuildHasherDefault;
 

@@ -8,7 +8,7 @@ use crate::sim::fate::judge::{ActorId, Index};
 use crate::sim::fate::plan::Key;
 use crate::sim::fate::script::{Fate, Point};
 use crate::sim::world::nodes::Node;
-use crate::sim::world::time::{Happening, World};
+use crate::sim::world::time::{Happening, World, whole_millis};
 use crate::sim::world::verb::{Receipt, Said, Verb};
 
 pub(crate) type CommandId = usize;
@@ -62,7 +62,7 @@ impl World {
         let id = self.commands.len();
         self.note(|| format!("    command {id} of node {node}: {verb:?}, {fate:?}"));
         self.excuse_if_lost(verb, fate);
-        let timeout = crate::sim::world::time::whole_millis(self.plan.policy.remote_timeout);
+        let timeout = whole_millis(self.plan.policy.remote_timeout);
         let deadline = self.now + timeout;
         if let Some(there) = fate.applied {
             self.queue(self.now + there, Happening::Apply(id));
@@ -93,7 +93,8 @@ impl World {
         id
     }
 
-    /// A command that is lost, fails or arrives twice may leave a lease behind that nobody knows of.
+    /// A command that is lost, fails or arrives twice may leave a lease behind that nobody knows
+    /// of.
     fn excuse_if_lost(&mut self, verb: Verb, fate: Fate) {
         let lost = fate.applied.is_none() || fate.replied.is_none();
         match verb {

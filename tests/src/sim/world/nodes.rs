@@ -36,9 +36,6 @@ pub(crate) struct Row {
     pub(crate) at: u64,
 }
 
-/// How long a thread may take between a look at the clock and the step that relies on it.
-const SLACK: u64 = 1_000;
-
 impl World {
     /// Calls a node's machine as under its lock, and then carries out the effects.
     pub(crate) fn machine<R>(
@@ -99,3 +96,6 @@ impl World {
         }
     }
 }
+
+/// How long a thread may take between a look at the clock and the step that relies on it.
+const SLACK: u64 = 1_000;

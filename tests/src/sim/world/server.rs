@@ -14,7 +14,7 @@ use crate::sim::fate::judge::Id;
 use crate::sim::fate::plan::Key;
 use crate::sim::world::foreign::junk;
 use crate::sim::world::net::CommandId;
-use crate::sim::world::time::World;
+use crate::sim::world::time::{World, whole_millis};
 use crate::sim::world::verb::{Receipt, Verb};
 
 impl World {
@@ -35,7 +35,7 @@ impl World {
                 };
                 let leased = self.table.lease(now, &ask, wire);
                 if leased.granted {
-                    let until = self.now + crate::sim::world::time::whole_millis(life);
+                    let until = self.now + whole_millis(life);
                     self.judge.lease_applied(key, token, until, self.now);
                 } else {
                     self.judge.lease_refused(key, token, self.now);
@@ -88,7 +88,7 @@ impl World {
                 };
                 let granted = self.table.claim(now, &claim, wire);
                 if granted {
-                    let until = self.now + crate::sim::world::time::whole_millis(life);
+                    let until = self.now + whole_millis(life);
                     self.judge.claim_applied(key, token, until, self.index);
                     if let Some(value) = value {
                         self.judge.at(value).birth = self.index;

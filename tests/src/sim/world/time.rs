@@ -11,6 +11,7 @@ use jetcache_core::machine::shard::Shard;
 use jetcache_core::ports::remote::Wire;
 
 use crate::sim::actors::actor::Actor;
+use crate::sim::actors::answering::Answered;
 use crate::sim::fate::judge::{ActorId, Index, Judge};
 use crate::sim::fate::plan::{KEYS, Plan};
 use crate::sim::fate::promise::Promise;
@@ -55,14 +56,9 @@ pub(crate) struct World {
     pub(crate) commands: Vec<Command>,
     pub(crate) messages: Vec<Message>,
     pub(crate) batches: Batches,
-    pub(crate) answers: Vec<crate::sim::actors::answering::Answered>,
+    pub(crate) answers: Vec<Answered>,
     pub(crate) trace: Option<Vec<String>>,
 }
-
-/// Whatever is not over by then waits for ever.
-pub(crate) const LONGEST: u64 = 200_000;
-
-const MOST_EVENTS: usize = 20_000;
 
 impl World {
     pub(crate) fn new(mut plan: Plan, traced: bool) -> Self {
@@ -191,3 +187,8 @@ impl World {
 pub(crate) fn whole_millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
+
+/// Whatever is not over by then waits for ever.
+pub(crate) const LONGEST: u64 = 200_000;
+
+const MOST_EVENTS: usize = 20_000;

@@ -10,37 +10,6 @@ use jetcache_core::ports::remote::{Condition, Filled};
 use crate::sim::fate::judge::{Id, Index};
 use crate::sim::fate::script::Point;
 
-/// What the others are told of a change.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Said {
-    pub(crate) removed: bool,
-    pub(crate) due: Index,
-}
-
-impl Verb {
-    /// What the others are told of a command with this receipt, if anything. `sent`: when it was sent.
-    pub(crate) fn said(
-        self,
-        outcome: &crate::sim::world::verb::Receipt,
-        sent: Index,
-        birth: Index,
-    ) -> Option<Said> {
-        use crate::sim::world::verb::Receipt;
-        use Announce::Yes;
-        use jetcache_core::ports::remote::Filled::{Refused, Stored};
-
-        let (removed, due) = match (self, outcome) {
-            (Self::Remove { announce: Yes }, Receipt::Done) => (true, sent),
-            (Self::Claim { announce: Yes, .. }, Receipt::Claimed(true)) => (false, sent),
-            (Self::Fill { announce: Yes, .. }, Receipt::Filled(Stored)) => (false, 0),
-            (Self::Settle { announce: Yes, .. }, Receipt::Filled(Stored)) => (false, birth),
-            (Self::Settle { announce: Yes, .. }, Receipt::Filled(Refused)) => (true, sent),
-            _ => return None,
-        };
-        Some(Said { removed, due })
-    }
-}
-
 /// What is sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Verb {
@@ -111,4 +80,28 @@ impl Verb {
                 | (Self::Fill { .. }, Receipt::Filled(Filled::Stored))
         )
     }
+
+    /// What the others are told of a command with this receipt, if anything. `sent`: when it was
+    /// sent.
+    pub(crate) fn said(self, receipt: &Receipt, sent: Index, birth: Index) -> Option<Said> {
+        use Announce::Yes;
+        use jetcache_core::ports::remote::Filled::{Refused, Stored};
+
+        let (removed, due) = match (self, receipt) {
+            (Self::Remove { announce: Yes }, Receipt::Done) => (true, sent),
+            (Self::Claim { announce: Yes, .. }, Receipt::Claimed(true)) => (false, sent),
+            (Self::Fill { announce: Yes, .. }, Receipt::Filled(Stored)) => (false, 0),
+            (Self::Settle { announce: Yes, .. }, Receipt::Filled(Stored)) => (false, birth),
+            (Self::Settle { announce: Yes, .. }, Receipt::Filled(Refused)) => (true, sent),
+            _ => return None,
+        };
+        Some(Said { removed, due })
+    }
+}
+
+/// What the others are told of a change.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Said {
+    pub(crate) removed: bool,
+    pub(crate) due: Index,
 }

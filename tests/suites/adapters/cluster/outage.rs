@@ -44,7 +44,8 @@ fn slot(key: &str) -> usize {
     usize::from(crc) % 16_384
 }
 
-/// The paused master has far more slots than a call asks at once; they must not keep others waiting.
+/// The paused master has far more slots than a call asks at once; they must not keep others
+/// waiting.
 async fn a_paused_master_costs_its_own_keys_only() {
     let nodes = RedisNodes::start();
     let cluster = impatient(nodes.urls());
@@ -192,8 +193,9 @@ fn a_cluster_that_is_not_there_yet_is_found_when_it_is() {
     });
 }
 
-/// Everything that the client knows has gone, as when every node gets a new address, but the name that
-/// it was given leads to the new ones. Any first call finds them, even one that is never sent twice.
+/// Everything that the client knows has gone, as when every node gets a new address, but the name
+/// that it was given leads to the new ones. Any first call finds them, even one that is never sent
+/// twice.
 #[test]
 fn the_given_nodes_are_asked_when_all_others_are_gone() {
     let mut old = RedisNodes::start();

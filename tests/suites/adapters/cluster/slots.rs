@@ -156,8 +156,8 @@ fn a_slot_on_the_move_serves_a_key_where_it_is() {
         // Neither node has anything.
         let absent = keys[0].replace(":0", ":absent");
         assert!(read(&cluster, &absent).await.unwrap().is_none());
-        // No node has the lease yet, so it is put where the slot is going. The second look finds the
-        // value there, too.
+        // No node has the lease yet, so it is put where the slot is going. The second look finds
+        // the value there, too.
         for key in &keys {
             let leased = lease(&cluster, key, T).await.unwrap();
             assert!(leased.granted, "{key}");
@@ -216,8 +216,8 @@ fn each_command_of_a_batch_finds_its_own_way() {
     }
 }
 
-/// Moves the lease while a fill waits for it. It waits for no more than a tenth of a second, in which
-/// a busy machine may not get that done, so there are some attempts.
+/// Moves the lease while a fill waits for it. It waits for no more than a tenth of a second, in
+/// which a busy machine may not get that done, so there are some attempts.
 #[test]
 fn a_command_waits_a_little_for_keys_that_are_apart() {
     let nodes = RedisNodes::start();

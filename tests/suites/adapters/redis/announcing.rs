@@ -1,5 +1,5 @@
-//! Redis publishes each change that it makes for a cache, and a removal works whatever the server is
-//! short of.
+//! Redis publishes each change that it makes for a cache, and a removal works whatever the server
+//! is short of.
 
 use std::time::Duration;
 

@@ -113,7 +113,8 @@ fn a_runtime_that_stands_still_holds_up_no_other() {
     assert_eq!(clients.matches(" name=jetcache ").count(), 2, "{clients}");
 }
 
-/// A server that answers the greeting and hangs up on every other command. Returns what it was sent.
+/// A server that answers the greeting and hangs up on every other command. Returns what it was
+/// sent.
 fn rude_server() -> (String, Arc<Mutex<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("redis://{}", listener.local_addr().unwrap());

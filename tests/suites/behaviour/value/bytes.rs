@@ -130,7 +130,8 @@ fn packed(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// Checks that these bytes are a miss each time they are read, are counted, and stay where they are.
+/// Checks that these bytes are a miss each time they are read, are counted, and stay where they
+/// are.
 async fn is_junk(stage: &Stage, bytes: &[u8], what: &str) {
     stage.plant("junk", bytes).await;
     let planted = stage.bytes("junk").await;

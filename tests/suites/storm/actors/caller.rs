@@ -195,7 +195,8 @@ impl Caller {
             Ok(true) => {
                 judge.end_change(at, called, Reach::Everywhere);
             }
-            // `Undecided`: the claim was granted and the fill refused, so it may have changed nothing.
+            // `Undecided`: the claim was granted and the fill refused, so it may have changed
+            // nothing.
             Ok(false) | Err(Error::Undecided) => judge.forgo_change(at),
             Err(error) => judge.change_failed(at, value, &error),
         }
@@ -329,8 +330,8 @@ impl Caller {
         FLIGHT * u32::try_from(leaders * count as u64).unwrap()
     }
 
-    /// The outcomes come in the order of the request, and a key that is there twice gets the same one
-    /// twice (unless L1 may change in between).
+    /// The outcomes come in the order of the request, and a key that is there twice gets the same
+    /// one twice (unless L1 may change in between).
     fn judge_order<'a, R: Debug + 'a>(
         &self,
         request: &[Key],

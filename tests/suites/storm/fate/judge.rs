@@ -176,7 +176,8 @@ impl Judge {
         let places: Vec<Place> = keys.iter().map(|key| (node, *key)).collect();
         for &at in &places {
             let (active, last) = book.changes.get(&at).copied().unwrap_or_default();
-            // A load that a change has overtaken may run on beside the next one, as long as a flight lasts.
+            // A load that a change has overtaken may run on beside the next one, as long as a
+            // flight lasts.
             let quiet = active == 0 && (last == Timestamp::default() || now > last + FLIGHT);
             let live = |(&(_, place), task)| place == at && !book.silent.contains(task);
             let alone = !book.loads.iter().any(live);
@@ -215,8 +216,8 @@ impl Judge {
         self.book().age(value)
     }
 
-    /// A node is handed the news that these keys were changed. Returns the floors that hold once it has
-    /// taken that in: it can get nothing any more that was gone from L2 by now.
+    /// A node is handed the news that these keys were changed. Returns the floors that hold once it
+    /// has taken that in: it can get nothing any more that was gone from L2 by now.
     pub(crate) fn hands_out(&self, life: usize, keys: &[Key]) -> Vec<(Key, u64)> {
         for key in keys {
             self.swept((life, *key));

@@ -1,6 +1,7 @@
 //! The promises that a storm can see broken.
 
-/// One of the promises P1 to P7. That nothing lives past its time (P7) is the simulation's to judge.
+/// One of the promises P1 to P7. That nothing lives past its time (P7) is the simulation's to
+/// judge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Promise {
     /// One load.

@@ -103,8 +103,8 @@ impl Run {
             .local_ttl(local_ttl)
             .negative_ttl(local_ttl / 2)
             .remote_timeout(REMOTE_TIMEOUT)
-            // Random bits are dealt out by shard, and shards come from a randomly seeded hasher: with
-            // jitter a seed would not always play the same.
+            // Random bits are dealt out by shard, and shards come from a randomly seeded hasher:
+            // with jitter a seed would not always play the same.
             .jitter(0, Duration::ZERO)
             .load_timeout(Duration::from_millis(300))
             .lease_wait(Duration::from_millis(100))

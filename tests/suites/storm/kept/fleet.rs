@@ -1,4 +1,5 @@
-//! Kept cases of a fleet: what storms have found, and what no storm would find, in the fewest steps.
+//! Kept cases of a fleet: what storms have found, and what no storm would find, in the fewest
+//! steps.
 
 use std::time::Duration;
 

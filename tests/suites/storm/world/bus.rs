@@ -1,5 +1,5 @@
-//! The bus and the air between the nodes: it delays, doubles and reorders words, and loses only those
-//! that a subscription which was cut would have heard.
+//! The bus and the air between the nodes: it delays, doubles and reorders words, and loses only
+//! those that a subscription which was cut would have heard.
 
 use std::collections::VecDeque;
 use std::future::{pending, poll_fn};

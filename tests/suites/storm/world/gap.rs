@@ -10,8 +10,8 @@ use jetcache_core::ports::local::{Local, Probe};
 use crate::fate::ledger::Key;
 use crate::world::time::World;
 
-/// There is no gap in its writes: whoever waits for a write to end blocks the thread, and a storm has
-/// only one.
+/// There is no gap in its writes: whoever waits for a write to end blocks the thread, and a storm
+/// has only one.
 pub(crate) struct Gap {
     entries: Mutex<BTreeMap<Key, Entry<u64>>>,
     world: World,

@@ -143,7 +143,8 @@ impl Net {
         let late = happens(self.weather.late).then(|| self.world.below(10_000));
         let there = way() + Duration::from_millis(late.unwrap_or(0));
         let (lost, unheard) = (happens(self.weather.lost), happens(self.weather.lost));
-        // In the order of the keys, since repeated removals come in the order of a randomly seeded hasher.
+        // In the order of the keys, since repeated removals come in the order of a randomly seeded
+        // hasher.
         let keys: BTreeSet<&String> = commands.iter().map(|(key, _)| key).collect();
         let single = |key: &String| (key.clone(), Single::of(|| happens(self.weather.single)));
         let singles: BTreeMap<String, Single> = keys.into_iter().map(single).collect();

@@ -1,5 +1,5 @@
-//! Virtual time: an executor on one thread that polls a ready task of its seed's choice, and moves the
-//! clock when none is ready.
+//! Virtual time: an executor on one thread that polls a ready task of its seed's choice, and moves
+//! the clock when none is ready.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;

@@ -77,7 +77,8 @@ impl Judge {
         self.running.push(Running { actor, flight });
     }
 
-    /// A flight asks for a lease. One that it had before and that has expired need not be given back.
+    /// A flight asks for a lease. One that it had before and that has expired need not be given
+    /// back.
     pub(crate) fn asked(&mut self, token: Token, flight: usize, now: u64) {
         for (old, _) in self.asked.iter().filter(|(_, its)| **its == flight) {
             if let Some(granted) = self.granted.get_mut(old) {
