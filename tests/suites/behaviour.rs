@@ -46,23 +46,19 @@ fn main() -> ExitCode {
     let mut trials = Vec::new();
     for host in Host::ALL {
         for l2 in [L2::Memory, L2::Redis] {
-            trials.extend(
-                ANY_L2
-                    .concat()
-                    .into_iter()
-                    .map(|case| on_stage(host, l2, case)),
-            );
+            let cases = ANY_L2.concat().into_iter();
+            trials.extend(cases.map(|case| on_stage(host, l2, case)));
         }
-        let own_redis = OWN_REDIS.concat().into_iter();
-        trials.extend(own_redis.map(|case| on_stage(host, L2::OwnRedis, case)));
+        let cases = OWN_REDIS.concat().into_iter();
+        trials.extend(cases.map(|case| on_stage(host, L2::OwnRedis, case)));
         let place = format!("{host:?}::clock");
-        let clock = clock::CASES.iter();
-        trials.extend(clock.map(|&(name, case)| trial(&place, name, move || case(host))));
+        let cases = clock::CASES.iter();
+        trials.extend(cases.map(|&(name, case)| trial(&place, name, move || case(host))));
     }
-    let hostile = HOSTILE.concat().into_iter();
-    trials.extend(hostile.map(|(name, case)| trial("hostile", name, case)));
-    let runtimes = runtimes::CASES.iter();
-    trials.extend(runtimes.map(|&(name, case)| trial("runtimes", name, case)));
+    let cases = HOSTILE.concat().into_iter();
+    trials.extend(cases.map(|(name, case)| trial("hostile", name, case)));
+    let cases = runtimes::CASES.iter();
+    trials.extend(cases.map(|&(name, case)| trial("runtimes", name, case)));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
