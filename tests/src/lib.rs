@@ -1,5 +1,7 @@
 //! What the suites share: Redis servers and clusters to break, a proxy to delay, and the simulator.
 
+#[cfg(test)]
+mod house;
 pub mod proxy;
 pub mod redis_cluster;
 pub mod redis_server;

@@ -1,10 +1,11 @@
-//! How a cache is put together: what was set, and `build`. Each topic, in a file beneath, has its own
-//! settings and checks them.
+//! How a cache is put together: what was set, and `build`. Beneath, `settings` has all that can be
+//! set, and each topic a file that checks what belongs to it.
 
 mod fleet;
 mod levels;
 mod loading;
 pub(super) mod node;
+mod settings;
 mod times;
 
 use core::fmt;
@@ -55,25 +56,6 @@ pub struct Builder<K, V> {
 }
 
 impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Builder<K, V> {
-    /// Tells this observer every event, beside those that were given before.
-    pub fn observer(mut self, observer: impl Observer) -> Self {
-        self.observers.push(Arc::new(observer));
-        self
-    }
-
-    /// Does not count: [`stats`](Cache::stats) stays zero. Observers are told all the same.
-    pub fn no_stats(mut self) -> Self {
-        self.counted = false;
-        self
-    }
-
-    /// Logs a table of the statistics through `tracing`, at level `INFO` and with the target
-    /// `jetcache`, this often. Off by default. The program must have a `tracing` subscriber.
-    pub fn stats_every(mut self, period: Duration) -> Self {
-        self.report_every = Some(period);
-        self
-    }
-
     /// Builds the cache. It needs no running runtime, connects to nothing and starts nothing:
     /// background work begins with the first call that needs it.
     ///

@@ -1,11 +1,9 @@
 //! The settings of L1 and L2: engines, names, formats.
 
-use core::hash::Hash;
 use core::num::NonZeroUsize;
 use core::time::Duration;
 use std::sync::Arc;
 
-use crate::driver::builder::Builder;
 use crate::driver::bus::hub::Hub;
 use crate::driver::link::Link;
 use crate::driver::link::announce::Announcer;
@@ -19,22 +17,20 @@ use crate::machine::policy::Kind;
 use crate::machine::tier::wire::Wire;
 use crate::ports::codec::Codec;
 use crate::ports::compression::Compression;
-use crate::ports::key::Key;
 use crate::ports::local::Local;
-use crate::ports::remote::Remote;
 
 pub(super) struct Levels<K, V> {
-    engine: Engine<K, V>,
-    l1: L1<K, V>,
-    l2: Option<L2<K, V>>,
-    namespace: Option<String>,
-    separator: String,
+    pub(super) engine: Engine<K, V>,
+    pub(super) l1: L1<K, V>,
+    pub(super) l2: Option<L2<K, V>>,
+    pub(super) namespace: Option<String>,
+    pub(super) separator: String,
     pub(super) wire: Wire,
-    compressions: Vec<Arc<dyn Compression>>,
-    max_value_size: usize,
+    pub(super) compressions: Vec<Arc<dyn Compression>>,
+    pub(super) max_value_size: usize,
 }
 
-enum L1<K, V> {
+pub(super) enum L1<K, V> {
     Off,
     Sized(usize),
     Own(Arc<dyn Local<K, V>>),
@@ -43,13 +39,13 @@ enum L1<K, V> {
 /// Makes an L1 engine of so many entries.
 pub(super) type Engine<K, V> = fn(NonZeroUsize) -> Arc<dyn Local<K, V>>;
 
-struct L2<K, V> {
-    remote: Arc<dyn AnyRemote>,
+pub(super) struct L2<K, V> {
+    pub(super) remote: Arc<dyn AnyRemote>,
     /// What the caches of this one's node have taken of it.
-    namespaces: Option<Arc<Namespaces>>,
-    codec: Arc<dyn Codec<V>>,
-    write_key: fn(&K, &mut String),
-    parse_key: fn(&str) -> Option<K>,
+    pub(super) namespaces: Option<Arc<Namespaces>>,
+    pub(super) codec: Arc<dyn Codec<V>>,
+    pub(super) write_key: fn(&K, &mut String),
+    pub(super) parse_key: fn(&str) -> Option<K>,
 }
 
 /// The levels of a cache, and the part of L2 that it has taken.
@@ -138,100 +134,6 @@ fn prefix(namespace: &str, separator: &str) -> Result<String, Error> {
         ));
     }
     Ok(prefix)
-}
-
-/// L1 and L2.
-impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Builder<K, V> {
-    /// How many entries L1 holds at most, in the default engine. Default: 10,000.
-    pub fn capacity(mut self, entries: usize) -> Self {
-        self.levels.l1 = L1::Sized(entries);
-        self
-    }
-
-    /// The engine that [`capacity`](Self::capacity) sizes, in place of the node's.
-    pub fn default_engine(mut self, engine: fn(NonZeroUsize) -> Arc<dyn Local<K, V>>) -> Self {
-        self.levels.engine = engine;
-        self
-    }
-
-    /// This L1, in place of the default engine.
-    pub fn local(mut self, local: impl Local<K, V> + 'static) -> Self {
-        self.levels.l1 = L1::Own(Arc::new(local));
-        self
-    }
-
-    /// No L1.
-    pub fn no_local(mut self) -> Self {
-        self.levels.l1 = L1::Off;
-        self
-    }
-
-    /// This L2 for this cache alone, with values written by `codec`. It need not be reachable yet.
-    pub fn remote(self, remote: impl Remote, codec: impl Codec<V>) -> Self
-    where
-        K: Key,
-    {
-        self.connected(Arc::new(remote), None, Arc::new(codec))
-    }
-
-    /// No L2.
-    pub fn no_remote(mut self) -> Self {
-        self.levels.l2 = None;
-        self
-    }
-
-    /// This L2, which a node's caches share if there are `namespaces`.
-    pub(super) fn connected(
-        mut self,
-        remote: Arc<dyn AnyRemote>,
-        namespaces: Option<Arc<Namespaces>>,
-        codec: Arc<dyn Codec<V>>,
-    ) -> Self
-    where
-        K: Key,
-    {
-        self.levels.l2 = Some(L2 {
-            remote,
-            namespaces,
-            codec,
-            write_key: K::write,
-            parse_key: K::parse,
-        });
-        self
-    }
-
-    /// What L2's keys begin with, followed by the separator. Default: the cache's name.
-    pub fn namespace(mut self, namespace: &str) -> Self {
-        self.levels.namespace = Some(namespace.to_owned());
-        self
-    }
-
-    /// What stands between the namespace and the key in L2; empty for nothing. Default: a colon.
-    pub fn separator(mut self, separator: &str) -> Self {
-        self.levels.separator = separator.to_owned();
-        self
-    }
-
-    /// How entries are written in L2. Default: [`Wire::Native`].
-    pub fn wire(mut self, wire: Wire) -> Self {
-        self.levels.wire = wire;
-        self
-    }
-
-    /// How long an encoded value may be, in bytes and before compression. A longer one is refused
-    /// by an insert ([`Error::TooLarge`]), stays in L1 only when it is loaded, and is a miss when
-    /// it stands in L2. Default: 64 MiB.
-    pub fn max_value_size(mut self, bytes: usize) -> Self {
-        self.levels.max_value_size = bytes;
-        self
-    }
-
-    /// One more compression that entries of L2 may have been written with, beside the codec's own.
-    /// The runtime crates call this for those that they were built with.
-    pub fn decompress(mut self, method: Arc<dyn Compression>) -> Self {
-        self.levels.compressions.push(method);
-        self
-    }
 }
 
 const DEFAULT_CAPACITY: usize = 10_000;

@@ -1,9 +1,7 @@
 //! The settings of how long things live and may take.
 
-use core::hash::Hash;
 use core::time::Duration;
 
-use crate::driver::builder::Builder;
 use crate::machine::error::Error;
 use crate::machine::policy::pace::Pace;
 use crate::machine::policy::{Jitter, Kind, Policy};
@@ -12,15 +10,15 @@ use crate::machine::tier::wire::Wire;
 /// What was set; what was not follows from the rest.
 #[derive(Default)]
 pub(super) struct Times {
-    ttl: Option<Duration>,
-    local_ttl: Option<Duration>,
-    negative_ttl: Option<Duration>,
-    jitter: Option<Jitter>,
-    remote_timeout: Option<Duration>,
-    load_timeout: Option<Duration>,
-    lease: Option<Duration>,
-    lease_wait: Option<Duration>,
-    unconfirmed: Option<usize>,
+    pub(super) ttl: Option<Duration>,
+    pub(super) local_ttl: Option<Duration>,
+    pub(super) negative_ttl: Option<Duration>,
+    pub(super) jitter: Option<Jitter>,
+    pub(super) remote_timeout: Option<Duration>,
+    pub(super) load_timeout: Option<Duration>,
+    pub(super) lease: Option<Duration>,
+    pub(super) lease_wait: Option<Duration>,
+    pub(super) unconfirmed: Option<usize>,
     pub(super) write_timeout: Option<Duration>,
     pub(super) refresh_every: Option<Duration>,
     pub(super) stop_refresh_after: Option<Duration>,
@@ -72,75 +70,6 @@ pub(super) fn refuse_zero(name: &str, span: Option<Duration>) -> Result<(), Erro
         )));
     }
     Ok(())
-}
-
-/// How long things live, and how long they may take.
-impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Builder<K, V> {
-    /// How long a value is fresh. Default: 1 h.
-    pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.times.ttl = Some(ttl);
-        self
-    }
-
-    /// How long L1 keeps an entry at most. Default: 1 min with an L2, `ttl` without. An L1 entry
-    /// never outlives what L2 has left.
-    pub fn local_ttl(mut self, ttl: Duration) -> Self {
-        self.times.local_ttl = Some(ttl);
-        self
-    }
-
-    /// How long "does not exist" is remembered. Default: 1 min.
-    pub fn negative_ttl(mut self, ttl: Duration) -> Self {
-        self.times.negative_ttl = Some(ttl);
-        self
-    }
-
-    /// What is taken off every TTL at random: so many percent of it, and at most so long. Default:
-    /// 10 %, at most 10 s.
-    pub fn jitter(mut self, percent: u8, at_most: Duration) -> Self {
-        self.times.jitter = Some(Jitter { percent, at_most });
-        self
-    }
-
-    /// How long a caller waits for one L2 operation. Default: 250 ms.
-    pub fn remote_timeout(mut self, timeout: Duration) -> Self {
-        self.times.remote_timeout = Some(timeout);
-        self
-    }
-
-    /// How long a loader may take. Default: 10 s.
-    pub fn load_timeout(mut self, timeout: Duration) -> Self {
-        self.times.load_timeout = Some(timeout);
-        self
-    }
-
-    /// How long the writer of a [`write_through`](Cache::write_through) may take; then it is dropped,
-    /// and the key is removed. Off by default.
-    pub fn write_timeout(mut self, timeout: Duration) -> Self {
-        self.times.write_timeout = Some(timeout);
-        self
-    }
-
-    /// How long a load's lease in L2 stands if nobody gives it back. Default: `load_timeout` +
-    /// 4 × `remote_timeout`; less than `load_timeout` + 2 × `remote_timeout` is an error.
-    pub fn lease(mut self, lease: Duration) -> Self {
-        self.times.lease = Some(lease);
-        self
-    }
-
-    /// How long a lookup waits for another node's load before it loads for itself. Zero: not at
-    /// all. Default: 2 s.
-    pub fn lease_wait(mut self, wait: Duration) -> Self {
-        self.times.lease_wait = Some(wait);
-        self
-    }
-
-    /// How many keys may be unconfirmed at once. What does not fit makes part of the cache do
-    /// without L2 for the longest life it has written. Default: 8192.
-    pub fn unconfirmed_capacity(mut self, keys: usize) -> Self {
-        self.times.unconfirmed = Some(keys);
-        self
-    }
 }
 
 const DEFAULT_UNCONFIRMED: usize = 8192;

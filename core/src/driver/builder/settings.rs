@@ -1,0 +1,385 @@
+//! All that can be set on a cache, by topic.
+
+use core::hash::Hash;
+use core::num::NonZeroUsize;
+use core::time::Duration;
+use std::sync::Arc;
+
+use crate::driver::builder::Builder;
+use crate::driver::builder::fleet::Connection;
+use crate::driver::builder::levels::{L1, L2};
+use crate::driver::bus::hub::Hub;
+use crate::driver::link::namespaces::Namespaces;
+use crate::driver::world::erased::AnyRemote;
+use crate::machine::error::BoxError;
+use crate::machine::policy::Jitter;
+use crate::machine::tier::wire::Wire;
+use crate::ports::batch_loader::BatchLoader;
+use crate::ports::bus::Bus;
+use crate::ports::codec::Codec;
+use crate::ports::compression::Compression;
+use crate::ports::key::Key;
+use crate::ports::loader::Loader;
+use crate::ports::local::Local;
+use crate::ports::observer::Observer;
+use crate::ports::remote::Remote;
+
+/// L1 and L2.
+impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Builder<K, V> {
+    /// How many entries L1 holds at most, in the default engine. Default: 10,000.
+    pub fn capacity(mut self, entries: usize) -> Self {
+        self.levels.l1 = L1::Sized(entries);
+        self
+    }
+
+    /// The engine that [`capacity`](Self::capacity) sizes, in place of the node's.
+    pub fn default_engine(mut self, engine: fn(NonZeroUsize) -> Arc<dyn Local<K, V>>) -> Self {
+        self.levels.engine = engine;
+        self
+    }
+
+    /// This L1, in place of the default engine.
+    pub fn local(mut self, local: impl Local<K, V> + 'static) -> Self {
+        self.levels.l1 = L1::Own(Arc::new(local));
+        self
+    }
+
+    /// No L1.
+    pub fn no_local(mut self) -> Self {
+        self.levels.l1 = L1::Off;
+        self
+    }
+
+    /// This L2 for this cache alone, with values written by `codec`. It need not be reachable yet.
+    pub fn remote(self, remote: impl Remote, codec: impl Codec<V>) -> Self
+    where
+        K: Key,
+    {
+        self.connected(Arc::new(remote), None, Arc::new(codec))
+    }
+
+    /// No L2.
+    pub fn no_remote(mut self) -> Self {
+        self.levels.l2 = None;
+        self
+    }
+
+    /// This L2, which a node's caches share if there are `namespaces`.
+    pub(super) fn connected(
+        mut self,
+        remote: Arc<dyn AnyRemote>,
+        namespaces: Option<Arc<Namespaces>>,
+        codec: Arc<dyn Codec<V>>,
+    ) -> Self
+    where
+        K: Key,
+    {
+        self.levels.l2 = Some(L2 {
+            remote,
+            namespaces,
+            codec,
+            write_key: K::write,
+            parse_key: K::parse,
+        });
+        self
+    }
+
+    /// What L2's keys begin with, followed by the separator. Default: the cache's name.
+    pub fn namespace(mut self, namespace: &str) -> Self {
+        self.levels.namespace = Some(namespace.to_owned());
+        self
+    }
+
+    /// What stands between the namespace and the key in L2; empty for nothing. Default: a colon.
+    pub fn separator(mut self, separator: &str) -> Self {
+        self.levels.separator = separator.to_owned();
+        self
+    }
+
+    /// How entries are written in L2. Default: [`Wire::Native`].
+    pub fn wire(mut self, wire: Wire) -> Self {
+        self.levels.wire = wire;
+        self
+    }
+
+    /// How long an encoded value may be, in bytes and before compression. A longer one is refused
+    /// by an insert ([`Error::TooLarge`]), stays in L1 only when it is loaded, and is a miss when
+    /// it stands in L2. Default: 64 MiB.
+    pub fn max_value_size(mut self, bytes: usize) -> Self {
+        self.levels.max_value_size = bytes;
+        self
+    }
+
+    /// One more compression that entries of L2 may have been written with, beside the codec's own.
+    /// The runtime crates call this for those that they were built with.
+    pub fn decompress(mut self, method: Arc<dyn Compression>) -> Self {
+        self.levels.compressions.push(method);
+        self
+    }
+}
+
+/// Loaders and batches.
+impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Builder<K, V> {
+    /// The loader that [`load`](Cache::load) runs: a [`Loader`], or a function of the key. What it
+    /// captures is cloned into each future: `move |id: u64| { let db = db.clone(); async move { .. } }`.
+    ///
+    /// ```
+    /// # use jetcache_core::doc::{block_on, Threads};
+    /// use jetcache_core::{Cache, LoadError};
+    ///
+    /// let cache = Cache::<String, String>::builder("greetings", Threads)
+    ///     .loader(|name: String| async move { Ok::<_, LoadError>(format!("hello, {name}")) })
+    ///     .build()?;
+    /// let greeting = block_on(cache.load("world"))?;
+    /// assert_eq!(greeting.as_deref(), Some("hello, world"));
+    /// # Ok::<(), jetcache_core::Error>(())
+    /// ```
+    pub fn loader(mut self, loader: impl Loader<K, V>) -> Self {
+        self.loaders.one = Some(Arc::new(loader));
+        self
+    }
+
+    /// The loader that [`load_many`](Cache::load_many) runs: a [`BatchLoader`], or a function of the
+    /// keys. Without one, `load_many` runs the [`loader`](Self::loader) for one key after the
+    /// other; without that one, [`load`](Cache::load) runs this one for its single key.
+    ///
+    /// ```
+    /// # use jetcache_core::doc::{block_on, Threads};
+    /// use jetcache_core::{Cache, LoadError};
+    ///
+    /// let cache = Cache::<u32, String>::builder("squares", Threads)
+    ///     .batch_loader(|ids: Vec<u32>| async move {
+    ///         let rows = ids.into_iter().map(|id| (id, (id * id).to_string()));
+    ///         Ok::<Vec<_>, LoadError>(rows.collect())
+    ///     })
+    ///     .build()?;
+    /// let squares = block_on(cache.load_many(&[2, 3])).into_values()?;
+    /// assert_eq!(squares, [Some("4".to_string()), Some("9".to_string())]);
+    /// # Ok::<(), jetcache_core::Error>(())
+    /// ```
+    pub fn batch_loader(mut self, loader: impl BatchLoader<K, V>) -> Self {
+        self.loaders.many = Some(Arc::new(loader));
+        self
+    }
+
+    /// How many keys of a batch go together: in one read of L2, one call of a loader, one write.
+    /// A larger batch is split, and its parts follow one another. Default: 1000.
+    pub fn batch_chunk(mut self, keys: usize) -> Self {
+        self.loaders.chunk = keys;
+        self
+    }
+
+    /// How many loads a [`load_many`](Cache::load_many) runs at once when only a loader of single
+    /// keys is registered. Default: 16.
+    pub fn load_concurrency(mut self, loads: usize) -> Self {
+        self.loaders.concurrency = loads;
+        self
+    }
+
+    /// Which errors of a loader mean that the key does not exist: they are remembered for
+    /// `negative_ttl` and answered with `None`.
+    ///
+    /// The error is the one that the loader's `?` met. If that was an `anyhow::Error`, its type is
+    /// anyhow's and a `downcast_ref` to your own finds nothing: see [`LoadError`](crate::LoadError).
+    pub fn not_found_when(
+        mut self,
+        means_absent: impl Fn(&BoxError) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.loaders.not_found = Some(Box::new(means_absent));
+        self
+    }
+}
+
+/// How long things live, and how long they may take.
+impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Builder<K, V> {
+    /// How long a value is fresh. Default: 1 h.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.times.ttl = Some(ttl);
+        self
+    }
+
+    /// How long L1 keeps an entry at most. Default: 1 min with an L2, `ttl` without. An L1 entry
+    /// never outlives what L2 has left.
+    pub fn local_ttl(mut self, ttl: Duration) -> Self {
+        self.times.local_ttl = Some(ttl);
+        self
+    }
+
+    /// How long "does not exist" is remembered. Default: 1 min.
+    pub fn negative_ttl(mut self, ttl: Duration) -> Self {
+        self.times.negative_ttl = Some(ttl);
+        self
+    }
+
+    /// What is taken off every TTL at random: so many percent of it, and at most so long. Default:
+    /// 10 %, at most 10 s.
+    pub fn jitter(mut self, percent: u8, at_most: Duration) -> Self {
+        self.times.jitter = Some(Jitter { percent, at_most });
+        self
+    }
+
+    /// How long a caller waits for one L2 operation. Default: 250 ms.
+    pub fn remote_timeout(mut self, timeout: Duration) -> Self {
+        self.times.remote_timeout = Some(timeout);
+        self
+    }
+
+    /// How long a loader may take. Default: 10 s.
+    pub fn load_timeout(mut self, timeout: Duration) -> Self {
+        self.times.load_timeout = Some(timeout);
+        self
+    }
+
+    /// How long the writer of a [`write_through`](Cache::write_through) may take; then it is dropped,
+    /// and the key is removed. Off by default.
+    pub fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.times.write_timeout = Some(timeout);
+        self
+    }
+
+    /// How long a load's lease in L2 stands if nobody gives it back. Default: `load_timeout` +
+    /// 4 × `remote_timeout`; less than `load_timeout` + 2 × `remote_timeout` is an error.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.times.lease = Some(lease);
+        self
+    }
+
+    /// How long a lookup waits for another node's load before it loads for itself. Zero: not at
+    /// all. Default: 2 s.
+    pub fn lease_wait(mut self, wait: Duration) -> Self {
+        self.times.lease_wait = Some(wait);
+        self
+    }
+
+    /// How many keys may be unconfirmed at once. What does not fit makes part of the cache do
+    /// without L2 for the longest life it has written. Default: 8192.
+    pub fn unconfirmed_capacity(mut self, keys: usize) -> Self {
+        self.times.unconfirmed = Some(keys);
+        self
+    }
+}
+
+/// The node among others.
+impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Builder<K, V> {
+    /// On this node's bus.
+    pub(super) fn on_bus(mut self, hub: Arc<Hub>) -> Self {
+        self.fleet.bus = Some(Connection::Node(hub));
+        self
+    }
+
+    /// This bus for this cache alone: its node tells the others what it changes, and hears what they
+    /// change. Off by default: another node's L1 then goes on serving what it has until `local_ttl`.
+    ///
+    /// Listening begins with the first call that goes further than L1. Until the subscription stands,
+    /// and whenever it broke, L1 is used as without a bus; when it stands, L1 is emptied, since
+    /// anything may have been missed (see [`epoch`](Cache::epoch)). [`bus`](Cache::bus) tells how the
+    /// bus is.
+    pub fn bus(mut self, bus: impl Bus) -> Self {
+        self.fleet.bus = Some(Connection::Own(Arc::new(bus)));
+        self
+    }
+
+    /// What this node's source id on its own bus begins with: what follows is random, since an id is
+    /// one life's. Default: 16 random hexadecimal digits and nothing else. The caches of a [`Node`]
+    /// have that node's.
+    pub fn source_id(mut self, name: &str) -> Self {
+        self.fleet.source_id = Some(name.to_owned());
+        self
+    }
+
+    /// How long L1 keeps an entry at most while the bus is known to be down. Off by default: then it
+    /// is `local_ttl`, as without a bus. What L1 got while the bus was up is dropped that long after
+    /// it broke.
+    pub fn blind_local_ttl(mut self, ttl: Duration) -> Self {
+        self.fleet.blind_local_ttl = Some(ttl);
+        self
+    }
+
+    /// How old the value of a key becomes that is asked for with
+    /// [`Call::refresh`](crate::Call::refresh) before the
+    /// registered [`loader`](Self::loader) loads it anew; [`refresh_all`](Self::refresh_all) means
+    /// every key that is loaded. Off by default.
+    ///
+    /// One node of the fleet loads, under the lease of the key as every load is, and the others copy
+    /// from L2 what it has stored. A reader that L1 cannot answer does not wait for that if L2 has a
+    /// value; only calls that ask for refresh keep a key in it, and one whose load failed does not. The first
+    /// refresh of a key comes at random in the second half of the period, so that keys which were
+    /// asked for together are not loaded together. A loader that fails leaves the value as it is,
+    /// and runs again after twice the period, then 4 times and 8 times, on each node that keeps the key
+    /// fresh; so does an L2 that fails at a key's turn. A change of the key during a refresh wins over
+    /// it. On a bus that watches L2 a refresh empties its own entry of L1. Without an L2 that answers nothing is refreshed, unless the cache has
+    /// none.
+    ///
+    /// With [`Wire::JetcacheGo`] the services, Go's among them, take turns by jetcache-go's lock, the
+    /// key `<key>_#RL#`; a refresh that failed gives it back.
+    ///
+    /// A period longer than `ttl` refreshes what has ended already.
+    ///
+    /// ```
+    /// # use jetcache_core::doc::{block_on, Threads};
+    /// use jetcache_core::{Cache, Call, LoadError};
+    /// use std::time::Duration;
+    ///
+    /// let cache = Cache::<String, u32>::builder("rates", Threads)
+    ///     .loader(|_currency: String| async move { Ok::<_, LoadError>(100) })
+    ///     .refresh_every(Duration::from_secs(30))
+    ///     .build()?;
+    /// let rate = block_on(cache.load_with("EUR", &Call::new().refresh()))?;
+    /// assert_eq!((rate, cache.activity().refreshes), (Some(100), 1));
+    /// # Ok::<(), jetcache_core::Error>(())
+    /// ```
+    pub fn refresh_every(mut self, period: Duration) -> Self {
+        self.times.refresh_every = Some(period);
+        self
+    }
+
+    /// Keeps every key fresh that is asked for through [`load`](Cache::load) and
+    /// [`load_many`](Cache::load_many) and their `_with` forms. It needs
+    /// [`refresh_every`](Self::refresh_every) and a registered loader.
+    pub fn refresh_all(mut self) -> Self {
+        self.fleet.refresh_all = true;
+        self
+    }
+
+    /// How long after it was last asked for, by a call that loads and wants it fresh, a key is still
+    /// refreshed. Default: `refresh_every` + 1 s.
+    pub fn stop_refresh_after(mut self, idle: Duration) -> Self {
+        self.times.stop_refresh_after = Some(idle);
+        self
+    }
+
+    /// How many refreshes run at once; keys whose turn has come wait for one to end. Default: 4.
+    pub fn refresh_concurrency(mut self, refreshes: usize) -> Self {
+        self.times.refresh_concurrency = Some(refreshes);
+        self
+    }
+
+    /// How many keys are kept fresh at most; others are loaded as if nobody had asked for that, and
+    /// counted as [`not_refreshed`](crate::Stats::not_refreshed). Default: 10,000.
+    pub fn refresh_capacity(mut self, keys: usize) -> Self {
+        self.times.refresh_capacity = Some(keys);
+        self
+    }
+}
+
+/// What is seen of it: observers, statistics.
+impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Builder<K, V> {
+    /// Tells this observer every event, beside those that were given before.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observers.push(Arc::new(observer));
+        self
+    }
+
+    /// Does not count: [`stats`](Cache::stats) stays zero. Observers are told all the same.
+    pub fn no_stats(mut self) -> Self {
+        self.counted = false;
+        self
+    }
+
+    /// Logs a table of the statistics through `tracing`, at level `INFO` and with the target
+    /// `jetcache`, this often. Off by default. The program must have a `tracing` subscriber.
+    pub fn stats_every(mut self, period: Duration) -> Self {
+        self.report_every = Some(period);
+        self
+    }
+}
