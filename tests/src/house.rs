@@ -232,7 +232,7 @@ fn a_types_own_methods_stand_in_its_file_or_beneath() {
                 };
                 homes
                     .get(name)
-                    .is_some_and(|homes| !homes.iter().any(|home| at_home(&home)))
+                    .is_some_and(|homes| !homes.iter().any(at_home))
             })
             // It makes a builder, which stands above the cache that it builds.
             .filter(|stray| *stray != ("Cache", "driver/builder/node"))

@@ -1,4 +1,4 @@
-//! What the suites share.
+//! What the suites share: Redis servers and clusters to break, a proxy to delay, and the simulator.
 
 #[cfg(test)]
 mod house;

@@ -1,4 +1,4 @@
-//! A way to a server on which a test can hold things up, so that a command is late for real.
+//! A proxy in front of a server, on which a test can hold commands and replies up.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -7,8 +7,8 @@ use std::thread;
 
 /// A loopback port that leads to another one.
 ///
-/// What is held up is kept here, however much it is, and goes on in order when it is released, even
-/// if who sent it has hung up in the meantime: that is how a command comes late.
+/// Whatever is held up is kept, and goes on in order when it is released, even if its sender has
+/// hung up in the meantime: that is how a command comes late.
 #[derive(Debug)]
 pub struct Proxy {
     port: u16,
@@ -32,15 +32,15 @@ struct State {
     streams: Vec<TcpStream>,
 }
 
-/// What stands in one direction's way.
+/// What holds one direction up.
 #[derive(Debug, Default)]
 struct Gate {
     is_shut: bool,
-    /// How many bytes came here and went no further yet.
+    /// How many bytes have come this far and no further.
     waiting: usize,
 }
 
-/// A direction: which gate of the state is its.
+/// A direction: picks its gate out of the state.
 type Way = fn(&mut State) -> &mut Gate;
 
 impl Proxy {
@@ -62,7 +62,7 @@ impl Proxy {
                 if shared.state().is_over {
                     return;
                 }
-                // Who cannot be led on is hung up on.
+                // The server cannot be reached, so the client is hung up on.
                 let _ = shared.lead(client, target);
             }
         });
@@ -99,13 +99,13 @@ impl Proxy {
         });
     }
 
-    /// How many bytes of commands came here and went no further yet.
+    /// How many bytes of commands are held up.
     #[must_use]
     pub fn held(&self) -> usize {
         self.shared.state().commands.waiting
     }
 
-    /// How many bytes of replies came here and went no further yet.
+    /// How many bytes of replies are held up.
     #[must_use]
     pub fn held_replies(&self) -> usize {
         self.shared.state().replies.waiting
@@ -126,7 +126,7 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.change(|state| state.is_over = true);
         self.shared.cut();
-        // Wakes who listens.
+        // Wakes the thread that accepts.
         let _ = TcpStream::connect(("127.0.0.1", self.port));
     }
 }
@@ -159,7 +159,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Takes in what comes, and passes it on while the gate is open.
+    /// Reads whatever comes, and passes it on while the gate is open.
     fn carry(self: &Arc<Self>, mut from: TcpStream, mut to: TcpStream, way: Way, cuts: u64) {
         let (sender, receiver) = mpsc::channel::<Vec<u8>>();
         let shared = Arc::clone(self);
@@ -179,14 +179,14 @@ impl Shared {
                 if !shared.pass(way, chunk.len(), cuts) {
                     return;
                 }
-                // A side that hung up leaves the other one to say what it has to say.
+                // When one side has hung up, the other may still finish.
                 is_deaf = is_deaf || to.write_all(&chunk).is_err();
             }
             let _ = to.shutdown(Shutdown::Write);
         });
     }
 
-    /// Waits until so many bytes may pass. Says whether they may, at last.
+    /// Waits until so many bytes may pass. Returns whether they may.
     fn pass(&self, way: Way, len: usize, cuts: u64) -> bool {
         let state = self.state();
         let waits = |state: &mut State| state.cuts == cuts && way(state).is_shut;
@@ -209,7 +209,7 @@ impl Shared {
             state.commands.waiting = 0;
             state.replies.waiting = 0;
             for stream in state.streams.drain(..) {
-                // It fails only for one that is closed already.
+                // This fails only for a connection that is closed already.
                 let _ = stream.shutdown(Shutdown::Both);
             }
         });

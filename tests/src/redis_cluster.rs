@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::redis_server::{RedisServer, free_port};
 
-/// Some `redis-server`s that form a cluster. They end with this value.
+/// Some `redis-server`s that form a cluster. They end when this is dropped.
 #[derive(Debug)]
 pub struct RedisNodes {
     nodes: Vec<RedisServer>,
@@ -21,15 +21,15 @@ impl RedisNodes {
         Self::start_with(0)
     }
 
-    /// Starts three masters, and replicas: node 3 is the first master's, node 4 the second's, and so
-    /// on. Waits until all agree.
+    /// Starts three masters, and replicas: node 3 is the first master's, node 4 the second's, and
+    /// so on. Waits until all agree.
     #[must_use]
     pub fn start_with(replicas: usize) -> Self {
         Self::of(3, replicas, |_| node(&[]))
     }
 
     /// Starts three masters that speak TLS with the outside and among themselves. The directory has
-    /// `ca.pem`, `cert.pem` and `key.pem`. Answers the URLs for it, too.
+    /// `ca.pem`, `cert.pem` and `key.pem`. Returns the URLs for it, too.
     #[must_use]
     pub fn start_tls(certificates: &Path) -> (Self, Vec<String>) {
         let ports = [0; 3].map(|_| free_port());
@@ -195,7 +195,7 @@ fn node(more: &[&str]) -> RedisServer {
         "no",
         "--cluster-migration-barrier",
         "100",
-        // What a promoted replica lacks is a test's own business, and its time.
+        // Replicas get their copy at once.
         "--repl-diskless-sync-delay",
         "0",
     ];

@@ -11,7 +11,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// A `redis-server` on a loopback port, without persistence, in a directory of its own. It ends
-/// with this value.
+/// when this is dropped.
 ///
 /// The program is found on the `PATH`; the variable `REDIS_SERVER` names another one, such as
 /// `valkey-server`.
@@ -80,7 +80,7 @@ impl RedisServer {
     /// Kills the server at once; whatever it held is lost.
     pub fn kill(&mut self) {
         if let Some(running) = self.running.take() {
-            // First who knows the server's process by its number only.
+            // The watchdog first: it knows the server's process only by its number.
             end(running.watchdog);
             end(running.server);
         }
@@ -190,7 +190,7 @@ fn watchdog(server: &Child, folder: &Path) -> Child {
 }
 
 fn end(mut child: Child) {
-    // It fails only for a child that has ended already.
+    // This fails only for a child that has ended already.
     let _ = child.kill();
     // Waiting closes a watchdog's input, which also ends what its shell has started.
     let _ = child.wait();

@@ -2,42 +2,72 @@
 //! virtual time, on one thread.
 //!
 //! Every await of a driver, and every place where another thread may come in between, is an
-//! **event**. A [`Plan`] says what is asked of the nodes, and when; chance, or a script, says how
-//! long everything takes and what the network loses. A judge looks at every event and knows
-//! the promises P1 to P7. The same plan always gives the same events.
+//! **event**. The same [`Plan`] always gives the same events. The words are those of the storms, too
+//! (`suites/storm.rs`):
+//!
+//! | word | meaning |
+//! |---|---|
+//! | plan | what the nodes are asked and when, and what their world is like; drawn from a seed, or written as a **script** |
+//! | caller, reader, change | who asks: with a loader, without one, and who changes a key; **loading** and **writing** are what its code does |
+//! | world | virtual time: what happens next |
+//! | net, weather | the commands on their way to L2 and back; how bad that way is |
+//! | bus, air, ear | how nodes hear of changes; what carries the words; who listens |
+//! | life | a node from its birth to its death |
+//! | chance, fate | what decides how long a pause takes, and what becomes of a command |
+//! | judge, promise | who checks P1 to P7 at every event |
+//! | ledger | what L2 took, and what follows from it |
+//! | kept case | what a seed once found, as a script |
 //!
 //! ```text
-//! Plan ─► world (queue of events) ─► caller   ── Step ──────► Shard of its node
-//!                                    guest    ── Glance ────►
-//!                                    change   ── ChangeStep ─►   (the machine)
-//!                                    repairs  ── Repair ─────►
-//!                                    bus      ── events ─────►
-//!                                    wire     ── commands ───► Table (the L2) ── told ─► bus
-//!         fleet: cuts, deaths, evictions, a service in Go ───►
-//!                                         └───────────► judge: P1, P2, P4, P5, P6, P7
+//! Plan ─► world (queue of events) ─► caller  ── Step ──────► Shard of its node
+//!                                    reader  ── Glance ────►
+//!                                    change  ── ChangeStep ─►   (the machine)
+//!                                    repairs ── Repair ─────►
+//!                                    bus     ── messages ───►
+//!                                    net     ── commands ───► Table (the L2) ── told ─► bus
+//!         fleet: cuts, deaths, evictions, a service in Go ──►
+//!                                        └────────────► judge: P1, P2, P4, P5, P6, P7
 //! ```
 
-mod bus;
-mod caller;
-mod chance;
-mod change;
-mod crew;
-mod fleet;
-mod foreign;
-mod guest;
-mod hearing;
-mod judge;
-mod leaving;
-mod lives;
-mod loading;
-mod plan;
-mod script;
-mod wire;
-mod world;
-mod writing;
+mod actors {
+    pub(crate) mod actor;
+    pub(crate) mod answering;
+    pub(crate) mod caller;
+    pub(crate) mod change;
+    pub(crate) mod change_steps;
+    pub(crate) mod hearing;
+    pub(crate) mod leaving;
+    pub(crate) mod loading;
+    pub(crate) mod lookup_steps;
+    pub(crate) mod reader;
+    pub(crate) mod writing;
+}
+mod fate {
+    pub(crate) mod chance;
+    pub(crate) mod fleet;
+    pub(crate) mod judge;
+    pub(crate) mod mix;
+    pub(crate) mod plan;
+    pub(crate) mod promise;
+    pub(crate) mod run;
+    pub(crate) mod script;
+}
+mod world {
+    pub(crate) mod air;
+    pub(crate) mod batch;
+    pub(crate) mod bus;
+    pub(crate) mod foreign;
+    pub(crate) mod lives;
+    pub(crate) mod net;
+    pub(crate) mod nodes;
+    pub(crate) mod server;
+    pub(crate) mod time;
+    pub(crate) mod verb;
+    pub(crate) mod weather;
+}
 
-pub use bus::Bus;
-pub use judge::{Broken, Promise};
-pub use plan::Plan;
-pub use script::{Fate, Spot};
-pub use world::{Report, run};
+pub use fate::plan::Plan;
+pub use fate::promise::{Broken, Promise};
+pub use fate::run::{Report, run};
+pub use fate::script::{Fate, Point};
+pub use world::bus::Bus;

@@ -6,18 +6,18 @@
 )]
 
 mod adapters {
+    mod cluster;
     mod codecs;
     mod compressions;
-    mod ear;
     mod engines;
     mod memory;
-    mod redis_access;
-    mod redis_announcing;
-    mod redis_buses;
-    mod redis_cluster;
-    mod redis_cluster_outage;
-    mod redis_cluster_slots;
-    mod redis_contract;
-    mod redis_outage;
+    mod redis {
+        pub(crate) mod access;
+        mod announcing;
+        mod bus;
+        mod contract;
+        pub(crate) mod ear;
+        mod outage;
+    }
     mod verbs;
 }

@@ -2,78 +2,114 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-#[path = "behaviour/airwaves.rs"]
-mod airwaves;
-#[path = "behaviour/batches.rs"]
-mod batches;
-#[path = "behaviour/bytes.rs"]
-mod bytes;
-#[path = "behaviour/changes.rs"]
-mod changes;
-#[path = "behaviour/fleet.rs"]
-mod fleet;
-#[path = "behaviour/flights.rs"]
-mod flights;
-#[path = "behaviour/levels.rs"]
-mod levels;
-#[path = "behaviour/nodes.rs"]
-mod nodes;
-#[path = "behaviour/outages.rs"]
-mod outages;
-#[path = "behaviour/refresh.rs"]
-mod refresh;
-#[path = "behaviour/stage.rs"]
-mod stage;
-#[path = "behaviour/writes.rs"]
-mod writes;
+mod behaviour {
+    pub(crate) mod batch;
+    pub(crate) mod change {
+        pub(crate) mod changes;
+        pub(crate) mod many;
+        pub(crate) mod writes;
+    }
+    pub(crate) mod fleet;
+    pub(crate) mod hostile;
+    pub(crate) mod lookup {
+        pub(crate) mod clock;
+        pub(crate) mod flights;
+        pub(crate) mod levels;
+    }
+    pub(crate) mod node {
+        pub(crate) mod caches;
+        pub(crate) mod handle;
+    }
+    pub(crate) mod outages;
+    pub(crate) mod refresh;
+    pub(crate) mod runtimes;
+    pub(crate) mod stage;
+    pub(crate) mod value {
+        pub(crate) mod bytes;
+        pub(crate) mod strangers;
+    }
+}
 
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
 
-use self::stage::{Case, Host, L2, Stage};
+use self::behaviour::change::{changes, many, writes};
+use self::behaviour::lookup::{clock, flights, levels};
+use self::behaviour::node::{caches, handle};
+use self::behaviour::stage::{Case, Cases, Host, L2, Stage};
+use self::behaviour::value::{bytes, strangers};
+use self::behaviour::{batch, fleet, hostile, outages, refresh, runtimes};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
     for host in Host::ALL {
         for l2 in [L2::Memory, L2::Redis] {
-            let cases = [
-                flights::CASES,
-                levels::CASES,
-                changes::CASES,
-                batches::CASES,
-                bytes::CASES,
-                nodes::CASES,
-                writes::CASES,
-                fleet::CASES,
-                refresh::CASES,
-            ]
-            .concat();
-            trials.extend(cases.into_iter().map(|case| trial(host, l2, case)));
+            let cases = ANY_L2.concat().into_iter();
+            trials.extend(cases.map(|case| on_stage(host, l2, case)));
         }
-        trials.extend(
-            [
-                outages::CASES,
-                nodes::OWN_REDIS,
-                writes::OWN_REDIS,
-                refresh::OWN_REDIS,
-            ]
-            .concat()
-            .into_iter()
-            .map(|case| trial(host, L2::OwnRedis, case)),
-        );
+        let cases = OWN_REDIS.concat().into_iter();
+        trials.extend(cases.map(|case| on_stage(host, L2::OwnRedis, case)));
+        let place = format!("{host:?}::clock");
+        let cases = clock::CASES.iter();
+        trials.extend(cases.map(|&(name, case)| trial(&place, name, move || case(host))));
     }
+    let cases = HOSTILE.concat().into_iter();
+    trials.extend(cases.map(|(name, case)| trial("hostile", name, case)));
+    let cases = runtimes::CASES.iter();
+    trials.extend(cases.map(|&(name, case)| trial("runtimes", name, case)));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-fn trial(host: Host, l2: L2, (name, case): (&'static str, Case)) -> Trial {
-    Trial::test(
-        format!("{host:?}::{l2:?}::{name}").to_lowercase(),
-        move || {
-            let stage = Stage::new(host, l2, name);
-            host.block_on(case(&stage));
-            Ok(())
-        },
-    )
+/// A case that any runtime can play, over any L2.
+fn on_stage(host: Host, l2: L2, (name, case): (&'static str, Case)) -> Trial {
+    trial(&format!("{host:?}::{l2:?}"), name, move || {
+        let stage = Stage::new(host, l2, name);
+        host.block_on(case(&stage));
+    })
 }
+
+fn trial(place: &str, name: &str, case: impl FnOnce() + Send + 'static) -> Trial {
+    Trial::test(format!("{place}::{name}").to_lowercase(), move || {
+        case();
+        Ok(())
+    })
+}
+
+/// Played over an L2 in the process and over a real Redis.
+const ANY_L2: &[Cases<Case>] = &[
+    flights::CASES,
+    levels::CASES,
+    strangers::CASES,
+    handle::CASES,
+    changes::CASES,
+    many::CASES,
+    batch::answers::CASES,
+    batch::flights::CASES,
+    batch::loaders::CASES,
+    bytes::CASES,
+    caches::CASES,
+    writes::CASES,
+    fleet::words::CASES,
+    fleet::outages::CASES,
+    refresh::turns::CASES,
+    refresh::faults::CASES,
+    refresh::lock::CASES,
+];
+
+/// Played over a real Redis of each case's own, which it may kill.
+const OWN_REDIS: &[Cases<Case>] = &[
+    outages::CASES,
+    caches::OWN_REDIS,
+    writes::OWN_REDIS,
+    refresh::faults::OWN_REDIS,
+];
+
+/// Played on tokio, each over an L2 of its own making.
+const HOSTILE: &[Cases<fn()>] = &[
+    hostile::panics::CASES,
+    hostile::moods::CASES,
+    hostile::endings::CASES,
+    hostile::edges::CASES,
+];

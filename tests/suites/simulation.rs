@@ -1,7 +1,8 @@
 //! Nodes and an L2 that fail in every way, in virtual time, against the promises P1 to P7.
 //!
-//! `JETCACHE_SEED=7` replays one seed and prints its events; `JETCACHE_SEEDS=1000000` tries so many.
-//! `mutants/run` shows that it finds what it should find.
+//! The words are explained in `src/sim.rs`; the storms (`storm.rs`) use the same ones for the
+//! driver. `JETCACHE_SEED=7` replays one seed and prints its events; `JETCACHE_SEEDS=1000000` tries
+//! so many. `mutants/run` shows that it finds what it should find.
 
 #[path = "simulation/kept.rs"]
 mod kept;

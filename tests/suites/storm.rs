@@ -1,46 +1,59 @@
-//! The real `Cache`, driver and all, on a runtime of virtual time: seeded storms of callers, of one
-//! key and of many, that vanish or fall silent, over an L2 that is slow, loses commands and applies
-//! them late; in half of the storms on a bus that is late, breaks and comes back, and in some of them
-//! whole nodes die and begin another life.
+//! The real `Cache`, driver and all, on a runtime of virtual time: seeded storms of callers over an
+//! L2 that is slow, loses commands and applies them late. Callers ask for one key or many, vanish
+//! and fall silent. In half of the storms there is a bus that is late, breaks and comes back, and
+//! in some of those whole nodes die and begin another life.
 //!
-//! The simulation of the machine (`simulation.rs`) interleaves finer and knows more rules; this one
-//! runs the code that ships, with nothing in its place but the clock, the executor and the network.
+//! The simulation of the machine (`simulation.rs`) interleaves finer and knows more rules. This one
+//! runs the code that ships: only the clock, the executor and the network are replaced. Both use
+//! the same words:
+//!
+//! | word | meaning |
+//! |---|---|
+//! | plan | what the nodes are asked, and what their world is like; drawn from a seed |
+//! | caller | somebody who makes one call; **loading** and **writing** are what its code does |
+//! | world | virtual time: who goes on next |
+//! | net, weather | the commands on their way to L2 and back; how bad that way is |
+//! | bus, air, ear | how nodes hear of changes; what carries the words; who listens |
+//! | life | a node from its birth to its death |
+//! | judge, promise | who checks P1 to P7 at every event |
+//! | ledger | what L2 took, and what follows from it |
+//! | kept case | what a seed once found, as a list of steps |
+//!
 //! `JETCACHE_SEEDS` says how many seeds, `JETCACHE_FROM` the first one, `JETCACHE_SEED` plays one.
 //! `mutants/run` shows that it finds what it should find in the driver.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-#[path = "storm/air.rs"]
-mod air;
-#[path = "storm/codec.rs"]
-mod codec;
-#[path = "storm/database.rs"]
-mod database;
-#[path = "storm/deed.rs"]
-mod deed;
-#[path = "storm/gap.rs"]
-mod gap;
-#[path = "storm/judge.rs"]
-mod judge;
+#[path = "storm/actors"]
+mod actors {
+    pub(crate) mod caller;
+    pub(crate) mod loading;
+    pub(crate) mod writing;
+}
+#[path = "storm/fate"]
+mod fate {
+    pub(crate) mod judge;
+    pub(crate) mod ledger;
+    pub(crate) mod plan;
+    pub(crate) mod promise;
+    pub(crate) mod run;
+    pub(crate) mod tally;
+}
 #[path = "storm/kept.rs"]
 mod kept;
-#[path = "storm/kept_fleets.rs"]
-mod kept_fleets;
-#[path = "storm/ledger.rs"]
-mod ledger;
-#[path = "storm/life.rs"]
-mod life;
-#[path = "storm/net.rs"]
-mod net;
-#[path = "storm/play.rs"]
-mod play;
-#[path = "storm/world.rs"]
-mod world;
-#[path = "storm/writer.rs"]
-mod writer;
+#[path = "storm/world"]
+mod world {
+    pub(crate) mod bus;
+    pub(crate) mod codec;
+    pub(crate) mod gap;
+    pub(crate) mod lives;
+    pub(crate) mod net;
+    pub(crate) mod time;
+    pub(crate) mod weather;
+}
 
-use judge::Tally;
-use play::storm;
+use self::fate::run::run;
+use self::fate::tally::Tally;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name)
@@ -51,14 +64,14 @@ fn number(name: &str) -> Option<u64> {
 #[test]
 fn storms_break_no_promise() {
     if let Some(seed) = number("JETCACHE_SEED") {
-        storm(seed).unwrap_or_else(|broken| panic!("{broken}"));
+        run(seed).unwrap_or_else(|broken| panic!("{broken}"));
         return;
     }
     let from = number("JETCACHE_FROM").unwrap_or_default();
     let seeds = number("JETCACHE_SEEDS").unwrap_or(3_000);
     let mut tally = Tally::default();
     for seed in from..from + seeds {
-        tally += storm(seed).unwrap_or_else(|broken| panic!("{broken}"));
+        tally += run(seed).unwrap_or_else(|broken| panic!("{broken}"));
     }
     // A storm that nothing happens in would find nothing.
     assert!(
@@ -79,6 +92,6 @@ fn storms_break_no_promise() {
 #[test]
 fn a_seed_always_plays_the_same() {
     for seed in 0..20 {
-        assert_eq!(storm(seed), storm(seed));
+        assert_eq!(run(seed), run(seed));
     }
 }

@@ -1,4 +1,4 @@
-//! The codecs.
+//! The codecs keep their contract.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

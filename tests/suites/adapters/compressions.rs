@@ -1,4 +1,4 @@
-//! The compressions.
+//! The compressions keep their contract.
 
 use jetcache_adapters::{Compressed, Lz4, MessagePack, Raw, S2, Zstd, compressions, contract};
 use jetcache_core::{Codec, Compression};

@@ -1,4 +1,4 @@
-//! The L1 engines.
+//! The L1 engines keep their contract.
 
 use std::num::NonZeroUsize;
 

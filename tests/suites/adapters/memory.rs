@@ -1,11 +1,11 @@
-//! The in-process L2.
+//! The in-process L2 keeps the contract.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jetcache_adapters::Memory;
 
-use super::verbs::{T, contract_on_tokio, fill, lease, read};
+use crate::adapters::verbs::{T, contract_on_tokio, fill, lease, read};
 
 #[test]
 fn memory_keeps_the_contract() {

@@ -1,4 +1,4 @@
-//! One verb for one key, and the runtimes to call it on.
+//! The verbs of L2 for one key, and the runtimes to call them on.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use jetcache_core::ports::remote::{Claim, Fill, Filled, Found, LeaseAsk, Leased,
 use jetcache_core::{Condition, Fault, Remote, Token};
 use tokio::runtime::{Builder, Runtime};
 
-pub(super) const T: Token = Token::from_bits(1);
-pub(super) const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const T: Token = Token::from_bits(1);
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
-pub(super) async fn read(remote: &impl Remote, key: &str) -> Result<Option<Found>, Fault> {
+pub(crate) async fn read(remote: &impl Remote, key: &str) -> Result<Option<Found>, Fault> {
     remote.read(&[key], Wire::Native).await.remove(0)
 }
 
-pub(super) async fn lease(remote: &impl Remote, key: &str, token: Token) -> Result<Leased, Fault> {
+pub(crate) async fn lease(remote: &impl Remote, key: &str, token: Token) -> Result<Leased, Fault> {
     remote
         .lease(
             &[LeaseAsk {
@@ -28,7 +28,7 @@ pub(super) async fn lease(remote: &impl Remote, key: &str, token: Token) -> Resu
         .remove(0)
 }
 
-pub(super) async fn fill(
+pub(crate) async fn fill(
     remote: &impl Remote,
     key: &str,
     token: Token,
@@ -47,11 +47,11 @@ pub(super) async fn fill(
         .remove(0)
 }
 
-pub(super) async fn claim(remote: &impl Remote, key: &str, token: Token) -> Result<bool, Fault> {
+pub(crate) async fn claim(remote: &impl Remote, key: &str, token: Token) -> Result<bool, Fault> {
     claim_if(remote, key, token, None).await
 }
 
-pub(super) async fn claim_if(
+pub(crate) async fn claim_if(
     remote: &impl Remote,
     key: &str,
     token: Token,
@@ -71,7 +71,7 @@ pub(super) async fn claim_if(
         .remove(0)
 }
 
-pub(super) fn stored(bytes: &[u8]) -> Stored<'_> {
+pub(crate) fn stored(bytes: &[u8]) -> Stored<'_> {
     Stored {
         replaces: None,
         bytes,
@@ -82,8 +82,8 @@ pub(super) fn stored(bytes: &[u8]) -> Stored<'_> {
     }
 }
 
-/// The contract in both formats, on tokio.
-pub(super) fn contract_on_tokio(remote: &impl Remote) {
+/// Runs the contract in both formats, on tokio.
+pub(crate) fn contract_on_tokio(remote: &impl Remote) {
     many().block_on(async {
         contract::remote::run(remote, tokio::time::sleep).await;
         contract::remote::run_jetcache_go(remote, tokio::time::sleep).await;
@@ -91,7 +91,7 @@ pub(super) fn contract_on_tokio(remote: &impl Remote) {
 }
 
 /// tokio with two workers.
-pub(super) fn many() -> Runtime {
+pub(crate) fn many() -> Runtime {
     Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -100,6 +100,6 @@ pub(super) fn many() -> Runtime {
 }
 
 /// tokio on the caller's thread.
-pub(super) fn single() -> Runtime {
+pub(crate) fn single() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }

@@ -1,13 +1,13 @@
-//! A Redis that is killed, stopped and brought back. Nothing of it is a caller's error.
+//! Redis is killed, stopped and brought back, and no caller gets an error for it.
 
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use jetcache_core::{Cached, Error, Reach};
 
-use crate::stage::{Case, Stage, brings, nobody, value};
+use crate::behaviour::stage::{Case, Cases, Stage, brings, nobody, value};
 
-pub(crate) const CASES: &[(&str, Case)] = &[
+pub(crate) const CASES: Cases<Case> = &[
     (
         "with_redis_dead_loads_answer_and_changes_are_repeated_later",
         |s| Box::pin(dead(s)),
@@ -127,7 +127,7 @@ async fn unconfirmed(stage: &Stage) {
     assert_eq!(node.invalidate("key").await, Reach::Pending);
     assert!(node.stats().unconfirmed >= 1);
     let faults = node.stats().remote_faults;
-    // It asks L2 for nothing about this key: there is no fault to pay for.
+    // L2 is not asked about this key, so there is no timeout to pay.
     assert_eq!(node.get("key").await, Cached::Miss);
     assert_eq!(
         node.get_or_load("key", brings("new")).await.unwrap(),
@@ -151,7 +151,7 @@ async fn late(stage: &Stage) {
     let two = stage.node();
     one.insert("key".into(), value("first")).await.unwrap();
     stage.server().pause();
-    // Given up by their sender, and applied when the server goes on.
+    // Their sender has given them up, and they are applied when the server goes on.
     let given_up = one.insert("key".into(), value("late")).await.unwrap();
     assert_eq!(given_up, Reach::Pending);
     assert_eq!(one.invalidate("key").await, Reach::Pending);
@@ -160,7 +160,7 @@ async fn late(stage: &Stage) {
     stage
         .until("L2 has confirmed", async || one.activity().unconfirmed == 0)
         .await;
-    // A repeated removal may cost a miss; what was given up is not to be seen by anyone.
+    // A repeated removal may cost a miss, but nobody may see what was given up.
     for node in [&one, &stage.node()] {
         let seen = node.get("key").await;
         assert!(

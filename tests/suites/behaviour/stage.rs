@@ -1,7 +1,11 @@
-//! Where a case is played: a runtime, an L2, and the nodes between them.
+//! The stage on which a case is played: a runtime, an L2, and the nodes between them.
+
+pub(crate) mod airwaves;
+pub(crate) mod moody;
 
 use std::future::{Future, Ready, ready};
 use std::io;
+use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,6 +19,9 @@ pub(crate) type Value = Arc<String>;
 pub(crate) type Node = Cache<String, Value>;
 pub(crate) type Played<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 pub(crate) type Case = fn(&Stage) -> Played<'_>;
+
+/// Cases, each under the sentence that it proves.
+pub(crate) type Cases<C> = &'static [(&'static str, C)];
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Host {
@@ -93,16 +100,15 @@ impl Host {
 
 impl Stage {
     pub(crate) fn new(host: Host, l2: L2, name: &str) -> Self {
-        static SERVER: LazyLock<RedisServer> = LazyLock::new(RedisServer::start);
         let server = matches!(l2, L2::OwnRedis).then(RedisServer::start);
         let url = match l2 {
             L2::Memory => None,
-            L2::Redis => Some(SERVER.url()),
+            L2::Redis => Some(shared_redis()),
             L2::OwnRedis => server.as_ref().map(RedisServer::url),
         };
         Self {
             host,
-            // The runtimes play the same cases over one server.
+            // All runtimes play the same cases over one server, so each case has a namespace.
             namespace: format!("{host:?}-{name}"),
             memory: Memory::new(),
             url,
@@ -122,7 +128,7 @@ impl Stage {
         server.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The text of a key in L2.
+    /// The full text of a key in L2.
     pub(crate) fn key(&self, id: &str) -> String {
         format!("{}:{id}", self.namespace)
     }
@@ -188,7 +194,7 @@ impl Stage {
         self.bytes_at(&self.key(id)).await
     }
 
-    /// The bytes that stand under a key of L2, which is there in full.
+    /// The same for the full text of a key.
     pub(crate) async fn bytes_at(&self, key: &str) -> Option<Vec<u8>> {
         match &self.url {
             None => bytes(&self.memory, key).await,
@@ -212,6 +218,12 @@ impl Stage {
         })
         .await;
     }
+}
+
+/// The URL of the server that all cases share.
+pub(crate) fn shared_redis() -> String {
+    static SERVER: LazyLock<RedisServer> = LazyLock::new(RedisServer::start);
+    SERVER.url()
 }
 
 async fn plant(remote: &impl Remote, key: &str, bytes: &[u8]) {
@@ -263,12 +275,18 @@ pub(crate) async fn nobody() -> Result<Option<Value>, LoadError> {
     panic!("this loader should not have run")
 }
 
+/// A panic that a case expects. It unwinds as any other does, past the hook that would print it and
+/// its backtrace.
+pub(crate) fn expected_panic(text: &'static str) -> ! {
+    resume_unwind(Box::new(text))
+}
+
 /// What was logged in this process through `tracing`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// The log, which is written from the first call on.
+    /// The log, which begins at the first call.
     pub(crate) fn capture() -> Self {
         static LOG: LazyLock<Log> = LazyLock::new(Log::default);
         static ONCE: Once = Once::new();

@@ -1,4 +1,4 @@
-//! Values of any type in caches of one: the cache is built once, and not for each of forty types.
+//! Values of any type in one type of cache, so that it is compiled once and not for forty types.
 
 use std::any::Any;
 use std::fmt::Debug;
@@ -33,7 +33,7 @@ impl PartialEq for Erased {
     }
 }
 
-/// A codec for one type, as one for any.
+/// Makes a codec of one type one of any type.
 pub(super) struct Of<T, C>(pub(super) C, pub(super) PhantomData<fn() -> T>);
 
 impl<T: Shown, C: Codec<T>> Codec<Erased> for Of<T, C> {

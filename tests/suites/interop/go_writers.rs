@@ -1,4 +1,4 @@
-//! Writers who know nothing of leases come at any moment. Theirs is the newer value.
+//! A service in Go that knows nothing of leases writes at any moment, and its value wins.
 
 use jetcache_adapters::{MessagePack, Raw};
 use jetcache_core::{Cached, LoadError, Reach};
@@ -161,7 +161,8 @@ async fn a_key_of_another_type_is_filled() {
     let loaded = cache
         .get_or_load("k", || {
             meanwhile(|| {
-                // And once more: it is not a value that jetcache-go could have written.
+                // Made anew while it loads. It may be replaced even so: jetcache-go cannot have
+                // written it.
                 let _: u64 = go.run("DEL", &["shop:k"]);
                 fields(&go);
             })

@@ -1,4 +1,4 @@
-//! How long what Go wrote is kept here.
+//! How long entries that Go wrote are kept here.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ async fn an_absence_found_in_l2_is_kept_in_l1() {
             .await;
         assert_eq!(loaded.unwrap(), None);
     }
-    // In one transaction with the life.
+    // The value and its life are read in one transaction.
     let calls = ["mget", "pttl", "exec"].map(|command| stage.calls(command));
     assert_eq!(calls, [1, 1, 1]);
 }

@@ -1,4 +1,4 @@
-//! Every row is read back to its value, through a cache.
+//! Every row that jetcache-go wrote is read to its value, through a cache.
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
@@ -18,17 +18,17 @@ use super::types::{
 };
 use super::writing::writes_like;
 
-/// Where rows are read, and how often each way ended.
+/// Reads rows, and counts how that ended.
 struct Reader<S> {
     store: S,
     hits: usize,
     absent: usize,
     misses: usize,
-    /// Of the hits, how many were written back in the very bytes of the row.
+    /// How many of the hits were written back byte for byte.
     same: usize,
 }
 
-/// A store whose bytes can be seen and set.
+/// An L2 whose bytes can be seen and set.
 trait Store {
     fn remote(&self) -> impl Remote;
     fn plant(&self, row: &Row);
@@ -66,7 +66,7 @@ impl Store for Memory {
 
 async fn plant(memory: &Memory, row: &Row) {
     let (key, token) = (&*row.key, Token::from_bits(1));
-    // A fill would not replace it.
+    // A fill does not replace a value that stands.
     memory.remove(&[key]).await;
     let life = Duration::from_millis(row.pttl_ms);
     let ask = LeaseAsk { key, token, life };
@@ -120,7 +120,7 @@ impl<S: Store> Reader<S> {
         read
     }
 
-    /// The row is read to this value, and the value is written back.
+    /// Checks that the row is read to this value, and that the value is written back.
     async fn hit<V: Shown>(&mut self, row: &Row, codec: impl Codec<V> + Copy, wanted: V) {
         let read = self.read(row, codec).await;
         let wanted = Erased::new(wanted);
@@ -137,7 +137,7 @@ impl<S: Store> Reader<S> {
         self.same += usize::from(writes_like(row, &back));
     }
 
-    /// The row's codec, and serde's own idea of its value.
+    /// Checks a row whose value is what serde makes of its JSON.
     async fn plain<V: Data>(&mut self, row: &Row) {
         self.data::<V>(row, of(&row.value_json)).await;
     }
@@ -154,7 +154,7 @@ impl<S: Store> Reader<S> {
         let json = &row.value_json;
         let is_json = row.codec == "json";
         match &*row.go_type {
-            // As in Go: this is why such a string is refused here.
+            // Go reads it so, too. That is why such a string is refused when it is written here.
             "string" if json == "*" => self.absent(row).await,
             "string" | "lock" => self.hit::<String>(row, Raw, of(json)).await,
             "[]uint8" => {
@@ -222,7 +222,7 @@ impl<S: Store> Reader<S> {
         self.absent += 1;
     }
 
-    /// Go's `Set` without a value stores no bytes, which its readers take for whatever they hold.
+    /// Go's `Set` without a value stores no bytes, and its readers then keep whatever they held.
     async fn nothing(&mut self, row: &Row) {
         assert_eq!(row.value_json, Value::Null);
         let read = match &*row.codec {
@@ -242,7 +242,8 @@ impl<S: Store> Reader<S> {
         }
         // Of 207 rows.
         assert_eq!((self.hits, self.absent, self.misses), (198, 7, 2));
-        // All but 14 blocks, 12 integers at Go's width, 2 floats of JSON and a text in other escapes.
+        // All but 14 blocks, 12 integers at Go's width, 2 floats of JSON and a text in other
+        // escapes.
         assert_eq!(self.same, 169);
     }
 }

@@ -1,4 +1,4 @@
-//! What the Go format cannot hold is refused, and said so.
+//! Values that the Go format cannot hold are refused, and the error says so.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What jetcache-go wrote, a row a value.
+//! The rows: values as jetcache-go wrote them, one a row.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -64,7 +64,7 @@ impl Row {
     }
 }
 
-/// All rows, which are as many as were recorded.
+/// All rows. Checks that none is missing.
 pub(super) fn rows() -> Vec<Row> {
     let lines = include_str!("../../data/jetcache-go/vectors.jsonl").lines();
     let rows: Vec<Row> = lines

@@ -5,7 +5,7 @@ use jetcache_core::Compression;
 
 use super::rows::{Form, rows};
 
-/// What a block stands for, and how many repeats are in it.
+/// Decodes a block. Returns the text, and how many repeats there were.
 fn decoded(block: &[u8]) -> (Vec<u8>, usize) {
     let mut bytes = block.iter().copied();
     let mut next = || usize::from(bytes.next().expect("the block goes on"));

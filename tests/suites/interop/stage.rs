@@ -40,7 +40,7 @@ impl Stage {
         Go(Arc::clone(&self.go))
     }
 
-    /// How often the server carried a command out.
+    /// How often the server carried out a command.
     pub(super) fn calls(&self, command: &str) -> u64 {
         let stats = self.server.cli(&["INFO", "commandstats"]);
         let start = format!("cmdstat_{command}:calls=");
@@ -60,7 +60,7 @@ where
         .wire(Wire::JetcacheGo)
 }
 
-/// Whoever writes without leases.
+/// A Go service: writes without leases.
 #[derive(Clone)]
 pub(super) struct Go(Arc<Mutex<Connection>>);
 
@@ -74,7 +74,7 @@ impl Go {
         let () = self.connection().pset_ex(key, bytes, millis).unwrap();
     }
 
-    /// For a minute.
+    /// Sets a key for a minute.
     pub(super) fn set(&self, key: &str, bytes: &[u8]) {
         self.set_for(key, bytes, 60_000);
     }
@@ -87,7 +87,7 @@ impl Go {
         self.run("PTTL", &[key])
     }
 
-    /// Any command of some words.
+    /// Sends any command.
     pub(super) fn run<T: FromRedisValue>(&self, command: &str, words: &[&str]) -> T {
         let mut command = redis::cmd(command);
         command.arg(words);

@@ -1,4 +1,4 @@
-//! The Go types of the rows as a Rust program would write them.
+//! The Go types of the rows, as a Rust program would declare them.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// What a codec of serde's stores.
+/// A type that a codec of serde can store.
 pub(super) trait Data:
     Serialize + DeserializeOwned + PartialEq + Debug + Clone + Send + Sync + 'static
 {
@@ -122,7 +122,7 @@ pub(super) struct Bin {
     fix: ByteArray<4>,
 }
 
-/// As plain serde reads them.
+/// Bytes as plain serde reads them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct PlainBin {
@@ -195,7 +195,7 @@ pub(super) fn of<T: DeserializeOwned>(json: &Value) -> T {
     serde_json::from_value(json.clone()).unwrap_or_else(|error| panic!("{json}: {error}"))
 }
 
-/// A number that JSON has none for is a text.
+/// A float that JSON has no number for is a string.
 pub(super) fn float(json: &Value) -> f64 {
     match json {
         Value::String(text) => text.parse().unwrap(),
@@ -203,7 +203,7 @@ pub(super) fn float(json: &Value) -> f64 {
     }
 }
 
-/// A float whose bits are compared: NaN is NaN.
+/// A float that is compared bit by bit, so that NaN equals NaN.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Float(pub(super) f64);
 

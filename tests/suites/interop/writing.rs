@@ -1,4 +1,4 @@
-//! What is written here is what jetcache-go reads.
+//! jetcache-go can read whatever is written here.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use super::s2::unpacked;
 use super::stage::Stage;
 use super::types::Object;
 
-/// Checks bytes that were written for the value of a row. Whether they must be the row's own, and
-/// are: of how something is compressed there is more than one way.
+/// Checks the bytes that were written for the value of a row. Returns whether they are the row's
+/// own where they must be: there is more than one way to compress something.
 pub(super) fn writes_like(row: &Row, bytes: &[u8]) -> bool {
     let wanted = row.bytes();
     let same = bytes == wanted;
@@ -20,7 +20,7 @@ pub(super) fn writes_like(row: &Row, bytes: &[u8]) -> bool {
         (Form::Raw, go_type) => {
             let [ours, theirs] = [bytes, &wanted]
                 .map(|json| serde_json::from_slice::<serde_json::Value>(json).unwrap());
-            // A whole float has a point here, and none there.
+            // Rust writes a whole float with a point, and Go without one.
             let floats = go_type
                 .starts_with("float")
                 .then(|| (ours.as_f64(), theirs.as_f64()));
@@ -32,7 +32,7 @@ pub(super) fn writes_like(row: &Row, bytes: &[u8]) -> bool {
             // NaN is not equal to itself, but its bytes are.
             let is_equal = same || message(&ours) == message(&theirs);
             assert!(is_equal, "{}: {:?}", row.name, message(&ours));
-            // Go writes these at their full width, and readers take any.
+            // Go writes these at full width, and readers take any width.
             let is_wide = go_type.contains("int8")
                 || go_type.contains("int16")
                 || go_type.contains("int32")
@@ -105,7 +105,7 @@ async fn a_life_is_kept_to_the_millisecond() {
         .unwrap();
     long.insert("long".into(), "v".to_owned()).await.unwrap();
     let life = stage.go().life("shop:long");
-    // A command took a while, and the rest of it is not a whole second.
+    // The command took a while, so less than the whole life is left.
     assert!((590_000..=600_750).contains(&life), "{life}");
     let short = builder().ttl(Duration::from_millis(900)).build().unwrap();
     short.insert("short".into(), "v".to_owned()).await.unwrap();
@@ -128,7 +128,7 @@ async fn strings_and_bytes_are_stored_as_they_are() {
     let stage = Stage::new();
     let texts = stage.builder(Raw).build().unwrap();
     let bytes = stage.builder(Raw).build().unwrap();
-    // The last begins like an entry of the native format, of which the end would be stamped.
+    // The last one begins like a native entry, whose end the server would stamp.
     for text in ["", "hello", "**", &"x".repeat(200)] {
         texts.insert("t".into(), text.to_owned()).await.unwrap();
         assert_eq!(stage.go().get("shop:t").unwrap(), text.as_bytes());

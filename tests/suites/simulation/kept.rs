@@ -4,11 +4,11 @@
 //! In a script a way to L2 or back takes 1 ms, the timeout of L2 is 20 ms, a load may take 100 ms,
 //! a lease stands for 180 ms and is waited for for 40 ms; all else happens at once.
 
-#[path = "fleet.rs"]
+#[path = "kept/fleet.rs"]
 mod fleet;
 
 use jetcache_core::{Condition, Kind};
-use jetcache_tests::sim::Spot::{Board, Claim, Fill, Lease, Poll, Read, Remove, Tell, Write};
+use jetcache_tests::sim::Point::{Claim, Fill, Join, Lease, Poll, Read, Remove, Step, Write};
 use jetcache_tests::sim::{Fate, Plan, run};
 
 const A: usize = 0;
@@ -264,8 +264,8 @@ fn a_conditional_insert_that_was_overtaken_does_not_return_before_l1_is_clean() 
             .kind(Kind::Local)
             .load(0, A, 5)
             .insert_if(20, A, Condition::Present)
-            .pause(Tell, 0)
-            .pause(Tell, 5)
+            .pause(Step, 0)
+            .pause(Step, 5)
             .insert(22, A)
             .pause(Poll, 10)
             .get(26, A),
@@ -290,11 +290,11 @@ fn a_flight_that_found_what_a_change_then_removed_from_l1_looks_again() {
     keeps(
         Plan::scripted(1)
             .load(0, A, 5)
-            // It finds nothing in L1, and boards when the removal is under way.
+            // It finds nothing in L1, and joins when the removal is under way.
             .load(0, A, 5)
-            .pause(Board, 23)
-            .pause(Tell, 0)
-            .pause(Tell, 20)
+            .pause(Join, 23)
+            .pause(Step, 0)
+            .pause(Step, 20)
             .invalidate(20, A)
             .pause(Poll, 5)
             .load(30, A, 5),

@@ -1,4 +1,7 @@
-//! What storms have found, in the fewest steps.
+//! Kept cases: what storms have found, in the fewest steps.
+
+#[path = "kept/fleet.rs"]
+mod fleet;
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -7,14 +10,16 @@ use std::time::Duration;
 
 use jetcache_core::{Builder, Cache, Error, LoadError, Loads};
 
-use crate::codec::Fickle;
-use crate::database::is_absence;
-use crate::deed::REMOTE_TIMEOUT;
-use crate::judge::{Judge, Key};
-use crate::net::{Net, Weather};
-use crate::world::World;
+use crate::actors::caller::REMOTE_TIMEOUT;
+use crate::actors::loading::is_absence;
+use crate::fate::judge::Judge;
+use crate::fate::ledger::Key;
+use crate::world::codec::Fickle;
+use crate::world::net::Net;
+use crate::world::time::World;
+use crate::world::weather::Weather;
 
-/// Plays to the end of time: what came of it.
+/// Runs a task and everything that follows from it. Returns what the task returned.
 pub(crate) fn play<T: Send + 'static>(
     world: &World,
     task: impl Future<Output = T> + Send + 'static,
@@ -25,7 +30,7 @@ pub(crate) fn play<T: Send + 'static>(
         let outcome = task.await;
         *place.lock().unwrap() = Some(outcome);
     });
-    // Who listens does so for ever.
+    // A node that listens to a bus does so for ever, so the end is set.
     let end = world.time() + Duration::from_secs(60);
     while world.step(&BTreeSet::new(), end) {}
     let outcome = brought.lock().unwrap().take();
@@ -93,7 +98,7 @@ fn a_batch_that_is_dropped_leaves_nothing() {
     assert!(steps > 5, "it was over after {steps} steps");
 }
 
-/// Drops a batch after so many steps. Whether it was over by then.
+/// Drops a batch after so many steps. Returns whether it was over by then.
 fn dropped_after(steps: usize) -> bool {
     let world = World::new(0);
     let net = Net::new(&world, &Judge::new(&world), Weather::calm());

@@ -1,0 +1,96 @@
+//! How a caller asks for the answer of its flight, and whether that answer may be given.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Waker;
+
+use jetcache_core::machine::error::Error;
+use jetcache_core::machine::lookup::step::{Answer, Reply};
+use jetcache_core::machine::shard::Turn;
+use jetcache_core::machine::tier::entry::Cached;
+
+use crate::sim::actors::caller::{Caller, State};
+use crate::sim::fate::judge::{ActorId, Id};
+use crate::sim::fate::promise::Promise;
+use crate::sim::fate::script::Point;
+use crate::sim::world::time::World;
+
+/// A flight's answer, and which value the judge knows it to be. Answers are told apart by their
+/// address, so they are kept: a freed address might be used again.
+pub(crate) struct Answered {
+    answer: Arc<Answer<Id>>,
+    id: Option<Id>,
+}
+
+impl World {
+    /// Asks for the answer.
+    pub(crate) fn poll(&mut self, id: ActorId, mut caller: Caller) -> Caller {
+        caller.flag.0.store(false, Ordering::Relaxed);
+        caller.woken = false;
+        let waker = Waker::from(Arc::clone(&caller.flag));
+        let (ticket, flight) = caller.seat();
+        let turn = self.machine(caller.node, |shard, context, effects| {
+            shard.poll(ticket, context, waker, effects)
+        });
+        self.note(|| format!("actor {id} polls: {turn:?}"));
+        match turn {
+            Turn::Answer(answer) => {
+                let found = self.found(&caller, &answer);
+                self.judge_answer(id, &caller, &answer, found);
+                caller.state = State::Leave;
+                self.turn_after(id, Point::Leave);
+            }
+            Turn::Lead => {
+                self.judge.leads(flight, id, self.now);
+                caller.state = State::Step(Box::new(Reply::Begin));
+                self.turn_after(id, Point::Step);
+            }
+            Turn::Wait(until) => {
+                caller.state = State::Waiting;
+                if let Some(until) = until {
+                    let until = self.when(caller.node, until);
+                    self.turn_at(id, until);
+                }
+            }
+        }
+        caller
+    }
+
+    /// Which value the answer is. The leader asks first, and knows.
+    fn found(&mut self, caller: &Caller, answer: &Arc<Answer<Id>>) -> Option<Id> {
+        let mut known = self.answers.iter();
+        if let Some(known) = known.find(|known| Arc::ptr_eq(&known.answer, answer)) {
+            return known.id;
+        }
+        self.answers.push(Answered {
+            answer: Arc::clone(answer),
+            id: caller.last,
+        });
+        caller.last
+    }
+
+    pub(crate) fn judge_answer(
+        &mut self,
+        id: ActorId,
+        caller: &Caller,
+        answer: &Answer<Id>,
+        found: Option<Id>,
+    ) {
+        self.note(|| format!("    actor {id} has its answer: {answer:?}, {found:?}"));
+        let flight = self.judge.flights[caller.seat().1];
+        let absent = found.map(|found| self.judge.at(found).absent);
+        let honest = match answer {
+            Ok(Cached::Hit(value)) => found == Some(*value) && absent == Some(false),
+            Ok(Cached::Absent) => absent == Some(true),
+            Ok(Cached::Miss) | Err(Error::Closed) => false,
+            Err(_) => flight.failed || caller.failed,
+        };
+        self.judge.rule(honest, Promise::P6, || {
+            format!("actor {id} is answered {answer:?}, and {found:?} was found")
+        });
+        if let (Ok(Cached::Hit(_) | Cached::Absent), Some(found)) = (answer, found) {
+            self.judge
+                .answered(caller.node, caller.key, caller.floor, found);
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Carries out the steps of a change, and gives the machine the replies.
+
+use jetcache_core::machine::change;
+use jetcache_core::machine::change::{ChangeOutcome, ChangeReply, ChangeStep, Reach};
+use jetcache_core::machine::error::Fault;
+use jetcache_core::machine::tier::entry::Entry;
+use jetcache_core::ports::remote::{Condition, Filled};
+
+use crate::sim::actors::actor::Actor;
+use crate::sim::actors::change::{Change, Kind, State};
+use crate::sim::fate::judge::{ActorId, Id, Writer};
+use crate::sim::fate::script::Point;
+use crate::sim::world::net::{CommandId, Sender};
+use crate::sim::world::nodes::Row;
+use crate::sim::world::time::World;
+use crate::sim::world::verb::{Receipt, Verb};
+
+impl World {
+    pub(crate) fn heard(
+        &mut self,
+        change: &mut Change,
+        command: CommandId,
+        reply: Result<Receipt, Fault>,
+    ) -> ChangeReply<Id> {
+        let applied_at = self.commands[command].applied_at;
+        match (self.verb(command), reply) {
+            (Verb::Remove { .. }, reply) => {
+                change.acknowledged = applied_at.filter(|_| reply.is_ok());
+                ChangeReply::Removed(reply.map(|_| ()))
+            }
+            (Verb::Claim { .. }, Ok(receipt)) => {
+                let granted = matches!(receipt, Receipt::Claimed(true));
+                if granted {
+                    change.acknowledged = applied_at;
+                    self.unbar(change);
+                }
+                ChangeReply::Claimed(Ok(granted))
+            }
+            (Verb::Claim { .. }, Err(fault)) => ChangeReply::Claimed(Err(fault)),
+            (Verb::Settle { id, .. }, Ok(Receipt::Filled(filled))) => {
+                let stored = filled == Filled::Stored;
+                let fact = self.judge.at(id);
+                fact.refused |= !stored;
+                change.acknowledged = if stored { Some(fact.birth) } else { applied_at };
+                ChangeReply::Settled(Ok(filled))
+            }
+            (Verb::Settle { .. }, Err(fault)) => {
+                change.acknowledged = None;
+                ChangeReply::Settled(Err(fault))
+            }
+            (_, Ok(Receipt::Filled(filled))) => {
+                if let (Filled::Refused, Some(value)) = (filled, change.value) {
+                    self.judge.at(value).refused = true;
+                }
+                ChangeReply::Filled(Ok(filled))
+            }
+            (_, Ok(_)) => unreachable!("a change asks nothing else"),
+            (_, Err(fault)) => ChangeReply::Filled(Err(fault)),
+        }
+    }
+
+    /// It was granted, so its value may be seen from now on.
+    fn unbar(&mut self, change: &Change) {
+        if let Some(value) = change.value {
+            self.judge.at(value).barred = false;
+        }
+    }
+
+    pub(crate) fn advance(
+        &mut self,
+        id: ActorId,
+        mut change: Change,
+        reply: ChangeReply<Id>,
+    ) -> Option<Actor> {
+        let said = format!("{reply:?}");
+        let granted_alone = matches!(
+            (&reply, change.kind),
+            (
+                ChangeReply::Local(true),
+                Kind::Insert(Some(Condition::Present))
+            ) | (
+                ChangeReply::Local(false),
+                Kind::Insert(Some(Condition::Absent))
+            )
+        );
+        if granted_alone {
+            self.unbar(&change);
+        }
+        let ticket = change.ticket.take().expect("it was opened");
+        let step = self.machine(change.node, |shard, context, effects| {
+            shard.advance(&ticket, context, reply, effects)
+        });
+        change.ticket = Some(ticket);
+        self.note(|| format!("change {id} says {said}: {step:?}"));
+        let Change { node, key, .. } = change;
+        change.state = match step {
+            ChangeStep::Ask(change::Wish::Remove(announce)) => {
+                let verb = Verb::Remove { announce };
+                State::Command(self.send(node, key, verb, Sender::Actor(id)))
+            }
+            ChangeStep::Ask(change::Wish::Claim {
+                token,
+                life,
+                condition,
+                announce,
+            }) => {
+                let verb = Verb::Claim {
+                    token,
+                    life,
+                    condition,
+                    value: change
+                        .value
+                        .filter(|_| matches!(change.kind, Kind::Insert(_))),
+                    announce,
+                };
+                State::Command(self.send(node, key, verb, Sender::Actor(id)))
+            }
+            ChangeStep::Ask(change::Wish::Fill {
+                token,
+                times,
+                announce,
+            }) => {
+                let verb = Verb::Fill {
+                    token,
+                    id: change.value.expect("only an insert fills"),
+                    times,
+                    junk: None,
+                    announce,
+                };
+                State::Command(self.send(node, key, verb, Sender::Actor(id)))
+            }
+            ChangeStep::Ask(change::Wish::Write) => self.begin_writing(id, &mut change),
+            ChangeStep::Ask(change::Wish::Settle {
+                token,
+                value,
+                times,
+                announce,
+            }) => {
+                let wrote = self.wrote(&change, value);
+                if self.encodes(&change) {
+                    let verb = Verb::Settle {
+                        token,
+                        id: wrote,
+                        times,
+                        announce,
+                    };
+                    State::Command(self.send(node, key, verb, Sender::Actor(id)))
+                } else {
+                    self.turn_after(id, Point::Step);
+                    let fault = Fault::Encode("as the plan says".into());
+                    State::Step(ChangeReply::Settled(Err(fault)))
+                }
+            }
+            ChangeStep::Wait(pending) => State::Wait(pending, None),
+            ChangeStep::ReadLocal => {
+                // From now on others may overtake it.
+                change.opened = self.index;
+                if let (Kind::Insert(_), Some(value)) = (change.kind, change.value) {
+                    self.judge.at(value).barred = true;
+                }
+                self.turn_after(id, Point::Look);
+                State::Look
+            }
+            ChangeStep::Apply { after, entry } => {
+                change.superseded = Some(self.index);
+                self.judge.superseded(node, key, self.index);
+                // Its value was born when L2 took the claim; without a claim, now.
+                let claimed = change.acknowledged.is_some() && !change.wish.skip_remote;
+                if let (Kind::Insert(_), Some(value), false) = (change.kind, change.value, claimed)
+                {
+                    self.judge.at(value).birth = self.index;
+                }
+                State::Wait(after, Some(entry))
+            }
+            ChangeStep::Finish(outcome) => {
+                self.returned(id, change, outcome);
+                return None;
+            }
+        };
+        Some(Actor::Change(change))
+    }
+
+    pub(crate) fn put(&mut self, id: ActorId, change: &Change, entry: Entry<Id>) {
+        let id_of = self.wrote(change, entry.value().copied());
+        let row = Row {
+            id: id_of,
+            entry,
+            writer: Writer {
+                actor: id,
+                opened: change.opened,
+            },
+            at: self.now,
+        };
+        self.write(change.node, change.key, Some(row));
+    }
+
+    fn returned(&mut self, id: ActorId, mut change: Change, outcome: ChangeOutcome) {
+        let Change { node, key, .. } = change;
+        let ticket = change.ticket.take().expect("it was opened");
+        self.machine(node, |shard, _, effects| shard.close(ticket, effects));
+        let inserts = !matches!(change.kind, Kind::WriteThrough { .. });
+        let alone = inserts && !self.plan.policy.kind.has_remote();
+        let floor = match outcome {
+            // Refused, it changed nothing.
+            ChangeOutcome::Applied(false) | ChangeOutcome::Undecided
+                if change.superseded.is_none() =>
+            {
+                None
+            }
+            ChangeOutcome::Made(Reach::Pending) | ChangeOutcome::Undecided => Some(change.begun),
+            ChangeOutcome::Made(Reach::Everywhere) | ChangeOutcome::Applied(_) => change
+                .acknowledged
+                .or(change.superseded.filter(|_| alone))
+                .or(Some(change.begun)),
+        };
+        self.note(|| format!("change {id} returns {outcome:?}, nothing before {floor:?}"));
+        if let Some(floor) = floor {
+            self.judge.returned(node, key, floor, change.superseded, id);
+            let pending = matches!(
+                outcome,
+                ChangeOutcome::Made(Reach::Pending) | ChangeOutcome::Undecided
+            );
+            self.obliged(node, key, floor, pending);
+            self.read_back(node, key);
+        }
+    }
+}

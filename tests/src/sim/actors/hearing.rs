@@ -1,0 +1,134 @@
+//! What a node does when it hears that a key was changed elsewhere (PROTOCOL.md, H1, H3, G2), or
+//! when a change of its own was abandoned: supersede, wait for pending writes, remove from L1, say
+//! so.
+
+use jetcache_core::machine::shard;
+
+use crate::sim::actors::actor::Actor;
+use crate::sim::fate::judge::{ActorId, Index};
+use crate::sim::fate::plan::{KEYS, Key};
+use crate::sim::world::bus::Message;
+use crate::sim::world::nodes::Node;
+use crate::sim::world::time::World;
+
+/// Removes a key, or all, from L1 once certain writes are done.
+pub(crate) struct Sweep {
+    pub(crate) node: usize,
+    /// `None`: all keys.
+    pub(crate) key: Option<Key>,
+    pub(crate) rest: Option<shard::Sweep>,
+    /// Whether the writes that it waits for are done.
+    pub(crate) written: bool,
+    /// When what was under way was superseded.
+    pub(crate) superseded: Index,
+    /// Nothing older may be read once it is done.
+    pub(crate) floors: [Index; KEYS],
+    /// The change by somebody who knows nothing of leases, and whether that was a removal.
+    pub(crate) foreign: Option<(Index, bool)>,
+    /// When the node's own change began, if it follows one.
+    pub(crate) begun: Option<Index>,
+}
+
+impl Sweep {
+    pub(crate) fn is_free(&mut self, nodes: &[Node]) -> bool {
+        let shard = &nodes[self.node].shard;
+        let rest = self.rest.as_ref().filter(|_| !self.written);
+        let frees = rest.is_some_and(|rest| shard.is_written(rest.pending()));
+        self.written |= frees;
+        frees
+    }
+}
+
+impl World {
+    /// Another node, or somebody else, says that a key was changed.
+    pub(crate) fn hear(&mut self, node: usize, message: Message) {
+        let Message { key, removed, .. } = message;
+        let rest = self.machine(node, |shard, context, effects| {
+            shard.heard(key, removed, context, effects)
+        });
+        self.judge.superseded(node, key, self.index);
+        let sweep = Sweep {
+            node,
+            key: Some(key),
+            rest: Some(rest),
+            written: false,
+            superseded: self.index,
+            floors: self.judge.newest(),
+            foreign: message.foreign.map(|change| (change, message.removed)),
+            begun: None,
+        };
+        self.begin_sweep(sweep);
+    }
+
+    /// The user says so, by `invalidate_local`, and not the bus.
+    pub(crate) fn hear_by_the_way(&mut self, node: usize, key: Key) {
+        self.hear(node, Message::of(key));
+    }
+
+    /// Anything may have changed.
+    pub(crate) fn hear_of_everything(&mut self, node: usize) {
+        let rest = self.machine(node, |shard, _, effects| shard.supersede_all(effects));
+        for key in 0..KEYS {
+            let key = u8::try_from(key).unwrap_or(0);
+            self.judge.superseded(node, key, self.index);
+        }
+        let sweep = Sweep {
+            node,
+            key: None,
+            rest: Some(rest),
+            written: false,
+            superseded: self.index,
+            floors: self.judge.newest(),
+            foreign: None,
+            begun: None,
+        };
+        self.begin_sweep(sweep);
+    }
+
+    /// A sweep begins; it goes on when the writes that it waits for are done.
+    fn begin_sweep(&mut self, sweep: Sweep) {
+        self.enter(Actor::Sweep(sweep), usize::MAX, None);
+    }
+
+    pub(crate) fn sweep_turn(&mut self, id: ActorId, sweep: Sweep) -> Option<Sweep> {
+        if !sweep.written {
+            return Some(sweep);
+        }
+        let rest = sweep.rest?;
+        self.note(|| format!("actor {id} sweeps L1"));
+        let Sweep {
+            node,
+            superseded,
+            floors,
+            ..
+        } = sweep;
+        let all = 0..u8::try_from(KEYS).unwrap_or(0);
+        for key in all.filter(|key| sweep.key.is_none_or(|own| own == *key)) {
+            self.write(node, key, None);
+            let floor = floors[usize::from(key)];
+            self.judge.returned(node, key, floor, Some(superseded), id);
+            if let Some((change, removed)) = sweep.foreign {
+                self.judge.heard_foreign(node, key, change, removed);
+            }
+            if let Some(begun) = sweep.begun {
+                self.obliged(node, key, begun, true);
+            }
+        }
+        match sweep.key {
+            Some(key) => self.nodes[node].shard.swept(&key, rest),
+            None => self.nodes[node].shard.swept_all(rest),
+        }
+        None
+    }
+
+    /// A change of the node's own is over: everything older than the floor must vanish everywhere.
+    pub(crate) fn obliged(&mut self, node: usize, key: Key, floor: Index, pending: bool) {
+        // A key that no longer fits into the table of unconfirmed ones is bypassed, and nobody is
+        // told.
+        if pending && self.plan.policy.unconfirmed == 1 {
+            return;
+        }
+        let life = self.nodes[node].life;
+        self.judge.is_due(key, floor, Some((node, life)));
+    }
+}

@@ -1,0 +1,68 @@
+//! A caller's loader: it begins at one event, ends at a later one, and brings what it saw at the
+//! first.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jetcache_core::machine::error::Error;
+use jetcache_core::machine::lookup::step::Reply;
+use jetcache_core::machine::tier::entry::Load;
+
+use crate::sim::actors::caller::{Caller, State};
+use crate::sim::fate::judge::{ActorId, Id};
+use crate::sim::fate::plan::Brings;
+use crate::sim::world::time::{World, whole_millis};
+
+impl World {
+    pub(crate) fn begin_load(&mut self, id: ActorId, caller: &Caller, flight: usize) -> State {
+        let loader = caller.loader;
+        let its = self.judge.flights[flight];
+        let policy = &self.plan.policy;
+        let (wait, timeout) = (policy.lease_wait, whole_millis(policy.load_timeout));
+        let doubt =
+            self.nodes[caller.node].shard.activity().unconfirmed > 0 || policy.unconfirmed == 1;
+        let waited = its.refused_since.map(|since| self.now - since);
+        // A refresh loads with a lease or not at all.
+        let excuse = !policy.kind.has_remote()
+            || caller.aim.is_none()
+                && (caller.wish.skip_remote
+                    || caller.wish.no_store
+                    || its.faulted
+                    || doubt
+                    || waited.is_some_and(|waited| waited >= whole_millis(wait)));
+        self.judge.load_begins(id, flight, excuse, self.now);
+        let absent = loader.brings == Brings::Absent;
+        let brings = self.judge.fact(caller.key, absent, self.index);
+        let until = self.now + loader.takes.min(timeout);
+        self.note(|| format!("    its loader sees {brings:?}"));
+        self.turn_at(id, until);
+        State::Loading { until, brings }
+    }
+
+    pub(crate) fn loaded(&mut self, id: ActorId, mut caller: Caller, brings: Id) -> Caller {
+        self.judge.load_ends(id);
+        let loader = caller.loader;
+        let policy = &self.plan.policy;
+        let in_time = loader.takes <= whole_millis(policy.load_timeout);
+        let usual = match loader.brings {
+            Brings::Absent => whole_millis(policy.negative_ttl),
+            _ => caller.wish.ttl.unwrap_or(whole_millis(policy.ttl)),
+        };
+        self.judge.at(brings).ends = self.now + loader.ttl.unwrap_or(usual);
+        let loaded = match loader.brings {
+            _ if !in_time => Err(Error::Timeout),
+            Brings::Error => Err(Error::Load(Arc::new(std::fmt::Error))),
+            Brings::Panic => Err(Error::Panicked("as the plan says".into())),
+            Brings::Absent => Ok(Load::from(None)),
+            Brings::Uncached => Ok(Load::from(brings).uncached()),
+            Brings::Value | Brings::Unencodable => Ok(Load::from(brings)),
+        };
+        let loaded = loaded.map(|load| match loader.ttl {
+            Some(ttl) => load.ttl(Duration::from_millis(ttl)),
+            None => load,
+        });
+        caller.last = loaded.is_ok().then_some(brings);
+        caller.failed = loaded.is_err();
+        self.step(id, caller, Reply::Loaded(loaded))
+    }
+}

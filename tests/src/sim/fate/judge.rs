@@ -1,0 +1,255 @@
+//! The judge: checks the promises P1 to P7 at every event.
+//!
+//! It knows what no node knows: for every value that was ever loaded or inserted, the event of its
+//! birth; for every key, what L2 took and when (the ledger); for every node, what its changes
+//! promised when they returned. Events are numbered, and "older" means "of a smaller number".
+
+mod ledger;
+pub(crate) mod loads;
+
+use std::collections::BTreeMap;
+
+use jetcache_core::Token;
+
+use crate::sim::fate::judge::ledger::{Granted, Shared};
+use crate::sim::fate::judge::loads::{Flight, Running};
+use crate::sim::fate::plan::{KEYS, Key};
+use crate::sim::fate::promise::{Broken, Promise};
+
+/// The number of an event.
+pub(crate) type Index = usize;
+
+/// The number of an actor: a caller, a change, or what cleans up after one.
+pub(crate) type ActorId = usize;
+
+/// What a loader or an insert brought, "does not exist" included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Id(pub(crate) u32);
+
+/// What is known of a value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fact {
+    pub(crate) key: Key,
+    pub(crate) absent: bool,
+    /// When its loading began, or when L2 took its claim.
+    pub(crate) birth: Index,
+    /// When its life is over, in milliseconds.
+    pub(crate) ends: u64,
+    /// What a conditional insert brought is nobody's business before it was granted.
+    pub(crate) barred: bool,
+    /// L2 refused it, and said so.
+    pub(crate) refused: bool,
+}
+
+/// Who wrote an entry into L1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Writer {
+    pub(crate) actor: ActorId,
+    /// When its flight, read or change began.
+    pub(crate) opened: Index,
+}
+
+/// Nothing older may answer a read that begins now.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Floor {
+    own: Index,
+    /// The same for foreign changes, and the last foreign removal then.
+    foreign: Option<(Index, Index)>,
+}
+
+/// Everything older must vanish everywhere, once all is said and heard.
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    key: Key,
+    floor: Index,
+    /// The node (and which life of it) that owes this; if it dies, it owes nothing.
+    of: Option<(usize, u32)>,
+}
+
+/// What a node's changes of a key promised.
+#[derive(Clone, Debug, Default)]
+struct Local {
+    /// The foreign changes and removals of which it has heard.
+    heard: Index,
+    heard_removal: Index,
+    /// Nothing older may be read any more.
+    floor: Index,
+    /// When the last one superseded what was under way.
+    superseded: Index,
+    /// When changes that have returned had superseded, and which they were.
+    returned: Vec<(Index, ActorId)>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Judge {
+    pub(crate) facts: Vec<Fact>,
+    pub(crate) flights: Vec<Flight>,
+    running: Vec<Running>,
+    local: BTreeMap<(usize, Key), Local>,
+    shared: [Shared; KEYS],
+    granted: BTreeMap<Token, Granted>,
+    asked: BTreeMap<Token, usize>,
+    due: Vec<Due>,
+    pub(crate) broken: Option<Broken>,
+}
+
+impl Judge {
+    /// Checks a promise. Only the first one that is broken counts.
+    pub(crate) fn rule(&mut self, kept: bool, promise: Promise, how: impl FnOnce() -> String) {
+        if !kept && self.broken.is_none() {
+            self.broken = Some(Broken {
+                promise,
+                how: how(),
+            });
+        }
+    }
+
+    pub(crate) fn fact(&mut self, key: Key, absent: bool, birth: Index) -> Id {
+        let id = Id(u32::try_from(self.facts.len()).unwrap_or(u32::MAX));
+        self.facts.push(Fact {
+            key,
+            absent,
+            birth,
+            ends: u64::MAX,
+            barred: false,
+            refused: false,
+        });
+        id
+    }
+
+    pub(crate) fn at(&mut self, id: Id) -> &mut Fact {
+        &mut self.facts[id.0 as usize]
+    }
+
+    fn of(&mut self, node: usize, key: Key) -> &mut Local {
+        self.local.entry((node, key)).or_default()
+    }
+
+    /// Reads that begin now may not find anything older than this.
+    pub(crate) fn floor(&self, node: usize, key: Key) -> Floor {
+        let removal = self.shared[usize::from(key)].foreign_removal;
+        let Some(local) = self.local.get(&(node, key)) else {
+            return Floor::default();
+        };
+        // A foreign removal of which the node has not heard may have let anything in.
+        let sure = local.heard_removal >= removal;
+        Floor {
+            own: local.floor,
+            foreign: sure.then_some((local.heard, removal)),
+        }
+    }
+
+    /// A caller got this value. The floor is that of the event at which it began to ask.
+    pub(crate) fn answered(&mut self, node: usize, key: Key, floor: Floor, id: Id) {
+        let fact = *self.at(id);
+        self.rule(fact.key == key, Promise::P6, || {
+            format!("{id:?} is of another key")
+        });
+        self.rule(!fact.barred, Promise::P2, || {
+            format!("node {node} answers {id:?}, which a refused or undecided insert brought")
+        });
+        let Floor { own, foreign } = floor;
+        self.rule(fact.birth >= own, Promise::P2, || {
+            format!(
+                "node {node} answers {id:?}, born at {}, to a read that began after a change \
+                 returned or was heard of: nothing older than {own} was to be read",
+                fact.birth
+            )
+        });
+        let removal = self.shared[usize::from(key)].foreign_removal;
+        let (heard, _) = foreign.filter(|then| then.1 == removal).unwrap_or_default();
+        self.rule(fact.birth >= heard, Promise::P2, || {
+            format!(
+                "node {node} answers {id:?}, born at {}, to a read that began after it had heard of \
+                 the foreign change at {heard}",
+                fact.birth
+            )
+        });
+    }
+
+    /// L1 has a fresh entry.
+    pub(crate) fn seen_in_l1(&mut self, node: usize, key: Key, id: Id, writer: Writer, now: u64) {
+        let fact = *self.at(id);
+        self.rule(now < fact.ends, Promise::P7, || {
+            format!(
+                "L1 of node {node} has {id:?} at {now} ms, its life ended at {}",
+                fact.ends
+            )
+        });
+        self.rule(!fact.refused, Promise::P2, || {
+            format!("L1 of node {node} has {id:?}, which L2 refused")
+        });
+        let mut late = self.of(node, key).returned.iter().copied();
+        let late = late.rfind(|&(at, who)| who != writer.actor && writer.opened <= at);
+        self.rule(late.is_none(), Promise::P2, || {
+            format!(
+                "L1 of node {node} has {id:?}, written by a flight, read or change begun at {}, which \
+                 a change superseded ({late:?}) that has returned",
+                writer.opened
+            )
+        });
+    }
+
+    /// From now on nothing that was under way on the key may be kept.
+    pub(crate) fn superseded(&mut self, node: usize, key: Key, index: Index) {
+        self.of(node, key).superseded = index;
+    }
+
+    /// A change returned. `floor`: what is older must not be read any more.
+    pub(crate) fn returned(
+        &mut self,
+        node: usize,
+        key: Key,
+        floor: Index,
+        superseded: Option<Index>,
+        actor: ActorId,
+    ) {
+        let local = self.of(node, key);
+        local.floor = local.floor.max(floor);
+        local.returned.extend(superseded.map(|at| (at, actor)));
+    }
+
+    /// Everything older than this is gone from L2.
+    pub(crate) fn newest(&self) -> [Index; KEYS] {
+        self.shared.each_ref().map(|shared| shared.newest)
+    }
+
+    /// Once all is said and heard, everything older must be gone everywhere. `of`: the node whose
+    /// own change it is, which owes nothing if it dies.
+    pub(crate) fn is_due(&mut self, key: Key, floor: Index, of: Option<(usize, u32)>) {
+        self.due.push(Due { key, floor, of });
+    }
+
+    /// Everything has been said and heard.
+    pub(crate) fn all_is_heard(&mut self, node: usize) {
+        for Due { key, floor, .. } in self.due.clone() {
+            let local = self.of(node, key);
+            local.floor = local.floor.max(floor);
+        }
+    }
+
+    /// A node died. What it had yet to say is never heard, and its leases need not come back.
+    pub(crate) fn died(&mut self, node: usize, life: u32) {
+        self.due.retain(|due| due.of != Some((node, life)));
+        self.local.retain(|(its, _), _| *its != node);
+        for (token, flight) in &self.asked {
+            if self.flights[*flight].node == node {
+                self.granted.entry(*token).or_default().excused = true;
+            }
+        }
+        for flight in &mut self.flights {
+            if flight.node == node {
+                flight.leader = None;
+            }
+        }
+    }
+
+    /// The node has heard of a foreign change.
+    pub(crate) fn heard_foreign(&mut self, node: usize, key: Key, change: Index, removed: bool) {
+        let local = self.of(node, key);
+        local.heard = local.heard.max(change);
+        if removed {
+            local.heard_removal = local.heard_removal.max(change);
+        }
+    }
+}

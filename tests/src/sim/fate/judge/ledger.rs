@@ -1,0 +1,174 @@
+//! The ledger: what L2 took, which leases it granted, and what must follow from that.
+
+use jetcache_core::Token;
+use jetcache_core::ports::remote::Filled;
+
+use crate::sim::fate::judge::{Fact, Id, Index, Judge};
+use crate::sim::fate::plan::Key;
+use crate::sim::fate::promise::Promise;
+
+/// What L2 holds of a key.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shared {
+    content: Option<Id>,
+    lease: Option<(Token, u64)>,
+    /// When the last removal or claim was applied.
+    wiped: Index,
+    /// Everything older was removed or overwritten.
+    pub(crate) newest: Index,
+    /// The last removal by somebody who knows nothing of leases.
+    pub(crate) foreign_removal: Index,
+}
+
+/// A lease or claim that L2 ever granted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Granted {
+    pub(crate) standing: bool,
+    pub(crate) until: u64,
+    /// A command of it was lost or doubled, so it may be left standing.
+    pub(crate) excused: bool,
+}
+
+impl Judge {
+    /// L2 showed this value.
+    pub(crate) fn seen_in_l2(&mut self, key: Key, value: Option<Id>, now: u64) -> Id {
+        let content = self.shared[usize::from(key)].content;
+        let absent = content.is_some_and(|id| self.at(id).absent);
+        let same = match value {
+            Some(id) => content == Some(id) && !absent,
+            None => absent,
+        };
+        self.rule(same, Promise::P6, || {
+            format!("L2 shows {value:?}, and was given {content:?}")
+        });
+        let id = content.or(value).unwrap_or(Id(0));
+        let ends = self.at(id).ends;
+        self.rule(now < ends, Promise::P7, || {
+            format!("L2 shows {id:?} as fresh at {now} ms, its life ended at {ends}")
+        });
+        id
+    }
+
+    /// Who has the lease, and how long it still lasts.
+    pub(crate) fn holder(&self, key: Key, now: u64) -> Option<(Token, u64)> {
+        let (token, until) = self.shared[usize::from(key)].lease?;
+        (now < until).then(|| (token, until - now))
+    }
+
+    /// The value vanished. Returns whether there was one.
+    pub(crate) fn emptied(&mut self, key: Key) -> bool {
+        self.shared[usize::from(key)].content.take().is_some()
+    }
+
+    pub(crate) fn foreign_set(&mut self, key: Key, id: Option<Id>) {
+        self.shared[usize::from(key)].content = id;
+    }
+
+    pub(crate) fn foreign_delete(&mut self, key: Key, index: Index) {
+        let shared = &mut self.shared[usize::from(key)];
+        shared.content = None;
+        shared.foreign_removal = index;
+    }
+
+    pub(crate) fn lease_applied(&mut self, key: Key, token: Token, until: u64, now: u64) {
+        let lease = &mut self.shared[usize::from(key)].lease;
+        let other = lease.filter(|&(holder, until)| now < until && holder != token);
+        if lease.is_none_or(|(holder, until)| now >= until || holder != token) {
+            *lease = Some((token, until));
+        }
+        let granted = self.granted.entry(token).or_default();
+        (granted.standing, granted.until) = (true, until);
+        self.rule(other.is_none(), Promise::P1, || {
+            format!("L2 granted {token}, and {other:?} had the lease")
+        });
+    }
+
+    pub(crate) fn lease_refused(&mut self, key: Key, token: Token, now: u64) {
+        let lease = self.shared[usize::from(key)].lease;
+        let taken = lease.is_some_and(|(holder, until)| now < until && holder != token);
+        self.rule(taken, Promise::P5, || {
+            format!("L2 refused {token}, and nobody had the lease")
+        });
+        // If the flight ever had it, it has expired.
+        self.given_back(key, token);
+    }
+
+    pub(crate) fn claim_applied(&mut self, key: Key, token: Token, until: u64, index: Index) {
+        self.wiped(key, index);
+        self.shared[usize::from(key)].lease = Some((token, until));
+        self.granted.entry(token).or_default().standing = true;
+    }
+
+    pub(crate) fn wiped(&mut self, key: Key, index: Index) {
+        let shared = &mut self.shared[usize::from(key)];
+        shared.content = None;
+        (shared.wiped, shared.newest) = (index, index);
+        if let Some((token, _)) = shared.lease.take() {
+            self.granted.entry(token).or_default().standing = false;
+        }
+    }
+
+    pub(crate) fn fill_applied(&mut self, key: Key, token: Token, id: Id, filled: Filled) {
+        self.given_back(key, token);
+        if filled == Filled::Refused {
+            return;
+        }
+        let shared = &mut self.shared[usize::from(key)];
+        let before = shared.content.replace(id);
+        let wiped = shared.wiped;
+        let displaced = before.map(|before| (before, self.at(before).birth));
+        let Fact { birth, barred, .. } = *self.at(id);
+        self.rule(birth >= wiped, Promise::P2, || {
+            format!("L2 took {id:?}, born at {birth}, after the change that it took at {wiped}")
+        });
+        let newer = displaced.is_none_or(|(_, before)| birth >= before);
+        self.rule(newer, Promise::P2, || {
+            format!("L2 took {id:?}, born at {birth}, in the place of {displaced:?}")
+        });
+        self.rule(!barred, Promise::P2, || {
+            format!("L2 took {id:?}, which a refused or undecided insert brought")
+        });
+    }
+
+    /// A write-through is settled: its value is stored, or the key removed.
+    pub(crate) fn settle_applied(
+        &mut self,
+        key: Key,
+        token: Token,
+        id: Id,
+        filled: Filled,
+        index: Index,
+    ) {
+        self.fill_applied(key, token, id, filled);
+        if filled == Filled::Refused {
+            return self.wiped(key, index);
+        }
+        let birth = self.at(id).birth;
+        let newest = &mut self.shared[usize::from(key)].newest;
+        *newest = birth.max(*newest);
+    }
+
+    /// A release or a fill of this token arrived, in time or not.
+    pub(crate) fn given_back(&mut self, key: Key, token: Token) {
+        let lease = &mut self.shared[usize::from(key)].lease;
+        lease.take_if(|(holder, _)| *holder == token);
+        self.granted.entry(token).or_default().standing = false;
+    }
+
+    /// A command with this token was lost or doubled, so its lease may be left standing.
+    pub(crate) fn excuse(&mut self, token: Token) {
+        self.granted.entry(token).or_default().excused = true;
+    }
+
+    /// At the end nobody has a lease any more.
+    pub(crate) fn nothing_stands(&mut self) {
+        let orphans = self
+            .granted
+            .iter()
+            .filter(|(_, g)| g.standing && !g.excused);
+        let orphan = orphans.map(|(token, _)| *token).next();
+        self.rule(orphan.is_none(), Promise::P5, || {
+            format!("the lease {orphan:?} was never given back")
+        });
+    }
+}

@@ -1,0 +1,300 @@
+//! The commands on their way to L2 and back.
+
+use jetcache_core::Token;
+use jetcache_core::machine::error::Fault;
+use jetcache_core::machine::shard::repairs::Repair;
+
+use crate::sim::fate::judge::{ActorId, Index};
+use crate::sim::fate::plan::Key;
+use crate::sim::fate::script::{Fate, Point};
+use crate::sim::world::nodes::Node;
+use crate::sim::world::time::{Happening, World, whole_millis};
+use crate::sim::world::verb::{Receipt, Said, Verb};
+
+pub(crate) type CommandId = usize;
+
+pub(crate) struct Command {
+    node: usize,
+    /// Which life of it.
+    life: u32,
+    key: Key,
+    ask: usize,
+    verb: Verb,
+    sent: Index,
+    /// The number of the junk that it found.
+    pub(crate) junk: Option<Index>,
+    sender: Sender,
+    fate: Fate,
+    deadline: u64,
+    applied: u8,
+    receipt: Option<Receipt>,
+    /// When it was applied, if the reply says so.
+    pub(crate) applied_at: Option<Index>,
+    pub(crate) reply: Option<Result<Receipt, Fault>>,
+}
+
+/// Who waits for the reply.
+pub(crate) enum Sender {
+    Actor(ActorId),
+    Repair(Repair<Key>),
+    /// The sender has given up or gone, or never waited.
+    Nobody,
+}
+
+impl World {
+    pub(crate) fn send(&mut self, node: usize, key: Key, verb: Verb, sender: Sender) -> CommandId {
+        let ask = match &sender {
+            Sender::Actor(id) => self.asks[*id],
+            Sender::Repair(_) | Sender::Nobody => usize::MAX,
+        };
+        self.send_for(node, key, verb, sender, ask)
+    }
+
+    fn send_for(
+        &mut self,
+        node: usize,
+        key: Key,
+        verb: Verb,
+        sender: Sender,
+        ask: usize,
+    ) -> CommandId {
+        let fate = self.fate(ask, verb.point());
+        let id = self.commands.len();
+        self.note(|| format!("    command {id} of node {node}: {verb:?}, {fate:?}"));
+        self.excuse_if_lost(verb, fate);
+        let timeout = whole_millis(self.plan.policy.remote_timeout);
+        let deadline = self.now + timeout;
+        if let Some(there) = fate.applied {
+            self.queue(self.now + there, Happening::Apply(id));
+            if let Some((again, _)) = fate.again {
+                self.queue(self.now + there + again, Happening::Apply(id));
+            }
+        }
+        if let Some(error) = fate.error {
+            self.queue(self.now + error, Happening::Reply(id));
+        }
+        self.queue(deadline, Happening::Timeout(id));
+        self.commands.push(Command {
+            node,
+            life: self.nodes[node].life,
+            key,
+            ask,
+            verb,
+            sent: self.index,
+            junk: None,
+            sender,
+            fate,
+            deadline,
+            applied: 0,
+            receipt: None,
+            applied_at: None,
+            reply: None,
+        });
+        id
+    }
+
+    /// A command that is lost, fails or arrives twice may leave a lease behind that nobody knows
+    /// of.
+    fn excuse_if_lost(&mut self, verb: Verb, fate: Fate) {
+        let lost = fate.applied.is_none() || fate.replied.is_none();
+        match verb {
+            Verb::Lease { token, .. } if lost || fate.error.is_some() || fate.again.is_some() => {
+                self.judge.excuse(token);
+            }
+            Verb::Fill { token, .. } | Verb::Settle { token, .. } | Verb::Release { token, .. }
+                if fate.applied.is_none() =>
+            {
+                self.judge.excuse(token);
+            }
+            // A claim that is not followed by its fill stands for its short life.
+            Verb::Claim { token, .. } => self.judge.excuse(token),
+            _ => {}
+        }
+    }
+
+    /// Gives a lease back. Nobody waits for the reply.
+    pub(crate) fn release(&mut self, node: usize, key: Key, token: Token, ask: usize) {
+        self.send_for(node, key, Verb::Release { token }, Sender::Nobody, ask);
+    }
+
+    pub(crate) fn send_repair(&mut self, node: usize, repair: Repair<Key>) {
+        let key = *repair.key();
+        let announce = repair.announce();
+        self.send(node, key, Verb::Remove { announce }, Sender::Repair(repair));
+    }
+
+    /// The command arrives at L2.
+    pub(crate) fn apply(&mut self, id: CommandId) {
+        let Command {
+            node, key, verb, ..
+        } = self.commands[id];
+        let receipt = self.applied(id, key, verb);
+        self.note(|| format!("L2 applies command {id} of node {node}: {receipt:?}"));
+        let said = self.said(id, &receipt);
+        self.announce(id, said, verb.touches(&receipt));
+        let command = &mut self.commands[id];
+        command.applied += 1;
+        let Fate { again, replied, .. } = command.fate;
+        let back = match (command.applied, again) {
+            (1, Some((_, Some(_)))) => None,
+            (1, _) => replied,
+            (_, again) => again.and_then(|(_, back)| back),
+        };
+        if let Some(back) = back
+            && command.fate.error.is_none()
+        {
+            command.receipt = Some(receipt);
+            command.applied_at = Some(self.index);
+            self.queue(self.now + back, Happening::Reply(id));
+        }
+    }
+
+    /// What the others are told of it, if anything.
+    fn said(&mut self, id: CommandId, receipt: &Receipt) -> Option<Said> {
+        let Command {
+            verb, sent, ask, ..
+        } = self.commands[id];
+        // A repeated removal is no new change.
+        let sent = if ask == usize::MAX { 0 } else { sent };
+        let birth = match verb {
+            Verb::Settle { id, .. } => self.judge.at(id).birth,
+            _ => sent,
+        };
+        verb.said(receipt, sent, birth)
+    }
+
+    /// The reply arrives, in time or late.
+    pub(crate) fn reply(&mut self, id: CommandId) {
+        if self.commands[id].is_orphaned(&self.nodes) {
+            return;
+        }
+        let command = &mut self.commands[id];
+        let reply = match (command.fate.error, command.receipt.take()) {
+            (None, Some(receipt)) => Ok(receipt),
+            _ => Err(Fault::Unreachable("the connection broke".into())),
+        };
+        self.note(|| format!("reply to command {id}: {reply:?}"));
+        match core::mem::replace(&mut self.commands[id].sender, Sender::Nobody) {
+            Sender::Actor(actor) => {
+                let command = &mut self.commands[id];
+                command.reply = Some(reply);
+                command.sender = Sender::Actor(actor);
+                self.turn_after(actor, Point::Step);
+            }
+            Sender::Repair(repair) => {
+                self.acknowledged(id, &reply);
+                self.repaired(id, repair, reply.is_ok());
+            }
+            Sender::Nobody => {
+                if matches!(reply, Ok(Receipt::Leased(true, _))) {
+                    self.late_lease(id);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn time_out(&mut self, id: CommandId) {
+        let command = &mut self.commands[id];
+        if command.reply.is_some() {
+            return;
+        }
+        match core::mem::replace(&mut command.sender, Sender::Nobody) {
+            Sender::Actor(actor) => {
+                command.sender = Sender::Actor(actor);
+                self.turn_after(actor, Point::Step);
+            }
+            Sender::Repair(repair) => {
+                self.note(|| format!("command {id} has timed out"));
+                self.repaired(id, repair, false);
+            }
+            Sender::Nobody => {}
+        }
+    }
+
+    /// The sender knows now that L2 took it.
+    fn acknowledged(&mut self, id: CommandId, reply: &Result<Receipt, Fault>) {
+        if let Ok(receipt) = reply
+            && let Some(said) = self.said(id, receipt)
+        {
+            self.tell_of(id, said);
+        }
+    }
+
+    pub(crate) fn verb(&self, id: CommandId) -> Verb {
+        self.commands[id].verb
+    }
+
+    fn repaired(&mut self, id: CommandId, repair: Repair<Key>, acknowledged: bool) {
+        let node = self.commands[id].node;
+        self.machine(node, |shard, context, effects| {
+            shard.repaired(repair, acknowledged, context, effects);
+        });
+    }
+
+    /// What the sender finds when it looks: the reply, a timeout, or nothing yet (`None`).
+    pub(crate) fn awaited(&mut self, id: CommandId) -> Option<Result<Receipt, Fault>> {
+        let command = &mut self.commands[id];
+        if let Some(reply) = command.reply.clone() {
+            command.sender = Sender::Nobody;
+            self.acknowledged(id, &reply);
+            return Some(reply);
+        }
+        if self.now < command.deadline {
+            return None;
+        }
+        command.sender = Sender::Nobody;
+        self.note(|| format!("command {id} has timed out"));
+        Some(Err(Fault::Timeout))
+    }
+
+    /// The sender is gone. If a lease was granted, it must still be given back.
+    pub(crate) fn forsaken(&mut self, id: CommandId) {
+        self.commands[id].sender = Sender::Nobody;
+        if let Some(Ok(Receipt::Leased(true, _))) = self.commands[id].reply {
+            self.late_lease(id);
+        }
+    }
+
+    /// A lease was granted to an asker that has given up, gone or been deposed.
+    pub(crate) fn late_lease(&mut self, id: CommandId) {
+        let Command {
+            node, key, verb, ..
+        } = self.commands[id];
+        let Verb::Lease { token, .. } = verb else {
+            return;
+        };
+        let release = self.machine(node, |shard, context, _| shard.late_lease(token, context));
+        self.note(|| format!("    late lease {token} of node {node}, to be released: {release}"));
+        if release {
+            self.release(node, key, token, usize::MAX);
+        } else {
+            self.judge.adopted(token);
+        }
+    }
+}
+
+impl Command {
+    /// The node and the life of it that sent it.
+    pub(crate) fn source(&self) -> (usize, u32) {
+        (self.node, self.life)
+    }
+
+    pub(crate) fn key(&self) -> Key {
+        self.key
+    }
+
+    pub(crate) fn ask(&self) -> usize {
+        self.ask
+    }
+
+    /// Its node has died, so nobody waits for it.
+    pub(crate) fn orphan(&mut self, node: usize) {
+        if self.node == node {
+            self.sender = Sender::Nobody;
+        }
+    }
+
+    fn is_orphaned(&self, nodes: &[Node]) -> bool {
+        nodes[self.node].life != self.life
+    }
+}

@@ -1,0 +1,195 @@
+//! L2 itself: carries out a command on the table that ships, and shows the judge what it did.
+
+use core::time::Duration;
+
+use jetcache_core::machine::lookup::step::Seen;
+use jetcache_core::machine::tier::envelope;
+use jetcache_core::machine::tier::verb::Times;
+use jetcache_core::machine::tier::wire::PLACEHOLDER;
+use jetcache_core::ports::remote::{
+    Claim, Fill, Found, Hold, LeaseAsk, Life, Settle, Stored, Wire,
+};
+
+use crate::sim::fate::judge::Id;
+use crate::sim::fate::plan::Key;
+use crate::sim::world::foreign::junk;
+use crate::sim::world::net::CommandId;
+use crate::sim::world::time::{World, whole_millis};
+use crate::sim::world::verb::{Receipt, Verb};
+
+impl World {
+    pub(crate) fn applied(&mut self, command: CommandId, key: Key, verb: Verb) -> Receipt {
+        let now = self.server_clock();
+        let wire = self.plan.fleet.wire;
+        let name = name(key);
+        match verb {
+            Verb::Read => {
+                let found = self.table.read(now, name, wire);
+                Receipt::Read(self.seen(command, key, found))
+            }
+            Verb::Lease { token, life } => {
+                let ask = LeaseAsk {
+                    key: name,
+                    token,
+                    life,
+                };
+                let leased = self.table.lease(now, &ask, wire);
+                if leased.granted {
+                    let until = self.now + whole_millis(life);
+                    self.judge.lease_applied(key, token, until, self.now);
+                } else {
+                    self.judge.lease_refused(key, token, self.now);
+                }
+                Receipt::Leased(leased.granted, self.seen(command, key, leased.found))
+            }
+            Verb::Fill {
+                token,
+                id,
+                times: Times { life, lease, age },
+                junk: replaces,
+                ..
+            } => {
+                let bytes = self.encode(id, life);
+                let replaces = replaces.map(junk);
+                let value = Stored {
+                    replaces: replaces.as_deref(),
+                    bytes: &bytes,
+                    life,
+                    stale: Duration::ZERO,
+                    lease,
+                    age,
+                };
+                let fill = Fill {
+                    key: name,
+                    token,
+                    value,
+                };
+                let filled = self.table.fill(now, &fill, wire);
+                self.judge.fill_applied(key, token, id, filled);
+                Receipt::Filled(filled)
+            }
+            Verb::Release { token } => {
+                self.table.release(now, &Hold { key: name, token });
+                self.judge.given_back(key, token);
+                Receipt::Done
+            }
+            Verb::Claim {
+                token,
+                life,
+                condition,
+                value,
+                ..
+            } => {
+                let claim = Claim {
+                    key: name,
+                    token,
+                    life,
+                    condition,
+                };
+                let granted = self.table.claim(now, &claim, wire);
+                if granted {
+                    let until = self.now + whole_millis(life);
+                    self.judge.claim_applied(key, token, until, self.index);
+                    if let Some(value) = value {
+                        self.judge.at(value).birth = self.index;
+                    }
+                }
+                Receipt::Claimed(granted)
+            }
+            Verb::Settle {
+                token,
+                id,
+                times: Times { life, lease, age },
+                ..
+            } => {
+                let bytes = self.encode(id, life);
+                let value = Stored {
+                    replaces: None,
+                    bytes: &bytes,
+                    life,
+                    stale: Duration::ZERO,
+                    lease,
+                    age,
+                };
+                let settle = Settle {
+                    key: name,
+                    token: Some(token),
+                    value,
+                };
+                let filled = self.table.settle(now, &settle, wire);
+                let index = self.index;
+                self.judge.settle_applied(key, token, id, filled, index);
+                Receipt::Filled(filled)
+            }
+            Verb::Remove { .. } => {
+                self.table.remove(name);
+                self.judge.wiped(key, self.index);
+                Receipt::Done
+            }
+        }
+    }
+
+    pub(crate) fn encode(&mut self, id: Id, life: Duration) -> Vec<u8> {
+        let absent = self.judge.at(id).absent;
+        if self.plan.fleet.wire == Wire::JetcacheGo {
+            return match absent {
+                true => PLACEHOLDER.to_vec(),
+                false => [&b"v"[..], &id.0.to_be_bytes()].concat(),
+            };
+        }
+        let mut bytes = Vec::new();
+        envelope::open(&mut bytes, (!absent).then_some(1));
+        if !absent {
+            bytes.extend_from_slice(&id.0.to_be_bytes());
+        }
+        envelope::seal(&mut bytes, life, Duration::ZERO);
+        bytes
+    }
+
+    fn seen(
+        &mut self,
+        command: CommandId,
+        key: Key,
+        found: Option<Found>,
+    ) -> Option<(Seen<Id>, Id)> {
+        let Some(found) = found else {
+            // If there was a value, it has expired.
+            self.vanished(key);
+            return None;
+        };
+        let (left, life, payload) = match found.life {
+            Life::Clock(clock) => {
+                let envelope = envelope::parse(&found.bytes).ok()?;
+                let payload = envelope.value.map(|(_, payload)| payload);
+                (envelope.left(clock), Some(envelope.life), payload)
+            }
+            Life::Left(left) => match &found.bytes[..] {
+                PLACEHOLDER => (left, None, None),
+                [b'v', payload @ ..] => (left, None, Some(payload)),
+                [_, number @ ..] => {
+                    let number = core::str::from_utf8(number).ok()?;
+                    self.commands[command].junk = number.parse().ok();
+                    return None;
+                }
+                [] => return None,
+            },
+            _ => return None,
+        };
+        if left.is_zero() {
+            return None;
+        }
+        let value = payload.map(|payload| {
+            let mut number = [0; 4];
+            number.copy_from_slice(payload);
+            Id(u32::from_be_bytes(number))
+        });
+        let id = self.judge.seen_in_l2(key, value, self.now);
+        let age = life.map(|life| life.saturating_sub(left));
+        Some((Seen { value, left, age }, id))
+    }
+}
+
+/// The name of a key.
+pub(crate) fn name(key: Key) -> &'static str {
+    ["a", "b"][usize::from(key)]
+}

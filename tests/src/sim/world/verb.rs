@@ -1,0 +1,107 @@
+//! What is sent to L2, what comes back, and what the others are told of it.
+
+use core::time::Duration;
+
+use jetcache_core::Token;
+use jetcache_core::machine::lookup::step::Seen;
+use jetcache_core::machine::tier::verb::{Announce, Times};
+use jetcache_core::ports::remote::{Condition, Filled};
+
+use crate::sim::fate::judge::{Id, Index};
+use crate::sim::fate::script::Point;
+
+/// What is sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Verb {
+    Read,
+    Lease {
+        token: Token,
+        life: Duration,
+    },
+    Fill {
+        token: Token,
+        id: Id,
+        times: Times,
+        /// The number of the junk that the fill may replace.
+        junk: Option<Index>,
+        announce: Announce,
+    },
+    Release {
+        token: Token,
+    },
+    Claim {
+        token: Token,
+        life: Duration,
+        condition: Option<Condition>,
+        /// The value of the insert that claims.
+        value: Option<Id>,
+        announce: Announce,
+    },
+    Settle {
+        token: Token,
+        id: Id,
+        times: Times,
+        announce: Announce,
+    },
+    Remove {
+        announce: Announce,
+    },
+}
+
+/// What comes back. An entry comes with the value that the judge knows it to be.
+#[derive(Clone, Debug)]
+pub(crate) enum Receipt {
+    Read(Option<(Seen<Id>, Id)>),
+    Leased(bool, Option<(Seen<Id>, Id)>),
+    Filled(Filled),
+    Claimed(bool),
+    Done,
+}
+
+impl Verb {
+    pub(crate) fn point(self) -> Point {
+        match self {
+            Self::Read => Point::Read,
+            Self::Lease { .. } => Point::Lease,
+            Self::Fill { .. } => Point::Fill,
+            Self::Release { .. } => Point::Release,
+            Self::Claim { .. } => Point::Claim,
+            Self::Settle { .. } => Point::Settle,
+            Self::Remove { .. } => Point::Remove,
+        }
+    }
+
+    /// Whether it writes under the key.
+    pub(crate) fn touches(self, receipt: &Receipt) -> bool {
+        matches!(
+            (self, receipt),
+            (Self::Remove { .. } | Self::Settle { .. }, _)
+                | (Self::Claim { .. }, Receipt::Claimed(true))
+                | (Self::Fill { .. }, Receipt::Filled(Filled::Stored))
+        )
+    }
+
+    /// What the others are told of a command with this receipt, if anything. `sent`: when it was
+    /// sent.
+    pub(crate) fn said(self, receipt: &Receipt, sent: Index, birth: Index) -> Option<Said> {
+        use Announce::Yes;
+        use jetcache_core::ports::remote::Filled::{Refused, Stored};
+
+        let (removed, due) = match (self, receipt) {
+            (Self::Remove { announce: Yes }, Receipt::Done) => (true, sent),
+            (Self::Claim { announce: Yes, .. }, Receipt::Claimed(true)) => (false, sent),
+            (Self::Fill { announce: Yes, .. }, Receipt::Filled(Stored)) => (false, 0),
+            (Self::Settle { announce: Yes, .. }, Receipt::Filled(Stored)) => (false, birth),
+            (Self::Settle { announce: Yes, .. }, Receipt::Filled(Refused)) => (true, sent),
+            _ => return None,
+        };
+        Some(Said { removed, due })
+    }
+}
+
+/// What the others are told of a change.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Said {
+    pub(crate) removed: bool,
+    pub(crate) due: Index,
+}

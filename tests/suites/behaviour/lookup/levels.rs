@@ -1,0 +1,195 @@
+//! Which level answers, what is kept where and for how long.
+
+use std::io;
+use std::time::Duration;
+
+use jetcache_core::{Cached, Call, Error, Kind, Load, LoadError};
+
+use crate::behaviour::stage::{Case, Cases, Stage, Value, brings, nobody, value};
+
+pub(crate) const CASES: Cases<Case> = &[
+    ("a_miss_loads_and_a_hit_does_not", |s| Box::pin(hit(s))),
+    ("another_node_finds_it_in_l2", |s| Box::pin(second_node(s))),
+    ("not_found_is_remembered_in_both_levels", |s| {
+        Box::pin(not_found(s))
+    }),
+    ("an_error_can_mean_not_found", |s| {
+        Box::pin(not_found_when(s))
+    }),
+    ("get_peek_and_exists_run_no_loader", |s| Box::pin(reads(s))),
+    ("a_call_can_skip_a_level", |s| Box::pin(skips(s))),
+    ("a_call_can_keep_nothing", |s| Box::pin(keeps_nothing(s))),
+    ("a_loader_decides_how_long", |s| Box::pin(loaders_ttl(s))),
+    ("l1_never_outlives_l2", |s| Box::pin(outlive(s))),
+];
+
+async fn hit(stage: &Stage) {
+    let node = stage.node();
+    assert_eq!(
+        node.get_or_load("key", brings("one")).await.unwrap(),
+        Some(value("one"))
+    );
+    assert_eq!(
+        node.get_or_load("key", nobody).await.unwrap(),
+        Some(value("one"))
+    );
+    let stats = node.stats();
+    assert_eq!((stats.loads, stats.local_hits, stats.misses), (1, 1, 1));
+    assert_eq!((node.len(), node.weight(), node.kind()), (1, 1, Kind::Both));
+}
+
+async fn second_node(stage: &Stage) {
+    stage
+        .node()
+        .get_or_load("key", brings("one"))
+        .await
+        .unwrap();
+    let node = stage.node();
+    assert_eq!(
+        node.get_or_load("key", nobody).await.unwrap(),
+        Some(value("one"))
+    );
+    assert_eq!(node.stats().remote_hits, 1);
+    assert!(node.peek("key").is_hit());
+}
+
+async fn not_found(stage: &Stage) {
+    let (one, two) = (stage.node(), stage.node());
+    let absent = async || Ok::<Option<Value>, LoadError>(None);
+    assert_eq!(one.get_or_load("ghost", absent).await.unwrap(), None);
+    assert_eq!(one.get_or_load("ghost", nobody).await.unwrap(), None);
+    assert_eq!(one.peek("ghost"), Cached::Absent);
+    assert_eq!(two.get_or_load("ghost", nobody).await.unwrap(), None);
+    assert_eq!(two.peek("ghost"), Cached::Absent);
+    assert!(!two.exists("ghost").await);
+    assert_eq!(one.stats().not_found, 1);
+    one.insert("ghost".into(), value("born")).await.unwrap();
+    assert_eq!(one.get("ghost").await, Cached::Hit(value("born")));
+}
+
+async fn not_found_when(stage: &Stage) {
+    let node = stage.builder().not_found_when(|error| {
+        error
+            .downcast_ref::<io::Error>()
+            .is_some_and(|e| e.kind() == io::ErrorKind::NotFound)
+    });
+    let node = node.build().unwrap();
+    let absent = async || -> Result<Value, LoadError> {
+        Err(io::Error::from(io::ErrorKind::NotFound).into())
+    };
+    assert_eq!(node.get_or_load("ghost", absent).await.unwrap(), None);
+    assert_eq!(node.get("ghost").await, Cached::Absent);
+    let broken = async || -> Result<Value, LoadError> { Err(io::Error::other("broken").into()) };
+    assert!(matches!(
+        node.get_or_load("key", broken).await,
+        Err(Error::Load(_))
+    ));
+    assert_eq!(node.get("key").await, Cached::Miss);
+}
+
+async fn reads(stage: &Stage) {
+    let (one, two) = (stage.node(), stage.node());
+    assert_eq!(one.get("key").await, Cached::Miss);
+    assert!(!one.exists("key").await);
+    one.get_or_load("key", brings("one")).await.unwrap();
+    assert_eq!(two.peek("key"), Cached::Miss);
+    assert!(two.exists("key").await);
+    assert_eq!(two.peek("key"), Cached::Miss, "exists keeps nothing");
+    assert_eq!(two.get("key").await, Cached::Hit(value("one")));
+    assert_eq!(two.peek("key"), Cached::Hit(value("one")));
+}
+
+async fn skips(stage: &Stage) {
+    let node = stage.node();
+    let past_l1 = Call::new().skip_local();
+    node.get_or_load_with("key", &past_l1, brings("one"))
+        .await
+        .unwrap();
+    assert_eq!(node.peek("key"), Cached::Miss);
+    assert_eq!(
+        node.get_with("key", &past_l1).await,
+        Cached::Hit(value("one"))
+    );
+    assert_eq!(node.peek("key"), Cached::Miss);
+    let past_l2 = Call::new().skip_remote();
+    assert_eq!(node.get_with("key", &past_l2).await, Cached::Miss);
+    let two = node
+        .get_or_load_with("key", &past_l2, brings("two"))
+        .await
+        .unwrap();
+    assert_eq!(two, Some(value("two")));
+    assert_eq!(stage.node().get("key").await, Cached::Hit(value("one")));
+    // A change removes the key from the level that it skips.
+    node.insert_with("key".into(), value("three"), &past_l2)
+        .await
+        .unwrap();
+    assert_eq!(node.peek("key"), Cached::Hit(value("three")));
+    assert_eq!(stage.node().get("key").await, Cached::Miss);
+    node.insert_with("key".into(), value("four"), &past_l1)
+        .await
+        .unwrap();
+    assert_eq!(node.peek("key"), Cached::Miss);
+    assert_eq!(stage.node().get("key").await, Cached::Hit(value("four")));
+    let nothing = node
+        .insert_with("key".into(), value("five"), &Call::new().no_store())
+        .await;
+    assert!(matches!(nothing, Err(Error::Config(_))));
+    let odd = node
+        .insert_if_absent_with("key".into(), value("five"), &past_l2)
+        .await;
+    assert!(matches!(odd, Err(Error::Config(_))));
+}
+
+async fn keeps_nothing(stage: &Stage) {
+    let node = stage.node();
+    let call = Call::new().no_store();
+    node.get_or_load_with("key", &call, brings("one"))
+        .await
+        .unwrap();
+    assert_eq!(node.get("key").await, Cached::Miss);
+    let once = async || Ok::<_, LoadError>(Load::from(value("once")).uncached());
+    assert_eq!(
+        node.get_or_load("key", once).await.unwrap(),
+        Some(value("once"))
+    );
+    assert_eq!(node.get("key").await, Cached::Miss);
+    // Neither left a lease behind: the next load fills.
+    node.get_or_load("key", brings("kept")).await.unwrap();
+    assert_eq!(stage.node().get("key").await, Cached::Hit(value("kept")));
+}
+
+async fn loaders_ttl(stage: &Stage) {
+    let node = stage.node();
+    let short =
+        async || Ok::<_, LoadError>(Load::from(value("short")).ttl(Duration::from_millis(40)));
+    node.get_or_load("key", short).await.unwrap();
+    stage
+        .until("it is gone", async || node.get("key").await == Cached::Miss)
+        .await;
+    assert_eq!(node.len(), 0, "expired entries are removed when touched");
+    let zero = node
+        .get_or_load_with("key", &Call::new().ttl(Duration::ZERO), nobody)
+        .await;
+    assert!(matches!(zero, Err(Error::Config(_))));
+}
+
+async fn outlive(stage: &Stage) {
+    let (one, two) = (stage.node(), stage.node());
+    let call = Call::new()
+        .ttl(Duration::from_millis(300))
+        .local_ttl(Duration::from_secs(60));
+    one.insert_with("key".into(), value("short"), &call)
+        .await
+        .unwrap();
+    assert_eq!(two.get("key").await, Cached::Hit(value("short")));
+    stage
+        .until("L1 has let go of it", async || {
+            two.peek("key") == Cached::Miss
+        })
+        .await;
+    stage
+        .until("L2 has let go of it", async || {
+            one.get("key").await == Cached::Miss
+        })
+        .await;
+}

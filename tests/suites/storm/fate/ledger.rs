@@ -1,0 +1,134 @@
+//! The ledger: what L2 took and what the nodes were told, and hence what nobody may see at rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jetcache_core::Token;
+
+use crate::world::bus::Bus;
+
+pub(crate) type Key = u8;
+
+/// A key on a node, in one life of it.
+pub(crate) type Place = (usize, Key);
+
+#[derive(Default)]
+pub(crate) struct Ledger {
+    /// L2 holds nothing older than this.
+    applied: BTreeMap<Key, u64>,
+    /// What a node told together with its change.
+    told: BTreeMap<Place, u64>,
+    /// Changes that returned: at rest, no node may show anything older.
+    returned: BTreeMap<Place, u64>,
+    rows: Vec<Row>,
+    claims: BTreeMap<Token, u64>,
+    dead: BTreeSet<usize>,
+}
+
+/// A row that a write-through wrote to the database.
+struct Row {
+    at: Place,
+    tick: u64,
+    /// Since then its node has made L2 hold nothing older.
+    settled: bool,
+    /// And the others were told so in the same step.
+    told: bool,
+}
+
+/// What a command did to a key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Applied {
+    pub(crate) at: Place,
+    /// The key now holds nothing older than this.
+    pub(crate) age: u64,
+    /// Whether L2 told the others in the same step.
+    pub(crate) told: bool,
+}
+
+impl Ledger {
+    pub(crate) fn apply(&mut self, applied: Applied) {
+        let Applied { at, age, .. } = applied;
+        raise(&mut self.applied, at.1, age);
+        if applied.told {
+            raise(&mut self.told, at, age);
+        }
+        for row in &mut self.rows {
+            let since = row.at == at && row.tick <= age;
+            row.settled |= since;
+            row.told |= since && applied.told;
+        }
+    }
+
+    pub(crate) fn applied(&self, key: Key) -> u64 {
+        self.applied.get(&key).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn claim(&mut self, token: Token, tick: u64) {
+        self.claims.insert(token, tick);
+    }
+
+    pub(crate) fn claimed(&self, token: Token) -> Option<u64> {
+        self.claims.get(&token).copied()
+    }
+
+    pub(crate) fn write(&mut self, at: Place, tick: u64) {
+        self.rows.push(Row {
+            at,
+            tick,
+            settled: false,
+            told: false,
+        });
+    }
+
+    pub(crate) fn return_from(&mut self, at: Place, floor: u64) {
+        raise(&mut self.returned, at, floor);
+    }
+
+    /// A node dies: what it has not sent is never sent, and nobody tells the others in its place.
+    pub(crate) fn die(&mut self, life: usize) {
+        self.rows.retain(|row| row.at.0 != life || row.settled);
+        self.returned.retain(|at, _| at.0 != life);
+        self.dead.insert(life);
+    }
+
+    /// At rest L2 holds nothing older than this.
+    pub(crate) fn floor_of_l2(&self, key: Key) -> u64 {
+        self.floor_of_rows(key, |_| true)
+            .max(self.floor_of_changes(key))
+    }
+
+    /// At rest, when every word has been heard, this node's L1 holds nothing older than this.
+    pub(crate) fn floor_of_l1(&self, bus: Bus, (life, key): Place) -> u64 {
+        let lives = |row: &Row| !self.dead.contains(&row.at.0);
+        let changes = self.floor_of_changes(key);
+        match bus {
+            Bus::None => 0,
+            Bus::Publish => changes.max(self.floor_of_rows(key, lives)),
+            Bus::WithChange => {
+                let others = (self.told.iter()).filter(|(at, _)| at.1 == key && at.0 != life);
+                changes
+                    .max(self.floor_of_rows(key, |row| lives(row) || row.told))
+                    .max(highest(others.map(|(_, age)| *age)))
+            }
+            Bus::Watched => self.floor_of_l2(key).max(self.applied(key)),
+        }
+    }
+
+    fn floor_of_rows(&self, key: Key, counts: impl Fn(&Row) -> bool) -> u64 {
+        let rows = self.rows.iter().filter(|row| row.at.1 == key);
+        highest(rows.filter(|row| counts(row)).map(|row| row.tick))
+    }
+
+    fn floor_of_changes(&self, key: Key) -> u64 {
+        let returned = self.returned.iter().filter(|(at, _)| at.1 == key);
+        highest(returned.map(|(_, floor)| *floor))
+    }
+}
+
+fn raise<K: Ord>(floors: &mut BTreeMap<K, u64>, at: K, age: u64) {
+    let floor = floors.entry(at).or_default();
+    *floor = (*floor).max(age);
+}
+
+fn highest(ages: impl Iterator<Item = u64>) -> u64 {
+    ages.max().unwrap_or_default()
+}

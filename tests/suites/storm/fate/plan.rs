@@ -1,0 +1,72 @@
+//! What a storm is like: drawn once from its seed, and the same for all its nodes and their lives.
+
+use std::time::Duration;
+
+use crate::actors::caller::What;
+use crate::fate::ledger::Key;
+use crate::world::time::World;
+use crate::world::weather::Weather;
+
+pub(crate) struct Plan {
+    pub(crate) weather: Weather,
+    /// How many keys there are.
+    pub(crate) keys: Key,
+    /// How many of them are asked for at once (`batch_chunk`).
+    pub(crate) chunk: usize,
+    /// What callers ask for; what stands here twice is asked twice as often.
+    asks: Vec<What>,
+    /// Entries live until the end, so that none which should be gone just expires.
+    pub(crate) lasting: bool,
+    /// Nodes die.
+    pub(crate) mortal: bool,
+    pub(crate) write_timeout: Option<Duration>,
+    pub(crate) load_concurrency: usize,
+    pub(crate) batch_loader: bool,
+    /// Others go on in the middle of an L1 call, as other threads would (`world::gap`).
+    pub(crate) gaps: bool,
+}
+
+impl Plan {
+    pub(crate) fn of(world: &World, weather: Weather, fleet: bool) -> Self {
+        Self {
+            weather,
+            lasting: world.percent(if fleet { 80 } else { 20 }),
+            mortal: world.percent(30),
+            write_timeout: (world.percent(40)).then(|| Duration::from_millis(world.below(400) + 1)),
+            load_concurrency: [1, 2, 16][world.below(3) as usize],
+            batch_loader: world.percent(60),
+            gaps: world.percent(40),
+            keys: [2, 3, 6][world.below(3) as usize],
+            chunk: [1, 2, 1000, 1000][world.below(4) as usize],
+            asks: asks(world),
+        }
+    }
+
+    /// What the next caller asks for.
+    pub(crate) fn ask(&self, world: &World) -> What {
+        self.asks[world.below(self.asks.len() as u64) as usize]
+    }
+}
+
+fn asks(world: &World) -> Vec<What> {
+    use What::{
+        Get, GetMany, GetManyOrLoad, GetOrLoad, Insert, InsertIf, InsertMany, Invalidate,
+        InvalidateMany, Load, LoadMany, Peek, SweepLocal, WriteThrough,
+    };
+    let mut asks = vec![GetOrLoad, GetOrLoad, GetOrLoad, GetOrLoad, Load, Get, Peek];
+    let (changes, batches) = (world.percent(70), world.percent(80));
+    if changes {
+        asks.extend([Invalidate, SweepLocal, InsertIf, Insert, Insert]);
+    }
+    if world.percent(50) {
+        asks.extend([WriteThrough, WriteThrough, WriteThrough]);
+    }
+    if batches {
+        asks.extend([GetManyOrLoad, GetManyOrLoad, GetManyOrLoad, GetManyOrLoad]);
+        asks.extend([LoadMany, LoadMany, GetMany]);
+    }
+    if changes && batches {
+        asks.extend([InsertMany, InvalidateMany]);
+    }
+    asks
+}

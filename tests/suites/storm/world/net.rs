@@ -1,0 +1,395 @@
+//! L2: the in-process table that ships, behind a network that delays and loses whole pipelines, and
+//! fails single commands of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_channel::oneshot::channel;
+use jetcache_adapters::memory::Table;
+use jetcache_core::machine::tier::envelope;
+use jetcache_core::ports::bus::{Kind, Message};
+use jetcache_core::ports::remote::{
+    Claim, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Settle, Stored, Wire,
+};
+use jetcache_core::{Cached, Codec, Fault, Remote, Runtime};
+
+use crate::fate::judge::Judge;
+use crate::fate::ledger::Applied;
+use crate::world::bus::{Air, Bus, SERVER, key_of};
+use crate::world::codec::Fickle;
+use crate::world::time::World;
+use crate::world::weather::Weather;
+
+#[derive(Clone)]
+pub(crate) struct Net {
+    world: World,
+    judge: Judge,
+    table: Arc<Mutex<Table>>,
+    weather: Weather,
+    healed: Arc<AtomicBool>,
+    /// The most keys that one pipeline ever had (removals do not count: repeats are not split).
+    widest: Arc<AtomicUsize>,
+    air: Option<Air>,
+    /// The life of a node that this handle belongs to.
+    life: usize,
+    /// If set, every change is told to the others in its name.
+    herald: Option<Herald>,
+}
+
+/// What a command did to its key.
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    /// It left it as it was.
+    Nothing,
+    /// It emptied the key.
+    Emptied(Kind),
+    /// It stored this value, or none that can be read.
+    Stored(Option<u64>),
+}
+
+impl Net {
+    pub(crate) fn new(world: &World, judge: &Judge, weather: Weather) -> Self {
+        Self {
+            judge: judge.clone(),
+            world: world.clone(),
+            table: Arc::default(),
+            weather,
+            healed: Arc::default(),
+            widest: Arc::default(),
+            air: None,
+            life: 0,
+            herald: None,
+        }
+    }
+
+    /// Lets a bus ride on it.
+    pub(crate) fn on(mut self, air: &Air) -> Self {
+        self.air = Some(air.clone());
+        self
+    }
+
+    /// The handle of one life of a node.
+    pub(crate) fn of(&self, life: usize) -> Self {
+        let net = self.clone();
+        Self { life, ..net }
+    }
+
+    /// The same L2 in other weather.
+    pub(crate) fn in_weather(&self, weather: Weather) -> Self {
+        let net = self.clone();
+        Self { weather, ..net }
+    }
+
+    pub(crate) fn heal(&self) {
+        self.healed.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn leases(&self) -> usize {
+        let now = self.clock();
+        self.table.lock().unwrap().leases(now)
+    }
+
+    /// What L2 has under a key.
+    pub(crate) fn stands(&self, key: &str) -> Cached<u64> {
+        let found = self
+            .table
+            .lock()
+            .unwrap()
+            .read(self.clock(), key, Wire::Native);
+        let entry = found
+            .as_ref()
+            .and_then(|found| envelope::parse(&found.bytes).ok());
+        match entry {
+            None => Cached::Miss,
+            Some(entry) => match entry.value {
+                None => Cached::Absent,
+                Some((_, payload)) => Fickle.decode(payload).map_or(Cached::Miss, Cached::Hit),
+            },
+        }
+    }
+
+    fn widens(&self, keys: usize) {
+        self.widest.fetch_max(keys, Ordering::SeqCst);
+    }
+
+    pub(crate) fn widest(&self) -> usize {
+        self.widest.load(Ordering::SeqCst)
+    }
+
+    /// The server's clock is far from the nodes'.
+    fn clock(&self) -> u64 {
+        1_700_000_000_000 + self.world.time().as_nanos() / 1_000_000
+    }
+
+    /// Sends a pipeline, a command a key. It arrives whether or not its sender still waits, as a
+    /// whole or not at all; each of its commands may fail for itself.
+    async fn send<T, C>(&self, commands: Vec<(String, C)>) -> Vec<Result<T, Fault>>
+    where
+        T: Send + 'static,
+        C: FnOnce(&mut Table, u64, &str) -> (T, Act) + Send + 'static,
+    {
+        let well = self.healed.load(Ordering::SeqCst);
+        let happens = |of| !well && self.world.percent(of);
+        if happens(self.weather.panics) {
+            resume_unwind(Box::new("the adapter"));
+        }
+        let way = || Duration::from_millis(self.world.below(self.weather.latency));
+        if happens(self.weather.errors) {
+            return commands.iter().map(|_| Err(away())).collect();
+        }
+        let late = happens(self.weather.late).then(|| self.world.below(10_000));
+        let there = way() + Duration::from_millis(late.unwrap_or(0));
+        let (lost, unheard) = (happens(self.weather.lost), happens(self.weather.lost));
+        // In the order of the keys, since repeated removals come in the order of a randomly seeded
+        // hasher.
+        let keys: BTreeSet<&String> = commands.iter().map(|(key, _)| key).collect();
+        let single = |key: &String| (key.clone(), Single::of(|| happens(self.weather.single)));
+        let singles: BTreeMap<String, Single> = keys.into_iter().map(single).collect();
+        let (reply, answer) = channel();
+        let net = self.clone();
+        if lost {
+            std::mem::forget(reply);
+        } else {
+            self.world.begin(async move {
+                net.world.sleep(there).await;
+                let tick = net.world.tick();
+                let now = net.clock();
+                let mut acts = Vec::new();
+                let mut table = net.table.lock().unwrap();
+                let apply = |(key, command): (String, C)| {
+                    if let Single::Refused = singles[&key] {
+                        return Err(away());
+                    }
+                    let (outcome, act) = command(&mut table, now, &key);
+                    let heard = matches!(singles[&key], Single::Well);
+                    acts.push((key, act));
+                    heard.then_some(outcome).ok_or_else(away)
+                };
+                let outcomes: Vec<_> = commands.into_iter().map(apply).collect();
+                drop(table);
+                net.tell(tick, acts);
+                if unheard {
+                    std::mem::forget(reply);
+                } else {
+                    let _ = reply.send(outcomes);
+                }
+            });
+        }
+        let outcomes = answer.await.unwrap();
+        self.world.sleep(way()).await;
+        outcomes
+    }
+}
+
+impl Net {
+    /// Tells the judge and the bus what was done, in the order of the keys.
+    fn tell(&self, tick: u64, mut acts: Vec<(String, Act)>) {
+        let Some(air) = &self.air else {
+            return;
+        };
+        acts.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let mut written = Vec::new();
+        for (text, act) in acts {
+            let (kind, age) = match act {
+                Act::Nothing => continue,
+                Act::Emptied(kind) => (kind, tick),
+                Act::Stored(value) => (Kind::Set, value.map_or(0, |value| self.judge.age(value))),
+            };
+            let at = (self.life, key_of(&text));
+            let told = self.herald.is_some();
+            self.judge.applied(Applied { at, age, told });
+            written.push(text.clone());
+            if let Some(Herald { cache, source, .. }) = &self.herald {
+                let message = Message {
+                    cache: (**cache).to_owned(),
+                    source: (**source).to_owned(),
+                    kind,
+                    keys: vec![text],
+                };
+                air.say(self.life, message);
+            }
+        }
+        if air.bus() == Bus::Watched && !written.is_empty() {
+            air.show(&written);
+        }
+    }
+}
+
+/// What becomes of one command of a pipeline.
+enum Single {
+    Well,
+    /// It is not carried out, and its sender hears that it failed.
+    Refused,
+    /// It is carried out, and its sender hears that it failed.
+    Unheard,
+}
+
+impl Single {
+    fn of(mut fails: impl FnMut() -> bool) -> Self {
+        match (fails(), fails()) {
+            (false, false) => Self::Well,
+            (true, _) => Self::Refused,
+            (false, true) => Self::Unheard,
+        }
+    }
+}
+
+fn value_in(bytes: &[u8]) -> Option<u64> {
+    let (_, payload) = envelope::parse(bytes).ok()?.value?;
+    Fickle.decode(payload).ok()
+}
+
+fn away() -> Fault {
+    Fault::Unreachable("the weather".into())
+}
+
+impl Remote for Net {
+    async fn read(&self, keys: &[&str], wire: Wire) -> Vec<Result<Option<Found>, Fault>> {
+        self.widens(keys.len());
+        let read = |key: &&str| {
+            let command =
+                move |table: &mut Table, now, key: &str| (table.read(now, key, wire), Act::Nothing);
+            ((*key).to_owned(), command)
+        };
+        self.send(keys.iter().map(read).collect()).await
+    }
+
+    async fn lease(&self, asks: &[LeaseAsk<'_>], wire: Wire) -> Vec<Result<Leased, Fault>> {
+        self.widens(asks.len());
+        let lease = |ask: &LeaseAsk<'_>| {
+            let (token, life) = (ask.token, ask.life);
+            let command = move |table: &mut Table, now, key: &str| {
+                let leased = table.lease(now, &LeaseAsk { key, token, life }, wire);
+                (leased, Act::Nothing)
+            };
+            (ask.key.to_owned(), command)
+        };
+        self.send(asks.iter().map(lease).collect()).await
+    }
+
+    async fn fill(&self, fills: &[Fill<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
+        self.widens(fills.len());
+        let fill = |fill: &Fill<'_>| {
+            let (token, value) = (fill.token, fill.value);
+            let (life, lease, age) = (value.life, value.lease, value.age);
+            let bytes = value.bytes.to_vec();
+            let replaces = value.replaces.map(<[u8]>::to_vec);
+            let command = move |table: &mut Table, now, key: &str| {
+                let value = Stored {
+                    replaces: replaces.as_deref(),
+                    bytes: &bytes,
+                    life,
+                    stale: Duration::ZERO,
+                    lease,
+                    age,
+                };
+                let filled = table.fill(now, &Fill { key, token, value }, wire);
+                let act = match filled {
+                    Filled::Stored => Act::Stored(value_in(&bytes)),
+                    Filled::Refused => Act::Nothing,
+                };
+                (filled, act)
+            };
+            if let Some(value) = value_in(value.bytes) {
+                self.judge.sent(value, token);
+            }
+            (fill.key.to_owned(), command)
+        };
+        let filled = self.send(fills.iter().map(fill).collect()).await;
+        for (fill, filled) in fills.iter().zip(&filled) {
+            if let (Ok(Filled::Refused), Some(value)) = (filled, value_in(fill.value.bytes)) {
+                self.judge.refused(value);
+            }
+        }
+        filled
+    }
+
+    async fn release(&self, holds: &[Hold<'_>]) -> Vec<Result<(), Fault>> {
+        let release = |hold: &Hold<'_>| {
+            let token = hold.token;
+            let command = move |table: &mut Table, now, key: &str| {
+                (table.release(now, &Hold { key, token }), Act::Nothing)
+            };
+            (hold.key.to_owned(), command)
+        };
+        self.send(holds.iter().map(release).collect()).await
+    }
+
+    async fn claim(&self, claims: &[Claim<'_>], wire: Wire) -> Vec<Result<bool, Fault>> {
+        self.widens(claims.len());
+        let claim = |claim: &Claim<'_>| {
+            let (token, life, condition) = (claim.token, claim.life, claim.condition);
+            let net = self.clone();
+            let command = move |table: &mut Table, now, key: &str| {
+                let claim = Claim {
+                    key,
+                    token,
+                    life,
+                    condition,
+                };
+                if !table.claim(now, &claim, wire) {
+                    return (false, Act::Nothing);
+                }
+                net.judge.claimed(token, net.world.ticks());
+                (true, Act::Emptied(Kind::Set))
+            };
+            (claim.key.to_owned(), command)
+        };
+        self.send(claims.iter().map(claim).collect()).await
+    }
+
+    async fn settle(&self, settles: &[Settle<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
+        self.widens(settles.len());
+        let settle = |settle: &Settle<'_>| {
+            let (token, value) = (settle.token, settle.value);
+            let (life, lease, age) = (value.life, value.lease, value.age);
+            let bytes = value.bytes.to_vec();
+            let command = move |table: &mut Table, now, key: &str| {
+                let value = Stored {
+                    replaces: None,
+                    bytes: &bytes,
+                    life,
+                    stale: Duration::ZERO,
+                    lease,
+                    age,
+                };
+                let settled = table.settle(now, &Settle { key, token, value }, wire);
+                let act = match settled {
+                    Filled::Stored => Act::Stored(value_in(&bytes)),
+                    Filled::Refused => Act::Emptied(Kind::Delete),
+                };
+                (settled, act)
+            };
+            (settle.key.to_owned(), command)
+        };
+        let settled = self.send(settles.iter().map(settle).collect()).await;
+        for (settle, settled) in settles.iter().zip(&settled) {
+            if let (Ok(Filled::Refused), Some(value)) = (settled, value_in(settle.value.bytes)) {
+                self.judge.refused(value);
+            }
+        }
+        settled
+    }
+
+    async fn remove(&self, keys: &[&str]) -> Vec<Result<(), Fault>> {
+        let remove = |key: &&str| {
+            let command =
+                |table: &mut Table, _, key: &str| (table.remove(key), Act::Emptied(Kind::Delete));
+            ((*key).to_owned(), command)
+        };
+        self.send(keys.iter().map(remove).collect()).await
+    }
+
+    fn server(&self) -> Option<u64> {
+        self.air.as_ref().map(|_| SERVER)
+    }
+
+    fn announcing(&self, herald: Herald) -> Option<Self> {
+        let net = self.clone();
+        let herald = Some(herald);
+        Some(Self { herald, ..net })
+    }
+}
