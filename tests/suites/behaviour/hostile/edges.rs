@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use jetcache_core::{Cached, Entry, Error, Load, LoadError, Local, LruLocal, Probe, Reach};
+use jetcache_core::{
+    Cache, Cached, Entry, Error, Key, Load, LoadError, Local, LruLocal, Probe, Reach,
+};
 use jetcache_tokio::MessagePack;
 
 use crate::behaviour::stage::Cases;
-use crate::behaviour::stage::moody::Moody;
+use crate::behaviour::stage::moody::{Mood, Moody};
 
 use super::{brings, builder, in_tokio, ms, until};
 
@@ -21,6 +23,10 @@ pub(crate) const CASES: Cases<fn()> = &[
     ("times_beyond_all_measure_work", endless_times),
     ("a_lone_registered_load_is_not_coalesced", lone_load),
     ("a_namespace_with_an_open_brace_is_refused", open_brace),
+    (
+        "a_removal_whose_key_has_lost_its_text_is_not_sent",
+        fickle_key,
+    ),
 ];
 
 /// An engine whose writes wait until the case lets them go.
@@ -145,4 +151,55 @@ fn open_brace() {
         .remote(Moody::default(), MessagePack)
         .build()
         .unwrap();
+}
+
+/// A key that writes another text today than when it was admitted: one that L2 cannot hold.
+#[derive(Clone, Debug)]
+struct Fickle(Arc<AtomicBool>);
+
+impl PartialEq for Fickle {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Fickle {}
+
+impl std::hash::Hash for Fickle {
+    fn hash<H: std::hash::Hasher>(&self, _: &mut H) {}
+}
+
+impl Key for Fickle {
+    fn write(&self, out: &mut String) {
+        let refused = self.0.load(Ordering::SeqCst);
+        out.push_str(if refused { "key#lease" } else { "key" });
+    }
+
+    fn parse(_: &str) -> Option<Self> {
+        None
+    }
+}
+
+fn fickle_key() {
+    let moody = Moody::default();
+    let node: Cache<Fickle, Arc<str>> = jetcache_tokio::builder("fickle")
+        .remote_timeout(ms(100))
+        .remote(moody.clone(), MessagePack)
+        .build()
+        .unwrap();
+    let refused = Arc::new(AtomicBool::new(false));
+    let key = Fickle(Arc::clone(&refused));
+    in_tokio(async {
+        node.insert(key.clone(), "old".into()).await.unwrap();
+        moody.set(Mood::Broken);
+        assert_eq!(node.invalidate(&key).await, Reach::Pending);
+        refused.store(true, Ordering::SeqCst);
+        moody.set(Mood::Good);
+        node.close().await;
+        assert_eq!(
+            (moody.nameless(), node.activity().unconfirmed),
+            (0, 1),
+            "what cannot be named is not sent, and stays in doubt"
+        );
+    });
 }

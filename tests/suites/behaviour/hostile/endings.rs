@@ -9,8 +9,8 @@ use futures_util::future::join_all;
 use jetcache_core::{LoadError, Reach};
 use jetcache_tokio::MessagePack;
 
-use crate::behaviour::stage::Cases;
 use crate::behaviour::stage::moody::{Mood, Moody};
+use crate::behaviour::stage::{Cases, Log};
 
 use super::{Node, brings, builder, in_tokio, ms, runtime, soon, until};
 
@@ -28,6 +28,10 @@ pub(crate) const CASES: Cases<fn()> = &[
     (
         "a_repair_that_stands_still_with_its_runtime_is_taken_over",
         repair,
+    ),
+    (
+        "a_table_of_statistics_that_stands_still_with_its_runtime_is_taken_over",
+        table,
     ),
 ];
 
@@ -134,6 +138,26 @@ fn repair() {
     in_tokio(until("the removal was repeated", async || {
         node.get("other").await;
         node.activity().unconfirmed == 0
+    }));
+    drop(still);
+}
+
+fn table() {
+    let log = Log::capture();
+    let node: Node = jetcache_tokio::builder("table-taken-over")
+        .stats_every(ms(20))
+        .build()
+        .unwrap();
+    let still = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    // The first call further than L1 begins the task, which is never polled.
+    let first = still.block_on(node.get_or_load("key", brings("value")));
+    assert!(first.unwrap().is_some() && node.tasks() == 1);
+    in_tokio(until("a table is logged", async || {
+        node.get("other").await;
+        log.contains("table-taken-over")
     }));
     drop(still);
 }

@@ -37,6 +37,10 @@ pub(crate) const CASES: Cases<fn()> = &[
     ("what_is_bypassed_is_said", bypassed),
     ("a_silent_l2_costs_a_batch_one_timeout", silent_batch),
     (
+        "an_l2_that_grants_no_lease_costs_a_batch_one_timeout",
+        silent_leases,
+    ),
+    (
         "a_broken_l2_is_asked_for_one_part_of_many_changes",
         broken_batch,
     ),
@@ -229,6 +233,26 @@ fn silent_batch() {
         let batch = soon(node.load_many(&ids)).await;
         assert_eq!(batch.into_values().unwrap().len(), 20);
         assert_eq!(node.stats().remote_faults, 5);
+    });
+}
+
+/// It answers reads, and then is silent.
+fn silent_leases() {
+    let moody = Moody::default();
+    moody.set(Mood::SilentLease);
+    let ids: Vec<String> = (0..20).map(|id| id.to_string()).collect();
+    let node = builder().batch_chunk(5).remote(moody.clone(), MessagePack);
+    let node = node.build().unwrap();
+    in_tokio(async {
+        let rows = |ids: Vec<String>| {
+            let row = |id: String| (id, Arc::<str>::from("value"));
+            ready(Ok::<_, LoadError>(
+                ids.into_iter().map(row).collect::<Vec<_>>(),
+            ))
+        };
+        let batch = soon(node.get_many_or_load(&ids, rows)).await;
+        assert_eq!(batch.into_values().unwrap().len(), 20);
+        assert_eq!(moody.leases(), 5, "the first part's");
     });
 }
 

@@ -35,6 +35,8 @@ pub(crate) struct Moody {
     memory: Memory,
     mood: Arc<Mutex<Mood>>,
     claims: Arc<AtomicUsize>,
+    leases: Arc<AtomicUsize>,
+    nameless: Arc<AtomicUsize>,
 }
 
 impl Moody {
@@ -49,6 +51,16 @@ impl Moody {
     /// How many claims it was asked for.
     pub(crate) fn claims(&self) -> usize {
         self.claims.load(Ordering::SeqCst)
+    }
+
+    /// How many leases it was asked for.
+    pub(crate) fn leases(&self) -> usize {
+        self.leases.load(Ordering::SeqCst)
+    }
+
+    /// How often it was asked to remove a key that is no text at all.
+    pub(crate) fn nameless(&self) -> usize {
+        self.nameless.load(Ordering::SeqCst)
     }
 
     fn is(&self, mood: Mood) -> bool {
@@ -71,6 +83,7 @@ impl Remote for Moody {
     }
 
     async fn lease(&self, asks: &[LeaseAsk<'_>], wire: Wire) -> Vec<Result<Leased, Fault>> {
+        self.leases.fetch_add(asks.len(), Ordering::SeqCst);
         if self.is(Mood::SilentLease) {
             return pending().await;
         }
@@ -111,6 +124,8 @@ impl Remote for Moody {
     }
 
     async fn remove(&self, keys: &[&str]) -> Vec<Result<(), Fault>> {
+        let nameless = keys.iter().filter(|key| key.is_empty()).count();
+        self.nameless.fetch_add(nameless, Ordering::SeqCst);
         if self.is(Mood::Broken) || self.is(Mood::RemovalsBreak) {
             return faults(keys.len());
         }
