@@ -10,9 +10,9 @@ use crate::machine::lookup::Lookup;
 use crate::machine::lookup::step::Reply;
 use crate::machine::table::flight::Flight;
 
-/// Wakers to wake, events to tell, and remains to drop. No waker, observer or `Drop` of a user's
+/// Wakers to wake, events to note, and remains to drop. No waker, observer or `Drop` of a user's
 /// runs under the lock: the driver opens it first and then calls [`carry_out`](Self::carry_out).
-#[must_use = "wakers are woken and events told by carry_out"]
+#[must_use = "wakers are woken and events noted by carry_out"]
 pub struct Effects<K, V> {
     pub(super) wakes: Vec<Waker>,
     pub(super) events: Vec<Event>,
@@ -26,10 +26,10 @@ pub struct Effects<K, V> {
 }
 
 impl<K, V> Effects<K, V> {
-    /// Wakes, tells and drops. To be called without the lock.
-    pub fn carry_out(self, mut tell: impl FnMut(Event)) {
+    /// Wakes, notes and drops. To be called without the lock.
+    pub fn carry_out(self, mut note: impl FnMut(Event)) {
         self.wakes.into_iter().for_each(Waker::wake);
-        self.events.into_iter().for_each(&mut tell);
+        self.events.into_iter().for_each(&mut note);
     }
 }
 

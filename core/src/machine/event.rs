@@ -6,7 +6,7 @@ use crate::machine::error::Fault;
 
 /// Something that happened in a cache.
 ///
-/// An event names no key: one is told at every hit, and must cost nothing. Spans are measured by the
+/// An event names no key: there is one at every hit, and it must cost nothing. Spans are measured by the
 /// cache's coarse clock, in steps of some milliseconds: they tell a slow operation from a quick one,
 /// and no more.
 #[derive(Clone, Debug)]
@@ -76,7 +76,7 @@ pub enum Event {
     /// Anything may have changed unheard, and L1 was emptied: a subscription to the bus stands, at
     /// first or again, or the bus says that more was changed than it could tell.
     EpochAdvanced,
-    /// A refresh loaded its key anew; the load is told beside it.
+    /// A refresh loaded its key anew; the load is an event of its own.
     Refreshed,
     /// A refresh found in L2 what another node had loaded, and copied it.
     Copied,

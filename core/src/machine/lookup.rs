@@ -31,7 +31,7 @@ pub(super) struct View<'a> {
     pub(super) l2: bool,
 }
 
-/// Where a lookup puts what is to be told, and dropped, outside the lock.
+/// Where a lookup puts what is to be noted, and dropped, outside the lock.
 pub(super) struct Out<'a, V> {
     pub(super) events: &'a mut Vec<Event>,
     pub(super) spent: &'a mut Vec<V>,

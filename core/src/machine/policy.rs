@@ -135,8 +135,8 @@ impl Policy {
         (self.remote_timeout.saturating_mul(4)).max(Duration::from_secs(1))
     }
 
-    /// Of how many keys that others removed a node hears at once, before it goes on hearing: half
-    /// of the room for unconfirmed keys, since all of them may be of one shard.
+    /// How many removals by others a node takes at once: half of the room for unconfirmed keys, since
+    /// all of them may be of one shard.
     #[must_use]
     pub fn removals_heard_at_once(&self) -> usize {
         (self.unconfirmed / 2).max(1)

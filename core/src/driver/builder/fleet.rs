@@ -1,4 +1,4 @@
-//! The settings of a node among others: its bus, and keeping keys fresh.
+//! What makes a cache one of a fleet: its bus, and keeping keys fresh.
 
 use core::time::Duration;
 use std::sync::Arc;

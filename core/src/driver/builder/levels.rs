@@ -1,4 +1,4 @@
-//! The settings of L1 and L2: engines, names, formats.
+//! L1 and L2 as they were set, to the levels of the cache: engines, names, formats.
 
 use core::num::NonZeroUsize;
 use core::time::Duration;

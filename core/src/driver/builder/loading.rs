@@ -1,4 +1,4 @@
-//! The settings of loaders and batches.
+//! Checks the loaders of a cache and completes them.
 
 use std::sync::Arc;
 

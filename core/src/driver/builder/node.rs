@@ -112,7 +112,7 @@ impl<E: Engine> Node<E> {
         self
     }
 
-    /// Tells this observer every event of all its caches, beside those that were given before.
+    /// Shows this observer every event of all its caches, beside those that were given before.
     #[must_use]
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observers.push(Arc::new(observer));

@@ -302,7 +302,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     ///
     /// One node of the fleet loads, under the lease of the key as every load is, and the others copy
     /// from L2 what it has stored. A reader that L1 cannot answer does not wait for that if L2 has a
-    /// value; only calls that ask for refresh keep a key in it, and one whose load failed does not. The first
+    /// value; only calls that ask for refresh keep a key among those that are
+    /// refreshed, and one whose load failed does not. The first
     /// refresh of a key comes at random in the second half of the period, so that keys which were
     /// asked for together are not loaded together. A loader that fails leaves the value as it is,
     /// and runs again after twice the period, then 4 times and 8 times, on each node that keeps the key
@@ -364,13 +365,13 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
 
 /// What is seen of it: observers, statistics.
 impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Builder<K, V> {
-    /// Tells this observer every event, beside those that were given before.
+    /// Shows this observer every event, beside those that were given before.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observers.push(Arc::new(observer));
         self
     }
 
-    /// Does not count: [`stats`](Cache::stats) stays zero. Observers are told all the same.
+    /// Does not count: [`stats`](Cache::stats) stays zero. Observers see events all the same.
     pub fn no_stats(mut self) -> Self {
         self.counted = false;
         self

@@ -1,4 +1,4 @@
-//! The settings of how long things live and may take.
+//! How long things live and may take, as it was set, to the policy that follows from it.
 
 use core::time::Duration;
 

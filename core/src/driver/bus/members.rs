@@ -12,7 +12,7 @@ use crate::machine::time::Timestamp;
 pub(crate) trait Hears: Send + Sync {
     /// Others have changed these keys of its own; `removed`: somebody says so who removed them.
     fn hear(self: Arc<Self>, keys: &[&str], removed: bool);
-    /// Of how many keys it may hear at once that were removed elsewhere.
+    /// How many removals by others it takes at once.
     fn room(&self) -> usize;
     /// Completes when there is room for more that was removed elsewhere, or L2 is away.
     fn catch_up(self: Arc<Self>) -> Boxed<'static, ()>;

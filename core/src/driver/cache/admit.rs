@@ -24,6 +24,14 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         Ok(admission)
     }
 
+    /// A call of those keys that L1 does not have; `None` if there are none, or the cache is closed.
+    pub(super) fn admit_some<Q: ?Sized>(&self, keys: &[&Q]) -> Option<Errand> {
+        if keys.is_empty() {
+            return None;
+        }
+        self.admit_many().ok()
+    }
+
     /// A call of one key.
     ///
     /// # Errors

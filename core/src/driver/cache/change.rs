@@ -255,25 +255,30 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
                 return entries.into_iter().map(refused).collect();
             }
         };
-        let (mut keys, mut values) = (Vec::new(), HashMap::new());
+        let (mut asked, mut values) = (Vec::new(), Vec::new());
+        let mut places = HashMap::new();
         for (key, value) in entries {
-            keys.push(key.clone());
-            values.insert(key, value);
+            let at = *places.entry(key.clone()).or_insert(values.len());
+            if at < values.len() {
+                values[at] = value;
+            } else {
+                values.push(value);
+            }
+            asked.push((key, at));
         }
-        let mut reached: HashMap<K, Result<Reach, Error>> = HashMap::new();
+        let mut owners: Vec<(K, usize)> = places.into_iter().collect();
+        owners.sort_unstable_by_key(|(_, at)| *at);
+        let mut reached = vec![Ok(Reach::Pending); values.len()];
         let (mut opened, mut prepared) = (Vec::new(), Vec::new());
-        for key in &keys {
-            let Some(value) = values.remove(key) else {
-                continue;
-            };
+        for ((key, at), value) in zip(owners, values) {
             // A codec that panics must not take the others with it.
-            let preparing = caught(|| self.prepare(key.clone(), value));
+            let preparing = caught(|| self.prepare(key, value));
             match preparing.unwrap_or_else(|panic| Err(panic.into())) {
                 Ok(ready) => {
-                    opened.push(key.clone());
+                    opened.push(at);
                     prepared.push(ready);
                 }
-                Err(error) => drop(reached.insert(key.clone(), Err(error))),
+                Err(error) => reached[at] = Err(error),
             }
         }
         // Opened only when all are ready: one that is dropped afterwards counts as not confirmed.
@@ -282,12 +287,11 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             .map(|ready| self.open_insert(ready, *call, None))
             .collect();
         let outcomes = Box::pin(self.made(changes)).await;
-        reached.extend(zip(opened, outcomes).map(|(key, outcome)| (key, Ok(reach(outcome)))));
-        let reached = |key: K| {
-            let outcome = reached.get(&key).cloned();
-            (key, outcome.unwrap_or(Ok(Reach::Pending)))
-        };
-        keys.into_iter().map(reached).collect()
+        for (at, outcome) in zip(opened, outcomes) {
+            reached[at] = Ok(reach(outcome));
+        }
+        let outcome = |(key, at): (K, usize)| (key, reached[at].clone());
+        asked.into_iter().map(outcome).collect()
     }
 
     /// Removes each of `keys` from every tier.

@@ -1,4 +1,4 @@
-//! Beginning to listen, and closing: what waits for a cache's own tasks.
+//! Calls that wait for background tasks: listen and close.
 
 use core::hash::Hash;
 

@@ -75,7 +75,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         let is_key = |other: &Arc<K>| (**other).borrow() == key;
         let known = keys.touch(hash, is_key, *call, now);
         if !known && !shared.life.is_closed() {
-            let added = keys.add(hash, key.to_owned(), *call, &*shared.runtime);
+            let added = keys.add(hash, || key.to_owned(), *call, &*shared.runtime);
             if !added {
                 shared.journal.note(&Event::NotRefreshed);
                 return;

@@ -262,7 +262,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     {
         let shared = &self.shared;
         let mut answers = vec![None; keys.len()];
-        let Ok(_admission) = self.admit_many() else {
+        // All of them may be in L1: then this call goes no further.
+        let Some(_admission) = self.admit_some(keys) else {
             return whole(answers);
         };
         let outage = Mutex::new(Outage::default());
@@ -285,7 +286,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     {
         let shared = &self.shared;
         let mut answers = vec![None; keys.len()];
-        let Ok(_admission) = self.admit_many() else {
+        // All of them may be in L1: then this call goes no further.
+        let Some(_admission) = self.admit_some(keys) else {
             return whole(answers);
         };
         let outage = Arc::new(Mutex::new(Outage::default()));
@@ -337,9 +339,9 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
-        match self.admit_many() {
-            Ok(_admission) => glance(&self.shared, keys, call).await,
-            Err(_) => (vec![Cached::Miss; keys.len()], Outage::default()),
+        match self.admit_some(keys) {
+            Some(_admission) => glance(&self.shared, keys, call).await,
+            None => (vec![Cached::Miss; keys.len()], Outage::default()),
         }
     }
 
@@ -356,7 +358,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
-        // Each part looks again: the first may have waited for long.
+        // A task may have died with its runtime while the part before was waited for.
         self.ensure_tasks();
         let call = call.within(*outage.lock().unwrap_or_else(PoisonError::into_inner));
         let refuse = |at: usize, error| answers[at] = Some(Arc::new(Err(error)));

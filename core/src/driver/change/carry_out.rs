@@ -19,8 +19,8 @@ use crate::machine::change::{ChangeOutcome, ChangeReply, Wish};
 use crate::machine::policy::outage::Outage;
 use crate::ports::remote::{Claim, Fill, Settle};
 
-/// An outcome a change, `None` for one that was abandoned because its task is gone or something of
-/// the user's panicked; and what the first of those panicked with, if the caller made them himself.
+/// An outcome a change, `None` for one that was abandoned with its task, or after an outage; and what
+/// the first panicked with of those that did, if the caller made them himself.
 type Made = (Vec<Option<ChangeOutcome>>, Option<Panic>);
 
 /// Makes the changes as one task and waits for it; without an L2 there is nothing to wait for, and
@@ -70,7 +70,7 @@ struct Wishing<K: CacheKey, V: CacheValue> {
     at: usize,
     change: Change<K, V>,
     wish: Wish<Arc<V>>,
-    /// What is known without L2.
+    /// The reply, once there is one.
     reply: Option<ChangeReply<Arc<V>>>,
 }
 
@@ -79,8 +79,7 @@ async fn make<K: CacheKey, V: CacheValue>(
     changes: Vec<Change<K, V>>,
     outage: &mut Outage,
 ) -> Made {
-    let part = changes.len();
-    let (mut outcomes, mut first_panic) = (vec![None; part], None);
+    let (mut outcomes, mut first_panic) = (vec![None; changes.len()], None);
     let begin = |(at, change)| (at, change, ChangeReply::Begin);
     let mut going: Vec<_> = changes.into_iter().enumerate().map(begin).collect();
     while !going.is_empty() {
@@ -96,6 +95,7 @@ async fn make<K: CacheKey, V: CacheValue>(
                 Ok(ControlFlow::Break(outcome)) => outcomes[at] = Some(outcome),
                 Err(panic) => {
                     first_panic = first_panic.or(Some(panic));
+                    outcomes[at] = Some(ChangeOutcome::Undecided);
                     // Its caller must have written all the same; then it is abandoned.
                     if let Some(writer) = change.writer.take() {
                         writer.written().await;
@@ -103,7 +103,7 @@ async fn make<K: CacheKey, V: CacheValue>(
                 }
             }
         }
-        meet(shared, &mut wishing, part, outage).await;
+        meet(shared, &mut wishing, outage).await;
         // Without an L2 the machine wishes nothing of it; if it did, the change would be abandoned.
         let replied = |wishing: Wishing<K, V>| Some((wishing.at, wishing.change, wishing.reply?));
         going.extend(wishing.into_iter().filter_map(replied));
@@ -115,7 +115,6 @@ async fn make<K: CacheKey, V: CacheValue>(
 async fn meet<K: CacheKey, V: CacheValue>(
     shared: &Shared<K, V>,
     wishing: &mut [Wishing<K, V>],
-    part: usize,
     outage: &mut Outage,
 ) {
     for Wishing {
@@ -149,7 +148,7 @@ async fn meet<K: CacheKey, V: CacheValue>(
         return;
     };
     let (replies, answered) = send(link, wishing).await;
-    outage.note(part, replies.len(), answered);
+    outage.note(replies.len(), replies.len(), answered);
     for (at, reply) in replies {
         wishing[at].reply = Some(reply);
     }

@@ -42,7 +42,8 @@ impl<K: CacheKey> Board<K> {
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
-        let mut texts = String::new();
+        // A key's text is written to a place of its own first: one that spoils it spoils no other's.
+        let (mut texts, mut own) = (String::new(), String::new());
         let mut rows = Vec::with_capacity(part.len());
         if let Some(link) = &shared.link {
             texts.reserve(part.len() * (link.texts.prefix.len() + USUAL_KEY));
@@ -50,18 +51,19 @@ impl<K: CacheKey> Board<K> {
         for at in part {
             let key = Arc::new(keys[at].to_owned());
             let start = texts.len();
-            let added = (shared.link.as_ref()).map(|link| link.texts.append(&mut texts, &key));
-            if let Some(Err(error)) = added {
+            let written = (shared.link.as_ref()).map(|link| link.texts.write_to(&mut own, &key));
+            if let Some(Err(error)) = written {
                 refuse(at, error);
                 continue;
             }
+            texts.push_str(&own);
             let hash = shared.tables.hash(&*key);
             rows.push(Row {
                 at,
                 hash,
                 shard: shared.tables.shard_of(hash),
                 key,
-                text: added.map(|_| start..texts.len()),
+                text: written.map(|_| start..texts.len()),
             });
         }
         rows.sort_by_key(|row| row.shard);
@@ -79,7 +81,7 @@ impl<K: CacheKey> Board<K> {
         shared: &Arc<Shared<K, V>>,
         call: Call,
     ) -> Joined<K, V> {
-        // They are seated under the lock: should anything panic there, their drop leaves the flight.
+        // Should anything panic under the lock, they are dropped once it is open, and leave.
         let mut seated = Vec::with_capacity(self.rows.len());
         let texts = &self.texts;
         let shard = |row: &Row<K>| row.shard;
@@ -90,12 +92,11 @@ impl<K: CacheKey> Board<K> {
                 shard: row.shard,
                 text: row.text.clone().map(|text| texts[text].into()),
             };
-            let mut seat = Seat::of(shared, address, Some(ticket));
-            let step = match role {
-                Role::Lead => Some(seat.step(Reply::Begin, table, context, effects)),
-                Role::Follow => None,
-            };
-            seated.push((Member { at: row.at, seat }, step));
+            let seat = Seat::of(shared, address, Some(ticket));
+            seated.push((Member { at: row.at, seat }, None));
+            if let (Role::Lead, Some((member, step))) = (role, seated.last_mut()) {
+                *step = Some(member.seat.step(Reply::Begin, table, context, effects));
+            }
         });
         let (mut leading, mut following) = (Vec::with_capacity(seated.len()), Vec::new());
         for (mut member, step) in seated {

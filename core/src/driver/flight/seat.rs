@@ -77,12 +77,13 @@ pub(crate) enum Led<V> {
 }
 
 impl<V> Next<V> {
-    /// Whether L2 was asked and did not answer. A value that cannot be sent says nothing about L2.
+    /// Whether L2 is of no use for this seat now. One that refuses a lease or a fill, because it is
+    /// full or read-only, may still have what others ask for.
     pub(crate) fn is_unanswered(&self) -> bool {
         match self {
-            Self::Reply(Reply::Remote(Err(_)) | Reply::Leased(Err(_))) => true,
-            Self::Reply(Reply::Stored(Err(fault))) => {
-                !matches!(fault, Fault::Encode(_) | Fault::TooLarge)
+            Self::Reply(Reply::Remote(Err(_))) => true,
+            Self::Reply(Reply::Leased(Err(fault)) | Reply::Stored(Err(fault))) => {
+                fault.is_silence()
             }
             _ => false,
         }

@@ -73,7 +73,7 @@ pub(crate) async fn fill<K: CacheKey, V: CacheValue>(
                 token: filling.token,
                 value: stored(filling.times, bytes, seat.junk()),
             };
-            // Whoever holds what it replaces hears of the change that took that away.
+            // It replaces only what a change removed, and that change was announced.
             Some((Announce::No, fill))
         })
         .collect();

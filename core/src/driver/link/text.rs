@@ -18,23 +18,28 @@ impl<K> Texts<K> {
     /// The key's text in L2.
     ///
     /// # Errors
-    /// [`Error::Key`] for a key that would be taken for another key's lease.
+    /// Those of [`write_to`](Self::write_to).
     pub(crate) fn of(&self, key: &K) -> Result<Arc<str>, Error> {
         let mut text = String::new();
-        self.append(&mut text, key)?;
+        self.write_to(&mut text, key)?;
         Ok(text.into())
     }
 
-    /// Appends the key's text; nothing if it is refused.
+    /// Puts the key's text in the place of `text`.
     ///
     /// # Errors
-    /// Those of [`of`](Self::of).
-    pub(crate) fn append(&self, text: &mut String, key: &K) -> Result<(), Error> {
-        let start = text.len();
+    /// [`Error::Key`] for a key that would be taken for another key's lease, or for one of another
+    /// namespace.
+    pub(crate) fn write_to(&self, text: &mut String, key: &K) -> Result<(), Error> {
+        text.clear();
         text.push_str(&self.prefix);
         (self.write)(key, text);
-        if text[start..].ends_with(LEASE_SUFFIX) {
-            text.truncate(start);
+        if !text.starts_with(&self.prefix) {
+            return Err(Error::Key(
+                "its `Key::write` removed what stood before it: only append".into(),
+            ));
+        }
+        if text.ends_with(LEASE_SUFFIX) {
             return Err(Error::Key(
                 format!("it ends in {LEASE_SUFFIX}, which marks leases: rename it").into(),
             ));

@@ -67,12 +67,18 @@ impl<K: Hash + Eq> FreshKeys<K> {
     }
 
     /// Keeps a key fresh from now on. False if there is no room for one more.
-    pub(crate) fn add(&self, hash: u64, key: K, call: Call, runtime: &dyn AnyRuntime) -> bool {
+    pub(crate) fn add(
+        &self,
+        hash: u64,
+        key: impl FnOnce() -> K,
+        call: Call,
+        runtime: &dyn AnyRuntime,
+    ) -> bool {
         if self.len.fetch_add(1, Ordering::SeqCst) >= self.pace.capacity {
             self.give_room(1);
             return false;
         }
-        let (now, roll, key) = (runtime.now(), runtime.roll(), Arc::new(key));
+        let (now, roll, key) = (runtime.now(), runtime.roll(), Arc::new(key()));
         let known = (self.table_of(hash)).insert(hash, key, call, now, roll, &self.pace);
         if known.is_some() {
             self.give_room(1);

@@ -1,4 +1,4 @@
-//! What a cache tells those who run it: its counters, the observers, the log.
+//! What those who run a cache see of it: its counters, the observers, the log.
 
 use core::fmt;
 use core::time::Duration;

@@ -117,8 +117,9 @@ impl Errand {
 
     /// Something that trails behind; `None` if there are too many of its kind already.
     pub(crate) fn begin(life: &Arc<Life>, kind: Kind) -> Option<Self> {
-        let errand = Self::count(life, kind);
-        (kind(life).load(Ordering::SeqCst) <= MOST_ERRANDS).then_some(errand)
+        let before = kind(life).fetch_add(1, Ordering::SeqCst);
+        let errand = Self(Arc::clone(life), kind);
+        (before < MOST_ERRANDS).then_some(errand)
     }
 
     fn count(life: &Arc<Life>, kind: Kind) -> Self {

@@ -99,8 +99,8 @@ impl<K: CacheKey, V> Tables<K, V> {
 
 impl<K: CacheKey, V> Guarded<K, V> {
     fn lock(&self) -> MutexGuard<'_, Table<K, V>> {
-        // Only a user's `Hash`, `Eq` or `Clone` of a key could panic under the lock, and each is
-        // called before the table is changed.
+        // Only a key's `Hash` and `Eq` are the user's code under the lock, and a question calls them
+        // before it changes the table: after a panic of theirs it is whole.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

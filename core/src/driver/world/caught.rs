@@ -12,8 +12,8 @@ use crate::machine::error::Error;
 /// What user code panicked with. As an error it is [`Error::Panicked`].
 pub(crate) struct Panic(Box<dyn Any + Send>);
 
-/// Runs user code. Whatever it had begun to change is the user's own; nothing of ours is left half
-/// done, which is why it counts as unwind safe.
+/// Runs user code. What of ours a panic interrupts is ended by its owner, a seat fails its flight and
+/// a change is abandoned, which is why it counts as unwind safe.
 pub(crate) fn caught<T>(code: impl FnOnce() -> T) -> Result<T, Panic> {
     catch_unwind(AssertUnwindSafe(code)).map_err(Panic)
 }

@@ -9,12 +9,12 @@ pub struct Outage {
 }
 
 impl Outage {
-    /// L2 was asked about `asked` keys of a part that has `part`, and answered about so many.
+    /// Of a part of `part` keys, L2 was asked about so many at once and answered about so many.
     ///
-    /// A few keys that fail by themselves say nothing about the rest: those that were handed over by
-    /// another caller, for instance, are asked about alone.
+    /// A few keys that fail by themselves say nothing about the rest: those that another caller
+    /// handed over, for instance, are asked about alone.
     pub fn note(&mut self, part: usize, asked: usize, answered: usize) {
-        self.away |= asked > 0 && asked >= part && answered == 0;
+        self.away |= part > 0 && asked >= part && answered == 0;
     }
 
     /// Whether L2 is not asked any more.
@@ -31,7 +31,7 @@ mod tests {
     #[test]
     fn an_l2_that_answered_nothing_of_a_part_is_away() {
         let mut outage = Outage::default();
-        for (part, asked, answered) in [(4, 0, 0), (4, 4, 1), (4, 3, 0), (0, 0, 0)] {
+        for (part, asked, answered) in [(4, 0, 0), (4, 4, 1), (4, 3, 0), (0, 1, 0), (0, 0, 0)] {
             outage.note(part, asked, answered);
             assert!(!outage.is_away(), "{part} {asked} {answered}");
         }

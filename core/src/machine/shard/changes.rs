@@ -310,10 +310,16 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             Plan::WriteThrough { .. } => change.written.take(),
             Plan::Invalidate => None,
         };
-        let entry = value
-            .filter(|_| kept && !superseded && wanted)
-            .map(|value| Entry::new(value, change.born + change.lives.local))
-            .filter(|entry| entry.is_fresh(context.now));
+        let expires = change.born + change.lives.local;
+        let kept = kept && !superseded && wanted && context.now < expires;
+        let entry = match value {
+            Some(value) if kept => Some(Entry::new(value, expires)),
+            // It may be the last of its kind: it is dropped outside the lock.
+            value => {
+                effects.spent_values.extend(value.flatten());
+                None
+            }
+        };
         if entry.is_some() {
             change.write = Some(self.writes.announce(slot));
         }
