@@ -74,3 +74,33 @@ pub(crate) fn lock_name(text: &str) -> String {
 const LEASE_SUFFIX: &str = "#lease";
 /// What the locks of jetcache-go's refreshes end in.
 const LOCK_SUFFIX: &str = "_#RL#";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(write: fn(&u8, &mut String)) -> Texts<u8> {
+        Texts {
+            prefix: "users:".into(),
+            write,
+            parse: |text| text.parse().ok(),
+            wire: Wire::Native,
+        }
+    }
+
+    #[test]
+    fn a_key_that_does_not_only_append_is_refused() {
+        let texts = texts(|key, text| match key {
+            0 => text.push('0'),
+            1 => text.clear(),
+            2 => *text = "orders:2".into(),
+            _ => text.push_str("#lease"),
+        });
+        let mut text = "what stood there".to_owned();
+        texts.write_to(&mut text, &0).unwrap();
+        assert_eq!((&*text, texts.parse("users:0")), ("users:0", Some(0)));
+        for key in 1..4 {
+            assert!(matches!(texts.of(&key), Err(Error::Key(_))), "{key}");
+        }
+    }
+}
