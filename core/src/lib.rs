@@ -10,7 +10,7 @@
 //!   file of [`ports`].
 //! - A [`Node`] is the parent of many caches: they share its L2, its observers and its runtime.
 //! - [`machine`] needs neither `std` nor threads nor async: it is plain data that is told what
-//!   happened and answers what to do next. Its [`Lru`](machine::lru::Lru) is an L1 of its own.
+//!   happened and answers what to do next. Its [`Lru`](machine::tier::lru::Lru) is an L1 of its own.
 //!
 //! Imports run one way: driver, ports, machine.
 

@@ -122,13 +122,6 @@ pub enum Fault {
     TooLarge,
 }
 
-impl Fault {
-    /// Whether the tier said nothing, rather than no.
-    pub(crate) fn is_silence(&self) -> bool {
-        matches!(self, Self::Timeout | Self::Unreachable(_))
-    }
-}
-
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

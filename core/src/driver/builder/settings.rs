@@ -103,7 +103,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     }
 
     /// How long an encoded value may be, in bytes and before compression. A longer one is refused
-    /// by an insert ([`Error::TooLarge`]), stays in L1 only when it is loaded, and is a miss when
+    /// by an insert ([`Error::TooLarge`](crate::Error::TooLarge)), stays in L1 only when it is loaded, and is a miss when
     /// it stands in L2. Default: 64 MiB.
     pub fn max_value_size(mut self, bytes: usize) -> Self {
         self.levels.max_value_size = bytes;
@@ -120,7 +120,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
 
 /// Loaders and batches.
 impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Builder<K, V> {
-    /// The loader that [`load`](Cache::load) runs: a [`Loader`], or a function of the key. What it
+    /// The loader that [`load`](crate::Cache::load) runs: a [`Loader`], or a function of the key. What it
     /// captures is cloned into each future: `move |id: u64| { let db = db.clone(); async move { .. } }`.
     ///
     /// ```
@@ -139,9 +139,9 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         self
     }
 
-    /// The loader that [`load_many`](Cache::load_many) runs: a [`BatchLoader`], or a function of the
+    /// The loader that [`load_many`](crate::Cache::load_many) runs: a [`BatchLoader`], or a function of the
     /// keys. Without one, `load_many` runs the [`loader`](Self::loader) for one key after the
-    /// other; without that one, [`load`](Cache::load) runs this one for its single key.
+    /// other; without that one, [`load`](crate::Cache::load) runs this one for its single key.
     ///
     /// ```
     /// # use jetcache_core::doc::{block_on, Threads};
@@ -169,7 +169,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         self
     }
 
-    /// How many loads a [`load_many`](Cache::load_many) runs at once when only a loader of single
+    /// How many loads a [`load_many`](crate::Cache::load_many) runs at once when only a loader of single
     /// keys is registered. Default: 16.
     pub fn load_concurrency(mut self, loads: usize) -> Self {
         self.loaders.concurrency = loads;
@@ -230,7 +230,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         self
     }
 
-    /// How long the writer of a [`write_through`](Cache::write_through) may take; then it is dropped,
+    /// How long the writer of a [`write_through`](crate::Cache::write_through) may take; then it is dropped,
     /// and the key is removed. Off by default.
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
         self.times.write_timeout = Some(timeout);
@@ -272,7 +272,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     ///
     /// Listening begins with the first call that goes further than L1. Until the subscription stands,
     /// and whenever it broke, L1 is used as without a bus; when it stands, L1 is emptied, since
-    /// anything may have been missed (see [`epoch`](Cache::epoch)). [`bus`](Cache::bus) tells how the
+    /// anything may have been missed (see [`epoch`](crate::Cache::epoch)). [`bus`](crate::Cache::bus) tells how the
     /// bus is.
     pub fn bus(mut self, bus: impl Bus) -> Self {
         self.fleet.bus = Some(Connection::Own(Arc::new(bus)));
@@ -280,7 +280,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     }
 
     /// What this node's source id on its own bus begins with: what follows is random, since an id is
-    /// one life's. Default: 16 random hexadecimal digits and nothing else. The caches of a [`Node`]
+    /// one life's. Default: 16 random hexadecimal digits and nothing else. The caches of a [`Node`](crate::Node)
     /// have that node's.
     pub fn source_id(mut self, name: &str) -> Self {
         self.fleet.source_id = Some(name.to_owned());
@@ -334,8 +334,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         self
     }
 
-    /// Keeps every key fresh that is asked for through [`load`](Cache::load) and
-    /// [`load_many`](Cache::load_many) and their `_with` forms. It needs
+    /// Keeps every key fresh that is asked for through [`load`](crate::Cache::load) and
+    /// [`load_many`](crate::Cache::load_many) and their `_with` forms. It needs
     /// [`refresh_every`](Self::refresh_every) and a registered loader.
     pub fn refresh_all(mut self) -> Self {
         self.fleet.refresh_all = true;
@@ -371,7 +371,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         self
     }
 
-    /// Does not count: [`stats`](Cache::stats) stays zero. Observers see events all the same.
+    /// Does not count: [`stats`](crate::Cache::stats) stays zero. Observers see events all the same.
     pub fn no_stats(mut self) -> Self {
         self.counted = false;
         self

@@ -19,6 +19,7 @@ use crate::machine::error::{Error, Fault};
 use crate::machine::event::Event;
 use crate::machine::lookup::step::{Answer, Need, Reply, Seen, Step};
 use crate::machine::policy::call::Call;
+use crate::machine::policy::outage::Outage;
 use crate::machine::policy::pace::{Aim, RefreshOutcome};
 use crate::machine::shard::{Context, Ticket, Turn};
 use crate::machine::tier::entry::{Cached, Load};
@@ -77,13 +78,12 @@ pub(crate) enum Led<V> {
 }
 
 impl<V> Next<V> {
-    /// Whether L2 is of no use for this seat now. One that refuses a lease or a fill, because it is
-    /// full or read-only, may still have what others ask for.
+    /// Whether L2 was asked and is of no use now.
     pub(crate) fn is_unanswered(&self) -> bool {
         match self {
             Self::Reply(Reply::Remote(Err(_))) => true,
             Self::Reply(Reply::Leased(Err(fault)) | Reply::Stored(Err(fault))) => {
-                fault.is_silence()
+                Outage::is_silence(fault)
             }
             _ => false,
         }

@@ -1,5 +1,7 @@
 //! When to stop asking an L2 that does not answer.
 
+use crate::machine::error::Fault;
+
 /// What one call has learnt about L2. A batch is sent in parts, one after the other: once L2 has
 /// answered about nothing of a part, the rest of the call does without, so that a dead L2 costs a
 /// batch one timeout as it costs a single key.
@@ -15,6 +17,13 @@ impl Outage {
     /// handed over, for instance, are asked about alone.
     pub fn note(&mut self, part: usize, asked: usize, answered: usize) {
         self.away |= part > 0 && asked >= part && answered == 0;
+    }
+
+    /// Whether this says that L2 is silent. One that refuses a lease or a fill, because it is full or
+    /// read-only, may still have what others ask for.
+    #[must_use]
+    pub fn is_silence(fault: &Fault) -> bool {
+        matches!(fault, Fault::Timeout | Fault::Unreachable(_))
     }
 
     /// Whether L2 is not asked any more.
