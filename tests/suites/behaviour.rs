@@ -32,7 +32,7 @@ mod behaviour {
 
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::{Arguments, FormatSetting, Trial};
 
 use self::behaviour::change::{changes, many, writes};
 use self::behaviour::lookup::{clock, flights, levels};
@@ -42,7 +42,11 @@ use self::behaviour::value::{bytes, strangers};
 use self::behaviour::{batch, fleet, hostile, outages, refresh, runtimes};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // A character a case, unless somebody looks for one.
+    if arguments.filter.is_none() {
+        arguments.format.get_or_insert(FormatSetting::Terse);
+    }
     let mut trials = Vec::new();
     for host in Host::ALL {
         for l2 in [L2::Memory, L2::Redis] {
