@@ -78,7 +78,11 @@ fn json_and_message_pack_have_a_bottom() {
     struct Doll(Vec<Doll>);
     // Nested deeper than any stack. That of a usual thread has 2 MiB; without optimization a frame
     // is several times as large.
-    let stack = if cfg!(debug_assertions) { 8 << 20 } else { 2 << 20 };
+    let stack = if cfg!(debug_assertions) {
+        8 << 20
+    } else {
+        2 << 20
+    };
     let thread = std::thread::Builder::new().stack_size(stack);
     let dolls = thread.spawn(|| {
         is_refused_by::<Doll>(&Json, &b"[".repeat(1 << 20));
