@@ -1,4 +1,4 @@
-//! What carries decisions out: locks, wakers, tasks and timeouts around the machine.
+//! The driver: it carries decisions out, with locks, wakers, tasks and timeouts around the machine.
 
 mod builder;
 mod cache;

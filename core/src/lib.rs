@@ -1,16 +1,17 @@
 //! The core of jetcache: the policy of a two-level cache, and the driver that carries it out on any
 //! async runtime.
 //!
-//! Programs on tokio, smol or async-std depend on `jetcache-tokio` or `jetcache-smol`, which bring a
-//! runtime, an L1 engine and Redis, and re-export everything here. This crate alone is for those who
-//! bring their own:
+//! Programs on tokio, smol or async-std depend on `jetcache-tokio` or `jetcache-smol`, which bring
+//! a runtime, an L1 engine and Redis, and re-export everything here. This crate alone is for those
+//! who bring their own:
 //!
 //! - [`Cache`] (feature `std`, on by default) needs a [`Runtime`], and is given a [`Local`], a
-//!   [`Remote`] with a [`Codec`], a [`Loader`] and [`Observer`]s as one likes: small traits, each in a
-//!   file of [`ports`].
+//!   [`Remote`] with a [`Codec`], a [`Loader`] and [`Observer`]s as one likes: small traits, each
+//!   in a file of [`ports`].
 //! - A [`Node`] is the parent of many caches: they share its L2, its observers and its runtime.
-//! - [`machine`] needs neither `std` nor threads nor async: it is plain data that is told what
-//!   happened and answers what to do next. Its [`Lru`](machine::tier::lru::Lru) is an L1 of its own.
+//! - [`machine`] needs neither `std` nor threads nor async: it is plain data that is given what
+//!   happened and answers what to do next. Its [`Lru`](machine::tier::lru::Lru) is an L1 of its
+//!   own.
 //!
 //! Imports run one way: driver, ports, machine.
 

@@ -1,8 +1,9 @@
-//! What decides. Plain data behind `&mut`: no I/O, no clock, no lock, no dice, no async.
+//! The machine: it decides what happens next to each key. Plain data behind `&mut`: no I/O, no
+//! clock, no lock, no dice, no async.
 //!
-//! [`shard::Shard`] is the machine; a [`lookup`] and a [`change`] tell its driver step by step what
-//! to do, by the rules of `PROTOCOL.md` beside this crate's manifest. This module is outside semver
-//! before 1.0.
+//! [`shard::Shard`] is the machine; a [`lookup`] and a [`change`] say step by step what their
+//! driver is to do, by the rules of `PROTOCOL.md` beside this crate's manifest. This module is
+//! outside semver before 1.0.
 //!
 //! A driver can be small. This one has no threads and no L2, so nothing ever waits:
 //!

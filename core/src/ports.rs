@@ -1,4 +1,4 @@
-//! What the world must offer to a cache: one small trait a file.
+//! The ports: what the world must offer to a cache, one small trait a file.
 
 pub mod batch_loader;
 pub mod bus;

@@ -1,5 +1,5 @@
-//! How a cache is put together: what was set, and `build`. Beneath, `settings` has all that can be
-//! set, and each topic a file that checks what belongs to it.
+//! How a cache is put together: its settings, and `build`. Beneath, `settings` has all that can be
+//! set, and each topic has a file that checks what belongs to it.
 
 mod fleet;
 mod levels;
@@ -61,9 +61,10 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     ///
     /// # Errors
     /// [`Error::Config`] with what to change: no level at all, a TTL or timeout of zero, no
-    /// capacity, a lease shorter than it can be, a table period of zero, a refresh period of zero,
-    /// [`refresh_all`](Self::refresh_all) without a period or a loader, keys in L2 that another living
-    /// cache of the same [`Node`](crate::Node) may have, a bus without an L2, or one that cannot watch it.
+    /// capacity, a lease shorter than it can be, a table or refresh period of zero,
+    /// [`refresh_all`](Self::refresh_all) without a period or a loader, keys in L2 that another
+    /// living cache of the same [`Node`](crate::Node) may have, a bus without an L2, or one that
+    /// cannot watch it.
     pub fn build(self) -> Result<Cache<K, V>, Error> {
         let Self {
             name,

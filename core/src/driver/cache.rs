@@ -66,7 +66,7 @@ struct Handle<K, V> {
 }
 
 impl<K, V> Handle<K, V> {
-    /// The bus has nothing more to tell this cache.
+    /// Takes the cache off the bus.
     fn leave(&self) {
         if let (Some(hub), Some(number)) = (&self.shared.hub, self.member) {
             hub.leave(number);
@@ -172,8 +172,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         self.shared.activity()
     }
 
-    /// How many tasks run for this cache. The one that listens to the bus, and the one that tells the
-    /// other nodes, are its node's and not among them.
+    /// How many tasks run for this cache. Its node's own tasks, which listen to the bus and tell
+    /// the other nodes, are not among them.
     #[must_use]
     pub fn tasks(&self) -> usize {
         self.shared.life.tasks()
@@ -194,7 +194,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         self.shared.hub.as_ref().map_or(0, |hub| hub.epoch())
     }
 
-    /// Who this node is on the bus, in this life of it; `None` without a bus.
+    /// This node's source id on the bus, in this life; `None` without a bus.
     #[must_use]
     pub fn source_id(&self) -> Option<&str> {
         self.shared.hub.as_ref().map(|hub| &*hub.source)

@@ -19,14 +19,14 @@ use crate::machine::change::{ChangeOutcome, ChangeReply, ChangeStep, ChangeTicke
 use crate::machine::shard::Pending;
 use crate::machine::tier::entry::Entry;
 
-/// Dropped before its end, it is abandoned: what it had sent counts as not acknowledged, and L1
-/// forgets the key.
+/// A change under way. Dropped before its end it is abandoned: what it had sent counts as not
+/// acknowledged, and L1 forgets the key.
 pub(super) struct Change<K: CacheKey, V: CacheValue> {
     shared: Arc<Shared<K, V>>,
     address: Address<K>,
     /// The encoded value on its way to L2.
     bytes: Vec<u8>,
-    /// The caller of a write-through, until he has written.
+    /// The caller of a write-through, until it has written.
     writer: Option<Writer<V>>,
     /// There until the change is closed or abandoned.
     ticket: Option<ChangeTicket>,
@@ -52,13 +52,13 @@ impl<K: CacheKey, V: CacheValue> Change<K, V> {
         }
     }
 
-    /// The same change with a caller who writes when it wishes so.
+    /// The same change with a caller that writes when the change asks for it.
     pub(super) fn written_by(mut self, writer: Writer<V>) -> Self {
         self.writer = Some(writer);
         self
     }
 
-    /// Tells the change what happened and does what is done at once, until it needs the world.
+    /// Hands the change a reply and does what is done at once, until it needs the world.
     fn go_on(
         &mut self,
         mut reply: ChangeReply<Arc<V>>,

@@ -48,6 +48,7 @@ impl Counters {
     pub(super) fn raise(&self, counter: Counter) {
         // The number of stripes is a power of two, so the mask is a valid index.
         let stripe = &self.stripes[THREAD.with(|thread| *thread) & (self.stripes.len() - 1)];
+        // Relaxed: each count stands alone, and nothing else is published by it.
         stripe.0[counter as usize].fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -44,7 +44,7 @@ impl<K, V> Link<K, V> {
         self.bounded(keys.len(), read).await
     }
 
-    /// Not bounded: whoever gives up waiting for it goes on listening for the reply.
+    /// Without a timeout: who stops waiting leaves a task that still listens for the reply.
     pub(super) fn lease(&self, asks: Arc<[Ask]>) -> Boxed<'static, Outcomes<Leased>> {
         let remote = Arc::clone(&self.remote);
         let wire = self.format.wire;

@@ -69,6 +69,7 @@ impl<K: Hash + Eq + Send, V: Clone + Send> Local<K, V> for LruLocal<K, V> {
     }
 
     fn insert(&self, key: K, entry: Entry<V>) {
+        // Dropped once the lock is open: a user's `Drop` may take it again.
         let gone = self.shard(&key).insert(Stored(key), entry);
         drop(gone);
     }
@@ -84,6 +85,7 @@ impl<K: Hash + Eq + Send, V: Clone + Send> Local<K, V> for LruLocal<K, V> {
             let emptied = shard.emptied(self.hasher.clone());
             let full = core::mem::replace(&mut *shard, emptied);
             drop(shard);
+            // Outside the lock, as above.
             drop(full);
         }
     }

@@ -42,7 +42,7 @@ async fn log<K: CacheKey, V: CacheValue>(
         let Some(shared) = cache.upgrade() else {
             return;
         };
-        // One that stood still with its runtime, and was replaced, has nothing more to say.
+        // A task that stood still with its runtime, and was replaced, logs nothing more.
         if !shift.goes_on(shared.runtime.now(), Duration::ZERO) {
             return;
         }

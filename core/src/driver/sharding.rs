@@ -1,4 +1,4 @@
-//! Tables that threads share are split by the hash of the key, so that they seldom meet at a lock.
+//! Splits shared tables by the hash of the key, so that threads seldom meet at a lock.
 
 use core::hash::{BuildHasher, Hash};
 use std::hash::RandomState;
@@ -12,8 +12,7 @@ pub(super) fn shard_count() -> usize {
     (threads * 4).next_power_of_two().min(MOST_SHARDS)
 }
 
-/// Which of `shards` (a power of two) a hash belongs to, by its high bits: the low ones choose the
-/// bucket within.
+/// Which of `shards` (a power of two) a hash is in: by its high bits, as the low ones pick buckets.
 pub(super) fn shard_of(hash: u64, shards: usize) -> usize {
     usize::try_from(hash >> 40).unwrap_or(0) & (shards - 1)
 }

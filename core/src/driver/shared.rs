@@ -37,7 +37,7 @@ use crate::ports::runtime::Task;
 
 pub(super) struct Shared<K, V> {
     pub(super) policy: Policy,
-    /// What holds while the bus is known to be down, if that is something else.
+    /// What holds while the bus is known to be down, if that differs.
     pub(super) blind_policy: Option<Policy>,
     pub(super) write_timeout: Option<Duration>,
     pub(super) runtime: Arc<dyn AnyRuntime>,
@@ -74,7 +74,7 @@ pub(super) struct Report {
 }
 
 impl<K: CacheKey, V: CacheValue> Shared<K, V> {
-    /// A key, where it stands.
+    /// Where a key stands: its shard, and its text in L2.
     ///
     /// # Errors
     /// [`Error::Key`] if L2 cannot hold it.
@@ -110,8 +110,7 @@ impl<K: CacheKey, V: CacheValue> Shared<K, V> {
         answer
     }
 
-    /// Asks the machine about many things, in their order; those that follow one another in one
-    /// shard under one lock.
+    /// Asks the machine about many things, in order; neighbours of one shard share a lock.
     pub(super) fn ask_each<T, R>(
         &self,
         things: &mut [T],

@@ -17,7 +17,7 @@ use crate::machine::token::Token;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reach {
     /// Older values are gone from L2, and the other nodes were told or are about to be. (Without a
-    /// bus another node's L1 may have one until its entry there ends.)
+    /// bus another node's L1 may keep one until that entry ends.)
     Everywhere,
     /// L2 has not confirmed yet. This node keeps the promise already: it does not believe L2 about
     /// the key, and repeats the removal until it is confirmed.
@@ -68,7 +68,8 @@ pub enum ChangeStep<V> {
     Finish(ChangeOutcome),
 }
 
-/// What a change needs of the world. Whether the others hear of it is said at each; the driver obeys.
+/// What a change needs of the world. Each wish says whether the other nodes are told of it; the
+/// driver obeys.
 #[derive(Debug)]
 pub enum Wish<V> {
     /// Remove the key from L2; reply [`ChangeReply::Removed`].
@@ -81,7 +82,7 @@ pub enum Wish<V> {
         life: Duration,
         /// What must hold.
         condition: Option<Condition>,
-        /// Whether the others hear of it.
+        /// Whether the other nodes are told of it.
         announce: Announce,
     },
     /// Fill L2 with the change's value; reply [`ChangeReply::Filled`].
@@ -90,7 +91,7 @@ pub enum Wish<V> {
         token: Token,
         /// The times of the value.
         times: Times,
-        /// Whether the others hear of it.
+        /// Whether the other nodes are told of it.
         announce: Announce,
     },
     /// Have the caller write the database; reply [`ChangeReply::Written`].
@@ -103,7 +104,7 @@ pub enum Wish<V> {
         value: Option<V>,
         /// Its times.
         times: Times,
-        /// Whether the others hear of it.
+        /// Whether the other nodes are told of it.
         announce: Announce,
     },
 }
@@ -119,7 +120,7 @@ pub enum ChangeReply<V> {
     Claimed(Result<bool, Fault>),
     /// Whether L2 took the value.
     Filled(Result<Filled, Fault>),
-    /// What the database has now; `None` if the writer failed or vanished, so that nobody knows.
+    /// What the database has now; `None` if the writer failed or vanished: then nobody knows.
     Written(Option<Load<V>>),
     /// Whether L2 took what was written, or else removed the key.
     Settled(Result<Filled, Fault>),
@@ -142,7 +143,9 @@ pub enum ChangeOutcome {
     Undecided,
 }
 
-/// A change under way. Whoever has one gives it back with [`Shard::close`](crate::machine::shard::Shard::close) or [`Shard::abandon`](crate::machine::shard::Shard::abandon).
+/// A change under way. Its holder gives it back with
+/// [`Shard::close`](crate::machine::shard::Shard::close) or
+/// [`Shard::abandon`](crate::machine::shard::Shard::abandon).
 #[derive(Debug, PartialEq, Eq)]
 pub struct ChangeTicket(pub(super) usize);
 
@@ -166,7 +169,7 @@ pub(super) enum State {
     Claiming(Number, Token),
     /// The fill of a conditional insert is numbered: unanswered, it leaves the key in doubt.
     Filling(Option<Number>),
-    /// With the token of its claim, and when that was acknowledged, if it was.
+    /// The claim's token and when L2 acknowledged it; `None` if L2 did not.
     Writing(Option<(Token, Timestamp)>),
     Settling(Number),
     Waiting,
@@ -191,7 +194,7 @@ impl<V> Change<V> {
         }
     }
 
-    /// The outcome of an end that L2 decided, or could not.
+    /// How the change ended, given how far it reached.
     pub(super) fn outcome(&self, reach: Reach, applied: bool) -> ChangeOutcome {
         match (self.condition(), reach) {
             (None, reach) => ChangeOutcome::Made(reach),

@@ -10,12 +10,14 @@ use crate::machine::lookup::Lookup;
 use crate::machine::lookup::step::Reply;
 use crate::machine::table::flight::Flight;
 
-/// Wakers to wake, events to note, and remains to drop. No waker, observer or `Drop` of a user's
-/// runs under the lock: the driver opens it first and then calls [`carry_out`](Self::carry_out).
+/// What a step leaves behind: wakers to wake, events to note, values to drop. User code (wakers,
+/// observers, `Drop`) never runs under the lock: the driver opens it first and then calls
+/// [`carry_out`](Self::carry_out).
 #[must_use = "wakers are woken and events noted by carry_out"]
 pub struct Effects<K, V> {
     pub(super) wakes: Vec<Waker>,
     pub(super) events: Vec<Event>,
+    // Never read: they carry values out of the lock, since dropping those runs user code.
     pub(super) spent_wakers: Vec<Waker>,
     pub(super) spent_keys: Vec<K>,
     pub(super) spent_flights: Vec<Flight<V>>,
@@ -26,7 +28,7 @@ pub struct Effects<K, V> {
 }
 
 impl<K, V> Effects<K, V> {
-    /// Wakes, notes and drops. To be called without the lock.
+    /// Wakes, notes and drops. Call it only once the lock is open.
     pub fn carry_out(self, mut note: impl FnMut(Event)) {
         self.wakes.into_iter().for_each(Waker::wake);
         self.events.into_iter().for_each(&mut note);

@@ -15,8 +15,8 @@ pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The loader failed, or the writer of a write-through. Every caller that shared its flight gets the same error;
-    /// [`Error::load_as`] gives the loader's own type back.
+    /// The loader failed, or the writer of a write-through. Every caller that shared its flight
+    /// gets the same error; [`Error::load_as`] gives the loader's own type back.
     Load(Arc<dyn StdError + Send + Sync + 'static>),
     /// The loader or writer panicked, with this message. The next call loads again.
     Panicked(Arc<str>),
@@ -51,9 +51,9 @@ impl Error {
 
     /// The loader's own error, if it was an `E`.
     ///
-    /// This works for errors that reach the loader's result as themselves (with `?`). An error
-    /// that went through `anyhow` or another wrapper has a type of that wrapper's. It is also how
-    /// to get at the error at all: `source` gives what is beneath it.
+    /// This works for errors that reach the loader's result as themselves (with `?`). An error that
+    /// went through `anyhow` or another wrapper has the wrapper's type. Use it to reach the error
+    /// itself: `source` gives only what is beneath it.
     ///
     /// ```
     /// use jetcache_core::Error;
@@ -99,7 +99,7 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            // The error itself is in this one's text already.
+            // This error's text contains the inner error already.
             Self::Load(error) | Self::Encode(error) => error.source(),
             _ => None,
         }

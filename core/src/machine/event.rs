@@ -1,4 +1,4 @@
-//! What happens in a cache, as its observers hear of it.
+//! The events of a cache: what its observers see.
 
 use core::time::Duration;
 
@@ -6,9 +6,9 @@ use crate::machine::error::Fault;
 
 /// Something that happened in a cache.
 ///
-/// An event names no key: there is one at every hit, and it must cost nothing. Spans are measured by the
-/// cache's coarse clock, in steps of some milliseconds: they tell a slow operation from a quick one,
-/// and no more.
+/// An event names no key: there is one at every hit, and it must cost nothing. Spans are measured
+/// by the cache's coarse clock, in steps of some milliseconds: they show whether an operation was
+/// slow or quick, and no more.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
@@ -51,30 +51,30 @@ pub enum Event {
     Deposed,
     /// A change was not acknowledged: this node does not believe L2 about the key for now.
     Unconfirmed,
-    /// A change was not acknowledged and there was no room to remember its key: for the longest life
-    /// that was written, part of this node's cache does without L2.
+    /// A change was not acknowledged and there was no room to remember its key: for the longest
+    /// life that was written, part of this node's cache does without L2.
     Bypassed,
     /// L2 failed or did not answer in time.
     RemoteFault(Fault),
     /// L2 held bytes that are no entry, or that the codec cannot decode.
     Undecodable,
-    /// A loaded value could not be encoded and stays in L1 only, or one that was written through,
-    /// which is kept nowhere.
+    /// A value could not be encoded. A loaded one stays in L1 only; one that was written through is
+    /// kept nowhere.
     Unencodable,
-    /// A loaded value is longer than `max_value_size` and stays in L1 only, or one that was written
-    /// through, which is kept nowhere.
+    /// A value is longer than `max_value_size`. A loaded one stays in L1 only; one that was written
+    /// through is kept nowhere.
     TooLarge,
-    /// The bus brought word of keys that others have changed.
+    /// The bus brought a message about keys that others have changed.
     Heard {
         /// How many keys.
         keys: usize,
     },
     /// The bus brought something that cannot be understood.
     Garbled,
-    /// The bus failed: its subscription broke or could not be made, or it did not take a word.
+    /// The bus failed: its subscription broke or could not be made, or it did not take a message.
     BusFault(Fault),
-    /// Anything may have changed unheard, and L1 was emptied: a subscription to the bus stands, at
-    /// first or again, or the bus says that more was changed than it could tell.
+    /// L1 was emptied because changes may have been missed: a subscription to the bus stands, the
+    /// first or a new one, or the bus says that more was changed than it could name.
     EpochAdvanced,
     /// A refresh loaded its key anew; the load is an event of its own.
     Refreshed,

@@ -1,4 +1,4 @@
-//! One lookup of one key: told what happened, it answers what to do next (PROTOCOL.md, R1 to R3).
+//! One lookup of one key: given what happened, it answers what to do next (PROTOCOL.md, R1 to R3).
 
 mod lease;
 mod loaded;
@@ -31,7 +31,7 @@ pub(super) struct View<'a> {
     pub(super) l2: bool,
 }
 
-/// Where a lookup puts what is to be noted, and dropped, outside the lock.
+/// Where a lookup leaves events to note, and values to drop, once the lock is open.
 pub(super) struct Out<'a, V> {
     pub(super) events: &'a mut Vec<Event>,
     pub(super) spent: &'a mut Vec<V>,
@@ -52,7 +52,7 @@ pub(super) struct Lookup<V> {
     lease: Lease,
     /// After its first L2 fault a lookup sends L2 nothing more.
     faulted: bool,
-    /// When another's lease was first in the way.
+    /// When somebody else's lease was first in the way.
     waits_since: Option<Timestamp>,
     refusals: u32,
     /// What became of a refresh so far.
@@ -99,8 +99,8 @@ impl<V: Clone> Lookup<V> {
         }
     }
 
-    /// The same lookup begun anew for the next leader, with its wishes. What it knows of L2, the
-    /// lease above all, stays the flight's.
+    /// The same lookup, restarted for the next leader with that leader's wishes. What it knows of
+    /// L2, above all the lease, belongs to the flight and stays.
     pub(super) fn restarted(&self, call: Call) -> Self {
         Self {
             call,
@@ -118,8 +118,9 @@ impl<V: Clone> Lookup<V> {
         self.call.aim.map(|_| self.outcome)
     }
 
-    /// The lease was granted after its asker had gone. The flight takes it if it would ask next;
-    /// one that began to load without it must not fill with it. Whether it has it now.
+    /// The lease was granted after its asker had left. The flight takes it if it may still ask for
+    /// one; a flight that began to load without it must not fill with it. Returns whether it has it
+    /// now.
     pub(super) fn on_late_lease(&mut self, token: Token, now: Timestamp) -> bool {
         let may_ask = matches!(
             self.state,
@@ -168,8 +169,8 @@ impl<V: Clone> Lookup<V> {
         self.read_remote(view, out)
     }
 
-    /// A refresh looks neither into L1 nor, unless it is only to copy, at L2 before it asks for the
-    /// lease. Without an L2 there is nobody to share the work with.
+    /// A refresh asks for the lease at once, without a look at L1 or L2; one that only copies reads
+    /// L2. Without an L2 it loads: there is nobody to share the work with.
     fn begin_refresh(&mut self, view: &View<'_>, aim: Aim, out: &mut Out<'_, V>) -> Move<V> {
         let kind = view.policy.kind;
         if !kind.has_remote() || self.call.skip_remote {
@@ -187,7 +188,7 @@ impl<V: Clone> Lookup<V> {
         Move::Do(Step::ReadLocal)
     }
 
-    /// L1 lost the key. What a look under way finds may have been there before: it looks again.
+    /// L1 lost the key. A look under way may still find the old entry, so it looks again.
     pub(super) fn on_swept(&mut self) {
         if let State::Local { swept } = &mut self.state {
             *swept = true;
@@ -254,6 +255,7 @@ impl<V: Clone> Lookup<V> {
         if !self.asks_l2(view) {
             return self.do_without(view, out);
         }
+        // A lease that is held, and has not ended, need not be asked for again.
         if let Some((_, since)) = self.lease.held()
             && view.now.since(since) < view.policy.lease
         {
@@ -343,12 +345,13 @@ impl<V: Clone> Lookup<V> {
         self.keep(view, Entry::new(seen.value, end), answer)
     }
 
-    /// Whether a refresh does not make do with this value.
+    /// Whether this value is too old for a refresh to copy.
     fn is_old(&self, seen: &Seen<V>) -> bool {
         self.call.aim.is_some_and(|aim| !aim.copies(seen.age))
     }
 
-    /// L2 is not asked any more. A refresh that has no lease loads nothing: the whole fleet might.
+    /// Goes on without L2. A refresh without the lease does not load, or every node of the
+    /// fleet might.
     fn do_without(&mut self, view: &View<'_>, out: &mut Out<'_, V>) -> Move<V> {
         if self.call.aim.is_some() {
             return self.give_up(RefreshOutcome::Failed);
@@ -356,7 +359,7 @@ impl<V: Clone> Lookup<V> {
         self.load(view, out)
     }
 
-    /// A refresh leaves the tiers as they are.
+    /// Ends a refresh; the tiers stay as they are.
     fn give_up(&mut self, outcome: RefreshOutcome) -> Move<V> {
         self.state = State::Done;
         self.outcome = outcome;
@@ -371,8 +374,8 @@ impl<V: Clone> Lookup<V> {
         Move::Do(Step::Ask(Need::Load))
     }
 
-    /// The lease stays the flight's until here: a leader that is deposed or dropped on the way
-    /// leaves it to the next one.
+    /// The flight keeps its lease until here, so that a leader that is deposed or dropped on the
+    /// way leaves it to the next one.
     fn finish(&mut self, answer: Answer<V>) -> Move<V> {
         self.state = State::Done;
         Move::Finish(answer, self.give_back())

@@ -85,10 +85,10 @@ pub struct Policy {
     pub lease_wait: Duration,
     /// How many unconfirmed keys are remembered in one shard.
     pub unconfirmed: usize,
-    /// Whether L2 is changed by some who know nothing of leases: a load that was superseded then does
-    /// not fill it, since a lease does not show what they removed.
+    /// Whether services that know nothing of leases change L2 too. Then a load that was superseded
+    /// does not fill it, since its lease does not show what they removed.
     pub strangers: bool,
-    /// How keys are kept fresh that are asked for with refresh; `None` if none are.
+    /// How keys that are asked for with refresh are kept fresh; `None` if none are.
     pub refresh: Option<Pace>,
 }
 
@@ -135,13 +135,15 @@ impl Policy {
         (self.remote_timeout.saturating_mul(4)).max(Duration::from_secs(1))
     }
 
-    /// How many removals by others a node takes at once: half of the room for unconfirmed keys, since
-    /// all of them may be of one shard.
+    /// How many removals by others a node takes in at once: half of one shard's room for
+    /// unconfirmed keys, since all of them may belong to one shard.
     #[must_use]
     pub fn removals_heard_at_once(&self) -> usize {
         (self.unconfirmed / 2).max(1)
     }
 
+    /// Checks that these settings can work.
+    ///
     /// # Errors
     /// [`Error::Config`] for a setting that cannot work, with what to do about it.
     pub fn check(&self) -> Result<(), Error> {

@@ -1,10 +1,10 @@
 //! The keys that are kept fresh, and whose turn it is.
 //!
-//! A refresh is a lookup of the same machine, told by its [`Aim`] to ask for the lease at once. Here
-//! is only when: each key has a **turn**, when it is refreshed if it was asked for lately and
-//! forgotten if it was not. The first turn comes at random in the second half of the period, so that
-//! keys which were asked for together are not loaded together; the next ones a period after each
-//! load, by whichever node it was done. A loader that fails is given longer and longer pauses.
+//! A refresh is a lookup of the same machine; its [`Aim`] says whether it loads or copies. Only the
+//! time is decided here. Each key has a **turn**: then it is refreshed if it was asked for lately,
+//! and forgotten if it was not. The first turn comes at random in the second half of the period, so
+//! that keys which were asked for together are not loaded together; the next ones come a period
+//! after each load, whichever node did it. A loader that fails is given longer and longer pauses.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -20,8 +20,8 @@ use crate::machine::policy::call::Call;
 use crate::machine::policy::pace::{Aim, Pace, RefreshOutcome};
 use crate::machine::time::Timestamp;
 
-/// One shard of the table of keys that are kept fresh. It is bounded by whoever
-/// [inserts](Self::insert).
+/// One shard of the table of keys that are kept fresh. The caller of [`insert`](Self::insert) keeps
+/// its bound.
 #[derive(Debug)]
 pub struct Refreshes<K> {
     by_key: HashTable<usize>,
@@ -51,7 +51,7 @@ struct Row<K> {
     run: Option<u64>,
 }
 
-/// A refresh to be done now. Whoever has one gives it back with [`Refreshes::done`].
+/// A refresh to be done now. Its holder gives it back with [`Refreshes::done`].
 #[derive(Debug)]
 #[must_use = "a refresh must be reported"]
 pub struct Refresh<K> {
@@ -73,7 +73,7 @@ impl<K> Refresh<K> {
         self.call
     }
 
-    /// What to make of the value that L2 has, where it tells a value's age.
+    /// What to make of L2's value, in a format that shows its age.
     #[must_use]
     pub fn aim(&self) -> Aim {
         Aim::Younger(self.limit)
@@ -93,7 +93,8 @@ impl<K: Hash + Eq + Clone> Refreshes<K> {
         }
     }
 
-    /// Somebody asks for a key, given by its hash and what it equals. Whether it is in the table.
+    /// Notes that somebody asks for a key, given by its hash and what it equals. Returns whether
+    /// the key is in the table.
     pub fn touch(
         &mut self,
         hash: u64,
@@ -110,8 +111,8 @@ impl<K: Hash + Eq + Clone> Refreshes<K> {
         true
     }
 
-    /// Keeps a key fresh from now on, one that [`touch`](Self::touch) did not find. The key itself
-    /// if somebody else has put it there meanwhile.
+    /// Keeps a key fresh from now on that [`touch`](Self::touch) did not find. Returns the key if
+    /// somebody else has put it there meanwhile.
     pub fn insert(
         &mut self,
         hash: u64,
@@ -144,7 +145,7 @@ impl<K: Hash + Eq + Clone> Refreshes<K> {
         None
     }
 
-    /// Does not keep the key fresh any more. The key as it was in the table, to be dropped outside
+    /// Stops keeping the key fresh. Returns the key as it was in the table, to be dropped outside
     /// the lock.
     pub fn remove(&mut self, hash: u64, is_key: impl Fn(&K) -> bool) -> Option<K> {
         let row = self.find(hash, is_key)?;
@@ -152,8 +153,8 @@ impl<K: Hash + Eq + Clone> Refreshes<K> {
     }
 
     /// The refreshes whose turn has come, `room` at most, and the keys that nobody asked for any
-    /// more, to be dropped outside the lock. What has been under way for too long, because its task
-    /// is gone or stands still with its runtime, counts as failed.
+    /// more, to be dropped outside the lock. A refresh that has been under way for too long,
+    /// because its task is gone or stands still with its runtime, counts as failed.
     pub fn due(
         &mut self,
         now: Timestamp,
@@ -182,7 +183,7 @@ impl<K: Hash + Eq + Clone> Refreshes<K> {
         (refreshes, forgotten)
     }
 
-    /// What became of a refresh. The key is handed back to be dropped outside the lock.
+    /// Takes in what became of a refresh. Returns the key, to be dropped outside the lock.
     pub fn done(
         &mut self,
         refresh: Refresh<K>,
@@ -199,8 +200,8 @@ impl<K: Hash + Eq + Clone> Refreshes<K> {
         key
     }
 
-    /// When to look again, if there is `room` for a refresh or not; `None` if there is nothing to
-    /// wait for.
+    /// When to look again, depending on whether there is `room` for a refresh; `None` if there is
+    /// nothing to wait for.
     #[must_use]
     pub fn next(&self, room: bool) -> Option<Timestamp> {
         let lost = self.running.first();
@@ -255,11 +256,11 @@ impl<K: Hash + Eq + Clone> Refreshes<K> {
         let every = pace.every;
         let after = match outcome {
             RefreshOutcome::Loaded => every,
-            // A little later than whoever loaded it, who is to do it again.
+            // A little later than the node that loaded it, so that the same node loads it again.
             RefreshOutcome::Copied(Some(age)) => every.saturating_sub(age) + part(every / 16, dice),
-            // It may be about to be replaced by whoever has the lock.
+            // The node that has the lock may be about to replace it.
             RefreshOutcome::Copied(None) => every / 2,
-            // Whoever is loading now may have stored something to copy by then.
+            // By then whoever is loading now may have stored something to copy.
             RefreshOutcome::Passed => every / 4,
             RefreshOutcome::Failed => {
                 let failures = row.failures;
@@ -275,7 +276,7 @@ impl<K: Hash + Eq + Clone> Refreshes<K> {
         self.wait(at, pace);
     }
 
-    /// Looked at when it is due, or when it is not asked for any more.
+    /// Queues the key: for when it is due, or for when it is to be forgotten, if that is sooner.
     fn wait(&mut self, at: usize, pace: &Pace) {
         let row = &mut self.rows[at];
         row.turn = row.due.min(row.asked + pace.stop_after);
@@ -307,7 +308,7 @@ impl<K: Hash + Eq + Clone> Default for Refreshes<K> {
     }
 }
 
-/// How long a refresh may take: a lock and three verbs, the wait for another's lease, the load.
+/// How long a refresh may take: a lock and three verbs, the wait for somebody's lease, the load.
 fn patience(policy: &Policy) -> Duration {
     policy
         .load_timeout
@@ -437,7 +438,7 @@ mod tests {
         assert_eq!(refresh.aim(), Aim::Younger(Duration::from_millis(9500)));
         world.done(refresh, RefreshOutcome::Copied(None));
         assert_eq!(world.rest(), 5 * SECOND, "nobody knows how old it is");
-        // Those who copied come a little later than who loaded.
+        // Those that copied come a little later than the one that loaded.
         let refresh = world.next();
         let copied = RefreshOutcome::Copied(Some(3 * SECOND));
         let (now, pace) = (world.now, world.pace);

@@ -56,7 +56,7 @@ pub struct Activity {
     pub unconfirmed: usize,
     /// Keys that are kept fresh.
     pub refreshes: usize,
-    /// Words for the other nodes that wait for the bus, from all caches of the node.
+    /// Changes that the other nodes are still to be told of, from all caches of the node.
     pub untold: usize,
     /// Keys in the table.
     pub keys: usize,
@@ -82,9 +82,8 @@ impl Add for Activity {
     }
 }
 
-/// One shard of a node's tables. Every table in it is as large as the number of callers, changes
-/// and unconfirmed keys, of which the last is bounded by
-/// [`Policy::unconfirmed`].
+/// One shard of a node's tables. They grow with the callers, changes and unconfirmed keys; the last
+/// are bounded by [`Policy::unconfirmed`].
 #[derive(Debug)]
 pub struct Shard<K, V, S> {
     pub(super) slots: Slots<K, S>,
@@ -108,12 +107,13 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         }
     }
 
-    /// Makes whatever is under way on `key` nobody's any more, as an event from another node, or
-    /// the removal of a key from L1, does.
+    /// Supersedes whatever is under way on `key`, because another node changed the key or it is
+    /// removed from L1: it is nobody's any more.
     pub fn supersede(&mut self, key: &K, effects: &mut Effects<K, V>) -> Sweep {
         Sweep::after(match self.slots.find(key) {
             Some(slot) => self.supersede_slot(slot, effects),
             None => {
+                // Nothing to supersede in the tables, but a read without a loader may be under way.
                 self.eras.begin(self.slots.hash(key));
                 Pending::default()
             }
@@ -132,8 +132,9 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         Sweep::after(self.writes.all())
     }
 
-    /// The key was removed from L1. A flight that began before that and after the key was superseded
-    /// may have found what is gone now, and must not hand it to callers that join from here on.
+    /// The key was removed from L1. A flight that began after it was superseded and before that
+    /// removal may have found the old entry, and must not hand it to callers that join from here
+    /// on.
     pub fn swept(&mut self, key: &K, _: Sweep) {
         if let Some(slot) = self.slots.find(key) {
             self.swept_slot(slot);
@@ -171,7 +172,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         self.writes.is_written(pending)
     }
 
-    /// Whether L2 is done without at `now`, because a change that was not acknowledged did not fit.
+    /// Whether this shard does without L2 at `now`, because a change that was not acknowledged did
+    /// not fit.
     #[must_use]
     pub fn is_bypassed(&self, now: Timestamp) -> bool {
         self.doubts.bypassed(now)
@@ -183,7 +185,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         self.doubts.len()
     }
 
-    /// How much is under way; what is not in the tables of the shard is left to the driver.
+    /// How much is under way; what is not in the shard's tables the driver adds.
     #[must_use]
     pub fn activity(&self) -> Activity {
         Activity {

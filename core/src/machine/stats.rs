@@ -101,7 +101,7 @@ pub struct Stats {
     pub not_found: u64,
     /// Callers that joined another's flight.
     pub coalesced: u64,
-    /// Flights that a change made nobody's.
+    /// Flights that a change superseded.
     pub superseded: u64,
     /// Leaders that were silent for too long.
     pub deposed: u64,
@@ -117,14 +117,14 @@ pub struct Stats {
     pub unencodable: u64,
     /// Loaded values that were longer than `max_value_size`.
     pub too_large: u64,
-    /// Words of the bus about keys of this cache.
+    /// Messages of the bus about keys of this cache.
     pub heard: u64,
-    /// Words of the bus that could not be understood; every cache of the node counts them, but for
-    /// those that name a key of one.
+    /// Messages of the bus that could not be understood. Every cache of the node counts them; one
+    /// that names a key of a cache is counted by that cache alone.
     pub garbled: u64,
     /// Failures of the bus; every cache of the node counts them.
     pub bus_faults: u64,
-    /// How often L1 was emptied because anything might have changed unheard.
+    /// How often L1 was emptied because changes might have been missed.
     pub epochs: u64,
     /// Refreshes that loaded; they are among the loads.
     pub refreshed: u64,

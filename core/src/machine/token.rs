@@ -1,9 +1,9 @@
-//! The token that makes a lease its holder's.
+//! The token by which L2 knows who holds a lease.
 
 use core::fmt;
 
-/// 128 random bits, never used twice. Who holds the lease of a key holds its token; L2 lets only
-/// that token fill the key.
+/// 128 random bits, never used twice. The holder of a key's lease has its token; L2 lets only that
+/// token fill the key.
 ///
 /// It is written as 32 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -7,10 +7,10 @@ use core::future::Future;
 
 use crate::machine::error::Fault;
 
-/// Carries word of changes from node to node, such as Redis' pub/sub.
+/// Carries messages about changes from node to node, such as Redis' pub/sub.
 ///
-/// It may lose, double, reorder and delay what it carries; what it must do is notice when it may
-/// have **lost** something, and say so: then the driver drops what L1 holds as soon as a new
+/// It may lose, double, reorder and delay what it carries. But it must notice when it may have
+/// **lost** something, and say so: then the driver drops what L1 holds as soon as a new
 /// subscription stands.
 ///
 /// A node has one subscription at a time. When it fails, the driver asks for a new one: at once,
@@ -50,7 +50,7 @@ use crate::machine::error::Fault;
 ///
 /// An `Arc` of a bus is one too.
 pub trait Bus: Send + Sync + 'static {
-    /// What a subscription is.
+    /// The type of its subscriptions.
     type Subscription: Subscription;
 
     /// Who tells the others of this node's changes.
@@ -62,7 +62,7 @@ pub trait Bus: Send + Sync + 'static {
     /// heard, or is said to be lost.
     ///
     /// `prefixes` are what the keys of the node's caches begin with; none of them begins another.
-    /// Word of other keys may be left out.
+    /// Messages about other keys may be left out.
     ///
     /// # Cancellation
     /// Dropping the future gives the attempt up. The driver does so after 5 s.
@@ -118,8 +118,8 @@ pub enum Telling {
     /// The driver, through [`Bus::publish`], after L2 has acknowledged the change. A node that dies
     /// in between leaves the others' L1 as they are, for at most `local_ttl`.
     Publish,
-    /// The L2 of this number ([`Remote::server`](super::remote::Remote::server)), in the same atomic
-    /// step as the change: a cache on another L2 publishes.
+    /// The L2 of this number ([`Remote::server`](super::remote::Remote::server)), in the same
+    /// atomic step as the change: a cache on another L2 publishes.
     WithChange {
         /// The L2's number.
         server: u64,
@@ -138,7 +138,7 @@ pub enum Telling {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum News {
-    /// Word of a node, maybe of this one.
+    /// A message of a node, maybe of this one.
     Message(Message),
     /// These keys were changed, whoever did it.
     Changed(Vec<String>),
@@ -148,12 +148,12 @@ pub enum News {
     Unreadable,
 }
 
-/// Word of a change.
+/// A message that keys were changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// The name of the cache.
     pub cache: String,
-    /// Which node says so. A node ignores its own.
+    /// Which node sent it. A node ignores its own.
     pub source: String,
     /// What happened.
     pub kind: Kind,
@@ -176,8 +176,8 @@ pub enum Kind {
     SetByMGet = 4,
     /// They were removed.
     Delete = 5,
-    /// Any key of any cache may have changed: what there was to tell was too much, or could not be
-    /// told in time. jetcache-go does not know this one.
+    /// Any key of any cache may have changed: there was too much to tell, or it could not be told
+    /// in time. jetcache-go does not know this one.
     Everything = 6,
 }
 

@@ -1,4 +1,4 @@
-//! Values to bytes and back.
+//! How values become bytes and bytes become values.
 
 use alloc::vec::Vec;
 

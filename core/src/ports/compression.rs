@@ -1,4 +1,4 @@
-//! Bytes to fewer bytes and back.
+//! How bytes become fewer bytes, and the same bytes again.
 
 use alloc::vec::Vec;
 

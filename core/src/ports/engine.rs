@@ -1,4 +1,4 @@
-//! What kind of L1 caches have that were not given one.
+//! The kind of L1 for caches that are not given one.
 
 use alloc::sync::Arc;
 use core::hash::Hash;

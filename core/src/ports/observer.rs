@@ -1,4 +1,4 @@
-//! Who wants to know what happens.
+//! An observer sees what happens in a cache.
 
 use crate::machine::event::Event;
 

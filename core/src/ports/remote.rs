@@ -16,13 +16,13 @@ use crate::machine::token::Token;
 /// a key, exactly as many as were asked for. What a verb must do to one key is said at each; it
 /// happens there as one atomic step. The keys' order of execution does not matter.
 ///
-/// A [`Wire`] says in which format the entries are: what tells their life, and what counts as a
+/// A [`Wire`] says in which format the entries are: what shows their life, and what counts as a
 /// present one. A store that cannot serve the one it is asked for answers [`Fault::Refused`].
 ///
 /// The driver bounds every call by `remote_timeout` and then drops the future. A command whose
 /// future was dropped may still be carried out, late: the protocol is made for that. Nothing but
-/// `read`, `release` and `remove` may be sent a second time by the implementation when it cannot
-/// tell whether the first was carried out: a lease, claim or fill whose first copy lands after the
+/// `read`, `release` and `remove` may be sent a second time by the implementation if it does not
+/// know whether the first was carried out: a lease, claim or fill whose first copy lands after the
 /// second, and after a newer change, would bring back what that change removed.
 ///
 /// `jetcache_adapters::contract::remote` is a test suite that every implementation should pass.
@@ -78,12 +78,12 @@ pub trait Remote: Send + Sync + 'static {
     /// this one even if nothing stood there (PROTOCOL.md, H4).
     fn remove(&self, keys: &[&str]) -> impl Future<Output = Vec<Result<(), Fault>>> + Send;
 
-    /// Takes the lock of this name, a key of its own, for `life` if nobody has it. Whether this token
-    /// has it now.
+    /// Takes the lock of this name, a key of its own, for `life` if nobody has it. Whether this
+    /// token has it now.
     ///
     /// Refreshing takes it in the jetcache-go format, where the services take turns by a key
-    /// `<key>_#RL#`. A store without it answers [`Fault::Refused`], and then nothing is refreshed in
-    /// that format.
+    /// `<key>_#RL#`. A store without it answers [`Fault::Refused`], and then nothing is refreshed
+    /// in that format.
     fn lock(
         &self,
         name: &str,
@@ -106,13 +106,13 @@ pub trait Remote: Send + Sync + 'static {
         None
     }
 
-    /// Another handle of the same store, one that sends word of each change, if the store can.
+    /// Another handle of the same store, one that tells of each change, if the store can.
     ///
-    /// In the same atomic step as the change of a key, and as its last part: a claim that was granted
-    /// and a fill that was stored say [`Kind::Set`](super::bus::Kind::Set), and so does a settlement
-    /// that was stored; any other settlement and a removal say
-    /// [`Kind::Delete`](super::bus::Kind::Delete). What was refused and changed nothing says nothing.
-    /// Should the word fail, the change stands.
+    /// In the same atomic step as the change of a key, and as its last part: a claim that was
+    /// granted and a fill that was stored say [`Kind::Set`](super::bus::Kind::Set), and so does a
+    /// settlement that was stored; any other settlement and a removal say
+    /// [`Kind::Delete`](super::bus::Kind::Delete). What was refused and changed nothing says
+    /// nothing. If telling fails, the change stands.
     fn announcing(&self, herald: Herald) -> Option<Self>
     where
         Self: Sized,
@@ -126,7 +126,7 @@ fn no_locks() -> Fault {
     Fault::Refused("this store has no locks".into())
 }
 
-/// Where word of a change goes, and in whose name.
+/// Where a change is told, and in whose name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Herald {
     /// The channel.
@@ -142,11 +142,11 @@ pub struct Herald {
 pub struct Found {
     /// The bytes as they were stored, the end stamped.
     pub bytes: Vec<u8>,
-    /// How to tell what is left of their life.
+    /// What shows how much is left of their life.
     pub life: Life,
 }
 
-/// How to tell what is left of an entry's life.
+/// What shows how much is left of an entry's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Life {
@@ -180,9 +180,9 @@ pub struct Leased {
 #[derive(Clone, Copy, Debug)]
 pub struct Stored<'a> {
     /// The bytes. If they are an envelope (in the native format, at least a header long, and
-    /// beginning with its [`PREFIX`](crate::machine::tier::envelope::PREFIX)), the store writes the end
-    /// of their life into them at [`END_AT`](crate::machine::tier::envelope::END_AT); others stay as they
-    /// are.
+    /// beginning with its [`PREFIX`](crate::machine::tier::envelope::PREFIX)), the store writes the
+    /// end of their life into them at [`END_AT`](crate::machine::tier::envelope::END_AT); others
+    /// stay as they are.
     pub bytes: &'a [u8],
     /// In the jetcache-go format: what must still stand under the key, nothing or these bytes. A
     /// key of another type counts as nothing.

@@ -42,10 +42,10 @@ impl Fleet {
         refuse_zero("blind_local_ttl", self.blind_local_ttl)
     }
 
-    /// The bus as the cache is on it.
+    /// The hub of the cache's bus, if it has a bus.
     ///
     /// # Errors
-    /// [`Error::Config`] for a bus without an L2, and for settings of a bus that there is none of.
+    /// [`Error::Config`] for a bus without an L2, and for bus settings without a bus.
     pub(super) fn hub(
         &self,
         runtime: &Arc<dyn AnyRuntime>,

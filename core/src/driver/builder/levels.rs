@@ -1,4 +1,4 @@
-//! L1 and L2 as they were set, to the levels of the cache: engines, names, formats.
+//! Turns the settings of L1 and L2 into the levels of a cache: engines, names, formats.
 
 use core::num::NonZeroUsize;
 use core::time::Duration;
@@ -41,7 +41,7 @@ pub(super) type Engine<K, V> = fn(NonZeroUsize) -> Arc<dyn Local<K, V>>;
 
 pub(super) struct L2<K, V> {
     pub(super) remote: Arc<dyn AnyRemote>,
-    /// What the caches of this one's node have taken of it.
+    /// The prefixes that the caches of its node have taken.
     pub(super) namespaces: Option<Arc<Namespaces>>,
     pub(super) codec: Arc<dyn Codec<V>>,
     pub(super) write_key: fn(&K, &mut String),

@@ -9,7 +9,7 @@ use crate::machine::error::Error;
 /// The loaders as a cache has them.
 ///
 /// # Errors
-/// [`Error::Config`] for a batch that could not be split.
+/// [`Error::Config`] for a chunk or a concurrency of zero.
 pub(super) fn finished<K, V>(mut loaders: Loaders<K, V>) -> Result<Loaders<K, V>, Error>
 where
     K: Clone + Eq + Send + Sync + 'static,

@@ -59,7 +59,7 @@ pub struct Node<E = LruEngine> {
     l2: Option<SharedL2>,
     bus: Option<Arc<dyn AnyBus>>,
     source_id: Option<Arc<str>>,
-    /// Made of these by the first cache that is on it.
+    /// Made by the first cache that is on the bus.
     hub: Arc<OnceLock<Arc<Hub>>>,
     observers: Vec<Arc<dyn Observer>>,
     compressions: Vec<Arc<dyn Compression>>,
@@ -94,8 +94,8 @@ impl<E: Engine> Node<E> {
         self
     }
 
-    /// The bus of all its caches that are in its L2: see [`Builder::bus`]. They have one subscription
-    /// and one source id in common.
+    /// The bus of all its caches that are in its L2: see [`Builder::bus`]. They share one
+    /// subscription and one source id.
     #[must_use]
     pub fn bus(mut self, bus: impl Bus) -> Self {
         self.bus = Some(Arc::new(bus));
@@ -103,8 +103,8 @@ impl<E: Engine> Node<E> {
         self
     }
 
-    /// What its source id on the bus begins with: what follows is random, since an id is one life's.
-    /// Default: 16 random hexadecimal digits and nothing else.
+    /// What its source id on the bus begins with; random digits follow, since an id is for one
+    /// life. Default: 16 random hexadecimal digits and nothing else.
     #[must_use]
     pub fn source_id(mut self, name: &str) -> Self {
         self.source_id = Some(name.into());
@@ -142,8 +142,7 @@ impl<E: Engine> Node<E> {
         }
     }
 
-    /// A builder for a cache of this name, whose values `codec` writes for L2. Without an L2 the
-    /// codec is not used.
+    /// A builder for a cache of this name, whose values `codec` writes for L2, if there is one.
     ///
     /// In L2 its keys begin with the name and a colon; [`namespace`](Builder::namespace) and
     /// [`separator`](Builder::separator) change that. No two living caches of a node may share

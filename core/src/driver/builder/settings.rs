@@ -102,9 +102,9 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         self
     }
 
-    /// How long an encoded value may be, in bytes and before compression. A longer one is refused
-    /// by an insert ([`Error::TooLarge`](crate::Error::TooLarge)), stays in L1 only when it is loaded, and is a miss when
-    /// it stands in L2. Default: 64 MiB.
+    /// How long an encoded value may be, in bytes before compression. A longer one is refused by an
+    /// insert ([`Error::TooLarge`](crate::Error::TooLarge)), stays in L1 only if it was loaded, and
+    /// is a miss if it stands in L2. Default: 64 MiB.
     pub fn max_value_size(mut self, bytes: usize) -> Self {
         self.levels.max_value_size = bytes;
         self
@@ -120,8 +120,9 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
 
 /// Loaders and batches.
 impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Builder<K, V> {
-    /// The loader that [`load`](crate::Cache::load) runs: a [`Loader`], or a function of the key. What it
-    /// captures is cloned into each future: `move |id: u64| { let db = db.clone(); async move { .. } }`.
+    /// The loader that [`load`](crate::Cache::load) runs: a [`Loader`], or a function of the key.
+    /// What it captures is cloned into each future:
+    /// `move |id: u64| { let db = db.clone(); async move { .. } }`.
     ///
     /// ```
     /// # use jetcache_core::doc::{block_on, Threads};
@@ -139,9 +140,9 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         self
     }
 
-    /// The loader that [`load_many`](crate::Cache::load_many) runs: a [`BatchLoader`], or a function of the
-    /// keys. Without one, `load_many` runs the [`loader`](Self::loader) for one key after the
-    /// other; without that one, [`load`](crate::Cache::load) runs this one for its single key.
+    /// The loader that [`load_many`](crate::Cache::load_many) runs: a [`BatchLoader`], or a
+    /// function of the keys. Without one, `load_many` runs the [`loader`](Self::loader) key by key;
+    /// without that, [`load`](crate::Cache::load) runs this one for its single key.
     ///
     /// ```
     /// # use jetcache_core::doc::{block_on, Threads};
@@ -169,8 +170,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         self
     }
 
-    /// How many loads a [`load_many`](crate::Cache::load_many) runs at once when only a loader of single
-    /// keys is registered. Default: 16.
+    /// How many loads a [`load_many`](crate::Cache::load_many) runs at once when only a loader of
+    /// single keys is registered. Default: 16.
     pub fn load_concurrency(mut self, loads: usize) -> Self {
         self.loaders.concurrency = loads;
         self
@@ -180,7 +181,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// `negative_ttl` and answered with `None`.
     ///
     /// The error is the one that the loader's `?` met. If that was an `anyhow::Error`, its type is
-    /// anyhow's and a `downcast_ref` to your own finds nothing: see [`LoadError`](crate::LoadError).
+    /// anyhow's and a `downcast_ref` to your own finds nothing: see
+    /// [`LoadError`](crate::LoadError).
     pub fn not_found_when(
         mut self,
         means_absent: impl Fn(&BoxError) -> bool + Send + Sync + 'static,
@@ -211,8 +213,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         self
     }
 
-    /// What is taken off every TTL at random: so many percent of it, and at most so long. Default:
-    /// 10 %, at most 10 s.
+    /// What is taken off every TTL at random, in percent and at most. Default: 10 %, at most 10 s.
     pub fn jitter(mut self, percent: u8, at_most: Duration) -> Self {
         self.times.jitter = Some(Jitter { percent, at_most });
         self
@@ -230,8 +231,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         self
     }
 
-    /// How long the writer of a [`write_through`](crate::Cache::write_through) may take; then it is dropped,
-    /// and the key is removed. Off by default.
+    /// How long the writer of a [`write_through`](crate::Cache::write_through) may take; then it is
+    /// dropped, and the key is removed. Off by default.
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
         self.times.write_timeout = Some(timeout);
         self
@@ -267,52 +268,49 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         self
     }
 
-    /// This bus for this cache alone: its node tells the others what it changes, and hears what they
-    /// change. Off by default: another node's L1 then goes on serving what it has until `local_ttl`.
+    /// This bus for this cache alone: its node tells the others what it changes, and hears what
+    /// they change. Off by default: another node's L1 then serves what it has until `local_ttl`.
     ///
-    /// Listening begins with the first call that goes further than L1. Until the subscription stands,
-    /// and whenever it broke, L1 is used as without a bus; when it stands, L1 is emptied, since
-    /// anything may have been missed (see [`epoch`](crate::Cache::epoch)). [`bus`](crate::Cache::bus) tells how the
-    /// bus is.
+    /// Listening begins with the first call that goes further than L1. Until the subscription
+    /// stands, and whenever it broke, L1 is used as without a bus; when it stands, L1 is emptied,
+    /// since anything may have been missed (see [`epoch`](crate::Cache::epoch)).
+    /// [`bus`](crate::Cache::bus) shows the state of the bus.
     pub fn bus(mut self, bus: impl Bus) -> Self {
         self.fleet.bus = Some(Connection::Own(Arc::new(bus)));
         self
     }
 
-    /// What this node's source id on its own bus begins with: what follows is random, since an id is
-    /// one life's. Default: 16 random hexadecimal digits and nothing else. The caches of a [`Node`](crate::Node)
-    /// have that node's.
+    /// What this node's source id on its own bus begins with; random digits follow, since an id is
+    /// for one life. Default: 16 random hexadecimal digits and nothing else. The caches of a
+    /// [`Node`](crate::Node) have that node's.
     pub fn source_id(mut self, name: &str) -> Self {
         self.fleet.source_id = Some(name.to_owned());
         self
     }
 
-    /// How long L1 keeps an entry at most while the bus is known to be down. Off by default: then it
-    /// is `local_ttl`, as without a bus. What L1 got while the bus was up is dropped that long after
-    /// it broke.
+    /// How long L1 keeps an entry at most while the bus is known to be down. Off by default: then
+    /// it is `local_ttl`. What L1 got while the bus was up is dropped that long after it broke.
     pub fn blind_local_ttl(mut self, ttl: Duration) -> Self {
         self.fleet.blind_local_ttl = Some(ttl);
         self
     }
 
-    /// How old the value of a key becomes that is asked for with
-    /// [`Call::refresh`](crate::Call::refresh) before the
-    /// registered [`loader`](Self::loader) loads it anew; [`refresh_all`](Self::refresh_all) means
-    /// every key that is loaded. Off by default.
+    /// How old a value becomes before the registered [`loader`](Self::loader) loads it anew, for
+    /// keys that are asked for with [`Call::refresh`](crate::Call::refresh);
+    /// [`refresh_all`](Self::refresh_all) means every key that is loaded. Off by default.
     ///
-    /// One node of the fleet loads, under the lease of the key as every load is, and the others copy
-    /// from L2 what it has stored. A reader that L1 cannot answer does not wait for that if L2 has a
-    /// value; only calls that ask for refresh keep a key among those that are
-    /// refreshed, and one whose load failed does not. The first
-    /// refresh of a key comes at random in the second half of the period, so that keys which were
-    /// asked for together are not loaded together. A loader that fails leaves the value as it is,
-    /// and runs again after twice the period, then 4 times and 8 times, on each node that keeps the key
-    /// fresh; so does an L2 that fails at a key's turn. A change of the key during a refresh wins over
-    /// it. On a bus that watches L2 a refresh empties its own entry of L1. Without an L2 that answers nothing is refreshed, unless the cache has
-    /// none.
+    /// One node of the fleet loads, under the lease of the key as every load is, and the others
+    /// copy from L2 what it has stored. A reader that L1 cannot answer does not wait for that if L2
+    /// has a value. Only calls that ask for refresh keep a key fresh, and one whose load failed
+    /// does not. The first refresh of a key comes at random in the second half of the period, so
+    /// that keys which were asked for together are not loaded together. A loader that fails leaves
+    /// the value as it is, and runs again after twice the period, then 4 times and 8 times, on each
+    /// node that keeps the key fresh; so does an L2 that fails at a key's turn. A change of the key
+    /// during a refresh wins over it. On a bus that watches L2 a refresh empties its own entry of
+    /// L1. While L2 does not answer nothing is refreshed, unless the cache has no L2.
     ///
-    /// With [`Wire::JetcacheGo`] the services, Go's among them, take turns by jetcache-go's lock, the
-    /// key `<key>_#RL#`; a refresh that failed gives it back.
+    /// With [`Wire::JetcacheGo`] the services, Go's among them, take turns by jetcache-go's lock,
+    /// the key `<key>_#RL#`; a refresh that failed gives it back.
     ///
     /// A period longer than `ttl` refreshes what has ended already.
     ///
@@ -342,8 +340,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         self
     }
 
-    /// How long after it was last asked for, by a call that loads and wants it fresh, a key is still
-    /// refreshed. Default: `refresh_every` + 1 s.
+    /// How long a key is still refreshed after the last call that loads and wants it fresh.
+    /// Default: `refresh_every` + 1 s.
     pub fn stop_refresh_after(mut self, idle: Duration) -> Self {
         self.times.stop_refresh_after = Some(idle);
         self
@@ -355,15 +353,15 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         self
     }
 
-    /// How many keys are kept fresh at most; others are loaded as if nobody had asked for that, and
-    /// counted as [`not_refreshed`](crate::Stats::not_refreshed). Default: 10,000.
+    /// How many keys are kept fresh at most. Others are loaded without refresh and counted as
+    /// [`not_refreshed`](crate::Stats::not_refreshed). Default: 10,000.
     pub fn refresh_capacity(mut self, keys: usize) -> Self {
         self.times.refresh_capacity = Some(keys);
         self
     }
 }
 
-/// What is seen of it: observers, statistics.
+/// What observers and statistics show of it.
 impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Builder<K, V> {
     /// Shows this observer every event, beside those that were given before.
     pub fn observer(mut self, observer: impl Observer) -> Self {
@@ -371,7 +369,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         self
     }
 
-    /// Does not count: [`stats`](crate::Cache::stats) stays zero. Observers see events all the same.
+    /// No counting: [`stats`](crate::Cache::stats) stays zero. Observers still see every event.
     pub fn no_stats(mut self) -> Self {
         self.counted = false;
         self

@@ -1,4 +1,4 @@
-//! How long things live and may take, as it was set, to the policy that follows from it.
+//! Turns the times that were set into the policy of a cache.
 
 use core::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Where a node's caches meet the bus: how it is, who listens, what is to be told.
+//! The hub between a node's caches and its bus: its state, who listens, what is to be told.
 
 use core::fmt;
 use core::time::Duration;
@@ -34,7 +34,7 @@ pub enum BusState {
 /// The bus of one node.
 pub(crate) struct Hub {
     pub(crate) bus: Arc<dyn AnyBus>,
-    /// Who this node is to the others, in this life of it.
+    /// The id by which the other nodes know this one, in this life.
     pub(crate) source: Arc<str>,
     pub(crate) runtime: Arc<dyn AnyRuntime>,
     pub(crate) members: Members,
@@ -43,17 +43,17 @@ pub(crate) struct Hub {
     outbox: Mutex<Outbox>,
     pub(crate) listening: Chore,
     pub(crate) telling: Chore,
-    /// The membership that the subscription is of.
+    /// The membership that the subscription covers.
     covered: AtomicU64,
     /// The epoch in which its caches went blind last, plus one.
     blind_since: AtomicU64,
-    /// Whether an L2 of its caches did not answer last.
+    /// Whether L2 failed to answer its caches last time.
     l2_away: AtomicBool,
-    /// How often it was tried to subscribe in vain.
+    /// How often the subscription broke, or could not be made.
     failures: AtomicU64,
-    /// Rung when the bus is otherwise than before, and when what was to be told is told.
+    /// Rung when the state of the bus changes, and when messages were told or given up.
     stir: Bell,
-    /// Rung when there is a reason to listen now: a cache comes or goes, an L2 is back, somebody asks.
+    /// Rung when there is a reason to listen now: a cache comes or goes, L2 is back, somebody asks.
     nudge: Bell,
 }
 
@@ -89,14 +89,14 @@ impl Hub {
         })
     }
 
-    /// A cache comes, whose keys begin like this. The answer is its number.
+    /// Adds a cache whose keys begin with `prefix`. Returns its number.
     pub(crate) fn join(&self, prefix: &str, ears: Weak<dyn Hears>) -> u64 {
         let number = self.members.add(prefix, ears);
         self.nudge();
         number
     }
 
-    /// The cache of this number hears no more.
+    /// Removes the cache of this number: it hears no more.
     pub(crate) fn leave(&self, number: u64) {
         self.members.remove(number);
         self.nudge();
@@ -112,7 +112,7 @@ impl Hub {
         self.nudge.listen()
     }
 
-    /// Whether an L2 of its caches answered just now. One that is back is a reason to listen: a bus
+    /// Notes whether L2 answered a cache just now. If it is back, that is a reason to listen: a bus
     /// on the same server may be back too.
     pub(crate) fn note_l2(&self, answers: bool) {
         let was_away = self.l2_away.load(Ordering::Relaxed);
@@ -124,7 +124,7 @@ impl Hub {
         }
     }
 
-    /// Completes when the bus is otherwise than before, or when what was to be told is told.
+    /// Completes when the state of the bus changes, or when messages were told or given up.
     pub(crate) fn stirs(&self) -> EventListener {
         self.stir.listen()
     }
@@ -143,11 +143,12 @@ impl Hub {
         self.stir.notify(usize::MAX);
     }
 
-    /// The subscription stands, and is of the caches of this membership.
+    /// The subscription stands, and covers the caches of this membership.
     pub(crate) fn is_up(&self, membership: u64) {
         if self.state() == BusState::Down {
             tracing::info!(target: "jetcache", "the bus is back");
         }
+        // Before the state: a cache that sees the bus up looks next at what is covered.
         self.covered.store(membership, Ordering::SeqCst);
         self.set_state(BusState::Up);
     }
@@ -158,6 +159,7 @@ impl Hub {
         self.set_state(BusState::Down);
         self.note(&Event::BusFault(fault));
         let epoch = self.epoch() + 1;
+        // Once an epoch: further failures must not start further timers.
         if self.blind_since.swap(epoch, Ordering::SeqCst) != epoch {
             let now = self.runtime.now();
             for (_, ears) in self.members.ears() {
@@ -175,8 +177,7 @@ impl Hub {
         });
     }
 
-    /// How the bus is to the cache of this number; `None` while it is tried for the first time, or
-    /// for the first time since `failures`.
+    /// The bus for this cache: up, or down if an attempt since `failures` failed; else `None`.
     pub(crate) fn outcome(&self, number: u64, failures: u64) -> Option<BusState> {
         let of_all = !self.subscribes_to_keys();
         match self.state() {
@@ -192,7 +193,7 @@ impl Hub {
         self.failures.load(Ordering::SeqCst)
     }
 
-    /// Whether a subscription is of certain keys, and another one is due when there are others.
+    /// Whether a subscription covers certain prefixes only, so that a new cache needs a new one.
     pub(crate) fn subscribes_to_keys(&self) -> bool {
         !matches!(self.bus.telling(), Telling::WithChange { .. })
     }
@@ -201,7 +202,7 @@ impl Hub {
         self.epoch.load(Ordering::SeqCst)
     }
 
-    /// Anything may have been missed, and nothing is any more (PROTOCOL.md, H3).
+    /// Anything may have been missed until now, and nothing is any more (PROTOCOL.md, H3).
     pub(crate) fn advance_epoch(&self) {
         self.epoch.fetch_add(1, Ordering::SeqCst);
         for (_, ears) in self.members.ears() {
@@ -216,7 +217,7 @@ impl Hub {
         }
     }
 
-    /// How many words wait to be told, or are being told.
+    /// How many changes wait to be told, or are being told.
     pub(crate) fn untold(&self) -> usize {
         self.outbox().len()
     }

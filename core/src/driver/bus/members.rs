@@ -8,19 +8,19 @@ use crate::driver::world::erased::Boxed;
 use crate::machine::event::Event;
 use crate::machine::time::Timestamp;
 
-/// What hears: a cache on the bus.
+/// A cache on the bus, and what it hears.
 pub(crate) trait Hears: Send + Sync {
-    /// Others have changed these keys of its own; `removed`: somebody says so who removed them.
+    /// Others have changed these keys of its own; `removed`: they say that they removed them.
     fn hear(self: Arc<Self>, keys: &[&str], removed: bool);
     /// How many removals by others it takes at once.
     fn room(&self) -> usize;
-    /// Completes when there is room for more that was removed elsewhere, or L2 is away.
+    /// Completes when there is room for more removals by others, or L2 is away.
     fn catch_up(self: Arc<Self>) -> Boxed<'static, ()>;
-    /// Anything may have changed, and is missed no more.
+    /// Anything may have changed until now; from now on nothing is missed.
     fn hear_of_everything(self: Arc<Self>);
-    /// From now on nothing is heard.
+    /// The bus is down: from now on nothing is heard.
     fn go_blind(self: Arc<Self>, since: Timestamp);
-    /// Something that is to be counted.
+    /// Notes an event.
     fn note(&self, event: &Event);
 }
 
@@ -38,7 +38,7 @@ struct Member {
 }
 
 impl Members {
-    /// The keys that begin like this are this cache's. The answer is its number.
+    /// Adds the cache whose keys begin with `prefix`. Returns its number.
     pub(crate) fn add(&self, prefix: &str, ears: Weak<dyn Hears>) -> u64 {
         let mut list = self.list();
         let number = self.membership.fetch_add(1, Ordering::SeqCst);
@@ -65,7 +65,7 @@ impl Members {
         list.iter().map(|member| member.prefix.clone()).collect()
     }
 
-    /// The caches that there are, with what their keys begin with.
+    /// The caches that still live, with their prefixes.
     pub(crate) fn ears(&self) -> Vec<(String, Arc<dyn Hears>)> {
         let list = self.list();
         let ears = |member: &Member| Some((member.prefix.clone(), member.ears.upgrade()?));
@@ -77,7 +77,7 @@ impl Members {
     }
 
     fn list(&self) -> MutexGuard<'_, Vec<Member>> {
-        // Nothing of the user's runs under it.
+        // No user code runs under it.
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,20 +4,19 @@ use core::mem::take;
 
 use crate::ports::bus::{Kind, Message};
 
-/// Words on their way to the bus. What does not fit is not lost: all of it becomes one "anything may
-/// have changed".
+/// Messages on their way to the bus. What does not fit becomes one "anything may have changed".
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     messages: Vec<Message>,
     keys: usize,
-    /// What could not be told one by one.
+    /// Whether "anything may have changed" is told in place of the messages.
     everything: bool,
     /// What was taken out and is not told yet.
     on_its_way: usize,
 }
 
 impl Outbox {
-    /// One more word.
+    /// One more key.
     pub(crate) fn add(&mut self, cache: &str, source: &str, kind: Kind, key: &str) {
         if self.everything {
             return;
@@ -41,13 +40,13 @@ impl Outbox {
         }
     }
 
-    /// What there is, and more, is told as "anything".
+    /// Replaces all messages by one "anything may have changed".
     pub(crate) fn add_everything(&mut self) {
         self.messages.clear();
         (self.keys, self.everything) = (0, true);
     }
 
-    /// What is to be told now.
+    /// Takes out what is to be told now.
     pub(crate) fn take(&mut self, source: &str) -> Vec<Message> {
         self.on_its_way = self.len();
         self.keys = 0;
@@ -67,7 +66,7 @@ impl Outbox {
         self.on_its_way = 0;
     }
 
-    /// How many words wait, or are on their way.
+    /// How many changes wait, or are on their way.
     pub(crate) fn len(&self) -> usize {
         self.keys + usize::from(self.everything) + self.on_its_way
     }
@@ -77,7 +76,7 @@ impl Outbox {
     }
 }
 
-/// How many keys wait to be told.
+/// How many keys may wait to be told.
 const MOST_KEYS: usize = 4096;
 /// How many of them go in one message.
 const MOST_TOGETHER: usize = 64;

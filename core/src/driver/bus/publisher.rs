@@ -1,4 +1,4 @@
-//! Tells the other nodes through the bus, what L2 does not tell by itself (PROTOCOL.md, C6).
+//! Tells the other nodes through the bus what L2 does not tell by itself (PROTOCOL.md, C6).
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::machine::event::Event;
 use crate::machine::policy::backoff::Backoff;
 use crate::ports::bus::{Kind, Message};
 
-/// One more word for the other nodes.
+/// One more change that the other nodes are to be told of.
 pub(crate) fn tell(hub: &Arc<Hub>, cache: &str, kind: Kind, key: &str) {
     hub.outbox().add(cache, &hub.source, kind, key);
     ensure_publisher(hub);
@@ -36,7 +36,7 @@ async fn empty_outbox(hub: Arc<Hub>, mut shift: Shift) {
         if messages.is_empty() {
             drop(shift);
             hub.told();
-            // A word may have come since, and have found this task still there.
+            // A change may have come since, and have found this task still there.
             ensure_publisher(&hub);
             return;
         }
@@ -53,7 +53,7 @@ async fn empty_outbox(hub: Arc<Hub>, mut shift: Shift) {
         drop(unsaid);
         hub.note(&Event::BusFault(fault));
         if hub.members.is_empty() {
-            // Nobody is left in whose name to go on. The others' L1 ends by itself.
+            // The last cache is gone, and its messages with it. The others' L1 ends by itself.
             drop(hub.outbox().take(&hub.source));
             drop(shift);
             hub.told();
@@ -77,7 +77,7 @@ async fn publish(hub: &Hub, messages: &[Message]) -> Result<(), Fault> {
     }
 }
 
-/// What is being told. Dropped before it was, with its runtime perhaps, it is told as "anything".
+/// Messages being told. Dropped before they were, with the runtime perhaps, they become "anything".
 struct Unsaid<'a>(Option<&'a Hub>);
 
 impl Drop for Unsaid<'_> {

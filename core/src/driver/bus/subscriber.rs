@@ -39,7 +39,7 @@ struct Listener {
 enum End {
     /// It broke.
     Cut(Fault),
-    /// There are keys that it is not of.
+    /// A cache has come whose keys it does not cover.
     Outgrown,
     /// This task is not needed any more, or another one has taken its place.
     Over,
@@ -59,6 +59,7 @@ impl Listener {
     async fn go_on(&mut self) {
         let mut failures = 0;
         while let Some(hub) = self.at_work(Duration::ZERO) {
+            // The membership first: a cache that comes in between is then noticed later.
             let (membership, prefixes) = (hub.members.membership(), hub.members.prefixes());
             let subscribed = subscribe(&hub, &prefixes).await;
             if self.at_work(Duration::ZERO).is_none() {
@@ -67,6 +68,7 @@ impl Listener {
             let began = hub.runtime.now();
             let end = match subscribed {
                 Ok(subscription) => {
+                    // The epoch first: once the bus is up, L1 holds nothing of what was missed.
                     hub.advance_epoch();
                     hub.is_up(membership);
                     drop(hub);
@@ -124,6 +126,7 @@ impl Listener {
             let Some(hub) = self.at_work(BEAT) else {
                 return End::Over;
             };
+            // Before the look at the members, or a nudge in between is lost.
             let nudged = hub.nudged();
             let now = hub.members.membership();
             if now != membership {
@@ -155,8 +158,8 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        // With its runtime, or because nobody is left to listen for; or because another one listens
-        // in its place, whose business the state is.
+        // The runtime is gone, or nobody is left to listen for. If another task has taken its
+        // place, the state is that task's business.
         if let (Some(hub), Some(mut shift)) = (self.hub.upgrade(), self.shift.take())
             && shift.goes_on(hub.runtime.now(), Duration::ZERO)
         {
@@ -207,13 +210,13 @@ async fn hand_out(hub: &Hub, keys: &[String], removed: bool) {
         }
         for some in own.chunks(ears.room()) {
             Arc::clone(&ears).hear(some, true);
-            // What was removed elsewhere is removed here before more is heard of.
+            // These are removed here, too, before more are heard of.
             Arc::clone(&ears).catch_up().await;
         }
     }
 }
 
-/// How often a task that only waits says that it lives.
+/// How often a task that only waits gives a sign of life.
 const BEAT: Duration = Duration::from_secs(1);
 /// How long a subscription must have stood for the next one to be made at once.
 const STOOD: Duration = Duration::from_secs(1);

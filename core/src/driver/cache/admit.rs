@@ -24,7 +24,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         Ok(admission)
     }
 
-    /// A call of those keys that L1 does not have; `None` if there are none, or the cache is closed.
+    /// A call of keys that L1 does not have; `None` if there are none, or the cache is closed.
     pub(super) fn admit_some<Q: ?Sized>(&self, keys: &[&Q]) -> Option<Errand> {
         if keys.is_empty() {
             return None;
@@ -45,7 +45,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         Ok((admission, address))
     }
 
-    /// A removal, which is let in when the cache is closed, too.
+    /// A removal, which is let in even when the cache is closed.
     ///
     /// # Errors
     /// [`Error::Key`] if L2 cannot hold the key.
@@ -57,8 +57,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         self.shared.address(Arc::new(key.to_owned()))
     }
 
-    /// Starts the tasks that are needed and do not run. A task dies with its runtime, or stands still
-    /// with it, so calls look again and again.
+    /// Starts the tasks that are needed and do not run. A task dies with its runtime, or stands
+    /// still with it, so calls look again and again.
     pub(super) fn ensure_tasks(&self) {
         let shared = &self.shared;
         ensure_repairs(shared);

@@ -1,4 +1,4 @@
-//! What many keys' calls answer.
+//! The answer to a call of many keys.
 
 use core::hash::Hash;
 use std::collections::HashMap;
@@ -6,8 +6,7 @@ use std::vec;
 
 use crate::machine::tier::entry::Cached;
 
-/// What became of each key of a batch, in the order of the request; a key that was asked for twice
-/// is there twice.
+/// What became of each key of a batch, in the order of the request, repeated keys included.
 ///
 /// ```
 /// # use jetcache_core::doc::{block_on, Threads};
@@ -69,7 +68,7 @@ impl<K, R> Batch<K, R> {
 }
 
 impl<K, T, E> Batch<K, Result<T, E>> {
-    /// What came of the keys, in the order of the request.
+    /// The outcomes alone, in the order of the request.
     ///
     /// # Errors
     /// The first error, if there is one.

@@ -41,8 +41,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         self.insert_with(key, value, &Call::new()).await
     }
 
-    /// [`insert`](Self::insert) with wishes of this call's own. A level that is skipped is cleared
-    /// of the key.
+    /// [`insert`](Self::insert) with wishes of this call's own. A skipped level loses the key.
     ///
     /// # Errors
     /// Those of `insert`, and [`Error::Config`] for a TTL of zero or for `no_store`.
@@ -51,8 +50,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         Ok(reach(Some(made)))
     }
 
-    /// Inserts `value` if no tier has a value for `key`, as L2 judges, or L1 if there is no L2. A
-    /// not-found placeholder is no value. Whether it was applied; if not, nothing was changed
+    /// Inserts `value` if no tier has a value for `key` (a not-found placeholder is none), as L2
+    /// judges, or L1 if there is no L2. Whether it was applied; if not, nothing was changed
     /// anywhere.
     ///
     /// # Errors
@@ -67,8 +66,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// [`insert_if_absent`](Self::insert_if_absent) with wishes of this call's own.
     ///
     /// # Errors
-    /// Those of `insert_if_absent`, and [`Error::Config`] for a TTL of zero, for `no_store` or for
-    /// `skip_remote`.
+    /// Those of `insert_if_absent`; [`Error::Config`] for a zero TTL, `no_store` or `skip_remote`.
     pub async fn insert_if_absent_with(
         &self,
         key: K,
@@ -93,8 +91,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// [`insert_if_present`](Self::insert_if_present) with wishes of this call's own.
     ///
     /// # Errors
-    /// Those of `insert_if_present`, and [`Error::Config`] for a TTL of zero, for `no_store` or for
-    /// `skip_remote`.
+    /// Those of `insert_if_present`; [`Error::Config`] for a zero TTL, `no_store` or `skip_remote`.
     pub async fn insert_if_present_with(
         &self,
         key: K,
@@ -154,8 +151,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         Change::open(&self.shared, address, plan, bytes)
     }
 
-    /// Makes changes. If something of the user's panicked while this caller made them himself, it
-    /// goes on panicking.
+    /// Makes changes. If user code panicked in this very call, the panic goes on here.
     async fn made(&self, changes: Vec<Change<K, V>>) -> Vec<Option<ChangeOutcome>> {
         let (outcomes, panic) = carry_out(&self.shared, changes).await;
         panic.map_or(outcomes, |panic| panic.resume())
@@ -164,8 +160,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// Removes `key` from every tier.
     ///
     /// When it returns, no later read on this node gets a value whose loading began before the
-    /// call; with [`Reach::Everywhere`] L2 has none either. On a closed cache it is sent to L2 once, and
-    /// not repeated.
+    /// call; with [`Reach::Everywhere`] L2 has none either. On a closed cache L2 gets it once.
     ///
     /// # Cancellation
     /// Dropping the future stops the waiting, not the removal.
@@ -208,8 +203,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// one key the last one counts.
     ///
     /// # Errors
-    /// For each key those of [`insert`](Self::insert): one value that cannot be encoded does not
-    /// hold up the others.
+    /// For each key those of [`insert`](Self::insert); one that fails does not hold up the others.
     ///
     /// # Cancellation
     /// Dropping the future stops the waiting, not the inserts.
@@ -233,12 +227,11 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         self.insert_many_with(entries, &Call::new()).await
     }
 
-    /// [`insert_many`](Self::insert_many) with wishes of this call's own. A level that is skipped is
-    /// cleared of the keys.
+    /// [`insert_many`](Self::insert_many) with wishes of this call's own. A skipped level loses the
+    /// keys.
     ///
     /// # Errors
-    /// Those of `insert_many`, and [`Error::Config`] for a TTL of zero or for `no_store`, for every
-    /// key.
+    /// Those of `insert_many`; for every key [`Error::Config`] for a zero TTL or `no_store`.
     pub async fn insert_many_with<I>(
         &self,
         entries: I,

@@ -13,9 +13,9 @@ use crate::machine::time::Timestamp;
 
 /// Listening to the bus, and closing.
 impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {
-    /// Subscribes to the bus now and waits for up to 6 s until the subscription stands or the attempt
-    /// has failed: how the bus is then. Rarely needed: the first call beyond L1 subscribes too. If the
-    /// bus is down, this tries again at once. Without a bus there is nothing to wait for.
+    /// Subscribes to the bus now and waits for up to 6 s until the subscription stands or has
+    /// failed; returns the state of the bus. Rarely needed: the first call beyond L1 subscribes
+    /// too. If the bus is down, this tries again at once. Without a bus it does not wait.
     ///
     /// # Cancellation
     /// Dropping the future stops the waiting, not the listening.
@@ -26,6 +26,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         let failures = hub.failures();
         let mut patience = hub.runtime.sleep(PATIENCE + GRACE);
         loop {
+            // Before the look at the state, or a ring in between is lost.
             let stirs = hub.stirs();
             if self.shared.life.is_closed() {
                 return BusState::None;
@@ -47,12 +48,12 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     }
 
     /// Closes the cache: new loads and inserts are refused with
-    /// [`Error::Closed`](crate::Error::Closed), a read without a loader is a miss, nothing is refreshed
-    /// any more.
+    /// [`Error::Closed`](crate::Error::Closed), a read without a loader is a miss, nothing is
+    /// refreshed any more.
     ///
-    /// It waits for loads and changes that are under way, for at most `load_timeout` +
-    /// 4 × `remote_timeout`. Then it sends removals that L2 has not confirmed once more, as long as L2
-    /// confirms any, tells the other nodes what they have not heard yet, and empties L1.
+    /// It waits for loads and changes that are under way, for at most `load_timeout` + 4 ×
+    /// `remote_timeout`. Then it sends unconfirmed removals once more, as long as L2 confirms any,
+    /// tells the other nodes what they have not heard yet, and empties L1.
     ///
     /// It closes every handle of this cache, and may be called any number of times.
     ///
@@ -82,9 +83,10 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         // Until nothing is left, or L2 acknowledges nothing.
         while repair(shared, Timestamp::MAX).await.contains(&true) {}
         self.handle.leave();
-        // Nothing is heard any more.
+        // Off the bus nothing is heard any more, so L1 must hold nothing.
         self.clear_local();
         self.drain_outbox().await;
+        // A load that outlasted the wait may have written since.
         self.clear_local();
     }
 

@@ -17,8 +17,8 @@ use crate::machine::tier::entry::Cached;
 
 /// Keeping keys fresh.
 impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {
-    /// Does not keep `key` fresh any more, until it is asked for with refresh again. A refresh of it
-    /// that is under way ends as it would have.
+    /// Stops keeping `key` fresh, until it is asked for with refresh again. A refresh of it that is
+    /// under way ends as it would have.
     pub fn cancel_refresh<Q>(&self, key: &Q)
     where
         K: Borrow<Q>,
@@ -47,7 +47,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         Ok(())
     }
 
-    /// A call that loads was answered. Not before that: the first turn of a key counts from its load.
+    /// A call that loads was answered; not sooner, since a key's first turn counts from its load.
     #[inline]
     pub(super) fn answered<Q>(&self, key: &Q, call: &Call, answer: &Result<Option<V>, Error>)
     where
@@ -84,7 +84,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         ensure_turns(shared);
     }
 
-    /// What L2 has of a key whose flight is a refresh: nobody need wait for its loader meanwhile.
+    /// What L2 has of a key under refresh, so that nobody need wait for the refresh's loader.
     pub(super) async fn beside_refresh(
         &self,
         address: &Address<K>,

@@ -31,8 +31,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// again. [`Error::Key`] if the key cannot be stored in L2. [`Error::Closed`].
     ///
     /// # Cancellation
-    /// Dropping the future drops its loader. If others wait for it, the one that has waited longest
-    /// runs its own.
+    /// Dropping the future drops its loader. The longest waiter, if there is one, runs its own.
     ///
     /// ```
     /// # use jetcache_core::doc::{block_on, Threads};
@@ -172,8 +171,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         Cached::Miss
     }
 
-    /// Whether L1 or L2 has a value for `key`. What is known not to exist does not, and what L2
-    /// cannot answer about does not either. Nothing is kept in L1.
+    /// Whether L1 or L2 has a value for `key`: no if it is known not to exist, or if L2 cannot
+    /// answer. Nothing is kept in L1.
     pub async fn exists<Q>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,
@@ -275,7 +274,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
                     }
                     None
                 }
-                // The task is gone, and its runtime perhaps with it.
+                // The task is gone, and its runtime perhaps with it: the caller leads.
                 None => lead(&mut seat, &mut Some(load())).await.into_answer(),
             };
             if let Some(answer) = answer {

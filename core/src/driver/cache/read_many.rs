@@ -26,8 +26,7 @@ use crate::machine::tier::entry::Cached;
 use crate::ports::batch_loader::Loads;
 use crate::ports::loader::LoadError;
 
-/// Reading many keys at once: what L1 does not have is one read of L2, one call of a loader, one
-/// write to L2.
+/// Reading many keys at once: what L1 lacks is one read of L2, one loader call, one write to L2.
 ///
 /// Keys are borrowed, so that an L1 hit copies none: `&[1, 2, 3]`, `&ids` for a `Vec` of keys, or
 /// `["a", "b"]` for a cache of `String`s. A batch of more keys than
@@ -63,15 +62,13 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         )
     }
 
-    /// The values of `keys`, from L1, from L2, or from `loader`; `None` for those that do not
-    /// exist.
+    /// The values of `keys`, from L1, from L2, or from `loader`; `None` for what does not exist.
     ///
     /// The loader is called with the keys that no tier has and nobody else is loading; those that
     /// are being loaded, for a single caller or for another batch, are waited for. It is called
     /// again for keys that another caller gave up. It returns a `HashMap<K, T>`, a `Vec<(K, T)>` or
     /// [`Loads`], with `T` being `V`, `Option<V>` or [`Load<V>`](crate::Load); a key that it does
-    /// not mention does not exist, which is remembered for `negative_ttl`. Each call is bounded by
-    /// `load_timeout`.
+    /// not mention does not exist (kept for `negative_ttl`). `load_timeout` bounds each call.
     ///
     /// # Errors
     /// For each key those of [`get_or_load`](Self::get_or_load). If the loader fails as a whole, it
@@ -215,7 +212,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         batch
     }
 
-    /// What L1 has of the keys, and which of them it has not.
+    /// What L1 has of the keys, and which of them it lacks.
     fn probe<'k, Q, I>(&self, keys: I, call: &Call) -> Probe<'k, Q, V>
     where
         I: IntoIterator<Item = &'k Q>,
@@ -309,7 +306,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
                     in_place.await;
                 }
             }
-            // It leads if the task is gone, and its runtime perhaps with it.
+            // The caller leads if the task is gone, and its runtime perhaps with it.
             let land = |at: usize, answer| answers[at] = Some(answer);
             let load = batched(loader);
             lead_many(shared, Vec::new(), following, load, &outage, land).await;
@@ -345,8 +342,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         }
     }
 
-    /// A part of the keys take their seats: those that lead, and those that follow. A key that cannot
-    /// be asked for has its answer, and so has one that is being refreshed and that L2 has meanwhile.
+    /// Seats a part of the keys: those that lead, and those that follow. Answered at once are keys
+    /// that L2 cannot hold, and keys under refresh whose value L2 has.
     async fn board<Q>(
         &self,
         keys: &[&Q],
@@ -390,7 +387,7 @@ fn batched<K: Send + 'static, V: Send + 'static>(
     }
 }
 
-/// All answers. What has none, because the cache is closed, has that for an answer.
+/// All answers. A key without one gets [`Error::Closed`]: the cache is closed.
 fn whole<V>(answers: Vec<Option<SharedAnswer<V>>>) -> Vec<SharedAnswer<V>> {
     let closed = || Arc::new(Err(Error::Closed));
     let answers = answers.into_iter();

@@ -20,33 +20,32 @@ use crate::ports::loader::LoadError;
 
 /// Writing through.
 impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {
-    /// Runs `writer`, which changes the row of `key` in the database and answers what the row is
-    /// now, and puts that in the place of whatever the tiers hold. `None` is remembered as "does not
-    /// exist". The answer is the writer's.
+    /// Runs `writer`, which changes the row of `key` in the database and returns what the row is
+    /// now, and puts that in the place of whatever the tiers hold. `None` is remembered as "does
+    /// not exist". The answer is the writer's.
     ///
-    /// This is how a row and its entry change without a race: when it returns, no later read on this
-    /// node gets a value that is older than the row that it wrote, whoever else writes or loads
-    /// meanwhile, on whatever node. When the last of several that overlap has returned, and the nodes
-    /// have heard of it, nobody reads anything but the last row: they leave the key empty, since nobody
-    /// knows whose row that is, and the next reader loads it.
+    /// This is how a row and its entry change without a race: when it returns, no later read on
+    /// this node gets a value older than the row that it wrote, whoever else writes or loads
+    /// meanwhile, on any node. Several that overlap leave the key empty, since nobody knows whose
+    /// row is the last, and the next reader loads it: once all have returned, and the nodes have
+    /// heard of it, nobody reads anything but the last row.
     ///
-    /// While the writer runs the key is taken: who finds it neither in L1 nor in L2 waits as for
-    /// another node's load, for `lease_wait` at most, and then loads for itself and keeps that in L1
-    /// until the write-through ends.
+    /// While the writer runs the key is taken: a reader that finds it in no tier waits as for
+    /// another node's load, for `lease_wait` at most, and then loads for itself and keeps that in
+    /// L1 until the write-through ends.
     ///
-    /// The writer may borrow; it returns `V`, `Option<V>` or a [`Load<V>`], as a loader does. It runs
-    /// whether L2 answers or not, and exactly once. It has no time limit unless
-    /// [`write_timeout`](crate::Builder::write_timeout) gives it one. One that takes longer than the
-    /// lease leaves the key empty.
+    /// The writer may borrow; it returns `V`, `Option<V>` or a [`Load<V>`], as a loader does. It
+    /// runs whether L2 answers or not, and exactly once. It has no time limit unless
+    /// [`write_timeout`](crate::Builder::write_timeout) gives it one. One that takes longer than
+    /// the lease leaves the key empty.
     ///
     /// # Errors
-    /// [`Error::Load`] if the writer failed, [`Error::Panicked`] if it panicked, [`Error::Timeout`] if
-    /// it took longer than `write_timeout`: the key is removed, since nobody knows whether the row was
-    /// changed. [`Error::Key`] if the key cannot be stored in L2, [`Error::Closed`]: the writer was
-    /// not run.
+    /// [`Error::Load`] if the writer failed, [`Error::Panicked`] if it panicked, [`Error::Timeout`]
+    /// past `write_timeout`: the key is removed, since nobody knows whether the row was changed.
+    /// [`Error::Key`] if the key cannot be stored in L2, [`Error::Closed`]: the writer was not run.
     ///
-    /// A value that cannot be encoded, or is longer than `max_value_size`, is answered all the same;
-    /// it is counted, and the key is removed.
+    /// A value that cannot be encoded, or is longer than `max_value_size`, is answered all the
+    /// same; it is counted, and the key is removed.
     ///
     /// # Cancellation
     /// Dropping the future drops the writer, and the key is removed. What a database does with a
@@ -79,8 +78,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         self.write_through_with(key, &Call::new(), writer).await
     }
 
-    /// [`write_through`](Self::write_through) with wishes of this call's own. An L1 that is skipped
-    /// is cleared of the key.
+    /// [`write_through`](Self::write_through) with wishes of this call's own. A skipped L1 loses
+    /// the key.
     ///
     /// # Errors
     /// Those of `write_through`, and [`Error::Config`] for a TTL of zero, for `no_store` and for
@@ -120,7 +119,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         let plan = Plan::WriteThrough { call };
         let change = Change::open(&self.shared, address, plan, Vec::new()).written_by(caller);
         let calling = async {
-            // He writes also if the change is gone: the row is his.
+            // The caller writes even if the change is gone, and then nobody is left to hear of it.
             let _ = gone.await;
             let loaded = write(&self.shared, write_row).await;
             let _ = written.send(loaded.as_ref().ok().cloned());

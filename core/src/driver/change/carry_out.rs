@@ -1,5 +1,5 @@
-//! Carries out changes, all kinds of them: together, so that many keys cost one claim and one fill,
-//! and as a task of their own, so that who waits for them may go.
+//! Carries out changes of all kinds: together, so that many keys cost one claim and one fill, and
+//! as a task of their own, so that their caller may leave.
 
 use core::iter::zip;
 use core::ops::ControlFlow;
@@ -19,12 +19,11 @@ use crate::machine::change::{ChangeOutcome, ChangeReply, Wish};
 use crate::machine::policy::outage::Outage;
 use crate::ports::remote::{Claim, Fill, Settle};
 
-/// An outcome a change, `None` for one that was abandoned with its task, or after an outage; and what
-/// the first panicked with of those that did, if the caller made them himself.
+/// One outcome a change, `None` if it was abandoned with its task or after an outage; and the first
+/// panic, if the caller made the changes in place.
 type Made = (Vec<Option<ChangeOutcome>>, Option<Panic>);
 
-/// Makes the changes as one task and waits for it; without an L2 there is nothing to wait for, and
-/// they are made at once.
+/// Makes the changes in a task and waits for it. Without an L2 they are made at once, in place.
 pub(crate) async fn carry_out<K: CacheKey, V: CacheValue>(
     shared: &Arc<Shared<K, V>>,
     changes: Vec<Change<K, V>>,
@@ -41,7 +40,7 @@ pub(crate) async fn carry_out<K: CacheKey, V: CacheValue>(
     (outcomes.await.unwrap_or_else(|_| vec![None; count]), None)
 }
 
-/// Changes and who waits for them. Dropped, it first abandons the changes and then says so.
+/// Changes and who waits for them. The order matters: dropped, it abandons the changes first.
 struct Job<K: CacheKey, V: CacheValue> {
     changes: Vec<Change<K, V>>,
     told: Sender<Vec<Option<ChangeOutcome>>>,
@@ -53,12 +52,13 @@ impl<K: CacheKey, V: CacheValue> Job<K, V> {
         let count = changes.len();
         let mut outcomes = Vec::with_capacity(count);
         let mut outage = Outage::default();
-        // The rest after an outage is abandoned: unconfirmed as well, their removals are repeated.
+        // After an outage the rest is abandoned: unconfirmed as well, their removals are repeated.
         while !changes.is_empty() && !outage.is_away() {
             let rest = changes.split_off(changes.len().min(shared.loaders.chunk));
             outcomes.extend(make(&shared, changes, &mut outage).await.0);
             changes = rest;
         }
+        // Abandoned before the caller goes on, if it still waits.
         drop(changes);
         outcomes.resize(count, None);
         let _ = told.send(outcomes);
@@ -96,7 +96,7 @@ async fn make<K: CacheKey, V: CacheValue>(
                 Err(panic) => {
                     first_panic = first_panic.or(Some(panic));
                     outcomes[at] = Some(ChangeOutcome::Undecided);
-                    // Its caller must have written all the same; then it is abandoned.
+                    // Its caller must write all the same; then the change is abandoned.
                     if let Some(writer) = change.writer.take() {
                         writer.written().await;
                     }
@@ -154,8 +154,8 @@ async fn meet<K: CacheKey, V: CacheValue>(
     }
 }
 
-/// Asks L2 for what has no reply yet, each verb once, side by side: the replies, with the places of
-/// those who wished for them, and how many are answers.
+/// Sends L2 what has no reply yet, each verb once, side by side. Returns the replies with their
+/// places, and how many of them are answers.
 async fn send<K: CacheKey, V: CacheValue>(
     link: &Link<K, V>,
     wishing: &[Wishing<K, V>],
@@ -223,6 +223,7 @@ async fn send<K: CacheKey, V: CacheValue>(
     let claimed = claimed.into_iter().map(ChangeReply::Claimed);
     let filled = filled.into_iter().map(ChangeReply::Filled);
     let settled = settled.into_iter().map(ChangeReply::Settled);
+    // In the order of `places`.
     let replies = removed.chain(claimed).chain(filled).chain(settled);
     (
         zip(places.into_iter().flatten(), replies).collect(),

@@ -23,7 +23,7 @@ impl<K: CacheKey, V: CacheValue> Hears for Shared<K, V> {
         };
         let mut heard = 0;
         for text in keys.iter().filter(|text| !link.texts.is_no_entry(text)) {
-            // A key's own `parse`, `Hash` or `Eq` may panic; what is called back by L1, too.
+            // A key's own `parse`, `Hash` or `Eq` may panic, and so may what L1 calls back.
             let hearing = caught(|| {
                 let key = Arc::new(link.texts.parse(text)?);
                 let shard = self.tables.shard_of(self.tables.hash(&*key));
@@ -75,6 +75,7 @@ impl<K: CacheKey, V: CacheValue> Hears for Shared<K, V> {
         let sleep = self.runtime.sleep(left);
         let cache = Arc::downgrade(&self);
         let life = Arc::clone(&self.life);
+        // Without a runtime L1 keeps what it has until its TTL.
         let _ = self.spawn(async move {
             let stopped = life.stopped();
             if life.is_closed() {
@@ -103,10 +104,11 @@ impl<K: CacheKey, V: CacheValue> Hears for Shared<K, V> {
     }
 }
 
-/// What rings when the bus is otherwise, if nothing was heard since this epoch began.
+/// Rings when the bus's state changes; `None` if the bus is not down or this epoch is over.
 fn blind_still<K, V>(cache: &Weak<Shared<K, V>>, epoch: u64) -> Option<EventListener> {
     let shared = cache.upgrade()?;
     let hub = shared.hub.as_ref()?;
+    // Before the look at the state, or a ring in between is lost.
     let stirs = hub.stirs();
     ((hub.epoch(), hub.state()) == (epoch, BusState::Down)).then_some(stirs)
 }

@@ -39,8 +39,7 @@ async fn repeat<K: CacheKey, V: CacheValue>(cache: Weak<Shared<K, V>>, mut shift
         let Some(next) = next_repair(&shared) else {
             shared.repairs.needed.store(false, Ordering::SeqCst);
             drop(shift);
-            // A key may have come into doubt since it was looked for, and its change may have found
-            // this task still there.
+            // A key may have come into doubt since, and have found this task still there.
             if next_repair(&shared).is_some() {
                 shared.repairs.needed.store(true, Ordering::SeqCst);
                 ensure_repairs(&shared);
@@ -92,11 +91,10 @@ fn next_repair<K: CacheKey, V: CacheValue>(shared: &Shared<K, V>) -> Option<Time
         .min()
 }
 
-/// Removals under way. Those that are not reported, because the task is gone, were not
-/// acknowledged.
+/// Removals under way. Those not reported, because the task is gone, count as unacknowledged.
 struct Batch<'a, K: CacheKey, V: CacheValue> {
     shared: &'a Shared<K, V>,
-    /// The last one first.
+    /// The last one first, so that `report` can pop.
     open: Vec<(usize, Repair<Arc<K>>)>,
 }
 
@@ -122,7 +120,7 @@ impl<'a, K: CacheKey, V: CacheValue> Batch<'a, K, V> {
         self.open.iter().rev().map(|(_, repair)| repair)
     }
 
-    /// The outcome of the next one.
+    /// Reports the outcome of the next one.
     fn report(&mut self, acknowledged: bool) {
         if let Some((shard, repair)) = self.open.pop() {
             self.shared.ask(shard, |table, context, effects| {

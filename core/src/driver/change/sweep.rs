@@ -1,4 +1,4 @@
-//! L1 loses a key, or everything, once whatever was under way on it is nobody's any more.
+//! Takes a key, or everything, out of L1 once whatever was under way on it is nobody's any more.
 
 use std::sync::Arc;
 

@@ -42,7 +42,7 @@ impl<K: CacheKey> Board<K> {
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
-        // A key's text is written to a place of its own first: one that spoils it spoils no other's.
+        // Each text is written to `own` first: a key that spoils its text spoils no other's.
         let (mut texts, mut own) = (String::new(), String::new());
         let mut rows = Vec::with_capacity(part.len());
         if let Some(link) = &shared.link {
@@ -81,7 +81,7 @@ impl<K: CacheKey> Board<K> {
         shared: &Arc<Shared<K, V>>,
         call: Call,
     ) -> Joined<K, V> {
-        // Should anything panic under the lock, they are dropped once it is open, and leave.
+        // Made outside the lock: after a panic under it, these seats leave once it is open.
         let mut seated = Vec::with_capacity(self.rows.len());
         let texts = &self.texts;
         let shard = |row: &Row<K>| row.shard;

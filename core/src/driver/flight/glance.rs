@@ -1,5 +1,5 @@
-//! Reads without a loader: one round trip to L2 for all of them, and nothing in the machine's tables
-//! meanwhile (PROTOCOL.md, R6).
+//! Reads without a loader: one round trip to L2 for all of them, and nothing in the machine's
+//! tables meanwhile (PROTOCOL.md, R6).
 
 use core::iter::zip;
 use core::ops::Range;
@@ -117,8 +117,7 @@ async fn glance_part<K: CacheKey, V: CacheValue>(
             continue;
         };
         answers[row.at] = answer;
-        // An engine, or a `Clone`, that panics must not leave the announcement behind, nor the rest
-        // of a batch.
+        // A panic in the engine or in a `Clone` must not stop the rest of the batch.
         let kept = entry.map(|entry| caught(|| shared.level1.write(&row.key, entry)));
         if let Some(Err(_)) = kept {
             shared.journal.note_panic_of_local();
@@ -139,8 +138,7 @@ fn seen<K: CacheKey, V: CacheValue>(
     })
 }
 
-/// Writes to L1 that were announced. Dropped, also by something that panicked, it seals them: who
-/// changes one of their keys waits for that.
+/// Announced writes to L1. Dropped, also by a panic, it seals them: changes wait for that.
 struct Announced<'a, K: CacheKey, V: CacheValue> {
     shared: &'a Shared<K, V>,
     writes: Vec<(usize, Kept)>,

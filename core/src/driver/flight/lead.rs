@@ -14,9 +14,8 @@ use crate::machine::lookup::step::{Need, Reply};
 use crate::machine::tier::entry::Load;
 use crate::ports::loader::LoadError;
 
-/// Leads the flight of this seat. The loader is taken when it is run, so that a leader who is deposed
-/// before that may lead again. If anything of the user's panics, the flight fails with
-/// [`Error::Panicked`].
+/// Leads the flight of this seat. The loader is taken when it is run, so that a leader deposed
+/// before that may lead again. If user code panics, the flight fails with [`Error::Panicked`].
 pub(crate) async fn lead<K, V, L, F, T>(seat: &mut Seat<K, V>, loader: &mut Option<L>) -> Led<V>
 where
     K: CacheKey,
@@ -46,7 +45,7 @@ where
             Next::Reply(reply) => seat.advance(reply),
             Next::Ask(Need::Load) => Next::Reply(Reply::Loaded(match loader.take() {
                 Some(loader) => load(seat.shared(), loader).await,
-                // Deposed after its loader had run out of time, it leads again.
+                // It was deposed after its loader had run out of time, and leads again.
                 None => Err(Error::Timeout),
             })),
             Next::Ask(need) => meet(seat, need).await,
@@ -54,7 +53,7 @@ where
     }
 }
 
-/// Meets a need that is not the loader's: this is compiled once a cache, and not once a call site.
+/// Meets any need but the loader's. Apart, to be compiled once a cache and not once a call site.
 async fn meet<K: CacheKey, V: CacheValue>(seat: &mut Seat<K, V>, need: Need<Arc<V>>) -> Next<V> {
     let shared = Arc::clone(seat.shared());
     let mut seat = seat;
@@ -67,6 +66,7 @@ async fn meet<K: CacheKey, V: CacheValue>(seat: &mut Seat<K, V>, need: Need<Arc<
             shared.runtime.sleep(pause).await;
             vec![Next::Reply(Reply::Paused)]
         }
+        // `meet_all` runs the loader itself.
         Need::Load => Vec::new(),
     };
     let one = met.into_iter().next();

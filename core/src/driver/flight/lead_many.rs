@@ -1,6 +1,6 @@
-//! Many flights led by one task: what they need of the world at the same time is asked for once, one
-//! read, one lease, one loader, one write. There is no policy here: each flight is stepped by the
-//! same machine as a flight of its own.
+//! Many flights led by one task: what they need of the world at the same time is asked for once,
+//! with one read, one lease, one loader, one write. There is no policy here: each flight is stepped
+//! by the same machine as a flight of its own.
 //!
 //! Flights that others lead are waited for beside that work, so that none is led later than it must
 //! be, and two batches that wait for each other both end.
@@ -31,8 +31,8 @@ use crate::machine::token::Token;
 use crate::ports::batch_loader::Loads;
 use crate::ports::loader::LoadError;
 
-/// Leads these flights, waits for those, and hands each answer over as it comes. The loader is called
-/// for all that are to be loaded at the same time; again for what is handed over later.
+/// Leads these flights, waits for those, and hands each answer over as it comes. The loader is
+/// called for all that are to be loaded at the same time; again for what is handed over later.
 ///
 /// Dropped, it leaves all seats: what it leads is handed over.
 pub(crate) async fn lead_many<K, V, L, F, T>(
@@ -57,7 +57,7 @@ pub(crate) async fn lead_many<K, V, L, F, T>(
         let waiting = waits.drain(..).map(Work::Wait);
         let works = waiting.chain(works(needs, &mut loader));
         under_way.extend(works.map(|work| do_work(shared, work, part, outage)));
-        // All that is done by now, so that what it leads to goes together again.
+        // Takes all that is done by now, so that what it needs next goes together again.
         poll_fn(|cx| {
             loop {
                 match under_way.poll_next_unpin(cx) {

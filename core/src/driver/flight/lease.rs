@@ -1,5 +1,4 @@
-//! Leases that were asked for: what becomes of replies that nobody waits for any more, and how a
-//! lease is given back.
+//! Leases that were asked for: what becomes of late replies, and how a lease is given back.
 
 use core::pin::pin;
 use std::sync::Arc;
@@ -17,7 +16,7 @@ use crate::machine::error::Fault;
 use crate::machine::token::Token;
 use crate::ports::remote::{Hold, Leased};
 
-/// Asks for leases, and waits `remote_timeout` for the reply: an outcome an ask.
+/// Asks for leases, and waits `remote_timeout` for the reply: one outcome an ask.
 pub(crate) async fn ask<K: CacheKey, V: CacheValue>(
     shared: &Arc<Shared<K, V>>,
     link: &Link<K, V>,
@@ -32,8 +31,8 @@ pub(crate) async fn ask<K: CacheKey, V: CacheValue>(
     asked.reply().await
 }
 
-/// Gives a lease back, without waiting for the reply. Beyond a bound, or without a runtime, the lease
-/// ends by itself.
+/// Gives a lease back, without waiting for the reply. Beyond a bound, or without a runtime, the
+/// lease ends by itself.
 pub(crate) fn release<K: CacheKey, V: CacheValue>(
     shared: &Arc<Shared<K, V>>,
     text: Arc<str>,
@@ -51,8 +50,8 @@ pub(crate) fn release<K: CacheKey, V: CacheValue>(
     });
 }
 
-/// Dropped before its reply, it leaves a task behind that listens for it, so that leases which
-/// nobody wants any more are given back.
+/// Leases asked for. Dropped before the reply, it leaves a task behind that listens for it and
+/// gives back the leases that nobody wants any more.
 struct Asked<K: CacheKey, V: CacheValue> {
     shared: Arc<Shared<K, V>>,
     asks: Arc<[Ask]>,
@@ -91,8 +90,7 @@ impl<K: CacheKey, V: CacheValue> Drop for Asked<K, V> {
         );
         let asks = Arc::clone(&self.asks);
         let stands = asks.iter().map(|ask| ask.life).max().unwrap_or_default();
-        // Without a runtime the leases end by themselves, as they do when the cache is closed or
-        // gone.
+        // Without a runtime the leases end by themselves, as when the cache is closed or gone.
         let _ = self.shared.spawn(async move {
             let _errand = errand;
             let stopped = life.stopped();

@@ -1,5 +1,5 @@
-//! User code that loads or writes: its time, its panics and its errors, in one place for single loads,
-//! batches and writers.
+//! Runs user code that loads or writes: its time, its panics and its errors, in one place for
+//! single loads, batches and writers.
 
 use core::future::Future;
 use core::time::Duration;
@@ -35,8 +35,7 @@ where
     Ok(load.map(Arc::new))
 }
 
-/// Waits for the loader of many keys. If its error as a whole means that a key does not exist, none
-/// of them does.
+/// Waits for the loader of many keys. If it fails with "does not exist", none of the keys exists.
 ///
 /// # Errors
 /// Those of everyone who waits for one of the loads.
@@ -55,8 +54,8 @@ where
     }
 }
 
-/// Runs the writer of a write-through. An error of his never means that the row does not exist:
-/// nobody knows what became of it.
+/// Runs the writer of a write-through. Its error never means that the row does not exist: nobody
+/// knows what became of the row.
 ///
 /// # Errors
 /// Those of the caller.

@@ -1,5 +1,4 @@
-//! A seat in a flight: leads it, or waits for its answer. Dropping it leaves the flight, from wherever
-//! the caller was.
+//! A seat in a flight: leads it, or waits for its answer. Dropping it always leaves the flight.
 
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
@@ -30,7 +29,7 @@ use crate::ports::remote::{Found, Leased};
 pub(crate) struct Seat<K: CacheKey, V: CacheValue> {
     shared: Arc<Shared<K, V>>,
     address: Address<K>,
-    /// There once it needs to remember something: most seats do not.
+    /// Boxed, and there only once something is to be remembered: most seats have nothing.
     notes: Option<Box<Notes<V>>>,
     /// There until the seat is left.
     ticket: Option<Ticket>,
@@ -44,7 +43,7 @@ struct Notes<V> {
     asked: Option<Token>,
     /// That lease, if it was granted just now.
     granted: Option<Token>,
-    /// Junk that the last look at L2 showed; to a refresh, a value as well.
+    /// What a fill may replace: junk that L2 showed last; to a refresh, a value as well.
     junk: Option<Vec<u8>>,
     /// It leads a refresh.
     refreshes: bool,
@@ -57,7 +56,7 @@ pub(crate) type SharedAnswer<V> = Arc<Answer<Arc<V>>>;
 
 /// How a leader goes on.
 pub(crate) enum Next<V> {
-    /// This has happened: the flight is to be told.
+    /// This has happened: the reply to the flight's last step.
     Reply(Reply<Arc<V>>),
     /// It needs the world.
     Ask(Need<Arc<V>>),
@@ -78,7 +77,7 @@ pub(crate) enum Led<V> {
 }
 
 impl<V> Next<V> {
-    /// Whether L2 was asked and is of no use now.
+    /// Whether L2 was asked in vain.
     pub(crate) fn is_unanswered(&self) -> bool {
         match self {
             Self::Reply(Reply::Remote(Err(_))) => true,
@@ -171,7 +170,7 @@ impl<K: CacheKey, V: CacheValue> Seat<K, V> {
                     Turn::Lead => return Poll::Ready(None),
                     Turn::Wait(until) => until,
                 };
-                // Looked at again when the leader counts as silent.
+                // Asked again when the leader counts as silent.
                 timer = until.map(|until| {
                     let left = until.since(self.shared.runtime.now());
                     self.shared.runtime.sleep(left.max(TICK))
@@ -195,7 +194,7 @@ impl<K: CacheKey, V: CacheValue> Seat<K, V> {
             })
     }
 
-    /// Tells the flight what happened and does what is done at once, until it needs the world.
+    /// Hands the flight a reply and does what is done at once, until it needs the world.
     pub(crate) fn advance(&mut self, mut reply: Reply<Arc<V>>) -> Next<V> {
         let shared = Arc::clone(&self.shared);
         loop {
@@ -243,8 +242,8 @@ impl<K: CacheKey, V: CacheValue> Seat<K, V> {
         }
     }
 
-    /// Does what is done at once, outside the lock. If anything of the user's panics, the engine or a
-    /// `Clone`, the flight fails with [`Error::Panicked`].
+    /// Does what is done at once, outside the lock. If user code panics, the engine or a `Clone`,
+    /// the flight fails with [`Error::Panicked`].
     pub(crate) fn settle(&mut self, step: Step<Arc<V>>) -> Next<V> {
         match caught(|| self.carry_out(step)) {
             Ok(next) => next,
@@ -328,7 +327,7 @@ impl<K: CacheKey, V: CacheValue> Seat<K, V> {
 
     fn seen(&mut self, found: Option<Found>) -> Option<Seen<Arc<V>>> {
         let link = self.shared.link.as_ref()?;
-        // In that format a fill must say what it replaces.
+        // In the jetcache-go format a fill must say what it replaces.
         let refreshes = self.notes.as_ref().is_some_and(|notes| notes.refreshes);
         let stood = (refreshes && link.format.wire == Wire::JetcacheGo)
             .then(|| found.as_ref().map(|found| found.bytes.clone()))

@@ -77,6 +77,7 @@ pub(crate) async fn fill<K: CacheKey, V: CacheValue>(
             Some((Announce::No, fill))
         })
         .collect();
+    // Only what was encoded was sent, so only that takes an outcome below.
     let mut filled = link.fill(&fills).await.into_iter();
     zip(seats, encoded)
         .map(|(seat, encoded)| match encoded {
@@ -123,7 +124,7 @@ pub(crate) fn stored<'a>(times: Times, bytes: &'a [u8], replaces: Option<&'a [u8
 /// The L2 to ask, and the texts of the keys.
 type Route<'a, K, V> = (&'a Link<K, V>, Vec<Arc<str>>);
 
-/// Either there are both, or L2 is not asked.
+/// Both or none: a key has a text if and only if the cache has an L2.
 fn route<'a, K: CacheKey, V: CacheValue>(
     shared: &'a Shared<K, V>,
     seats: &[&mut Seat<K, V>],
@@ -132,7 +133,7 @@ fn route<'a, K: CacheKey, V: CacheValue>(
     shared.link.as_ref().zip(texts.collect())
 }
 
-/// The machine asked for an L2 that there is none of.
+/// The machine asked for L2, but this cache has none.
 fn closed<K: CacheKey, V: CacheValue>(seats: &[&mut Seat<K, V>]) -> Nexts<V> {
     let closed = |seat: &&mut Seat<K, V>| Next::Over(seat.fail(Error::Closed));
     seats.iter().map(closed).collect()

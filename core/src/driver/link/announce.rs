@@ -1,4 +1,4 @@
-//! How the other nodes hear of a change, where the machine says that they are to (PROTOCOL.md, C6).
+//! How the other nodes are told of a change, where the machine says so (PROTOCOL.md, C6).
 
 use core::iter::zip;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::ports::remote::Herald;
 pub(crate) enum Announcer {
     /// Nobody here: there is no bus, or it watches L2.
     Nobody,
-    /// L2, in the same step as the change: this handle of it tells.
+    /// L2, in the same step as the change, through this handle of it.
     L2(Arc<dyn AnyRemote>),
     /// The bus, once L2 has acknowledged the change of the cache of this name.
     Bus(Arc<Hub>, Arc<str>),

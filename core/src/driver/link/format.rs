@@ -1,4 +1,4 @@
-//! Values to the bytes of L2 and back.
+//! Turns values into the bytes of L2 and back.
 
 use core::any::TypeId;
 use core::time::Duration;
@@ -212,7 +212,7 @@ impl<V: 'static> Format<V> {
                 &unpacked
             }
         };
-        // Of the plain bytes only: a block of what does not compress is longer than they are.
+        // Only the plain bytes count: a block of what does not compress is longer than they are.
         if plain.len() > self.limit {
             return None;
         }
@@ -269,5 +269,5 @@ pub(crate) const S2: u8 = 3;
 const MESSAGE_PACK: u8 = 1;
 /// The number of the codec that stores strings and bytes as they are.
 const RAW: u8 = 4;
-/// From here on the codecs are users' own, of which it is not known what they do.
+/// From here on codecs are users' own, and may do anything.
 const FIRST_OF_USERS: u8 = 128;

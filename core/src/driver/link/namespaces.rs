@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::machine::error::Error;
 
-/// What L2's keys begin with, for each living cache of a node. None begins another: of two caches
-/// with `user:` and `user:7:` the first would have the keys of the second.
+/// What L2's keys begin with, for each living cache of a node. No prefix begins another: of two
+/// caches with `user:` and `user:7:` the first would have the keys of the second.
 #[derive(Default)]
 pub(crate) struct Namespaces {
     /// Prefixes, and the names of the caches that have them.
@@ -14,7 +14,7 @@ pub(crate) struct Namespaces {
 }
 
 impl Namespaces {
-    /// Takes a prefix for the cache of this name, until the answer is dropped.
+    /// Takes a prefix for the cache of this name, until the registration is dropped.
     ///
     /// # Errors
     /// [`Error::Config`] if a living cache has a prefix that begins this one, or begins with it.
@@ -39,7 +39,7 @@ impl Namespaces {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<(String, String)>> {
-        // Nothing of the user's runs under it.
+        // No user code runs under it.
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! What many keys' verbs came to: an outcome a key, in the order in which they were asked for.
+//! The outcomes of a verb, one a key, in the order in which the keys were asked for.
 
 use core::future::Future;
 
@@ -16,7 +16,7 @@ pub(crate) fn failed<T>(count: usize, fault: &Fault) -> Outcomes<T> {
     (0..count).map(|_| Err(fault.clone())).collect()
 }
 
-/// What an adapter answers. One that panics, or miscounts, is a broken L2 and no more than that.
+/// The answer of an adapter. One that panics or miscounts counts as a broken L2.
 pub(crate) async fn survived<T>(
     count: usize,
     operation: impl Future<Output = Outcomes<T>>,

@@ -1,4 +1,4 @@
-//! Keys to their texts in L2 and back.
+//! Turns keys into their texts in L2 and back.
 
 use core::fmt;
 use std::sync::Arc;
@@ -28,8 +28,7 @@ impl<K> Texts<K> {
     /// Puts the key's text in the place of `text`.
     ///
     /// # Errors
-    /// [`Error::Key`] for a key that would be taken for another key's lease, or for one of another
-    /// namespace.
+    /// [`Error::Key`] for a key whose text looks like a lease, or leaves the namespace.
     pub(crate) fn write_to(&self, text: &mut String, key: &K) -> Result<(), Error> {
         text.clear();
         text.push_str(&self.prefix);
@@ -52,7 +51,7 @@ impl<K> Texts<K> {
         (self.parse)(text.strip_prefix(&self.prefix)?)
     }
 
-    /// Whether what stands there is no entry but a lease, or the lock of a refresh.
+    /// Whether this text names no entry but a lease, or the lock of a refresh.
     pub(crate) fn is_no_entry(&self, text: &str) -> bool {
         let locks = self.wire == Wire::JetcacheGo;
         text.ends_with(LEASE_SUFFIX) || locks && text.ends_with(LOCK_SUFFIX)

@@ -1,4 +1,4 @@
-//! One refresh: a lookup of its own that the registered loader is at hand for.
+//! One refresh: a lookup of its own, led with the registered loader.
 
 use std::sync::Arc;
 
@@ -121,7 +121,7 @@ async fn refresh_by<K: CacheKey, V: CacheValue>(
             }
         },
         Led::GaveUp => seat.outcome().unwrap_or(RefreshOutcome::Passed),
-        // Deposed, it knows nothing of what becomes of the flight.
+        // A deposed leader does not hear what becomes of the flight.
         Led::Alone(_) | Led::Follow => RefreshOutcome::Passed,
     }
 }

@@ -1,4 +1,4 @@
-//! The task that waits for the next turn of the keys that are kept fresh, and begins their refreshes.
+//! The task that waits for the next turn of a key that is kept fresh, and begins its refresh.
 
 use core::pin::pin;
 use core::time::Duration;

@@ -18,7 +18,7 @@ use crate::machine::time::Timestamp;
 
 pub(crate) struct FreshKeys<K> {
     pub(crate) pace: Pace,
-    /// Whether every key is kept fresh that is loaded.
+    /// Whether every key that is loaded is kept fresh.
     all: bool,
     tables: Box<[Mutex<Refreshes<Arc<K>>>]>,
     /// How many keys there are in all tables.
@@ -31,7 +31,7 @@ pub(crate) struct FreshKeys<K> {
     pub(crate) sooner: Bell,
 }
 
-/// A refresh to be done now, and the table that hears of its outcome.
+/// A refresh to be done now, and the table that its outcome goes to.
 pub(crate) type DueRefresh<K> = (usize, Refresh<Arc<K>>);
 
 impl<K: Hash + Eq> FreshKeys<K> {
@@ -55,7 +55,7 @@ impl<K: Hash + Eq> FreshKeys<K> {
         call.refresh || (self.all && !call.no_store)
     }
 
-    /// Somebody asks for a key. Whether it is kept fresh already.
+    /// Notes that somebody asks for a key. Returns whether it is kept fresh already.
     pub(crate) fn touch(
         &self,
         hash: u64,
@@ -74,6 +74,7 @@ impl<K: Hash + Eq> FreshKeys<K> {
         call: Call,
         runtime: &dyn AnyRuntime,
     ) -> bool {
+        // Counted first, so that several threads cannot exceed the bound together.
         if self.len.fetch_add(1, Ordering::SeqCst) >= self.pace.capacity {
             self.give_room(1);
             return false;
@@ -151,8 +152,7 @@ impl<K: Hash + Eq> FreshKeys<K> {
     }
 
     fn table(&self, at: usize) -> MutexGuard<'_, Refreshes<Arc<K>>> {
-        // Only a user's `Hash` or `Eq` of a key could panic in there, and each is called before the
-        // table is changed.
+        // Only a key's `Hash` or `Eq` could panic here, and both run before the table changes.
         self.tables[at]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -90,7 +90,7 @@ impl Journal {
         self.warn(&self.refresh, error);
     }
 
-    /// The L1 engine, or a `Clone` or `Drop` that it called, panicked where no caller can be answered.
+    /// L1, or a `Clone` or `Drop` that it called, panicked where no caller can be answered.
     pub(crate) fn note_panic_of_local(&self) {
         tracing::error!(target: "jetcache", "L1 of {} panicked", self.name);
     }
@@ -102,6 +102,7 @@ impl Journal {
             return;
         }
         let then = (now + WARNINGS_APART).as_nanos();
+        // Of several threads one logs.
         let exchanged =
             (warning.next).compare_exchange(next, then, Ordering::Relaxed, Ordering::Relaxed);
         if exchanged.is_ok() {
@@ -109,7 +110,7 @@ impl Journal {
         }
     }
 
-    /// An observer that panics must not take the call with it that it was shown.
+    /// A panic of an observer must not end the call that it watches.
     fn show(&self, event: &Event) {
         for observer in &self.observers {
             if caught(|| observer.on(&self.name, event)).is_err() {

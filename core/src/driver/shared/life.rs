@@ -1,4 +1,4 @@
-//! Whether a cache is open, what runs for it, and who closing waits for.
+//! Whether a cache is open, what runs for it, and what closing waits for.
 
 use core::future::Future;
 use core::pin::Pin;
@@ -80,7 +80,7 @@ impl Life {
 /// A task that is counted for as long as there is anything left of it.
 struct Counted {
     work: Task,
-    /// Dropped last.
+    /// Dropped last: the task counts until its work is gone.
     _errand: Errand,
 }
 
@@ -107,7 +107,7 @@ impl Errand {
         if life.is_closed() {
             return Err(Error::Closed);
         }
-        // Counted before it looks again: a `close` that this call does not see sees this call.
+        // Counted before the second look: a `close` that this call does not see sees this call.
         let call = Self::count(life, |life| &life.calls);
         if life.is_closed() {
             return Err(Error::Closed);
@@ -118,6 +118,7 @@ impl Errand {
     /// Something that trails behind; `None` if there are too many of its kind already.
     pub(crate) fn begin(life: &Arc<Life>, kind: Kind) -> Option<Self> {
         let before = kind(life).fetch_add(1, Ordering::SeqCst);
+        // Made even beyond the bound: dropping it takes the count back.
         let errand = Self(Arc::clone(life), kind);
         (before < MOST_ERRANDS).then_some(errand)
     }
@@ -138,5 +139,5 @@ impl Drop for Errand {
     }
 }
 
-/// How many that trail behind there are at once, of a kind.
+/// How many of a kind may trail behind at once.
 const MOST_ERRANDS: usize = 1024;

@@ -11,7 +11,7 @@ use crate::ports::loader::LoadError;
 pub(crate) type Predicate = Box<dyn Fn(&BoxError) -> bool + Send + Sync>;
 
 pub(crate) struct Loaders<K, V> {
-    /// The registered loader of single keys, or the other one asked for one key.
+    /// The registered loader of single keys, or the batch loader asked for one key.
     pub(crate) one: Option<Arc<dyn AnyLoader<K, V>>>,
     pub(crate) many: Option<Arc<dyn AnyBatchLoader<K, V>>>,
     /// Which errors mean that the key does not exist.

@@ -66,8 +66,8 @@ impl<K: CacheKey, V> Tables<K, V> {
         self.shards.iter().map(Guarded::lock)
     }
 
-    /// Asks the machine under its lock. Afterwards those look again who wait for an L1 write: any
-    /// question may have sealed one, and nobody needs to remember which do.
+    /// Asks the machine under its lock. Afterwards it wakes those who wait for an L1 write: any
+    /// question may have sealed one, and no caller needs to know which do.
     pub(crate) fn ask<R>(&self, shard: usize, question: impl FnOnce(&mut Table<K, V>) -> R) -> R {
         let guarded = &self.shards[shard];
         let answer = question(&mut guarded.lock());
@@ -99,7 +99,7 @@ impl<K: CacheKey, V> Tables<K, V> {
 
 impl<K: CacheKey, V> Guarded<K, V> {
     fn lock(&self) -> MutexGuard<'_, Table<K, V>> {
-        // Only a key's `Hash` and `Eq` are the user's code under the lock, and a question calls them
+        // Only a key's `Hash` and `Eq` are user code under the lock, and a question calls them
         // before it changes the table: after a panic of theirs it is whole.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,9 +1,8 @@
-//! One way to run a background task of which there is to be one: begin it when it is needed, notice
-//! when it is gone, and let another take its place.
+//! Runs a background task of which there is to be one: begins it when it is needed, notices when it
+//! is gone, and lets another take its place.
 //!
 //! A task dies with its runtime, and stands still with it. So it says, whenever it does something,
-//! until when it may be silent; past that, another one may begin, and the old one, should it go on,
-//! finds out and ends.
+//! until when it may be silent. Past that another may begin; the old one, if it goes on, ends.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -12,7 +11,7 @@ use portable_atomic::{AtomicU64, Ordering};
 
 use crate::machine::time::Timestamp;
 
-/// The place of the task. Whoever needs it calls [`ensure`](Self::ensure), again and again.
+/// The place of the task. Who needs it calls [`ensure`](Self::ensure), again and again.
 #[derive(Debug)]
 pub(crate) struct Chore {
     pulse: Pulse,
@@ -20,7 +19,7 @@ pub(crate) struct Chore {
     busy: Duration,
 }
 
-/// Until when the task is believed to be at work, in nanoseconds of the clock; zero if there is none.
+/// Until when the task is believed to be at work, in nanoseconds of the clock; zero for none.
 type Pulse = Arc<AtomicU64>;
 
 /// What the task at work holds. Dropped, it lets the next one begin.
@@ -40,7 +39,8 @@ impl Chore {
         }
     }
 
-    /// Has the task begun if nobody is at it. Without a runtime to run it, the next call tries again.
+    /// Begins the task if nobody is at it. Without a runtime the task is dropped, and its shift
+    /// with it: the next call tries again.
     pub(crate) fn ensure(&self, now: Timestamp, begin: impl FnOnce(Shift)) {
         let last = self.pulse.load(Ordering::SeqCst);
         let until = silent_until(now, self.busy, Duration::ZERO);
@@ -60,8 +60,7 @@ impl Chore {
 }
 
 impl Shift {
-    /// Says that the task goes on, after a nap of so long. False if another has taken its place: then
-    /// it is to end.
+    /// Says that the task goes on, after a nap. False if another has taken its place: it must end.
     pub(crate) fn goes_on(&mut self, now: Timestamp, nap: Duration) -> bool {
         let until = silent_until(now, self.busy, nap);
         let goes_on = exchange(&self.pulse, self.last, until);
@@ -74,7 +73,7 @@ impl Shift {
 
 impl Drop for Shift {
     fn drop(&mut self) {
-        // Unless it is another's by now.
+        // Fails if the place is another task's by now, and then changes nothing.
         exchange(&self.pulse, self.last, 0);
     }
 }

@@ -1,4 +1,4 @@
-//! User code that may panic: loaders, codecs, engines, a key's `Hash`, a value's `Clone`, adapters.
+//! Runs user code that may panic: loaders, codecs, engines, adapters, a key's `Hash`, a `Clone`.
 
 use core::any::Any;
 use core::future::Future;
@@ -12,8 +12,8 @@ use crate::machine::error::Error;
 /// What user code panicked with. As an error it is [`Error::Panicked`].
 pub(crate) struct Panic(Box<dyn Any + Send>);
 
-/// Runs user code. What of ours a panic interrupts is ended by its owner, a seat fails its flight and
-/// a change is abandoned, which is why it counts as unwind safe.
+/// Runs user code. It counts as unwind safe, since the owner ends what a panic interrupts: a seat
+/// fails its flight, a change is abandoned.
 pub(crate) fn caught<T>(code: impl FnOnce() -> T) -> Result<T, Panic> {
     catch_unwind(AssertUnwindSafe(code)).map_err(Panic)
 }

@@ -54,7 +54,7 @@ impl Rolls {
         const GOLDEN: u128 = 0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835;
         self.0 = self.0.wrapping_add(GOLDEN);
         let high = mix((self.0 >> 64) as u64);
-        // Each half depends on both, and both can still be told from them.
+        // Each half depends on both, and no two states give the same bits.
         let low = mix(self.0 as u64 ^ high);
         u128::from(high) << 64 | u128::from(low)
     }
@@ -66,8 +66,7 @@ const fn mix(mut half: u64) -> u64 {
     half ^ (half >> 31)
 }
 
-/// Where the operating system has no random bits to give, the standard library's hasher still has
-/// a seed of its own.
+/// If the system has no random bits to give, the standard library's hasher still has a seed.
 fn from_hasher() -> u128 {
     let half = || u128::from(RandomState::new().hash_one(std::time::Instant::now()));
     half() << 64 | half()

@@ -194,6 +194,7 @@ where
 {
     async fn load(&self, key: K) -> Result<Load<V>, LoadError> {
         let loads = self.0.load_many(vec![key.clone()]).await?;
+        // Of several for one key the last one counts.
         let mut last_first = loads.entries.into_iter().rev();
         last_first
             .find(|(loaded, _)| *loaded == key)

@@ -1,4 +1,4 @@
-//! A future with an end.
+//! Gives a future a time limit.
 
 use core::future::Future;
 use core::pin::pin;

@@ -34,15 +34,16 @@ impl Lease {
         };
     }
 
-    /// The reply is missing. A lease that failed may stand all the same, and is given back at the
-    /// end. Of one that is only late, somebody still awaits the reply.
+    /// No reply came. After a fault L2 may have granted the lease all the same: it counts as held
+    /// and is given back at the end. After a timeout somebody still waits for the late reply.
     pub(super) fn on_fault(&mut self, fault: &Fault, now: Timestamp) {
         if let (Self::Asked(token), false) = (*self, matches!(fault, Fault::Timeout)) {
             *self = Self::Held { token, since: now };
         }
     }
 
-    /// The lease of this token was granted after its asker had gone. Whether it is this one.
+    /// The lease with this token was granted after its asker had left. Returns whether it is this
+    /// one.
     pub(super) fn on_late_reply(&mut self, token: Token, now: Timestamp) -> bool {
         let is_own = match *self {
             Self::None => false,
@@ -54,8 +55,8 @@ impl Lease {
         is_own
     }
 
-    /// What is to be given back now. A lease whose reply never came is given back by whoever still
-    /// listens for the reply.
+    /// The lease to give back now. One that was only asked for is given back by the task that still
+    /// waits for its reply.
     pub(super) fn give_back(&mut self) -> Option<Token> {
         let (token, _) = self.held()?;
         *self = Self::None;

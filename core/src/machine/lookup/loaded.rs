@@ -42,6 +42,8 @@ impl<V: Clone> Lookup<V> {
         };
         let entry = Entry::new(load.value, view.now + lives.local);
         match self.lease.held() {
+            // With strangers a superseded load does not fill: its lease does not show what they
+            // removed.
             Some((token, since))
                 if self.asks_l2(view) && !(view.superseded && view.policy.strangers) =>
             {
@@ -87,10 +89,10 @@ impl<V: Clone> Lookup<V> {
                 out.events.push(Event::TooLarge);
                 self.keep(view, entry, answer)
             }
-            // One that is only late gives the lease back when it arrives; for any other, the lease
-            // is given back at the end.
+            // A fill that is only late gives the lease back when it arrives. After any other fault
+            // the lease is given back at the end.
             Err(fault) => {
-                // A refresh that L2 did not take is one for nobody else.
+                // L2 did not take it, so no other node can copy it.
                 self.outcome = RefreshOutcome::Failed;
                 if matches!(fault, Fault::Timeout) {
                     self.lease = Lease::None;

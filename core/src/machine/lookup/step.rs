@@ -1,4 +1,4 @@
-//! What a lookup says and hears: its steps, what they need of the world, the replies, the answer.
+//! The steps of a lookup: what they need of the world, the replies, the answer.
 
 use alloc::sync::Arc;
 use core::time::Duration;
@@ -35,7 +35,7 @@ pub enum Step<V> {
         /// The lease to be given back.
         release: Option<Token>,
     },
-    /// The flight is a refresh that has nothing to do: leave it, whoever waits for it leads then.
+    /// A refresh has nothing to do: leave the flight. The longest waiter leads then.
     GiveUp,
     /// The leader was deposed while it loaded: this answers it alone, and is kept nowhere.
     Alone(Answer<V>),
@@ -60,7 +60,7 @@ pub enum Need<V> {
     Pause(Duration),
     /// Run the loader, for `load_timeout` at most; reply [`Reply::Loaded`].
     Load,
-    /// Encode the value and fill L2, of which nobody is told; reply [`Reply::Stored`].
+    /// Encode the value and fill L2, without telling the other nodes; reply [`Reply::Stored`].
     Fill(Filling<V>),
 }
 

@@ -29,7 +29,7 @@ impl Backoff {
         longest: Duration::from_secs(5),
     };
 
-    /// Between two refreshes whose loader fails, after the first of which twice the period passes.
+    /// Between two refreshes whose loader fails: twice the period at first, eight times at most.
     #[must_use]
     pub const fn of_refreshes(every: Duration) -> Self {
         Self {
@@ -38,7 +38,7 @@ impl Backoff {
         }
     }
 
-    /// The pause before the next try, after so many that failed since the first.
+    /// The pause after a failure that `failures` others came before.
     #[must_use]
     pub fn pause(self, failures: u32) -> Duration {
         let factor = 1_u32.checked_shl(failures).unwrap_or(u32::MAX);

@@ -75,11 +75,11 @@ impl Call {
         self
     }
 
-    /// Keep the key fresh from now on: every `refresh_every` one node of the fleet loads it anew with
-    /// the registered loader, and the others copy the value from L2, until nobody has asked for it
-    /// for `stop_refresh_after`. The latest call's other wishes hold for the refreshes too.
+    /// Keep the key fresh from now on: every `refresh_every` one node of the fleet loads it anew
+    /// with the registered loader, and the others copy the value from L2, until nobody has asked
+    /// for it for `stop_refresh_after`. The latest call's other wishes hold for the refreshes too.
     ///
-    /// It is for calls that load; those that do not take no notice of it. It needs
+    /// It is for calls that load; others ignore it. It needs
     /// [`refresh_every`](crate::Builder::refresh_every) and a registered loader.
     pub const fn refresh(mut self) -> Self {
         self.refresh = true;
@@ -92,7 +92,7 @@ impl Call {
         self
     }
 
-    /// The wishes for the rest of a call that has found L2 so.
+    /// The wishes for the rest of a call: without L2 if it is away.
     pub fn within(self, outage: Outage) -> Self {
         if outage.is_away() {
             self.skip_remote()
@@ -101,7 +101,7 @@ impl Call {
         }
     }
 
-    /// What a driver asks before it reads.
+    /// Checks the wishes of a read; a driver calls it first.
     ///
     /// # Errors
     /// [`Error::Config`] for a TTL of zero.
@@ -124,7 +124,7 @@ impl Call {
         Ok(())
     }
 
-    /// What a driver asks before it writes through.
+    /// Checks the wishes of a write-through; a driver calls it first.
     ///
     /// # Errors
     /// [`Error::Config`] for wishes that no write-through can fulfil.
@@ -139,7 +139,7 @@ impl Call {
         Ok(())
     }
 
-    /// What a driver asks before it changes a key.
+    /// Checks the wishes of a change; a driver calls it first.
     ///
     /// # Errors
     /// [`Error::Config`] for wishes that no change can fulfil.

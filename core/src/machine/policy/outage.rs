@@ -2,25 +2,26 @@
 
 use crate::machine::error::Fault;
 
-/// What one call has learnt about L2. A batch is sent in parts, one after the other: once L2 has
-/// answered about nothing of a part, the rest of the call does without, so that a dead L2 costs a
-/// batch one timeout as it costs a single key.
+/// Whether L2 is away, as one call has learnt. A batch is sent in parts, one after the other: once
+/// L2 has answered about no key of a part, the rest of the call does without it. So a dead L2 costs
+/// a batch one timeout, as it costs a single key.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Outage {
     away: bool,
 }
 
 impl Outage {
-    /// Of a part of `part` keys, L2 was asked about so many at once and answered about so many.
+    /// Notes that L2 was asked about `asked` keys at once, of a part of `part` keys, and answered
+    /// about `answered`.
     ///
-    /// A few keys that fail by themselves say nothing about the rest: those that another caller
+    /// A few keys that fail by themselves say nothing about the rest: keys that another caller
     /// handed over, for instance, are asked about alone.
     pub fn note(&mut self, part: usize, asked: usize, answered: usize) {
         self.away |= part > 0 && asked >= part && answered == 0;
     }
 
-    /// Whether this says that L2 is silent. One that refuses a lease or a fill, because it is full or
-    /// read-only, may still have what others ask for.
+    /// Whether this fault means that L2 is silent. An L2 that refuses a lease or a fill, because it
+    /// is full or read-only, may still have what others ask for.
     #[must_use]
     pub fn is_silence(fault: &Fault) -> bool {
         matches!(fault, Fault::Timeout | Fault::Unreachable(_))

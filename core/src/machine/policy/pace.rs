@@ -1,16 +1,16 @@
-//! How often keys are refreshed, and what a refresh makes of what it meets.
+//! How often keys are refreshed, and what a refresh does with what it finds.
 
 use core::time::Duration;
 
 use crate::machine::error::{Error, Fault};
 
-/// How keys are kept fresh that are asked for with refresh.
+/// How keys that are asked for with refresh are kept fresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Pace {
     /// How old a value becomes before it is loaded again.
     pub every: Duration,
-    /// How long after it was last asked for a key is still refreshed.
+    /// How long a key is still refreshed after it was last asked for.
     pub stop_after: Duration,
     /// How many refreshes run at once.
     pub at_once: usize,
@@ -30,6 +30,8 @@ impl Pace {
         }
     }
 
+    /// Checks that these settings can work.
+    ///
     /// # Errors
     /// [`Error::Config`] for a setting that cannot work, with what to do about it.
     pub fn check(&self) -> Result<(), Error> {
@@ -57,11 +59,11 @@ impl Pace {
     }
 }
 
-/// What a refresh makes of a value that L2 shows it.
+/// What a refresh does with the value that it finds in L2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Aim {
-    /// One that is not this old yet comes from a refresh of another node: it is copied. An older one
-    /// is loaded anew.
+    /// Copy a value younger than this: it comes from another node's refresh. Load an older one
+    /// anew.
     Younger(Duration),
     /// It is this node's turn: it loads, whatever stands there.
     Load,
@@ -70,14 +72,14 @@ pub enum Aim {
 }
 
 impl Aim {
-    /// In the jetcache-go format the nodes take turns by a lock, the key `<key>_#RL#`: who got it
-    /// loads.
+    /// In the jetcache-go format the nodes take turns by a lock, the key `<key>_#RL#`: the node
+    /// that gets it loads.
     #[must_use]
     pub const fn of_lock(granted: bool) -> Self {
         if granted { Self::Load } else { Self::Copy }
     }
 
-    /// Whether a value of this age is copied. One whose age is not known is taken for old.
+    /// Whether a value of this age is copied. For `Younger` an unknown age is old.
     pub(in crate::machine) fn copies(self, age: Option<Duration>) -> bool {
         match self {
             Self::Younger(limit) => age.is_some_and(|age| age < limit),
@@ -92,18 +94,19 @@ impl Aim {
 pub enum RefreshOutcome {
     /// The loader brought a value, or that there is none.
     Loaded,
-    /// L2 had a value that is young enough; this old, if that is known.
+    /// L2 had a value that is young enough; with its age, if that is known.
     Copied(Option<Duration>),
-    /// It was not done: something else was under way on the key, or changed it, or another node held
-    /// its lease for as long as this one waited.
+    /// It was not done: something else was under way on the key, or changed it, or another node
+    /// held its lease for as long as this one waited.
     Passed,
-    /// The loader failed, or L2 did, or it is not believed about the key.
+    /// The loader or L2 failed, or this node does not believe L2 about the key.
     Failed,
 }
 
 impl RefreshOutcome {
-    /// Whether the lock of a refresh is given back, so that another node loads. Who loaded keeps it
-    /// for the rest of the period. A lock whose reply is missing may stand.
+    /// Whether the lock of a refresh is given back, so that another node loads. The node that
+    /// loaded keeps it for the rest of the period. If no reply came the lock may stand, and is
+    /// given back too.
     #[must_use]
     pub fn gives_lock_back(self, locked: &Result<bool, Fault>) -> bool {
         !matches!(locked, Ok(false)) && self != Self::Loaded

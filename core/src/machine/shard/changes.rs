@@ -1,8 +1,9 @@
 //! What a change does, step by step (PROTOCOL.md, C1 to C5).
 //!
-//! Beside [`lookup`](crate::machine::lookup) this is the only machine that speaks to L2. Whatever its end,
-//! and before it returns, a change supersedes everything else that is under way on its key on this
-//! node, and removes the key from L1.
+//! Besides [`lookup`](crate::machine::lookup) this is the only machine that speaks to L2. Before it
+//! returns, a change supersedes everything else that is under way on its key on this node, and
+//! removes the key from L1 or puts its own value there. Only a conditional insert that is refused,
+//! or not sent at all, leaves everything as it is.
 
 use core::hash::{BuildHasher, Hash};
 use core::mem::take;
@@ -49,7 +50,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         }))
     }
 
-    /// Tells the change what happened; the answer is what to do next.
+    /// Hands the change a reply; the answer is what to do next.
     pub fn advance(
         &mut self,
         ticket: &ChangeTicket,
@@ -74,11 +75,11 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
                 self.acknowledge(at, number, told);
                 self.on_claimed(at, token, context, effects)
             }
-            // Refused, it changed nothing anywhere, and acknowledges nothing.
+            // A claim that was refused changed nothing anywhere, and acknowledges nothing.
             (State::Claiming(..), ChangeReply::Claimed(Ok(false)))
                 if self.changes[at].condition().is_some() =>
             {
-                // What L2 judged by may be what this node does not believe.
+                // L2 may have judged by a value that this node does not believe.
                 let doubted = self.is_doubted(at, context);
                 ChangeStep::Finish(if doubted {
                     ChangeOutcome::Undecided
@@ -132,7 +133,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
                 (_, None) => self.end(at, Reach::Everywhere, true, context, effects),
             };
         }
-        // A claim would empty L2 of what is not to be filled.
+        // The claim would empty the key in L2, and nothing may fill it while L2 is bypassed.
         if change.condition().is_some() && self.doubts.bypassed(context.now) {
             return ChangeStep::Finish(ChangeOutcome::Undecided);
         }
@@ -140,7 +141,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             Plan::Insert {
                 call, condition, ..
             } if !call.skip_remote => (context.policy.claim_life(), condition, Announce::Yes),
-            // Nothing has changed yet: it is the settlement that is announced.
+            // Nothing has changed yet: the settlement is announced instead.
             Plan::WriteThrough { .. } => (context.policy.lease, None, Announce::No),
             Plan::Insert { .. } | Plan::Invalidate => return self.remove(at),
         };
@@ -191,6 +192,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             return self.write(at, Some((token, context.now)));
         }
         let in_doubt = self.slots.look(change.slot).doubt.is_unconfirmed();
+        // While this node does not believe L2 about the key it does not fill it (PROTOCOL.md, C5).
         if in_doubt || self.doubts.bypassed(context.now) {
             // A conditional insert that is not filled now has emptied L2 and is not applied.
             let kept = change.condition().is_none();
@@ -246,8 +248,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         }
     }
 
-    /// A condition that only L1 can judge: look and write are one announced write, and one such
-    /// change looks at a time.
+    /// Without an L2, L1 judges the condition. Look and write are one announced write, so that only
+    /// one such change looks at a time.
     fn look_alone(&mut self, at: usize) -> ChangeStep<V> {
         let change = &mut self.changes[at];
         let pending = self.writes.pending(change.slot);
@@ -278,7 +280,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         if let Some(write) = change.write.take() {
             self.writes.seal(&write);
         }
-        // A change ended meanwhile, or the key was taken out of L1: what was seen is no longer so.
+        // A change ended meanwhile, or the key was taken out of L1: what was seen no longer holds.
         if overtaken {
             return self.look_alone(at);
         }
@@ -299,6 +301,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         effects: &mut Effects<K, V>,
     ) -> ChangeStep<V> {
         let (slot, era) = (self.changes[at].slot, self.changes[at].era);
+        // Another change has ended meanwhile: nobody knows which value is newer, so L1 gets
+        // neither.
         let superseded = self.slots.look(slot).era != era;
         let after = self.supersede_slot(slot, effects);
         let change = &mut self.changes[at];
@@ -314,7 +318,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let kept = kept && !superseded && wanted && context.now < expires;
         let entry = match value {
             Some(value) if kept => Some(Entry::new(value, expires)),
-            // It may be the last of its kind: it is dropped outside the lock.
+            // It may be the last clone: it is dropped outside the lock.
             value => {
                 effects.spent_values.extend(value.flatten());
                 None
@@ -334,8 +338,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         effects.spent_changes.push(change);
     }
 
-    /// Closes a change that will never finish, because its task is gone. What it had sent is not
-    /// acknowledged.
+    /// Closes a change that will never finish, because its task is gone. What it had sent counts as
+    /// not acknowledged.
     pub fn abandon(
         &mut self,
         ticket: ChangeTicket,
@@ -350,6 +354,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             | State::Settling(number) => {
                 self.give_up(at, number, context, effects);
             }
+            // The caller may have changed the row already: only a removal makes L2 safe.
             State::Fresh | State::Writing(_) if context.policy.kind.has_remote() => {
                 let number = self.doubts.send();
                 self.give_up(at, number, context, effects);
@@ -376,7 +381,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         doubt.is_unconfirmed() || self.doubts.bypassed(context.now)
     }
 
-    /// `told`: the others were told of it. The claim of a write-through is not.
+    /// `told`: whether the other nodes were told of it. Of a write-through's claim they are not.
     fn acknowledge(&mut self, at: usize, number: Number, told: bool) {
         let slot = self.changes[at].slot;
         self.doubts

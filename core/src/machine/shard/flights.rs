@@ -1,4 +1,4 @@
-//! Flights: who joins one, who leads it, who waits, and how it ends (PROTOCOL.md, R1 to R5).
+//! Flights: who joins, who leads, who waits, and how they end (PROTOCOL.md, R1 to R5).
 
 use alloc::sync::Arc;
 use core::hash::{BuildHasher, Hash};
@@ -44,6 +44,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let (at, spare) = self.slots.open(key);
         effects.spent_keys.extend(spare);
         let slot = self.slots.at(at);
+        // A leader that never takes its first step counts as silent then.
         let deadline = context.now + context.policy.remote_timeout;
         let flight = self
             .flights
@@ -57,7 +58,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         (ticket, Role::Lead)
     }
 
-    /// Tells the flight what happened; the answer is what to do next.
+    /// Hands the flight a reply; the answer is what to do next.
     pub fn step(
         &mut self,
         ticket: &Ticket,
@@ -66,6 +67,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         effects: &mut Effects<K, V>,
     ) -> Step<V> {
         let flight = &mut self.flights[ticket.flight];
+        // Also for a deposed leader: a change may be waiting for this write.
         if let Reply::Kept(write) = &reply {
             self.writes.seal(write);
             flight.writes.retain(|(_, announced)| announced != write);
@@ -94,6 +96,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             }
             Move::Finish(answer, release) => {
                 let answer = flight.conclude(answer, &mut effects.wakes);
+                // The slot of a superseded flight may have a newer flight by now.
                 if slot.flight == Some(ticket.flight) {
                     slot.flight = None;
                 }
@@ -101,6 +104,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             }
             Move::GiveUp => Step::GiveUp,
         };
+        // A bypass lasts until everything that may stand in L2 has ended, so each life is noted.
         if let Step::Ask(Need::Fill(Filling { times, .. })) = &step {
             self.doubts
                 .note_life(times.life.saturating_add(times.lease));
@@ -109,12 +113,11 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         step
     }
 
-    /// The leader cannot go on, because something of the user's panicked: everyone who waits gets
-    /// this error, and nobody leads in its place. The answer of the flight, and a lease to be
-    /// released.
+    /// The leader cannot go on, because user code panicked: everyone who waits gets this error, and
+    /// nobody leads in its place. Returns the flight's answer, and a lease to be released.
     ///
     /// # Errors
-    /// The error itself, if the leader was deposed: it is its alone.
+    /// The error itself, if the leader was deposed: it is this caller's alone.
     pub fn fail(
         &mut self,
         ticket: &Ticket,
@@ -164,9 +167,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         }
     }
 
-    /// Asks for the answer. The caller is woken when there is news; without a leader, or with a
-    /// silent one, the longest waiter is told to lead, and if that one is silent too, whoever asks
-    /// next.
+    /// Asks for the answer. The waker is woken when there is news. Without a leader, or with a
+    /// silent one, the longest waiter leads; if that one is silent too, whoever asks next.
     pub fn poll(
         &mut self,
         ticket: &Ticket,
@@ -206,7 +208,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     }
 
     /// Gives a seat back, answered or not. A leader without an answer hands over to the longest
-    /// waiter; the last one to leave ends the flight. What is returned is a lease to be released.
+    /// waiter; the last one to leave ends the flight. Returns a lease to be released.
     pub fn leave(
         &mut self,
         ticket: Ticket,
@@ -270,8 +272,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         release
     }
 
-    /// A lease was answered after its asker had given it up or gone. Whether it is to be released:
-    /// a flight that is still under way keeps it.
+    /// A lease was granted after its asker had given up or left. Returns whether it is to be
+    /// released: a flight that can still use it keeps it.
     #[must_use]
     pub fn late_lease(&mut self, token: Token, context: &Context<'_>) -> bool {
         let mut flights = self.flights.iter_mut().map(|(_, flight)| flight);

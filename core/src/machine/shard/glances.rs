@@ -2,8 +2,8 @@
 //! leave no trace in the tables while they are under way.
 //!
 //! What such a read finds in L2 enters L1 under the rules of a flight's value: only if no change of
-//! its key has ended since it began. Changes that ended are remembered by the hash of their key, the
-//! last few of a shard; a read that outlasts them keeps nothing.
+//! its key has ended since it began. A shard remembers the last few changes that ended, by the hash
+//! of their key; a read that more of them overtake keeps nothing.
 
 use core::hash::{BuildHasher, Hash};
 
@@ -33,12 +33,12 @@ pub struct Glance {
 pub enum Glanced<V> {
     /// The answer.
     Answer(Cached<V>),
-    /// The answer, and an entry to write to L1 at once, without any await. Then, whatever became of
-    /// that: [`Shard::kept`].
+    /// The answer, and an entry to write to L1 at once, without any await. Then call
+    /// [`Shard::kept`], whether or not the write succeeded.
     Keep(Cached<V>, Kept, Entry<V>),
 }
 
-/// An announced write of a read's own.
+/// The announced L1 write of such a read.
 #[derive(Debug)]
 #[must_use = "an announced write must be sealed"]
 pub struct Kept {
@@ -47,8 +47,8 @@ pub struct Kept {
 }
 
 impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
-    /// Begins a read of L2. The key is given by its hash, which the shard's hasher made, and by what
-    /// it equals. `None` if L2 is not to be asked: the answer is a miss.
+    /// Begins a read of L2. The key is given by its hash, which the shard's hasher made, and by
+    /// what it equals. `None` if L2 is not to be asked: the answer is a miss.
     pub fn glance(
         &self,
         hash: u64,

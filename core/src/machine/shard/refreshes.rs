@@ -1,5 +1,5 @@
-//! The flights of refreshes: joined and superseded like any other, and led by none but the refresh
-//! itself until it gives up.
+//! The flights of refreshes. They are joined and superseded like any other, but only the refresh
+//! itself leads until it gives up.
 
 use core::hash::{BuildHasher, Hash};
 
@@ -28,7 +28,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         Some(self.join(key, call, context, effects).0)
     }
 
-    /// Whether the key's flight is a refresh, which a reader need not wait for while L2 has the old
+    /// Whether the key's flight is a refresh: a reader need not wait for it while L2 has the old
     /// value. The key is given by its hash, which the shard's hasher made, and by what it equals.
     pub fn is_refreshing(&self, hash: u64, is_key: impl Fn(&K) -> bool) -> bool {
         let slot = self.slots.find_by(hash, is_key);

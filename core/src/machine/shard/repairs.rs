@@ -1,5 +1,5 @@
 //! The removals that are repeated until L2 acknowledges one (PROTOCOL.md, C5), and what a node does
-//! that hears of others' changes (H1, G2).
+//! when it hears of others' changes (H1, G2).
 
 use alloc::vec::Vec;
 use core::hash::{BuildHasher, Hash};
@@ -14,7 +14,7 @@ use crate::machine::table::writes::Sweep;
 use crate::machine::tier::verb::Announce;
 use crate::machine::time::Timestamp;
 
-/// A removal to be repeated now. Whoever has one gives it back with [`Shard::repaired`].
+/// A removal to be repeated now. Its holder gives it back with [`Shard::repaired`].
 #[derive(Debug)]
 #[must_use = "a repair must be reported"]
 pub struct Repair<K> {
@@ -30,7 +30,7 @@ impl<K> Repair<K> {
         &self.key
     }
 
-    /// Whether the others hear of the removal.
+    /// Whether the other nodes are told of the removal.
     pub fn announce(&self) -> Announce {
         if self.told {
             Announce::Yes
@@ -44,6 +44,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     /// The removals whose turn has come by then, `most` at most.
     pub fn repairs(&mut self, by: Timestamp, now: Timestamp, most: usize) -> Vec<Repair<K>> {
         let due = core::iter::from_fn(|| self.doubts.next_due(by));
+        // Collected first: one that is taken up is queued again, and may be due by `by` once more.
         let due: Vec<usize> = due.take(most).collect();
         due.into_iter()
             .map(|slot| self.take_up(slot, now))
@@ -96,8 +97,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
 
     /// Others have changed the key: whatever is under way on it is nobody's any more. `removed`:
     /// they say that they removed it. If they may know nothing of leases, a load that began before
-    /// may still fill L2, so this node removes the key once more, at once and untold (PROTOCOL.md,
-    /// H1 and G2).
+    /// may still fill L2, so this node removes the key once more, at once and without telling
+    /// anybody (PROTOCOL.md, H1 and G2).
     pub fn heard(
         &mut self,
         key: K,
@@ -127,22 +128,22 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         Sweep::after(pending)
     }
 
-    /// Whether so many keys are unconfirmed that no more removals by others are heard of until L2
-    /// has confirmed some: the other half of the room is for this node's own changes.
+    /// Whether removals by others have to wait until L2 has confirmed some keys: they may take half
+    /// of the room, and the other half is for this node's own changes.
     #[must_use]
     pub fn is_crowded(&self, policy: &Policy) -> bool {
         self.doubts.len() * 2 > policy.unconfirmed
     }
 
-    /// How long what stands in L2 may stand: a load that holds an older lease may still fill, for as
-    /// long as the lease stands.
+    /// How long an entry may stand in L2 that is there now or still comes: a load that holds an
+    /// older lease may fill for as long as that lease stands.
     fn longest_life(context: &Context<'_>) -> Duration {
         let life = context.policy.ttl.max(context.policy.negative_ttl);
         life.saturating_add(context.policy.lease)
     }
 
-    /// A removal, claim, conditional fill or settlement was given up; `told`: one that the others
-    /// are to hear of.
+    /// A removal, claim, conditional fill or settlement was given up; `told`: the other nodes are
+    /// to be told of it.
     pub(in crate::machine) fn lose(
         &mut self,
         slot: usize,

@@ -20,9 +20,9 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         ChangeStep::Ask(Wish::Write)
     }
 
-    /// The database was written, or nobody knows. What is to be kept is settled with the token of
-    /// the claim: who took the key meanwhile wrote after the claim, before or after this one, so
-    /// that neither's value may stay. Without that token the key is removed.
+    /// The database was written, or nobody knows. A value that is to be kept is settled with the
+    /// claim's token. If somebody else has taken the key meanwhile, nobody knows whose row was
+    /// written last, so neither value may stay. Without the token the key is removed.
     pub(super) fn on_written(
         &mut self,
         at: usize,
@@ -66,8 +66,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         })
     }
 
-    /// Nothing of a write-through is kept. If L2 did not answer its claim it is not waited for a
-    /// second time: the removal is one of those that are repeated.
+    /// Nothing of a write-through is kept. If L2 did not answer its claim, it is not waited for a
+    /// second time: the removal joins those that are repeated.
     fn settle_nothing(
         &mut self,
         at: usize,

@@ -1,5 +1,5 @@
-//! The changes of a shard that ended last, so that a read of L2 that is under way can tell whether
-//! its key was changed meanwhile.
+//! The changes of a shard that ended last, so that a read of L2 that is under way can find out
+//! whether its key was changed meanwhile.
 
 /// How many changes had ended in a shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +35,7 @@ impl Eras {
 
     /// Every key has changed.
     pub(in crate::machine) fn begin_all(&mut self) {
+        // Past everything that is remembered, so that every read under way counts as overtaken.
         self.now.0 += LAST as u64 + 1;
     }
 
@@ -53,7 +54,7 @@ const fn at(era: u64) -> usize {
     (era % LAST as u64) as usize
 }
 
-/// How many changes of a shard may end during a read that is still to know which.
+/// How many ended changes a shard remembers.
 const LAST: usize = 32;
 
 #[cfg(test)]

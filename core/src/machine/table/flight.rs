@@ -11,7 +11,7 @@ use crate::machine::policy::call::Call;
 use crate::machine::table::writes::Write;
 use crate::machine::time::Timestamp;
 
-/// A seat in a flight. Whoever has one gives it back with
+/// A seat in a flight. Its holder gives it back with
 /// [`Shard::leave`](crate::machine::shard::Shard::leave), exactly once.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Ticket {
@@ -55,7 +55,7 @@ pub(in crate::machine) struct Flight<V> {
     /// When the leader counts as silent.
     pub(in crate::machine) deadline: Timestamp,
     pub(in crate::machine) answer: Option<Arc<Answer<V>>>,
-    /// The L1 writes that its leader, or one that was deposed, is in the middle of.
+    /// The announced L1 writes of its leader and of those that were deposed.
     pub(in crate::machine) writes: Vec<(u32, Write)>,
 }
 
@@ -101,7 +101,7 @@ impl<V: Clone> Flight<V> {
             .is_some_and(|(&first, _)| first == seat)
     }
 
-    /// The waker of the longest waiter, who has to set its timer or to lead.
+    /// Wakes the longest waiter, which has to set its timer or to lead.
     pub(in crate::machine) fn rouse_first(&mut self, wakes: &mut Vec<Waker>) {
         if let Some(mut first) = self.waiters.first_entry() {
             wakes.extend(first.get_mut().waker.take());
@@ -121,8 +121,8 @@ impl<V: Clone> Flight<V> {
         answer
     }
 
-    /// Makes this waiter the leader, or the longest one. What the old leader's lookup held is
-    /// returned, to be dropped outside the lock.
+    /// Makes this waiter the leader, or the longest one. Returns the old leader's lookup, to be
+    /// dropped outside the lock, and the new leader's waker.
     pub(in crate::machine) fn promote(
         &mut self,
         to: Option<u32>,

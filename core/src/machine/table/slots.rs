@@ -69,8 +69,8 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> Slots<K, S> {
         }
     }
 
-    /// One user less; the last one closes the slot, unless L2 is in doubt about its key. What is
-    /// returned is to be dropped outside the lock.
+    /// One user less; the last one closes the slot, unless L2 is in doubt about its key. Returns
+    /// the key, to be dropped outside the lock.
     pub(in crate::machine) fn close(&mut self, at: usize) -> Option<K> {
         let slot = &mut self.slots[at];
         slot.users -= 1;
@@ -113,7 +113,8 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> Slots<K, S> {
         found.copied()
     }
 
-    /// Slots are addressed by whoever is counted among their users, so the index holds.
+    /// Only a counted user of a slot, or its doubt, has its index: both keep the slot, so the index
+    /// holds.
     pub(in crate::machine) fn at(&mut self, at: usize) -> &mut Slot<K> {
         &mut self.slots[at]
     }

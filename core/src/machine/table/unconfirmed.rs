@@ -19,7 +19,7 @@ pub(in crate::machine) struct Number(u64);
 pub(in crate::machine) struct Doubt {
     /// The highest removal or claim that was acknowledged.
     acknowledged: Number,
-    /// The highest of those that the others were told of, or are about to be.
+    /// The highest of those that the other nodes were told of, or are about to be.
     told_of: Number,
     /// The highest removal, claim or settlement that was given up.
     given_up: Number,
@@ -27,7 +27,7 @@ pub(in crate::machine) struct Doubt {
     tries: u32,
     /// When the removal is repeated next.
     due: Option<Timestamp>,
-    /// Whether the others are to be told of it.
+    /// Whether the other nodes are to be told of it.
     told: bool,
 }
 
@@ -74,7 +74,7 @@ impl Doubts {
         told: bool,
     ) {
         if doubt.told && !told {
-            // The others would never hear of what is to be told.
+            // Otherwise the other nodes would never be told.
             return;
         }
         let before = doubt.is_unconfirmed();
@@ -89,8 +89,8 @@ impl Doubts {
         }
     }
 
-    /// A command was given up, one that the others are to hear of if `told`. What that did to its
-    /// key.
+    /// A command was given up; `told`: the other nodes are to be told of it. Returns what that did
+    /// to its key.
     pub(in crate::machine) fn given_up(
         &mut self,
         at: usize,
@@ -100,7 +100,7 @@ impl Doubts {
         now: Timestamp,
         room: usize,
     ) -> Loss {
-        // What was acknowledged since may be a removal of which nobody was told.
+        // The removal that was acknowledged since may be one that nobody was told of.
         let untold = told && number > doubt.told_of && number <= doubt.acknowledged;
         let number = if untold { self.send() } else { number };
         let due = now + Backoff::REMOVAL.pause(doubt.tries);
@@ -109,7 +109,7 @@ impl Doubts {
         loss
     }
 
-    /// A command counts as given up; if that is news, a removal is due then.
+    /// A command counts as given up; if the key was not in doubt before, a removal is due then.
     pub(in crate::machine) fn doubted(
         &mut self,
         at: usize,
@@ -120,6 +120,7 @@ impl Doubts {
     ) -> Loss {
         let before = doubt.is_unconfirmed();
         if !before && number > doubt.acknowledged && self.unconfirmed >= room {
+            // By then everything that may stand in L2 has ended.
             self.bypass_until = Some(now + self.longest);
             return Loss::Bypassed;
         }
@@ -132,7 +133,7 @@ impl Doubts {
         Loss::Unconfirmed
     }
 
-    /// A repeated removal was not acknowledged either, or one that was is not enough.
+    /// A repeated removal was not acknowledged, or the one that was does not end the doubt.
     pub(in crate::machine) fn try_again(&mut self, at: usize, doubt: &mut Doubt, now: Timestamp) {
         if doubt.is_unconfirmed() {
             doubt.tries = doubt.tries.saturating_add(1);
@@ -150,8 +151,8 @@ impl Doubts {
         })
     }
 
-    /// Its removal is under way. Should nobody report it, because the task stands still with its
-    /// runtime, another may take it up after a while.
+    /// Its removal is under way. If nobody reports it, because its task stands still with its
+    /// runtime, another task may take it up after a while.
     pub(in crate::machine) fn taken_up(&mut self, at: usize, doubt: &mut Doubt, now: Timestamp) {
         self.take_turn(at, doubt, now + PATIENCE);
     }
@@ -188,7 +189,7 @@ pub(in crate::machine) enum Loss {
     Known,
     /// The key is unconfirmed now.
     Unconfirmed,
-    /// There was no room for the key: L2 is done without.
+    /// There was no room for the key: its shard does without L2.
     Bypassed,
 }
 

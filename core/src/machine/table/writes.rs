@@ -1,7 +1,8 @@
 //! L1 writes that were announced and are not done yet (PROTOCOL.md, R4).
 //!
 //! A write is announced under the lock, when its flight is found to be current, and done outside
-//! it. Who supersedes the flight meanwhile waits until the write is sealed, and then removes it.
+//! it. A change that supersedes the flight meanwhile waits until the write is sealed, and then
+//! removes it.
 
 use alloc::vec::Vec;
 
@@ -31,13 +32,13 @@ impl Pending {
     }
 }
 
-/// What is left to do once a key, or every key, was taken from whatever is under way on it:
+/// What is left to do once everything under way on a key, or on all keys, was superseded:
 ///
-/// 1. wait until [`Shard::is_written`] says that [these writes](Self::pending) to L1 are done, which
-///    began before;
+/// 1. wait until [`Shard::is_written`] says that [these writes](Self::pending) to L1 are done,
+///    which began before;
 /// 2. remove the key, or all keys, from L1;
-/// 3. hand this to [`Shard::swept`], or [`Shard::swept_all`]: a lookup that began in between may have
-///    found in L1 what is gone now, and looks again.
+/// 3. hand this to [`Shard::swept`], or [`Shard::swept_all`]: a lookup that began in between may
+///    have found in L1 what is gone now, and looks again.
 ///
 /// [`Shard::is_written`]: crate::machine::shard::Shard::is_written
 /// [`Shard::swept`]: crate::machine::shard::Shard::swept

@@ -22,7 +22,7 @@ impl<V> Entry<V> {
         self.value.as_ref()
     }
 
-    /// The value by value, or `None` for the not-found placeholder.
+    /// The value itself, or `None` for the not-found placeholder.
     pub fn into_value(self) -> Option<V> {
         self.value
     }

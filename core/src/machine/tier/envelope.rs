@@ -8,13 +8,13 @@
 //! | 4 | codec id |
 //! | 5 | compression id, 0 for none |
 //! | 6..8 | zero |
-//! | 8..16 | end: when the entry stops being fresh, in milliseconds of the L2 server's clock; stamped by the server, 0 until then |
+//! | 8..16 | end of its freshness, in ms of the L2 server's clock, which stamps it; 0 until then |
 //! | 16..24 | life: how long it was fresh when it was stored, in milliseconds |
 //! | 24..32 | stale window after the end, in milliseconds |
 //! | 32..36 | CRC-32 of all the rest, the end excepted |
 //!
-//! Numbers are big-endian. What does not parse is a miss. A flipped bit fails the checksum; in the
-//! end, which the server writes after the checksum was made, it can only shorten the life or
+//! Numbers are big-endian. What does not parse is a miss. A flipped bit fails the checksum. The end
+//! is not covered, since the server writes it later: a flip there can only shorten the life, or
 //! lengthen it up to what it was at first.
 
 use alloc::vec::Vec;

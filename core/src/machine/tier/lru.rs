@@ -1,4 +1,4 @@
-//! A least-recently-used map whose entries end: L1 for those who have no threads.
+//! A least-recently-used map whose entries end: an L1 for programs without threads.
 
 use core::borrow::Borrow;
 use core::fmt;
@@ -42,6 +42,7 @@ impl<K: Hash + Eq, V> Lru<K, V> {
 impl<K: Hash + Eq, V, S: BuildHasher> Lru<K, V, S> {
     /// An empty map with this hasher. Keys may be hostile: give one with a random seed.
     pub fn with_hasher(capacity: NonZeroUsize, hasher: S) -> Self {
+        // Unbounded first: a bounded one allocates its whole capacity at once.
         let mut entries = LruCache::unbounded_with_hasher(hasher);
         entries.resize(capacity);
         Self {
@@ -63,8 +64,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Lru<K, V, S> {
         self.entries.get(key)
     }
 
-    /// Puts `entry` in the place of whatever the key had. What left the map for it, the same key's
-    /// old entry or the least recently used one, is returned.
+    /// Puts `entry` in the place of whatever the key had. Returns what left the map for it: the
+    /// same key's old entry or the least recently used one.
     pub fn insert(&mut self, key: K, entry: Entry<V>) -> Option<(K, Entry<V>)> {
         let full = self.entries.len() == self.entries.cap().get();
         let known = full && self.entries.contains(&key);
@@ -84,8 +85,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Lru<K, V, S> {
         self.entries.pop_entry(key)
     }
 
-    /// An empty map of the same capacity that goes on counting: what a caller puts in this one's
-    /// place to drop the old entries elsewhere.
+    /// An empty map of the same capacity that goes on counting. A caller puts it in this one's
+    /// place, to drop the old entries elsewhere.
     #[must_use]
     pub fn emptied(&self, hasher: S) -> Self {
         let mut empty = Self::with_hasher(self.entries.cap(), hasher);

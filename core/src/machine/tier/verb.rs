@@ -1,5 +1,5 @@
-//! What the verbs of L2 are asked and answer, as far as the machine decides by it. The verbs
-//! themselves are in [`ports::remote`](crate::ports::remote).
+//! The parts of L2's verbs that the machine decides by. The verbs themselves are in
+//! [`ports::remote`](crate::ports::remote).
 
 use core::time::Duration;
 
@@ -21,12 +21,12 @@ pub enum Filled {
     Refused,
 }
 
-/// Whether the other nodes hear of what is sent to L2 (PROTOCOL.md, C6).
+/// Whether the other nodes are told of what is sent to L2 (PROTOCOL.md, C6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Announce {
-    /// They do: they may hold what it replaces.
+    /// They are told: they may hold what it replaces.
     Yes,
-    /// They do not: nothing that they hold is older than it.
+    /// They are not told: nothing that they hold is older than it.
     No,
 }
 

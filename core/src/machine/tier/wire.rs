@@ -38,9 +38,9 @@ pub enum Wire {
     ///   to all other codecs.
     ///
     /// # Refreshing
-    /// Go's and Rust's services [refresh](crate::Call::refresh) a key in turn: whoever gets the lock
-    /// `<key>_#RL#`, for a period, loads, and the others copy. jetcache-go keeps the lock of a load
-    /// that failed; this cache gives it back.
+    /// Go's and Rust's services [refresh](crate::Call::refresh) a key in turn: whoever gets the
+    /// lock `<key>_#RL#`, for a period, loads, and the others copy. jetcache-go keeps the lock of a
+    /// load that failed; this cache gives it back.
     ///
     /// # What cannot be had
     /// - A stale window: L2 says how long an entry is kept, and nothing else.
@@ -63,7 +63,7 @@ pub const PLACEHOLDER: &[u8] = b"*";
 /// How long a MessagePack value of jetcache-go is, in bytes, when it is compressed.
 pub const COMPRESSED_FROM: usize = 64;
 
-/// The payload of a MessagePack value of jetcache-go, as its last byte tells.
+/// The payload of a MessagePack value of jetcache-go, as its last byte says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trailed<'a> {
     /// As the codec wrote it.
