@@ -96,7 +96,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         if !self.is_refreshing(self.shared.tables.hash(key), key, &call) {
             return None;
         }
-        let (found, _) = glance::<K, V, K>(&self.shared, &[key], call).await;
+        let (found, _) = Box::pin(glance::<K, V, K>(&self.shared, &[key], call)).await;
         let found = unshared(found.first()?);
         (!matches!(found, Cached::Miss)).then_some(found)
     }

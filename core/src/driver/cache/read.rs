@@ -3,6 +3,7 @@
 use core::borrow::Borrow;
 use core::future::Future;
 use core::hash::Hash;
+use core::pin::Pin;
 use std::borrow::ToOwned;
 use std::sync::Arc;
 
@@ -57,8 +58,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     {
         match self.hit(key) {
             Some(hit) => Ok(hit),
-            // The long way is boxed, so that the future of a hit stays small.
-            None => Box::pin(self.load_by(key, Call::new(), loader)).await,
+            None => self.load_far(key, Call::new(), loader).await,
         }
     }
 
@@ -84,7 +84,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         self.check_load(call)?;
         let loaded = match self.hit_with(key, call) {
             Some(hit) => Ok(hit),
-            None => Box::pin(self.load_by(key, *call, loader)).await,
+            None => self.load_far(key, *call, loader).await,
         };
         if call.refresh {
             self.answered(key, call, &loaded);
@@ -214,6 +214,24 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         Q: Hash + Eq + ?Sized,
     {
         if call.skip_local { None } else { self.hit(key) }
+    }
+
+    /// The long way, boxed and out of line: a hit neither carries its future nor makes room for it on
+    /// the stack.
+    #[inline(never)]
+    fn load_far<'a, Q, L, F, T>(
+        &'a self,
+        key: &'a Q,
+        call: Call,
+        loader: L,
+    ) -> Pin<Box<impl Future<Output = Result<Option<V>, Error>> + use<'a, K, V, Q, L, F, T>>>
+    where
+        Q: ToOwned<Owned = K> + ?Sized,
+        L: FnOnce() -> F,
+        F: Future<Output = Result<T, LoadError>>,
+        T: Into<Load<V>>,
+    {
+        Box::pin(self.load_by(key, call, loader))
     }
 
     async fn load_by<Q, L, F, T>(&self, key: &Q, call: Call, loader: L) -> Result<Option<V>, Error>

@@ -48,7 +48,8 @@ where
                 // It was deposed after its loader had run out of time, and leads again.
                 None => Err(Error::Timeout),
             })),
-            Next::Ask(need) => meet(seat, need).await,
+            // Boxed, so that the future at each call site stays small.
+            Next::Ask(need) => Box::pin(meet(seat, need)).await,
         };
     }
 }

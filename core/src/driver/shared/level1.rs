@@ -12,7 +12,7 @@ pub(crate) struct Level1<K, V>(pub(crate) Option<Arc<dyn Local<K, V>>>);
 
 impl<K: CacheKey, V: CacheValue> Level1<K, V> {
     /// A fresh entry. One that has ended is removed. The clock is read only if there is an entry.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn fresh(
         &self,
         key: &dyn Probe<K>,
