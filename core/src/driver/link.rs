@@ -99,8 +99,15 @@ impl<K, V> Link<K, V> {
             self.announcer.tell(announce, keys, &outcomes, kind);
             outcomes
         };
-        let sent = join(send(Announce::Yes, &told), send(Announce::No, &kept));
-        merge(items, sent.await)
+        match (told.is_empty(), kept.is_empty()) {
+            (false, true) => send(Announce::Yes, &told).await,
+            (true, false) => send(Announce::No, &kept).await,
+            // Seldom: boxed, so that the usual way does not carry two of them.
+            (_, _) => {
+                let both = join(send(Announce::Yes, &told), send(Announce::No, &kept));
+                merge(items, Box::pin(both).await)
+            }
+        }
     }
 
     /// A release that is lost costs readers of the key `lease_wait`, until the lease ends.

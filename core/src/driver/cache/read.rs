@@ -106,12 +106,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
     {
-        let loaded = match self.hit(key) {
-            Some(hit) => Ok(hit),
-            None => Box::pin(self.load_registered(key, Call::new())).await,
-        };
-        self.answered(key, &Call::new(), &loaded);
-        loaded
+        self.load_with(key, &Call::new()).await
     }
 
     /// [`load`](Self::load) with wishes of this call's own.

@@ -24,40 +24,33 @@ where
     F: Future<Output = Result<T, LoadError>>,
     T: Into<Load<V>>,
 {
-    match caught_future(meet_all(seat, loader)).await {
+    let led = caught_future(async {
+        let mut next = Next::Reply(Reply::Begin);
+        loop {
+            next = match next {
+                Next::Over(led) => return led,
+                Next::Reply(reply) => seat.advance(reply),
+                Next::Ask(Need::Load) => Next::Reply(Reply::Loaded(match loader.take() {
+                    Some(loader) => load(seat.shared(), loader).await,
+                    // It was deposed after its loader had run out of time, and leads again.
+                    None => Err(Error::Timeout),
+                })),
+                Next::Ask(need) => meet(seat, need).await,
+            };
+        }
+    });
+    match led.await {
         Ok(led) => led,
         Err(panic) => seat.fail(panic.into()),
     }
 }
 
-async fn meet_all<K, V, L, F, T>(seat: &mut Seat<K, V>, loader: &mut Option<L>) -> Led<V>
-where
-    K: CacheKey,
-    V: CacheValue,
-    L: FnOnce() -> F,
-    F: Future<Output = Result<T, LoadError>>,
-    T: Into<Load<V>>,
-{
-    let mut next = Next::Reply(Reply::Begin);
-    loop {
-        next = match next {
-            Next::Over(led) => return led,
-            Next::Reply(reply) => seat.advance(reply),
-            Next::Ask(Need::Load) => Next::Reply(Reply::Loaded(match loader.take() {
-                Some(loader) => load(seat.shared(), loader).await,
-                // It was deposed after its loader had run out of time, and leads again.
-                None => Err(Error::Timeout),
-            })),
-            // Boxed, so that the future at each call site stays small.
-            Next::Ask(need) => Box::pin(meet(seat, need)).await,
-        };
-    }
-}
-
 /// Meets any need but the loader's. Apart, to be compiled once a cache and not once a call site.
-async fn meet<K: CacheKey, V: CacheValue>(seat: &mut Seat<K, V>, need: Need<Arc<V>>) -> Next<V> {
+async fn meet<K: CacheKey, V: CacheValue>(
+    mut seat: &mut Seat<K, V>,
+    need: Need<Arc<V>>,
+) -> Next<V> {
     let shared = Arc::clone(seat.shared());
-    let mut seat = seat;
     let seats = slice::from_mut(&mut seat);
     let met = match need {
         Need::Read => read(&shared, seats).await,

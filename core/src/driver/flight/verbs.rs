@@ -26,7 +26,7 @@ pub(crate) async fn read<K: CacheKey, V: CacheValue>(
     let Some((link, texts)) = route(shared, seats) else {
         return closed(seats);
     };
-    let keys: Vec<&str> = texts.iter().map(|text| &**text).collect();
+    let keys: Vec<&str> = texts.iter().map(|text| &***text).collect();
     let read = link.read(&keys).await;
     zip(seats, read)
         .map(|(seat, read)| Next::Reply(seat.read(read)))
@@ -42,7 +42,7 @@ pub(crate) async fn lease<K: CacheKey, V: CacheValue>(
         return closed(seats);
     };
     let asks = zip(seats.iter(), zip(texts, leases)).map(|(seat, (key, (token, life)))| Ask {
-        key,
+        key: Arc::clone(key),
         shard: seat.address().shard,
         token: *token,
         life: *life,
@@ -122,14 +122,14 @@ pub(crate) fn stored<'a>(times: Times, bytes: &'a [u8], replaces: Option<&'a [u8
 }
 
 /// The L2 to ask, and the texts of the keys.
-type Route<'a, K, V> = (&'a Link<K, V>, Vec<Arc<str>>);
+type Route<'a, K, V> = (&'a Link<K, V>, Vec<&'a Arc<str>>);
 
 /// Both or none: a key has a text if and only if the cache has an L2.
 fn route<'a, K: CacheKey, V: CacheValue>(
     shared: &'a Shared<K, V>,
-    seats: &[&mut Seat<K, V>],
+    seats: &'a [&mut Seat<K, V>],
 ) -> Option<Route<'a, K, V>> {
-    let texts = seats.iter().map(|seat| seat.address().text.clone());
+    let texts = seats.iter().map(|seat| seat.address().text.as_ref());
     shared.link.as_ref().zip(texts.collect())
 }
 
