@@ -57,6 +57,7 @@ pub mod shard;
 pub mod stats;
 pub mod time;
 pub mod token;
+mod writes;
 
 /// What stands in a tier: entries, and how they are written in L2.
 pub mod tier {
@@ -73,5 +74,4 @@ mod table {
     pub(super) mod flight;
     pub(super) mod slots;
     pub(super) mod unconfirmed;
-    pub(super) mod writes;
 }

@@ -5,10 +5,10 @@ use core::time::Duration;
 
 use crate::machine::error::{Error, Fault};
 use crate::machine::policy::Policy;
-use crate::machine::table::writes::Write;
 use crate::machine::tier::entry::{Cached, Entry, Load};
 use crate::machine::tier::verb::{Filled, Times};
 use crate::machine::token::Token;
+use crate::machine::writes::Write;
 
 /// The answer of a lookup, which loads what is missing: it is never [`Cached::Miss`].
 pub type Answer<V> = Result<Cached<V>, Error>;

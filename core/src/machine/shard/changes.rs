@@ -18,10 +18,10 @@ use crate::machine::event::Event;
 use crate::machine::policy::call::Call;
 use crate::machine::shard::{Context, Shard};
 use crate::machine::table::unconfirmed::Number;
-use crate::machine::table::writes::Sweep;
 use crate::machine::tier::entry::Entry;
 use crate::machine::tier::verb::{Announce, Condition, Filled, Times};
 use crate::machine::token::Token;
+use crate::machine::writes::Sweep;
 
 impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     /// Opens a change. The life of an inserted value counts from here.

@@ -10,9 +10,9 @@ use crate::machine::event::Event;
 use crate::machine::policy::Policy;
 use crate::machine::shard::{Context, Shard};
 use crate::machine::table::unconfirmed::{Loss, Number};
-use crate::machine::table::writes::Sweep;
 use crate::machine::tier::verb::Announce;
 use crate::machine::time::Timestamp;
+use crate::machine::writes::Sweep;
 
 /// A removal to be repeated now. Its holder gives it back with [`Shard::repaired`].
 #[derive(Debug)]
