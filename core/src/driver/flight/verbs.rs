@@ -73,8 +73,7 @@ pub(crate) async fn fill<K: CacheKey, V: CacheValue>(
                 token: filling.token,
                 value: stored(filling.times, bytes, seat.junk()),
             };
-            // It replaces only what a change removed, and that change was announced.
-            Some((Announce::No, fill))
+            Some((filling.announce, fill))
         })
         .collect();
     // Only what was encoded was sent, so only that takes an outcome below.

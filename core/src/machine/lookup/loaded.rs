@@ -8,7 +8,7 @@ use crate::machine::lookup::step::{Answer, Filling, Need, Step};
 use crate::machine::lookup::{Lookup, Move, Out, State, View};
 use crate::machine::policy::pace::RefreshOutcome;
 use crate::machine::tier::entry::{Cached, Entry, Load};
-use crate::machine::tier::verb::{Filled, Times};
+use crate::machine::tier::verb::{Announce, Filled, Times};
 use crate::machine::time::Timestamp;
 
 impl<V: Clone> Lookup<V> {
@@ -58,6 +58,8 @@ impl<V: Clone> Lookup<V> {
                     token,
                     value,
                     times,
+                    // A load is no change: no node has to forget what it has.
+                    announce: Announce::No,
                 })))
             }
             _ => self.keep(view, entry, answer),

@@ -6,7 +6,7 @@ use core::time::Duration;
 use crate::machine::error::{Error, Fault};
 use crate::machine::policy::Policy;
 use crate::machine::tier::entry::{Cached, Entry, Load};
-use crate::machine::tier::verb::{Filled, Times};
+use crate::machine::tier::verb::{Announce, Filled, Times};
 use crate::machine::token::Token;
 use crate::machine::writes::Write;
 
@@ -60,7 +60,7 @@ pub enum Need<V> {
     Pause(Duration),
     /// Run the loader, for `load_timeout` at most; reply [`Reply::Loaded`].
     Load,
-    /// Encode the value and fill L2, without telling the other nodes; reply [`Reply::Stored`].
+    /// Encode the value and fill L2; reply [`Reply::Stored`].
     Fill(Filling<V>),
 }
 
@@ -73,6 +73,8 @@ pub struct Filling<V> {
     pub value: Option<V>,
     /// Its times.
     pub times: Times,
+    /// Whether the others hear of it.
+    pub announce: Announce,
 }
 
 /// What happened.

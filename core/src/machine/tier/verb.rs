@@ -26,7 +26,7 @@ pub enum Filled {
 pub enum Announce {
     /// They are told: they may hold what it replaces.
     Yes,
-    /// They are not told: nothing that they hold is older than it.
+    /// They are not told: it is no change, or the one that is told comes later.
     No,
 }
 

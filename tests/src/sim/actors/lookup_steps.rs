@@ -5,7 +5,7 @@ use std::time::Duration;
 use jetcache_core::machine::error::Fault;
 use jetcache_core::machine::lookup::step::{Filling, Need, Reply, Step};
 use jetcache_core::machine::tier::entry::Entry;
-use jetcache_core::machine::tier::verb::{Announce, Filled};
+use jetcache_core::machine::tier::verb::Filled;
 
 use crate::sim::actors::caller::{Caller, State};
 use crate::sim::fate::judge::{ActorId, Id, Writer};
@@ -59,6 +59,7 @@ impl World {
                 token,
                 times,
                 value,
+                announce,
             })) => {
                 let brought = caller.last.expect("it was loaded");
                 let known = self.judge.at(brought).absent == value.is_none();
@@ -74,7 +75,7 @@ impl World {
                         id: brought,
                         times,
                         junk: caller.junk,
-                        announce: Announce::No,
+                        announce,
                     };
                     State::Command(self.send(node, key, verb, Sender::Actor(id)))
                 }

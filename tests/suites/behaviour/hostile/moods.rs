@@ -1,6 +1,6 @@
 //! An L2 that is silent, slow or wrong at the worst moment.
 
-use std::future::{pending, ready};
+use std::future::{Ready, pending, ready};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -200,17 +200,20 @@ fn bypassed() {
     });
 }
 
+/// The row of each id.
+type Rows = Vec<(String, Arc<str>)>;
+
+/// A loader of a batch.
+fn rows(ids: Vec<String>) -> Ready<Result<Rows, LoadError>> {
+    let row = |id: String| (id, Arc::<str>::from("value"));
+    ready(Ok(ids.into_iter().map(row).collect()))
+}
+
 /// Once L2 was silent to one chunk, the others are not sent.
 fn silent_batch() {
     let moody = Moody::default();
     moody.set(Mood::Silent);
     let ids: Vec<String> = (0..20).map(|id| id.to_string()).collect();
-    let rows = |ids: Vec<String>| {
-        let row = |id: String| (id, Arc::<str>::from("value"));
-        ready(Ok::<_, LoadError>(
-            ids.into_iter().map(row).collect::<Vec<_>>(),
-        ))
-    };
     let build = || builder().batch_chunk(5).remote(moody.clone(), MessagePack);
     in_tokio(async {
         let node = build().build().unwrap();
@@ -244,12 +247,6 @@ fn silent_leases() {
     let node = builder().batch_chunk(5).remote(moody.clone(), MessagePack);
     let node = node.build().unwrap();
     in_tokio(async {
-        let rows = |ids: Vec<String>| {
-            let row = |id: String| (id, Arc::<str>::from("value"));
-            ready(Ok::<_, LoadError>(
-                ids.into_iter().map(row).collect::<Vec<_>>(),
-            ))
-        };
         let batch = soon(node.get_many_or_load(&ids, rows)).await;
         assert_eq!(batch.into_values().unwrap().len(), 20);
         assert_eq!(moody.leases(), 5, "the first part's");
