@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jetcache_core::ports::remote::{
-    Claim, Fill, Filled, Found, Hold, LeaseAsk, Leased, Settle, Wire,
+    Claim, Claimed, Fill, Filled, Found, Hold, LeaseAsk, Leased, Put, Settle, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 
@@ -137,8 +137,12 @@ impl Remote for Memory {
         self.each(holds, |table, now, hold| table.release(now, &hold))
     }
 
-    async fn claim(&self, claims: &[Claim<'_>], wire: Wire) -> Vec<Result<bool, Fault>> {
+    async fn claim(&self, claims: &[Claim<'_>], wire: Wire) -> Vec<Result<Claimed, Fault>> {
         self.each(claims, |table, now, claim| table.claim(now, &claim, wire))
+    }
+
+    async fn put(&self, puts: &[Put<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
+        self.each(puts, |table, now, put| table.put(now, &put, wire))
     }
 
     async fn settle(&self, settles: &[Settle<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {

@@ -1,6 +1,7 @@
 //! What every [`Remote`] must do.
 
 mod changes;
+mod inserts;
 mod jetcache_go;
 mod locks;
 mod native;
@@ -24,6 +25,7 @@ pub async fn run<R: Remote>(remote: &R, sleep: impl AsyncFn(Duration)) {
     let suite = Suite::new(remote, Wire::Native, sleep);
     reads::run(&suite).await;
     changes::run(&suite).await;
+    inserts::run(&suite).await;
     native::run(&suite).await;
 }
 
@@ -35,6 +37,7 @@ pub async fn run_jetcache_go<R: Remote>(remote: &R, sleep: impl AsyncFn(Duration
     let suite = Suite::new(remote, Wire::JetcacheGo, sleep);
     reads::run(&suite).await;
     changes::run(&suite).await;
+    inserts::run(&suite).await;
     jetcache_go::run(&suite).await;
     locks::run(&suite).await;
 }

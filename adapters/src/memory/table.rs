@@ -1,4 +1,4 @@
-//! The seven verbs over plain data: one method a verb, one key a call, the time an argument.
+//! The eight verbs over plain data: one method a verb, one key a call, the time an argument.
 
 use core::fmt;
 use core::num::NonZeroUsize;
@@ -9,7 +9,8 @@ use jetcache_core::machine::tier::envelope::{HEADER, PREFIX, is_present, stamp};
 use jetcache_core::machine::tier::wire::PLACEHOLDER;
 use jetcache_core::machine::time::millis;
 use jetcache_core::ports::remote::{
-    Claim, Condition, Fill, Filled, Found, Hold, LeaseAsk, Leased, Life, Settle, Stored, Wire,
+    Claim, Claimed, Condition, Fill, Filled, Found, Hold, LeaseAsk, Leased, Life, Put, Settle,
+    Stamp, Stored, Wire,
 };
 use lru::LruCache;
 
@@ -35,7 +36,13 @@ struct Row {
 struct Lease {
     token: Token,
     until: u64,
+    /// The claims that spare, each with the time at which it was made: the token's own, then those
+    /// in whose place it came. None if this is a lease, or a claim that removes.
+    claims: Vec<(Token, u64)>,
 }
+
+/// How many claims one remembers, its own included.
+const CLAIMS: usize = 16;
 
 impl Table {
     /// The bound of [`Table::new`].
@@ -85,8 +92,16 @@ impl Table {
     pub fn fill(&mut self, now: u64, fill: &Fill<'_>, wire: Wire) -> Filled {
         match self.holder(now, fill.key) {
             Some((token, left)) if token == fill.token => {
-                self.leases.pop(fill.key);
-                self.store(now, fill.key, &fill.value, left, wire)
+                let claims = self.leases.pop(fill.key).map(|lease| lease.claims);
+                if claims.is_some_and(|claims| !claims.is_empty()) {
+                    return Filled::Refused;
+                }
+                let aged = millis(fill.value.lease).saturating_sub(left);
+                let stands = self.value(now, fill.key).map(|row| &*row.bytes);
+                if wire == Wire::JetcacheGo && stands != fill.value.replaces {
+                    return Filled::Refused;
+                }
+                self.store(now, fill.key, &fill.value, aged, wire)
             }
             _ => Filled::Refused,
         }
@@ -99,23 +114,91 @@ impl Table {
         }
     }
 
-    /// Removes the value and puts the token's lease in the place of any other; under a condition
-    /// only if it holds or the token has the lease already. Whether it was granted.
-    pub fn claim(&mut self, now: u64, claim: &Claim<'_>, wire: Wire) -> bool {
-        if let Some(condition) = claim.condition
-            && !self.is_holder(now, claim.key, claim.token)
-        {
-            let present = self.value(now, claim.key).is_some_and(|row| match wire {
-                Wire::JetcacheGo => row.bytes != PLACEHOLDER,
-                _ => is_present(&row.bytes, now),
-            });
-            if present != (condition == Condition::Present) {
-                return false;
-            }
+    /// Puts the token's claim in the place of any lease or other claim, and removes the value unless
+    /// it is to be spared; under a condition only if it holds or the claim is the token's already.
+    pub fn claim(&mut self, now: u64, claim: &Claim<'_>, wire: Wire) -> Claimed {
+        let &Claim { key, token, .. } = claim;
+        let standing = self.holder(now, key).map(|holder| holder.0);
+        if standing != Some(token) && !self.holds(now, key, claim.condition, wire) {
+            return Claimed::Refused;
         }
-        self.values.pop(claim.key);
-        self.grant(now, claim.key, claim.token, millis(claim.life));
-        true
+        if !claim.spares {
+            self.values.pop(key);
+            self.grant(now, key, token, millis(claim.life));
+            return Claimed::Granted(None);
+        }
+        let earlier = standing.and_then(|_| self.leases.pop(key));
+        self.grant(now, key, token, millis(claim.life));
+        if let Some(lease) = self.leases.get_mut(key) {
+            lease.claims.push((token, now));
+            let earlier = earlier.into_iter().flat_map(|lease| lease.claims);
+            lease.claims.extend(earlier.take(CLAIMS - 1));
+        }
+        Claimed::Granted(self.stamp(now, key))
+    }
+
+    /// Puts the value in the place of what stands there, if the claim is the token's or remembers
+    /// it; what is refused, without a condition, removes what its claim has spared.
+    pub fn put(&mut self, now: u64, put: &Put<'_>, wire: Wire) -> Filled {
+        let key = put.key;
+        let filled = match self.aged(now, put) {
+            Some(aged) if self.holds(now, key, put.condition, wire) => {
+                self.store(now, key, &put.value, aged, wire)
+            }
+            _ => Filled::Refused,
+        };
+        self.used(key, put.token, filled);
+        let refused = filled == Filled::Refused && put.condition.is_none();
+        if refused && self.stamp(now, key) == put.spared {
+            self.values.pop(key);
+        }
+        filled
+    }
+
+    /// How old the claim of the token is, if its value may be stored.
+    fn aged(&mut self, now: u64, put: &Put<'_>) -> Option<u64> {
+        let (token, left) = self.holder(now, put.key)?;
+        let claims = &self.leases.peek(put.key)?.claims;
+        if claims.is_empty() {
+            return (token == put.token).then(|| millis(put.value.lease).saturating_sub(left));
+        }
+        let place = claims.iter().position(|(claim, _)| *claim == put.token)?;
+        // A later claim was made while nothing stood there, as this one was.
+        let outdone = place > 0 && put.condition == Some(Condition::Absent);
+        (!outdone).then(|| now.saturating_sub(claims[place].1))
+    }
+
+    /// The claim of the token is used up, and with a value stored so are those before it.
+    fn used(&mut self, key: &str, token: Token, filled: Filled) {
+        let Some(lease) = self.leases.peek_mut(key) else {
+            return;
+        };
+        if lease.token == token {
+            self.leases.pop(key);
+        } else if filled == Filled::Stored
+            && let Some(place) = lease.claims.iter().position(|(claim, _)| *claim == token)
+        {
+            lease.claims.truncate(place);
+        }
+    }
+
+    /// Whether the condition of an insert holds.
+    fn holds(&mut self, now: u64, key: &str, condition: Option<Condition>, wire: Wire) -> bool {
+        let Some(condition) = condition else {
+            return true;
+        };
+        let present = self.value(now, key).is_some_and(|row| match wire {
+            Wire::JetcacheGo => row.bytes != PLACEHOLDER,
+            _ => is_present(&row.bytes, now),
+        });
+        present == (condition == Condition::Present)
+    }
+
+    fn stamp(&mut self, now: u64, key: &str) -> Option<Stamp> {
+        self.value(now, key).map(|row| Stamp {
+            end: i64::try_from(row.until).unwrap_or(i64::MAX),
+            length: row.bytes.len() as u64,
+        })
     }
 
     /// As [`fill`](Self::fill) if there is a token; what is not stored is removed, value and lease.
@@ -211,14 +294,17 @@ impl Table {
     }
 
     fn grant(&mut self, now: u64, key: &str, token: Token, life: u64) {
-        let until = now.saturating_add(life.max(1));
-        self.leases.push(key.to_owned(), Lease { token, until });
+        let lease = Lease {
+            token,
+            until: now.saturating_add(life.max(1)),
+            claims: Vec::new(),
+        };
+        self.leases.push(key.to_owned(), lease);
     }
 
-    /// `left` is what the lease had left: the time it aged beyond what its holder knew when it
-    /// sent the value is the time that the value was on its way.
-    fn store(&mut self, now: u64, key: &str, value: &Stored<'_>, left: u64, wire: Wire) -> Filled {
-        let aged = millis(value.lease).saturating_sub(left);
+    /// `aged` is how old the lease is: the time it aged beyond what its holder knew when it sent the
+    /// value is the time that the value was on its way.
+    fn store(&mut self, now: u64, key: &str, value: &Stored<'_>, aged: u64, wire: Wire) -> Filled {
         let known = u64::try_from(value.age.as_millis()).unwrap_or(u64::MAX);
         let life = millis(value.life).saturating_sub(aged.saturating_sub(known));
         if life == 0 {
@@ -227,20 +313,12 @@ impl Table {
         let end = now.saturating_add(life);
         let mut bytes = value.bytes.to_vec();
         let mut until = end;
-        match wire {
-            Wire::JetcacheGo => {
-                let stands = self.value(now, key).map(|row| &*row.bytes);
-                if stands != value.replaces {
-                    return Filled::Refused;
-                }
+        if wire != Wire::JetcacheGo {
+            // Only our own header has a place for it.
+            if bytes.len() >= HEADER && bytes.starts_with(&PREFIX[..2]) {
+                stamp(&mut bytes, end);
             }
-            _ => {
-                // Only our own header has a place for it.
-                if bytes.len() >= HEADER && bytes.starts_with(&PREFIX[..2]) {
-                    stamp(&mut bytes, end);
-                }
-                until = end.saturating_add(millis(value.stale));
-            }
+            until = end.saturating_add(millis(value.stale));
         }
         self.values.push(key.to_owned(), Row { bytes, until });
         Filled::Stored

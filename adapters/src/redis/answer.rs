@@ -1,6 +1,6 @@
 //! What a server's answer to a command means.
 
-use jetcache_core::ports::remote::Filled;
+use jetcache_core::ports::remote::{Claimed, Filled, Stamp};
 use jetcache_core::{Fault, Token};
 use redis::Value;
 
@@ -27,6 +27,27 @@ pub(super) fn is_one(answer: Value) -> Result<bool, Fault> {
         Value::Int(number) => Ok(number == 1),
         other => Err(unexpected(&other)),
     }
+}
+
+/// What a claim answered: 0, 1, or what it spared.
+pub(super) fn claimed(answer: Value) -> Result<Claimed, Fault> {
+    match &answer {
+        Value::Int(0) => Ok(Claimed::Refused),
+        Value::Int(_) => Ok(Claimed::Granted(None)),
+        Value::BulkString(text) => match stamp(text) {
+            Some(stamp) => Ok(Claimed::Granted(Some(stamp))),
+            None => Err(unexpected(&answer)),
+        },
+        other => Err(unexpected(other)),
+    }
+}
+
+fn stamp(text: &[u8]) -> Option<Stamp> {
+    let (end, length) = str::from_utf8(text).ok()?.split_once(' ')?;
+    Some(Stamp {
+        end: end.parse().ok()?,
+        length: length.parse().ok()?,
+    })
 }
 
 pub(super) fn filled(answer: Value) -> Result<Filled, Fault> {

@@ -31,28 +31,42 @@ pub(super) enum Script {
     Store,
     /// Keys: lease. Arguments: (1) the token.
     Release,
-    /// Keys: value, lease. Arguments: (1) the token, (2) the lease's life in milliseconds, (3)
+    /// Keys: value, lease. Arguments: (1) the token, (2) the claim's life in milliseconds, (3)
     /// `absent`, `present` or `any`, (4) the placeholder of the jetcache-go format; in the native
-    /// format empty. To announce: (5) the channel, (6) the event.
+    /// format empty, (5) `1` to spare what stands under the key. To announce: (6) the channel, (7)
+    /// the event. The answer is 0, 1, or what tells the spared entry from another: its end and its
+    /// length.
     Claim,
+    /// Keys: value, lease. Arguments: (1) to (6) as of `Store`, but of the claim instead of the
+    /// lease, (7) and (8) as (3) and (4) of `Claim`, (9) what the claim spared, or
+    /// empty. To announce: (10) the channel, (11) the event
+    /// of a value that is stored, (12) that of a removal.
+    Put,
     /// Keys: value, lease. To announce: (1) the channel, (2) the event.
     Remove,
 }
 
 impl Script {
-    const ALL: [Self; 4] = [Self::Store, Self::Release, Self::Claim, Self::Remove];
+    const ALL: [Self; 5] = [
+        Self::Store,
+        Self::Release,
+        Self::Claim,
+        Self::Put,
+        Self::Remove,
+    ];
 
     const fn text(self) -> &'static str {
         match self {
             Self::Store => STORE,
             Self::Release => RELEASE,
             Self::Claim => CLAIM,
+            Self::Put => PUT,
             Self::Remove => REMOVE,
         }
     }
 
     fn hash(self) -> &'static str {
-        static HASHES: LazyLock<[redis::Script; 4]> =
+        static HASHES: LazyLock<[redis::Script; 5]> =
             LazyLock::new(|| Script::ALL.map(|script| redis::Script::new(script.text())));
         HASHES[self as usize].get_hash()
     }
@@ -203,39 +217,126 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 return 1
 ";
 
-/// Removes the value and grants the lease, if the condition holds. A token that has the lease
-/// already sent its claim twice, and the first one removed the value: its condition did hold.
+/// What scripts need to judge a condition: whether a value stands under the first key. `go` is the
+/// placeholder of the jetcache-go format; in the native format empty. Also returns the server's
+/// time in milliseconds.
 ///
 /// Present is what `envelope::is_present` says: a header of ours and of this version, a value, and
 /// an end that lies ahead; in the jetcache-go format, whatever is not the placeholder.
-const CLAIM: &str = r"
-local native = ARGV[4] == ''
-if ARGV[3] ~= 'any' and redis.call('GET', KEYS[2]) ~= ARGV[1] then
-  local found = false
-  if native then
+macro_rules! judge {
+    () => {
+        r"
+local function clock()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+local function holds(condition, go)
+  if condition == 'any' then return true end
+  local found
+  if go == '' then
     found = redis.pcall('GETRANGE', KEYS[1], 0, 35)
   else
     found = redis.pcall('GET', KEYS[1])
   end
   local present = false
   if type(found) == 'table' then
-    if not string.find(found.err or '', 'WRONGTYPE', 1, true) then return found end
-  elseif not native then
-    present = found and found ~= ARGV[4]
+    if not string.find(found.err or '', 'WRONGTYPE', 1, true) then error(found) end
+  elseif go ~= '' then
+    present = found and found ~= go
   elseif #found == 36 and string.sub(found, 1, 4) == '\193J\1\0' then
-    local time = redis.call('TIME')
-    local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-    present = struct.unpack('>I8', found, 9) > now
+    present = struct.unpack('>I8', found, 9) > clock()
   end
-  if present ~= (ARGV[3] == 'present') then return 0 end
+  return present == (condition == 'present')
 end
-redis.call('DEL', KEYS[1])
-redis.pcall('SET', KEYS[1], '')
-redis.call('DEL', KEYS[1])
-redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
-if ARGV[6] then redis.pcall('PUBLISH', ARGV[5], ARGV[6]) end
-return 1
-";
+local function spared()
+  local length = redis.pcall('STRLEN', KEYS[1])
+  if type(length) == 'table' then return nil end
+  local stop = redis.call('PEXPIRETIME', KEYS[1])
+  if stop == -2 then return nil end
+  return string.format('%.0f %.0f', stop, length)
+end
+"
+    };
+}
+
+/// Grants the claim if the condition holds. A token that has the claim already sent it twice, and
+/// its condition did hold.
+///
+/// One that removes is the bare token. One that spares is `token@time`, followed by those in whose
+/// place it came, the latest first, each after a comma: 46 characters each, sixteen at most.
+const CLAIM: &str = concat!(
+    judge!(),
+    r"
+local before = redis.call('GET', KEYS[2]) or ''
+if string.sub(before, 1, #ARGV[1]) ~= ARGV[1] and not holds(ARGV[3], ARGV[4]) then return 0 end
+local claim = ARGV[1]
+local stands = 1
+if ARGV[5] == '1' then
+  claim = string.format('%s@%013.0f', claim, clock())
+  if string.find(before, '@', 1, true) then claim = string.sub(claim .. ',' .. before, 1, 751) end
+  stands = spared() or 1
+  redis.call('DEL', KEYS[2])
+else
+  redis.call('DEL', KEYS[1])
+  redis.pcall('SET', KEYS[1], '')
+  redis.call('DEL', KEYS[1])
+end
+redis.call('SET', KEYS[2], claim, 'PX', ARGV[2])
+if ARGV[7] then redis.pcall('PUBLISH', ARGV[6], ARGV[7]) end
+return stands
+"
+);
+
+/// Stores the value of an insert if the claim is its token's, or remembers it. What is refused
+/// without a condition removes what its claim spared, and tells of that in any case: other nodes
+/// may have what is older.
+///
+/// The time since the claim that its sender did not know of is taken off the value's life.
+const PUT: &str = concat!(
+    judge!(),
+    r"
+local claim = redis.call('GET', KEYS[2]) or ''
+local place, aged
+if claim == ARGV[1] then
+  place = 1
+  aged = tonumber(ARGV[5]) - redis.call('PTTL', KEYS[2])
+else
+  local _, since
+  place, _, since = string.find(claim, ARGV[1] .. '@(%d+)')
+  if place then aged = clock() - tonumber(since) end
+end
+local life = 0
+if place and (place == 1 or ARGV[7] ~= 'absent') then
+  life = tonumber(ARGV[3]) - math.max(0, aged - tonumber(ARGV[6]))
+end
+local fits = life > 0 and holds(ARGV[7], ARGV[8])
+if fits then
+  local native = ARGV[8] == ''
+  local kept = native and life + tonumber(ARGV[4]) or life
+  redis.call('SET', KEYS[1], ARGV[2], 'PX', string.format('%.0f', kept))
+  if native and #ARGV[2] >= 36 and string.sub(ARGV[2], 1, 2) == '93J' then
+    redis.call('SETRANGE', KEYS[1], 8, struct.pack('>I8', clock() + life))
+  end
+end
+if place == 1 then
+  redis.call('DEL', KEYS[2])
+elseif place and fits then
+  redis.call('SET', KEYS[2], string.sub(claim, 1, place - 2), 'KEEPTTL')
+end
+local event = ARGV[11]
+if not fits then
+  if ARGV[7] ~= 'any' then return 0 end
+  if (spared() or '') == ARGV[9] then
+    redis.call('DEL', KEYS[1])
+    redis.pcall('SET', KEYS[1], '')
+    redis.call('DEL', KEYS[1])
+  end
+  event = ARGV[12]
+end
+if event then redis.pcall('PUBLISH', ARGV[10], event) end
+return fits and 1 or 0
+"
+);
 
 /// Removes value and lease, so that no load that began before can fill.
 const REMOVE: &str = r"

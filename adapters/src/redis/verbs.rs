@@ -1,4 +1,4 @@
-//! The seven verbs, and the locks, as commands to a line.
+//! The eight verbs, and the locks, as commands to a line.
 
 use std::time::Duration;
 
@@ -6,12 +6,13 @@ use jetcache_core::machine::tier::wire::PLACEHOLDER;
 use jetcache_core::machine::time::millis;
 use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{
-    Claim, Condition, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Settle, Stored, Wire,
+    Claim, Claimed, Condition, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Put, Settle,
+    Stored, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 use redis::{Cmd, Pipeline, Value};
 
-use crate::redis::answer::{filled, is_granted, is_one, outcome};
+use crate::redis::answer::{claimed, filled, is_granted, outcome};
 use crate::redis::connection::line::{Batch, Repeat};
 use crate::redis::lease_key::lease_key;
 use crate::redis::look::{found, look, look_len};
@@ -80,25 +81,36 @@ impl Remote for Redis {
         self.run(commands, Repeat::Once, |_| Ok(())).await
     }
 
-    async fn claim(&self, claims: &[Claim<'_>], wire: Wire) -> Vec<Result<bool, Fault>> {
+    async fn claim(&self, claims: &[Claim<'_>], wire: Wire) -> Vec<Result<Claimed, Fault>> {
         let commands = claims.iter().map(|claim| {
             let mut command = Script::Claim.call(&[claim.key, &lease_key(claim.key)]);
             command
                 .arg(claim.token.to_string())
                 .arg(px(claim.life).max(1))
-                .arg(match claim.condition {
-                    None => "any",
-                    Some(Condition::Absent) => "absent",
-                    Some(Condition::Present) => "present",
-                })
-                .arg(match wire {
-                    Wire::JetcacheGo => PLACEHOLDER,
-                    _ => b"",
-                });
+                .arg(condition(claim.condition))
+                .arg(placeholder(wire))
+                .arg(u8::from(claim.spares));
             self.tell(&mut command, claim.key, &[Kind::Set]);
             command
         });
-        self.run(commands, Repeat::Never, is_one).await
+        self.run(commands, Repeat::Never, claimed).await
+    }
+
+    async fn put(&self, puts: &[Put<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
+        let commands = puts.iter().map(|put| {
+            let mut command = Script::Put.call(&[put.key, &lease_key(put.key)]);
+            add(&mut command, put.token, &put.value);
+            command
+                .arg(condition(put.condition))
+                .arg(placeholder(wire))
+                .arg(match put.spared {
+                    Some(stamp) => format!("{} {}", stamp.end, stamp.length),
+                    None => String::new(),
+                });
+            self.tell(&mut command, put.key, &[Kind::Set, Kind::Delete]);
+            command
+        });
+        self.run(commands, Repeat::Never, filled).await
     }
 
     async fn settle(&self, settles: &[Settle<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
@@ -207,18 +219,8 @@ impl Redis {
 
     fn store(&self, key: &str, token: Token, value: &Stored<'_>, or_else: Else, wire: Wire) -> Cmd {
         let mut command = Script::Store.call(&[key, &lease_key(key)]);
+        add(&mut command, token, value);
         command
-            .arg(token.to_string())
-            .arg(value.bytes)
-            .arg(px(value.life))
-            .arg(px(value.stale))
-            .arg(px(value.lease))
-            // Rounded down: too great an age would lengthen the value's life.
-            .arg(
-                u64::try_from(value.age.as_millis())
-                    .unwrap_or(MOST)
-                    .min(MOST),
-            )
             .arg(match or_else {
                 Else::Release => 0,
                 Else::Remove => 1,
@@ -255,6 +257,34 @@ impl Redis {
         for &kind in kinds {
             command.arg(event::encode(&herald.cache, &herald.source, kind, &[key]));
         }
+    }
+}
+
+/// Adds the first six arguments of a script that stores: the token, the value, its times.
+fn add(command: &mut Cmd, token: Token, value: &Stored<'_>) {
+    // Rounded down: too great an age would lengthen the value's life.
+    let age = u64::try_from(value.age.as_millis()).unwrap_or(MOST);
+    command
+        .arg(token.to_string())
+        .arg(value.bytes)
+        .arg(px(value.life))
+        .arg(px(value.stale))
+        .arg(px(value.lease))
+        .arg(age.min(MOST));
+}
+
+fn condition(condition: Option<Condition>) -> &'static str {
+    match condition {
+        None => "any",
+        Some(Condition::Absent) => "absent",
+        Some(Condition::Present) => "present",
+    }
+}
+
+fn placeholder(wire: Wire) -> &'static [u8] {
+    match wire {
+        Wire::JetcacheGo => PLACEHOLDER,
+        _ => b"",
     }
 }
 

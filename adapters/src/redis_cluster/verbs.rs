@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jetcache_core::ports::remote::{
-    Claim, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Settle, Wire,
+    Claim, Claimed, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Put, Settle, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 
@@ -49,10 +49,15 @@ impl Remote for RedisCluster {
         self.each(holds, |hold| hold.key, verb).await
     }
 
-    async fn claim(&self, claims: &[Claim<'_>], wire: Wire) -> Vec<Result<bool, Fault>> {
+    async fn claim(&self, claims: &[Claim<'_>], wire: Wire) -> Vec<Result<Claimed, Fault>> {
         let verb =
             move |slot: Redis, claims: Vec<_>| async move { slot.claim(&claims, wire).await };
         self.each(claims, |claim| claim.key, verb).await
+    }
+
+    async fn put(&self, puts: &[Put<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
+        let verb = move |slot: Redis, puts: Vec<_>| async move { slot.put(&puts, wire).await };
+        self.each(puts, |put| put.key, verb).await
     }
 
     async fn settle(&self, settles: &[Settle<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {

@@ -8,6 +8,7 @@ pub(super) mod text;
 
 use core::fmt;
 use core::future::Future;
+use core::iter::zip;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -25,7 +26,9 @@ use crate::machine::tier::verb::Announce;
 use crate::machine::tier::wire::Wire;
 use crate::machine::token::Token;
 use crate::ports::bus::Kind;
-use crate::ports::remote::{Claim, Fill, Filled, Found, Hold, LeaseAsk, Leased, Settle};
+use crate::ports::remote::{
+    Claim, Claimed, Fill, Filled, Found, Hold, LeaseAsk, Leased, Put, Settle,
+};
 
 /// The L2 of one cache.
 pub(super) struct Link<K, V> {
@@ -56,19 +59,32 @@ impl<K, V> Link<K, V> {
     }
 
     pub(super) async fn fill(&self, fills: &[(Announce, Fill<'_>)]) -> Outcomes<Filled> {
-        let kind = |filled: &Filled| (*filled == Filled::Stored).then_some(Kind::Set);
+        let kind = |_: &Fill<'_>, filled: &Filled| (*filled == Filled::Stored).then_some(Kind::Set);
         let verb: Verb<Fill<'_>, Filled> = |remote, fills, wire| remote.fill(fills, wire);
         self.change(fills, verb, |fill| fill.key, kind).await
     }
 
-    pub(super) async fn claim(&self, claims: &[(Announce, Claim<'_>)]) -> Outcomes<bool> {
-        let kind = |granted: &bool| granted.then_some(Kind::Set);
-        let verb: Verb<Claim<'_>, bool> = |remote, claims, wire| remote.claim(claims, wire);
+    pub(super) async fn claim(&self, claims: &[(Announce, Claim<'_>)]) -> Outcomes<Claimed> {
+        let kind = |_: &Claim<'_>, claimed: &Claimed| match claimed {
+            Claimed::Granted(_) => Some(Kind::Set),
+            Claimed::Refused => None,
+        };
+        let verb: Verb<Claim<'_>, Claimed> = |remote, claims, wire| remote.claim(claims, wire);
         self.change(claims, verb, |claim| claim.key, kind).await
     }
 
+    pub(super) async fn put(&self, puts: &[(Announce, Put<'_>)]) -> Outcomes<Filled> {
+        let kind = |put: &Put<'_>, filled: &Filled| match filled {
+            Filled::Stored => Some(Kind::Set),
+            // The others may still have what the claim had spared.
+            Filled::Refused => put.condition.is_none().then_some(Kind::Delete),
+        };
+        let verb: Verb<Put<'_>, Filled> = |remote, puts, wire| remote.put(puts, wire);
+        self.change(puts, verb, |put| put.key, kind).await
+    }
+
     pub(super) async fn settle(&self, settles: &[(Announce, Settle<'_>)]) -> Outcomes<Filled> {
-        let kind = |filled: &Filled| match filled {
+        let kind = |_: &Settle<'_>, filled: &Filled| match filled {
             Filled::Stored => Some(Kind::Set),
             Filled::Refused => Some(Kind::Delete),
         };
@@ -78,7 +94,7 @@ impl<K, V> Link<K, V> {
 
     pub(super) async fn remove(&self, keys: &[(Announce, &str)]) -> Outcomes<()> {
         let verb: Verb<&str, ()> = |remote, keys, _| remote.remove(keys);
-        self.change(keys, verb, |key| key, |()| Some(Kind::Delete))
+        self.change(keys, verb, |key| key, |_, ()| Some(Kind::Delete))
             .await
     }
 
@@ -88,15 +104,18 @@ impl<K, V> Link<K, V> {
         items: &[(Announce, I)],
         verb: Verb<I, T>,
         key: fn(&I) -> &str,
-        kind: fn(&T) -> Option<Kind>,
+        kind: fn(&I, &T) -> Option<Kind>,
     ) -> Outcomes<T> {
         let (told, kept) = split(items);
         let send = async |announce, items: &[I]| {
             let remote = self.announcer.remote(&*self.remote, announce);
             let sent = async { verb(remote, items, self.format.wire).await };
             let outcomes = self.bounded(items.len(), sent).await;
-            let keys = items.iter().map(key);
-            self.announcer.tell(announce, keys, &outcomes, kind);
+            let said = zip(items, &outcomes).filter_map(|(item, outcome)| {
+                let kind = kind(item, outcome.as_ref().ok()?)?;
+                Some((key(item), kind))
+            });
+            self.announcer.tell(announce, said);
             outcomes
         };
         match (told.is_empty(), kept.is_empty()) {

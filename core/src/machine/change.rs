@@ -8,7 +8,7 @@ use crate::machine::policy::Lives;
 use crate::machine::policy::call::Call;
 use crate::machine::table::unconfirmed::Number;
 use crate::machine::tier::entry::{Entry, Load};
-use crate::machine::tier::verb::{Announce, Condition, Filled, Times};
+use crate::machine::tier::verb::{Announce, Claimed, Condition, Filled, Stamp, Times};
 use crate::machine::time::Timestamp;
 use crate::machine::token::Token;
 use crate::machine::writes::{Pending, Write};
@@ -16,11 +16,17 @@ use crate::machine::writes::{Pending, Write};
 /// How far a change has reached when it returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reach {
-    /// Older values are gone from L2, and the other nodes were told or are about to be. (Without a
-    /// bus another node's L1 may keep one until that entry ends.)
+    /// The change stands in L2: it holds the inserted value, or nothing after a removal. The other
+    /// nodes were told or are about to be. (Without a bus another node's L1 may keep an older value
+    /// until that entry ends.)
     Everywhere,
+    /// Older values are gone from L2, and the others are told of that, but the inserted one is not
+    /// there: L2 could not store it, as when it is out of memory, or another change came after this
+    /// one. This node's L1 may have it.
+    NotStored,
     /// L2 has not confirmed yet. This node keeps the promise already: it does not believe L2 about
-    /// the key, and repeats the removal until it is confirmed.
+    /// the key, and repeats a removal, also of the inserted value, until L2 confirms it. That can be
+    /// waited for: `Cache::confirmed`.
     Pending,
 }
 
@@ -82,15 +88,21 @@ pub enum Wish<V> {
         life: Duration,
         /// What must hold.
         condition: Option<Condition>,
+        /// Whether what stands in L2 stays until the value takes its place.
+        spares: bool,
         /// Whether the other nodes are told of it.
         announce: Announce,
     },
-    /// Fill L2 with the change's value; reply [`ChangeReply::Filled`].
-    Fill {
+    /// Put the change's value into L2; reply [`ChangeReply::Put`].
+    Put {
         /// The token of the claim.
         token: Token,
         /// The times of the value.
         times: Times,
+        /// What must still hold.
+        condition: Option<Condition>,
+        /// What the claim has spared.
+        spared: Option<Stamp>,
         /// Whether the other nodes are told of it.
         announce: Announce,
     },
@@ -117,9 +129,9 @@ pub enum ChangeReply<V> {
     /// Whether L2 acknowledged the removal.
     Removed(Result<(), Fault>),
     /// Whether L2 granted the claim.
-    Claimed(Result<bool, Fault>),
+    Claimed(Result<Claimed, Fault>),
     /// Whether L2 took the value.
-    Filled(Result<Filled, Fault>),
+    Put(Result<Filled, Fault>),
     /// What the database has now; `None` if the writer failed or vanished: then nobody knows.
     Written(Option<Load<V>>),
     /// Whether L2 took what was written, or else removed the key.
@@ -165,10 +177,12 @@ pub(super) struct Change<V> {
 #[derive(Debug, Default)]
 pub(super) enum State {
     Fresh,
-    Removing(Number),
-    Claiming(Number, Token),
-    /// The fill of a conditional insert is numbered: unanswered, it leaves the key in doubt.
-    Filling(Option<Number>),
+    /// And how far the change will have reached.
+    Removing(Number, Reach),
+    /// The last says whether the claim spares what stands in L2.
+    Claiming(Number, Token, bool),
+    /// So does this.
+    Putting(Number, bool),
     /// The claim's token and when L2 acknowledged it; `None` if L2 did not.
     Writing(Option<(Token, Timestamp)>),
     Settling(Number),
@@ -198,7 +212,7 @@ impl<V> Change<V> {
     pub(super) fn outcome(&self, reach: Reach, applied: bool) -> ChangeOutcome {
         match (self.condition(), reach) {
             (None, reach) => ChangeOutcome::Made(reach),
-            (Some(_), Reach::Everywhere) => ChangeOutcome::Applied(applied),
+            (Some(_), Reach::Everywhere | Reach::NotStored) => ChangeOutcome::Applied(applied),
             (Some(_), Reach::Pending) => ChangeOutcome::Undecided,
         }
     }

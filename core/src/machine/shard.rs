@@ -7,6 +7,7 @@
 mod changes;
 mod flights;
 pub mod glances;
+mod inserts;
 mod refreshes;
 pub mod repairs;
 mod write_throughs;

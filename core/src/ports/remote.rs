@@ -1,4 +1,4 @@
-//! L2: the seven verbs through which a shared store is read and written.
+//! L2: the eight verbs through which a shared store is read and written.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -6,7 +6,7 @@ use core::future::Future;
 use core::time::Duration;
 
 use crate::machine::error::Fault;
-pub use crate::machine::tier::verb::{Condition, Filled};
+pub use crate::machine::tier::verb::{Claimed, Condition, Filled, Stamp};
 pub use crate::machine::tier::wire::Wire;
 use crate::machine::token::Token;
 
@@ -22,8 +22,8 @@ use crate::machine::token::Token;
 /// The driver bounds every call by `remote_timeout` and then drops the future. A command whose
 /// future was dropped may still be carried out, late: the protocol is made for that. Nothing but
 /// `read`, `release` and `remove` may be sent a second time by the implementation if it does not
-/// know whether the first was carried out: a lease, claim or fill whose first copy lands after the
-/// second, and after a newer change, would bring back what that change removed.
+/// know whether the first was carried out: a lease, claim, put or fill whose first copy lands after
+/// the second, and after a newer change, would bring back what that change removed.
 ///
 /// `jetcache_adapters::contract::remote` is a test suite that every implementation should pass.
 pub trait Remote: Send + Sync + 'static {
@@ -57,15 +57,37 @@ pub trait Remote: Send + Sync + 'static {
     /// Gives each lease back if it is the token's.
     fn release(&self, holds: &[Hold<'_>]) -> impl Future<Output = Vec<Result<(), Fault>>> + Send;
 
-    /// Removes each value and replaces whatever lease stood there by the token's.
+    /// Puts the token's claim in the place of whatever lease or claim stood there, and removes the
+    /// value, or [spares](Claim::spares) it.
     ///
-    /// With a [`Condition`]: only if the lease is this token already, or if the key is present or
-    /// absent as asked. Refused (`false`), it changes nothing.
+    /// With a [`Condition`]: only if the claim is this token's already, or if the key is present or
+    /// absent as asked. Refused, it changes nothing.
+    ///
+    /// A claim that spares, put in the place of another such claim, remembers it, and those that
+    /// one remembers; sixteen in all are enough. A lease is granted over none of them.
     fn claim(
         &self,
         claims: &[Claim<'_>],
         wire: Wire,
-    ) -> impl Future<Output = Vec<Result<bool, Fault>>> + Send;
+    ) -> impl Future<Output = Vec<Result<Claimed, Fault>>> + Send;
+
+    /// Puts each value in the place of what stands there, if the claim is the token's, and gives it
+    /// back; a [`Condition`] must still hold.
+    ///
+    /// If the claim remembers the token's, the value is stored as well, unless it was to be put
+    /// where nothing is; the claim then stands on, and forgets the token's and those before it.
+    ///
+    /// Otherwise it is refused. Refused without a condition, it removes the key as `remove` does,
+    /// but leaves leases and claims, if the very thing stands there that its claim
+    /// [has spared](Put::spared), or nothing if that was nothing. What came since stays.
+    ///
+    /// The time for which the token's claim has stood beyond `age` is taken off the value's life;
+    /// with nothing left it is refused.
+    fn put(
+        &self,
+        puts: &[Put<'_>],
+        wire: Wire,
+    ) -> impl Future<Output = Vec<Result<Filled, Fault>>> + Send;
 
     /// As `fill` if there is a token and the lease is its; removes value and lease otherwise.
     fn settle(
@@ -109,10 +131,10 @@ pub trait Remote: Send + Sync + 'static {
     /// Another handle of the same store, one that tells of each change, if the store can.
     ///
     /// In the same atomic step as the change of a key, and as its last part: a claim that was
-    /// granted and a fill that was stored say [`Kind::Set`](super::bus::Kind::Set), and so does a
-    /// settlement that was stored; any other settlement and a removal say
-    /// [`Kind::Delete`](super::bus::Kind::Delete). What was refused and changed nothing says
-    /// nothing. If telling fails, the change stands.
+    /// granted, and a fill, put or settlement that was stored, say
+    /// [`Kind::Set`](super::bus::Kind::Set); any other settlement, a removal, and a put without a
+    /// condition that was refused say [`Kind::Delete`](super::bus::Kind::Delete). Nothing else that
+    /// was refused says anything. If telling fails, the change stands.
     fn announcing(&self, herald: Herald) -> Option<Self>
     where
         Self: Sized,
@@ -176,7 +198,7 @@ pub struct Leased {
     pub found: Option<Found>,
 }
 
-/// The value of a fill or a settlement.
+/// The value of a fill, a put or a settlement.
 #[derive(Clone, Copy, Debug)]
 pub struct Stored<'a> {
     /// The bytes. If they are an envelope (in the native format, at least a header long, and
@@ -184,8 +206,8 @@ pub struct Stored<'a> {
     /// end of their life into them at [`END_AT`](crate::machine::tier::envelope::END_AT); others
     /// stay as they are.
     pub bytes: &'a [u8],
-    /// In the jetcache-go format: what must still stand under the key, nothing or these bytes. A
-    /// key of another type counts as nothing.
+    /// Of a fill or settlement in the jetcache-go format: what must still stand under the key,
+    /// nothing or these bytes. A key of another type counts as nothing.
     pub replaces: Option<&'a [u8]>,
     /// How long the value is still fresh, counted from the moment the command was sent.
     pub life: Duration,
@@ -228,6 +250,23 @@ pub struct Claim<'a> {
     pub life: Duration,
     /// What must hold for the claim to be granted.
     pub condition: Option<Condition>,
+    /// Whether the value stays where it is until a put takes its place.
+    pub spares: bool,
+}
+
+/// The second half of an insert.
+#[derive(Clone, Copy, Debug)]
+pub struct Put<'a> {
+    /// The value's key.
+    pub key: &'a str,
+    /// The token of the claim.
+    pub token: Token,
+    /// What to store.
+    pub value: Stored<'a>,
+    /// What must still hold.
+    pub condition: Option<Condition>,
+    /// What the claim has spared.
+    pub spared: Option<Stamp>,
 }
 
 /// A settlement.

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jetcache_core::machine::tier::envelope::{Envelope, open, parse, seal};
 use jetcache_core::machine::tier::wire::PLACEHOLDER;
 use jetcache_core::ports::remote::{
-    Claim, Condition, Fill, Filled, Found, Hold, LeaseAsk, Leased, Life, Settle, Stored, Wire,
+    Claim, Claimed, Condition, Fill, Filled, Found, Hold, LeaseAsk, Leased, Life, Put, Settle,
+    Stamp, Stored, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 
@@ -91,13 +92,45 @@ impl<'a, R: Remote, S: AsyncFn(Duration)> Suite<'a, R, S> {
         token: Token,
         condition: Option<Condition>,
     ) -> bool {
-        let claim = Claim {
+        let claim = claim(key, token, condition, false);
+        let claimed = only("claim", self.remote.claim(&[claim], self.wire).await);
+        assert!(
+            !matches!(claimed, Claimed::Granted(Some(_))),
+            "a claim that removes spares nothing"
+        );
+        claimed != Claimed::Refused
+    }
+
+    /// A claim that spares: what it spared, if it was granted.
+    pub(super) async fn claim_sparing(
+        &self,
+        key: &str,
+        token: Token,
+        condition: Option<Condition>,
+    ) -> Option<Option<Stamp>> {
+        let claim = claim(key, token, condition, true);
+        match only("claim", self.remote.claim(&[claim], self.wire).await) {
+            Claimed::Granted(spared) => Some(spared),
+            Claimed::Refused => None,
+        }
+    }
+
+    pub(super) async fn insert(
+        &self,
+        key: &str,
+        token: Token,
+        bytes: &[u8],
+        condition: Option<Condition>,
+        spared: Option<Stamp>,
+    ) -> Filled {
+        let put = Put {
             key,
             token,
-            life: LEASE,
+            value: stored(bytes),
             condition,
+            spared,
         };
-        only("claim", self.remote.claim(&[claim], self.wire).await)
+        only("put", self.remote.put(&[put], self.wire).await)
     }
 
     pub(super) async fn settle(&self, key: &str, token: Option<Token>, bytes: &[u8]) -> Filled {
@@ -194,6 +227,21 @@ fn envelope(found: &Found) -> Envelope<'_> {
     match parse(&found.bytes) {
         Ok(envelope) => envelope,
         Err(junk) => panic!("an entry that was stored cannot be parsed: {junk}"),
+    }
+}
+
+pub(super) fn claim(
+    key: &str,
+    token: Token,
+    condition: Option<Condition>,
+    spares: bool,
+) -> Claim<'_> {
+    Claim {
+        key,
+        token,
+        life: LEASE,
+        condition,
+        spares,
     }
 }
 

@@ -17,7 +17,7 @@ use crate::driver::world::bounds::{CacheKey, CacheValue};
 use crate::driver::world::caught::{Panic, caught};
 use crate::machine::change::{ChangeOutcome, ChangeReply, Wish};
 use crate::machine::policy::outage::Outage;
-use crate::ports::remote::{Claim, Fill, Settle};
+use crate::ports::remote::{Claim, Put, Settle};
 
 /// One outcome a change, `None` if it was abandoned with its task or after an outage; and the first
 /// panic, if the caller made the changes in place.
@@ -132,7 +132,7 @@ async fn meet<K: CacheKey, V: CacheValue>(
                 };
                 *reply = Some(ChangeReply::Written(written));
             }
-            (Wish::Fill { times, .. }, Some(link)) => {
+            (Wish::Put { times, .. }, Some(link)) => {
                 link.format.seal(&mut change.bytes, times.life);
             }
             (Wish::Settle { value, times, .. }, Some(link)) => {
@@ -161,13 +161,13 @@ async fn send<K: CacheKey, V: CacheValue>(
     wishing: &[Wishing<K, V>],
 ) -> (Vec<(usize, ChangeReply<Arc<V>>)>, usize) {
     let (mut removes, mut claims) = (Vec::new(), Vec::new());
-    let (mut fills, mut settles) = (Vec::new(), Vec::new());
+    let (mut puts, mut settles) = (Vec::new(), Vec::new());
     let mut places: [Vec<usize>; 4] = Default::default();
     for (at, Wishing { change, wish, .. }) in unanswered(wishing) {
         let Some(key) = change.address.text.as_deref() else {
             continue;
         };
-        // The claim has emptied the key: what is filled or settled replaces nothing.
+        // A write-through's claim has emptied the key: what is settled replaces nothing.
         let value = |times| stored(times, &change.bytes, None);
         match *wish {
             Wish::Remove(announce) => {
@@ -178,6 +178,7 @@ async fn send<K: CacheKey, V: CacheValue>(
                 token,
                 life,
                 condition,
+                spares,
                 announce,
             } => {
                 places[1].push(at);
@@ -186,17 +187,26 @@ async fn send<K: CacheKey, V: CacheValue>(
                     token,
                     life,
                     condition,
+                    spares,
                 };
                 claims.push((announce, claim));
             }
-            Wish::Fill {
+            Wish::Put {
                 token,
                 times,
+                condition,
+                spared,
                 announce,
             } => {
                 places[2].push(at);
-                let value = value(times);
-                fills.push((announce, Fill { key, token, value }));
+                let put = Put {
+                    key,
+                    token,
+                    value: value(times),
+                    condition,
+                    spared,
+                };
+                puts.push((announce, put));
             }
             Wish::Settle {
                 token,
@@ -211,20 +221,20 @@ async fn send<K: CacheKey, V: CacheValue>(
             Wish::Write => {}
         }
     }
-    let (removed, claimed, filled, settled) = join4(
+    let (removed, claimed, put, settled) = join4(
         link.remove(&removes),
         link.claim(&claims),
-        link.fill(&fills),
+        link.put(&puts),
         link.settle(&settles),
     )
     .await;
-    let answers = answered(&removed) + answered(&claimed) + answered(&filled) + answered(&settled);
+    let answers = answered(&removed) + answered(&claimed) + answered(&put) + answered(&settled);
     let removed = removed.into_iter().map(ChangeReply::Removed);
     let claimed = claimed.into_iter().map(ChangeReply::Claimed);
-    let filled = filled.into_iter().map(ChangeReply::Filled);
+    let put = put.into_iter().map(ChangeReply::Put);
     let settled = settled.into_iter().map(ChangeReply::Settled);
     // In the order of `places`.
-    let replies = removed.chain(claimed).chain(filled).chain(settled);
+    let replies = removed.chain(claimed).chain(put).chain(settled);
     (
         zip(places.into_iter().flatten(), replies).collect(),
         answers,

@@ -14,7 +14,7 @@ use crate::ports::batch_loader::{BatchLoader, Loads};
 use crate::ports::bus::{Bus, Message, News, Subscription, Telling};
 use crate::ports::loader::{LoadError, Loader};
 use crate::ports::remote::{
-    Claim, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Remote, Settle, Wire,
+    Claim, Claimed, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Put, Remote, Settle, Wire,
 };
 use crate::ports::runtime::{Runtime, Task};
 
@@ -27,7 +27,8 @@ pub(crate) trait AnyRemote: Send + Sync {
     fn lease<'a>(&'a self, asks: &'a [LeaseAsk<'a>], wire: Wire) -> Outcomes<'a, Leased>;
     fn fill<'a>(&'a self, fills: &'a [Fill<'a>], wire: Wire) -> Outcomes<'a, Filled>;
     fn release<'a>(&'a self, holds: &'a [Hold<'a>]) -> Outcomes<'a, ()>;
-    fn claim<'a>(&'a self, claims: &'a [Claim<'a>], wire: Wire) -> Outcomes<'a, bool>;
+    fn claim<'a>(&'a self, claims: &'a [Claim<'a>], wire: Wire) -> Outcomes<'a, Claimed>;
+    fn put<'a>(&'a self, puts: &'a [Put<'a>], wire: Wire) -> Outcomes<'a, Filled>;
     fn settle<'a>(&'a self, settles: &'a [Settle<'a>], wire: Wire) -> Outcomes<'a, Filled>;
     fn remove<'a>(&'a self, keys: &'a [&'a str]) -> Outcomes<'a, ()>;
     fn lock<'a>(
@@ -58,8 +59,12 @@ impl<R: Remote> AnyRemote for R {
         Box::pin(Remote::release(self, holds))
     }
 
-    fn claim<'a>(&'a self, claims: &'a [Claim<'a>], wire: Wire) -> Outcomes<'a, bool> {
+    fn claim<'a>(&'a self, claims: &'a [Claim<'a>], wire: Wire) -> Outcomes<'a, Claimed> {
         Box::pin(Remote::claim(self, claims, wire))
+    }
+
+    fn put<'a>(&'a self, puts: &'a [Put<'a>], wire: Wire) -> Outcomes<'a, Filled> {
+        Box::pin(Remote::put(self, puts, wire))
     }
 
     fn settle<'a>(&'a self, settles: &'a [Settle<'a>], wire: Wire) -> Outcomes<'a, Filled> {

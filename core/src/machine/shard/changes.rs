@@ -7,7 +7,6 @@
 
 use core::hash::{BuildHasher, Hash};
 use core::mem::take;
-use core::time::Duration;
 
 use crate::machine::change::{
     Change, ChangeOutcome, ChangeReply, ChangeStep, ChangeTicket, Plan, Reach, State, Wish,
@@ -19,7 +18,7 @@ use crate::machine::policy::call::Call;
 use crate::machine::shard::{Context, Shard};
 use crate::machine::table::unconfirmed::Number;
 use crate::machine::tier::entry::Entry;
-use crate::machine::tier::verb::{Announce, Condition, Filled, Times};
+use crate::machine::tier::verb::{Announce, Claimed, Condition};
 use crate::machine::token::Token;
 use crate::machine::writes::Sweep;
 
@@ -61,37 +60,23 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let at = ticket.0;
         match (take(&mut self.changes[at].state), reply) {
             (State::Fresh, ChangeReply::Begin) => self.on_begin(at, context, effects),
-            (State::Removing(number), ChangeReply::Removed(Ok(()))) => {
+            (State::Removing(number, reach), ChangeReply::Removed(Ok(()))) => {
                 self.acknowledge(at, number, true);
-                self.end(at, Reach::Everywhere, true, context, effects)
+                self.end(at, reach, true, context, effects)
             }
-            (State::Removing(number), ChangeReply::Removed(Err(fault))) => {
+            (State::Removing(number, _), ChangeReply::Removed(Err(fault))) => {
                 effects.events.push(Event::RemoteFault(fault));
                 self.give_up(at, number, context, effects);
                 self.end(at, Reach::Pending, true, context, effects)
             }
-            (State::Claiming(number, token), ChangeReply::Claimed(Ok(true))) => {
-                let told = !matches!(self.changes[at].plan, Plan::WriteThrough { .. });
-                self.acknowledge(at, number, told);
-                self.on_claimed(at, token, context, effects)
+            (State::Claiming(number, token, spares), ChangeReply::Claimed(Ok(claimed))) => {
+                match claimed {
+                    Claimed::Granted(stamp) if spares => self.on_spared(at, token, stamp, context),
+                    Claimed::Granted(_) => self.on_claimed(at, number, token, context, effects),
+                    Claimed::Refused => self.on_refused(at, number, context, effects),
+                }
             }
-            // A claim that was refused changed nothing anywhere, and acknowledges nothing.
-            (State::Claiming(..), ChangeReply::Claimed(Ok(false)))
-                if self.changes[at].condition().is_some() =>
-            {
-                // L2 may have judged by a value that this node does not believe.
-                let doubted = self.is_doubted(at, context);
-                ChangeStep::Finish(if doubted {
-                    ChangeOutcome::Undecided
-                } else {
-                    ChangeOutcome::Applied(false)
-                })
-            }
-            (State::Claiming(number, _), ChangeReply::Claimed(Ok(false))) => {
-                let fault = Fault::Refused("a claim without a condition was refused".into());
-                self.on_unclaimed(at, number, fault, context, effects)
-            }
-            (State::Claiming(number, _), ChangeReply::Claimed(Err(fault))) => {
+            (State::Claiming(number, ..), ChangeReply::Claimed(Err(fault))) => {
                 self.on_unclaimed(at, number, fault, context, effects)
             }
             (State::Writing(claim), ChangeReply::Written(written)) => {
@@ -100,8 +85,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             (State::Settling(number), ChangeReply::Settled(settled)) => {
                 self.on_settled(at, number, settled, context, effects)
             }
-            (State::Filling(number), ChangeReply::Filled(filled)) => {
-                self.on_filled(at, number, filled, context, effects)
+            (State::Putting(number, spared), ChangeReply::Put(put)) => {
+                self.on_put(at, number, spared, put, context, effects)
             }
             (State::Waiting, ChangeReply::Waited) => self.look_alone(at),
             (State::Looking, ChangeReply::Local(present)) => {
@@ -133,32 +118,63 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
                 (_, None) => self.end(at, Reach::Everywhere, true, context, effects),
             };
         }
-        // The claim would empty the key in L2, and nothing may fill it while L2 is bypassed.
+        // What this node does not believe it does not spare: the claim empties the key.
+        let spares = !self.is_doubted(at, context);
+        let change = &mut self.changes[at];
+        // Nothing may be put into L2 while it is bypassed.
         if change.condition().is_some() && self.doubts.bypassed(context.now) {
             return ChangeStep::Finish(ChangeOutcome::Undecided);
         }
-        let (life, condition, announce) = match change.plan {
+        let (life, condition, spares) = match change.plan {
             Plan::Insert {
                 call, condition, ..
-            } if !call.skip_remote => (context.policy.claim_life(), condition, Announce::Yes),
-            // Nothing has changed yet: the settlement is announced instead.
-            Plan::WriteThrough { .. } => (context.policy.lease, None, Announce::No),
-            Plan::Insert { .. } | Plan::Invalidate => return self.remove(at),
+            } if !call.skip_remote => (context.policy.claim_life(), condition, spares),
+            Plan::WriteThrough { .. } => (context.policy.lease, None, false),
+            Plan::Insert { .. } | Plan::Invalidate => return self.remove(at, Reach::Everywhere),
+        };
+        // Others are told once something has changed for them: when the value takes its place, or
+        // the write-through is settled.
+        let announce = match change.plan {
+            Plan::Insert { .. } if !spares => Announce::Yes,
+            _ => Announce::No,
         };
         let number = self.doubts.send();
         let token = Token::from_bits(context.roll);
-        change.state = State::Claiming(number, token);
+        change.state = State::Claiming(number, token, spares);
         ChangeStep::Ask(Wish::Claim {
             token,
             life,
             condition,
+            spares,
             announce,
         })
     }
 
-    pub(super) fn remove(&mut self, at: usize) -> ChangeStep<V> {
-        self.changes[at].state = State::Removing(self.doubts.send());
+    /// Removes the key from L2; once that is acknowledged the change has reached that far.
+    pub(super) fn remove(&mut self, at: usize, reach: Reach) -> ChangeStep<V> {
+        self.changes[at].state = State::Removing(self.doubts.send(), reach);
         ChangeStep::Ask(Wish::Remove(Announce::Yes))
+    }
+
+    /// A claim that was refused changed nothing anywhere, and acknowledges nothing.
+    fn on_refused(
+        &mut self,
+        at: usize,
+        number: Number,
+        context: &Context<'_>,
+        effects: &mut Effects<K, V>,
+    ) -> ChangeStep<V> {
+        if self.changes[at].condition().is_none() {
+            let fault = Fault::Refused("a claim without a condition was refused".into());
+            return self.on_unclaimed(at, number, fault, context, effects);
+        }
+        // L2 may have judged by a value that this node does not believe.
+        let doubted = self.is_doubted(at, context);
+        ChangeStep::Finish(if doubted {
+            ChangeOutcome::Undecided
+        } else {
+            ChangeOutcome::Applied(false)
+        })
     }
 
     /// The claim was not acknowledged.
@@ -180,72 +196,37 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         self.end(at, Reach::Pending, kept, context, effects)
     }
 
+    /// The claim has emptied the key.
     fn on_claimed(
         &mut self,
         at: usize,
+        number: Number,
         token: Token,
         context: &Context<'_>,
         effects: &mut Effects<K, V>,
     ) -> ChangeStep<V> {
-        let change = &mut self.changes[at];
-        if matches!(change.plan, Plan::WriteThrough { .. }) {
+        let writes = matches!(self.changes[at].plan, Plan::WriteThrough { .. });
+        self.acknowledge(at, number, !writes);
+        if writes {
             return self.write(at, Some((token, context.now)));
         }
-        let in_doubt = self.slots.look(change.slot).doubt.is_unconfirmed();
         // While this node does not believe L2 about the key it does not fill it (PROTOCOL.md, C5).
-        if in_doubt || self.doubts.bypassed(context.now) {
-            // A conditional insert that is not filled now has emptied L2 and is not applied.
-            let kept = change.condition().is_none();
-            let reach = if in_doubt || !kept {
-                Reach::Pending
-            } else {
-                Reach::Everywhere
-            };
-            return self.end(at, reach, kept, context, effects);
+        if !self.is_doubted(at, context) {
+            return self.put(at, token, None, false, context);
         }
-        let number = change.condition().map(|_| self.doubts.send());
-        let life = change
-            .lives
-            .remote
-            .saturating_sub(context.now.since(change.born));
-        change.state = State::Filling(number);
-        self.doubts.note_life(life);
-        ChangeStep::Ask(Wish::Fill {
-            token,
-            times: Times {
-                life,
-                lease: context.policy.claim_life(),
-                age: Duration::ZERO,
-            },
-            announce: Announce::Yes,
-        })
-    }
-
-    fn on_filled(
-        &mut self,
-        at: usize,
-        number: Option<Number>,
-        filled: Result<Filled, Fault>,
-        context: &Context<'_>,
-        effects: &mut Effects<K, V>,
-    ) -> ChangeStep<V> {
-        match filled {
-            Ok(filled) => {
-                let stored = filled == Filled::Stored;
-                self.end(at, Reach::Everywhere, stored, context, effects)
-            }
-            Err(fault) => {
-                effects.events.push(Event::RemoteFault(fault));
-                match number {
-                    // The claim stands: nothing older can be read, nothing is to be repaired.
-                    None => self.end(at, Reach::Everywhere, true, context, effects),
-                    Some(number) => {
-                        self.give_up(at, number, context, effects);
-                        self.end(at, Reach::Pending, false, context, effects)
-                    }
-                }
-            }
-        }
+        // A conditional insert that is not stored now has emptied L2 and is not applied.
+        let kept = self.changes[at].condition().is_none();
+        let in_doubt = self
+            .slots
+            .look(self.changes[at].slot)
+            .doubt
+            .is_unconfirmed();
+        let reach = if in_doubt || !kept {
+            Reach::Pending
+        } else {
+            Reach::NotStored
+        };
+        self.end(at, reach, kept, context, effects)
     }
 
     /// Without an L2, L1 judges the condition. Look and write are one announced write, so that only
@@ -348,9 +329,9 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     ) -> Sweep {
         let at = ticket.0;
         match take(&mut self.changes[at].state) {
-            State::Removing(number)
-            | State::Claiming(number, _)
-            | State::Filling(Some(number))
+            State::Removing(number, _)
+            | State::Claiming(number, ..)
+            | State::Putting(number, _)
             | State::Settling(number) => {
                 self.give_up(at, number, context, effects);
             }
@@ -361,7 +342,6 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             }
             State::Fresh
             | State::Writing(_)
-            | State::Filling(None)
             | State::Waiting
             | State::Looking
             | State::Applying(_)
@@ -382,7 +362,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     }
 
     /// `told`: whether the other nodes were told of it. Of a write-through's claim they are not.
-    fn acknowledge(&mut self, at: usize, number: Number, told: bool) {
+    pub(super) fn acknowledge(&mut self, at: usize, number: Number, told: bool) {
         let slot = self.changes[at].slot;
         self.doubts
             .acknowledged(slot, &mut self.slots.at(slot).doubt, number, told);

@@ -79,7 +79,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             return self.end(at, Reach::Everywhere, false, context, effects);
         }
         if claimed {
-            return self.remove(at);
+            return self.remove(at, Reach::Everywhere);
         }
         let number = self.doubts.send();
         self.give_up(at, number, context, effects);
@@ -116,6 +116,6 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         effects.events.push(unsent);
         let written = self.changes[at].written.take();
         effects.spent_values.extend(written.flatten());
-        self.remove(at)
+        self.remove(at, Reach::Everywhere)
     }
 }

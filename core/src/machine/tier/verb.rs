@@ -12,13 +12,32 @@ pub enum Condition {
     Present,
 }
 
-/// The outcome of a fill or a settlement.
+/// The outcome of a fill, a put or a settlement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filled {
     /// The value stands in L2.
     Stored,
     /// The lease is not the token's, or the value's life was over.
     Refused,
+}
+
+/// The outcome of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// It stands. If it spared a value, this tells that value from any that may take its place.
+    Granted(Option<Stamp>),
+    /// Its condition does not hold; nothing has changed.
+    Refused,
+}
+
+/// What tells an entry of L2 from another one under the same key. Two entries that end in the same
+/// millisecond and are equally long pass for one: such a mistake costs a miss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// When it ends, in milliseconds of L2's clock; -1 if never.
+    pub end: i64,
+    /// Its length in bytes.
+    pub length: u64,
 }
 
 /// Whether the other nodes are told of what is sent to L2 (PROTOCOL.md, C6).

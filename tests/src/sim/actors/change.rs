@@ -24,6 +24,8 @@ pub(crate) struct Change {
     /// When its call was made: once it has returned, nothing older may be read.
     pub(crate) begun: Index,
     pub(crate) opened: Index,
+    /// L2 has granted its claim, and said so.
+    pub(crate) claimed: bool,
     /// When L2 took it, if L2 said so.
     pub(crate) acknowledged: Option<Index>,
     pub(crate) superseded: Option<Index>,
@@ -109,6 +111,7 @@ impl World {
             value,
             begun: self.index,
             opened: self.index,
+            claimed: false,
             acknowledged: None,
             superseded: None,
             state: State::Open,

@@ -4,7 +4,7 @@ use jetcache_core::machine::change;
 use jetcache_core::machine::change::{ChangeOutcome, ChangeReply, ChangeStep, Reach};
 use jetcache_core::machine::error::Fault;
 use jetcache_core::machine::tier::entry::Entry;
-use jetcache_core::ports::remote::{Condition, Filled};
+use jetcache_core::ports::remote::{Claimed, Condition, Filled};
 
 use crate::sim::actors::actor::Actor;
 use crate::sim::actors::change::{Change, Kind, State};
@@ -26,15 +26,24 @@ impl World {
         match (self.verb(command), reply) {
             (Verb::Remove { .. }, reply) => {
                 change.acknowledged = applied_at.filter(|_| reply.is_ok());
+                // An inserted value that is not in L2 may be in L1 from now on.
+                if let Some(value) = change.value {
+                    self.judge.at(value).put = self.index;
+                }
                 ChangeReply::Removed(reply.map(|_| ()))
             }
-            (Verb::Claim { .. }, Ok(receipt)) => {
-                let granted = matches!(receipt, Receipt::Claimed(true));
-                if granted {
-                    change.acknowledged = applied_at;
-                    self.unbar(change);
+            (Verb::Claim { spares, .. }, Ok(receipt)) => {
+                let Receipt::Claimed(claimed) = receipt else {
+                    unreachable!("it was a claim");
+                };
+                if claimed != Claimed::Refused {
+                    change.claimed = true;
+                    if !spares {
+                        change.acknowledged = applied_at;
+                    }
+                    self.bar(change, false);
                 }
-                ChangeReply::Claimed(Ok(granted))
+                ChangeReply::Claimed(Ok(claimed))
             }
             (Verb::Claim { .. }, Err(fault)) => ChangeReply::Claimed(Err(fault)),
             (Verb::Settle { id, .. }, Ok(Receipt::Filled(filled))) => {
@@ -48,21 +57,26 @@ impl World {
                 change.acknowledged = None;
                 ChangeReply::Settled(Err(fault))
             }
-            (_, Ok(Receipt::Filled(filled))) => {
-                if let (Filled::Refused, Some(value)) = (filled, change.value) {
-                    self.judge.at(value).refused = true;
+            (Verb::Put { id, .. }, Ok(Receipt::Put(filled, _))) => {
+                let fact = self.judge.at(id);
+                fact.refused |= filled == Filled::Refused;
+                let birth = fact.birth;
+                if filled == Filled::Refused && matches!(change.kind, Kind::Insert(Some(_))) {
+                    self.bar(change, true);
+                } else {
+                    change.acknowledged = change.acknowledged.max(Some(birth));
                 }
-                ChangeReply::Filled(Ok(filled))
+                ChangeReply::Put(Ok(filled))
             }
             (_, Ok(_)) => unreachable!("a change asks nothing else"),
-            (_, Err(fault)) => ChangeReply::Filled(Err(fault)),
+            (_, Err(fault)) => ChangeReply::Put(Err(fault)),
         }
     }
 
-    /// It was granted, so its value may be seen from now on.
-    fn unbar(&mut self, change: &Change) {
+    /// Whether nobody may see its value: that it was granted is not known yet, or not so.
+    fn bar(&mut self, change: &Change, barred: bool) {
         if let Some(value) = change.value {
-            self.judge.at(value).barred = false;
+            self.judge.at(value).barred = barred;
         }
     }
 
@@ -84,7 +98,7 @@ impl World {
             )
         );
         if granted_alone {
-            self.unbar(&change);
+            self.bar(&change, false);
         }
         let ticket = change.ticket.take().expect("it was opened");
         let step = self.machine(change.node, |shard, context, effects| {
@@ -102,12 +116,14 @@ impl World {
                 token,
                 life,
                 condition,
+                spares,
                 announce,
             }) => {
                 let verb = Verb::Claim {
                     token,
                     life,
                     condition,
+                    spares,
                     value: change
                         .value
                         .filter(|_| matches!(change.kind, Kind::Insert(_))),
@@ -115,16 +131,19 @@ impl World {
                 };
                 State::Command(self.send(node, key, verb, Sender::Actor(id)))
             }
-            ChangeStep::Ask(change::Wish::Fill {
+            ChangeStep::Ask(change::Wish::Put {
                 token,
                 times,
+                condition,
+                spared,
                 announce,
             }) => {
-                let verb = Verb::Fill {
+                let verb = Verb::Put {
                     token,
-                    id: change.value.expect("only an insert fills"),
+                    id: change.value.expect("only an insert puts"),
                     times,
-                    junk: None,
+                    condition,
+                    spared,
                     announce,
                 };
                 State::Command(self.send(node, key, verb, Sender::Actor(id)))
@@ -165,7 +184,7 @@ impl World {
                 change.superseded = Some(self.index);
                 self.judge.superseded(node, key, self.index);
                 // Its value was born when L2 took the claim; without a claim, now.
-                let claimed = change.acknowledged.is_some() && !change.wish.skip_remote;
+                let claimed = change.claimed && !change.wish.skip_remote;
                 if let (Kind::Insert(_), Some(value), false) = (change.kind, change.value, claimed)
                 {
                     self.judge.at(value).birth = self.index;
@@ -208,7 +227,8 @@ impl World {
                 None
             }
             ChangeOutcome::Made(Reach::Pending) | ChangeOutcome::Undecided => Some(change.begun),
-            ChangeOutcome::Made(Reach::Everywhere) | ChangeOutcome::Applied(_) => change
+            ChangeOutcome::Made(Reach::Everywhere | Reach::NotStored)
+            | ChangeOutcome::Applied(_) => change
                 .acknowledged
                 .or(change.superseded.filter(|_| alone))
                 .or(Some(change.begun)),

@@ -175,7 +175,9 @@ impl World {
                 }
                 Reply::Stored(Ok(filled))
             }
-            Ok(Receipt::Claimed(_) | Receipt::Done) => unreachable!("a caller does not ask that"),
+            Ok(Receipt::Claimed(_) | Receipt::Put(..) | Receipt::Done) => {
+                unreachable!("a caller does not ask that")
+            }
             Err(fault) => self.faulted(command, fault),
         };
         self.step(id, caller, reply)

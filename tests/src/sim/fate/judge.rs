@@ -33,12 +33,17 @@ pub(crate) struct Fact {
     pub(crate) absent: bool,
     /// When its loading began, or when L2 took its claim.
     pub(crate) birth: Index,
+    /// When L2 put it in the place of another, if it was inserted. A call that was under way then
+    /// may count it as older or as newer than itself.
+    pub(crate) put: Index,
     /// When its life is over, in milliseconds.
     pub(crate) ends: u64,
     /// What a conditional insert brought is nobody's business before it was granted.
     pub(crate) barred: bool,
     /// L2 refused it, and said so.
     pub(crate) refused: bool,
+    /// A stranger set it.
+    pub(crate) foreign: bool,
 }
 
 /// Who wrote an entry into L1.
@@ -110,9 +115,11 @@ impl Judge {
             key,
             absent,
             birth,
+            put: 0,
             ends: u64::MAX,
             barred: false,
             refused: false,
+            foreign: false,
         });
         id
     }
@@ -149,7 +156,8 @@ impl Judge {
             format!("node {node} answers {id:?}, which a refused or undecided insert brought")
         });
         let Floor { own, foreign } = floor;
-        self.rule(fact.birth >= own, Promise::P2, || {
+        let birth = fact.birth.max(fact.put);
+        self.rule(birth >= own, Promise::P2, || {
             format!(
                 "node {node} answers {id:?}, born at {}, to a read that began after a change \
                  returned or was heard of: nothing older than {own} was to be read",
@@ -158,7 +166,7 @@ impl Judge {
         });
         let removal = self.shared[usize::from(key)].foreign_removal;
         let (heard, _) = foreign.filter(|then| then.1 == removal).unwrap_or_default();
-        self.rule(fact.birth >= heard, Promise::P2, || {
+        self.rule(birth >= heard, Promise::P2, || {
             format!(
                 "node {node} answers {id:?}, born at {}, to a read that began after it had heard of \
                  the foreign change at {heard}",

@@ -61,8 +61,10 @@ impl World {
                 }
             }
             Deed::Set(life) => {
+                let now = self.now;
                 let id = self.judge.fact(key, false, index);
-                self.judge.at(id).ends = self.now + life;
+                let fact = self.judge.at(id);
+                (fact.ends, fact.foreign) = (now + life, true);
                 let bytes = self.encode(id, Duration::from_millis(life));
                 self.set(key, &bytes, life);
                 self.judge.foreign_set(key, Some(id));

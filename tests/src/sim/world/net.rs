@@ -157,7 +157,7 @@ impl World {
         // A repeated removal is no new change.
         let sent = if ask == usize::MAX { 0 } else { sent };
         let birth = match verb {
-            Verb::Settle { id, .. } => self.judge.at(id).birth,
+            Verb::Settle { id, .. } | Verb::Put { id, .. } => self.judge.at(id).birth,
             _ => sent,
         };
         verb.said(receipt, sent, birth)

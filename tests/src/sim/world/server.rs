@@ -7,7 +7,7 @@ use jetcache_core::machine::tier::envelope;
 use jetcache_core::machine::tier::verb::Times;
 use jetcache_core::machine::tier::wire::PLACEHOLDER;
 use jetcache_core::ports::remote::{
-    Claim, Fill, Found, Hold, LeaseAsk, Life, Settle, Stored, Wire,
+    Claim, Claimed, Fill, Filled, Found, Hold, LeaseAsk, Life, Put, Settle, Stored, Wire,
 };
 
 use crate::sim::fate::judge::Id;
@@ -77,6 +77,7 @@ impl World {
                 token,
                 life,
                 condition,
+                spares,
                 value,
                 ..
             } => {
@@ -85,16 +86,56 @@ impl World {
                     token,
                     life,
                     condition,
+                    spares,
                 };
-                let granted = self.table.claim(now, &claim, wire);
-                if granted {
+                let before = self.table.read(now, name, wire);
+                let claimed = self.table.claim(now, &claim, wire);
+                if claimed != Claimed::Refused {
                     let until = self.now + whole_millis(life);
-                    self.judge.claim_applied(key, token, until, self.index);
+                    if spares {
+                        let after = self.table.read(now, name, wire);
+                        self.judge.claim_spares(key, token, until, before == after);
+                    } else {
+                        self.judge.claim_applied(key, token, until, self.index);
+                    }
                     if let Some(value) = value {
                         self.judge.at(value).birth = self.index;
                     }
                 }
-                Receipt::Claimed(granted)
+                Receipt::Claimed(claimed)
+            }
+            Verb::Put {
+                token,
+                id,
+                times: Times { life, lease, age },
+                condition,
+                spared,
+                ..
+            } => {
+                let bytes = self.encode(id, life);
+                let value = Stored {
+                    replaces: None,
+                    bytes: &bytes,
+                    life,
+                    stale: Duration::ZERO,
+                    lease,
+                    age,
+                };
+                let put = Put {
+                    key: name,
+                    token,
+                    value,
+                    condition,
+                    spared,
+                };
+                let stood = self.table.read(now, name, wire).is_some();
+                let filled = self.table.put(now, &put, wire);
+                let stands = self.table.read(now, name, wire).is_some();
+                let refused = filled == Filled::Refused && condition.is_none();
+                let removed = refused && !stands && stood == spared.is_some();
+                let outcome = (filled, removed);
+                self.judge.put_applied(key, token, id, outcome, self.index);
+                Receipt::Put(filled, removed)
             }
             Verb::Settle {
                 token,

@@ -5,7 +5,7 @@ use core::time::Duration;
 use jetcache_core::Token;
 use jetcache_core::machine::lookup::step::Seen;
 use jetcache_core::machine::tier::verb::{Announce, Times};
-use jetcache_core::ports::remote::{Condition, Filled};
+use jetcache_core::ports::remote::{Claimed, Condition, Filled, Stamp};
 
 use crate::sim::fate::judge::{Id, Index};
 use crate::sim::fate::script::Point;
@@ -33,8 +33,17 @@ pub(crate) enum Verb {
         token: Token,
         life: Duration,
         condition: Option<Condition>,
+        spares: bool,
         /// The value of the insert that claims.
         value: Option<Id>,
+        announce: Announce,
+    },
+    Put {
+        token: Token,
+        id: Id,
+        times: Times,
+        condition: Option<Condition>,
+        spared: Option<Stamp>,
         announce: Announce,
     },
     Settle {
@@ -54,7 +63,9 @@ pub(crate) enum Receipt {
     Read(Option<(Seen<Id>, Id)>),
     Leased(bool, Option<(Seen<Id>, Id)>),
     Filled(Filled),
-    Claimed(bool),
+    Claimed(Claimed),
+    /// And whether the key was removed instead.
+    Put(Filled, bool),
     Done,
 }
 
@@ -63,7 +74,7 @@ impl Verb {
         match self {
             Self::Read => Point::Read,
             Self::Lease { .. } => Point::Lease,
-            Self::Fill { .. } => Point::Fill,
+            Self::Fill { .. } | Self::Put { .. } => Point::Fill,
             Self::Release { .. } => Point::Release,
             Self::Claim { .. } => Point::Claim,
             Self::Settle { .. } => Point::Settle,
@@ -76,7 +87,14 @@ impl Verb {
         matches!(
             (self, receipt),
             (Self::Remove { .. } | Self::Settle { .. }, _)
-                | (Self::Claim { .. }, Receipt::Claimed(true))
+                | (
+                    Self::Claim { spares: false, .. },
+                    Receipt::Claimed(Claimed::Granted(_))
+                )
+                | (
+                    Self::Put { .. },
+                    Receipt::Put(Filled::Stored, _) | Receipt::Put(_, true)
+                )
                 | (Self::Fill { .. }, Receipt::Filled(Filled::Stored))
         )
     }
@@ -89,7 +107,18 @@ impl Verb {
 
         let (removed, due) = match (self, receipt) {
             (Self::Remove { announce: Yes }, Receipt::Done) => (true, sent),
-            (Self::Claim { announce: Yes, .. }, Receipt::Claimed(true)) => (false, sent),
+            (Self::Claim { announce: Yes, .. }, Receipt::Claimed(Claimed::Granted(_))) => {
+                (false, sent)
+            }
+            (Self::Put { announce: Yes, .. }, Receipt::Put(Stored, _)) => (false, birth),
+            (
+                Self::Put {
+                    announce: Yes,
+                    condition: None,
+                    ..
+                },
+                Receipt::Put(Refused, _),
+            ) => (true, birth),
             (Self::Fill { announce: Yes, .. }, Receipt::Filled(Stored)) => (false, 0),
             (Self::Settle { announce: Yes, .. }, Receipt::Filled(Stored)) => (false, birth),
             (Self::Settle { announce: Yes, .. }, Receipt::Filled(Refused)) => (true, sent),

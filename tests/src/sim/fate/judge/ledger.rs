@@ -99,6 +99,44 @@ impl Judge {
         self.granted.entry(token).or_default().standing = true;
     }
 
+    /// A claim was granted that is to leave everything as it is.
+    pub(crate) fn claim_spares(&mut self, key: Key, token: Token, until: u64, spared: bool) {
+        self.rule(spared, Promise::P2, || {
+            "an insert takes the old value away before the new one is there".into()
+        });
+        let lease = &mut self.shared[usize::from(key)].lease;
+        if let Some((before, _)) = lease.replace((token, until)) {
+            self.granted.entry(before).or_default().standing = false;
+        }
+        self.granted.entry(token).or_default().standing = true;
+    }
+
+    /// An insert's value takes the place of what stands there, or is refused; then what its claim
+    /// had spared may have been `removed`.
+    pub(crate) fn put_applied(
+        &mut self,
+        key: Key,
+        token: Token,
+        id: Id,
+        (filled, removed): (Filled, bool),
+        index: Index,
+    ) {
+        let birth = self.at(id).birth;
+        if filled == Filled::Stored {
+            self.at(id).put = index;
+            self.fill_applied(key, token, id, filled);
+            let newest = &mut self.shared[usize::from(key)].newest;
+            *newest = birth.max(*newest);
+            return;
+        }
+        if removed {
+            let shared = &mut self.shared[usize::from(key)];
+            shared.content = None;
+            shared.newest = shared.newest.max(birth);
+        }
+        self.given_back(key, token);
+    }
+
     pub(crate) fn wiped(&mut self, key: Key, index: Index) {
         let shared = &mut self.shared[usize::from(key)];
         shared.content = None;
@@ -121,7 +159,10 @@ impl Judge {
         self.rule(birth >= wiped, Promise::P2, || {
             format!("L2 took {id:?}, born at {birth}, after the change that it took at {wiped}")
         });
-        let newer = displaced.is_none_or(|(_, before)| birth >= before);
+        // What a stranger has set since the claim is overwritten: the insert counts as newer.
+        let by_stranger =
+            before.is_some_and(|before| self.at(before).foreign) && self.at(id).put > 0;
+        let newer = by_stranger || displaced.is_none_or(|(_, before)| birth >= before);
         self.rule(newer, Promise::P2, || {
             format!("L2 took {id:?}, born at {birth}, in the place of {displaced:?}")
         });

@@ -1,0 +1,102 @@
+//! What an insert does once its claim was granted: its value takes the place of what stood in L2
+//! (PROTOCOL.md, C3).
+
+use core::hash::{BuildHasher, Hash};
+use core::time::Duration;
+
+use crate::machine::change::{ChangeOutcome, ChangeStep, Reach, State, Wish};
+use crate::machine::effects::Effects;
+use crate::machine::error::Fault;
+use crate::machine::event::Event;
+use crate::machine::shard::{Context, Shard};
+use crate::machine::table::unconfirmed::Number;
+use crate::machine::tier::verb::{Announce, Filled, Stamp, Times};
+use crate::machine::token::Token;
+
+impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
+    /// The claim keeps loads from filling; what stood under the key still stands there.
+    pub(super) fn on_spared(
+        &mut self,
+        at: usize,
+        token: Token,
+        spared: Option<Stamp>,
+        context: &Context<'_>,
+    ) -> ChangeStep<V> {
+        if !self.is_doubted(at, context) {
+            return self.put(at, token, spared, true, context);
+        }
+        match self.changes[at].condition() {
+            // Another change was given up meanwhile.
+            Some(_) => ChangeStep::Finish(ChangeOutcome::Undecided),
+            None => self.remove(at, Reach::NotStored),
+        }
+    }
+
+    /// Sends the value.
+    pub(super) fn put(
+        &mut self,
+        at: usize,
+        token: Token,
+        spared: Option<Stamp>,
+        spares: bool,
+        context: &Context<'_>,
+    ) -> ChangeStep<V> {
+        let claim_life = context.policy.claim_life();
+        let number = self.doubts.send();
+        let change = &mut self.changes[at];
+        let age = context.now.since(change.born);
+        let life = change.lives.remote.saturating_sub(age);
+        change.state = State::Putting(number, spares);
+        self.doubts.note_life(life.saturating_add(claim_life));
+        let condition = change.condition();
+        ChangeStep::Ask(Wish::Put {
+            token,
+            times: Times {
+                life,
+                lease: claim_life,
+                age: Duration::ZERO,
+            },
+            condition,
+            spared,
+            announce: Announce::Yes,
+        })
+    }
+
+    /// `spared`: until the value was stored, its key held what it had held before.
+    pub(super) fn on_put(
+        &mut self,
+        at: usize,
+        number: Number,
+        spared: bool,
+        put: Result<Filled, Fault>,
+        context: &Context<'_>,
+        effects: &mut Effects<K, V>,
+    ) -> ChangeStep<V> {
+        let conditional = self.changes[at].condition().is_some();
+        let unchanged = conditional && spared;
+        match put {
+            Ok(Filled::Stored) => {
+                self.acknowledge(at, number, true);
+                self.end(at, Reach::Everywhere, true, context, effects)
+            }
+            Ok(Filled::Refused) if unchanged => ChangeStep::Finish(ChangeOutcome::Applied(false)),
+            // L2 has removed what the claim had spared, or another change has.
+            Ok(Filled::Refused) => self.end(at, Reach::NotStored, false, context, effects),
+            Err(fault) => {
+                let refused = matches!(fault, Fault::Refused(_));
+                effects.events.push(Event::RemoteFault(fault));
+                if refused && unchanged {
+                    return ChangeStep::Finish(ChangeOutcome::Applied(false));
+                }
+                if refused && conditional {
+                    return self.end(at, Reach::NotStored, false, context, effects);
+                }
+                if refused {
+                    return self.remove(at, Reach::NotStored);
+                }
+                self.give_up(at, number, context, effects);
+                self.end(at, Reach::Pending, !conditional, context, effects)
+            }
+        }
+    }
+}
