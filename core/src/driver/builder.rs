@@ -84,17 +84,21 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             ));
         }
         let shards = shard_count();
-        let policy = times.policy(kind, levels.wire, shards)?;
+        let mut policy = times.policy(kind, levels.wire, shards)?;
         let loaders = finished(loaders)?;
         fleet.check(&times, &loaders)?;
         let hub = fleet.hub(&runtime, kind)?;
         let (level1, link, registration) =
             levels.build(&name, &runtime, hub.as_ref(), policy.remote_timeout)?;
+        let blind_policy = hub.as_ref().map(|_| Policy {
+            local_cap: fleet.blind_local_ttl.unwrap_or(policy.local_cap),
+            ..policy.clone()
+        });
+        if hub.is_some() {
+            policy.refused_ttl = Duration::MAX;
+        }
         let shared = Shared {
-            blind_policy: fleet.blind_local_ttl.map(|ttl| Policy {
-                local_cap: ttl,
-                ..policy.clone()
-            }),
+            blind_policy,
             write_timeout: times.write_timeout,
             tables: Tables::new(shards),
             level1,

@@ -56,6 +56,9 @@ pub enum Event {
     Bypassed,
     /// L2 failed or did not answer in time.
     RemoteFault(Fault),
+    /// L2 did not take a loaded value: a change has taken its lease away, or L2 has evicted the
+    /// lease. L1 may keep the value.
+    FillRefused,
     /// L2 held bytes that are no entry, or that the codec cannot decode.
     Undecodable,
     /// A value could not be encoded. A loaded one stays in L1 only; one that was written through is

@@ -28,6 +28,7 @@ pub enum Counter {
     Unconfirmed,
     Bypassed,
     RemoteFault,
+    FillRefused,
     Undecodable,
     Unencodable,
     TooLarge,
@@ -62,6 +63,7 @@ impl Counter {
             Event::Unconfirmed => Self::Unconfirmed,
             Event::Bypassed => Self::Bypassed,
             Event::RemoteFault(_) => Self::RemoteFault,
+            Event::FillRefused => Self::FillRefused,
             Event::Undecodable => Self::Undecodable,
             Event::Unencodable => Self::Unencodable,
             Event::TooLarge => Self::TooLarge,
@@ -111,6 +113,9 @@ pub struct Stats {
     pub bypassed: u64,
     /// Operations of L2 that failed or did not answer in time.
     pub remote_faults: u64,
+    /// Loaded values that L2 did not take, because a change had taken the lease away or L2 had
+    /// evicted it. Many of them, and few changes: choose another `maxmemory-policy`.
+    pub refused_fills: u64,
     /// Entries of L2 that could not be read.
     pub undecodable: u64,
     /// Loaded values that could not be encoded.
@@ -156,6 +161,7 @@ impl Stats {
             unconfirmed: count(Counter::Unconfirmed),
             bypassed: count(Counter::Bypassed),
             remote_faults: count(Counter::RemoteFault),
+            refused_fills: count(Counter::FillRefused),
             undecodable: count(Counter::Undecodable),
             unencodable: count(Counter::Unencodable),
             too_large: count(Counter::TooLarge),
@@ -204,6 +210,7 @@ impl Stats {
             unconfirmed: self.unconfirmed.saturating_sub(earlier.unconfirmed),
             bypassed: self.bypassed.saturating_sub(earlier.bypassed),
             remote_faults: self.remote_faults.saturating_sub(earlier.remote_faults),
+            refused_fills: self.refused_fills.saturating_sub(earlier.refused_fills),
             undecodable: self.undecodable.saturating_sub(earlier.undecodable),
             unencodable: self.unencodable.saturating_sub(earlier.unencodable),
             too_large: self.too_large.saturating_sub(earlier.too_large),

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use jetcache_adapters::{RedisCluster, contract};
-use jetcache_core::ports::remote::{Claim, Fill, Filled, Hold, LeaseAsk, Settle, Wire};
+use jetcache_core::ports::remote::{Claim, Claimed, Fill, Filled, Hold, LeaseAsk, Settle, Wire};
 use jetcache_core::{Fault, Remote};
 use jetcache_tests::redis_cluster::RedisNodes;
 use jetcache_tests::redis_server::RedisServer;
@@ -99,6 +99,7 @@ fn a_batch_over_all_masters_is_answered_in_order() {
                 token: T,
                 life: MINUTE,
                 condition: None,
+                spares: false,
             })
             .collect();
         assert!(
@@ -106,7 +107,7 @@ fn a_batch_over_all_masters_is_answered_in_order() {
                 .claim(&claims, Wire::Native)
                 .await
                 .into_iter()
-                .all(|granted| granted.unwrap())
+                .all(|claimed| claimed.unwrap() == Claimed::Granted(None))
         );
         let settles: Vec<_> = keys
             .iter()

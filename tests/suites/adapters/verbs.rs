@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use jetcache_adapters::contract;
-use jetcache_core::ports::remote::{Claim, Fill, Filled, Found, LeaseAsk, Leased, Stored, Wire};
+use jetcache_core::ports::remote::{
+    Claim, Claimed, Fill, Filled, Found, LeaseAsk, Leased, Stored, Wire,
+};
 use jetcache_core::{Condition, Fault, Remote, Token};
 use tokio::runtime::{Builder, Runtime};
 
@@ -64,11 +66,13 @@ pub(crate) async fn claim_if(
                 token,
                 life: MINUTE,
                 condition,
+                spares: false,
             }],
             Wire::Native,
         )
         .await
         .remove(0)
+        .map(|claimed| claimed != Claimed::Refused)
 }
 
 pub(crate) fn stored(bytes: &[u8]) -> Stored<'_> {

@@ -233,6 +233,7 @@ async fn plant(remote: &impl Remote, key: &str, bytes: &[u8]) {
         token,
         life,
         condition: None,
+        spares: false,
     };
     remote
         .claim(&[claim], Wire::Native)

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use jetcache_adapters::Redis;
 use jetcache_core::ports::remote::{
-    Claim, Fill, Filled, Found, Hold, LeaseAsk, Leased, Settle, Wire,
+    Claim, Claimed, Fill, Filled, Found, Hold, LeaseAsk, Leased, Put, Settle, Wire,
 };
 use jetcache_core::{Builder, Codec, Fault, Remote};
 use jetcache_tests::redis_server::RedisServer;
@@ -131,8 +131,16 @@ impl<F: Fn() + Send + Sync + 'static> Remote for Meddled<F> {
         &self,
         claims: &[Claim<'_>],
         wire: Wire,
-    ) -> impl Future<Output = Vec<Result<bool, Fault>>> + Send {
+    ) -> impl Future<Output = Vec<Result<Claimed, Fault>>> + Send {
         self.redis.claim(claims, wire)
+    }
+
+    fn put(
+        &self,
+        puts: &[Put<'_>],
+        wire: Wire,
+    ) -> impl Future<Output = Vec<Result<Filled, Fault>>> + Send {
+        self.redis.put(puts, wire)
     }
 
     fn settle(

@@ -1,5 +1,6 @@
 //! What a cache does when it hears that others have changed its keys (PROTOCOL.md, H1, H3, G2).
 
+use core::time::Duration;
 use std::sync::{Arc, Weak};
 
 use event_listener::EventListener;
@@ -71,6 +72,9 @@ impl<K: CacheKey, V: CacheValue> Hears for Shared<K, V> {
         };
         // What L1 got while the bus was up does not outlast the cap either.
         let (epoch, span) = (hub.epoch(), blind.local_cap);
+        if span == Duration::MAX {
+            return;
+        }
         let left = (since + span).since(self.runtime.now());
         let sleep = self.runtime.sleep(left);
         let cache = Arc::downgrade(&self);

@@ -79,9 +79,13 @@ impl<V: Clone> Lookup<V> {
                 self.lease = Lease::None;
                 self.keep(view, entry, answer)
             }
+            // A change has taken the lease away, and its word has not come or will not; or L2 has
+            // evicted it.
             Ok(Filled::Refused) => {
                 self.lease = Lease::None;
-                self.finish(answer)
+                out.events.push(Event::FillRefused);
+                let end = entry.expires().min(view.now + view.policy.refused_ttl);
+                self.keep(view, Entry::new(entry.into_value(), end), answer)
             }
             Err(Fault::Encode(_)) => {
                 out.events.push(Event::Unencodable);

@@ -5,7 +5,6 @@ use std::time::Duration;
 use jetcache_core::machine::error::Fault;
 use jetcache_core::machine::lookup::step::{Filling, Need, Reply, Step};
 use jetcache_core::machine::tier::entry::Entry;
-use jetcache_core::machine::tier::verb::Filled;
 
 use crate::sim::actors::caller::{Caller, State};
 use crate::sim::fate::judge::{ActorId, Id, Writer};
@@ -169,12 +168,7 @@ impl World {
                 caller.lease = granted.then_some(command);
                 Reply::Leased(Ok((granted, caller.sees(found))))
             }
-            Ok(Receipt::Filled(filled)) => {
-                if let (Filled::Refused, Some(brought)) = (filled, caller.last) {
-                    self.judge.at(brought).refused = true;
-                }
-                Reply::Stored(Ok(filled))
-            }
+            Ok(Receipt::Filled(filled)) => Reply::Stored(Ok(filled)),
             Ok(Receipt::Claimed(_) | Receipt::Put(..) | Receipt::Done) => {
                 unreachable!("a caller does not ask that")
             }

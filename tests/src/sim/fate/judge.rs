@@ -40,7 +40,7 @@ pub(crate) struct Fact {
     pub(crate) ends: u64,
     /// What a conditional insert brought is nobody's business before it was granted.
     pub(crate) barred: bool,
-    /// L2 refused it, and said so.
+    /// A change brought it, and L2 has refused it and said so.
     pub(crate) refused: bool,
     /// A stranger set it.
     pub(crate) foreign: bool,

@@ -199,6 +199,8 @@ pub(crate) fn plain(kind: Kind) -> Policy {
     policy.load_timeout = Duration::from_millis(100);
     policy.lease = Policy::usual_lease(policy.load_timeout, policy.remote_timeout);
     policy.lease_wait = Duration::from_millis(40);
+    // As with a bus that is up.
+    policy.refused_ttl = Duration::MAX;
     policy.jitter = Jitter {
         percent: 0,
         at_most: Duration::ZERO,

@@ -304,6 +304,7 @@ fn claims_through_a_slots_whole_journey_are_each_carried_out_once() {
                 token: T,
                 life: MINUTE,
                 condition: None,
+                spares: false,
             })
             .collect();
         let answers = runtime.block_on(cluster.claim(&claims, Wire::Native));

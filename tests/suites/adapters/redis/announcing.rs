@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jetcache_adapters::{Redis, RedisCluster};
 use jetcache_core::ports::remote::{
-    Claim, Fill, Filled, Herald, Hold, LeaseAsk, Settle, Stored, Wire,
+    Claim, Claimed, Fill, Filled, Herald, Hold, LeaseAsk, Put, Settle, Stored, Wire,
 };
 use jetcache_core::{Condition, Remote, Token};
 use jetcache_tests::redis_cluster::RedisNodes;
@@ -45,14 +45,27 @@ async fn remove(remote: &impl Remote, key: &str) {
 /// Sends every verb in one format, and checks what is heard of each.
 async fn every_verb(remote: &impl Remote, ear: &mut Ear, wire: Wire) {
     let key = "any:1";
-    let claim_with = async |condition| {
+    let claim_as = async |condition, spares| {
         let claim = Claim {
             key,
             token: T,
             life: Duration::from_secs(60),
             condition,
+            spares,
         };
-        remote.claim(&[claim], wire).await.remove(0).unwrap()
+        let claimed = remote.claim(&[claim], wire).await.remove(0).unwrap();
+        claimed != Claimed::Refused
+    };
+    let claim_with = async |condition| claim_as(condition, false).await;
+    let put = async |condition, spared| {
+        let put = Put {
+            key,
+            token: T,
+            value: stored(b"v"),
+            condition,
+            spared,
+        };
+        remote.put(&[put], wire).await.remove(0).unwrap()
     };
     let fill_with = async |token, replaces| {
         let value = Stored {
@@ -93,6 +106,20 @@ async fn every_verb(remote: &impl Remote, ear: &mut Ear, wire: Wire) {
         assert_eq!(fill_with(T, Some(b"gone")).await, Filled::Refused);
         ear.hears("a fill over what is not there any more", &[]);
     }
+
+    remove(remote, key).await;
+    ear.hears("a removal", &[&event(5, key)]);
+    assert!(claim_as(None, true).await);
+    assert_eq!(put(None, None).await, Filled::Stored);
+    assert_eq!(put(None, None).await, Filled::Refused);
+    assert_eq!(put(Some(Condition::Present), None).await, Filled::Refused);
+    // Whoever takes a claim that spares for the bus's business has it announced.
+    ear.hears(
+        "a claim, a put, and a refused one",
+        &[&event(1, key), &event(1, key), &event(5, key)],
+    );
+    remove(remote, key).await;
+    ear.hears("a removal", &[&event(5, key)]);
 
     assert!(claim_with(None).await);
     assert_eq!(settle(remote, key, Some(T), wire).await, Filled::Stored);

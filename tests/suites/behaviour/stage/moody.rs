@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use jetcache_adapters::Memory;
 use jetcache_core::ports::remote::{
-    Claim, Fill, Filled, Found, Hold, LeaseAsk, Leased, Settle, Wire,
+    Claim, Claimed, Fill, Filled, Found, Hold, LeaseAsk, Leased, Put, Settle, Wire,
 };
 use jetcache_core::{Fault, Remote};
 
@@ -111,7 +111,17 @@ impl Remote for Moody {
         self.memory.release(holds).await
     }
 
-    async fn claim(&self, claims: &[Claim<'_>], wire: Wire) -> Vec<Result<bool, Fault>> {
+    async fn put(&self, puts: &[Put<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
+        if self.is(Mood::FillRefuses) {
+            return puts
+                .iter()
+                .map(|_| Err(Fault::Refused("too big".into())))
+                .collect();
+        }
+        self.memory.put(puts, wire).await
+    }
+
+    async fn claim(&self, claims: &[Claim<'_>], wire: Wire) -> Vec<Result<Claimed, Fault>> {
         self.claims.fetch_add(claims.len(), Ordering::SeqCst);
         if self.is(Mood::Broken) {
             return faults(claims.len());

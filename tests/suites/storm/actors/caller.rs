@@ -191,6 +191,7 @@ impl Caller {
         } else {
             node.insert_if_present(key, value).await
         };
+        judge.returned(value);
         match applied {
             Ok(true) => {
                 judge.end_change(at, called, Reach::Everywhere);
@@ -211,7 +212,9 @@ impl Caller {
         if self.world.percent(20) {
             call = call.skip_local();
         }
-        match node.insert_with(key, value, &call).await {
+        let inserted = node.insert_with(key, value, &call).await;
+        judge.returned(value);
+        match inserted {
             Ok(reach) => {
                 judge.end_change(at, called, reach);
             }
@@ -232,6 +235,7 @@ impl Caller {
         let values: Vec<u64> = (0..request.len()).map(value).collect();
         let entries = request.iter().copied().zip(values.iter().copied());
         let batch = self.node.insert_many(entries).await;
+        values.iter().for_each(|value| judge.returned(*value));
         self.judge_order(&request, batch.iter().map(|(key, reach)| (*key, reach)));
         for (at, (key, reach)) in batch.into_iter().enumerate() {
             match reach {

@@ -18,12 +18,34 @@ use crate::world::time::{Id, World};
 enum Born {
     /// It was loaded, and the load began then.
     Loaded(u64),
-    /// It was inserted: when the call began, and when L2 took the claim, if it did.
-    Inserted(u64, Option<u64>),
+    /// It was inserted.
+    Inserted(Inserted),
     /// It was written to the database then, by a write-through.
     Row(u64),
     /// Nobody must ever see it.
     Never,
+}
+
+/// What is known of an inserted value.
+#[derive(Clone, Copy, Debug)]
+struct Inserted {
+    /// When the call began.
+    called: u64,
+    /// When L2 took the claim, if it did.
+    claimed: Option<u64>,
+    /// When L2 put the value in the place of another.
+    put: Option<u64>,
+    /// When the call returned, if somebody waited for that.
+    returned: Option<u64>,
+}
+
+impl Inserted {
+    /// Calls that were under way when the value took its place may count it as older or as newer
+    /// than themselves.
+    fn latest(self) -> u64 {
+        let put = self.put.map(|put| put.min(self.returned.unwrap_or(put)));
+        put.max(self.claimed).unwrap_or(self.called)
+    }
 }
 
 #[derive(Clone)]
@@ -118,16 +140,38 @@ impl Judge {
         while panics(book.values.len() as u64) {
             book.bear(key, Born::Never);
         }
-        book.bear(key, Born::Inserted(tick, None))
+        book.bear(
+            key,
+            Born::Inserted(Inserted {
+                called: tick,
+                claimed: None,
+                put: None,
+                returned: None,
+            }),
+        )
+    }
+
+    /// L2 put an inserted value in the place of another.
+    pub(crate) fn put(&self, value: u64, tick: u64) {
+        if let Some(inserted) = self.book().inserted(value) {
+            inserted.put = Some(tick);
+        }
+    }
+
+    /// The call that inserted this value has returned.
+    pub(crate) fn returned(&self, value: u64) {
+        let tick = self.world.tick();
+        if let Some(inserted) = self.book().inserted(value) {
+            inserted.returned = Some(tick);
+        }
     }
 
     /// A value is sent to L2 under this token.
     pub(crate) fn sent(&self, value: u64, token: Token) {
         let mut book = self.book();
         let claimed = book.ledger.claimed(token);
-        let value = usize::try_from(value).unwrap();
-        if let Some((_, Born::Inserted(_, taken))) = book.values.get_mut(value) {
-            *taken = claimed;
+        if let Some(inserted) = book.inserted(value) {
+            inserted.claimed = claimed;
         }
     }
 
@@ -346,7 +390,11 @@ impl Judge {
                     Born::Never => Promise::P6,
                     _ => Promise::P2,
                 };
-                let fresh = promise == Promise::P2 && book.age(value) >= floor;
+                let age = match born {
+                    Born::Inserted(inserted) => inserted.latest(),
+                    _ => book.age(value),
+                };
+                let fresh = promise == Promise::P2 && age >= floor;
                 book.rule(fresh, promise, || {
                     format!("{born:?} of {key} seen behind a change at {floor}")
                 });
@@ -372,8 +420,15 @@ impl Book {
         let value = self.values.get(usize::try_from(value).unwrap());
         match value.map(|(_, born)| *born) {
             Some(Born::Loaded(tick) | Born::Row(tick)) => tick,
-            Some(Born::Inserted(called, claimed)) => claimed.unwrap_or(called),
+            Some(Born::Inserted(inserted)) => inserted.claimed.unwrap_or(inserted.called),
             Some(Born::Never) | None => 0,
+        }
+    }
+
+    fn inserted(&mut self, value: u64) -> Option<&mut Inserted> {
+        match self.values.get_mut(usize::try_from(value).unwrap()) {
+            Some((_, Born::Inserted(inserted))) => Some(inserted),
+            _ => None,
         }
     }
 

@@ -12,12 +12,13 @@ use jetcache_adapters::memory::Table;
 use jetcache_core::machine::tier::envelope;
 use jetcache_core::ports::bus::{Kind, Message};
 use jetcache_core::ports::remote::{
-    Claim, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Settle, Stored, Wire,
+    Claim, Claimed, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Put, Settle, Stored, Wire,
 };
 use jetcache_core::{Cached, Codec, Fault, Remote, Runtime};
 
 use crate::fate::judge::Judge;
 use crate::fate::ledger::Applied;
+use crate::fate::promise::Promise;
 use crate::world::bus::{Air, Bus, SERVER, key_of};
 use crate::world::codec::Fickle;
 use crate::world::time::World;
@@ -48,6 +49,9 @@ enum Act {
     Emptied(Kind),
     /// It stored this value, or none that can be read.
     Stored(Option<u64>),
+    /// It refused this value, and removed what the value was to replace, or something newer is
+    /// there.
+    Refused { value: Option<u64>, removed: bool },
 }
 
 impl Net {
@@ -192,16 +196,20 @@ impl Net {
         };
         acts.sort_by(|(one, _), (other, _)| one.cmp(other));
         let mut written = Vec::new();
+        let age = |value: Option<u64>| value.map_or(0, |value| self.judge.age(value));
         for (text, act) in acts {
             let (kind, age) = match act {
                 Act::Nothing => continue,
                 Act::Emptied(kind) => (kind, tick),
-                Act::Stored(value) => (Kind::Set, value.map_or(0, |value| self.judge.age(value))),
+                Act::Stored(value) => (Kind::Set, age(value)),
+                Act::Refused { value, .. } => (Kind::Delete, age(value)),
             };
             let at = (self.life, key_of(&text));
             let told = self.herald.is_some();
             self.judge.applied(Applied { at, age, told });
-            written.push(text.clone());
+            if !matches!(act, Act::Refused { removed: false, .. }) {
+                written.push(text.clone());
+            }
             if let Some(Herald { cache, source, .. }) = &self.herald {
                 let message = Message {
                     cache: (**cache).to_owned(),
@@ -298,13 +306,7 @@ impl Remote for Net {
             }
             (fill.key.to_owned(), command)
         };
-        let filled = self.send(fills.iter().map(fill).collect()).await;
-        for (fill, filled) in fills.iter().zip(&filled) {
-            if let (Ok(Filled::Refused), Some(value)) = (filled, value_in(fill.value.bytes)) {
-                self.judge.refused(value);
-            }
-        }
-        filled
+        self.send(fills.iter().map(fill).collect()).await
     }
 
     async fn release(&self, holds: &[Hold<'_>]) -> Vec<Result<(), Fault>> {
@@ -318,27 +320,91 @@ impl Remote for Net {
         self.send(holds.iter().map(release).collect()).await
     }
 
-    async fn claim(&self, claims: &[Claim<'_>], wire: Wire) -> Vec<Result<bool, Fault>> {
+    async fn claim(&self, claims: &[Claim<'_>], wire: Wire) -> Vec<Result<Claimed, Fault>> {
         self.widens(claims.len());
         let claim = |claim: &Claim<'_>| {
             let (token, life, condition) = (claim.token, claim.life, claim.condition);
+            let spares = claim.spares;
             let net = self.clone();
-            let command = move |table: &mut Table, now, key: &str| {
-                let claim = Claim {
-                    key,
-                    token,
-                    life,
-                    condition,
+            let command =
+                move |table: &mut Table, now, key: &str| {
+                    let claim = Claim {
+                        key,
+                        token,
+                        life,
+                        condition,
+                        spares,
+                    };
+                    let before = table.read(now, key, wire);
+                    let claimed = table.claim(now, &claim, wire);
+                    if claimed == Claimed::Refused {
+                        return (claimed, Act::Nothing);
+                    }
+                    net.judge.claimed(token, net.world.ticks());
+                    if !spares {
+                        return (claimed, Act::Emptied(Kind::Set));
+                    }
+                    net.judge.rule(table.read(now, key, wire) == before, Promise::P2, || {
+                    format!("an insert of {key} takes the old value away before its own is there")
+                });
+                    (claimed, Act::Nothing)
                 };
-                if !table.claim(now, &claim, wire) {
-                    return (false, Act::Nothing);
-                }
-                net.judge.claimed(token, net.world.ticks());
-                (true, Act::Emptied(Kind::Set))
-            };
             (claim.key.to_owned(), command)
         };
         self.send(claims.iter().map(claim).collect()).await
+    }
+
+    async fn put(&self, puts: &[Put<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
+        self.widens(puts.len());
+        let put = |put: &Put<'_>| {
+            let (token, value) = (put.token, put.value);
+            let (life, lease, age) = (value.life, value.lease, value.age);
+            let (condition, spared) = (put.condition, put.spared);
+            let bytes = value.bytes.to_vec();
+            let net = self.clone();
+            let command = move |table: &mut Table, now, key: &str| {
+                let value = Stored {
+                    replaces: None,
+                    bytes: &bytes,
+                    life,
+                    stale: Duration::ZERO,
+                    lease,
+                    age,
+                };
+                let put = Put {
+                    key,
+                    token,
+                    value,
+                    condition,
+                    spared,
+                };
+                let filled = table.put(now, &put, wire);
+                if let (Filled::Stored, Some(value)) = (filled, value_in(&bytes)) {
+                    net.judge.put(value, net.world.ticks());
+                }
+                let stands = table.read(now, key, wire).is_some();
+                let act = match filled {
+                    Filled::Stored => Act::Stored(value_in(&bytes)),
+                    Filled::Refused if condition.is_some() => Act::Nothing,
+                    Filled::Refused => Act::Refused {
+                        value: value_in(&bytes),
+                        removed: !stands,
+                    },
+                };
+                (filled, act)
+            };
+            if let Some(value) = value_in(value.bytes) {
+                self.judge.sent(value, token);
+            }
+            (put.key.to_owned(), command)
+        };
+        let filled = self.send(puts.iter().map(put).collect()).await;
+        for (put, filled) in puts.iter().zip(&filled) {
+            if let (Ok(Filled::Refused), Some(value)) = (filled, value_in(put.value.bytes)) {
+                self.judge.refused(value);
+            }
+        }
+        filled
     }
 
     async fn settle(&self, settles: &[Settle<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
