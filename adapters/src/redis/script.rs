@@ -314,7 +314,7 @@ if fits then
   local native = ARGV[8] == ''
   local kept = native and life + tonumber(ARGV[4]) or life
   redis.call('SET', KEYS[1], ARGV[2], 'PX', string.format('%.0f', kept))
-  if native and #ARGV[2] >= 36 and string.sub(ARGV[2], 1, 2) == '93J' then
+  if native and #ARGV[2] >= 36 and string.sub(ARGV[2], 1, 2) == '\193J' then
     redis.call('SETRANGE', KEYS[1], 8, struct.pack('>I8', clock() + life))
   end
 end

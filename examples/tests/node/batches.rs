@@ -115,7 +115,7 @@ fn a_batch_of_thousands_goes_in_parts_and_asks_for_all_of_them() {
         );
         assert_eq!(
             node.ask(format!("mdel {batch}")),
-            json!({"everywhere": true})
+            json!({"everywhere": true, "reach": "everywhere"})
         );
     });
 }
@@ -156,12 +156,18 @@ fn a_loader_of_many_fails_for_those_it_was_asked_for() {
 fn many_keys_are_changed_at_once() {
     everywhere(|place| {
         let mut node = place.node(&["--jitter", "0"]);
-        assert_eq!(node.ask("mset a,b,a two 2"), json!({"everywhere": true}));
+        assert_eq!(
+            node.ask("mset a,b,a two 2"),
+            json!({"everywhere": true, "reach": "everywhere"})
+        );
         assert_eq!(
             node.ask("mget b,a"),
             json!({"results": [hit("b", "two", 2), hit("a", "two", 2)]})
         );
-        assert_eq!(node.ask("mdel a,none,a"), json!({"everywhere": true}));
+        assert_eq!(
+            node.ask("mdel a,none,a"),
+            json!({"everywhere": true, "reach": "everywhere"})
+        );
         assert_eq!(
             node.ask("mget a,b"),
             json!({"results": [miss("a"), hit("b", "two", 2)]})
@@ -284,7 +290,10 @@ fn a_closed_cache_answers_batches_so() {
         for refused in answer["refused"].as_array().unwrap() {
             assert!(refused["error"].as_str().unwrap().contains("closed"));
         }
-        assert_eq!(node.ask("mdel a,b"), json!({"everywhere": true}));
+        assert_eq!(
+            node.ask("mdel a,b"),
+            json!({"everywhere": true, "reach": "everywhere"})
+        );
         node.until_idle();
     });
 }
@@ -354,7 +363,7 @@ fn what_one_node_loads_in_a_batch_another_finds() {
         assert_eq!(there.count("remote_hits"), 301);
         assert_eq!(
             there.ask(format!("mdel {batch}")),
-            json!({"everywhere": true})
+            json!({"everywhere": true, "reach": "everywhere"})
         );
         assert_eq!(
             outcomes(&here.ask(format!("with skip-local mget {batch}"))),

@@ -196,7 +196,10 @@ fn what_was_missed_is_not_served_once_the_bus_is_back() {
                 assert!(Instant::now() < deadline, "the cut is not noticed");
                 thread::sleep(STEP);
             }
-            assert_eq!(here.ask("set k new 1"), json!({"everywhere": true}));
+            assert_eq!(
+                here.ask("set k new 1"),
+                json!({"everywhere": true, "reach": "everywhere"})
+            );
             thread::sleep(Duration::from_millis(200));
             assert_eq!(there.ask("peek k"), is("old"), "it is deaf");
             proxy.mend();

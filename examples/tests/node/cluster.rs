@@ -26,7 +26,7 @@ fn a_batch_over_many_slots_is_one_batch() {
         let batch = keys(1, 300);
         assert_eq!(
             here.ask(format!("mset {batch} one 1")),
-            json!({"everywhere": true})
+            json!({"everywhere": true, "reach": "everywhere"})
         );
         assert_eq!(
             outcomes(&there.ask(format!("mget {batch},none")))[..300],
@@ -40,7 +40,7 @@ fn a_batch_over_many_slots_is_one_batch() {
         assert_eq!(outcomes(&here.ask(format!("mget {more}"))), ["hit"; 400]);
         assert_eq!(
             here.ask(format!("mdel {more}")),
-            json!({"everywhere": true})
+            json!({"everywhere": true, "reach": "everywhere"})
         );
         assert_eq!(
             outcomes(&there.ask(format!("with skip-local mget {more}"))),
@@ -86,7 +86,7 @@ fn a_master_that_dies_takes_only_its_own_keys_with_it() {
         let all = format!("{},{}", lost.join(","), kept.join(","));
         assert_eq!(
             node.ask(format!("mset {all} one 1")),
-            json!({"everywhere": true})
+            json!({"everywhere": true, "reach": "everywhere"})
         );
         assert_eq!(outcomes(&node.ask(format!("mget {all}"))), ["hit"; 100]);
         cluster.node_mut(1).kill();
@@ -99,15 +99,15 @@ fn a_master_that_dies_takes_only_its_own_keys_with_it() {
         wanted.sort_unstable();
         assert_eq!(asked(&loaded), wanted);
         let changed = node.ask(format!("mset {all} three 3"));
-        assert_eq!(changed, json!({"everywhere": false}));
+        assert_eq!(changed, json!({"everywhere": false, "reach": "pending"}));
         let kept = kept.join(",");
         assert_eq!(
             node.ask(format!("mset {kept} four 4")),
-            json!({"everywhere": true})
+            json!({"everywhere": true, "reach": "everywhere"})
         );
         assert_eq!(
             node.ask(format!("mdel {}", lost.join(","))),
-            json!({"everywhere": false})
+            json!({"everywhere": false, "reach": "pending"})
         );
         let kept = node.ask(format!("mget {kept}"));
         assert_eq!(kept["results"][0]["value"]["Num"], 4);
@@ -133,7 +133,10 @@ fn a_node_starts_without_its_cluster() {
             outcomes(&node.ask("mget a,b,x,c")),
             ["hit", "hit", "absent", "miss"]
         );
-        assert_eq!(node.ask("mset a,b Ada 2"), json!({"everywhere": false}));
+        assert_eq!(
+            node.ask("mset a,b Ada 2"),
+            json!({"everywhere": false, "reach": "pending"})
+        );
     }
 }
 
@@ -154,7 +157,10 @@ fn a_short_time_for_l2_is_shorter_for_its_slots() {
             &cluster,
             &["--remote-timeout-ms", "150", "--no-local"],
         );
-        node.until(&format!("mset {ids} one 1"), &json!({"everywhere": true}));
+        node.until(
+            &format!("mset {ids} one 1"),
+            &json!({"everywhere": true, "reach": "everywhere"}),
+        );
         cluster.node(1).pause();
         let wanted = ["miss", "hit"];
         until(|| outcomes(&node.ask(format!("mget {ids}"))) == wanted);

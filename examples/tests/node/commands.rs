@@ -62,7 +62,10 @@ fn what_does_not_exist_is_remembered() {
         assert_eq!(node.ask(r#"load k "-" 1"#), loaded("-", 1, true));
         assert_eq!(node.ask("exists k"), json!({"exists": true}));
         assert_eq!(node.ask("load k2 - 1"), answer);
-        assert_eq!(node.ask("set k2 a 1"), json!({"everywhere": true}));
+        assert_eq!(
+            node.ask("set k2 a 1"),
+            json!({"everywhere": true, "reach": "everywhere"})
+        );
         assert_eq!(node.ask("get k2"), hit("a", 1));
     });
 }
@@ -98,7 +101,10 @@ fn the_registered_loader_does_what_its_line_says() {
         let mut node = place.node(&[]);
         assert_eq!(node.ask("rload k a 1 20"), loaded("a", 1, true));
         assert_eq!(node.ask("rload k b 2"), loaded("a", 1, false));
-        assert_eq!(node.ask("del k"), json!({"everywhere": true}));
+        assert_eq!(
+            node.ask("del k"),
+            json!({"everywhere": true, "reach": "everywhere"})
+        );
         assert_eq!(node.ask("rload k b 2"), loaded("b", 2, true));
         let answer = json!({"outcome": "absent", "loaded": true});
         assert_eq!(node.ask("rload none - 2"), answer);
@@ -119,15 +125,24 @@ fn changes_are_seen_at_once() {
         assert_eq!(node.ask("get k"), hit("a", 1));
         assert_eq!(node.ask("setxx k b 2"), applied(true));
         assert_eq!(node.ask("get k"), hit("b", 2));
-        assert_eq!(node.ask("set k c 3"), json!({"everywhere": true}));
+        assert_eq!(
+            node.ask("set k c 3"),
+            json!({"everywhere": true, "reach": "everywhere"})
+        );
         assert_eq!(node.ask("get k"), hit("c", 3));
         assert_eq!(node.ask("clear"), done());
         assert_eq!(node.ask("get k"), hit("c", 3), "from L2");
         assert_eq!(node.ask("exists k"), json!({"exists": true}));
-        assert_eq!(node.ask("del k"), json!({"everywhere": true}));
+        assert_eq!(
+            node.ask("del k"),
+            json!({"everywhere": true, "reach": "everywhere"})
+        );
         assert_eq!(node.ask("get k"), miss());
         assert_eq!(node.ask("exists k"), json!({"exists": false}));
-        assert_eq!(node.ask("del k"), json!({"everywhere": true}));
+        assert_eq!(
+            node.ask("del k"),
+            json!({"everywhere": true, "reach": "everywhere"})
+        );
         node.until_idle();
     });
 }
@@ -182,7 +197,10 @@ fn a_call_has_wishes_of_its_own() {
         node.ask("with skip-remote load two a 1");
         assert_eq!(node.ask("peek two"), hit("a", 1));
         assert_eq!(node.ask("with skip-local get two"), miss());
-        assert_eq!(node.ask("set two b 2"), json!({"everywhere": true}));
+        assert_eq!(
+            node.ask("set two b 2"),
+            json!({"everywhere": true, "reach": "everywhere"})
+        );
         node.ask("with skip-remote set two c 3");
         assert_eq!(node.ask("peek two"), hit("c", 3));
         assert_eq!(node.ask("with skip-local get two"), miss());
@@ -249,7 +267,10 @@ fn a_closed_cache_answers_so() {
         assert_eq!(node.ask("get k"), miss());
         assert_eq!(node.ask("peek k"), miss());
         assert_eq!(node.ask("exists k"), json!({"exists": false}));
-        assert_eq!(node.ask("del k"), json!({"everywhere": true}));
+        assert_eq!(
+            node.ask("del k"),
+            json!({"everywhere": true, "reach": "everywhere"})
+        );
         let held = node.ask("hold k a 1");
         assert!(held["error"].as_str().unwrap().contains("closed"));
         let callers = node.ask("par 10 k a 1 0");
@@ -308,6 +329,7 @@ fn statistics_have_all_their_names() {
             "became_unconfirmed",
             "became_bypassed",
             "remote_faults",
+            "refused_fills",
             "undecodable",
             "unencodable",
             "too_large",

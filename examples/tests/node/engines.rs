@@ -53,7 +53,10 @@ fn a_node_does_without_l1() {
         assert_eq!(node.ask("setxx k b 2"), json!({"applied": true}));
         assert_eq!(node.ask("dellocal k"), json!({"ok": true}));
         assert_eq!(node.ask("clear"), json!({"ok": true}));
-        assert_eq!(node.ask("del k"), json!({"everywhere": true}));
+        assert_eq!(
+            node.ask("del k"),
+            json!({"everywhere": true, "reach": "everywhere"})
+        );
         assert_eq!(node.ask("get k"), json!({"outcome": "miss"}));
         assert_eq!(
             node.ask("par 100 crowd a 1 300"),

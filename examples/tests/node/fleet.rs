@@ -78,7 +78,10 @@ fn what_one_node_removes_the_other_does_not_find_in_l2() {
     pairs(&[], |mut here, mut there, _| {
         here.ask("load k old 1");
         assert_eq!(there.ask("get k"), is("old"));
-        assert_eq!(here.ask("del k"), json!({"everywhere": true}));
+        assert_eq!(
+            here.ask("del k"),
+            json!({"everywhere": true, "reach": "everywhere"})
+        );
         assert_eq!(here.ask("get k"), json!({"outcome": "miss"}));
         assert_eq!(
             there.ask("with skip-local get k"),
@@ -95,7 +98,10 @@ fn another_nodes_l1_is_stale_for_its_ttl_at_most() {
     pairs(&["--local-ttl-ms", "500"], |mut here, mut there, _| {
         here.ask("set k old 1");
         there.ask("get k");
-        assert_eq!(here.ask("set k new 1"), json!({"everywhere": true}));
+        assert_eq!(
+            here.ask("set k new 1"),
+            json!({"everywhere": true, "reach": "everywhere"})
+        );
         there.until("get k", &is("new"));
     });
 }
@@ -109,12 +115,21 @@ fn a_slow_load_does_not_undo_another_nodes_change() {
         ] {
             let slow = there.send("& load k old 1 700");
             until_leased(server, "{node:k}#lease");
-            assert_eq!(here.ask(change), json!({"everywhere": true}));
+            assert_eq!(
+                here.ask(change),
+                json!({"everywhere": true, "reach": "everywhere"})
+            );
             assert_eq!(there.reply(slow)["value"]["Str"], "old");
             assert_eq!(there.ask("get k"), after, "after {change}");
             assert_eq!(here.ask("with skip-local get k"), after, "after {change}");
-            assert_eq!(here.ask("del k"), json!({"everywhere": true}));
-            assert_eq!(there.ask("del k"), json!({"everywhere": true}));
+            assert_eq!(
+                here.ask("del k"),
+                json!({"everywhere": true, "reach": "everywhere"})
+            );
+            assert_eq!(
+                there.ask("del k"),
+                json!({"everywhere": true, "reach": "everywhere"})
+            );
         }
     });
 }
@@ -136,8 +151,14 @@ fn inserts_end_equal_everywhere() {
         for _ in 0..20 {
             let one = here.send("& set k here 1");
             let two = there.send("& set k there 1");
-            assert_eq!(here.reply(one), json!({"everywhere": true}));
-            assert_eq!(there.reply(two), json!({"everywhere": true}));
+            assert_eq!(
+                here.reply(one),
+                json!({"everywhere": true, "reach": "everywhere"})
+            );
+            assert_eq!(
+                there.reply(two),
+                json!({"everywhere": true, "reach": "everywhere"})
+            );
             let settled = here.ask("with skip-local get k");
             assert_eq!(there.ask("with skip-local get k"), settled);
         }

@@ -84,7 +84,10 @@ fn a_leader_that_is_never_polled_again_holds_nobody_up() {
         assert_eq!(node.count("deposed"), 1);
         // A change does not wait for it either.
         assert_eq!(node.ask("hold other a 1"), json!({"ok": true}));
-        assert_eq!(node.ask("set other b 2"), json!({"everywhere": true}));
+        assert_eq!(
+            node.ask("set other b 2"),
+            json!({"everywhere": true, "reach": "everywhere"})
+        );
         assert_eq!(node.ask("get other")["value"]["Str"], "b");
         assert_eq!(node.ask("close"), json!({"ok": true}));
         node.until_idle();
@@ -133,11 +136,17 @@ fn a_change_makes_a_load_that_began_before_nobodys() {
             ),
         ] {
             let load = node.begin("& load k old 1 500");
-            assert_eq!(node.ask(change), json!({"everywhere": true}));
+            assert_eq!(
+                node.ask(change),
+                json!({"everywhere": true, "reach": "everywhere"})
+            );
             assert_eq!(node.reply(load)["value"]["Str"], "old");
             assert_eq!(node.ask("get k"), after);
             assert_eq!(node.ask("with skip-local get k"), after);
-            assert_eq!(node.ask("del k"), json!({"everywhere": true}));
+            assert_eq!(
+                node.ask("del k"),
+                json!({"everywhere": true, "reach": "everywhere"})
+            );
         }
         assert_eq!(node.count("superseded"), 2);
         node.until_idle();
@@ -153,7 +162,10 @@ fn what_is_emptied_during_a_load_stays_empty() {
             assert_eq!(node.ask(empty), json!({"ok": true}));
             assert_eq!(node.reply(load)["value"]["Str"], "old");
             assert_eq!(node.ask("peek k"), json!({"outcome": "miss"}));
-            assert_eq!(node.ask("del k"), json!({"everywhere": true}));
+            assert_eq!(
+                node.ask("del k"),
+                json!({"everywhere": true, "reach": "everywhere"})
+            );
         }
         node.until_idle();
     });

@@ -66,19 +66,25 @@ impl Late {
 #[test]
 fn what_was_given_up_and_comes_late_does_not_come_back() {
     for (first, answer) in [
-        ("set k stale 1", json!({"everywhere": false})),
+        (
+            "set k stale 1",
+            json!({"everywhere": false, "reach": "pending"}),
+        ),
         (
             "wt k stale 1",
             json!({"outcome": "hit", "value": {"Str": "stale", "Num": 1}, "loaded": true}),
         ),
-        ("del k", json!({"everywhere": false})),
+        ("del k", json!({"everywhere": false, "reach": "pending"})),
     ] {
         late(&[], |mut late| {
             late.here.ask("set k old 1");
             late.proxy.hold();
             assert_eq!(late.here.ask(first), answer, "{first}");
             late.until_held();
-            assert_eq!(late.there.ask("set k new 1"), json!({"everywhere": true}));
+            assert_eq!(
+                late.there.ask("set k new 1"),
+                json!({"everywhere": true, "reach": "everywhere"})
+            );
             late.proxy.release();
             late.here.until_count("unconfirmed", 0);
             // Removals that were repeated may have taken it away; nothing older has come.
@@ -102,7 +108,10 @@ fn a_fill_that_comes_late_is_refused() {
         let answer = late.here.reply(slow);
         assert_eq!(answer["value"]["Str"], "stale");
         late.until_held();
-        assert_eq!(late.there.ask("set k new 1"), json!({"everywhere": true}));
+        assert_eq!(
+            late.there.ask("set k new 1"),
+            json!({"everywhere": true, "reach": "everywhere"})
+        );
         late.proxy.release();
         late.here.until("get k", &is("new"));
         assert_eq!(late.there.ask("with skip-local get k"), is("new"));

@@ -89,7 +89,11 @@ fn any_text_can_be_a_key_and_a_value() {
         ] {
             let quoted = serde_json::to_string(text).unwrap();
             let answer = node.ask(format!("set {quoted} {quoted} 1"));
-            assert_eq!(answer, json!({"everywhere": true}), "{quoted}");
+            assert_eq!(
+                answer,
+                json!({"everywhere": true, "reach": "everywhere"}),
+                "{quoted}"
+            );
             let answer = node.ask(format!("with skip-local get {quoted}"));
             assert_eq!(answer["value"]["Str"], text);
         }
@@ -107,7 +111,7 @@ fn a_long_value_goes_all_the_way() {
         let long = "x".repeat(4 << 20);
         assert_eq!(
             node.ask(format!("set k {long} 1")),
-            json!({"everywhere": true})
+            json!({"everywhere": true, "reach": "everywhere"})
         );
         let answer = node.ask("with skip-local get k");
         assert!(answer["value"]["Str"] == *long);

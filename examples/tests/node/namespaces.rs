@@ -18,13 +18,16 @@ fn miss() -> Value {
 fn each_namespace_is_a_cache_of_its_own() {
     everywhere(|place| {
         let mut node = place.node(&[]);
-        assert_eq!(node.ask("set k own 1"), json!({"everywhere": true}));
+        assert_eq!(
+            node.ask("set k own 1"),
+            json!({"everywhere": true, "reach": "everywhere"})
+        );
         assert_eq!(node.ask("@users get k"), miss());
         assert_eq!(node.ask("@users load k user 2")["loaded"], true);
         assert_eq!(node.ask("@orders rload k order 3")["loaded"], true);
         assert_eq!(
             node.ask("@users mset a,b user 4"),
-            json!({"everywhere": true})
+            json!({"everywhere": true, "reach": "everywhere"})
         );
         assert_eq!(node.ask("get k"), hit("own", 1));
         assert_eq!(
@@ -43,7 +46,10 @@ fn each_namespace_is_a_cache_of_its_own() {
         assert_eq!(node.ask("@users peek k"), miss());
         assert_eq!(node.ask("peek k"), hit("own", 1));
         assert_eq!(node.ask("@users get k"), hit("user", 2), "from L2");
-        assert_eq!(node.ask("@users mdel k,a"), json!({"everywhere": true}));
+        assert_eq!(
+            node.ask("@users mdel k,a"),
+            json!({"everywhere": true, "reach": "everywhere"})
+        );
         assert_eq!(node.ask("@users exists k"), json!({"exists": false}));
         assert_eq!(node.ask("@orders exists k"), json!({"exists": true}));
         assert_eq!(node.ask("exists k"), json!({"exists": true}));
@@ -64,7 +70,10 @@ fn every_command_of_a_cache_goes_with_a_namespace() {
             ("@a with skip-local get k", hit("two", 2)),
             ("@a dellocal k", json!({"ok": true})),
             ("@a peek k", miss()),
-            ("@a del k", json!({"everywhere": true})),
+            (
+                "@a del k",
+                json!({"everywhere": true, "reach": "everywhere"}),
+            ),
             (
                 "@\"b c\" par 100 k one 1 100",
                 json!({"loads": 1, "ok": 100, "errors": 0}),
@@ -155,7 +164,10 @@ fn a_cache_closes_without_the_others_and_a_quit_closes_all() {
                 .unwrap()
                 .contains("closed")
         );
-        assert_eq!(node.ask("set k two 2"), json!({"everywhere": true}));
+        assert_eq!(
+            node.ask("set k two 2"),
+            json!({"everywhere": true, "reach": "everywhere"})
+        );
         assert_eq!(node.ask("close"), json!({"ok": true}));
         assert_eq!(node.ask("@b get k"), hit("one", 1));
         node.ask("@b hold k2 one 1");

@@ -32,7 +32,10 @@ fn a_node_starts_without_redis_and_uses_it_when_it_is_back() {
 fn a_node_survives_a_redis_that_dies_and_returns() {
     with_redis(|runtime, mut server| {
         let mut node = start(runtime, &server);
-        assert_eq!(node.ask("set before a 1"), json!({"everywhere": true}));
+        assert_eq!(
+            node.ask("set before a 1"),
+            json!({"everywhere": true, "reach": "everywhere"})
+        );
         server.kill();
         assert_eq!(node.ask("get before")["outcome"], "hit", "L1 has it");
         works_alone(&mut node);
@@ -49,8 +52,14 @@ fn works_alone(node: &mut Node) {
     assert_eq!(node.ask("rload r a 1")["loaded"], true);
     assert_eq!(node.ask("get other"), json!({"outcome": "miss"}));
     assert_eq!(node.ask("exists other"), json!({"exists": false}));
-    assert_eq!(node.ask("set s a 1"), json!({"everywhere": false}));
-    assert_eq!(node.ask("del k"), json!({"everywhere": false}));
+    assert_eq!(
+        node.ask("set s a 1"),
+        json!({"everywhere": false, "reach": "pending"})
+    );
+    assert_eq!(
+        node.ask("del k"),
+        json!({"everywhere": false, "reach": "pending"})
+    );
     assert_eq!(node.ask("get k"), json!({"outcome": "miss"}));
     for line in ["setnx n a 1", "setxx n a 1"] {
         let answer = node.ask(line);
@@ -70,7 +79,10 @@ fn works_alone(node: &mut Node) {
 
 fn is_whole_again(node: &mut Node, server: &RedisServer) {
     // The very first call succeeds, of a key that is not in doubt.
-    assert_eq!(node.ask("set first a 1"), json!({"everywhere": true}));
+    assert_eq!(
+        node.ask("set first a 1"),
+        json!({"everywhere": true, "reach": "everywhere"})
+    );
     assert_eq!(server.cli(&["EXISTS", "node:first"]), "1");
     node.until_count("unconfirmed", 0);
     for key in ["k", "s", "n"] {
@@ -96,7 +108,10 @@ fn is_whole_again(node: &mut Node, server: &RedisServer) {
 fn the_first_load_after_redis_is_back_fills_it() {
     with_redis(|runtime, mut server| {
         let mut node = start(runtime, &server);
-        assert_eq!(node.ask("set before a 1"), json!({"everywhere": true}));
+        assert_eq!(
+            node.ask("set before a 1"),
+            json!({"everywhere": true, "reach": "everywhere"})
+        );
         server.kill();
         assert_eq!(node.ask("load away a 1")["loaded"], true);
         server.restart();
@@ -111,7 +126,10 @@ fn the_first_load_after_redis_is_back_fills_it() {
 fn a_hung_redis_costs_a_lookup_one_timeout() {
     with_redis(|runtime, server| {
         let mut node = start(runtime, &server);
-        assert_eq!(node.ask("set k a 1"), json!({"everywhere": true}));
+        assert_eq!(
+            node.ask("set k a 1"),
+            json!({"everywhere": true, "reach": "everywhere"})
+        );
         server.pause();
         for faults in 1..=3 {
             let answer = node.ask(format!("load k{faults} a 1"));
@@ -142,12 +160,18 @@ fn what_a_hung_redis_did_not_confirm_is_confirmed_later() {
         for key in ["gone", "put", "kept"] {
             assert_eq!(
                 node.ask(format!("set {key} old 1")),
-                json!({"everywhere": true})
+                json!({"everywhere": true, "reach": "everywhere"})
             );
         }
         server.pause();
-        assert_eq!(node.ask("del gone"), json!({"everywhere": false}));
-        assert_eq!(node.ask("set put new 2"), json!({"everywhere": false}));
+        assert_eq!(
+            node.ask("del gone"),
+            json!({"everywhere": false, "reach": "pending"})
+        );
+        assert_eq!(
+            node.ask("set put new 2"),
+            json!({"everywhere": false, "reach": "pending"})
+        );
         assert_eq!(node.ask("get gone"), json!({"outcome": "miss"}));
         assert!(node.ask("setnx other a 1")["error"].is_string());
         assert_eq!(node.count("unconfirmed"), 3);
@@ -191,6 +215,9 @@ fn junk_in_redis_is_a_miss() {
             node.ask("with skip-local get junk"),
             json!({"outcome": "miss"})
         );
-        assert_eq!(node.ask("set junk b 2"), json!({"everywhere": true}));
+        assert_eq!(
+            node.ask("set junk b 2"),
+            json!({"everywhere": true, "reach": "everywhere"})
+        );
     });
 }

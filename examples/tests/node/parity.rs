@@ -83,7 +83,10 @@ fn defect_11_close_tells_what_is_left_and_may_be_repeated() {
         there.until("get k", &is("old"));
         let deleted = here.send("& del k");
         let closed = here.send("close");
-        assert_eq!(here.reply(deleted), json!({"everywhere": true}));
+        assert_eq!(
+            here.reply(deleted),
+            json!({"everywhere": true, "reach": "everywhere"})
+        );
         assert_eq!(here.reply(closed), json!({"ok": true}));
         assert_eq!(here.ask("close"), json!({"ok": true}));
         there.until("peek k", &json!({"outcome": "miss"}));

@@ -17,12 +17,18 @@ fn tls_is_spoken_with_an_authority_of_ones_own() {
         let node =
             |more: &[&str]| Node::start(&[&["--runtime", runtime, "--redis", &url], more].concat());
         let mut trusting = node(&["--ca", authority.to_str().unwrap(), "--namespace", runtime]);
-        assert_eq!(trusting.ask("set k a 1"), json!({"everywhere": true}));
+        assert_eq!(
+            trusting.ask("set k a 1"),
+            json!({"everywhere": true, "reach": "everywhere"})
+        );
         assert_eq!(trusting.ask("with skip-local get k")["outcome"], "hit");
         assert_eq!(trusting.count("remote_faults"), 0);
         let mut distrusting = node(&[]);
         assert_eq!(distrusting.ask("load k a 1")["loaded"], true);
-        assert_eq!(distrusting.ask("set k a 1"), json!({"everywhere": false}));
+        assert_eq!(
+            distrusting.ask("set k a 1"),
+            json!({"everywhere": false, "reach": "pending"})
+        );
         assert_ne!(distrusting.count("remote_faults"), 0);
     }
 }

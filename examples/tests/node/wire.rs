@@ -67,7 +67,7 @@ fn messagepack_is_compressed_from_64_bytes_on() {
             let text = "a".repeat(length);
             assert_eq!(
                 node.ask(format!("set {key} {text} 42")),
-                json!({"everywhere": true})
+                json!({"everywhere": true, "reach": "everywhere"})
             );
             let mut expected = msgpack(&text);
             assert_eq!(expected.len(), size);
@@ -84,7 +84,7 @@ fn messagepack_is_compressed_from_64_bytes_on() {
         ] {
             assert_eq!(
                 node.ask(format!("set {key} {text} 42")),
-                json!({"everywhere": true})
+                json!({"everywhere": true, "reach": "everywhere"})
             );
             let stored = raw(&server, &[b"GET", format!("v:{key}").as_bytes()]);
             let (last, block) = stored.split_last().unwrap();
@@ -171,7 +171,10 @@ fn what_does_not_exist_is_an_asterisk() {
                 outcomes(&found),
                 ["absent", "absent", "absent", "hit", "miss"]
             );
-            assert_eq!(node.ask("set go \"*\" 1"), json!({"everywhere": true}));
+            assert_eq!(
+                node.ask("set go \"*\" 1"),
+                json!({"everywhere": true, "reach": "everywhere"})
+            );
             assert_eq!(node.ask("with skip-local get go")["value"]["Str"], "*");
         }
     });
@@ -195,7 +198,10 @@ fn nodes_of_different_runtimes_speak_it_with_each_other() {
             let (first, second) = (here.reply(first), there.reply(second));
             let loads = first["loads"].as_u64().unwrap() + second["loads"].as_u64().unwrap();
             assert_eq!(loads, 1, "{first} {second}");
-            assert_eq!(here.ask("del k"), json!({"everywhere": true}));
+            assert_eq!(
+                here.ask("del k"),
+                json!({"everywhere": true, "reach": "everywhere"})
+            );
             assert_eq!(
                 there.ask("with skip-local get k"),
                 json!({"outcome": "miss"})
@@ -291,7 +297,10 @@ fn codecs_are_chosen_and_do_not_read_each_other() {
             ("postcard", "msgpack"),
         ] {
             let (mut node, mut other) = (start(codec), start(other));
-            assert_eq!(node.ask("mset a,b Ada 36"), json!({"everywhere": true}));
+            assert_eq!(
+                node.ask("mset a,b Ada 36"),
+                json!({"everywhere": true, "reach": "everywhere"})
+            );
             assert_eq!(
                 outcomes(&node.ask("with skip-local mget a,b")),
                 ["hit", "hit"]
@@ -302,7 +311,10 @@ fn codecs_are_chosen_and_do_not_read_each_other() {
                 37,
                 "and is healed"
             );
-            assert_eq!(node.ask("mdel a,b"), json!({"everywhere": true}));
+            assert_eq!(
+                node.ask("mdel a,b"),
+                json!({"everywhere": true, "reach": "everywhere"})
+            );
         }
     });
 }

@@ -268,7 +268,7 @@ async fn many_puts_are_answered_in_order<R: Remote, S: AsyncFn(Duration)>(suite:
     for key in keys.iter().step_by(3) {
         suite.put(key, stored(&value)).await;
     }
-    let condition = |at: usize| (at % 2 == 0).then_some(Condition::Absent);
+    let condition = |at: usize| at.is_multiple_of(2).then_some(Condition::Absent);
     let claims: Vec<_> = keys
         .iter()
         .enumerate()

@@ -1,6 +1,8 @@
-//! Calls that wait for background tasks: listen and close.
+//! Calls that wait for background tasks: listen, confirmed and close.
 
 use core::hash::Hash;
+use std::borrow::ToOwned;
+use std::sync::Arc;
 
 use futures_util::future::{Either, select};
 
@@ -8,10 +10,13 @@ use crate::driver::bus::hub::{BusState, PATIENCE};
 use crate::driver::bus::publisher::ensure_publisher;
 use crate::driver::cache::Cache;
 use crate::driver::change::repair::repair;
+use crate::driver::shared::address::Address;
 use crate::driver::task::chore::GRACE;
+use crate::machine::error::Error;
+use crate::machine::policy::backoff::Backoff;
 use crate::machine::time::Timestamp;
 
-/// Listening to the bus, and closing.
+/// Listening to the bus, waiting for confirmation, and closing.
 impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {
     /// Subscribes to the bus now and waits for up to 6 s until the subscription stands or has
     /// failed; returns the state of the bus. Rarely needed: the first call beyond L1 subscribes
@@ -45,6 +50,52 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
                 Either::Right(_) => return self.bus(),
             }
         }
+    }
+
+    /// Waits until L2 has confirmed every change of `key` that this node made: what a change that
+    /// answered [`Reach::Pending`](crate::Reach::Pending) left to be done is done then. No older
+    /// value is in L2, and the other nodes are told; but neither is the value of an insert that was
+    /// pending.
+    ///
+    /// It returns at once if nothing is pending, and waits for as long as L2 is away: bound it with
+    /// your runtime's timeout. If more changes are pending than there is room to remember
+    /// ([`Activity::bypassed`](crate::Activity::bypassed)), it waits for that to end.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] if the cache is closed before, [`Error::Key`] if L2 cannot hold the key.
+    ///
+    /// # Cancellation
+    /// Dropping the future stops the waiting and nothing else.
+    ///
+    /// ```
+    /// # use jetcache_core::doc::{block_on, Threads};
+    /// use jetcache_core::{Cache, Reach};
+    ///
+    /// # let cache = Cache::<u32, String>::builder("names", Threads).build()?;
+    /// # block_on(async {
+    /// if cache.invalidate(&7).await == Reach::Pending {
+    ///     cache.confirmed(&7).await?;
+    /// }
+    /// # Ok::<(), jetcache_core::Error>(())
+    /// # })?;
+    /// # Ok::<(), jetcache_core::Error>(())
+    /// ```
+    pub async fn confirmed<Q>(&self, key: &Q) -> Result<(), Error>
+    where
+        Q: ToOwned<Owned = K> + ?Sized,
+    {
+        let Address { key, shard, .. } = self.shared.address(Arc::new(key.to_owned()))?;
+        let mut looks = 0;
+        while !(self.shared.tables.look(shard)).is_confirmed(&key, self.shared.runtime.now()) {
+            if self.shared.life.is_closed() {
+                return Err(Error::Closed);
+            }
+            self.ensure_tasks();
+            let pause = Backoff::CONFIRMATION.pause(looks);
+            self.shared.runtime.sleep(pause).await;
+            looks += 1;
+        }
+        Ok(())
     }
 
     /// Closes the cache: new loads and inserts are refused with

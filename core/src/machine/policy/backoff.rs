@@ -23,6 +23,11 @@ impl Backoff {
         first: Duration::from_millis(50),
         longest: Duration::from_secs(1),
     };
+    /// Between two looks whether L2 has confirmed a key.
+    pub const CONFIRMATION: Self = Self {
+        first: Duration::from_millis(5),
+        longest: Duration::from_millis(100),
+    };
     /// Between two attempts to subscribe to a bus, or to publish on it.
     pub const BUS: Self = Self {
         first: Duration::from_millis(50),

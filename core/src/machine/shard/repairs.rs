@@ -95,6 +95,14 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         self.doubts.next_turn()
     }
 
+    /// Whether L2 has confirmed every change of this key that this node made.
+    #[must_use]
+    pub fn is_confirmed(&self, key: &K, now: Timestamp) -> bool {
+        let slot = self.slots.find(key);
+        let in_doubt = slot.is_some_and(|slot| self.slots.look(slot).doubt.is_unconfirmed());
+        !in_doubt && !self.doubts.bypassed(now)
+    }
+
     /// Others have changed the key: whatever is under way on it is nobody's any more. `removed`:
     /// they say that they removed it. If they may know nothing of leases, a load that began before
     /// may still fill L2, so this node removes the key once more, at once and without telling

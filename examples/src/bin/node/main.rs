@@ -52,15 +52,16 @@
 //! | `rload KEY STR NUM [DELAY_MS]` | w | the same through the registered loader, which this line sets for the key |
 //! | `refresh KEY STR NUM [DELAY_MS]` | w | the same, and the key is loaded anew every `--refresh-ms` for as long as it is asked for so. The number of this loader grows by one each time that it runs: it brings NUM, NUM + 1, and so on; the same line said again does not begin anew |
 //! | `wt KEY STR NUM [DELAY_MS]` | w | `write_through` with a writer that sleeps first and answers the object; `-`, `!`, `panic` and the reply as for `load`. `loaded`: whether the writer ran |
-//! | `set KEY STR NUM [TTL_MS]` | w | `everywhere`: whether L2 has confirmed it |
+//! | `set KEY STR NUM [TTL_MS]` | w | `reach`: `everywhere`; `not_stored` if older values are gone from L2 but this one is not there; `pending` if L2 has not confirmed it. `everywhere`: whether it is the first of them |
 //! | `setnx KEY STR NUM [TTL_MS]` | w | `applied` (if there was no value) |
 //! | `setxx KEY STR NUM [TTL_MS]` | w | `applied` (if there was a value) |
-//! | `del KEY` | | `everywhere` |
+//! | `del KEY` | | `reach` and `everywhere` |
 //! | `exists KEY` | w | `exists`; false for a placeholder too |
 //! | `mget KEY,KEY,..` | w | `results` |
 //! | `mload KEY,KEY,.. STR NUM [DELAY_MS]` | w | `get_many_or_load` with a loader that sleeps first and then brings the object for every key that it is asked for, but for those that begin with `x`, which do not exist. `results`; `asked`: the keys that this line's loader was asked for, in that order, over all its calls |
-//! | `mset KEY,KEY,.. STR NUM [TTL_MS]` | w | `everywhere`: whether L2 has confirmed all of them. `refused`: the keys that the cache refused, each as `{"key":KEY,"error":TEXT}`, and then `everywhere` is false; the others are set all the same. There is no `refused` if none was |
-//! | `mdel KEY,KEY,..` | | `everywhere`: whether L2 has confirmed all of them |
+//! | `mset KEY,KEY,.. STR NUM [TTL_MS]` | w | `reach`: the least of them all; `everywhere`. `refused`: the keys that the cache refused, each as `{"key":KEY,"error":TEXT}`, and then `everywhere` is false; the others are set all the same. There is no `refused` if none was |
+//! | `mdel KEY,KEY,..` | | `reach`: the least of them all; `everywhere` |
+//! | `confirm KEY MS` | | waits until L2 has confirmed this node's changes of the key, MS at most. `confirmed` |
 //! | `par N KEY STR NUM DELAY_MS` | w | N concurrent `load`, N at most 100,000. `loads`: how many of their loaders ran; `ok` and `errors`: how many were answered so |
 //! | `cancel KEY STR NUM DELAY_MS AFTER_MS` | w | a `load` that is dropped after AFTER_MS. `cancelled`: true, or false with the fields of `load` if it was faster |
 //! | `hold KEY STR NUM` | w | a `load` polled once and then never again; `close` and `quit` drop it. `ok`: true |
@@ -95,6 +96,7 @@
 //! | `deposed` | leaders that were silent for too long |
 //! | `became_unconfirmed`, `became_bypassed` | how often a key became one of those `unconfirmed`; how often there was no room for it |
 //! | `remote_faults` | operations of L2 that failed or did not answer in time |
+//! | `refused_fills` | loaded values that L2 did not take, because their lease was gone |
 //! | `undecodable`, `unencodable`, `too_large` | entries of L2 that could not be read; loaded values that could not be encoded; those that were longer than `--max-value-bytes` |
 //! | `heard` | words of the bus about keys of this cache |
 //! | `garbled` | words of the bus that could not be understood |

@@ -18,6 +18,7 @@ pub(crate) enum Reply {
     Loaded(Loaded),
     Changed {
         everywhere: bool,
+        reach: &'static str,
     },
     /// What became of each key; `asked` are those that the line's own loader was called with.
     Many {
@@ -27,6 +28,7 @@ pub(crate) enum Reply {
     },
     ChangedMany {
         everywhere: bool,
+        reach: &'static str,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         refused: Vec<Refused>,
     },
@@ -35,6 +37,9 @@ pub(crate) enum Reply {
     },
     Exists {
         exists: bool,
+    },
+    Confirmed {
+        confirmed: bool,
     },
     Events {
         events: u64,
@@ -122,18 +127,21 @@ impl Reply {
     pub(crate) fn changed<K: AsRef<str>>(
         reached: impl IntoIterator<Item = (K, Result<Reach, Error>)>,
     ) -> Self {
-        let (mut everywhere, mut refused) = (true, Vec::new());
+        let (mut least, mut refused) = (Reach::Everywhere, Vec::new());
         for (key, reach) in reached {
-            everywhere &= matches!(reach, Ok(Reach::Everywhere));
-            if let Err(error) = reach {
-                refused.push(Refused {
+            match reach {
+                Ok(Reach::Pending) => least = Reach::Pending,
+                Ok(reach) if least == Reach::Everywhere => least = reach,
+                Ok(_) => {}
+                Err(error) => refused.push(Refused {
                     key: key.as_ref().to_owned(),
                     error: error.to_string(),
-                });
+                }),
             }
         }
         Self::ChangedMany {
-            everywhere,
+            everywhere: least == Reach::Everywhere && refused.is_empty(),
+            reach: name(least),
             refused,
         }
     }
@@ -194,7 +202,16 @@ impl From<Reach> for Reply {
     fn from(reach: Reach) -> Self {
         Self::Changed {
             everywhere: reach == Reach::Everywhere,
+            reach: name(reach),
         }
+    }
+}
+
+fn name(reach: Reach) -> &'static str {
+    match reach {
+        Reach::Everywhere => "everywhere",
+        Reach::NotStored => "not_stored",
+        Reach::Pending => "pending",
     }
 }
 

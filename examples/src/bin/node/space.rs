@@ -88,6 +88,7 @@ impl<R: Runtime> Space<R> {
                 Reply::Loaded(Loaded::new(answer, ran.load(Ordering::SeqCst) > 0))
             }
             Command::Events(count, patience) => self.events(count, patience).await,
+            Command::Confirm(key, patience) => self.confirm(&key, patience).await,
             Command::Set(key, object) => {
                 let reach = self.cache.insert_with(key, object, &call).await;
                 reach.map_or_else(Reply::failed, Reply::from)
@@ -176,6 +177,21 @@ impl<R: Runtime> Space<R> {
         let now = heard();
         Reply::Events {
             events: now - self.told.swap(now, Ordering::SeqCst),
+        }
+    }
+
+    /// Waits until L2 has confirmed the changes of a key, for so long.
+    async fn confirm(&self, key: &String, patience: Duration) -> Reply {
+        let confirming = async { Some(self.cache.confirmed(key).await) };
+        let waited = or(confirming, async {
+            self.runtime.sleep(patience).await;
+            None
+        });
+        match waited.await {
+            Some(Err(error)) => Reply::failed(error),
+            outcome => Reply::Confirmed {
+                confirmed: outcome.is_some(),
+            },
         }
     }
 
