@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Fill, Filled, Found, Hold, LeaseAsk, Leased, Put, Settle, Wire,
+    Claim, Claimed, Fill, Filled, Found, Hold, LeaseAsk, Leased, Placed, Put, Settle, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 
@@ -141,7 +141,7 @@ impl Remote for Memory {
         self.each(claims, |table, now, claim| table.claim(now, &claim, wire))
     }
 
-    async fn put(&self, puts: &[Put<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
+    async fn put(&self, puts: &[Put<'_>], wire: Wire) -> Vec<Result<Placed, Fault>> {
         self.each(puts, |table, now, put| table.put(now, &put, wire))
     }
 

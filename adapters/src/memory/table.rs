@@ -9,8 +9,8 @@ use jetcache_core::machine::tier::envelope::{HEADER, PREFIX, is_present, stamp};
 use jetcache_core::machine::tier::wire::PLACEHOLDER;
 use jetcache_core::machine::time::millis;
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Condition, Fill, Filled, Found, Hold, LeaseAsk, Leased, Life, Put, Settle,
-    Stamp, Stored, Wire,
+    Claim, Claimed, Condition, Fill, Filled, Found, Hold, LeaseAsk, Leased, Life, Placed, Put,
+    Settle, Stamp, Stored, Wire,
 };
 use lru::LruCache;
 
@@ -39,6 +39,8 @@ struct Lease {
     /// The claims that spare, each with the time at which it was made: the token's own, then those
     /// in whose place it came. None if this is a lease, or a claim that removes.
     claims: Vec<(Token, u64)>,
+    /// Whether the value of one of them stands there now.
+    put: bool,
 }
 
 /// How many claims one remembers, its own included.
@@ -131,6 +133,7 @@ impl Table {
         self.grant(now, key, token, millis(claim.life));
         if let Some(lease) = self.leases.get_mut(key) {
             lease.claims.push((token, now));
+            lease.put = earlier.as_ref().is_some_and(|earlier| earlier.put);
             let earlier = earlier.into_iter().flat_map(|lease| lease.claims);
             lease.claims.extend(earlier.take(CLAIMS - 1));
         }
@@ -139,33 +142,45 @@ impl Table {
 
     /// Puts the value in the place of what stands there, if the claim is the token's or remembers
     /// it; what is refused, without a condition, removes what its claim has spared.
-    pub fn put(&mut self, now: u64, put: &Put<'_>, wire: Wire) -> Filled {
-        let key = put.key;
+    pub fn put(&mut self, now: u64, put: &Put<'_>, wire: Wire) -> Placed {
+        let (key, same) = (put.key, self.stamp(now, put.key) == put.spared);
+        let strange = wire == Wire::JetcacheGo && !same;
         let filled = match self.aged(now, put) {
-            Some(aged) if self.holds(now, key, put.condition, wire) => {
+            Some((aged, after_put))
+                if (after_put || !strange) && self.holds(now, key, put.condition, wire) =>
+            {
                 self.store(now, key, &put.value, aged, wire)
             }
             _ => Filled::Refused,
         };
         self.used(key, put.token, filled);
-        let refused = filled == Filled::Refused && put.condition.is_none();
-        if refused && self.stamp(now, key) == put.spared {
+        if filled == Filled::Stored {
+            return Placed::Stored;
+        }
+        if same && put.condition.is_none() {
             self.values.pop(key);
         }
-        filled
+        if same {
+            Placed::Refused
+        } else {
+            Placed::Overtaken
+        }
     }
 
-    /// How old the claim of the token is, if its value may be stored.
-    fn aged(&mut self, now: u64, put: &Put<'_>) -> Option<u64> {
+    /// How old the claim of the token is, if its value may be stored; and whether the value of an
+    /// earlier claim stands there.
+    fn aged(&mut self, now: u64, put: &Put<'_>) -> Option<(u64, bool)> {
         let (token, left) = self.holder(now, put.key)?;
-        let claims = &self.leases.peek(put.key)?.claims;
+        let lease = self.leases.peek(put.key)?;
+        let claims = &lease.claims;
         if claims.is_empty() {
-            return (token == put.token).then(|| millis(put.value.lease).saturating_sub(left));
+            let aged = millis(put.value.lease).saturating_sub(left);
+            return (token == put.token).then_some((aged, false));
         }
         let place = claims.iter().position(|(claim, _)| *claim == put.token)?;
         // A later claim was made while nothing stood there, as this one was.
         let outdone = place > 0 && put.condition == Some(Condition::Absent);
-        (!outdone).then(|| now.saturating_sub(claims[place].1))
+        (!outdone).then(|| (now.saturating_sub(claims[place].1), lease.put))
     }
 
     /// The claim of the token is used up, and with a value stored so are those before it.
@@ -179,6 +194,7 @@ impl Table {
             && let Some(place) = lease.claims.iter().position(|(claim, _)| *claim == token)
         {
             lease.claims.truncate(place);
+            lease.put = true;
         }
     }
 
@@ -298,6 +314,7 @@ impl Table {
             token,
             until: now.saturating_add(life.max(1)),
             claims: Vec::new(),
+            put: false,
         };
         self.leases.push(key.to_owned(), lease);
     }

@@ -1,6 +1,6 @@
 //! What a server's answer to a command means.
 
-use jetcache_core::ports::remote::{Claimed, Filled, Stamp};
+use jetcache_core::ports::remote::{Claimed, Filled, Placed, Stamp};
 use jetcache_core::{Fault, Token};
 use redis::Value;
 
@@ -56,6 +56,16 @@ pub(super) fn filled(answer: Value) -> Result<Filled, Fault> {
     } else {
         Filled::Refused
     })
+}
+
+/// What a put answered: 0 for refused, 1 for stored, 2 for overtaken.
+pub(super) fn placed(answer: Value) -> Result<Placed, Fault> {
+    match answer {
+        Value::Int(0) => Ok(Placed::Refused),
+        Value::Int(1) => Ok(Placed::Stored),
+        Value::Int(2) => Ok(Placed::Overtaken),
+        other => Err(unexpected(&other)),
+    }
 }
 
 /// Cut short: the answer may be a big value.

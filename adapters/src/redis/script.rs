@@ -263,7 +263,8 @@ end
 /// its condition did hold.
 ///
 /// One that removes is the bare token. One that spares is `token@time`, followed by those in whose
-/// place it came, the latest first, each after a comma: 46 characters each, sixteen at most.
+/// place it came, the latest first, each after a comma: 46 characters each, sixteen at most. A plus
+/// behind them says that one of them has been put.
 const CLAIM: &str = concat!(
     judge!(),
     r"
@@ -273,7 +274,7 @@ local claim = ARGV[1]
 local stands = 1
 if ARGV[5] == '1' then
   claim = string.format('%s@%013.0f', claim, clock())
-  if string.find(before, '@', 1, true) then claim = string.sub(claim .. ',' .. before, 1, 751) end
+  if string.find(before, '@', 1, true) then claim = string.sub(claim .. ',' .. before, 1, 752) end
   stands = spared() or 1
   redis.call('DEL', KEYS[2])
 else
@@ -292,6 +293,9 @@ return stands
 /// may have what is older.
 ///
 /// The time since the claim that its sender did not know of is taken off the value's life.
+///
+/// In the jetcache-go format a writer who knows nothing of claims may have come meanwhile, so the
+/// value is stored only in the place of what its claim saw, or of another put.
 const PUT: &str = concat!(
     judge!(),
     r"
@@ -309,9 +313,11 @@ local life = 0
 if place and (place == 1 or ARGV[7] ~= 'absent') then
   life = tonumber(ARGV[3]) - math.max(0, aged - tonumber(ARGV[6]))
 end
+local native = ARGV[8] == ''
+local same = (spared() or '') == ARGV[9]
 local fits = life > 0 and holds(ARGV[7], ARGV[8])
+if fits and not native and not same then fits = string.sub(claim, -1) == '+' end
 if fits then
-  local native = ARGV[8] == ''
   local kept = native and life + tonumber(ARGV[4]) or life
   redis.call('SET', KEYS[1], ARGV[2], 'PX', string.format('%.0f', kept))
   if native and #ARGV[2] >= 36 and string.sub(ARGV[2], 1, 2) == '\193J' then
@@ -321,12 +327,12 @@ end
 if place == 1 then
   redis.call('DEL', KEYS[2])
 elseif place and fits then
-  redis.call('SET', KEYS[2], string.sub(claim, 1, place - 2), 'KEEPTTL')
+  redis.call('SET', KEYS[2], string.sub(claim, 1, place - 2) .. '+', 'KEEPTTL')
 end
 local event = ARGV[11]
 if not fits then
   if ARGV[7] ~= 'any' then return 0 end
-  if (spared() or '') == ARGV[9] then
+  if same then
     redis.call('DEL', KEYS[1])
     redis.pcall('SET', KEYS[1], '')
     redis.call('DEL', KEYS[1])
@@ -334,7 +340,8 @@ if not fits then
   event = ARGV[12]
 end
 if event then redis.pcall('PUBLISH', ARGV[10], event) end
-return fits and 1 or 0
+if fits then return 1 end
+return same and 0 or 2
 "
 );
 

@@ -6,13 +6,13 @@ use jetcache_core::machine::tier::wire::PLACEHOLDER;
 use jetcache_core::machine::time::millis;
 use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Condition, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Put, Settle,
-    Stored, Wire,
+    Claim, Claimed, Condition, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Placed, Put,
+    Settle, Stored, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 use redis::{Cmd, Pipeline, Value};
 
-use crate::redis::answer::{claimed, filled, is_granted, outcome};
+use crate::redis::answer::{claimed, filled, is_granted, outcome, placed};
 use crate::redis::connection::line::{Batch, Repeat};
 use crate::redis::lease_key::lease_key;
 use crate::redis::look::{found, look, look_len};
@@ -96,7 +96,7 @@ impl Remote for Redis {
         self.run(commands, Repeat::Never, claimed).await
     }
 
-    async fn put(&self, puts: &[Put<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
+    async fn put(&self, puts: &[Put<'_>], wire: Wire) -> Vec<Result<Placed, Fault>> {
         let commands = puts.iter().map(|put| {
             let mut command = Script::Put.call(&[put.key, &lease_key(put.key)]);
             add(&mut command, put.token, &put.value);
@@ -110,7 +110,7 @@ impl Remote for Redis {
             self.tell(&mut command, put.key, &[Kind::Set, Kind::Delete]);
             command
         });
-        self.run(commands, Repeat::Never, filled).await
+        self.run(commands, Repeat::Never, placed).await
     }
 
     async fn settle(&self, settles: &[Settle<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {

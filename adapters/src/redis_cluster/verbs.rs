@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Put, Settle, Wire,
+    Claim, Claimed, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Placed, Put, Settle, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 
@@ -55,7 +55,7 @@ impl Remote for RedisCluster {
         self.each(claims, |claim| claim.key, verb).await
     }
 
-    async fn put(&self, puts: &[Put<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
+    async fn put(&self, puts: &[Put<'_>], wire: Wire) -> Vec<Result<Placed, Fault>> {
         let verb = move |slot: Redis, puts: Vec<_>| async move { slot.put(&puts, wire).await };
         self.each(puts, |put| put.key, verb).await
     }

@@ -94,9 +94,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             local_cap: fleet.blind_local_ttl.unwrap_or(policy.local_cap),
             ..policy.clone()
         });
-        if hub.is_some() {
-            policy.refused_ttl = Duration::MAX;
-        }
+        policy.hears = hub.is_some();
         let shared = Shared {
             blind_policy,
             write_timeout: times.write_timeout,

@@ -27,7 +27,7 @@ use crate::machine::tier::wire::Wire;
 use crate::machine::token::Token;
 use crate::ports::bus::Kind;
 use crate::ports::remote::{
-    Claim, Claimed, Fill, Filled, Found, Hold, LeaseAsk, Leased, Put, Settle,
+    Claim, Claimed, Fill, Filled, Found, Hold, LeaseAsk, Leased, Placed, Put, Settle,
 };
 
 /// The L2 of one cache.
@@ -73,13 +73,13 @@ impl<K, V> Link<K, V> {
         self.change(claims, verb, |claim| claim.key, kind).await
     }
 
-    pub(super) async fn put(&self, puts: &[(Announce, Put<'_>)]) -> Outcomes<Filled> {
-        let kind = |put: &Put<'_>, filled: &Filled| match filled {
-            Filled::Stored => Some(Kind::Set),
-            // The others may still have what the claim had spared.
-            Filled::Refused => put.condition.is_none().then_some(Kind::Delete),
+    pub(super) async fn put(&self, puts: &[(Announce, Put<'_>)]) -> Outcomes<Placed> {
+        let kind = |put: &Put<'_>, placed: &Placed| match placed {
+            Placed::Stored => Some(Kind::Set),
+            // The others may still have what is older.
+            Placed::Overtaken | Placed::Refused => put.condition.is_none().then_some(Kind::Delete),
         };
-        let verb: Verb<Put<'_>, Filled> = |remote, puts, wire| remote.put(puts, wire);
+        let verb: Verb<Put<'_>, Placed> = |remote, puts, wire| remote.put(puts, wire);
         self.change(puts, verb, |put| put.key, kind).await
     }
 

@@ -8,7 +8,7 @@ use crate::machine::policy::Lives;
 use crate::machine::policy::call::Call;
 use crate::machine::table::unconfirmed::Number;
 use crate::machine::tier::entry::{Entry, Load};
-use crate::machine::tier::verb::{Announce, Claimed, Condition, Filled, Stamp, Times};
+use crate::machine::tier::verb::{Announce, Claimed, Condition, Filled, Placed, Stamp, Times};
 use crate::machine::time::Timestamp;
 use crate::machine::token::Token;
 use crate::machine::writes::{Pending, Write};
@@ -16,13 +16,13 @@ use crate::machine::writes::{Pending, Write};
 /// How far a change has reached when it returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reach {
-    /// The change stands in L2: it holds the inserted value, or nothing after a removal. The other
-    /// nodes were told or are about to be. (Without a bus another node's L1 may keep an older value
-    /// until that entry ends.)
+    /// The change stands in L2, which holds the inserted value, or nothing after a removal, or what
+    /// a later change has left. The other nodes were told or are about to be. (Without a bus another
+    /// node's L1 may keep an older value until that entry ends.)
     Everywhere,
-    /// Older values are gone from L2, and the others are told of that, but the inserted one is not
-    /// there: L2 could not store it, as when it is out of memory, or another change came after this
-    /// one. This node's L1 may have it.
+    /// Older values are gone from L2, and the others are told of that, but the inserted one never
+    /// stood there: L2 could not store it, as when it is out of memory, or it has evicted the claim
+    /// that the insert needs. This node's L1 may have it.
     NotStored,
     /// L2 has not confirmed yet. This node keeps the promise already: it does not believe L2 about
     /// the key, and repeats a removal, also of the inserted value, until L2 confirms it. That can be
@@ -131,7 +131,7 @@ pub enum ChangeReply<V> {
     /// Whether L2 granted the claim.
     Claimed(Result<Claimed, Fault>),
     /// Whether L2 took the value.
-    Put(Result<Filled, Fault>),
+    Put(Result<Placed, Fault>),
     /// What the database has now; `None` if the writer failed or vanished: then nobody knows.
     Written(Option<Load<V>>),
     /// Whether L2 took what was written, or else removed the key.

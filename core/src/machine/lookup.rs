@@ -6,6 +6,7 @@ pub mod step;
 
 use alloc::vec::Vec;
 use core::mem::take;
+use core::time::Duration;
 
 use crate::machine::error::{Error, Fault};
 use crate::machine::event::Event;
@@ -29,6 +30,8 @@ pub(super) struct View<'a> {
     pub(super) superseded: bool,
     /// Whether L2 may be read and filled.
     pub(super) l2: bool,
+    /// How long L1 may keep a loaded value that L2 refused.
+    pub(super) refused_ttl: Duration,
 }
 
 /// Where a lookup leaves events to note, and values to drop, once the lock is open.

@@ -71,9 +71,8 @@ pub struct Policy {
     pub local_ttl: Duration,
     /// How long L1 keeps an entry at most, whatever a call or a load wish for.
     pub local_cap: Duration,
-    /// How long L1 keeps a loaded value that L2 refused, at most: somebody may have changed the key
-    /// meanwhile, and only a bus that is up tells of it.
-    pub refused_ttl: Duration,
+    /// Whether a bus is up that tells of others' changes.
+    pub hears: bool,
     /// How long "does not exist" is remembered, in both tiers.
     pub negative_ttl: Duration,
     /// What is taken off every TTL.
@@ -96,10 +95,6 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// `refused_ttl` where no bus is up: about as long as an insert may take that has taken a load's
-    /// lease away.
-    pub const UNHEARD: Duration = Duration::from_secs(1);
-
     /// The defaults for a cache with these tiers: those that the builder's methods name.
     #[must_use]
     pub fn new(kind: Kind) -> Self {
@@ -115,7 +110,7 @@ impl Policy {
                 ttl
             },
             local_cap: Duration::MAX,
-            refused_ttl: Self::UNHEARD,
+            hears: false,
             negative_ttl: Duration::from_secs(60),
             jitter: Jitter {
                 percent: 10,

@@ -24,6 +24,7 @@ use crate::machine::policy::Policy;
 use crate::machine::table::eras::Eras;
 use crate::machine::table::flight::Flight;
 pub use crate::machine::table::flight::{Role, Ticket, Turn};
+use crate::machine::table::refusals::Refusals;
 use crate::machine::table::slots::Slots;
 use crate::machine::table::unconfirmed::Doubts;
 use crate::machine::time::Timestamp;
@@ -93,6 +94,7 @@ pub struct Shard<K, V, S> {
     pub(super) writes: Writes,
     pub(super) doubts: Doubts,
     pub(super) eras: Eras,
+    pub(super) refusals: Refusals,
 }
 
 impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
@@ -105,6 +107,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             writes: Writes::default(),
             doubts: Doubts::default(),
             eras: Eras::default(),
+            refusals: Refusals::default(),
         }
     }
 

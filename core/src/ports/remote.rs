@@ -6,7 +6,7 @@ use core::future::Future;
 use core::time::Duration;
 
 use crate::machine::error::Fault;
-pub use crate::machine::tier::verb::{Claimed, Condition, Filled, Stamp};
+pub use crate::machine::tier::verb::{Claimed, Condition, Filled, Placed, Stamp};
 pub use crate::machine::tier::wire::Wire;
 use crate::machine::token::Token;
 
@@ -77,9 +77,13 @@ pub trait Remote: Send + Sync + 'static {
     /// If the claim remembers the token's, the value is stored as well, unless it was to be put
     /// where nothing is; the claim then stands on, and forgets the token's and those before it.
     ///
-    /// Otherwise it is refused. Refused without a condition, it removes the key as `remove` does,
-    /// but leaves leases and claims, if the very thing stands there that its claim
-    /// [has spared](Put::spared), or nothing if that was nothing. What came since stays.
+    /// Otherwise it is overtaken if something else stands there than its claim
+    /// [has spared](Put::spared); that stays. If it is the very same, or nothing if that was nothing,
+    /// it is refused, and refused without a condition it removes the key as `remove` does, but
+    /// leaves leases and claims.
+    ///
+    /// In the jetcache-go format a stranger may have written since the claim: unless it was another
+    /// put that the claim remembers, the value is then overtaken as well.
     ///
     /// The time for which the token's claim has stood beyond `age` is taken off the value's life;
     /// with nothing left it is refused.
@@ -87,7 +91,7 @@ pub trait Remote: Send + Sync + 'static {
         &self,
         puts: &[Put<'_>],
         wire: Wire,
-    ) -> impl Future<Output = Vec<Result<Filled, Fault>>> + Send;
+    ) -> impl Future<Output = Vec<Result<Placed, Fault>>> + Send;
 
     /// As `fill` if there is a token and the lease is its; removes value and lease otherwise.
     fn settle(
@@ -132,8 +136,8 @@ pub trait Remote: Send + Sync + 'static {
     ///
     /// In the same atomic step as the change of a key, and as its last part: a claim that was
     /// granted, and a fill, put or settlement that was stored, say
-    /// [`Kind::Set`](super::bus::Kind::Set); any other settlement, a removal, and a put without a
-    /// condition that was refused say [`Kind::Delete`](super::bus::Kind::Delete). Nothing else that
+    /// [`Kind::Set`](super::bus::Kind::Set); any other settlement, a removal, and any other put
+    /// without a condition say [`Kind::Delete`](super::bus::Kind::Delete). Nothing else that
     /// was refused says anything. If telling fails, the change stands.
     fn announcing(&self, herald: Herald) -> Option<Self>
     where

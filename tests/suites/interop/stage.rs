@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use jetcache_adapters::Redis;
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Fill, Filled, Found, Hold, LeaseAsk, Leased, Put, Settle, Wire,
+    Claim, Claimed, Fill, Filled, Found, Hold, LeaseAsk, Leased, Placed, Put, Settle, Wire,
 };
 use jetcache_core::{Builder, Codec, Fault, Remote};
 use jetcache_tests::redis_server::RedisServer;
@@ -139,7 +139,7 @@ impl<F: Fn() + Send + Sync + 'static> Remote for Meddled<F> {
         &self,
         puts: &[Put<'_>],
         wire: Wire,
-    ) -> impl Future<Output = Vec<Result<Filled, Fault>>> + Send {
+    ) -> impl Future<Output = Vec<Result<Placed, Fault>>> + Send {
         self.redis.put(puts, wire)
     }
 

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use jetcache_core::Remote;
-use jetcache_core::ports::remote::{Claim, Condition, Filled, Put, Stored};
+use jetcache_core::ports::remote::{Claim, Claimed, Condition, Filled, Placed, Put, Stored};
 
 use crate::contract::remote::suite::{Suite, claim, only, stored};
 
@@ -33,8 +33,10 @@ async fn the_old_value_stands_until_the_new_one_takes_its_place<R: Remote, S: As
         let spared = suite.claim_sparing(&key, token, condition).await;
         assert!(matches!(spared, Some(Some(_))), "it says what it spared");
         assert_eq!(value(suite, &key).await.as_deref(), Some(&b"old"[..]));
-        let put = suite.insert(&key, token, &new, condition, None).await;
-        assert_eq!(put, Filled::Stored, "who claimed puts");
+        let put = suite
+            .insert(&key, token, &new, condition, spared.flatten())
+            .await;
+        assert_eq!(put, Placed::Stored, "who claimed puts");
         assert_eq!(value(suite, &key).await.as_deref(), Some(&b"new"[..]));
         assert!(suite.is_free(&key).await, "a put gives the claim back");
     }
@@ -57,17 +59,17 @@ async fn a_claim_that_spares_keeps_loads_out<R: Remote, S: AsyncFn(Duration)>(
     suite.release(&key, suite.token()).await;
     let new = suite.entry(Some(b"new"));
     let put = suite.insert(&key, token, &new, None, None).await;
-    assert_eq!(put, Filled::Stored);
+    assert_eq!(put, Placed::Stored);
 }
 
 async fn a_put_needs_a_claim<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
     let (key, load) = (suite.key(), suite.token());
     let new = suite.entry(Some(b"new"));
     let put = suite.insert(&key, suite.token(), &new, None, None).await;
-    assert_eq!(put, Filled::Refused, "nobody claimed");
+    assert_eq!(put, Placed::Refused, "nobody claimed");
     suite.lease(&key, load).await;
     let put = suite.insert(&key, suite.token(), &new, None, None).await;
-    assert_eq!(put, Filled::Refused, "another has the lease");
+    assert_eq!(put, Placed::Refused, "another has the lease");
     let filled = suite.fill(&key, load, b"v").await;
     assert_eq!(filled, Filled::Stored, "a refused put leaves the lease");
 }
@@ -90,7 +92,11 @@ async fn a_change_since_the_claim_refuses_the_put<R: Remote, S: AsyncFn(Duration
             }
         }
         let put = suite.insert(&key, token, &new, None, spared).await;
-        assert_eq!(put, Filled::Refused, "change {change} came after the claim");
+        assert_eq!(
+            put,
+            Placed::Overtaken,
+            "change {change} came after the claim"
+        );
         assert_eq!(suite.read(&key).await, None);
         assert_eq!(suite.is_free(&key).await, change == 0);
     }
@@ -106,7 +112,7 @@ async fn a_refused_put_removes_what_its_claim_spared<R: Remote, S: AsyncFn(Durat
         let spared = suite.claim_sparing(&key, token, condition).await.flatten();
         lose(suite, &key).await;
         let put = suite.insert(&key, token, &new, condition, spared).await;
-        assert_eq!(put, Filled::Refused);
+        assert_eq!(put, Placed::Refused);
         let stands = suite.read(&key).await.is_some();
         assert_eq!(
             stands,
@@ -124,10 +130,14 @@ async fn a_refused_put_leaves_what_came_since<R: Remote, S: AsyncFn(Duration)>(
     suite.put(&key, stored(&old)).await;
     let spared = suite.claim_sparing(&key, token, None).await.flatten();
     suite.claim_sparing(&key, other, None).await;
-    let put = suite.insert(&key, other, &newer, None, None).await;
-    assert_eq!(put, Filled::Stored);
+    let put = suite.insert(&key, other, &newer, None, spared).await;
+    assert_eq!(put, Placed::Stored);
     let put = suite.insert(&key, token, &old, None, spared).await;
-    assert_eq!(put, Filled::Refused, "a claim that came second has stored");
+    assert_eq!(
+        put,
+        Placed::Overtaken,
+        "a claim that came second has stored"
+    );
     let found = value(suite, &key).await;
     assert_eq!(found.as_deref(), Some(&b"the newest"[..]));
 }
@@ -139,18 +149,19 @@ async fn a_claim_that_came_second_stores_last<R: Remote, S: AsyncFn(Duration)>(
         let (key, first, second) = (suite.key(), suite.token(), suite.token());
         let [old, one, two] = [b"old", b"one", b"two"].map(|text| suite.entry(Some(text)));
         suite.put(&key, stored(&old)).await;
-        assert!(suite.claim_sparing(&key, first, condition).await.is_some());
-        assert!(suite.claim_sparing(&key, second, condition).await.is_some());
-        let put = suite.insert(&key, first, &one, condition, None).await;
-        assert_eq!(put, Filled::Stored, "until the second one stores");
+        let spared = suite.claim_sparing(&key, first, condition).await.flatten();
+        let again = suite.claim_sparing(&key, second, condition).await.flatten();
+        assert!(spared.is_some() && spared == again);
+        let put = suite.insert(&key, first, &one, condition, spared).await;
+        assert_eq!(put, Placed::Stored, "until the second one stores");
         assert_eq!(value(suite, &key).await.as_deref(), Some(&b"one"[..]));
         assert!(!suite.is_free(&key).await, "the second claim stands");
-        let put = suite.insert(&key, second, &two, condition, None).await;
-        assert_eq!(put, Filled::Stored);
+        let put = suite.insert(&key, second, &two, condition, spared).await;
+        assert_eq!(put, Placed::Stored);
         assert_eq!(value(suite, &key).await.as_deref(), Some(&b"two"[..]));
         assert!(suite.is_free(&key).await);
-        let put = suite.insert(&key, first, &one, condition, None).await;
-        assert_eq!(put, Filled::Refused, "a claim is good for one put");
+        let put = suite.insert(&key, first, &one, condition, spared).await;
+        assert_eq!(put, Placed::Overtaken, "a claim is good for one put");
     }
 }
 
@@ -164,11 +175,11 @@ async fn many_claims_are_remembered<R: Remote, S: AsyncFn(Duration)>(suite: &Sui
     for (at, &token) in newest.enumerate() {
         let bytes = suite.entry(Some(&[at as u8 + 1]));
         let put = suite.insert(&key, token, &bytes, None, None).await;
-        assert_eq!(put, Filled::Stored, "{at} of the last sixteen claims");
+        assert_eq!(put, Placed::Stored, "{at} of the last sixteen claims");
     }
     assert!(suite.is_free(&key).await);
     let put = suite.insert(&key, tokens[0], b"first", None, None).await;
-    assert_eq!(put, Filled::Refused);
+    assert_eq!(put, Placed::Overtaken);
 }
 
 async fn of_two_who_found_nothing_the_second_claim_stores<R: Remote, S: AsyncFn(Duration)>(
@@ -180,9 +191,9 @@ async fn of_two_who_found_nothing_the_second_claim_stores<R: Remote, S: AsyncFn(
     assert_eq!(suite.claim_sparing(&key, first, absent).await, Some(None));
     assert_eq!(suite.claim_sparing(&key, second, absent).await, Some(None));
     let put = suite.insert(&key, first, &one, absent, None).await;
-    assert_eq!(put, Filled::Refused, "or both would be applied");
+    assert_eq!(put, Placed::Refused, "or both would be applied");
     let put = suite.insert(&key, second, &two, absent, None).await;
-    assert_eq!(put, Filled::Stored);
+    assert_eq!(put, Placed::Stored);
 }
 
 async fn a_condition_is_judged_again<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
@@ -193,9 +204,9 @@ async fn a_condition_is_judged_again<R: Remote, S: AsyncFn(Duration)>(suite: &Su
     suite.claim_sparing(&key, first, None).await;
     assert_eq!(suite.claim_sparing(&key, second, absent).await, Some(None));
     let put = suite.insert(&key, first, &one, None, None).await;
-    assert_eq!(put, Filled::Stored);
+    assert_eq!(put, Placed::Stored);
     let put = suite.insert(&key, second, &two, absent, None).await;
-    assert_eq!(put, Filled::Refused, "something stands there by now");
+    assert_eq!(put, Placed::Overtaken, "something stands there by now");
     assert_eq!(value(suite, &key).await.as_deref(), Some(&b"one"[..]));
     assert!(
         suite.is_free(&key).await,
@@ -210,11 +221,12 @@ async fn a_condition_is_judged_again<R: Remote, S: AsyncFn(Duration)>(suite: &Su
         ..stored(&one)
     };
     suite.put(&key, short).await;
-    assert!(suite.claim_sparing(&key, token, present).await.is_some());
+    let spared = suite.claim_sparing(&key, token, present).await.flatten();
+    assert!(spared.is_some());
     let ended = async || value(suite, &key).await.is_none();
     suite.wait_until("a value ends", ended).await;
-    let put = suite.insert(&key, token, &two, present, None).await;
-    assert_eq!(put, Filled::Refused, "nothing stands there any more");
+    let put = suite.insert(&key, token, &two, present, spared).await;
+    assert_eq!(put, Placed::Overtaken, "nothing stands there any more");
 }
 
 async fn a_value_that_was_too_long_on_its_way_is_refused<R: Remote, S: AsyncFn(Duration)>(
@@ -240,7 +252,7 @@ async fn a_value_that_was_too_long_on_its_way_is_refused<R: Remote, S: AsyncFn(D
             spared,
         };
         let put = only("put", suite.remote.put(&[put], suite.wire).await);
-        assert_eq!(put, Filled::Refused, "its life is over");
+        assert_eq!(put, Placed::Refused, "its life is over");
         assert_eq!(suite.read(&key).await, None, "and so is the older one's");
         assert_eq!(suite.is_free(&key).await, !is_second);
     }
@@ -253,11 +265,11 @@ async fn a_value_that_replaces_is_of_any_kind<R: Remote, S: AsyncFn(Duration)>(
     for bytes in [&placeholder[..], b"junk", b""] {
         let (key, token) = (suite.key(), suite.token());
         suite.put(&key, stored(bytes)).await;
-        suite.claim_sparing(&key, token, None).await;
+        let spared = suite.claim_sparing(&key, token, None).await.flatten();
         let put = suite
-            .insert(&key, token, &suite.entry(Some(b"new")), None, None)
+            .insert(&key, token, &suite.entry(Some(b"new")), None, spared)
             .await;
-        assert_eq!(put, Filled::Stored, "in the place of {bytes:?}");
+        assert_eq!(put, Placed::Stored, "in the place of {bytes:?}");
         assert_eq!(value(suite, &key).await.as_deref(), Some(&b"new"[..]));
     }
 }
@@ -278,19 +290,23 @@ async fn many_puts_are_answered_in_order<R: Remote, S: AsyncFn(Duration)>(suite:
     assert_eq!(claimed.len(), keys.len(), "claim: one outcome a key");
     let puts: Vec<_> = claims
         .iter()
+        .zip(claimed)
         .enumerate()
-        .map(|(at, claim)| Put {
+        .map(|(at, (claim, claimed))| Put {
             key: claim.key,
             token: claim.token,
             value: stored(&value),
             condition: condition(at),
-            spared: None,
+            spared: match only("claim", vec![claimed]) {
+                Claimed::Granted(spared) => spared,
+                Claimed::Refused => None,
+            },
         })
         .collect();
     let put = suite.remote.put(&puts, suite.wire).await;
     assert_eq!(put.len(), keys.len(), "put: one outcome a key");
     for (at, put) in put.into_iter().enumerate() {
-        let stored = only("put", vec![put]) == Filled::Stored;
+        let stored = only("put", vec![put]) == Placed::Stored;
         assert_eq!(stored, at % 3 != 0 || at % 2 != 0, "key {at}");
     }
 }

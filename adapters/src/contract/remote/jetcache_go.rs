@@ -5,7 +5,9 @@ use core::time::Duration;
 
 use jetcache_core::Remote;
 use jetcache_core::machine::tier::wire::PLACEHOLDER;
-use jetcache_core::ports::remote::{Condition, Fill, Filled, LeaseAsk, Settle, Stored};
+use jetcache_core::ports::remote::{
+    Condition, Fill, Filled, LeaseAsk, Placed, Settle, Stamp, Stored,
+};
 
 use crate::contract::remote::suite::{LEASE, Suite, only, sealed, stored};
 
@@ -15,6 +17,7 @@ pub(super) async fn run<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>
     a_short_life_is_kept_to_the_millisecond(suite).await;
     a_fill_replaces_what_it_says_and_nothing_else(suite).await;
     a_settlement_that_finds_something_else_removes_it(suite).await;
+    what_a_stranger_sets_after_the_claim_stays(suite).await;
     whatever_is_not_the_placeholder_is_present(suite).await;
     many_fills_are_judged_each_by_its_own(suite).await;
 }
@@ -130,6 +133,25 @@ async fn a_settlement_that_finds_something_else_removes_it<R: Remote, S: AsyncFn
         let wanted = fits.then_some(&b"new"[..]);
         assert_eq!(found.as_deref(), wanted, "what is not stored is removed");
         assert!(suite.is_free(&key).await, "either gives the lease back");
+    }
+}
+
+async fn what_a_stranger_sets_after_the_claim_stays<R: Remote, S: AsyncFn(Duration)>(
+    suite: &Suite<'_, R, S>,
+) {
+    for condition in [None, Some(Condition::Present)] {
+        let (key, token) = (suite.key(), suite.token());
+        suite.put(&key, stored(b"old")).await;
+        // What stands there is not what the claim says it has spared.
+        suite.claim_sparing(&key, token, condition).await;
+        let other = Stamp { end: 1, length: 3 };
+        let put = suite
+            .insert(&key, token, b"new", condition, Some(other))
+            .await;
+        assert_eq!(put, Placed::Overtaken);
+        let found = suite.read(&key).await.map(|found| found.bytes);
+        assert_eq!(found.as_deref(), Some(&b"old"[..]));
+        assert!(suite.is_free(&key).await);
     }
 }
 

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jetcache_core::machine::tier::envelope::{Envelope, open, parse, seal};
 use jetcache_core::machine::tier::wire::PLACEHOLDER;
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Condition, Fill, Filled, Found, Hold, LeaseAsk, Leased, Life, Put, Settle,
-    Stamp, Stored, Wire,
+    Claim, Claimed, Condition, Fill, Filled, Found, Hold, LeaseAsk, Leased, Life, Placed, Put,
+    Settle, Stamp, Stored, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 
@@ -122,7 +122,7 @@ impl<'a, R: Remote, S: AsyncFn(Duration)> Suite<'a, R, S> {
         bytes: &[u8],
         condition: Option<Condition>,
         spared: Option<Stamp>,
-    ) -> Filled {
+    ) -> Placed {
         let put = Put {
             key,
             token,

@@ -14,7 +14,8 @@ use crate::ports::batch_loader::{BatchLoader, Loads};
 use crate::ports::bus::{Bus, Message, News, Subscription, Telling};
 use crate::ports::loader::{LoadError, Loader};
 use crate::ports::remote::{
-    Claim, Claimed, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Put, Remote, Settle, Wire,
+    Claim, Claimed, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Placed, Put, Remote,
+    Settle, Wire,
 };
 use crate::ports::runtime::{Runtime, Task};
 
@@ -28,7 +29,7 @@ pub(crate) trait AnyRemote: Send + Sync {
     fn fill<'a>(&'a self, fills: &'a [Fill<'a>], wire: Wire) -> Outcomes<'a, Filled>;
     fn release<'a>(&'a self, holds: &'a [Hold<'a>]) -> Outcomes<'a, ()>;
     fn claim<'a>(&'a self, claims: &'a [Claim<'a>], wire: Wire) -> Outcomes<'a, Claimed>;
-    fn put<'a>(&'a self, puts: &'a [Put<'a>], wire: Wire) -> Outcomes<'a, Filled>;
+    fn put<'a>(&'a self, puts: &'a [Put<'a>], wire: Wire) -> Outcomes<'a, Placed>;
     fn settle<'a>(&'a self, settles: &'a [Settle<'a>], wire: Wire) -> Outcomes<'a, Filled>;
     fn remove<'a>(&'a self, keys: &'a [&'a str]) -> Outcomes<'a, ()>;
     fn lock<'a>(
@@ -63,7 +64,7 @@ impl<R: Remote> AnyRemote for R {
         Box::pin(Remote::claim(self, claims, wire))
     }
 
-    fn put<'a>(&'a self, puts: &'a [Put<'a>], wire: Wire) -> Outcomes<'a, Filled> {
+    fn put<'a>(&'a self, puts: &'a [Put<'a>], wire: Wire) -> Outcomes<'a, Placed> {
         Box::pin(Remote::put(self, puts, wire))
     }
 

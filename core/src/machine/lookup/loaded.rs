@@ -84,7 +84,7 @@ impl<V: Clone> Lookup<V> {
             Ok(Filled::Refused) => {
                 self.lease = Lease::None;
                 out.events.push(Event::FillRefused);
-                let end = entry.expires().min(view.now + view.policy.refused_ttl);
+                let end = entry.expires().min(view.now + view.refused_ttl);
                 self.keep(view, Entry::new(entry.into_value(), end), answer)
             }
             Err(Fault::Encode(_)) => {

@@ -66,6 +66,9 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         reply: Reply<V>,
         effects: &mut Effects<K, V>,
     ) -> Step<V> {
+        if let Reply::Stored(Ok(filled)) = &reply {
+            self.refusals.note(*filled);
+        }
         let flight = &mut self.flights[ticket.flight];
         // Also for a deposed leader: a change may be waiting for this write.
         if let Reply::Kept(write) = &reply {
@@ -82,6 +85,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             policy: context.policy,
             superseded: slot.era != flight.era,
             l2: !slot.doubt.is_unconfirmed() && !self.doubts.bypassed(context.now),
+            refused_ttl: self.refusals.kept_for(context.policy),
         };
         let mut out = Out {
             events: &mut effects.events,

@@ -10,7 +10,7 @@ use crate::machine::error::Fault;
 use crate::machine::event::Event;
 use crate::machine::shard::{Context, Shard};
 use crate::machine::table::unconfirmed::Number;
-use crate::machine::tier::verb::{Announce, Filled, Stamp, Times};
+use crate::machine::tier::verb::{Announce, Placed, Stamp, Times};
 use crate::machine::token::Token;
 
 impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
@@ -68,20 +68,27 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         at: usize,
         number: Number,
         spared: bool,
-        put: Result<Filled, Fault>,
+        put: Result<Placed, Fault>,
         context: &Context<'_>,
         effects: &mut Effects<K, V>,
     ) -> ChangeStep<V> {
         let conditional = self.changes[at].condition().is_some();
         let unchanged = conditional && spared;
         match put {
-            Ok(Filled::Stored) => {
+            Ok(Placed::Stored) => {
                 self.acknowledge(at, number, true);
-                self.end(at, Reach::Everywhere, true, context, effects)
+                let reach = self.reach_of_put(at, context);
+                self.end(at, reach, true, context, effects)
             }
-            Ok(Filled::Refused) if unchanged => ChangeStep::Finish(ChangeOutcome::Applied(false)),
-            // L2 has removed what the claim had spared, or another change has.
-            Ok(Filled::Refused) => self.end(at, Reach::NotStored, false, context, effects),
+            Ok(Placed::Overtaken | Placed::Refused) if unchanged => {
+                ChangeStep::Finish(ChangeOutcome::Applied(false))
+            }
+            Ok(Placed::Overtaken) => {
+                let reach = self.reach_of_put(at, context);
+                self.end(at, reach, false, context, effects)
+            }
+            // L2 has removed what the claim had spared.
+            Ok(Placed::Refused) => self.end(at, Reach::NotStored, false, context, effects),
             Err(fault) => {
                 let refused = matches!(fault, Fault::Refused(_));
                 effects.events.push(Event::RemoteFault(fault));
@@ -97,6 +104,16 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
                 self.give_up(at, number, context, effects);
                 self.end(at, Reach::Pending, !conditional, context, effects)
             }
+        }
+    }
+
+    /// Another change of this node may have been given up meanwhile, and may still arrive.
+    fn reach_of_put(&self, at: usize, context: &Context<'_>) -> Reach {
+        let conditional = self.changes[at].condition().is_some();
+        if self.is_doubted(at, context) && !conditional {
+            Reach::Pending
+        } else {
+            Reach::Everywhere
         }
     }
 }

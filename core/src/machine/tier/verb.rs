@@ -12,7 +12,7 @@ pub enum Condition {
     Present,
 }
 
-/// The outcome of a fill, a put or a settlement.
+/// The outcome of a fill or a settlement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filled {
     /// The value stands in L2.
@@ -27,6 +27,18 @@ pub enum Claimed {
     /// It stands. If it spared a value, this tells that value from any that may take its place.
     Granted(Option<Stamp>),
     /// Its condition does not hold; nothing has changed.
+    Refused,
+}
+
+/// The outcome of a put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placed {
+    /// The value stands in L2.
+    Stored,
+    /// Another change has come after the claim, and L2 holds what that one left.
+    Overtaken,
+    /// The claim is gone and nobody has changed the key since, or the value's life was over, or the
+    /// condition does not hold any more.
     Refused,
 }
 

@@ -4,7 +4,7 @@ use jetcache_core::machine::change;
 use jetcache_core::machine::change::{ChangeOutcome, ChangeReply, ChangeStep, Reach};
 use jetcache_core::machine::error::Fault;
 use jetcache_core::machine::tier::entry::Entry;
-use jetcache_core::ports::remote::{Claimed, Condition, Filled};
+use jetcache_core::ports::remote::{Claimed, Condition, Filled, Placed};
 
 use crate::sim::actors::actor::Actor;
 use crate::sim::actors::change::{Change, Kind, State};
@@ -57,16 +57,17 @@ impl World {
                 change.acknowledged = None;
                 ChangeReply::Settled(Err(fault))
             }
-            (Verb::Put { id, .. }, Ok(Receipt::Put(filled, _))) => {
+            (Verb::Put { id, .. }, Ok(Receipt::Put(placed, _))) => {
                 let fact = self.judge.at(id);
-                fact.refused |= filled == Filled::Refused;
+                let refused = placed != Placed::Stored;
+                fact.refused |= refused;
                 let birth = fact.birth;
-                if filled == Filled::Refused && matches!(change.kind, Kind::Insert(Some(_))) {
+                if refused && matches!(change.kind, Kind::Insert(Some(_))) {
                     self.bar(change, true);
                 } else {
                     change.acknowledged = change.acknowledged.max(Some(birth));
                 }
-                ChangeReply::Put(Ok(filled))
+                ChangeReply::Put(Ok(placed))
             }
             (_, Ok(_)) => unreachable!("a change asks nothing else"),
             (_, Err(fault)) => ChangeReply::Put(Err(fault)),

@@ -200,7 +200,7 @@ pub(crate) fn plain(kind: Kind) -> Policy {
     policy.lease = Policy::usual_lease(policy.load_timeout, policy.remote_timeout);
     policy.lease_wait = Duration::from_millis(40);
     // As with a bus that is up.
-    policy.refused_ttl = Duration::MAX;
+    policy.hears = true;
     policy.jitter = Jitter {
         percent: 0,
         at_most: Duration::ZERO,

@@ -7,7 +7,7 @@ use jetcache_core::machine::tier::envelope;
 use jetcache_core::machine::tier::verb::Times;
 use jetcache_core::machine::tier::wire::PLACEHOLDER;
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Fill, Filled, Found, Hold, LeaseAsk, Life, Put, Settle, Stored, Wire,
+    Claim, Claimed, Fill, Found, Hold, LeaseAsk, Life, Placed, Put, Settle, Stored, Wire,
 };
 
 use crate::sim::fate::judge::Id;
@@ -128,14 +128,11 @@ impl World {
                     condition,
                     spared,
                 };
-                let stood = self.table.read(now, name, wire).is_some();
-                let filled = self.table.put(now, &put, wire);
-                let stands = self.table.read(now, name, wire).is_some();
-                let refused = filled == Filled::Refused && condition.is_none();
-                let removed = refused && !stands && stood == spared.is_some();
-                let outcome = (filled, removed);
+                let placed = self.table.put(now, &put, wire);
+                let removed = placed == Placed::Refused && condition.is_none();
+                let outcome = (placed, removed);
                 self.judge.put_applied(key, token, id, outcome, self.index);
-                Receipt::Put(filled, removed)
+                Receipt::Put(placed, removed)
             }
             Verb::Settle {
                 token,

@@ -5,7 +5,7 @@ use core::time::Duration;
 use jetcache_core::Token;
 use jetcache_core::machine::lookup::step::Seen;
 use jetcache_core::machine::tier::verb::{Announce, Times};
-use jetcache_core::ports::remote::{Claimed, Condition, Filled, Stamp};
+use jetcache_core::ports::remote::{Claimed, Condition, Filled, Placed, Stamp};
 
 use crate::sim::fate::judge::{Id, Index};
 use crate::sim::fate::script::Point;
@@ -65,7 +65,7 @@ pub(crate) enum Receipt {
     Filled(Filled),
     Claimed(Claimed),
     /// And whether the key was removed instead.
-    Put(Filled, bool),
+    Put(Placed, bool),
     Done,
 }
 
@@ -93,7 +93,7 @@ impl Verb {
                 )
                 | (
                     Self::Put { .. },
-                    Receipt::Put(Filled::Stored, _) | Receipt::Put(_, true)
+                    Receipt::Put(Placed::Stored, _) | Receipt::Put(_, true)
                 )
                 | (Self::Fill { .. }, Receipt::Filled(Filled::Stored))
         )
@@ -110,14 +110,14 @@ impl Verb {
             (Self::Claim { announce: Yes, .. }, Receipt::Claimed(Claimed::Granted(_))) => {
                 (false, sent)
             }
-            (Self::Put { announce: Yes, .. }, Receipt::Put(Stored, _)) => (false, birth),
+            (Self::Put { announce: Yes, .. }, Receipt::Put(Placed::Stored, _)) => (false, birth),
             (
                 Self::Put {
                     announce: Yes,
                     condition: None,
                     ..
                 },
-                Receipt::Put(Refused, _),
+                Receipt::Put(..),
             ) => (true, birth),
             (Self::Fill { announce: Yes, .. }, Receipt::Filled(Stored)) => (false, 0),
             (Self::Settle { announce: Yes, .. }, Receipt::Filled(Stored)) => (false, birth),

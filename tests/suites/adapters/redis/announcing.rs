@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jetcache_adapters::{Redis, RedisCluster};
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Fill, Filled, Herald, Hold, LeaseAsk, Put, Settle, Stored, Wire,
+    Claim, Claimed, Fill, Filled, Herald, Hold, LeaseAsk, Placed, Put, Settle, Stored, Wire,
 };
 use jetcache_core::{Condition, Remote, Token};
 use jetcache_tests::redis_cluster::RedisNodes;
@@ -110,9 +110,10 @@ async fn every_verb(remote: &impl Remote, ear: &mut Ear, wire: Wire) {
     remove(remote, key).await;
     ear.hears("a removal", &[&event(5, key)]);
     assert!(claim_as(None, true).await);
-    assert_eq!(put(None, None).await, Filled::Stored);
-    assert_eq!(put(None, None).await, Filled::Refused);
-    assert_eq!(put(Some(Condition::Present), None).await, Filled::Refused);
+    assert_eq!(put(None, None).await, Placed::Stored);
+    assert_eq!(put(None, None).await, Placed::Overtaken);
+    let present = Some(Condition::Present);
+    assert_eq!(put(present, None).await, Placed::Overtaken);
     // Whoever takes a claim that spares for the bus's business has it announced.
     ear.hears(
         "a claim, a put, and a refused one",

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use jetcache_adapters::Memory;
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Fill, Filled, Found, Hold, LeaseAsk, Leased, Put, Settle, Wire,
+    Claim, Claimed, Fill, Filled, Found, Hold, LeaseAsk, Leased, Placed, Put, Settle, Wire,
 };
 use jetcache_core::{Fault, Remote};
 
@@ -111,7 +111,7 @@ impl Remote for Moody {
         self.memory.release(holds).await
     }
 
-    async fn put(&self, puts: &[Put<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
+    async fn put(&self, puts: &[Put<'_>], wire: Wire) -> Vec<Result<Placed, Fault>> {
         if self.is(Mood::FillRefuses) {
             return puts
                 .iter()

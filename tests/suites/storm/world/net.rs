@@ -12,7 +12,8 @@ use jetcache_adapters::memory::Table;
 use jetcache_core::machine::tier::envelope;
 use jetcache_core::ports::bus::{Kind, Message};
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Put, Settle, Stored, Wire,
+    Claim, Claimed, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Placed, Put, Settle,
+    Stored, Wire,
 };
 use jetcache_core::{Cached, Codec, Fault, Remote, Runtime};
 
@@ -354,7 +355,7 @@ impl Remote for Net {
         self.send(claims.iter().map(claim).collect()).await
     }
 
-    async fn put(&self, puts: &[Put<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
+    async fn put(&self, puts: &[Put<'_>], wire: Wire) -> Vec<Result<Placed, Fault>> {
         self.widens(puts.len());
         let put = |put: &Put<'_>| {
             let (token, value) = (put.token, put.value);
@@ -378,33 +379,35 @@ impl Remote for Net {
                     condition,
                     spared,
                 };
-                let filled = table.put(now, &put, wire);
-                if let (Filled::Stored, Some(value)) = (filled, value_in(&bytes)) {
+                let placed = table.put(now, &put, wire);
+                let value = value_in(&bytes);
+                if let (Placed::Stored, Some(value)) = (placed, value) {
                     net.judge.put(value, net.world.ticks());
                 }
-                let stands = table.read(now, key, wire).is_some();
-                let act = match filled {
-                    Filled::Stored => Act::Stored(value_in(&bytes)),
-                    Filled::Refused if condition.is_some() => Act::Nothing,
-                    Filled::Refused => Act::Refused {
-                        value: value_in(&bytes),
-                        removed: !stands,
+                let act = match placed {
+                    Placed::Stored => Act::Stored(value),
+                    _ if condition.is_some() => Act::Nothing,
+                    Placed::Overtaken | Placed::Refused => Act::Refused {
+                        value,
+                        removed: placed == Placed::Refused,
                     },
                 };
-                (filled, act)
+                (placed, act)
             };
             if let Some(value) = value_in(value.bytes) {
                 self.judge.sent(value, token);
             }
             (put.key.to_owned(), command)
         };
-        let filled = self.send(puts.iter().map(put).collect()).await;
-        for (put, filled) in puts.iter().zip(&filled) {
-            if let (Ok(Filled::Refused), Some(value)) = (filled, value_in(put.value.bytes)) {
+        let placed = self.send(puts.iter().map(put).collect()).await;
+        for (put, placed) in puts.iter().zip(&placed) {
+            if let (Ok(Placed::Overtaken | Placed::Refused), Some(value)) =
+                (placed, value_in(put.value.bytes))
+            {
                 self.judge.refused(value);
             }
         }
-        filled
+        placed
     }
 
     async fn settle(&self, settles: &[Settle<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {

@@ -1,7 +1,7 @@
 //! The ledger: what L2 took, which leases it granted, and what must follow from that.
 
 use jetcache_core::Token;
-use jetcache_core::ports::remote::Filled;
+use jetcache_core::ports::remote::{Filled, Placed};
 
 use crate::sim::fate::judge::{Fact, Id, Index, Judge};
 use crate::sim::fate::plan::Key;
@@ -118,13 +118,13 @@ impl Judge {
         key: Key,
         token: Token,
         id: Id,
-        (filled, removed): (Filled, bool),
+        (placed, removed): (Placed, bool),
         index: Index,
     ) {
         let birth = self.at(id).birth;
-        if filled == Filled::Stored {
+        if placed == Placed::Stored {
             self.at(id).put = index;
-            self.fill_applied(key, token, id, filled);
+            self.fill_applied(key, token, id, Filled::Stored);
             let newest = &mut self.shared[usize::from(key)].newest;
             *newest = birth.max(*newest);
             return;
