@@ -1,8 +1,10 @@
 //! The eight verbs over plain data: one method a verb, one key a call, the time an argument.
 
 use core::fmt;
+use core::hash::{Hash, Hasher};
 use core::num::NonZeroUsize;
 use core::time::Duration;
+use std::hash::DefaultHasher;
 
 use jetcache_core::Token;
 use jetcache_core::machine::tier::envelope::{HEADER, PREFIX, is_present, stamp};
@@ -211,10 +213,10 @@ impl Table {
     }
 
     fn stamp(&mut self, now: u64, key: &str) -> Option<Stamp> {
-        self.value(now, key).map(|row| Stamp {
-            end: i64::try_from(row.until).unwrap_or(i64::MAX),
-            length: row.bytes.len() as u64,
-        })
+        let row = self.value(now, key)?;
+        let mut digest = DefaultHasher::new();
+        (row.until, &row.bytes).hash(&mut digest);
+        Some(Stamp::new(digest.finish()))
     }
 
     /// As [`fill`](Self::fill) if there is a token; what is not stored is removed, value and lease.

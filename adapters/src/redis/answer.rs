@@ -34,20 +34,17 @@ pub(super) fn claimed(answer: Value) -> Result<Claimed, Fault> {
     match &answer {
         Value::Int(0) => Ok(Claimed::Refused),
         Value::Int(_) => Ok(Claimed::Granted(None)),
-        Value::BulkString(text) => match stamp(text) {
-            Some(stamp) => Ok(Claimed::Granted(Some(stamp))),
-            None => Err(unexpected(&answer)),
+        Value::BulkString(text) if text.is_empty() => Ok(Claimed::Granted(None)),
+        Value::BulkString(text) => match str::from_utf8(text).map(stamp) {
+            Ok(Some(stamp)) => Ok(Claimed::Granted(Some(stamp))),
+            _ => Err(unexpected(&answer)),
         },
         other => Err(unexpected(other)),
     }
 }
 
-fn stamp(text: &[u8]) -> Option<Stamp> {
-    let (end, length) = str::from_utf8(text).ok()?.split_once(' ')?;
-    Some(Stamp {
-        end: end.parse().ok()?,
-        length: length.parse().ok()?,
-    })
+fn stamp(digest: &str) -> Option<Stamp> {
+    u64::from_str_radix(digest, 16).ok().map(Stamp::new)
 }
 
 pub(super) fn filled(answer: Value) -> Result<Filled, Fault> {

@@ -34,8 +34,7 @@ pub(super) enum Script {
     /// Keys: value, lease. Arguments: (1) the token, (2) the claim's life in milliseconds, (3)
     /// `absent`, `present` or `any`, (4) the placeholder of the jetcache-go format; in the native
     /// format empty, (5) `1` to spare what stands under the key. To announce: (6) the channel, (7)
-    /// the event. The answer is 0, 1, or what tells the spared entry from another: its end and its
-    /// length.
+    /// the event. The answer is 0, 1, or what tells the spared entry from another.
     Claim,
     /// Keys: value, lease. Arguments: (1) to (6) as of `Store`, but of the claim instead of the
     /// lease, (7) and (8) as (3) and (4) of `Claim`, (9) what the claim spared, or
@@ -217,9 +216,12 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 return 1
 ";
 
-/// What scripts need to judge a condition: whether a value stands under the first key. `go` is the
-/// placeholder of the jetcache-go format; in the native format empty. Also returns the server's
-/// time in milliseconds.
+/// What claims and puts share: the server's time in milliseconds, whether a condition holds, and
+/// what tells the entry under the key from any other. `go` is the placeholder of the jetcache-go
+/// format; in the native format empty.
+///
+/// What tells an entry is a digest of its end, its length, and its header, which has a checksum; in
+/// the jetcache-go format, of its first and last 4096 bytes. It is empty where no text stands.
 ///
 /// Present is what `envelope::is_present` says: a header of ours and of this version, a value, and
 /// an end that lies ahead; in the jetcache-go format, whatever is not the placeholder.
@@ -248,12 +250,18 @@ local function holds(condition, go)
   end
   return present == (condition == 'present')
 end
-local function spared()
+local function spared(go)
   local length = redis.pcall('STRLEN', KEYS[1])
-  if type(length) == 'table' then return nil end
   local stop = redis.call('PEXPIRETIME', KEYS[1])
-  if stop == -2 then return nil end
-  return string.format('%.0f %.0f', stop, length)
+  if type(length) == 'table' or stop == -2 then return '' end
+  local seen = string.format('%.0f %.0f ', stop, length)
+  if go == '' then
+    seen = seen .. redis.call('GETRANGE', KEYS[1], 0, 35)
+  else
+    seen = seen .. redis.call('GETRANGE', KEYS[1], 0, 4095)
+    seen = seen .. redis.call('GETRANGE', KEYS[1], -4096, -1)
+  end
+  return string.sub(redis.sha1hex(seen), 1, 16)
 end
 "
     };
@@ -275,7 +283,7 @@ local stands = 1
 if ARGV[5] == '1' then
   claim = string.format('%s@%013.0f', claim, clock())
   if string.find(before, '@', 1, true) then claim = string.sub(claim .. ',' .. before, 1, 752) end
-  stands = spared() or 1
+  stands = spared(ARGV[4])
   redis.call('DEL', KEYS[2])
 else
   redis.call('DEL', KEYS[1])
@@ -314,7 +322,7 @@ if place and (place == 1 or ARGV[7] ~= 'absent') then
   life = tonumber(ARGV[3]) - math.max(0, aged - tonumber(ARGV[6]))
 end
 local native = ARGV[8] == ''
-local same = (spared() or '') == ARGV[9]
+local same = spared(ARGV[8]) == ARGV[9]
 local fits = life > 0 and holds(ARGV[7], ARGV[8])
 if fits and not native and not same then fits = string.sub(claim, -1) == '+' end
 if fits then
@@ -329,18 +337,18 @@ if place == 1 then
 elseif place and fits then
   redis.call('SET', KEYS[2], string.sub(claim, 1, place - 2) .. '+', 'KEEPTTL')
 end
-local event = ARGV[11]
-if not fits then
-  if ARGV[7] ~= 'any' then return 0 end
+if fits then
+  if ARGV[11] then redis.pcall('PUBLISH', ARGV[10], ARGV[11]) end
+  return 1
+end
+if ARGV[7] == 'any' then
   if same then
     redis.call('DEL', KEYS[1])
     redis.pcall('SET', KEYS[1], '')
     redis.call('DEL', KEYS[1])
   end
-  event = ARGV[12]
+  if ARGV[12] then redis.pcall('PUBLISH', ARGV[10], ARGV[12]) end
 end
-if event then redis.pcall('PUBLISH', ARGV[10], event) end
-if fits then return 1 end
 return same and 0 or 2
 "
 );

@@ -104,7 +104,7 @@ impl Remote for Redis {
                 .arg(condition(put.condition))
                 .arg(placeholder(wire))
                 .arg(match put.spared {
-                    Some(stamp) => format!("{} {}", stamp.end, stamp.length),
+                    Some(stamp) => format!("{:016x}", stamp.digest()),
                     None => String::new(),
                 });
             self.tell(&mut command, put.key, &[Kind::Set, Kind::Delete]);

@@ -89,8 +89,7 @@ fn a_load_is_told_to_nobody_and_own_words_are_ignored() {
         assert_eq!(there.ask("events 1 300"), json!({"events": 0}));
         assert_eq!(there.ask("peek k"), is("one"));
         here.ask("set k two 1");
-        // Its claim and its fill.
-        assert_eq!(there.ask("events 2 10000"), json!({"events": 2}));
+        assert_eq!(there.ask("events 1 10000"), json!({"events": 1}));
         assert_eq!(there.ask("events 1 50"), json!({"events": 0}));
         assert_eq!(here.ask("peek k"), is("two"));
         assert_eq!(here.count("heard"), 0);

@@ -135,12 +135,9 @@ impl<F: Fn() + Send + Sync + 'static> Remote for Meddled<F> {
         self.redis.claim(claims, wire)
     }
 
-    fn put(
-        &self,
-        puts: &[Put<'_>],
-        wire: Wire,
-    ) -> impl Future<Output = Vec<Result<Placed, Fault>>> + Send {
-        self.redis.put(puts, wire)
+    async fn put(&self, puts: &[Put<'_>], wire: Wire) -> Vec<Result<Placed, Fault>> {
+        (self.before_fill)();
+        self.redis.put(puts, wire).await
     }
 
     fn settle(

@@ -144,7 +144,7 @@ async fn what_a_stranger_sets_after_the_claim_stays<R: Remote, S: AsyncFn(Durati
         suite.put(&key, stored(b"old")).await;
         // What stands there is not what the claim says it has spared.
         suite.claim_sparing(&key, token, condition).await;
-        let other = Stamp { end: 1, length: 3 };
+        let other = Stamp::new(1);
         let put = suite
             .insert(&key, token, b"new", condition, Some(other))
             .await;

@@ -42,14 +42,24 @@ pub enum Placed {
     Refused,
 }
 
-/// What tells an entry of L2 from another one under the same key. Two entries that end in the same
-/// millisecond and are equally long pass for one: such a mistake costs a miss.
+/// What tells an entry of L2 from another one under the same key: a digest of its bytes and of its
+/// end, as the store makes it. The same bytes stored again within a millisecond pass for one entry;
+/// such a mistake costs a miss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
-    /// When it ends, in milliseconds of L2's clock; -1 if never.
-    pub end: i64,
-    /// Its length in bytes.
-    pub length: u64,
+pub struct Stamp(u64);
+
+impl Stamp {
+    /// The stamp with this digest.
+    #[must_use]
+    pub const fn new(digest: u64) -> Self {
+        Self(digest)
+    }
+
+    /// The digest.
+    #[must_use]
+    pub const fn digest(self) -> u64 {
+        self.0
+    }
 }
 
 /// Whether the other nodes are told of what is sent to L2 (PROTOCOL.md, C6).
