@@ -94,21 +94,17 @@ impl Table {
 
     /// Stores the value if the lease is the token's, and gives the lease back.
     pub fn fill(&mut self, now: u64, fill: &Fill<'_>, wire: Wire) -> Filled {
-        match self.holder(now, fill.key) {
-            Some((token, left)) if token == fill.token => {
-                let claims = self.leases.pop(fill.key).map(|lease| lease.claims);
-                if claims.is_some_and(|claims| !claims.is_empty()) {
-                    return Filled::Refused;
-                }
-                let aged = millis(fill.value.lease).saturating_sub(left);
-                let stands = self.value(now, fill.key).map(|row| &*row.bytes);
-                if wire == Wire::JetcacheGo && stands != fill.value.replaces {
-                    return Filled::Refused;
-                }
-                self.store(now, fill.key, &fill.value, aged, wire)
-            }
-            _ => Filled::Refused,
+        let left = match self.holder(now, fill.key) {
+            Some((token, left)) if token == fill.token => left,
+            _ => return Filled::Refused,
+        };
+        self.leases.pop(fill.key);
+        let stands = self.value(now, fill.key).map(|row| &*row.bytes);
+        if wire == Wire::JetcacheGo && stands != fill.value.replaces {
+            return Filled::Refused;
         }
+        let aged = millis(fill.value.lease).saturating_sub(left);
+        self.store(now, fill.key, &fill.value, aged, wire)
     }
 
     /// Gives the lease back if it is the token's.
