@@ -176,9 +176,7 @@ impl Table {
             return (token == put.token).then_some((aged, false));
         }
         let place = claims.iter().position(|(claim, _)| *claim == put.token)?;
-        // A later claim was made while nothing stood there, as this one was.
-        let outdone = place > 0 && put.condition == Some(Condition::Absent);
-        (!outdone).then(|| (now.saturating_sub(claims[place].1), lease.put))
+        Some((now.saturating_sub(claims[place].1), lease.put))
     }
 
     /// The claim of the token is used up, and with a value stored so are those before it.

@@ -33,8 +33,8 @@ pub(super) enum Script {
     Release,
     /// Keys: value, lease. Arguments: (1) the token, (2) the claim's life in milliseconds, (3)
     /// `absent`, `present` or `any`, (4) the placeholder of the jetcache-go format; in the native
-    /// format empty, (5) `1` to spare what stands under the key. To announce: (6) the channel, (7)
-    /// the event. The answer is 0, 1, or what tells the spared entry from another.
+    /// format empty, (5) `1` to spare what stands under the key. The answer is 0, 1, or what tells the
+    /// spared entry from another.
     Claim,
     /// Keys: value, lease. Arguments: (1) to (6) as of `Store`, but of the claim instead of the
     /// lease, (7) and (8) as (3) and (4) of `Claim`, (9) what the claim spared, or
@@ -291,7 +291,6 @@ else
   redis.call('DEL', KEYS[1])
 end
 redis.call('SET', KEYS[2], claim, 'PX', ARGV[2])
-if ARGV[7] then redis.pcall('PUBLISH', ARGV[6], ARGV[7]) end
 return stands
 "
 );
@@ -318,7 +317,7 @@ else
   if place then aged = clock() - tonumber(since) end
 end
 local life = 0
-if place and (place == 1 or ARGV[7] ~= 'absent') then
+if place then
   life = tonumber(ARGV[3]) - math.max(0, aged - tonumber(ARGV[6]))
 end
 local native = ARGV[8] == ''

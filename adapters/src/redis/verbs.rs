@@ -90,7 +90,6 @@ impl Remote for Redis {
                 .arg(condition(claim.condition))
                 .arg(placeholder(wire))
                 .arg(u8::from(claim.spares));
-            self.tell(&mut command, claim.key, &[Kind::Set]);
             command
         });
         self.run(commands, Repeat::Never, claimed).await

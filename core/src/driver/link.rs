@@ -64,13 +64,10 @@ impl<K, V> Link<K, V> {
         self.change(fills, verb, |fill| fill.key, kind).await
     }
 
-    pub(super) async fn claim(&self, claims: &[(Announce, Claim<'_>)]) -> Outcomes<Claimed> {
-        let kind = |_: &Claim<'_>, claimed: &Claimed| match claimed {
-            Claimed::Granted(_) => Some(Kind::Set),
-            Claimed::Refused => None,
-        };
-        let verb: Verb<Claim<'_>, Claimed> = |remote, claims, wire| remote.claim(claims, wire);
-        self.change(claims, verb, |claim| claim.key, kind).await
+    /// Nobody is told of a claim: the others are told of what follows.
+    pub(super) async fn claim(&self, claims: &[Claim<'_>]) -> Outcomes<Claimed> {
+        let claim = async { self.remote.claim(claims, self.format.wire).await };
+        self.bounded(claims.len(), claim).await
     }
 
     pub(super) async fn put(&self, puts: &[(Announce, Put<'_>)]) -> Outcomes<Placed> {

@@ -90,8 +90,6 @@ pub enum Wish<V> {
         condition: Option<Condition>,
         /// Whether what stands in L2 stays until the value takes its place.
         spares: bool,
-        /// Whether the other nodes are told of it.
-        announce: Announce,
     },
     /// Put the change's value into L2; reply [`ChangeReply::Put`].
     Put {
@@ -179,10 +177,8 @@ pub(super) enum State {
     Fresh,
     /// And how far the change will have reached.
     Removing(Number, Reach),
-    /// The last says whether the claim spares what stands in L2.
-    Claiming(Number, Token, bool),
-    /// So does this.
-    Putting(Number, bool),
+    Claiming(Number, Token),
+    Putting(Number),
     /// The claim's token and when L2 acknowledged it; `None` if L2 did not.
     Writing(Option<(Token, Timestamp)>),
     Settling(Number),

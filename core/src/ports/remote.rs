@@ -74,8 +74,8 @@ pub trait Remote: Send + Sync + 'static {
     /// Puts each value in the place of what stands there, if the claim is the token's, and gives it
     /// back; a [`Condition`] must still hold.
     ///
-    /// If the claim remembers the token's, the value is stored as well, unless it was to be put
-    /// where nothing is; the claim then stands on, and forgets the token's and those before it.
+    /// If the claim remembers the token's, the value is stored as well; the claim then stands on, and
+    /// forgets the token's and those before it.
     ///
     /// Otherwise it is overtaken if something else stands there than its claim
     /// [has spared](Put::spared); that stays. If it is the very same, or nothing if that was nothing,
@@ -134,11 +134,11 @@ pub trait Remote: Send + Sync + 'static {
 
     /// Another handle of the same store, one that tells of each change, if the store can.
     ///
-    /// In the same atomic step as the change of a key, and as its last part: a claim that was
-    /// granted, and a fill, put or settlement that was stored, say
-    /// [`Kind::Set`](super::bus::Kind::Set); any other settlement, a removal, and any other put
-    /// without a condition say [`Kind::Delete`](super::bus::Kind::Delete). Nothing else that
-    /// was refused says anything. If telling fails, the change stands.
+    /// In the same atomic step as the change of a key, and as its last part: a fill, put or
+    /// settlement that was stored says [`Kind::Set`](super::bus::Kind::Set); any other settlement, a
+    /// removal, and any other put without a condition say
+    /// [`Kind::Delete`](super::bus::Kind::Delete). A claim says nothing, since what follows it does.
+    /// If telling fails, the change stands.
     fn announcing(&self, herald: Herald) -> Option<Self>
     where
         Self: Sized,

@@ -16,7 +16,7 @@ pub(super) async fn run<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>
     a_refused_put_leaves_what_came_since(suite).await;
     a_claim_that_came_second_stores_last(suite).await;
     many_claims_are_remembered(suite).await;
-    of_two_who_found_nothing_the_second_claim_stores(suite).await;
+    of_two_who_found_nothing_one_stores(suite).await;
     a_condition_is_judged_again(suite).await;
     a_value_that_was_too_long_on_its_way_is_refused(suite).await;
     a_value_that_replaces_is_of_any_kind(suite).await;
@@ -182,18 +182,25 @@ async fn many_claims_are_remembered<R: Remote, S: AsyncFn(Duration)>(suite: &Sui
     assert_eq!(put, Placed::Overtaken);
 }
 
-async fn of_two_who_found_nothing_the_second_claim_stores<R: Remote, S: AsyncFn(Duration)>(
+async fn of_two_who_found_nothing_one_stores<R: Remote, S: AsyncFn(Duration)>(
     suite: &Suite<'_, R, S>,
 ) {
-    let (key, first, second) = (suite.key(), suite.token(), suite.token());
-    let absent = Some(Condition::Absent);
-    let (one, two) = (suite.entry(Some(b"one")), suite.entry(Some(b"two")));
-    assert_eq!(suite.claim_sparing(&key, first, absent).await, Some(None));
-    assert_eq!(suite.claim_sparing(&key, second, absent).await, Some(None));
-    let put = suite.insert(&key, first, &one, absent, None).await;
-    assert_eq!(put, Placed::Refused, "or both would be applied");
-    let put = suite.insert(&key, second, &two, absent, None).await;
-    assert_eq!(put, Placed::Stored);
+    for in_order in [true, false] {
+        let (key, mut first, mut second) = (suite.key(), suite.token(), suite.token());
+        let absent = Some(Condition::Absent);
+        let (one, two) = (suite.entry(Some(b"one")), suite.entry(Some(b"two")));
+        assert_eq!(suite.claim_sparing(&key, first, absent).await, Some(None));
+        assert_eq!(suite.claim_sparing(&key, second, absent).await, Some(None));
+        if !in_order {
+            (first, second) = (second, first);
+        }
+        let put = suite.insert(&key, first, &one, absent, None).await;
+        assert_eq!(put, Placed::Stored);
+        let put = suite.insert(&key, second, &two, absent, None).await;
+        assert_eq!(put, Placed::Overtaken, "or both would be applied");
+        assert_eq!(value(suite, &key).await.as_deref(), Some(&b"one"[..]));
+        assert!(suite.is_free(&key).await);
+    }
 }
 
 async fn a_condition_is_judged_again<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {

@@ -179,17 +179,15 @@ async fn send<K: CacheKey, V: CacheValue>(
                 life,
                 condition,
                 spares,
-                announce,
             } => {
                 places[1].push(at);
-                let claim = Claim {
+                claims.push(Claim {
                     key,
                     token,
                     life,
                     condition,
                     spares,
-                };
-                claims.push((announce, claim));
+                });
             }
             Wish::Put {
                 token,

@@ -18,7 +18,7 @@ use crate::machine::policy::call::Call;
 use crate::machine::shard::{Context, Shard};
 use crate::machine::table::unconfirmed::Number;
 use crate::machine::tier::entry::Entry;
-use crate::machine::tier::verb::{Announce, Claimed, Condition};
+use crate::machine::tier::verb::{Announce, Claimed, Condition, Stamp};
 use crate::machine::token::Token;
 use crate::machine::writes::Sweep;
 
@@ -69,14 +69,14 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
                 self.give_up(at, number, context, effects);
                 self.end(at, Reach::Pending, true, context, effects)
             }
-            (State::Claiming(number, token, spares), ChangeReply::Claimed(Ok(claimed))) => {
-                match claimed {
-                    Claimed::Granted(stamp) if spares => self.on_spared(at, token, stamp, context),
-                    Claimed::Granted(_) => self.on_claimed(at, number, token, context, effects),
-                    Claimed::Refused => self.on_refused(at, number, context, effects),
-                }
+            (
+                State::Claiming(number, token),
+                ChangeReply::Claimed(Ok(Claimed::Granted(spared))),
+            ) => self.on_claimed(at, number, token, spared, context),
+            (State::Claiming(number, _), ChangeReply::Claimed(Ok(Claimed::Refused))) => {
+                self.on_refused(at, number, context, effects)
             }
-            (State::Claiming(number, ..), ChangeReply::Claimed(Err(fault))) => {
+            (State::Claiming(number, _), ChangeReply::Claimed(Err(fault))) => {
                 self.on_unclaimed(at, number, fault, context, effects)
             }
             (State::Writing(claim), ChangeReply::Written(written)) => {
@@ -85,8 +85,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             (State::Settling(number), ChangeReply::Settled(settled)) => {
                 self.on_settled(at, number, settled, context, effects)
             }
-            (State::Putting(number, spared), ChangeReply::Put(put)) => {
-                self.on_put(at, number, spared, put, context, effects)
+            (State::Putting(number), ChangeReply::Put(put)) => {
+                self.on_put(at, number, put, context, effects)
             }
             (State::Waiting, ChangeReply::Waited) => self.look_alone(at),
             (State::Looking, ChangeReply::Local(present)) => {
@@ -118,9 +118,6 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
                 (_, None) => self.end(at, Reach::Everywhere, true, context, effects),
             };
         }
-        // What this node does not believe it does not spare: the claim empties the key.
-        let spares = !self.is_doubted(at, context);
-        let change = &mut self.changes[at];
         // Nothing may be put into L2 while it is bypassed.
         if change.condition().is_some() && self.doubts.bypassed(context.now) {
             return ChangeStep::Finish(ChangeOutcome::Undecided);
@@ -128,25 +125,18 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let (life, condition, spares) = match change.plan {
             Plan::Insert {
                 call, condition, ..
-            } if !call.skip_remote => (context.policy.claim_life(), condition, spares),
+            } if !call.skip_remote => (context.policy.claim_life(), condition, true),
             Plan::WriteThrough { .. } => (context.policy.lease, None, false),
             Plan::Insert { .. } | Plan::Invalidate => return self.remove(at, Reach::Everywhere),
         };
-        // Others are told once something has changed for them: when the value takes its place, or
-        // the write-through is settled.
-        let announce = match change.plan {
-            Plan::Insert { .. } if !spares => Announce::Yes,
-            _ => Announce::No,
-        };
         let number = self.doubts.send();
         let token = Token::from_bits(context.roll);
-        change.state = State::Claiming(number, token, spares);
+        change.state = State::Claiming(number, token);
         ChangeStep::Ask(Wish::Claim {
             token,
             life,
             condition,
             spares,
-            announce,
         })
     }
 
@@ -196,37 +186,21 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         self.end(at, Reach::Pending, kept, context, effects)
     }
 
-    /// The claim has emptied the key.
+    /// A write-through's claim has emptied the key. An insert's has only taken the lease of any load
+    /// away, and so confirms nothing; nor is anybody told of it.
     fn on_claimed(
         &mut self,
         at: usize,
         number: Number,
         token: Token,
+        spared: Option<Stamp>,
         context: &Context<'_>,
-        effects: &mut Effects<K, V>,
     ) -> ChangeStep<V> {
-        let writes = matches!(self.changes[at].plan, Plan::WriteThrough { .. });
-        self.acknowledge(at, number, !writes);
-        if writes {
+        if matches!(self.changes[at].plan, Plan::WriteThrough { .. }) {
+            self.acknowledge(at, number, false);
             return self.write(at, Some((token, context.now)));
         }
-        // While this node does not believe L2 about the key it does not fill it (PROTOCOL.md, C5).
-        if !self.is_doubted(at, context) {
-            return self.put(at, token, None, false, context);
-        }
-        // A conditional insert that is not stored now has emptied L2 and is not applied.
-        let kept = self.changes[at].condition().is_none();
-        let in_doubt = self
-            .slots
-            .look(self.changes[at].slot)
-            .doubt
-            .is_unconfirmed();
-        let reach = if in_doubt || !kept {
-            Reach::Pending
-        } else {
-            Reach::NotStored
-        };
-        self.end(at, reach, kept, context, effects)
+        self.put(at, token, spared, context)
     }
 
     /// Without an L2, L1 judges the condition. Look and write are one announced write, so that only
@@ -330,8 +304,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let at = ticket.0;
         match take(&mut self.changes[at].state) {
             State::Removing(number, _)
-            | State::Claiming(number, ..)
-            | State::Putting(number, _)
+            | State::Claiming(number, _)
+            | State::Putting(number)
             | State::Settling(number) => {
                 self.give_up(at, number, context, effects);
             }

@@ -14,39 +14,27 @@ use crate::machine::tier::verb::{Announce, Placed, Stamp, Times};
 use crate::machine::token::Token;
 
 impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
-    /// The claim keeps loads from filling; what stood under the key still stands there.
-    pub(super) fn on_spared(
-        &mut self,
-        at: usize,
-        token: Token,
-        spared: Option<Stamp>,
-        context: &Context<'_>,
-    ) -> ChangeStep<V> {
-        if !self.is_doubted(at, context) {
-            return self.put(at, token, spared, true, context);
-        }
-        match self.changes[at].condition() {
-            // Another change was given up meanwhile.
-            Some(_) => ChangeStep::Finish(ChangeOutcome::Undecided),
-            None => self.remove(at, Reach::NotStored),
-        }
-    }
-
-    /// Sends the value.
+    /// Sends the value, unless a change that did not fit has made this shard do without L2 meanwhile:
+    /// what would be stored now outlasts that.
     pub(super) fn put(
         &mut self,
         at: usize,
         token: Token,
         spared: Option<Stamp>,
-        spares: bool,
         context: &Context<'_>,
     ) -> ChangeStep<V> {
+        if self.doubts.bypassed(context.now) {
+            return match self.changes[at].condition() {
+                Some(_) => ChangeStep::Finish(ChangeOutcome::Undecided),
+                None => self.remove(at, Reach::NotStored),
+            };
+        }
         let claim_life = context.policy.claim_life();
         let number = self.doubts.send();
         let change = &mut self.changes[at];
         let age = context.now.since(change.born);
         let life = change.lives.remote.saturating_sub(age);
-        change.state = State::Putting(number, spares);
+        change.state = State::Putting(number);
         self.doubts.note_life(life.saturating_add(claim_life));
         let condition = change.condition();
         ChangeStep::Ask(Wish::Put {
@@ -62,27 +50,24 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         })
     }
 
-    /// `spared`: until the value was stored, its key held what it had held before.
+    /// What a conditional insert finds refused has changed nothing anywhere.
     pub(super) fn on_put(
         &mut self,
         at: usize,
         number: Number,
-        spared: bool,
         put: Result<Placed, Fault>,
         context: &Context<'_>,
         effects: &mut Effects<K, V>,
     ) -> ChangeStep<V> {
         let conditional = self.changes[at].condition().is_some();
-        let unchanged = conditional && spared;
+        let not_applied = ChangeStep::Finish(ChangeOutcome::Applied(false));
         match put {
             Ok(Placed::Stored) => {
                 self.acknowledge(at, number, true);
                 let reach = self.reach_of_put(at, context);
                 self.end(at, reach, true, context, effects)
             }
-            Ok(Placed::Overtaken | Placed::Refused) if unchanged => {
-                ChangeStep::Finish(ChangeOutcome::Applied(false))
-            }
+            Ok(Placed::Overtaken | Placed::Refused) if conditional => not_applied,
             Ok(Placed::Overtaken) => {
                 let reach = self.reach_of_put(at, context);
                 self.end(at, reach, false, context, effects)
@@ -92,17 +77,14 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             Err(fault) => {
                 let refused = matches!(fault, Fault::Refused(_));
                 effects.events.push(Event::RemoteFault(fault));
-                if refused && unchanged {
-                    return ChangeStep::Finish(ChangeOutcome::Applied(false));
+                match (refused, conditional) {
+                    (true, true) => not_applied,
+                    (true, false) => self.remove(at, Reach::NotStored),
+                    (false, _) => {
+                        self.give_up(at, number, context, effects);
+                        self.end(at, Reach::Pending, !conditional, context, effects)
+                    }
                 }
-                if refused && conditional {
-                    return self.end(at, Reach::NotStored, false, context, effects);
-                }
-                if refused {
-                    return self.remove(at, Reach::NotStored);
-                }
-                self.give_up(at, number, context, effects);
-                self.end(at, Reach::Pending, !conditional, context, effects)
             }
         }
     }

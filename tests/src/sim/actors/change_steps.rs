@@ -118,7 +118,6 @@ impl World {
                 life,
                 condition,
                 spares,
-                announce,
             }) => {
                 let verb = Verb::Claim {
                     token,
@@ -128,7 +127,6 @@ impl World {
                     value: change
                         .value
                         .filter(|_| matches!(change.kind, Kind::Insert(_))),
-                    announce,
                 };
                 State::Command(self.send(node, key, verb, Sender::Actor(id)))
             }

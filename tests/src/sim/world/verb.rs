@@ -36,7 +36,6 @@ pub(crate) enum Verb {
         spares: bool,
         /// The value of the insert that claims.
         value: Option<Id>,
-        announce: Announce,
     },
     Put {
         token: Token,
@@ -107,9 +106,6 @@ impl Verb {
 
         let (removed, due) = match (self, receipt) {
             (Self::Remove { announce: Yes }, Receipt::Done) => (true, sent),
-            (Self::Claim { announce: Yes, .. }, Receipt::Claimed(Claimed::Granted(_))) => {
-                (false, sent)
-            }
             (Self::Put { announce: Yes, .. }, Receipt::Put(Placed::Stored, _)) => (false, birth),
             (
                 Self::Put {
