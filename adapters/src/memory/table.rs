@@ -1,4 +1,4 @@
-//! The seven verbs over plain data: one method a verb, one key a call, the time an argument.
+//! The eight verbs over plain data: one method a verb, one key a call, the time an argument.
 
 use core::fmt;
 use core::num::NonZeroUsize;
@@ -8,8 +8,9 @@ use jetcache_core::Token;
 use jetcache_core::machine::tier::envelope::{HEADER, PREFIX, is_present, stamp};
 use jetcache_core::machine::tier::wire::PLACEHOLDER;
 use jetcache_core::machine::time::millis;
+use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{
-    Claim, Condition, Fill, Filled, Found, Hold, LeaseAsk, Leased, Life, Settle, Stored, Wire,
+    Claim, Condition, Fill, Filled, Found, Hold, LeaseAsk, Leased, Life, MARKED, Settle, Wire,
 };
 use lru::LruCache;
 
@@ -29,6 +30,8 @@ pub struct Table {
 struct Row {
     bytes: Vec<u8>,
     until: u64,
+    /// While `now` is less, it is known that a load put it there.
+    loaded_until: u64,
 }
 
 /// Stands while `now < until`.
@@ -86,7 +89,7 @@ impl Table {
         match self.holder(now, fill.key) {
             Some((token, left)) if token == fill.token => {
                 self.leases.pop(fill.key);
-                self.store(now, fill.key, &fill.value, left, wire)
+                self.store(now, fill, left, wire)
             }
             _ => Filled::Refused,
         }
@@ -121,7 +124,15 @@ impl Table {
     /// As [`fill`](Self::fill) if there is a token; what is not stored is removed, value and lease.
     pub fn settle(&mut self, now: u64, settle: &Settle<'_>, wire: Wire) -> Filled {
         let &Settle { key, token, value } = settle;
-        let filled = token.map(|token| self.fill(now, &Fill { key, token, value }, wire));
+        let filled = token.map(|token| {
+            let fill = Fill {
+                key,
+                token,
+                value,
+                kind: Kind::Set,
+            };
+            self.fill(now, &fill, wire)
+        });
         if filled != Some(Filled::Stored) {
             self.remove(key);
         }
@@ -134,6 +145,19 @@ impl Table {
         self.leases.pop(key);
     }
 
+    /// Removes what a load may have put there: the lease unless it is an insert's, and the value if a
+    /// load did put it there. Whether there was such a value.
+    pub fn unload(&mut self, now: u64, key: &str) -> bool {
+        if (self.holder(now, key)).is_some_and(|(token, _)| !token.is_of_insert()) {
+            self.leases.pop(key);
+        }
+        let loaded = (self.value(now, key)).is_some_and(|row| now < row.loaded_until);
+        if loaded {
+            self.values.pop(key);
+        }
+        loaded
+    }
+
     /// Takes the lock of this name for `life` if nobody has it, be it a lock or a value that stands
     /// there. Whether this token has it now.
     pub fn lock(&mut self, now: u64, name: &str, token: Token, life: Duration) -> bool {
@@ -142,7 +166,11 @@ impl Table {
             Some(row) => row.bytes == text,
             None => {
                 let until = now.saturating_add(millis(life).max(1));
-                let row = Row { bytes: text, until };
+                let row = Row {
+                    bytes: text,
+                    until,
+                    loaded_until: 0,
+                };
                 self.values.push(name.to_owned(), row);
                 true
             }
@@ -217,7 +245,10 @@ impl Table {
 
     /// `left` is what the lease had left: the time it aged beyond what its holder knew when it
     /// sent the value is the time that the value was on its way.
-    fn store(&mut self, now: u64, key: &str, value: &Stored<'_>, left: u64, wire: Wire) -> Filled {
+    fn store(&mut self, now: u64, fill: &Fill<'_>, left: u64, wire: Wire) -> Filled {
+        let Fill {
+            key, token, value, ..
+        } = fill;
         let aged = millis(value.lease).saturating_sub(left);
         let known = u64::try_from(value.age.as_millis()).unwrap_or(u64::MAX);
         let life = millis(value.life).saturating_sub(aged.saturating_sub(known));
@@ -242,7 +273,16 @@ impl Table {
                 until = end.saturating_add(millis(value.stale));
             }
         }
-        self.values.push(key.to_owned(), Row { bytes, until });
+        let loaded_until = match token.is_of_insert() {
+            true => 0,
+            false => now.saturating_add(millis(MARKED)),
+        };
+        let row = Row {
+            bytes,
+            until,
+            loaded_until,
+        };
+        self.values.push((*key).to_owned(), row);
         Filled::Stored
     }
 }
@@ -264,6 +304,8 @@ impl fmt::Debug for Table {
 
 #[cfg(test)]
 mod tests {
+    use jetcache_core::ports::remote::Stored;
+
     use super::*;
 
     const T: Token = Token::from_bits(1);
@@ -289,6 +331,7 @@ mod tests {
                 lease: Duration::from_secs(1),
                 age: Duration::from_millis(age),
             },
+            kind: Kind::SetByOnce,
         }
     }
 

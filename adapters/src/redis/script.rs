@@ -22,7 +22,7 @@ use crate::redis::connection::line::{Batch, Line, Repeat};
 /// One of the scripts.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Script {
-    /// Keys: value, lease. Arguments: (1) the token, (2) the bytes, (3) their life, (4) their stale
+    /// Keys: value, lease; in the jetcache-go format, the mark. Arguments: (1) the token, (2) the bytes, (3) their life, (4) their stale
     /// window, (5) the lease's life, (6) its age when this was sent (3 to 6 in milliseconds), (7)
     /// `1` to remove both keys if nothing is stored, (8) in the jetcache-go format what must stand
     /// under the key, after a `=`, or `-` for nothing; in the native format empty. To announce: (9)
@@ -37,22 +37,33 @@ pub(super) enum Script {
     Claim,
     /// Keys: value, lease. To announce: (1) the channel, (2) the event.
     Remove,
+    /// Keys: value, lease and mark of each of any number, in one slot.
+    Unload,
 }
 
 impl Script {
-    const ALL: [Self; 4] = [Self::Store, Self::Release, Self::Claim, Self::Remove];
+    const ALL: [Self; 5] = [
+        Self::Store,
+        Self::Release,
+        Self::Claim,
+        Self::Remove,
+        Self::Unload,
+    ];
 
-    const fn text(self) -> &'static str {
+    fn text(self) -> &'static str {
+        static STORE_ALL: LazyLock<String> = LazyLock::new(|| [TRACE, STORE].concat());
+        static UNLOAD_ALL: LazyLock<String> = LazyLock::new(|| [TRACE, UNLOAD].concat());
         match self {
-            Self::Store => STORE,
+            Self::Store => &STORE_ALL,
             Self::Release => RELEASE,
             Self::Claim => CLAIM,
             Self::Remove => REMOVE,
+            Self::Unload => &UNLOAD_ALL,
         }
     }
 
     fn hash(self) -> &'static str {
-        static HASHES: LazyLock<[redis::Script; 4]> =
+        static HASHES: LazyLock<[redis::Script; Script::ALL.len()]> =
             LazyLock::new(|| Script::ALL.map(|script| redis::Script::new(script.text())));
         HASHES[self as usize].get_hash()
     }
@@ -144,6 +155,19 @@ fn is_unknown(answer: &Result<Value, Fault>) -> bool {
     matches!(answer, Ok(Value::ServerError(error)) if error.kind() == Some(ServerErrorKind::NoScript))
 }
 
+/// What shows that a value is the one that was stored, and no other of the same bytes: a digest of
+/// both its ends, since it may be big, and when it goes. Without the right to ask for that moment the
+/// digest alone must do.
+const TRACE: &str = r"
+local function trace(key)
+  local head, tail = redis.pcall('GETRANGE', key, 0, 2047), redis.pcall('GETRANGE', key, -2048, -1)
+  if type(head) ~= 'string' or type(tail) ~= 'string' then return '' end
+  local stop = redis.pcall('PEXPIRETIME', key)
+  stop = type(stop) == 'number' and string.format('%.0f', stop) or ''
+  return redis.sha1hex(head .. tail), stop
+end
+";
+
 /// Stores the value if the lease is the token's.
 ///
 /// What the lease has left tells its age. If it is older than its holder knew when this was sent,
@@ -153,7 +177,8 @@ fn is_unknown(answer: &Result<Value, Fault>) -> bool {
 ///
 /// In the jetcache-go format there is neither an end to stamp nor a stale window. A writer who
 /// knows nothing of leases may have come meanwhile, so the value is stored only in the place of
-/// what the holder saw.
+/// what the holder saw. A load's value is marked, for a minute, for [`UNLOAD`] to know it; an
+/// insert's (its token ends in `+`) is not.
 const STORE: &str = r"
 local function tell(event)
   if event then redis.pcall('PUBLISH', ARGV[9], event) end
@@ -193,6 +218,14 @@ if native and #ARGV[2] >= 36 and string.sub(ARGV[2], 1, 2) == '\193J' then
   redis.call('SETRANGE', KEYS[1], 8, struct.pack('>I8', stop))
 end
 redis.call('DEL', KEYS[2])
+if not native then
+  if string.sub(ARGV[1], -1) == '+' then
+    redis.call('DEL', KEYS[3])
+  else
+    local digest, stop = trace(KEYS[1])
+    redis.call('SET', KEYS[3], digest .. ':' .. stop, 'PX', string.format('%.0f', math.min(kept, 60000)))
+  end
+end
 tell(ARGV[10])
 return 1
 ";
@@ -243,5 +276,26 @@ redis.call('DEL', KEYS[1], KEYS[2])
 redis.pcall('SET', KEYS[1], '')
 redis.call('DEL', KEYS[1])
 if ARGV[2] then redis.pcall('PUBLISH', ARGV[1], ARGV[2]) end
+return 1
+";
+
+/// Removes what a load may have put there: each value that still is what its mark says, and each
+/// lease but an insert's. What others have stored since stands.
+const UNLOAD: &str = r"
+for at = 1, #KEYS, 3 do
+  local holder = redis.pcall('GET', KEYS[at + 1])
+  if type(holder) == 'string' and string.sub(holder, -1) ~= '+' then
+    redis.call('DEL', KEYS[at + 1])
+  end
+  local mark = redis.pcall('GET', KEYS[at + 2])
+  if type(mark) == 'string' then
+    local digest, stop = trace(KEYS[at])
+    local known = string.sub(mark, 42)
+    if string.sub(mark, 1, 40) == digest and (stop == '' or known == '' or stop == known) then
+      redis.call('DEL', KEYS[at])
+    end
+    redis.call('DEL', KEYS[at + 2])
+  end
+end
 return 1
 ";

@@ -1,4 +1,4 @@
-//! The seven verbs, and the locks, as commands to a line.
+//! The eight verbs, and the locks, as commands to a line.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use redis::{Cmd, Pipeline, Value};
 
 use crate::redis::answer::{filled, is_granted, is_one, outcome};
 use crate::redis::connection::line::{Batch, Repeat};
-use crate::redis::lease_key::lease_key;
+use crate::redis::lease_key::{lease_key, mark_key};
 use crate::redis::look::{found, look, look_len};
 use crate::redis::script::{Script, run};
 use crate::redis::{Redis, event};
@@ -65,9 +65,15 @@ impl Remote for Redis {
     }
 
     async fn fill(&self, fills: &[Fill<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
-        let commands = fills
-            .iter()
-            .map(|fill| self.store(fill.key, fill.token, &fill.value, Else::Release, wire));
+        let commands = fills.iter().map(|fill| {
+            self.store(
+                fill.key,
+                fill.token,
+                &fill.value,
+                Else::Release(fill.kind),
+                wire,
+            )
+        });
         self.run(commands, Repeat::Never, filled).await
     }
 
@@ -120,6 +126,19 @@ impl Remote for Redis {
     async fn remove(&self, keys: &[&str]) -> Vec<Result<(), Fault>> {
         let commands = keys.iter().map(|key| self.delete(key));
         self.run(commands, Repeat::Once, |_| Ok(())).await
+    }
+
+    async fn unload(&self, keys: &[&str]) -> Vec<Result<(), Fault>> {
+        let commands = keys.chunks(UNLOADED_TOGETHER).map(|keys| {
+            let siblings = |key: &&str| [(*key).to_owned(), lease_key(key), mark_key(key)];
+            let keys: Vec<String> = keys.iter().flat_map(siblings).collect();
+            let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+            Script::Unload.call(&keys)
+        });
+        let answers = self.run(commands, Repeat::Once, |_| Ok(())).await;
+        let together = keys.chunks(UNLOADED_TOGETHER).zip(answers);
+        let each = together.flat_map(|(keys, answer)| keys.iter().map(move |_| answer.clone()));
+        each.collect()
     }
 
     fn server(&self) -> Option<u64> {
@@ -206,7 +225,11 @@ impl Redis {
     }
 
     fn store(&self, key: &str, token: Token, value: &Stored<'_>, or_else: Else, wire: Wire) -> Cmd {
-        let mut command = Script::Store.call(&[key, &lease_key(key)]);
+        let lease = lease_key(key);
+        let mut command = match wire {
+            Wire::JetcacheGo => Script::Store.call(&[key, &lease, &mark_key(key)]),
+            _ => Script::Store.call(&[key, &lease]),
+        };
         command
             .arg(token.to_string())
             .arg(value.bytes)
@@ -220,7 +243,7 @@ impl Redis {
                     .min(MOST),
             )
             .arg(match or_else {
-                Else::Release => 0,
+                Else::Release(_) => 0,
                 Else::Remove => 1,
             })
             .arg(match (wire, value.replaces) {
@@ -231,8 +254,8 @@ impl Redis {
         self.tell(
             &mut command,
             key,
-            match or_else {
-                Else::Release => &[Kind::Set],
+            match &or_else {
+                Else::Release(kind) => core::slice::from_ref(kind),
                 Else::Remove => &[Kind::Set, Kind::Delete],
             },
         );
@@ -253,7 +276,9 @@ impl Redis {
         };
         command.arg(&*herald.channel);
         for &kind in kinds {
-            command.arg(event::encode(&herald.cache, &herald.source, kind, &[key]));
+            let fenced = kind == Kind::Delete;
+            let event = event::encode(&herald.cache, &herald.source, kind, &[key], fenced);
+            command.arg(event);
         }
     }
 }
@@ -261,8 +286,8 @@ impl Redis {
 /// What a script does if the value is not stored.
 #[derive(Clone, Copy)]
 enum Else {
-    /// Gives the lease back, if it is the token's.
-    Release,
+    /// Gives the lease back, if it is the token's. What is stored is told to be this.
+    Release(Kind),
     /// Removes value and lease, whoever holds that.
     Remove,
 }
@@ -276,6 +301,9 @@ fn one<T>(mut outcomes: Vec<Result<T, Fault>>) -> Result<T, Fault> {
 fn px(span: Duration) -> u64 {
     millis(span).min(MOST)
 }
+
+/// How many keys one script may take: the server does nothing else meanwhile.
+const UNLOADED_TOGETHER: usize = 64;
 
 /// Seventy thousand years, in milliseconds: sums of these stay exact in Lua's numbers.
 const MOST: u64 = 1 << 51;

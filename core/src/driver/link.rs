@@ -8,6 +8,7 @@ pub(super) mod text;
 
 use core::fmt;
 use core::future::Future;
+use core::iter::zip;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -56,19 +57,20 @@ impl<K, V> Link<K, V> {
     }
 
     pub(super) async fn fill(&self, fills: &[(Announce, Fill<'_>)]) -> Outcomes<Filled> {
-        let kind = |filled: &Filled| (*filled == Filled::Stored).then_some(Kind::Set);
+        let kind =
+            |fill: &Fill<'_>, filled: &Filled| (*filled == Filled::Stored).then_some(fill.kind);
         let verb: Verb<Fill<'_>, Filled> = |remote, fills, wire| remote.fill(fills, wire);
         self.change(fills, verb, |fill| fill.key, kind).await
     }
 
     pub(super) async fn claim(&self, claims: &[(Announce, Claim<'_>)]) -> Outcomes<bool> {
-        let kind = |granted: &bool| granted.then_some(Kind::Set);
+        let kind = |_: &Claim<'_>, granted: &bool| granted.then_some(Kind::Set);
         let verb: Verb<Claim<'_>, bool> = |remote, claims, wire| remote.claim(claims, wire);
         self.change(claims, verb, |claim| claim.key, kind).await
     }
 
     pub(super) async fn settle(&self, settles: &[(Announce, Settle<'_>)]) -> Outcomes<Filled> {
-        let kind = |filled: &Filled| match filled {
+        let kind = |_: &Settle<'_>, filled: &Filled| match filled {
             Filled::Stored => Some(Kind::Set),
             Filled::Refused => Some(Kind::Delete),
         };
@@ -77,9 +79,15 @@ impl<K, V> Link<K, V> {
     }
 
     pub(super) async fn remove(&self, keys: &[(Announce, &str)]) -> Outcomes<()> {
+        let kind = |_: &&str, (): &()| Some(Kind::Delete);
         let verb: Verb<&str, ()> = |remote, keys, _| remote.remove(keys);
-        self.change(keys, verb, |key| key, |()| Some(Kind::Delete))
-            .await
+        self.change(keys, verb, |key| key, kind).await
+    }
+
+    /// Never told: each node does it by itself.
+    pub(super) async fn unload(&self, keys: &[&str]) -> Outcomes<()> {
+        let unload = async { self.remote.unload(keys).await };
+        self.bounded(keys.len(), unload).await
     }
 
     /// Sends what is announced and what is not, side by side.
@@ -88,15 +96,17 @@ impl<K, V> Link<K, V> {
         items: &[(Announce, I)],
         verb: Verb<I, T>,
         key: fn(&I) -> &str,
-        kind: fn(&T) -> Option<Kind>,
+        kind: fn(&I, &T) -> Option<Kind>,
     ) -> Outcomes<T> {
         let (told, kept) = split(items);
         let send = async |announce, items: &[I]| {
             let remote = self.announcer.remote(&*self.remote, announce);
             let sent = async { verb(remote, items, self.format.wire).await };
             let outcomes = self.bounded(items.len(), sent).await;
-            let keys = items.iter().map(key);
-            self.announcer.tell(announce, keys, &outcomes, kind);
+            let said = zip(items, &outcomes).filter_map(|(item, outcome)| {
+                Some((kind(item, outcome.as_ref().ok()?)?, key(item)))
+            });
+            self.announcer.tell(announce, said);
             outcomes
         };
         match (told.is_empty(), kept.is_empty()) {

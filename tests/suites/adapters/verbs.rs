@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jetcache_adapters::contract;
+use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{Claim, Fill, Filled, Found, LeaseAsk, Leased, Stored, Wire};
 use jetcache_core::{Condition, Fault, Remote, Token};
 use tokio::runtime::{Builder, Runtime};
@@ -40,6 +41,7 @@ pub(crate) async fn fill(
                 key,
                 token,
                 value: stored(v),
+                kind: Kind::SetByOnce,
             }],
             Wire::Native,
         )

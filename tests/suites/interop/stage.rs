@@ -146,4 +146,8 @@ impl<F: Fn() + Send + Sync + 'static> Remote for Meddled<F> {
     fn remove(&self, keys: &[&str]) -> impl Future<Output = Vec<Result<(), Fault>>> + Send {
         self.redis.remove(keys)
     }
+
+    fn unload(&self, keys: &[&str]) -> impl Future<Output = Vec<Result<(), Fault>>> + Send {
+        self.redis.unload(keys)
+    }
 }

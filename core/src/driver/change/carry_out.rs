@@ -17,6 +17,7 @@ use crate::driver::world::bounds::{CacheKey, CacheValue};
 use crate::driver::world::caught::{Panic, caught};
 use crate::machine::change::{ChangeOutcome, ChangeReply, Wish};
 use crate::machine::policy::outage::Outage;
+use crate::ports::bus::Kind;
 use crate::ports::remote::{Claim, Fill, Settle};
 
 /// One outcome a change, `None` if it was abandoned with its task or after an outage; and the first
@@ -196,7 +197,13 @@ async fn send<K: CacheKey, V: CacheValue>(
             } => {
                 places[2].push(at);
                 let value = value(times);
-                fills.push((announce, Fill { key, token, value }));
+                let fill = Fill {
+                    key,
+                    token,
+                    value,
+                    kind: Kind::Set,
+                };
+                fills.push((announce, fill));
             }
             Wish::Settle {
                 token,

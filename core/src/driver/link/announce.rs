@@ -1,6 +1,5 @@
 //! How the other nodes are told of a change, where the machine says so (PROTOCOL.md, C6).
 
-use core::iter::zip;
 use std::sync::Arc;
 
 use crate::driver::bus::hub::Hub;
@@ -67,20 +66,16 @@ impl Announcer {
     }
 
     /// Tells the others what L2 has acknowledged, if that is left to the bus.
-    pub(crate) fn tell<'a, T>(
+    pub(crate) fn tell<'a>(
         &self,
         announce: Announce,
-        keys: impl Iterator<Item = &'a str>,
-        outcomes: &Outcomes<T>,
-        kind: impl Fn(&T) -> Option<Kind>,
+        acknowledged: impl Iterator<Item = (Kind, &'a str)>,
     ) {
         let (Self::Bus(hub, cache), Announce::Yes) = (self, announce) else {
             return;
         };
-        for (key, outcome) in zip(keys, outcomes) {
-            if let Some(kind) = outcome.as_ref().ok().and_then(&kind) {
-                tell(hub, cache, kind, key);
-            }
+        for (kind, key) in acknowledged {
+            tell(hub, cache, kind, key);
         }
     }
 }

@@ -30,6 +30,7 @@ pub(crate) trait AnyRemote: Send + Sync {
     fn claim<'a>(&'a self, claims: &'a [Claim<'a>], wire: Wire) -> Outcomes<'a, bool>;
     fn settle<'a>(&'a self, settles: &'a [Settle<'a>], wire: Wire) -> Outcomes<'a, Filled>;
     fn remove<'a>(&'a self, keys: &'a [&'a str]) -> Outcomes<'a, ()>;
+    fn unload<'a>(&'a self, keys: &'a [&'a str]) -> Outcomes<'a, ()>;
     fn lock<'a>(
         &'a self,
         name: &'a str,
@@ -68,6 +69,10 @@ impl<R: Remote> AnyRemote for R {
 
     fn remove<'a>(&'a self, keys: &'a [&'a str]) -> Outcomes<'a, ()> {
         Box::pin(Remote::remove(self, keys))
+    }
+
+    fn unload<'a>(&'a self, keys: &'a [&'a str]) -> Outcomes<'a, ()> {
+        Box::pin(Remote::unload(self, keys))
     }
 
     fn lock<'a>(

@@ -146,7 +146,10 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             Plan::Insert { .. } | Plan::Invalidate => return self.remove(at),
         };
         let number = self.doubts.send();
-        let token = Token::from_bits(context.roll);
+        let token = match change.plan {
+            Plan::Insert { .. } => Token::of_insert(context.roll),
+            _ => Token::from_bits(context.roll),
+        };
         change.state = State::Claiming(number, token);
         ChangeStep::Ask(Wish::Claim {
             token,

@@ -10,9 +10,19 @@ use crate::machine::event::Event;
 use crate::machine::policy::Policy;
 use crate::machine::shard::{Context, Shard};
 use crate::machine::table::unconfirmed::{Loss, Number};
-use crate::machine::tier::verb::Announce;
 use crate::machine::time::Timestamp;
 use crate::machine::writes::Sweep;
+
+/// What others did to a key, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// They changed it.
+    Changed,
+    /// They filled it with what they had loaded.
+    Filled,
+    /// They removed it and know nothing of leases: a load that began before may still fill L2.
+    Deleted,
+}
 
 /// A removal to be repeated now. Its holder gives it back with [`Shard::repaired`].
 #[derive(Debug)]
@@ -24,18 +34,29 @@ pub struct Repair<K> {
     told: bool,
 }
 
+/// How L2 is repaired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cure {
+    /// Value and lease are removed, and the other nodes are told: a change of this node's own may
+    /// not have reached L2.
+    Remove,
+    /// What a load may have put there is removed, and nobody is told: each node does that by itself
+    /// (PROTOCOL.md, G2).
+    Unload,
+}
+
 impl<K> Repair<K> {
     /// The key to be removed from L2.
     pub fn key(&self) -> &K {
         &self.key
     }
 
-    /// Whether the other nodes are told of the removal.
-    pub fn announce(&self) -> Announce {
+    /// How the key is repaired.
+    pub fn cure(&self) -> Cure {
         if self.told {
-            Announce::Yes
+            Cure::Remove
         } else {
-            Announce::No
+            Cure::Unload
         }
     }
 }
@@ -95,19 +116,23 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         self.doubts.next_turn()
     }
 
-    /// Others have changed the key: whatever is under way on it is nobody's any more. `removed`:
-    /// they say that they removed it. If they may know nothing of leases, a load that began before
-    /// may still fill L2, so this node removes the key once more, at once and without telling
-    /// anybody (PROTOCOL.md, H1 and G2).
+    /// Others have changed the key: whatever is under way on it is nobody's any more, but for a
+    /// flight that has yet to look at what they have filled it with (PROTOCOL.md, H1).
+    ///
+    /// If they know nothing of leases, and deleted it, a load that began before may still fill L2
+    /// or has done so: this node removes that, at once and without telling anybody (G2).
     pub fn heard(
         &mut self,
         key: K,
-        removed: bool,
+        heard: Heard,
         context: &Context<'_>,
         effects: &mut Effects<K, V>,
     ) -> Sweep {
-        if !(removed && context.policy.strangers) {
-            let sweep = self.supersede(&key, effects);
+        if !(heard == Heard::Deleted && context.policy.strangers) {
+            let sweep = match heard {
+                Heard::Filled => self.supersede_fed(&key, effects),
+                Heard::Changed | Heard::Deleted => self.supersede(&key, effects),
+            };
             effects.spent_keys.push(key);
             return sweep;
         }
@@ -126,6 +151,24 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let closed = self.slots.close(slot);
         effects.spent_keys.extend(closed);
         Sweep::after(pending)
+    }
+
+    /// [`supersede`](Self::supersede) for a key that others have filled. A flight that has found
+    /// nothing so far goes on: it looks for what they filled it with before it does anything else.
+    fn supersede_fed(&mut self, key: &K, effects: &mut Effects<K, V>) -> Sweep {
+        let Some(slot) = self.slots.find(key) else {
+            return self.supersede(key, effects);
+        };
+        let flights = &self.flights;
+        let is_to_look = |at: &mut usize| flights[*at].lookup.is_to_look();
+        let spared = self.slots.at(slot).flight.take_if(is_to_look);
+        let sweep = Sweep::after(self.supersede_slot(slot, effects));
+        if let Some(at) = spared {
+            let slot = self.slots.at(slot);
+            slot.flight = Some(at);
+            self.flights[at].era = slot.era;
+        }
+        sweep
     }
 
     /// Whether removals by others have to wait until L2 has confirmed some keys: they may take half

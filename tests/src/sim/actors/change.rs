@@ -218,6 +218,7 @@ impl World {
             superseded: self.index,
             floors,
             foreign: None,
+            filled: None,
             begun: Some(change.begun),
         }))
     }

@@ -33,6 +33,8 @@ pub(crate) struct Fact {
     pub(crate) absent: bool,
     /// When its loading began, or when L2 took its claim.
     pub(crate) birth: Index,
+    /// When L2 took it, if it is an insert's.
+    pub(crate) stored: Index,
     /// When its life is over, in milliseconds.
     pub(crate) ends: u64,
     /// What a conditional insert brought is nobody's business before it was granted.
@@ -64,6 +66,8 @@ struct Due {
     floor: Index,
     /// The node (and which life of it) that owes this; if it dies, it owes nothing.
     of: Option<(usize, u32)>,
+    /// A node that need not hear of it.
+    but: Option<usize>,
 }
 
 /// What a node's changes of a key promised.
@@ -110,6 +114,7 @@ impl Judge {
             key,
             absent,
             birth,
+            stored: 0,
             ends: u64::MAX,
             barred: false,
             refused: false,
@@ -158,7 +163,9 @@ impl Judge {
         });
         let removal = self.shared[usize::from(key)].foreign_removal;
         let (heard, _) = foreign.filter(|then| then.1 == removal).unwrap_or_default();
-        self.rule(fact.birth >= heard, Promise::P2, || {
+        // An insert that overlaps a foreign change came after it if its value did.
+        let newest = fact.birth.max(fact.stored);
+        self.rule(newest >= heard, Promise::P2, || {
             format!(
                 "node {node} answers {id:?}, born at {}, to a read that began after it had heard of \
                  the foreign change at {heard}",
@@ -217,12 +224,40 @@ impl Judge {
     /// Once all is said and heard, everything older must be gone everywhere. `of`: the node whose
     /// own change it is, which owes nothing if it dies.
     pub(crate) fn is_due(&mut self, key: Key, floor: Index, of: Option<(usize, u32)>) {
-        self.due.push(Due { key, floor, of });
+        let but = None;
+        self.due.push(Due {
+            key,
+            floor,
+            of,
+            but,
+        });
+    }
+
+    /// The same for all nodes but this one.
+    pub(crate) fn is_due_elsewhere(&mut self, key: Key, floor: Index, node: usize) {
+        let (of, but) = (None, Some(node));
+        self.due.push(Due {
+            key,
+            floor,
+            of,
+            but,
+        });
+    }
+
+    /// The node has heard that the key was filled, and has nothing older any more.
+    pub(crate) fn fed(&mut self, node: usize, key: Key, floor: Index) {
+        let local = self.of(node, key);
+        local.floor = local.floor.max(floor);
     }
 
     /// Everything has been said and heard.
     pub(crate) fn all_is_heard(&mut self, node: usize) {
-        for Due { key, floor, .. } in self.due.clone() {
+        for Due { key, floor, .. } in self
+            .due
+            .clone()
+            .into_iter()
+            .filter(|due| due.but != Some(node))
+        {
             let local = self.of(node, key);
             local.floor = local.floor.max(floor);
         }

@@ -5,6 +5,7 @@
 use core::time::Duration;
 
 use jetcache_core::Token;
+use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{Fill, Hold, LeaseAsk, Stored, Wire};
 
 use crate::sim::fate::judge::Index;
@@ -110,6 +111,7 @@ impl World {
             key: name(key),
             token: NOBODY,
             value,
+            kind: Kind::SetByOnce,
         };
         self.table.fill(now, &fill, Wire::JetcacheGo);
         self.table.release(
@@ -140,7 +142,7 @@ pub(crate) fn junk(number: Index) -> Vec<u8> {
     format!("?{number}").into_bytes()
 }
 
-const NOBODY: Token = Token::from_bits(0);
+const NOBODY: Token = Token::of_insert(0);
 
 /// Longer than any fill may be on its way that was loaded before.
 const JUNK_STANDS: u64 = 60_000;

@@ -6,6 +6,7 @@ use jetcache_core::machine::lookup::step::Seen;
 use jetcache_core::machine::tier::envelope;
 use jetcache_core::machine::tier::verb::Times;
 use jetcache_core::machine::tier::wire::PLACEHOLDER;
+use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{
     Claim, Fill, Found, Hold, LeaseAsk, Life, Settle, Stored, Wire,
 };
@@ -63,9 +64,10 @@ impl World {
                     key: name,
                     token,
                     value,
+                    kind: Kind::SetByOnce,
                 };
                 let filled = self.table.fill(now, &fill, wire);
-                self.judge.fill_applied(key, token, id, filled);
+                self.judge.fill_applied(key, token, id, filled, self.index);
                 Receipt::Filled(filled)
             }
             Verb::Release { token } => {
@@ -124,6 +126,13 @@ impl World {
             Verb::Remove { .. } => {
                 self.table.remove(name);
                 self.judge.wiped(key, self.index);
+                Receipt::Done
+            }
+            Verb::Unload => {
+                let leases = self.table.leases(now);
+                let value = self.table.unload(now, name);
+                let lease = self.table.leases(now) < leases;
+                self.judge.unloaded(key, value, lease, self.index);
                 Receipt::Done
             }
         }

@@ -46,6 +46,7 @@ pub(crate) enum Verb {
     Remove {
         announce: Announce,
     },
+    Unload,
 }
 
 /// What comes back. An entry comes with the value that the judge knows it to be.
@@ -67,7 +68,7 @@ impl Verb {
             Self::Release { .. } => Point::Release,
             Self::Claim { .. } => Point::Claim,
             Self::Settle { .. } => Point::Settle,
-            Self::Remove { .. } => Point::Remove,
+            Self::Remove { .. } | Self::Unload => Point::Remove,
         }
     }
 
@@ -81,12 +82,18 @@ impl Verb {
         )
     }
 
+    /// Whether it fills the key with what a load brought.
+    pub(crate) fn is_loads_fill(self) -> bool {
+        matches!(self, Self::Fill { token, .. } if !token.is_of_insert())
+    }
+
     /// What the others are told of a command with this receipt, if anything. `sent`: when it was
     /// sent.
     pub(crate) fn said(self, receipt: &Receipt, sent: Index, birth: Index) -> Option<Said> {
         use Announce::Yes;
         use jetcache_core::ports::remote::Filled::{Refused, Stored};
 
+        let filled = self.is_loads_fill().then_some(birth);
         let (removed, due) = match (self, receipt) {
             (Self::Remove { announce: Yes }, Receipt::Done) => (true, sent),
             (Self::Claim { announce: Yes, .. }, Receipt::Claimed(true)) => (false, sent),
@@ -95,7 +102,11 @@ impl Verb {
             (Self::Settle { announce: Yes, .. }, Receipt::Filled(Refused)) => (true, sent),
             _ => return None,
         };
-        Some(Said { removed, due })
+        Some(Said {
+            removed,
+            filled,
+            due,
+        })
     }
 }
 
@@ -103,5 +114,7 @@ impl Verb {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Said {
     pub(crate) removed: bool,
+    /// The birth of what a load brought, if it was filled with that.
+    pub(crate) filled: Option<Index>,
     pub(crate) due: Index,
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use jetcache_adapters::{Redis, RedisCluster};
+use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{
     Claim, Fill, Filled, Herald, Hold, LeaseAsk, Settle, Stored, Wire,
 };
@@ -59,7 +60,12 @@ async fn every_verb(remote: &impl Remote, ear: &mut Ear, wire: Wire) {
             replaces,
             ..stored(b"v")
         };
-        let fills = [Fill { key, token, value }];
+        let fills = [Fill {
+            key,
+            token,
+            value,
+            kind: Kind::SetByOnce,
+        }];
         remote.fill(&fills, wire).await.remove(0).unwrap()
     };
 

@@ -131,6 +131,7 @@ fn message(kind: Kind, keys: &[&str]) -> Message {
         source: "12345678".into(),
         kind,
         keys: keys.iter().map(|&key| key.into()).collect(),
+        fenced: kind == Kind::Delete,
     }
 }
 

@@ -186,6 +186,7 @@ async fn everything(stage: &Stage) {
                 source: "another".into(),
                 kind: Kind::Everything,
                 keys: Vec::new(),
+                fenced: false,
             }),
             3,
         ),

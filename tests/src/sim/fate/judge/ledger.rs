@@ -16,6 +16,10 @@ pub(crate) struct Shared {
     wiped: Index,
     /// Everything older was removed or overwritten.
     pub(crate) newest: Index,
+    /// When what loads may have put there was removed last.
+    unloaded: Index,
+    /// Whether a load or a write-through has stored the content.
+    loaded: bool,
     /// The last removal by somebody who knows nothing of leases.
     pub(crate) foreign_removal: Index,
 }
@@ -61,7 +65,29 @@ impl Judge {
     }
 
     pub(crate) fn foreign_set(&mut self, key: Key, id: Option<Id>) {
-        self.shared[usize::from(key)].content = id;
+        let shared = &mut self.shared[usize::from(key)];
+        (shared.content, shared.loaded) = (id, false);
+    }
+
+    /// What a load may have put there was removed; `value`: there was one.
+    pub(crate) fn unloaded(&mut self, key: Key, value: bool, lease: bool, index: Index) {
+        let shared = &mut self.shared[usize::from(key)];
+        let (content, loaded) = (shared.content, shared.loaded);
+        let holder = shared.lease;
+        shared.unloaded = index;
+        if value {
+            shared.content = None;
+        }
+        if lease && let Some((token, _)) = shared.lease.take() {
+            self.granted.entry(token).or_default().standing = false;
+        }
+        self.rule(!value || loaded, Promise::P2, || {
+            format!("what answers a foreign removal removed {content:?}, which no load stored")
+        });
+        let inserts = holder.is_some_and(|(token, _)| token.is_of_insert());
+        self.rule(!(lease && inserts), Promise::P2, || {
+            format!("what answers a foreign removal removed the claim of an insert, {holder:?}")
+        });
     }
 
     pub(crate) fn foreign_delete(&mut self, key: Key, index: Index) {
@@ -108,14 +134,29 @@ impl Judge {
         }
     }
 
-    pub(crate) fn fill_applied(&mut self, key: Key, token: Token, id: Id, filled: Filled) {
+    pub(crate) fn fill_applied(
+        &mut self,
+        key: Key,
+        token: Token,
+        id: Id,
+        filled: Filled,
+        index: Index,
+    ) {
         self.given_back(key, token);
         if filled == Filled::Refused {
             return;
         }
+        let inserts = token.is_of_insert();
+        if inserts {
+            self.at(id).stored = index;
+        }
         let shared = &mut self.shared[usize::from(key)];
         let before = shared.content.replace(id);
-        let wiped = shared.wiped;
+        shared.loaded = !inserts;
+        let wiped = match inserts {
+            true => shared.wiped,
+            false => shared.wiped.max(shared.unloaded),
+        };
         let displaced = before.map(|before| (before, self.at(before).birth));
         let Fact { birth, barred, .. } = *self.at(id);
         self.rule(birth >= wiped, Promise::P2, || {
@@ -139,7 +180,7 @@ impl Judge {
         filled: Filled,
         index: Index,
     ) {
-        self.fill_applied(key, token, id, filled);
+        self.fill_applied(key, token, id, filled, index);
         if filled == Filled::Refused {
             return self.wiped(key, index);
         }
