@@ -41,7 +41,7 @@ pub(crate) async fn fill(
                 key,
                 token,
                 value: stored(v),
-                kind: Kind::SetByOnce,
+                kind: Kind::Set,
             }],
             Wire::Native,
         )
@@ -89,6 +89,7 @@ pub(crate) fn contract_on_tokio(remote: &impl Remote) {
     many().block_on(async {
         contract::remote::run(remote, tokio::time::sleep).await;
         contract::remote::run_jetcache_go(remote, tokio::time::sleep).await;
+        contract::remote::run_unload(remote, tokio::time::sleep).await;
     });
 }
 

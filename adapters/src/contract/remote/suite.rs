@@ -40,8 +40,17 @@ impl<'a, R: Remote, S: AsyncFn(Duration)> Suite<'a, R, S> {
 
     /// A token that nobody has used.
     pub(super) fn token(&self) -> Token {
+        Token::from_bits(self.bits())
+    }
+
+    /// A token that nobody has used, for an insert.
+    pub(super) fn insert_token(&self) -> Token {
+        Token::of_insert(self.bits())
+    }
+
+    fn bits(&self) -> u128 {
         let high = u128::from(RandomState::new().hash_one(self.number()));
-        Token::from_bits((high << 64) | u128::from(self.number()))
+        (high << 64) | u128::from(self.number())
     }
 
     fn number(&self) -> u64 {

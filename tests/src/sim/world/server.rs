@@ -12,7 +12,8 @@ use jetcache_core::ports::remote::{
 };
 
 use crate::sim::fate::judge::Id;
-use crate::sim::fate::plan::Key;
+use crate::sim::fate::plan::{Key, What};
+use crate::sim::fate::promise::Promise;
 use crate::sim::world::foreign::junk;
 use crate::sim::world::net::CommandId;
 use crate::sim::world::time::{World, whole_millis};
@@ -91,7 +92,8 @@ impl World {
                 let granted = self.table.claim(now, &claim, wire);
                 if granted {
                     let until = self.now + whole_millis(life);
-                    self.judge.claim_applied(key, token, until, self.index);
+                    let inserts = value.is_some();
+                    (self.judge).claim_applied(key, token, until, inserts, self.index);
                     if let Some(value) = value {
                         self.judge.at(value).birth = self.index;
                     }
@@ -124,6 +126,11 @@ impl World {
                 Receipt::Filled(filled)
             }
             Verb::Remove { .. } => {
+                let node = self.commands[command].source().0;
+                let changes = self.changes(node, key);
+                self.judge.rule(changes, Promise::P2, || {
+                    format!("node {node} removes key {key}, which it never changed")
+                });
                 self.table.remove(name);
                 self.judge.wiped(key, self.index);
                 Receipt::Done
@@ -136,6 +143,17 @@ impl World {
                 Receipt::Done
             }
         }
+    }
+
+    /// Whether the node was ever asked to change the key.
+    fn changes(&self, node: usize, key: Key) -> bool {
+        self.plan.asks.iter().any(|ask| {
+            let changes = matches!(
+                ask.what,
+                What::Invalidate | What::Insert(..) | What::WriteThrough(..)
+            );
+            (ask.node, ask.key) == (node, key) && changes
+        })
     }
 
     pub(crate) fn encode(&mut self, id: Id, life: Duration) -> Vec<u8> {

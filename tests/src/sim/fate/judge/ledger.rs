@@ -29,6 +29,8 @@ pub(crate) struct Shared {
 pub(crate) struct Granted {
     pub(crate) standing: bool,
     pub(crate) until: u64,
+    /// It is the claim of an insert.
+    inserts: bool,
     /// A command of it was lost or doubled, so it may be left standing.
     pub(crate) excused: bool,
 }
@@ -73,20 +75,21 @@ impl Judge {
     pub(crate) fn unloaded(&mut self, key: Key, value: bool, lease: bool, index: Index) {
         let shared = &mut self.shared[usize::from(key)];
         let (content, loaded) = (shared.content, shared.loaded);
-        let holder = shared.lease;
         shared.unloaded = index;
         if value {
             shared.content = None;
         }
-        if lease && let Some((token, _)) = shared.lease.take() {
-            self.granted.entry(token).or_default().standing = false;
-        }
+        let gone = shared.lease.take_if(|_| lease);
+        let inserts = gone.is_some_and(|(token, _)| {
+            let granted = self.granted.entry(token).or_default();
+            granted.standing = false;
+            granted.inserts
+        });
         self.rule(!value || loaded, Promise::P2, || {
             format!("what answers a foreign removal removed {content:?}, which no load stored")
         });
-        let inserts = holder.is_some_and(|(token, _)| token.is_of_insert());
-        self.rule(!(lease && inserts), Promise::P2, || {
-            format!("what answers a foreign removal removed the claim of an insert, {holder:?}")
+        self.rule(!inserts, Promise::P2, || {
+            format!("what answers a foreign removal removed the claim of an insert, {gone:?}")
         });
     }
 
@@ -119,10 +122,18 @@ impl Judge {
         self.given_back(key, token);
     }
 
-    pub(crate) fn claim_applied(&mut self, key: Key, token: Token, until: u64, index: Index) {
+    pub(crate) fn claim_applied(
+        &mut self,
+        key: Key,
+        token: Token,
+        until: u64,
+        inserts: bool,
+        index: Index,
+    ) {
         self.wiped(key, index);
         self.shared[usize::from(key)].lease = Some((token, until));
-        self.granted.entry(token).or_default().standing = true;
+        let granted = self.granted.entry(token).or_default();
+        (granted.standing, granted.inserts) = (true, inserts);
     }
 
     pub(crate) fn wiped(&mut self, key: Key, index: Index) {
@@ -146,7 +157,7 @@ impl Judge {
         if filled == Filled::Refused {
             return;
         }
-        let inserts = token.is_of_insert();
+        let inserts = self.granted.entry(token).or_default().inserts;
         if inserts {
             self.at(id).stored = index;
         }
