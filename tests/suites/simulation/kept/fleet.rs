@@ -492,8 +492,8 @@ fn h1_what_was_read_before_a_refresh_is_heard_of_is_not_kept() {
 fn h1_among_strangers_a_load_ends_what_another_kept_of_a_fill_that_was_lost() {
     keeps(
         fleet(2)
-            .go_deletes(1_000, 1)
-            .load(0, B, 5)
+            .go_deletes(1, 1)
+            .load(10, B, 5)
             .fate(Fill, Fate::lost())
             .load(400, A, 5)
             .get(500, B),
