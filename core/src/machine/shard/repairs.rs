@@ -206,3 +206,123 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::hash::BuildHasherDefault;
+    use std::hash::DefaultHasher;
+
+    use super::*;
+    use crate::machine::lookup::step::{Need, Reply, Seen, Step};
+    use crate::machine::policy::Kind;
+    use crate::machine::policy::call::Call;
+    use crate::machine::table::flight::Ticket;
+
+    type Table = Shard<u8, u8, BuildHasherDefault<DefaultHasher>>;
+
+    /// A node with one flight, which L1 cannot answer.
+    struct Node {
+        shard: Table,
+        policy: Policy,
+        ticket: Ticket,
+    }
+
+    impl Node {
+        fn new() -> Self {
+            let policy = Policy::new(Kind::Both);
+            let mut shard = Table::new(BuildHasherDefault::default());
+            let mut effects = Effects::default();
+            let (ticket, _) = shard.join(1, Call::new(), &context(&policy), &mut effects);
+            let mut node = Self {
+                shard,
+                policy,
+                ticket,
+            };
+            assert!(matches!(node.step(Reply::Begin), Step::ReadLocal));
+            let step = node.step(Reply::Local(None));
+            assert!(matches!(step, Step::Ask(Need::Read)));
+            node
+        }
+
+        fn step(&mut self, reply: Reply<u8>) -> Step<u8> {
+            let (context, mut effects) = (context(&self.policy), Effects::default());
+            self.shard.step(&self.ticket, &context, reply, &mut effects)
+        }
+
+        /// Others have done this to the key, and L1 has lost it.
+        fn hears(&mut self, heard: Heard) {
+            let (context, mut effects) = (context(&self.policy), Effects::default());
+            let sweep = self.shard.heard(1, heard, &context, &mut effects);
+            self.shard.swept(&1, sweep);
+        }
+    }
+
+    fn context(policy: &Policy) -> Context<'_> {
+        Context {
+            now: Timestamp::from_nanos(0),
+            roll: 7,
+            policy,
+        }
+    }
+
+    fn seen() -> Option<Seen<u8>> {
+        Some(Seen {
+            value: Some(5),
+            left: Duration::from_secs(9),
+            age: None,
+        })
+    }
+
+    /// A flight that waits for another node's load, and is told of its end.
+    fn waits(heard: Heard) -> Step<u8> {
+        let mut node = Node::new();
+        let step = node.step(Reply::Remote(Ok(None)));
+        assert!(matches!(step, Step::Ask(Need::Lease { .. })));
+        let step = node.step(Reply::Leased(Ok((false, None))));
+        assert!(matches!(step, Step::Ask(Need::Pause(_))));
+        node.hears(heard);
+        let step = node.step(Reply::Paused);
+        assert!(matches!(step, Step::Ask(Need::Lease { .. })));
+        node.step(Reply::Leased(Ok((false, seen()))))
+    }
+
+    #[test]
+    fn who_waits_for_a_load_keeps_what_it_filled() {
+        assert!(matches!(waits(Heard::Filled), Step::WriteLocal { .. }));
+        assert!(matches!(waits(Heard::Changed), Step::Finish { .. }));
+    }
+
+    #[test]
+    fn what_was_being_read_when_others_filled_the_key_is_not_kept() {
+        for heard in [Heard::Filled, Heard::Changed] {
+            let mut node = Node::new();
+            node.hears(heard);
+            let step = node.step(Reply::Remote(Ok(seen())));
+            assert!(matches!(step, Step::Finish { .. }), "{heard:?}");
+        }
+    }
+
+    #[test]
+    fn a_deletion_makes_the_key_unconfirmed_until_what_was_loaded_is_gone() {
+        let mut node = Node::new();
+        node.policy.strangers = true;
+        node.hears(Heard::Deleted);
+        assert_eq!(node.shard.unconfirmed(), 1);
+        let now = Timestamp::from_nanos(0);
+        let repair = node.shard.repairs(now, now, 8).remove(0);
+        assert_eq!(repair.cure(), Cure::Unload);
+        let (context, mut effects) = (context(&node.policy), Effects::default());
+        (node.shard).repaired(repair, true, &context, &mut effects);
+        assert_eq!(node.shard.unconfirmed(), 0);
+    }
+
+    #[test]
+    fn a_removal_that_took_the_lease_needs_nothing_more() {
+        for strangers in [false, true] {
+            let mut node = Node::new();
+            node.policy.strangers = strangers;
+            node.hears(Heard::Changed);
+            assert_eq!(node.shard.unconfirmed(), 0);
+        }
+    }
+}
