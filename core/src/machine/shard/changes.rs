@@ -194,7 +194,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         if matches!(change.plan, Plan::WriteThrough { .. }) {
             return self.write(at, Some((token, context.now)));
         }
-        let in_doubt = self.slots.look(change.slot).doubt.is_unconfirmed();
+        let in_doubt = self.slots.look(change.slot).doubt.is_own();
         // While this node does not believe L2 about the key it does not fill it (PROTOCOL.md, C5).
         if in_doubt || self.doubts.bypassed(context.now) {
             // A conditional insert that is not filled now has emptied L2 and is not applied.

@@ -213,6 +213,7 @@ mod tests {
     use std::hash::DefaultHasher;
 
     use super::*;
+    use crate::machine::change::{ChangeReply, ChangeStep, Plan, Wish};
     use crate::machine::lookup::step::{Need, Reply, Seen, Step};
     use crate::machine::policy::Kind;
     use crate::machine::policy::call::Call;
@@ -314,6 +315,30 @@ mod tests {
         let (context, mut effects) = (context(&node.policy), Effects::default());
         (node.shard).repaired(repair, true, &context, &mut effects);
         assert_eq!(node.shard.unconfirmed(), 0);
+    }
+
+    #[test]
+    fn an_insert_under_way_when_others_delete_fills_all_the_same() {
+        let mut node = Node::new();
+        node.policy.strangers = true;
+        let context = context(&node.policy);
+        let (shard, mut effects) = (&mut node.shard, Effects::default());
+        let plan = Plan::Insert {
+            value: 5,
+            call: Call::new(),
+            condition: None,
+        };
+        let change = shard.open(1, plan, &context, &mut effects);
+        let step = shard.advance(&change, &context, ChangeReply::Begin, &mut effects);
+        let ChangeStep::Ask(Wish::Claim { token, .. }) = step else {
+            panic!("{step:?}");
+        };
+        assert!(token.is_of_insert());
+        let sweep = shard.heard(1, Heard::Deleted, &context, &mut effects);
+        shard.swept(&1, sweep);
+        let claimed = ChangeReply::Claimed(Ok(true));
+        let step = shard.advance(&change, &context, claimed, &mut effects);
+        assert!(matches!(step, ChangeStep::Ask(Wish::Fill { .. })));
     }
 
     #[test]

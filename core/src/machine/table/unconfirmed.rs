@@ -39,6 +39,12 @@ impl Doubt {
     pub(in crate::machine) fn is_told(&self) -> bool {
         self.told
     }
+
+    /// Whether a change of this node's own may not have reached L2. If not, the key is in doubt only
+    /// since others deleted it, and what an insert's claim has cleared since holds nothing old.
+    pub(in crate::machine) fn is_own(&self) -> bool {
+        self.is_unconfirmed() && self.told
+    }
 }
 
 /// The unconfirmed keys of a shard: their number, their turn, and what happens when they are too
