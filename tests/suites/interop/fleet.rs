@@ -6,12 +6,13 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use jetcache_adapters::Raw;
 use jetcache_core::{BusState, Cache, Cached, Call, LoadError, Reach};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::stage::{Go, Stage};
+use super::stage::{Go, Stage, builder};
 
 type Text = Cache<String, String>;
 
@@ -19,11 +20,17 @@ const CHANNEL: &str = "jetcache";
 const PATIENCE: Duration = Duration::from_secs(20);
 const MANY: usize = 200;
 
-/// Caches that listen to the bus, each a node of its own.
+/// Caches that listen to the bus, each a node of its own. For the first one, and every other, L2
+/// tells in the script of the change; for the rest the bus does, which is on another handle.
 async fn nodes<const N: usize>(stage: &Stage) -> [Text; N] {
-    let nodes = [(); N].map(|()| {
-        let bus = stage.redis().pubsub(CHANNEL);
-        stage.builder(Raw).bus(bus).build().unwrap()
+    let nodes = core::array::from_fn(|at| {
+        let redis = stage.redis();
+        let bus = if at % 2 == 0 {
+            redis.pubsub(CHANNEL)
+        } else {
+            stage.redis().pubsub(CHANNEL)
+        };
+        builder(redis, Raw).bus(bus).build().unwrap()
     });
     for node in &nodes {
         listens(node).await;
@@ -115,9 +122,16 @@ async fn what_is_inserted_right_after_a_removal_stays() {
     for n in 0..MANY {
         let id = format!("z{n}");
         nodes[1].get_or_load(&*id, || brings("old")).await.unwrap();
-        assert_eq!(nodes[0].invalidate(&*id).await, Reach::Everywhere);
-        nodes[0].insert(id, "new".to_owned()).await.unwrap();
     }
+    let changes = (0..MANY).map(|n| {
+        let node = &nodes[n % 2];
+        async move {
+            let id = format!("z{n}");
+            assert_eq!(node.invalidate(&*id).await, Reach::Everywhere);
+            node.insert(id, "new".to_owned()).await.unwrap();
+        }
+    });
+    join_all(changes).await;
     until_heard(&nodes, &go).await;
     let kept = (0..MANY).filter(|n| go.get(&format!("shop:z{n}")).as_deref() == Some(b"new"));
     assert_eq!(kept.count(), MANY);
@@ -219,12 +233,11 @@ async fn a_removal_by_a_cache_makes_no_other_remove() {
     until_heard(&nodes, &stage.go()).await;
     let before = stage.calls("evalsha");
     for n in 0..50 {
-        nodes[0].invalidate(&*format!("k{n}")).await;
+        nodes[n % 2].invalidate(&*format!("k{n}")).await;
     }
-    let after = stage.calls("evalsha");
     until_heard(&nodes, &stage.go()).await;
     // Each mark costs its node a fill, and once it is deleted both nodes a script.
-    assert_eq!((after - before, stage.calls("evalsha") - after), (50, 6));
+    assert_eq!(stage.calls("evalsha") - before, 50 + 6);
 }
 
 /// What a plain client hears on the channel.
@@ -306,9 +319,10 @@ async fn a_refresh_is_told_and_others_follow() {
     let stage = Stage::new();
     let count = Arc::new(AtomicUsize::new(0));
     let loads = Arc::clone(&count);
-    let one = stage
-        .builder(Raw)
-        .bus(stage.redis().pubsub(CHANNEL))
+    let redis = stage.redis();
+    let bus = redis.pubsub(CHANNEL);
+    let one = builder(redis, Raw)
+        .bus(bus)
         .loader(move |_: String| {
             let n = loads.fetch_add(1, Ordering::SeqCst);
             async move { Ok::<_, LoadError>(n.to_string()) }
