@@ -1,4 +1,4 @@
-//! An L2 in the process: the seven verbs over a table, for tests and for programs of one node.
+//! An L2 in the process: the eight verbs over a table, for tests and for programs of one node.
 
 mod table;
 
@@ -153,6 +153,12 @@ impl Remote for Memory {
 
     async fn remove(&self, keys: &[&str]) -> Vec<Result<(), Fault>> {
         self.each(keys, |table, _, key| table.remove(key))
+    }
+
+    async fn unload(&self, keys: &[&str]) -> Vec<Result<(), Fault>> {
+        self.each(keys, |table, now, key| {
+            table.unload(now, key);
+        })
     }
 
     async fn lock(&self, name: &str, token: Token, life: Duration) -> Result<bool, Fault> {

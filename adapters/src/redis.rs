@@ -48,8 +48,8 @@ pub use crate::redis::tracking::RedisTracking;
 /// # When the server is away
 /// A call that finds no connection tries to make one, or joins the attempt under way; there is no
 /// back-off, so the first call after the server is back succeeds. A call whose connection breaks is
-/// sent once more on a new one if that does no harm: read, release and remove. The others are never
-/// sent twice.
+/// sent once more on a new one if that does no harm: read, release, remove and unload. The others are
+/// never sent twice.
 ///
 /// # What dropping a call does
 /// The waiting stops. A command that was already written to the connection is still carried out,
@@ -59,11 +59,13 @@ pub use crate::redis::tracking::RedisTracking;
 /// # Rights
 /// An ACL user needs these commands, the scripts' among them:
 /// `+mget +get +set +del +pttl +time +getrange +setrange +evalsha +script|load`,
-/// `+multi +exec` in the jetcache-go format, `+select` if the URL names a database, and
+/// `+multi +exec +pexpiretime` in the jetcache-go format (without the last one the server logs
+/// denials, and what Go sets after it deleted a key goes with it if it is the very bytes that a load
+/// stored there within a minute before), `+select` if the URL names a database, and
 /// `+client|setname` for the name in `CLIENT LIST` (without it the connection has none). It needs
-/// these keys, for a cache named `ns`: `~ns:*` for the values and `~{ns:*` for their leases; values
-/// whose keys have a `}` and no hash tag have leases like `{42}ns:...#lease`, for which no narrow
-/// pattern exists: `~{*}ns:*`.
+/// these keys, for a cache named `ns`: `~ns:*` for the values and `~{ns:*` for their leases and
+/// marks; values whose keys have a `}` and no hash tag have leases like `{42}ns:...#lease`, for
+/// which no narrow pattern exists: `~{*}ns:*`.
 ///
 /// A bus needs more: [`RedisPubSub`] `+publish +subscribe +ping` and `&channel`, and
 /// [`RedisTracking`] `+client|tracking +ping`. Without the right to publish there, changes stand

@@ -8,6 +8,7 @@
 
 mod interop {
     mod erased;
+    mod fleet;
     mod go_writers;
     mod life;
     mod reading;

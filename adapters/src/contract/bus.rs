@@ -53,6 +53,7 @@ fn message(kind: Kind, keys: &[&str]) -> Message {
         source: "contract-node".into(),
         kind,
         keys: keys.iter().map(|&key| key.into()).collect(),
+        fenced: false,
     }
 }
 

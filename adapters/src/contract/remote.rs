@@ -7,6 +7,7 @@ mod locks;
 mod native;
 mod reads;
 mod suite;
+mod unload;
 
 use core::time::Duration;
 
@@ -40,4 +41,15 @@ pub async fn run_jetcache_go<R: Remote>(remote: &R, sleep: impl AsyncFn(Duration
     inserts::run(&suite).await;
     jetcache_go::run(&suite).await;
     locks::run(&suite).await;
+    unload::run(&suite).await;
+}
+
+/// Rules beyond those of [`run_jetcache_go`], for stores that know which values were loaded: then
+/// [`Remote::unload`] takes nothing else.
+///
+/// # Panics
+/// At the first rule that is broken.
+pub async fn run_unload<R: Remote>(remote: &R, sleep: impl AsyncFn(Duration)) {
+    let suite = Suite::new(remote, Wire::JetcacheGo, sleep);
+    unload::run_alone(&suite).await;
 }

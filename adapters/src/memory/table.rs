@@ -1,4 +1,4 @@
-//! The eight verbs over plain data: one method a verb, one key a call, the time an argument.
+//! The nine verbs over plain data: one method a verb, one key a call, the time an argument.
 
 use core::fmt;
 use core::hash::{Hash, Hasher};
@@ -10,9 +10,10 @@ use jetcache_core::Token;
 use jetcache_core::machine::tier::envelope::{HEADER, PREFIX, is_present, stamp};
 use jetcache_core::machine::tier::wire::PLACEHOLDER;
 use jetcache_core::machine::time::millis;
+use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Condition, Fill, Filled, Found, Hold, LeaseAsk, Leased, Life, Placed, Put,
-    Settle, Stamp, Stored, Wire,
+    Claim, Claimed, Condition, Fill, Filled, Found, Hold, LeaseAsk, Leased, Life, MARKED, Placed,
+    Put, Settle, Stamp, Stored, Wire,
 };
 use lru::LruCache;
 
@@ -32,6 +33,8 @@ pub struct Table {
 struct Row {
     bytes: Vec<u8>,
     until: u64,
+    /// While `now` is less, it is known that a load put it there.
+    loaded_until: u64,
 }
 
 /// Stands while `now < until`.
@@ -104,7 +107,7 @@ impl Table {
             return Filled::Refused;
         }
         let aged = millis(fill.value.lease).saturating_sub(left);
-        self.store(now, fill.key, &fill.value, aged, wire)
+        self.store(now, fill.key, &fill.value, aged, wire, true)
     }
 
     /// Gives the lease back if it is the token's.
@@ -147,7 +150,7 @@ impl Table {
             Some((aged, after_put))
                 if (after_put || !strange) && self.holds(now, key, put.condition, wire) =>
             {
-                self.store(now, key, &put.value, aged, wire)
+                self.store(now, key, &put.value, aged, wire, false)
             }
             _ => Filled::Refused,
         };
@@ -216,7 +219,15 @@ impl Table {
     /// As [`fill`](Self::fill) if there is a token; what is not stored is removed, value and lease.
     pub fn settle(&mut self, now: u64, settle: &Settle<'_>, wire: Wire) -> Filled {
         let &Settle { key, token, value } = settle;
-        let filled = token.map(|token| self.fill(now, &Fill { key, token, value }, wire));
+        let filled = token.map(|token| {
+            let fill = Fill {
+                key,
+                token,
+                value,
+                kind: Kind::Set,
+            };
+            self.fill(now, &fill, wire)
+        });
         if filled != Some(Filled::Stored) {
             self.remove(key);
         }
@@ -229,6 +240,19 @@ impl Table {
         self.leases.pop(key);
     }
 
+    /// Removes what a load may have put there: the lease unless it is an insert's, and the value if a
+    /// load did put it there. Whether there was such a value.
+    pub fn unload(&mut self, now: u64, key: &str) -> bool {
+        if (self.leases.peek(key)).is_some_and(|lease| lease.claims.is_empty()) {
+            self.leases.pop(key);
+        }
+        let loaded = (self.value(now, key)).is_some_and(|row| now < row.loaded_until);
+        if loaded {
+            self.values.pop(key);
+        }
+        loaded
+    }
+
     /// Takes the lock of this name for `life` if nobody has it, be it a lock or a value that stands
     /// there. Whether this token has it now.
     pub fn lock(&mut self, now: u64, name: &str, token: Token, life: Duration) -> bool {
@@ -237,7 +261,11 @@ impl Table {
             Some(row) => row.bytes == text,
             None => {
                 let until = now.saturating_add(millis(life).max(1));
-                let row = Row { bytes: text, until };
+                let row = Row {
+                    bytes: text,
+                    until,
+                    loaded_until: 0,
+                };
                 self.values.push(name.to_owned(), row);
                 true
             }
@@ -250,6 +278,21 @@ impl Table {
         if self.value(now, name).is_some_and(|row| row.bytes == text) {
             self.values.pop(name);
         }
+    }
+
+    /// Puts bytes there for `life`, as a writer does who knows nothing of leases.
+    pub fn set(&mut self, now: u64, key: &str, bytes: &[u8], life: Duration) {
+        let row = Row {
+            bytes: bytes.to_vec(),
+            until: now.saturating_add(millis(life).max(1)),
+            loaded_until: 0,
+        };
+        self.values.push(key.to_owned(), row);
+    }
+
+    /// Removes the value alone, as such a writer does, or an eviction.
+    pub fn delete(&mut self, key: &str) {
+        self.values.pop(key);
     }
 
     /// Removes everything.
@@ -317,7 +360,15 @@ impl Table {
 
     /// `aged` is how old the lease is: the time it aged beyond what its holder knew when it sent the
     /// value is the time that the value was on its way.
-    fn store(&mut self, now: u64, key: &str, value: &Stored<'_>, aged: u64, wire: Wire) -> Filled {
+    fn store(
+        &mut self,
+        now: u64,
+        key: &str,
+        value: &Stored<'_>,
+        aged: u64,
+        wire: Wire,
+        loaded: bool,
+    ) -> Filled {
         let known = u64::try_from(value.age.as_millis()).unwrap_or(u64::MAX);
         let life = millis(value.life).saturating_sub(aged.saturating_sub(known));
         if life == 0 {
@@ -333,7 +384,16 @@ impl Table {
             }
             until = end.saturating_add(millis(value.stale));
         }
-        self.values.push(key.to_owned(), Row { bytes, until });
+        let row = Row {
+            bytes,
+            until,
+            loaded_until: if loaded {
+                now.saturating_add(millis(MARKED))
+            } else {
+                0
+            },
+        };
+        self.values.push(key.to_owned(), row);
         Filled::Stored
     }
 }
@@ -355,6 +415,8 @@ impl fmt::Debug for Table {
 
 #[cfg(test)]
 mod tests {
+    use jetcache_core::ports::remote::Stored;
+
     use super::*;
 
     const T: Token = Token::from_bits(1);
@@ -380,6 +442,7 @@ mod tests {
                 lease: Duration::from_secs(1),
                 age: Duration::from_millis(age),
             },
+            kind: Kind::SetByOnce,
         }
     }
 

@@ -1,19 +1,27 @@
 //! What is sent over a channel: jetcache-go's event, as JSON.
 //!
 //! `{"CacheName":"..","SourceID":"..","EventType":5,"Keys":["full:key"]}`, in this order and
-//! without blanks. Go writes some harmless characters as `\u003c`; whoever reads JSON takes both.
+//! without blanks. A removal says `"Fenced":true` behind them, which jetcache-go does not look at:
+//! the lease went with the value, so nobody has to remove what a load may still bring. Go writes some harmless characters as `\u003c`; whoever reads JSON takes both.
 
 use jetcache_core::ports::bus::{Kind, Message, News};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 use serde_json::Value;
 
 /// The event as it is sent.
-pub(super) fn encode<K: AsRef<str>>(cache: &str, source: &str, kind: Kind, keys: &[K]) -> String {
+pub(super) fn encode<K: AsRef<str>>(
+    cache: &str,
+    source: &str,
+    kind: Kind,
+    keys: &[K],
+    fenced: bool,
+) -> String {
     let event = Event {
         cache,
         source,
         kind,
         keys,
+        fenced,
     };
     // It holds only texts and a number, which JSON can always write.
     serde_json::to_string(&event).unwrap_or_default()
@@ -37,6 +45,7 @@ fn message(mut event: Value) -> Option<Message> {
             Some(Value::Array(keys)) => keys.into_iter().map(text).collect::<Option<_>>()?,
             Some(_) => return None,
         },
+        fenced: event.get("Fenced").and_then(Value::as_bool) == Some(true),
     })
 }
 
@@ -52,16 +61,21 @@ struct Event<'a, K> {
     source: &'a str,
     kind: Kind,
     keys: &'a [K],
+    fenced: bool,
 }
 
 impl<K: AsRef<str>> Serialize for Event<'_, K> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let keys: Vec<&str> = self.keys.iter().map(AsRef::as_ref).collect();
-        let mut event = serializer.serialize_struct("Event", 4)?;
+        let fields = 4 + usize::from(self.fenced);
+        let mut event = serializer.serialize_struct("Event", fields)?;
         event.serialize_field("CacheName", self.cache)?;
         event.serialize_field("SourceID", self.source)?;
         event.serialize_field("EventType", &self.kind.number())?;
         event.serialize_field("Keys", &keys)?;
+        if self.fenced {
+            event.serialize_field("Fenced", &true)?;
+        }
         event.end()
     }
 }
@@ -76,17 +90,28 @@ mod tests {
             source: "12345678".into(),
             kind,
             keys: keys.iter().map(|&key| key.into()).collect(),
+            fenced: false,
         }
     }
 
     #[test]
     fn an_event_is_written_as_jetcache_go_does() {
         assert_eq!(
-            encode("any", "12345678", Kind::SetByMGet, &["mget:11", "mget:12"]),
+            encode(
+                "any",
+                "12345678",
+                Kind::SetByMGet,
+                &["mget:11", "mget:12"],
+                false
+            ),
             r#"{"CacheName":"any","SourceID":"12345678","EventType":4,"Keys":["mget:11","mget:12"]}"#
         );
         assert_eq!(
-            encode("a\"\\", "\n", Kind::Everything, &[""; 0]),
+            encode("any", "12345678", Kind::Delete, &["k"], true),
+            r#"{"CacheName":"any","SourceID":"12345678","EventType":5,"Keys":["k"],"Fenced":true}"#
+        );
+        assert_eq!(
+            encode("a\"\\", "\n", Kind::Everything, &[""; 0], false),
             r#"{"CacheName":"a\"\\","SourceID":"\n","EventType":6,"Keys":[]}"#
         );
     }
@@ -94,8 +119,11 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         for key in ["k", "ключ<&>\u{2028}\"\\", "", "\0"] {
-            let event = encode("any", "12345678", Kind::Delete, &[key]);
-            let read = News::Message(message(Kind::Delete, &[key]));
+            let event = encode("any", "12345678", Kind::Delete, &[key], true);
+            let read = News::Message(Message {
+                fenced: true,
+                ..message(Kind::Delete, &[key])
+            });
             assert_eq!(decode(event.as_bytes()), read);
         }
     }
@@ -109,6 +137,26 @@ mod tests {
         for keys in [r#","Keys":null"#, ""] {
             let go = format!(r#"{{"CacheName":"any","SourceID":"12345678","EventType":5{keys}}}"#);
             assert_eq!(decode(go.as_bytes()), read);
+        }
+    }
+
+    #[test]
+    fn only_a_node_of_this_library_says_that_its_removal_took_the_lease() {
+        for (field, fenced) in [
+            ("", false),
+            (r#","Fenced":true"#, true),
+            (r#","Fenced":false"#, false),
+            (r#","Fenced":1"#, false),
+            (r#","Fenced":null"#, false),
+        ] {
+            let event = format!(
+                r#"{{"CacheName":"any","SourceID":"12345678","EventType":5,"Keys":["k"]{field}}}"#
+            );
+            let read = News::Message(Message {
+                fenced,
+                ..message(Kind::Delete, &["k"])
+            });
+            assert_eq!(decode(event.as_bytes()), read, "{event}");
         }
     }
 

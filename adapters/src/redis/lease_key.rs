@@ -1,4 +1,5 @@
-//! The name of a lease: beside its value's key, and in the same cluster slot.
+//! The names of what stands beside a value's key, in the same cluster slot: its lease, and in the
+//! jetcache-go format the mark of what a load has stored, which ends in `#fill`.
 //!
 //! | key | lease |
 //! |---|---|
@@ -13,12 +14,21 @@ use std::sync::LazyLock;
 
 /// The name of the lease of `key`.
 pub(super) fn lease_key(key: &str) -> String {
+    sibling(key, "#lease")
+}
+
+/// The name of the mark of `key`.
+pub(super) fn mark_key(key: &str) -> String {
+    sibling(key, "#fill")
+}
+
+fn sibling(key: &str, suffix: &str) -> String {
     if tag(key).is_some() {
-        format!("{key}#lease")
+        format!("{key}{suffix}")
     } else if key.contains('}') || key.is_empty() {
-        format!("{{{}}}{key}#lease", NUMBERS[slot(key)])
+        format!("{{{}}}{key}{suffix}", NUMBERS[slot(key)])
     } else {
-        format!("{{{key}}}#lease")
+        format!("{{{key}}}{suffix}")
     }
 }
 
@@ -111,6 +121,7 @@ mod tests {
             let lease = lease_key(key);
             assert_eq!(slot(&lease), slot(key), "{key} {lease}");
             assert_ne!(lease, key);
+            assert_eq!(slot(&mark_key(key)), slot(key), "{key}");
         }
     }
 

@@ -81,6 +81,7 @@ impl RedisPubSub {
             source: String::new(),
             kind: Kind::Set,
             keys: Vec::new(),
+            fenced: false,
         };
         match self.publish(&[nothing]).await {
             Err(Fault::Refused(why)) => Err(Fault::Refused(
@@ -127,11 +128,12 @@ impl Bus for RedisPubSub {
                 source,
                 kind,
                 keys,
+                fenced,
             } = message;
             commands
                 .cmd("PUBLISH")
                 .arg(&*self.channel)
-                .arg(event::encode(cache, source, *kind, keys));
+                .arg(event::encode(cache, source, *kind, keys, *fenced));
         }
         let batch = Batch {
             commands: &commands,

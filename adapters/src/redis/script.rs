@@ -22,9 +22,9 @@ use crate::redis::connection::line::{Batch, Line, Repeat};
 /// One of the scripts.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Script {
-    /// Keys: value, lease. Arguments: (1) the token, (2) the bytes, (3) their life, (4) their stale
-    /// window, (5) the lease's life, (6) its age when this was sent (3 to 6 in milliseconds), (7)
-    /// `1` to remove both keys if nothing is stored, (8) in the jetcache-go format what must stand
+    /// Keys: value, lease; in the jetcache-go format, the mark. Arguments: (1) the token, (2) the
+    /// bytes, (3) their life, (4) their stale window, (5) the lease's life, (6) its age when this
+    /// was sent (3 to 6 in milliseconds), (7) `1` to remove both keys if nothing is stored, (8) in the jetcache-go format what must stand
     /// under the key, after a `=`, or `-` for nothing; in the native format empty. To announce: (9)
     /// the channel, (10) the event of a value that is stored, (11) that of a removal, if there is
     /// one.
@@ -36,22 +36,25 @@ pub(super) enum Script {
     /// format empty, (5) `1` to spare what stands under the key. The answer is 0, 1, or what tells the
     /// spared entry from another.
     Claim,
-    /// Keys: value, lease. Arguments: (1) to (6) as of `Store`, but of the claim instead of the
+    /// Keys: those of `Store`. Arguments: (1) to (6) as of `Store`, but of the claim instead of the
     /// lease, (7) and (8) as (3) and (4) of `Claim`, (9) what the claim spared, or
     /// empty. To announce: (10) the channel, (11) the event
     /// of a value that is stored, (12) that of a removal.
     Put,
     /// Keys: value, lease. To announce: (1) the channel, (2) the event.
     Remove,
+    /// Keys: value, lease and mark of each of any number, in one slot.
+    Unload,
 }
 
 impl Script {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Store,
         Self::Release,
         Self::Claim,
         Self::Put,
         Self::Remove,
+        Self::Unload,
     ];
 
     const fn text(self) -> &'static str {
@@ -61,11 +64,12 @@ impl Script {
             Self::Claim => CLAIM,
             Self::Put => PUT,
             Self::Remove => REMOVE,
+            Self::Unload => UNLOAD,
         }
     }
 
     fn hash(self) -> &'static str {
-        static HASHES: LazyLock<[redis::Script; 5]> =
+        static HASHES: LazyLock<[redis::Script; Script::ALL.len()]> =
             LazyLock::new(|| Script::ALL.map(|script| redis::Script::new(script.text())));
         HASHES[self as usize].get_hash()
     }
@@ -157,6 +161,25 @@ fn is_unknown(answer: &Result<Value, Fault>) -> bool {
     matches!(answer, Ok(Value::ServerError(error)) if error.kind() == Some(ServerErrorKind::NoScript))
 }
 
+/// What tells the entry under a key from any other: a digest of its end and its header, which has a
+/// checksum; in the jetcache-go format, whose placeholder `go` is, of its first and last 4096 bytes.
+/// Empty where no text stands. Without the right to ask for the end the rest must do.
+macro_rules! stamp {
+    () => {
+        r"
+local function stamp(key, go)
+  local head = redis.pcall('GETRANGE', key, 0, go == '' and 35 or 4095)
+  if type(head) ~= 'string' then return '' end
+  local stop = redis.pcall('PEXPIRETIME', key)
+  stop = type(stop) == 'number' and string.format('%.0f', stop) or ''
+  if stop == '-2' or stop == '' and head == '' then return '' end
+  local tail = go == '' and '' or redis.call('GETRANGE', key, -4096, -1)
+  return string.sub(redis.sha1hex(stop .. ' ' .. head .. tail), 1, 16)
+end
+"
+    };
+}
+
 /// Stores the value if the lease is the token's.
 ///
 /// What the lease has left tells its age. If it is older than its holder knew when this was sent,
@@ -166,8 +189,10 @@ fn is_unknown(answer: &Result<Value, Fault>) -> bool {
 ///
 /// In the jetcache-go format there is neither an end to stamp nor a stale window. A writer who
 /// knows nothing of leases may have come meanwhile, so the value is stored only in the place of
-/// what the holder saw.
-const STORE: &str = r"
+/// what the holder saw. It is marked, for a minute, for [`UNLOAD`] to know it.
+const STORE: &str = concat!(
+    stamp!(),
+    r"
 local function tell(event)
   if event then redis.pcall('PUBLISH', ARGV[9], event) end
 end
@@ -206,9 +231,13 @@ if native and #ARGV[2] >= 36 and string.sub(ARGV[2], 1, 2) == '\193J' then
   redis.call('SETRANGE', KEYS[1], 8, struct.pack('>I8', stop))
 end
 redis.call('DEL', KEYS[2])
+if not native then
+  redis.call('SET', KEYS[3], stamp(KEYS[1], '*'), 'PX', string.format('%.0f', math.min(kept, 60000)))
+end
 tell(ARGV[10])
 return 1
-";
+"
+);
 
 /// Gives the lease back if it is the token's. Whoever else has it keeps it.
 const RELEASE: &str = r"
@@ -216,12 +245,8 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 return 1
 ";
 
-/// What claims and puts share: the server's time in milliseconds, whether a condition holds, and
-/// what tells the entry under the key from any other. `go` is the placeholder of the jetcache-go
-/// format; in the native format empty.
-///
-/// What tells an entry is a digest of its end, its length, and its header, which has a checksum; in
-/// the jetcache-go format, of its first and last 4096 bytes. It is empty where no text stands.
+/// What claims and puts share: the server's time in milliseconds, and whether a condition holds. `go`
+/// is the placeholder of the jetcache-go format; in the native format empty.
 ///
 /// Present is what `envelope::is_present` says: a header of ours and of this version, a value, and
 /// an end that lies ahead; in the jetcache-go format, whatever is not the placeholder.
@@ -250,19 +275,6 @@ local function holds(condition, go)
   end
   return present == (condition == 'present')
 end
-local function spared(go)
-  local length = redis.pcall('STRLEN', KEYS[1])
-  local stop = redis.call('PEXPIRETIME', KEYS[1])
-  if type(length) == 'table' or stop == -2 then return '' end
-  local seen = string.format('%.0f %.0f ', stop, length)
-  if go == '' then
-    seen = seen .. redis.call('GETRANGE', KEYS[1], 0, 35)
-  else
-    seen = seen .. redis.call('GETRANGE', KEYS[1], 0, 4095)
-    seen = seen .. redis.call('GETRANGE', KEYS[1], -4096, -1)
-  end
-  return string.sub(redis.sha1hex(seen), 1, 16)
-end
 "
     };
 }
@@ -274,6 +286,7 @@ end
 /// place it came, the latest first, each after a comma: 46 characters each, sixteen at most. A plus
 /// behind them says that one of them has been put.
 const CLAIM: &str = concat!(
+    stamp!(),
     judge!(),
     r"
 local before = redis.call('GET', KEYS[2]) or ''
@@ -283,7 +296,7 @@ local stands = 1
 if ARGV[5] == '1' then
   claim = string.format('%s@%013.0f', claim, clock())
   if string.find(before, '@', 1, true) then claim = string.sub(claim .. ',' .. before, 1, 752) end
-  stands = spared(ARGV[4])
+  stands = stamp(KEYS[1], ARGV[4])
   redis.call('DEL', KEYS[2])
 else
   redis.call('DEL', KEYS[1])
@@ -304,6 +317,7 @@ return stands
 /// In the jetcache-go format a writer who knows nothing of claims may have come meanwhile, so the
 /// value is stored only in the place of what its claim saw, or of another put.
 const PUT: &str = concat!(
+    stamp!(),
     judge!(),
     r"
 local claim = redis.call('GET', KEYS[2]) or ''
@@ -321,13 +335,15 @@ if place then
   life = tonumber(ARGV[3]) - math.max(0, aged - tonumber(ARGV[6]))
 end
 local native = ARGV[8] == ''
-local same = spared(ARGV[8]) == ARGV[9]
+local same = stamp(KEYS[1], ARGV[8]) == ARGV[9]
 local fits = life > 0 and holds(ARGV[7], ARGV[8])
 if fits and not native and not same then fits = string.sub(claim, -1) == '+' end
 if fits then
   local kept = native and life + tonumber(ARGV[4]) or life
   redis.call('SET', KEYS[1], ARGV[2], 'PX', string.format('%.0f', kept))
-  if native and #ARGV[2] >= 36 and string.sub(ARGV[2], 1, 2) == '\193J' then
+  if not native then
+    redis.call('DEL', KEYS[3])
+  elseif #ARGV[2] >= 36 and string.sub(ARGV[2], 1, 2) == '\193J' then
     redis.call('SETRANGE', KEYS[1], 8, struct.pack('>I8', clock() + life))
   end
 end
@@ -360,3 +376,23 @@ redis.call('DEL', KEYS[1])
 if ARGV[2] then redis.pcall('PUBLISH', ARGV[1], ARGV[2]) end
 return 1
 ";
+
+/// Removes what a load may have put there: each value that still is what its mark says, and each
+/// lease but an insert's. What others have stored since stands.
+const UNLOAD: &str = concat!(
+    stamp!(),
+    r"
+for at = 1, #KEYS, 3 do
+  local holder = redis.pcall('GET', KEYS[at + 1])
+  if type(holder) == 'string' and not string.find(holder, '@', 1, true) then
+    redis.call('DEL', KEYS[at + 1])
+  end
+  local mark = redis.pcall('GET', KEYS[at + 2])
+  if type(mark) == 'string' then
+    if mark == stamp(KEYS[at], '*') then redis.call('DEL', KEYS[at]) end
+    redis.call('DEL', KEYS[at + 2])
+  end
+end
+return 1
+"
+);

@@ -1,4 +1,4 @@
-//! The eight verbs, and the locks, as commands to a line.
+//! The nine verbs, and the locks, as commands to a line.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use redis::{Cmd, Pipeline, Value};
 
 use crate::redis::answer::{claimed, filled, is_granted, outcome, placed};
 use crate::redis::connection::line::{Batch, Repeat};
-use crate::redis::lease_key::lease_key;
+use crate::redis::lease_key::{lease_key, mark_key};
 use crate::redis::look::{found, look, look_len};
 use crate::redis::script::{Script, run};
 use crate::redis::{Redis, event};
@@ -66,9 +66,15 @@ impl Remote for Redis {
     }
 
     async fn fill(&self, fills: &[Fill<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
-        let commands = fills
-            .iter()
-            .map(|fill| self.store(fill.key, fill.token, &fill.value, Else::Release, wire));
+        let commands = fills.iter().map(|fill| {
+            self.store(
+                fill.key,
+                fill.token,
+                &fill.value,
+                Else::Release(fill.kind),
+                wire,
+            )
+        });
         self.run(commands, Repeat::Never, filled).await
     }
 
@@ -97,7 +103,7 @@ impl Remote for Redis {
 
     async fn put(&self, puts: &[Put<'_>], wire: Wire) -> Vec<Result<Placed, Fault>> {
         let commands = puts.iter().map(|put| {
-            let mut command = Script::Put.call(&[put.key, &lease_key(put.key)]);
+            let mut command = storing(Script::Put, put.key, wire);
             add(&mut command, put.token, &put.value);
             command
                 .arg(condition(put.condition))
@@ -131,6 +137,19 @@ impl Remote for Redis {
     async fn remove(&self, keys: &[&str]) -> Vec<Result<(), Fault>> {
         let commands = keys.iter().map(|key| self.delete(key));
         self.run(commands, Repeat::Once, |_| Ok(())).await
+    }
+
+    async fn unload(&self, keys: &[&str]) -> Vec<Result<(), Fault>> {
+        let commands = keys.chunks(UNLOADED_TOGETHER).map(|keys| {
+            let siblings = |key: &&str| [(*key).to_owned(), lease_key(key), mark_key(key)];
+            let keys: Vec<String> = keys.iter().flat_map(siblings).collect();
+            let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+            Script::Unload.call(&keys)
+        });
+        let answers = self.run(commands, Repeat::Once, |_| Ok(())).await;
+        let together = keys.chunks(UNLOADED_TOGETHER).zip(answers);
+        let each = together.flat_map(|(keys, answer)| keys.iter().map(move |_| answer.clone()));
+        each.collect()
     }
 
     fn server(&self) -> Option<u64> {
@@ -217,11 +236,11 @@ impl Redis {
     }
 
     fn store(&self, key: &str, token: Token, value: &Stored<'_>, or_else: Else, wire: Wire) -> Cmd {
-        let mut command = Script::Store.call(&[key, &lease_key(key)]);
+        let mut command = storing(Script::Store, key, wire);
         add(&mut command, token, value);
         command
             .arg(match or_else {
-                Else::Release => 0,
+                Else::Release(_) => 0,
                 Else::Remove => 1,
             })
             .arg(match (wire, value.replaces) {
@@ -232,8 +251,8 @@ impl Redis {
         self.tell(
             &mut command,
             key,
-            match or_else {
-                Else::Release => &[Kind::Set],
+            match &or_else {
+                Else::Release(kind) => core::slice::from_ref(kind),
                 Else::Remove => &[Kind::Set, Kind::Delete],
             },
         );
@@ -254,8 +273,19 @@ impl Redis {
         };
         command.arg(&*herald.channel);
         for &kind in kinds {
-            command.arg(event::encode(&herald.cache, &herald.source, kind, &[key]));
+            let fenced = kind == Kind::Delete;
+            let event = event::encode(&herald.cache, &herald.source, kind, &[key], fenced);
+            command.arg(event);
         }
+    }
+}
+
+/// A call of a script that stores.
+fn storing(script: Script, key: &str, wire: Wire) -> Cmd {
+    let lease = lease_key(key);
+    match wire {
+        Wire::JetcacheGo => script.call(&[key, &lease, &mark_key(key)]),
+        _ => script.call(&[key, &lease]),
     }
 }
 
@@ -290,8 +320,8 @@ fn placeholder(wire: Wire) -> &'static [u8] {
 /// What a script does if the value is not stored.
 #[derive(Clone, Copy)]
 enum Else {
-    /// Gives the lease back, if it is the token's.
-    Release,
+    /// Gives the lease back, if it is the token's. What is stored is told to be this.
+    Release(Kind),
     /// Removes value and lease, whoever holds that.
     Remove,
 }
@@ -305,6 +335,9 @@ fn one<T>(mut outcomes: Vec<Result<T, Fault>>) -> Result<T, Fault> {
 fn px(span: Duration) -> u64 {
     millis(span).min(MOST)
 }
+
+/// How many keys one script may take: the server does nothing else meanwhile.
+const UNLOADED_TOGETHER: usize = 64;
 
 /// Seventy thousand years, in milliseconds: sums of these stay exact in Lua's numbers.
 const MOST: u64 = 1 << 51;

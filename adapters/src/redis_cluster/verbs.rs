@@ -1,4 +1,4 @@
-//! The seven verbs, and the locks, each done slot by slot as [`Redis`] does it.
+//! The eight verbs, and the locks, each done slot by slot as [`Redis`] does it.
 
 use std::time::Duration;
 
@@ -68,6 +68,11 @@ impl Remote for RedisCluster {
 
     async fn remove(&self, keys: &[&str]) -> Vec<Result<(), Fault>> {
         let verb = |slot: Redis, keys: Vec<_>| async move { slot.remove(&keys).await };
+        self.each(keys, |key| key, verb).await
+    }
+
+    async fn unload(&self, keys: &[&str]) -> Vec<Result<(), Fault>> {
+        let verb = |slot: Redis, keys: Vec<_>| async move { slot.unload(&keys).await };
         self.each(keys, |key| key, verb).await
     }
 

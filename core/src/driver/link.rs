@@ -59,7 +59,8 @@ impl<K, V> Link<K, V> {
     }
 
     pub(super) async fn fill(&self, fills: &[(Announce, Fill<'_>)]) -> Outcomes<Filled> {
-        let kind = |_: &Fill<'_>, filled: &Filled| (*filled == Filled::Stored).then_some(Kind::Set);
+        let kind =
+            |fill: &Fill<'_>, filled: &Filled| (*filled == Filled::Stored).then_some(fill.kind);
         let verb: Verb<Fill<'_>, Filled> = |remote, fills, wire| remote.fill(fills, wire);
         self.change(fills, verb, |fill| fill.key, kind).await
     }
@@ -90,9 +91,15 @@ impl<K, V> Link<K, V> {
     }
 
     pub(super) async fn remove(&self, keys: &[(Announce, &str)]) -> Outcomes<()> {
+        let kind = |_: &&str, (): &()| Some(Kind::Delete);
         let verb: Verb<&str, ()> = |remote, keys, _| remote.remove(keys);
-        self.change(keys, verb, |key| key, |_, ()| Some(Kind::Delete))
-            .await
+        self.change(keys, verb, |key| key, kind).await
+    }
+
+    /// Never told: each node does it by itself.
+    pub(super) async fn unload(&self, keys: &[&str]) -> Outcomes<()> {
+        let unload = async { self.remote.unload(keys).await };
+        self.bounded(keys.len(), unload).await
     }
 
     /// Sends what is announced and what is not, side by side.
@@ -109,8 +116,7 @@ impl<K, V> Link<K, V> {
             let sent = async { verb(remote, items, self.format.wire).await };
             let outcomes = self.bounded(items.len(), sent).await;
             let said = zip(items, &outcomes).filter_map(|(item, outcome)| {
-                let kind = kind(item, outcome.as_ref().ok()?)?;
-                Some((key(item), kind))
+                Some((kind(item, outcome.as_ref().ok()?)?, key(item)))
             });
             self.announcer.tell(announce, said);
             outcomes

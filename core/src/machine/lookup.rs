@@ -191,6 +191,14 @@ impl<V: Clone> Lookup<V> {
         Move::Do(Step::ReadLocal)
     }
 
+    /// Whether it knows nothing of the key yet, and looks before it loads.
+    pub(super) fn is_to_look(&self) -> bool {
+        matches!(
+            self.state,
+            State::Fresh | State::Local { .. } | State::Pausing
+        )
+    }
+
     /// L1 lost the key. A look under way may still find the old entry, so it looks again.
     pub(super) fn on_swept(&mut self) {
         if let State::Local { swept } = &mut self.state {

@@ -159,6 +159,12 @@ pub struct Message {
     pub kind: Kind,
     /// The keys, as they are in L2.
     pub keys: Vec<String>,
+    /// Whether a [`Kind::Delete`] took the leases with the values, as every removal by a node of
+    /// this library does. After any other, jetcache-go's, a load that began before may still fill
+    /// L2, so each node that hears of it removes what a load may have put there (PROTOCOL.md, G2).
+    ///
+    /// A bus that does not carry it says `false`, which is safe.
+    pub fenced: bool,
 }
 
 /// What happened to the keys of a message; `MessageKind` at the crate's root. The numbers are
@@ -168,11 +174,11 @@ pub struct Message {
 pub enum Kind {
     /// They were inserted, or written through.
     Set = 1,
-    /// jetcache-go loaded one.
+    /// One was loaded. Told in the jetcache-go format only.
     SetByOnce = 2,
-    /// jetcache-go refreshed one.
+    /// They were refreshed.
     SetByRefresh = 3,
-    /// jetcache-go loaded a batch.
+    /// A batch was loaded. Told in the jetcache-go format only.
     SetByMGet = 4,
     /// They were removed.
     Delete = 5,

@@ -1,4 +1,4 @@
-//! L2: the eight verbs through which a shared store is read and written.
+//! L2: the nine verbs through which a shared store is read and written.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -9,6 +9,7 @@ use crate::machine::error::Fault;
 pub use crate::machine::tier::verb::{Claimed, Condition, Filled, Placed, Stamp};
 pub use crate::machine::tier::wire::Wire;
 use crate::machine::token::Token;
+use crate::ports::bus::Kind;
 
 /// A store that all nodes share, such as Redis.
 ///
@@ -21,9 +22,9 @@ use crate::machine::token::Token;
 ///
 /// The driver bounds every call by `remote_timeout` and then drops the future. A command whose
 /// future was dropped may still be carried out, late: the protocol is made for that. Nothing but
-/// `read`, `release` and `remove` may be sent a second time by the implementation if it does not
-/// know whether the first was carried out: a lease, claim, put or fill whose first copy lands after
-/// the second, and after a newer change, would bring back what that change removed.
+/// `read`, `release`, `remove` and `unload` may be sent a second time by the implementation if it
+/// does not know whether the first was carried out: a lease, claim, put or fill whose first copy
+/// lands after the second, and after a newer change, would bring back what that change removed.
 ///
 /// `jetcache_adapters::contract::remote` is a test suite that every implementation should pass.
 pub trait Remote: Send + Sync + 'static {
@@ -104,6 +105,17 @@ pub trait Remote: Send + Sync + 'static {
     /// this one even if nothing stood there (PROTOCOL.md, H4).
     fn remove(&self, keys: &[&str]) -> impl Future<Output = Vec<Result<(), Fault>>> + Send;
 
+    /// Removes what a load may have put under each key, and nothing else: the lease unless it is a
+    /// claim that [spares](Claim::spares), and the value if it still is what a fill or a settlement
+    /// has stored there within [`MARKED`]. It is never told.
+    ///
+    /// Only the jetcache-go format needs it, in which others delete keys without regard to leases
+    /// (PROTOCOL.md, G2). A store that does not know what was loaded [removes](Self::remove): that
+    /// is safe, and takes with it what others have stored since.
+    fn unload(&self, keys: &[&str]) -> impl Future<Output = Vec<Result<(), Fault>>> + Send {
+        self.remove(keys)
+    }
+
     /// Takes the lock of this name, a key of its own, for `life` if nobody has it. Whether this
     /// token has it now.
     ///
@@ -134,11 +146,10 @@ pub trait Remote: Send + Sync + 'static {
 
     /// Another handle of the same store, one that tells of each change, if the store can.
     ///
-    /// In the same atomic step as the change of a key, and as its last part: a fill, put or
-    /// settlement that was stored says [`Kind::Set`](super::bus::Kind::Set); any other settlement, a
-    /// removal, and any other put without a condition say
-    /// [`Kind::Delete`](super::bus::Kind::Delete). A claim says nothing, since what follows it does.
-    /// If telling fails, the change stands.
+    /// In the same atomic step as the change of a key, and as its last part: a fill that was stored
+    /// says its [`kind`](Fill::kind), and a put or settlement that was stored [`Kind::Set`]; any
+    /// other settlement, a removal, and any other put without a condition say [`Kind::Delete`]. A
+    /// claim says nothing, since what follows it does. If telling fails, the change stands.
     fn announcing(&self, herald: Herald) -> Option<Self>
     where
         Self: Sized,
@@ -147,6 +158,10 @@ pub trait Remote: Send + Sync + 'static {
         None
     }
 }
+
+/// For how long a store remembers, in the jetcache-go format, that a load put a value there: the
+/// news of a deletion by jetcache-go may be so late.
+pub const MARKED: Duration = Duration::from_secs(60);
 
 fn no_locks() -> Fault {
     Fault::Refused("this store has no locks".into())
@@ -232,6 +247,8 @@ pub struct Fill<'a> {
     pub token: Token,
     /// What to store.
     pub value: Stored<'a>,
+    /// What an [announcing](Remote::announcing) store says of it.
+    pub kind: Kind,
 }
 
 /// A lease to be given back.

@@ -22,5 +22,6 @@ mod outage;
 mod parity;
 mod process;
 mod refreshes;
+mod strangers;
 mod tls;
 mod wire;

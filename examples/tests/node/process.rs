@@ -151,6 +151,27 @@ impl Node {
         self.stdin.as_mut().unwrap().write_all(bytes).unwrap();
     }
 
+    /// The node stands still, as on a machine that was suspended.
+    pub(crate) fn stop(&self) {
+        self.signal("-STOP");
+    }
+
+    /// It goes on.
+    pub(crate) fn go_on(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([signal, &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
     /// Kills the node at once.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();

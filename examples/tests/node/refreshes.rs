@@ -55,6 +55,34 @@ fn a_refresh_that_fails_keeps_what_there_is() {
     });
 }
 
+/// What one node refreshes, the others do not go on serving from L1.
+#[test]
+fn a_refresh_is_heard_of() {
+    for wire in ["native", "jetcache-go"] {
+        for (at, runtime) in RUNTIMES.into_iter().enumerate() {
+            println!("on {runtime}, {wire}");
+            let server = RedisServer::start();
+            let url = server.url();
+            let start = |runtime: &str, more: &[&str]| {
+                let arguments = ["--runtime", runtime, "--redis", &url, "--wire", wire];
+                let bus = ["--bus-channel", "news"];
+                Node::start(&[&arguments[..], &bus, &LONG, more].concat())
+            };
+            let refreshes = ["--refresh-ms", "1000", "--stop-refresh-ms", "60000"];
+            let mut here = start(runtime, &refreshes);
+            let mut there = start(RUNTIMES[(at + 1) % 3], &[]);
+            there.ask("get nothing");
+            here.ask("refresh k a 1");
+            let deadline = Instant::now() + PATIENCE;
+            // It asks nobody to keep the key fresh, and L1 would keep it for an hour.
+            while there.ask("get k")["value"]["Num"].as_i64() < Some(4) {
+                assert!(Instant::now() < deadline, "{}", there.ask("stats"));
+                thread::sleep(STEP);
+            }
+        }
+    }
+}
+
 #[test]
 fn refresh_without_a_period_is_refused() {
     everywhere(|place| {

@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use jetcache_adapters::{RedisCluster, contract};
+use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{Claim, Claimed, Fill, Filled, Hold, LeaseAsk, Settle, Wire};
 use jetcache_core::{Fault, Remote};
 use jetcache_tests::redis_cluster::RedisNodes;
@@ -84,6 +85,7 @@ fn a_batch_over_all_masters_is_answered_in_order() {
                 key,
                 token: T,
                 value: stored(key.as_bytes()),
+                kind: Kind::SetByOnce,
             })
             .collect();
         for filled in cluster.fill(&fills, Wire::Native).await {
@@ -165,6 +167,7 @@ fn one_bad_key_does_not_hurt_the_other_ninety_nine() {
                 key,
                 token: T,
                 value: stored(b"v"),
+                kind: Kind::SetByOnce,
             })
             .collect();
         let filled = cluster.fill(&fills, Wire::Native).await;
@@ -232,6 +235,7 @@ fn scripts_that_a_master_forgot_are_loaded_again() {
                 key,
                 token: T,
                 value: stored(b"v"),
+                kind: Kind::SetByOnce,
             })
             .collect();
         for filled in cluster.fill(&fills, Wire::Native).await {
@@ -389,7 +393,7 @@ fn the_documented_rights_are_enough() {
     let nodes = RedisNodes::start();
     let rights = "on >pw resetkeys ~contract:* ~{contract:* ~{*}contract:* resetchannels -@all \
                   +mget +get +set +del +pttl +time +getrange +setrange +evalsha \
-                  +multi +exec +script|load +client|setname +cluster|slots";
+                  +multi +exec +pexpiretime +script|load +client|setname +cluster|slots";
     let mut command = vec!["ACL", "SETUSER", "app"];
     command.extend(rights.split_whitespace());
     for at in 0..3 {

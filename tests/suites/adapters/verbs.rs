@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jetcache_adapters::contract;
+use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{
     Claim, Claimed, Fill, Filled, Found, LeaseAsk, Leased, Stored, Wire,
 };
@@ -42,6 +43,7 @@ pub(crate) async fn fill(
                 key,
                 token,
                 value: stored(v),
+                kind: Kind::Set,
             }],
             Wire::Native,
         )
@@ -91,6 +93,7 @@ pub(crate) fn contract_on_tokio(remote: &impl Remote) {
     many().block_on(async {
         contract::remote::run(remote, tokio::time::sleep).await;
         contract::remote::run_jetcache_go(remote, tokio::time::sleep).await;
+        contract::remote::run_unload(remote, tokio::time::sleep).await;
     });
 }
 

@@ -11,6 +11,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use jetcache_adapters::{Memory, MessagePack, Redis};
+use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{Claim, Fill, Stored, Wire};
 use jetcache_core::{Builder, Cache, Codec, LoadError, Remote, Token, roll};
 use jetcache_tests::redis_server::RedisServer;
@@ -248,7 +249,12 @@ async fn plant(remote: &impl Remote, key: &str, bytes: &[u8]) {
         lease: life,
         age: Duration::ZERO,
     };
-    let fill = Fill { key, token, value };
+    let fill = Fill {
+        key,
+        token,
+        value,
+        kind: Kind::SetByOnce,
+    };
     remote
         .fill(&[fill], Wire::Native)
         .await

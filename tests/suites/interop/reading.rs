@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use jetcache_adapters::{Json, Memory, MessagePack, Raw};
+use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{Fill, Filled, LeaseAsk, Stored};
 use jetcache_core::{Cache, Cached, Codec, LoadError, Reach, Remote, Token, Wire};
 use serde_json::Value;
@@ -79,7 +80,12 @@ async fn plant(memory: &Memory, row: &Row) {
         lease: life,
         age: life,
     };
-    let fill = Fill { key, token, value };
+    let fill = Fill {
+        key,
+        token,
+        value,
+        kind: Kind::SetByOnce,
+    };
     let filled = memory.fill(&[fill], Wire::JetcacheGo).await.remove(0);
     assert_eq!(filled.unwrap(), Filled::Stored);
 }

@@ -40,6 +40,12 @@ impl Stage {
         Go(Arc::clone(&self.go))
     }
 
+    /// One more connection.
+    pub(super) fn connection(&self) -> Connection {
+        let client = redis::Client::open(self.server.url()).unwrap();
+        client.get_connection().unwrap()
+    }
+
     /// How often the server carried out a command.
     pub(super) fn calls(&self, command: &str) -> u64 {
         let stats = self.server.cli(&["INFO", "commandstats"]);
@@ -150,5 +156,9 @@ impl<F: Fn() + Send + Sync + 'static> Remote for Meddled<F> {
 
     fn remove(&self, keys: &[&str]) -> impl Future<Output = Vec<Result<(), Fault>>> + Send {
         self.redis.remove(keys)
+    }
+
+    fn unload(&self, keys: &[&str]) -> impl Future<Output = Vec<Result<(), Fault>>> + Send {
+        self.redis.unload(keys)
     }
 }

@@ -6,6 +6,8 @@
 
 #[path = "kept/fleet.rs"]
 mod fleet;
+#[path = "kept/go.rs"]
+mod go;
 
 use jetcache_core::{Condition, Kind};
 use jetcache_tests::sim::Point::{Claim, Fill, Join, Lease, Poll, Read, Remove, Step, Write};

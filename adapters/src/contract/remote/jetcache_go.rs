@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use jetcache_core::Remote;
 use jetcache_core::machine::tier::wire::PLACEHOLDER;
+use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{
     Condition, Fill, Filled, LeaseAsk, Placed, Settle, Stamp, Stored,
 };
@@ -235,6 +236,7 @@ async fn many_fills_are_judged_each_by_its_own<R: Remote, S: AsyncFn(Duration)>(
                 replaces: (at % 3 == 0).then_some(&b"junk"[..]),
                 ..stored(b"new")
             },
+            kind: Kind::SetByOnce,
         })
         .collect();
     let filled = suite.remote.fill(&fills, suite.wire).await;

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use jetcache_core::Remote;
+use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{Fill, Filled, Hold, LeaseAsk, Stored};
 
 use crate::contract::remote::suite::{LEASE, LIFE, Suite, only, present, stored};
@@ -287,6 +288,7 @@ async fn a_hundred_keys_are_answered_in_order<R: Remote, S: AsyncFn(Duration)>(
             key: ask.key,
             token: ask.token,
             value: stored(text.as_bytes()),
+            kind: Kind::SetByOnce,
         })
         .collect();
     let filled = suite.remote.fill(&fills, suite.wire).await;

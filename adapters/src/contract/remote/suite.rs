@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use jetcache_core::machine::tier::envelope::{Envelope, open, parse, seal};
 use jetcache_core::machine::tier::wire::PLACEHOLDER;
+use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{
     Claim, Claimed, Condition, Fill, Filled, Found, Hold, LeaseAsk, Leased, Life, Placed, Put,
     Settle, Stamp, Stored, Wire,
@@ -77,7 +78,15 @@ impl<'a, R: Remote, S: AsyncFn(Duration)> Suite<'a, R, S> {
         only(
             "fill",
             self.remote
-                .fill(&[Fill { key, token, value }], self.wire)
+                .fill(
+                    &[Fill {
+                        key,
+                        token,
+                        value,
+                        kind: Kind::SetByOnce,
+                    }],
+                    self.wire,
+                )
                 .await,
         )
     }

@@ -6,12 +6,13 @@ use portable_atomic::{AtomicU64, Ordering};
 
 use crate::driver::world::erased::Boxed;
 use crate::machine::event::Event;
+use crate::machine::shard::repairs::Heard;
 use crate::machine::time::Timestamp;
 
 /// A cache on the bus, and what it hears.
 pub(crate) trait Hears: Send + Sync {
-    /// Others have changed these keys of its own; `removed`: they say that they removed them.
-    fn hear(self: Arc<Self>, keys: &[&str], removed: bool);
+    /// Others have done this to these keys of its own.
+    fn hear(self: Arc<Self>, keys: &[&str], what: Heard);
     /// How many removals by others it takes at once.
     fn room(&self) -> usize;
     /// Completes when there is room for more removals by others, or L2 is away.

@@ -36,6 +36,7 @@ impl Outbox {
                 source: source.to_owned(),
                 kind,
                 keys: vec![key.to_owned()],
+                fenced: kind == Kind::Delete,
             }),
         }
     }
@@ -56,6 +57,7 @@ impl Outbox {
                 source: source.to_owned(),
                 kind: Kind::Everything,
                 keys: Vec::new(),
+                fenced: false,
             }];
         }
         take(&mut self.messages)

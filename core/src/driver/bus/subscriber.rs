@@ -15,6 +15,7 @@ use crate::driver::world::timeout::timeout;
 use crate::machine::error::Fault;
 use crate::machine::event::Event;
 use crate::machine::policy::backoff::Backoff;
+use crate::machine::shard::repairs::Heard;
 use crate::ports::bus::{Kind, Message, News};
 
 /// Starts the task that listens, if there is a cache to listen for and none runs.
@@ -185,16 +186,23 @@ async fn take_in(hub: &Hub, news: News) {
             ..
         })
         | News::Everything => hub.advance_epoch(),
-        News::Message(Message { kind, keys, .. }) => {
-            hand_out(hub, &keys, kind == Kind::Delete).await;
+        News::Message(Message {
+            kind, keys, fenced, ..
+        }) => {
+            let heard = match kind {
+                Kind::SetByOnce | Kind::SetByRefresh | Kind::SetByMGet => Heard::Filled,
+                Kind::Delete if !fenced => Heard::Deleted,
+                _ => Heard::Changed,
+            };
+            hand_out(hub, &keys, heard).await;
         }
-        News::Changed(keys) => hand_out(hub, &keys, false).await,
+        News::Changed(keys) => hand_out(hub, &keys, Heard::Changed).await,
         News::Unreadable => hub.note(&Event::Garbled),
     }
 }
 
 /// Each cache hears of its own keys.
-async fn hand_out(hub: &Hub, keys: &[String], removed: bool) {
+async fn hand_out(hub: &Hub, keys: &[String], heard: Heard) {
     for (prefix, ears) in hub.members.ears() {
         let own: Vec<&str> = keys
             .iter()
@@ -204,12 +212,12 @@ async fn hand_out(hub: &Hub, keys: &[String], removed: bool) {
         if own.is_empty() {
             continue;
         }
-        if !removed {
-            ears.hear(&own, false);
+        if heard != Heard::Deleted {
+            ears.hear(&own, heard);
             continue;
         }
         for some in own.chunks(ears.room()) {
-            Arc::clone(&ears).hear(some, true);
+            Arc::clone(&ears).hear(some, heard);
             // These are removed here, too, before more are heard of.
             Arc::clone(&ears).catch_up().await;
         }

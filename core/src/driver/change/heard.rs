@@ -15,10 +15,11 @@ use crate::driver::world::bounds::{CacheKey, CacheValue};
 use crate::driver::world::caught::caught;
 use crate::driver::world::erased::Boxed;
 use crate::machine::event::Event;
+use crate::machine::shard::repairs::Heard;
 use crate::machine::time::Timestamp;
 
 impl<K: CacheKey, V: CacheValue> Hears for Shared<K, V> {
-    fn hear(self: Arc<Self>, keys: &[&str], removed: bool) {
+    fn hear(self: Arc<Self>, keys: &[&str], what: Heard) {
         let Some(link) = &self.link else {
             return;
         };
@@ -29,7 +30,7 @@ impl<K: CacheKey, V: CacheValue> Hears for Shared<K, V> {
                 let key = Arc::new(link.texts.parse(text)?);
                 let shard = self.tables.shard_of(self.tables.hash(&*key));
                 let left = self.ask(shard, |table, context, effects| {
-                    table.heard(Arc::clone(&key), removed, context, effects)
+                    table.heard(Arc::clone(&key), what, context, effects)
                 });
                 sweep(&self, shard, &key, left);
                 Some(())

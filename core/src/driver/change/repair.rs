@@ -5,14 +5,15 @@ use core::pin::pin;
 use core::time::Duration;
 use std::sync::{Arc, Weak};
 
-use futures_util::future::select;
+use futures_util::future::{join, select};
 use portable_atomic::Ordering;
 
 use crate::driver::shared::Shared;
 use crate::driver::task::chore::Shift;
 use crate::driver::world::bounds::{CacheKey, CacheValue};
 use crate::driver::world::timeout::TICK;
-use crate::machine::shard::repairs::Repair;
+use crate::machine::shard::repairs::{Cure, Repair};
+use crate::machine::tier::verb::Announce;
 use crate::machine::time::Timestamp;
 
 /// Starts the task that repeats removals, if one is due and none runs.
@@ -70,12 +71,22 @@ pub(crate) async fn repair<K: CacheKey, V: CacheValue>(
     let texts: Vec<Option<Arc<str>>> = (batch.keys())
         .map(|repair| link.texts.of(repair.key()).ok())
         .collect();
-    let removals: Vec<_> = zip(batch.keys(), &texts)
-        .filter_map(|(repair, text)| Some((repair.announce(), text.as_deref()?)))
+    let cures: Vec<Cure> = batch.keys().map(Repair::cure).collect();
+    let those = |cure| {
+        let all = zip(&cures, &texts).filter(move |(of, _)| **of == cure);
+        all.filter_map(|(_, text)| text.as_deref())
+    };
+    let removes: Vec<_> = those(Cure::Remove)
+        .map(|key| (Announce::Yes, key))
         .collect();
-    let mut removed = link.remove(&removals).await.into_iter();
-    let outcomes = texts.into_iter().map(|text| {
-        let outcome = text.and_then(|_| removed.next());
+    let unloads: Vec<_> = those(Cure::Unload).collect();
+    let (removed, unloaded) = join(link.remove(&removes), link.unload(&unloads)).await;
+    let (mut removed, mut unloaded) = (removed.into_iter(), unloaded.into_iter());
+    let outcomes = zip(&cures, &texts).map(|(cure, text)| {
+        let outcome = text.as_ref().and_then(|_| match cure {
+            Cure::Remove => removed.next(),
+            Cure::Unload => unloaded.next(),
+        });
         let acknowledged = matches!(outcome, Some(Ok(())));
         batch.report(acknowledged);
         acknowledged

@@ -12,6 +12,7 @@ use crate::driver::world::caught::caught_future;
 use crate::machine::error::Error;
 use crate::machine::lookup::step::{Need, Reply};
 use crate::machine::tier::entry::Load;
+use crate::ports::bus::Kind;
 use crate::ports::loader::LoadError;
 
 /// Leads the flight of this seat. The loader is taken when it is run, so that a leader deposed
@@ -55,7 +56,7 @@ async fn meet<K: CacheKey, V: CacheValue>(
     let met = match need {
         Need::Read => read(&shared, seats).await,
         Need::Lease { token, life } => lease(&shared, seats, &[(token, life)]).await,
-        Need::Fill(filling) => fill(&shared, seats, &[filling]).await,
+        Need::Fill(filling) => fill(&shared, seats, &[filling], Kind::SetByOnce).await,
         Need::Pause(pause) => {
             shared.runtime.sleep(pause).await;
             vec![Next::Reply(Reply::Paused)]

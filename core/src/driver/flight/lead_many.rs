@@ -29,6 +29,7 @@ use crate::machine::policy::outage::Outage;
 use crate::machine::tier::entry::Load;
 use crate::machine::token::Token;
 use crate::ports::batch_loader::Loads;
+use crate::ports::bus::Kind;
 use crate::ports::loader::LoadError;
 
 /// Leads these flights, waits for those, and hands each answer over as it comes. The loader is
@@ -220,7 +221,7 @@ where
         }
         Work::Fill(fills) => {
             let (mut members, fillings): (Vec<_>, Vec<_>) = fills.into_iter().unzip();
-            let nexts = fill(shared, &mut seats(&mut members), &fillings).await;
+            let nexts = fill(shared, &mut seats(&mut members), &fillings, Kind::SetByMGet).await;
             (members, nexts)
         }
     };

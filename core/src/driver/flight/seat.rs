@@ -328,8 +328,7 @@ impl<K: CacheKey, V: CacheValue> Seat<K, V> {
     fn seen(&mut self, found: Option<Found>) -> Option<Seen<Arc<V>>> {
         let link = self.shared.link.as_ref()?;
         // In the jetcache-go format a fill must say what it replaces.
-        let refreshes = self.notes.as_ref().is_some_and(|notes| notes.refreshes);
-        let stood = (refreshes && link.format.wire == Wire::JetcacheGo)
+        let stood = (self.refreshes() && link.format.wire == Wire::JetcacheGo)
             .then(|| found.as_ref().map(|found| found.bytes.clone()))
             .flatten();
         let (seen, junk) = match link.format.decode(found) {
@@ -347,6 +346,11 @@ impl<K: CacheKey, V: CacheValue> Seat<K, V> {
 
     fn notes(&mut self) -> &mut Notes<V> {
         self.notes.get_or_insert_default()
+    }
+
+    /// Whether it leads a refresh.
+    pub(crate) fn refreshes(&self) -> bool {
+        self.notes.as_ref().is_some_and(|notes| notes.refreshes)
     }
 
     /// Junk that the last look at L2 showed, or what a refresh saw there, which a fill may replace.

@@ -14,6 +14,7 @@ use crate::machine::error::{Error, Fault};
 use crate::machine::lookup::step::{Filling, Reply};
 use crate::machine::tier::verb::{Announce, Times};
 use crate::machine::token::Token;
+use crate::ports::bus::Kind;
 use crate::ports::remote::{Fill, Stored};
 
 /// How each seat goes on, in the order of the seats.
@@ -53,10 +54,12 @@ pub(crate) async fn lease<K: CacheKey, V: CacheValue>(
         .collect()
 }
 
+/// `loaded`: what the others are told of a value that was loaded, and not to refresh the key.
 pub(crate) async fn fill<K: CacheKey, V: CacheValue>(
     shared: &Arc<Shared<K, V>>,
     seats: &mut [&mut Seat<K, V>],
     fillings: &[Filling<Arc<V>>],
+    loaded: Kind,
 ) -> Nexts<V> {
     let Some((link, texts)) = route(shared, seats) else {
         return closed(seats);
@@ -72,6 +75,11 @@ pub(crate) async fn fill<K: CacheKey, V: CacheValue>(
                 key,
                 token: filling.token,
                 value: stored(filling.times, bytes, seat.junk()),
+                kind: if seat.refreshes() {
+                    Kind::SetByRefresh
+                } else {
+                    loaded
+                },
             };
             Some((filling.announce, fill))
         })

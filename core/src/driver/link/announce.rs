@@ -66,11 +66,15 @@ impl Announcer {
     }
 
     /// Tells the others what L2 has acknowledged, if that is left to the bus.
-    pub(crate) fn tell<'a>(&self, announce: Announce, said: impl Iterator<Item = (&'a str, Kind)>) {
+    pub(crate) fn tell<'a>(
+        &self,
+        announce: Announce,
+        acknowledged: impl Iterator<Item = (Kind, &'a str)>,
+    ) {
         let (Self::Bus(hub, cache), Announce::Yes) = (self, announce) else {
             return;
         };
-        for (key, kind) in said {
+        for (kind, key) in acknowledged {
             tell(hub, cache, kind, key);
         }
     }

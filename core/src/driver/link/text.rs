@@ -43,6 +43,11 @@ impl<K> Texts<K> {
                 format!("it ends in {LEASE_SUFFIX}, which marks leases: rename it").into(),
             ));
         }
+        if self.wire == Wire::JetcacheGo && text.ends_with(MARK_SUFFIX) {
+            return Err(Error::Key(
+                format!("it ends in {MARK_SUFFIX}, which marks what was loaded: rename it").into(),
+            ));
+        }
         Ok(())
     }
 
@@ -51,10 +56,11 @@ impl<K> Texts<K> {
         (self.parse)(text.strip_prefix(&self.prefix)?)
     }
 
-    /// Whether this text names no entry but a lease, or the lock of a refresh.
+    /// Whether this text names no entry but a lease, the mark of a fill, or the lock of a refresh.
     pub(crate) fn is_no_entry(&self, text: &str) -> bool {
-        let locks = self.wire == Wire::JetcacheGo;
-        text.ends_with(LEASE_SUFFIX) || locks && text.ends_with(LOCK_SUFFIX)
+        let go = self.wire == Wire::JetcacheGo;
+        text.ends_with(LEASE_SUFFIX)
+            || go && (text.ends_with(LOCK_SUFFIX) || text.ends_with(MARK_SUFFIX))
     }
 }
 
@@ -71,6 +77,8 @@ pub(crate) fn lock_name(text: &str) -> String {
 
 /// What the keys of leases end in.
 const LEASE_SUFFIX: &str = "#lease";
+/// What the marks of the jetcache-go format's fills end in.
+const MARK_SUFFIX: &str = "#fill";
 /// What the locks of jetcache-go's refreshes end in.
 const LOCK_SUFFIX: &str = "_#RL#";
 

@@ -32,6 +32,7 @@ pub(crate) trait AnyRemote: Send + Sync {
     fn put<'a>(&'a self, puts: &'a [Put<'a>], wire: Wire) -> Outcomes<'a, Placed>;
     fn settle<'a>(&'a self, settles: &'a [Settle<'a>], wire: Wire) -> Outcomes<'a, Filled>;
     fn remove<'a>(&'a self, keys: &'a [&'a str]) -> Outcomes<'a, ()>;
+    fn unload<'a>(&'a self, keys: &'a [&'a str]) -> Outcomes<'a, ()>;
     fn lock<'a>(
         &'a self,
         name: &'a str,
@@ -74,6 +75,10 @@ impl<R: Remote> AnyRemote for R {
 
     fn remove<'a>(&'a self, keys: &'a [&'a str]) -> Outcomes<'a, ()> {
         Box::pin(Remote::remove(self, keys))
+    }
+
+    fn unload<'a>(&'a self, keys: &'a [&'a str]) -> Outcomes<'a, ()> {
+        Box::pin(Remote::unload(self, keys))
     }
 
     fn lock<'a>(

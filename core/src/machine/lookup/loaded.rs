@@ -58,8 +58,14 @@ impl<V: Clone> Lookup<V> {
                     token,
                     value,
                     times,
-                    // A load is no change: no node has to forget what it has.
-                    announce: Announce::No,
+                    // A load is no change, and comes only where nothing stood; but a refresh
+                    // replaces what others may have in L1. Among strangers all is told that
+                    // jetcache-go tells.
+                    announce: if self.call.aim.is_some() || view.policy.strangers {
+                        Announce::Yes
+                    } else {
+                        Announce::No
+                    },
                 })))
             }
             _ => self.keep(view, entry, answer),

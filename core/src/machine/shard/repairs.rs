@@ -10,9 +10,19 @@ use crate::machine::event::Event;
 use crate::machine::policy::Policy;
 use crate::machine::shard::{Context, Shard};
 use crate::machine::table::unconfirmed::{Loss, Number};
-use crate::machine::tier::verb::Announce;
 use crate::machine::time::Timestamp;
 use crate::machine::writes::Sweep;
+
+/// What others did to a key, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// They changed it.
+    Changed,
+    /// They filled it with what they had loaded.
+    Filled,
+    /// They removed it and know nothing of leases: a load that began before may still fill L2.
+    Deleted,
+}
 
 /// A removal to be repeated now. Its holder gives it back with [`Shard::repaired`].
 #[derive(Debug)]
@@ -24,18 +34,29 @@ pub struct Repair<K> {
     told: bool,
 }
 
+/// How L2 is repaired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cure {
+    /// Value and lease are removed, and the other nodes are told: a change of this node's own may
+    /// not have reached L2.
+    Remove,
+    /// What a load may have put there is removed, and nobody is told: each node does that by itself
+    /// (PROTOCOL.md, G2).
+    Unload,
+}
+
 impl<K> Repair<K> {
     /// The key to be removed from L2.
     pub fn key(&self) -> &K {
         &self.key
     }
 
-    /// Whether the other nodes are told of the removal.
-    pub fn announce(&self) -> Announce {
+    /// How the key is repaired.
+    pub fn cure(&self) -> Cure {
         if self.told {
-            Announce::Yes
+            Cure::Remove
         } else {
-            Announce::No
+            Cure::Unload
         }
     }
 }
@@ -103,19 +124,23 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         !in_doubt && !self.doubts.bypassed(now)
     }
 
-    /// Others have changed the key: whatever is under way on it is nobody's any more. `removed`:
-    /// they say that they removed it. If they may know nothing of leases, a load that began before
-    /// may still fill L2, so this node removes the key once more, at once and without telling
-    /// anybody (PROTOCOL.md, H1 and G2).
+    /// Others have changed the key: whatever is under way on it is nobody's any more, but for a
+    /// flight that has yet to look at what they have filled it with (PROTOCOL.md, H1).
+    ///
+    /// If they know nothing of leases, and deleted it, a load that began before may still fill L2
+    /// or has done so: this node removes that, at once and without telling anybody (G2).
     pub fn heard(
         &mut self,
         key: K,
-        removed: bool,
+        heard: Heard,
         context: &Context<'_>,
         effects: &mut Effects<K, V>,
     ) -> Sweep {
-        if !(removed && context.policy.strangers) {
-            let sweep = self.supersede(&key, effects);
+        if !(heard == Heard::Deleted && context.policy.strangers) {
+            let sweep = match heard {
+                Heard::Filled => self.supersede_fed(&key, effects),
+                Heard::Changed | Heard::Deleted => self.supersede(&key, effects),
+            };
             effects.spent_keys.push(key);
             return sweep;
         }
@@ -134,6 +159,24 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let closed = self.slots.close(slot);
         effects.spent_keys.extend(closed);
         Sweep::after(pending)
+    }
+
+    /// [`supersede`](Self::supersede) for a key that others have filled. A flight that has found
+    /// nothing so far goes on: it looks for what they filled it with before it does anything else.
+    fn supersede_fed(&mut self, key: &K, effects: &mut Effects<K, V>) -> Sweep {
+        let Some(slot) = self.slots.find(key) else {
+            return self.supersede(key, effects);
+        };
+        let flights = &self.flights;
+        let is_to_look = |at: &mut usize| flights[*at].lookup.is_to_look();
+        let spared = self.slots.at(slot).flight.take_if(is_to_look);
+        let sweep = Sweep::after(self.supersede_slot(slot, effects));
+        if let Some(at) = spared {
+            let slot = self.slots.at(slot);
+            slot.flight = Some(at);
+            self.flights[at].era = slot.era;
+        }
+        sweep
     }
 
     /// Whether removals by others have to wait until L2 has confirmed some keys: they may take half
@@ -168,6 +211,151 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             Loss::Known => {}
             Loss::Unconfirmed => effects.events.push(Event::Unconfirmed),
             Loss::Bypassed => effects.events.push(Event::Bypassed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::hash::BuildHasherDefault;
+    use std::hash::DefaultHasher;
+
+    use super::*;
+    use crate::machine::change::{ChangeReply, ChangeStep, Plan, Wish};
+    use crate::machine::lookup::step::{Need, Reply, Seen, Step};
+    use crate::machine::policy::Kind;
+    use crate::machine::policy::call::Call;
+    use crate::machine::table::flight::Ticket;
+
+    type Table = Shard<u8, u8, BuildHasherDefault<DefaultHasher>>;
+
+    /// A node with one flight, which L1 cannot answer.
+    struct Node {
+        shard: Table,
+        policy: Policy,
+        ticket: Ticket,
+    }
+
+    impl Node {
+        fn new() -> Self {
+            let policy = Policy::new(Kind::Both);
+            let mut shard = Table::new(BuildHasherDefault::default());
+            let mut effects = Effects::default();
+            let (ticket, _) = shard.join(1, Call::new(), &context(&policy), &mut effects);
+            let mut node = Self {
+                shard,
+                policy,
+                ticket,
+            };
+            assert!(matches!(node.step(Reply::Begin), Step::ReadLocal));
+            let step = node.step(Reply::Local(None));
+            assert!(matches!(step, Step::Ask(Need::Read)));
+            node
+        }
+
+        fn step(&mut self, reply: Reply<u8>) -> Step<u8> {
+            let (context, mut effects) = (context(&self.policy), Effects::default());
+            self.shard.step(&self.ticket, &context, reply, &mut effects)
+        }
+
+        /// Others have done this to the key, and L1 has lost it.
+        fn hears(&mut self, heard: Heard) {
+            let (context, mut effects) = (context(&self.policy), Effects::default());
+            let sweep = self.shard.heard(1, heard, &context, &mut effects);
+            self.shard.swept(&1, sweep);
+        }
+    }
+
+    fn context(policy: &Policy) -> Context<'_> {
+        Context {
+            now: Timestamp::from_nanos(0),
+            roll: 7,
+            policy,
+        }
+    }
+
+    fn seen() -> Option<Seen<u8>> {
+        Some(Seen {
+            value: Some(5),
+            left: Duration::from_secs(9),
+            age: None,
+        })
+    }
+
+    /// A flight that waits for another node's load, and is told of its end.
+    fn waits(heard: Heard) -> Step<u8> {
+        let mut node = Node::new();
+        let step = node.step(Reply::Remote(Ok(None)));
+        assert!(matches!(step, Step::Ask(Need::Lease { .. })));
+        let step = node.step(Reply::Leased(Ok((false, None))));
+        assert!(matches!(step, Step::Ask(Need::Pause(_))));
+        node.hears(heard);
+        let step = node.step(Reply::Paused);
+        assert!(matches!(step, Step::Ask(Need::Lease { .. })));
+        node.step(Reply::Leased(Ok((false, seen()))))
+    }
+
+    #[test]
+    fn who_waits_for_a_load_keeps_what_it_filled() {
+        assert!(matches!(waits(Heard::Filled), Step::WriteLocal { .. }));
+        assert!(matches!(waits(Heard::Changed), Step::Finish { .. }));
+    }
+
+    #[test]
+    fn what_was_being_read_when_others_filled_the_key_is_not_kept() {
+        for heard in [Heard::Filled, Heard::Changed] {
+            let mut node = Node::new();
+            node.hears(heard);
+            let step = node.step(Reply::Remote(Ok(seen())));
+            assert!(matches!(step, Step::Finish { .. }), "{heard:?}");
+        }
+    }
+
+    #[test]
+    fn a_deletion_makes_the_key_unconfirmed_until_what_was_loaded_is_gone() {
+        let mut node = Node::new();
+        node.policy.strangers = true;
+        node.hears(Heard::Deleted);
+        assert_eq!(node.shard.unconfirmed(), 1);
+        let now = Timestamp::from_nanos(0);
+        let repair = node.shard.repairs(now, now, 8).remove(0);
+        assert_eq!(repair.cure(), Cure::Unload);
+        let (context, mut effects) = (context(&node.policy), Effects::default());
+        (node.shard).repaired(repair, true, &context, &mut effects);
+        assert_eq!(node.shard.unconfirmed(), 0);
+    }
+
+    #[test]
+    fn an_insert_under_way_when_others_delete_fills_all_the_same() {
+        let mut node = Node::new();
+        node.policy.strangers = true;
+        let context = context(&node.policy);
+        let (shard, mut effects) = (&mut node.shard, Effects::default());
+        let plan = Plan::Insert {
+            value: 5,
+            call: Call::new(),
+            condition: None,
+        };
+        let change = shard.open(1, plan, &context, &mut effects);
+        let step = shard.advance(&change, &context, ChangeReply::Begin, &mut effects);
+        let ChangeStep::Ask(Wish::Claim { token, .. }) = step else {
+            panic!("{step:?}");
+        };
+        assert!(token.is_of_insert());
+        let sweep = shard.heard(1, Heard::Deleted, &context, &mut effects);
+        shard.swept(&1, sweep);
+        let claimed = ChangeReply::Claimed(Ok(true));
+        let step = shard.advance(&change, &context, claimed, &mut effects);
+        assert!(matches!(step, ChangeStep::Ask(Wish::Fill { .. })));
+    }
+
+    #[test]
+    fn a_removal_that_took_the_lease_needs_nothing_more() {
+        for strangers in [false, true] {
+            let mut node = Node::new();
+            node.policy.strangers = strangers;
+            node.hears(Heard::Changed);
+            assert_eq!(node.shard.unconfirmed(), 0);
         }
     }
 }

@@ -21,7 +21,7 @@ pub enum Wire {
     /// MessagePack is followed by one byte, `00` for plain and `01` for an S2 block, which values
     /// of 64 bytes and more are; everything else is stored as the codec wrote it. Keys are the
     /// same as the native format's: namespace, separator, id. The lease of a key is a key of its
-    /// own, which jetcache-go never looks at.
+    /// own, which jetcache-go never looks at, and so is the mark that a load leaves for a minute.
     ///
     /// # What goes with what
     /// - Go's strings and `[]byte` are stored as they are: use the codec `Raw`. The string `*` is
@@ -37,6 +37,11 @@ pub enum Wire {
     /// - Go's `Set` without a value stores no bytes. That is the empty string to `Raw`, and a miss
     ///   to all other codecs.
     ///
+    /// # Events
+    /// On a bus, inserts, write-throughs and removals are told, and as by jetcache-go also loads,
+    /// refreshes and batches, so that nobody goes on serving what they replaced. Keys that end in
+    /// `#lease` or `#fill` are refused.
+    ///
     /// # Refreshing
     /// Go's and Rust's services [refresh](crate::Call::refresh) a key in turn: whoever gets the
     /// lock `<key>_#RL#`, for a period, loads, and the others copy. jetcache-go keeps the lock of a
@@ -49,10 +54,13 @@ pub enum Wire {
     /// - The order of a Go service's changes and a load of this cache. A value that Go sets during
     ///   a load or an insert is newer and stays, and the load's is kept nowhere. But where nothing
     ///   stands before and after, a fill cannot know that Go has deleted the key in between. With a
-    ///   bus to which the Go service tells its deletions, every node removes the key once more when
-    ///   it hears of one; until then, and without such a bus until its TTL ends or the next change,
-    ///   what was loaded before stays. (A bus that watches L2, as `CLIENT TRACKING` does, sees that
-    ///   keys change and not that Go deleted one: it does not close this.)
+    ///   bus to which the Go service tells its deletions, every node removes what a load may have put
+    ///   there when it hears of one, and leaves what was set or inserted since; until then, and
+    ///   without such a bus until its TTL ends or the next change, what was loaded before stays. So
+    ///   it does if no node hears of the deletion within a minute of the fill, or if the server has
+    ///   evicted the mark (a small key `{<key>}#fill`) by which a load's value is known. (A bus that
+    ///   watches L2, as `CLIENT TRACKING` does, sees that keys change and not that Go deleted one: it
+    ///   does not close this.)
     /// - The checksum: damage is what the codec notices.
     JetcacheGo,
 }

@@ -221,6 +221,7 @@ impl World {
             superseded: self.index,
             floors,
             foreign: None,
+            filled: None,
             begun: Some(change.begun),
         }))
     }

@@ -3,6 +3,7 @@
 //! so.
 
 use jetcache_core::machine::shard;
+use jetcache_core::machine::shard::repairs::Heard;
 
 use crate::sim::actors::actor::Actor;
 use crate::sim::fate::judge::{ActorId, Index};
@@ -25,6 +26,8 @@ pub(crate) struct Sweep {
     pub(crate) floors: [Index; KEYS],
     /// The change by somebody who knows nothing of leases, and whether that was a removal.
     pub(crate) foreign: Option<(Index, bool)>,
+    /// The birth of what the key was filled with, if that is all that was heard.
+    pub(crate) filled: Option<Index>,
     /// When the node's own change began, if it follows one.
     pub(crate) begun: Option<Index>,
 }
@@ -42,9 +45,20 @@ impl Sweep {
 impl World {
     /// Another node, or somebody else, says that a key was changed.
     pub(crate) fn hear(&mut self, node: usize, message: Message) {
-        let Message { key, removed, .. } = message;
+        let key = message.key;
+        let heard = match message {
+            Message {
+                removed: true,
+                foreign: Some(_),
+                ..
+            } => Heard::Deleted,
+            Message {
+                filled: Some(_), ..
+            } => Heard::Filled,
+            _ => Heard::Changed,
+        };
         let rest = self.machine(node, |shard, context, effects| {
-            shard.heard(key, removed, context, effects)
+            shard.heard(key, heard, context, effects)
         });
         self.judge.superseded(node, key, self.index);
         let sweep = Sweep {
@@ -55,6 +69,7 @@ impl World {
             superseded: self.index,
             floors: self.judge.newest(),
             foreign: message.foreign.map(|change| (change, message.removed)),
+            filled: message.filled,
             begun: None,
         };
         self.begin_sweep(sweep);
@@ -80,6 +95,7 @@ impl World {
             superseded: self.index,
             floors: self.judge.newest(),
             foreign: None,
+            filled: None,
             begun: None,
         };
         self.begin_sweep(sweep);
@@ -106,7 +122,12 @@ impl World {
         for key in all.filter(|key| sweep.key.is_none_or(|own| own == *key)) {
             self.write(node, key, None);
             let floor = floors[usize::from(key)];
-            self.judge.returned(node, key, floor, Some(superseded), id);
+            // A flight that was yet to look at what the key was filled with goes on.
+            let superseded = Some(superseded).filter(|_| sweep.filled.is_none());
+            self.judge.returned(node, key, floor, superseded, id);
+            if let (Some(birth), None) = (sweep.filled, sweep.foreign) {
+                self.judge.fed(node, key, birth);
+            }
             if let Some((change, removed)) = sweep.foreign {
                 self.judge.heard_foreign(node, key, change, removed);
             }

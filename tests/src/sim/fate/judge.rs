@@ -69,6 +69,8 @@ struct Due {
     floor: Index,
     /// The node (and which life of it) that owes this; if it dies, it owes nothing.
     of: Option<(usize, u32)>,
+    /// A node that need not hear of it.
+    but: Option<usize>,
 }
 
 /// What a node's changes of a key promised.
@@ -225,12 +227,40 @@ impl Judge {
     /// Once all is said and heard, everything older must be gone everywhere. `of`: the node whose
     /// own change it is, which owes nothing if it dies.
     pub(crate) fn is_due(&mut self, key: Key, floor: Index, of: Option<(usize, u32)>) {
-        self.due.push(Due { key, floor, of });
+        let but = None;
+        self.due.push(Due {
+            key,
+            floor,
+            of,
+            but,
+        });
+    }
+
+    /// The same for all nodes but this one.
+    pub(crate) fn is_due_elsewhere(&mut self, key: Key, floor: Index, node: usize) {
+        let (of, but) = (None, Some(node));
+        self.due.push(Due {
+            key,
+            floor,
+            of,
+            but,
+        });
+    }
+
+    /// The node has heard that the key was filled, and has nothing older any more.
+    pub(crate) fn fed(&mut self, node: usize, key: Key, floor: Index) {
+        let local = self.of(node, key);
+        local.floor = local.floor.max(floor);
     }
 
     /// Everything has been said and heard.
     pub(crate) fn all_is_heard(&mut self, node: usize) {
-        for Due { key, floor, .. } in self.due.clone() {
+        for Due { key, floor, .. } in self
+            .due
+            .clone()
+            .into_iter()
+            .filter(|due| due.but != Some(node))
+        {
             let local = self.of(node, key);
             local.floor = local.floor.max(floor);
         }

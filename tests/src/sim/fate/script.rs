@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use jetcache_core::machine::policy::pace::Aim;
 use jetcache_core::ports::remote::Wire;
 use jetcache_core::{Condition, Kind};
 
@@ -206,6 +207,17 @@ impl Plan {
     #[must_use]
     pub fn get(self, at: u64, node: usize) -> Self {
         self.ask(at, node, What::Get(Wish::default()))
+    }
+
+    /// A refresh whose turn has come, with a loader that takes this long.
+    #[must_use]
+    pub fn refresh(self, at: u64, node: usize, takes: u64) -> Self {
+        let loader = Loader {
+            takes,
+            brings: Brings::Value,
+            ttl: None,
+        };
+        self.ask(at, node, What::Refresh(Aim::Load, loader))
     }
 
     /// An invalidation.

@@ -37,6 +37,8 @@ pub(crate) struct Message {
     pub(crate) source: Option<(usize, u32)>,
     /// When the change was made, if a service in Go made it.
     pub(crate) foreign: Option<Index>,
+    /// The birth of what a load brought, if the key was filled with that.
+    pub(crate) filled: Option<Index>,
     /// When it has arrived everywhere, nothing older may be read.
     due: Index,
     ask: usize,
@@ -50,6 +52,7 @@ impl Message {
             removed: false,
             source: None,
             foreign: None,
+            filled: None,
             due: 0,
             ask: usize::MAX,
         }
@@ -183,7 +186,12 @@ impl World {
             Bus::Watched if touched => Some(change.unwrap_or_default()),
             _ => None,
         };
-        let Some(Said { removed, due }) = said else {
+        let Some(Said {
+            removed,
+            filled,
+            due,
+        }) = said
+        else {
             return;
         };
         let watched = self.plan.fleet.bus == Bus::Watched;
@@ -193,6 +201,7 @@ impl World {
             removed: removed && !watched,
             source: (!watched).then_some(sender),
             foreign: None,
+            filled: filled.filter(|_| !watched),
             due,
             ask,
         });
@@ -208,18 +217,24 @@ impl World {
     }
 
     /// The node knows that L2 took its change, and publishes it, if this bus works so.
-    pub(crate) fn tell_of(&mut self, command: CommandId, Said { removed, due }: Said) {
+    pub(crate) fn tell_of(&mut self, command: CommandId, said: Said) {
         if self.plan.fleet.bus != Bus::Publish {
             return;
         }
         let (node, life) = self.commands[command].source();
         let key = self.commands[command].key();
         let ask = self.commands[command].ask();
+        let Said {
+            removed,
+            filled,
+            due,
+        } = said;
         let message = self.message(Message {
             key,
             removed,
             source: Some((node, life)),
             foreign: None,
+            filled,
             due,
             ask,
         });
@@ -237,6 +252,8 @@ impl World {
             removed,
             source: None,
             foreign: Some(change),
+            // Half of what it sets it has loaded.
+            filled: Some(change).filter(|change| !removed && change % 2 == 0),
             due: 0,
             ask: usize::MAX,
         });

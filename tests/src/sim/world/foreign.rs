@@ -1,11 +1,9 @@
 //! What happens to L2 that no node of ours does: it evicts, and a service in Go that knows nothing
-//! of leases sets and deletes (PROTOCOL.md, G1, G2). The table has no verbs for that, so both are
-//! put together from those it has: a lease that must survive is taken off and put back.
+//! of leases sets and deletes (PROTOCOL.md, G1, G2).
 
 use core::time::Duration;
 
-use jetcache_core::Token;
-use jetcache_core::ports::remote::{Fill, Hold, LeaseAsk, Stored, Wire};
+use jetcache_core::ports::remote::Hold;
 
 use crate::sim::fate::judge::Index;
 use crate::sim::fate::plan::Key;
@@ -41,10 +39,10 @@ impl World {
             key, deed, told, ..
         } = self.plan.fleet.foreign[which];
         self.note(|| format!("L2, key {key}: {deed:?}"));
-        let index = self.index;
+        let (index, clock) = (self.index, self.server_clock());
         match deed {
             Deed::EvictValue => {
-                self.delete(key);
+                self.table.delete(name(key));
                 self.vanished(key);
             }
             Deed::EvictLease => {
@@ -66,73 +64,21 @@ impl World {
                 let fact = self.judge.at(id);
                 (fact.ends, fact.foreign) = (now + life, true);
                 let bytes = self.encode(id, Duration::from_millis(life));
-                self.set(key, &bytes, life);
+                self.table
+                    .set(clock, name(key), &bytes, Duration::from_millis(life));
                 self.judge.foreign_set(key, Some(id));
                 self.tell_of_foreign(key, false, index, told);
             }
             Deed::SetJunk => {
-                self.set(key, &junk(index), JUNK_STANDS);
+                self.table.set(clock, name(key), &junk(index), JUNK_STANDS);
                 self.judge.foreign_set(key, None);
                 self.tell_of_foreign(key, false, index, told);
             }
             Deed::Delete => {
-                self.delete(key);
+                self.table.delete(name(key));
                 self.judge.foreign_delete(key, index);
                 self.tell_of_foreign(key, true, index, told);
             }
-        }
-    }
-
-    /// Removes the value, whoever has the lease.
-    fn delete(&mut self, key: Key) {
-        self.table.remove(name(key));
-        self.lease_again(key);
-    }
-
-    /// Puts a value in place, whoever has the lease.
-    fn set(&mut self, key: Key, bytes: &[u8], life: u64) {
-        let now = self.server_clock();
-        self.table.remove(name(key));
-        let lease = Duration::from_secs(1);
-        let ask = LeaseAsk {
-            key: name(key),
-            token: NOBODY,
-            life: lease,
-        };
-        self.table.lease(now, &ask, Wire::JetcacheGo);
-        let value = Stored {
-            replaces: None,
-            bytes,
-            life: Duration::from_millis(life),
-            stale: Duration::ZERO,
-            lease,
-            age: Duration::ZERO,
-        };
-        let fill = Fill {
-            key: name(key),
-            token: NOBODY,
-            value,
-        };
-        self.table.fill(now, &fill, Wire::JetcacheGo);
-        self.table.release(
-            now,
-            &Hold {
-                key: name(key),
-                token: NOBODY,
-            },
-        );
-        self.lease_again(key);
-    }
-
-    fn lease_again(&mut self, key: Key) {
-        if let Some((token, left)) = self.judge.holder(key, self.now) {
-            let ask = LeaseAsk {
-                key: name(key),
-                token,
-                life: Duration::from_millis(left),
-            };
-            let now = self.server_clock();
-            self.table.lease(now, &ask, Wire::JetcacheGo);
         }
     }
 }
@@ -142,7 +88,5 @@ pub(crate) fn junk(number: Index) -> Vec<u8> {
     format!("?{number}").into_bytes()
 }
 
-const NOBODY: Token = Token::from_bits(0);
-
 /// Longer than any fill may be on its way that was loaded before.
-const JUNK_STANDS: u64 = 60_000;
+const JUNK_STANDS: Duration = Duration::from_secs(60);

@@ -2,11 +2,14 @@
 
 use jetcache_core::Token;
 use jetcache_core::machine::error::Fault;
-use jetcache_core::machine::shard::repairs::Repair;
+use jetcache_core::machine::shard::repairs::{Cure, Repair};
+use jetcache_core::machine::tier::verb::{Announce, Filled};
+use jetcache_core::ports::remote::Wire;
 
 use crate::sim::fate::judge::{ActorId, Index};
-use crate::sim::fate::plan::Key;
+use crate::sim::fate::plan::{Key, What};
 use crate::sim::fate::script::{Fate, Point};
+use crate::sim::world::bus::Bus;
 use crate::sim::world::nodes::Node;
 use crate::sim::world::time::{Happening, World, whole_millis};
 use crate::sim::world::verb::{Receipt, Said, Verb};
@@ -119,8 +122,13 @@ impl World {
 
     pub(crate) fn send_repair(&mut self, node: usize, repair: Repair<Key>) {
         let key = *repair.key();
-        let announce = repair.announce();
-        self.send(node, key, Verb::Remove { announce }, Sender::Repair(repair));
+        let verb = match repair.cure() {
+            Cure::Remove => Verb::Remove {
+                announce: Announce::Yes,
+            },
+            Cure::Unload => Verb::Unload,
+        };
+        self.send(node, key, verb, Sender::Repair(repair));
     }
 
     /// The command arrives at L2.
@@ -131,6 +139,7 @@ impl World {
         let receipt = self.applied(id, key, verb);
         self.note(|| format!("L2 applies command {id} of node {node}: {receipt:?}"));
         let said = self.said(id, &receipt);
+        self.owe_fill(id, &receipt);
         self.announce(id, said, verb.touches(&receipt));
         let command = &mut self.commands[id];
         command.applied += 1;
@@ -149,6 +158,33 @@ impl World {
         }
     }
 
+    /// L2 was filled with what a load brought, and that is to be told: in the end the other nodes
+    /// have nothing older.
+    fn owe_fill(&mut self, id: CommandId, receipt: &Receipt) {
+        let Command {
+            node,
+            key,
+            verb,
+            ask,
+            ..
+        } = self.commands[id];
+        let stored = matches!(receipt, Receipt::Filled(Filled::Stored));
+        let refreshes =
+            matches!(self.plan.asks.get(ask), Some(ask) if matches!(ask.what, What::Refresh(..)));
+        let told = refreshes || self.plan.fleet.wire == Wire::JetcacheGo;
+        // A node that publishes may not know that L2 took it.
+        let always = matches!(self.plan.fleet.bus, Bus::WithChange | Bus::Watched);
+        if let Verb::Fill { id, .. } = verb
+            && verb.is_loads_fill()
+            && stored
+            && told
+            && always
+        {
+            let birth = self.judge.at(id).birth;
+            self.judge.is_due_elsewhere(key, birth, node);
+        }
+    }
+
     /// What the others are told of it, if anything.
     fn said(&mut self, id: CommandId, receipt: &Receipt) -> Option<Said> {
         let Command {
@@ -157,7 +193,9 @@ impl World {
         // A repeated removal is no new change.
         let sent = if ask == usize::MAX { 0 } else { sent };
         let birth = match verb {
-            Verb::Settle { id, .. } | Verb::Put { id, .. } => self.judge.at(id).birth,
+            Verb::Settle { id, .. } | Verb::Put { id, .. } | Verb::Fill { id, .. } => {
+                self.judge.at(id).birth
+            }
             _ => sent,
         };
         verb.said(receipt, sent, birth)

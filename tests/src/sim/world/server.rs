@@ -6,12 +6,14 @@ use jetcache_core::machine::lookup::step::Seen;
 use jetcache_core::machine::tier::envelope;
 use jetcache_core::machine::tier::verb::Times;
 use jetcache_core::machine::tier::wire::PLACEHOLDER;
+use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{
     Claim, Claimed, Fill, Found, Hold, LeaseAsk, Life, Placed, Put, Settle, Stored, Wire,
 };
 
 use crate::sim::fate::judge::Id;
-use crate::sim::fate::plan::Key;
+use crate::sim::fate::plan::{Key, What};
+use crate::sim::fate::promise::Promise;
 use crate::sim::world::foreign::junk;
 use crate::sim::world::net::CommandId;
 use crate::sim::world::time::{World, whole_millis};
@@ -63,6 +65,7 @@ impl World {
                     key: name,
                     token,
                     value,
+                    kind: Kind::SetByOnce,
                 };
                 let filled = self.table.fill(now, &fill, wire);
                 self.judge.fill_applied(key, token, id, filled);
@@ -160,11 +163,34 @@ impl World {
                 Receipt::Filled(filled)
             }
             Verb::Remove { .. } => {
+                let node = self.commands[command].source().0;
+                let changes = self.changes(node, key);
+                self.judge.rule(changes, Promise::P2, || {
+                    format!("node {node} removes key {key}, which it never changed")
+                });
                 self.table.remove(name);
                 self.judge.wiped(key, self.index);
                 Receipt::Done
             }
+            Verb::Unload => {
+                let leases = self.table.leases(now);
+                let value = self.table.unload(now, name);
+                let lease = self.table.leases(now) < leases;
+                self.judge.unloaded(key, value, lease, self.index);
+                Receipt::Done
+            }
         }
+    }
+
+    /// Whether the node was ever asked to change the key.
+    fn changes(&self, node: usize, key: Key) -> bool {
+        self.plan.asks.iter().any(|ask| {
+            let changes = matches!(
+                ask.what,
+                What::Invalidate | What::Insert(..) | What::WriteThrough(..)
+            );
+            (ask.node, ask.key) == (node, key) && changes
+        })
     }
 
     pub(crate) fn encode(&mut self, id: Id, life: Duration) -> Vec<u8> {

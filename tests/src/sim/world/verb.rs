@@ -54,6 +54,7 @@ pub(crate) enum Verb {
     Remove {
         announce: Announce,
     },
+    Unload,
 }
 
 /// What comes back. An entry comes with the value that the judge knows it to be.
@@ -77,7 +78,7 @@ impl Verb {
             Self::Release { .. } => Point::Release,
             Self::Claim { .. } => Point::Claim,
             Self::Settle { .. } => Point::Settle,
-            Self::Remove { .. } => Point::Remove,
+            Self::Remove { .. } | Self::Unload => Point::Remove,
         }
     }
 
@@ -98,12 +99,18 @@ impl Verb {
         )
     }
 
+    /// Whether it fills the key with what a load brought.
+    pub(crate) fn is_loads_fill(self) -> bool {
+        matches!(self, Self::Fill { .. })
+    }
+
     /// What the others are told of a command with this receipt, if anything. `sent`: when it was
     /// sent.
     pub(crate) fn said(self, receipt: &Receipt, sent: Index, birth: Index) -> Option<Said> {
         use Announce::Yes;
         use jetcache_core::ports::remote::Filled::{Refused, Stored};
 
+        let filled = self.is_loads_fill().then_some(birth);
         let (removed, due) = match (self, receipt) {
             (Self::Remove { announce: Yes }, Receipt::Done) => (true, sent),
             (Self::Put { announce: Yes, .. }, Receipt::Put(Placed::Stored, _)) => (false, birth),
@@ -120,7 +127,11 @@ impl Verb {
             (Self::Settle { announce: Yes, .. }, Receipt::Filled(Refused)) => (true, sent),
             _ => return None,
         };
-        Some(Said { removed, due })
+        Some(Said {
+            removed,
+            filled,
+            due,
+        })
     }
 }
 
@@ -128,5 +139,7 @@ impl Verb {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Said {
     pub(crate) removed: bool,
+    /// The birth of what a load brought, if it was filled with that.
+    pub(crate) filled: Option<Index>,
     pub(crate) due: Index,
 }

@@ -1,6 +1,7 @@
 //! Slots of a Redis cluster move while they are used.
 
 use jetcache_adapters::RedisCluster;
+use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{Claim, Fill, Filled, LeaseAsk, Wire};
 use jetcache_core::{Fault, Remote};
 use jetcache_tests::redis_cluster::RedisNodes;
@@ -129,6 +130,7 @@ fn a_batch_of_a_moved_slot_is_sent_on_whole() {
                 key,
                 token: T,
                 value: stored(b"w"),
+                kind: Kind::SetByOnce,
             })
             .collect();
         for filled in cluster.fill(&fills, Wire::Native).await {
@@ -203,6 +205,7 @@ fn each_command_of_a_batch_finds_its_own_way() {
             key,
             token: T,
             value: stored(b"w"),
+            kind: Kind::SetByOnce,
         })
         .collect();
     let filled = runtime.block_on(cluster.fill(&fills, Wire::Native));

@@ -91,7 +91,7 @@ fn the_documented_rights_are_enough() {
     let server = RedisServer::start();
     let rights = "on >pw resetkeys ~contract:* ~{contract:* ~{*}contract:* resetchannels -@all \
                   +mget +get +set +del +pttl +time +getrange +setrange +evalsha +multi +exec \
-                  +script|load +select +client|setname";
+                  +pexpiretime +script|load +select +client|setname";
     let mut command = vec!["ACL", "SETUSER", "app"];
     command.extend(rights.split_whitespace());
     assert_eq!(server.cli(&command), "OK");
@@ -99,9 +99,16 @@ fn the_documented_rights_are_enough() {
     contract_on_tokio(&Redis::open(&url("/1")).unwrap());
     assert_eq!(server.cli(&["ACL", "LOG", "1"]), "", "nothing was denied");
 
-    // Only the name and the database can be done without.
+    // Only the name, the database and when a value goes can be done without.
     assert_eq!(
-        server.cli(&["ACL", "SETUSER", "app", "-select", "-client|setname"]),
+        server.cli(&[
+            "ACL",
+            "SETUSER",
+            "app",
+            "-select",
+            "-client|setname",
+            "-pexpiretime"
+        ]),
         "OK"
     );
     contract_on_tokio(&Redis::open(&url("")).unwrap());

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use jetcache_adapters::{Redis, RedisCluster};
+use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{
     Claim, Claimed, Fill, Filled, Herald, Hold, LeaseAsk, Placed, Put, Settle, Stored, Wire,
 };
@@ -27,9 +28,13 @@ fn telling<R: Remote>(remote: &R) -> R {
     remote.announcing(herald).unwrap()
 }
 
-/// The message for a key that needs no escapes, shaped as in data/jetcache-go/events.jsonl.
+/// The message for a key that needs no escapes, shaped as in data/jetcache-go/events.jsonl. A removal
+/// says that the lease went as well.
 fn event(kind: u8, key: &str) -> String {
-    format!(r#"{{"CacheName":"any","SourceID":"12345678","EventType":{kind},"Keys":["{key}"]}}"#)
+    let fenced = if kind == 5 { r#","Fenced":true"# } else { "" };
+    format!(
+        r#"{{"CacheName":"any","SourceID":"12345678","EventType":{kind},"Keys":["{key}"]{fenced}}}"#
+    )
 }
 
 async fn settle(remote: &impl Remote, key: &str, token: Option<Token>, wire: Wire) -> Filled {
@@ -67,14 +72,20 @@ async fn every_verb(remote: &impl Remote, ear: &mut Ear, wire: Wire) {
         };
         remote.put(&[put], wire).await.remove(0).unwrap()
     };
-    let fill_with = async |token, replaces| {
+    let fill_as = async |token, replaces, kind| {
         let value = Stored {
             replaces,
             ..stored(b"v")
         };
-        let fills = [Fill { key, token, value }];
+        let fills = [Fill {
+            key,
+            token,
+            value,
+            kind,
+        }];
         remote.fill(&fills, wire).await.remove(0).unwrap()
     };
+    let fill_with = async |token, replaces| fill_as(token, replaces, Kind::Set).await;
 
     remove(remote, key).await;
     ear.hears("a removal", &[&event(5, key)]);
@@ -121,6 +132,16 @@ async fn every_verb(remote: &impl Remote, ear: &mut Ear, wire: Wire) {
     );
     remove(remote, key).await;
     ear.hears("a removal", &[&event(5, key)]);
+    for kind in [Kind::SetByOnce, Kind::SetByRefresh, Kind::SetByMGet] {
+        remove(remote, key).await;
+        remote.lease(&[ask(key)], wire).await.remove(0).unwrap();
+        assert_eq!(fill_as(OTHER, None, kind).await, Filled::Refused);
+        assert_eq!(fill_as(T, None, kind).await, Filled::Stored);
+        let number = u8::try_from(kind.number()).unwrap();
+        ear.hears("a load", &[&event(5, key), &event(number, key)]);
+    }
+    remote.unload(&[key]).await.remove(0).unwrap();
+    ear.hears("what is removed since others deleted it", &[]);
 
     assert!(claim_with(None).await);
     assert_eq!(settle(remote, key, Some(T), wire).await, Filled::Stored);

@@ -131,6 +131,15 @@ fn message(kind: Kind, keys: &[&str]) -> Message {
         source: "12345678".into(),
         kind,
         keys: keys.iter().map(|&key| key.into()).collect(),
+        fenced: false,
+    }
+}
+
+/// That a node of this library removed a key.
+fn removal(key: &str) -> Message {
+    Message {
+        fenced: true,
+        ..message(Kind::Delete, &[key])
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jetcache_adapters::{Redis, contract};
 use jetcache_core::machine::tier::envelope;
+use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{Fill, Filled, LeaseAsk, Life, Stored, Wire};
 use jetcache_core::{Condition, Remote, Token};
 use jetcache_tests::redis_server::RedisServer;
@@ -28,6 +29,7 @@ fn redis_keeps_the_contract_on_smol() {
     smol::block_on(async {
         contract::remote::run(&redis, sleep).await;
         contract::remote::run_jetcache_go(&redis, sleep).await;
+        contract::remote::run_unload(&redis, sleep).await;
     });
 }
 
@@ -91,6 +93,7 @@ fn scripts_that_the_server_forgot_are_loaded_again() {
                 key,
                 token: T,
                 value: stored(b"v"),
+                kind: Kind::SetByOnce,
             })
             .collect();
         for (key, filled) in keys.iter().zip(redis.fill(&fills, Wire::Native).await) {
@@ -154,6 +157,7 @@ fn one_bad_key_does_not_hurt_the_other_ninety_nine() {
                 key,
                 token: T,
                 value: stored(b"v"),
+                kind: Kind::SetByOnce,
             })
             .collect();
         for (at, filled) in redis
@@ -259,6 +263,7 @@ fn the_longest_spans_are_taken() {
                     key: "ns:k",
                     token: T,
                     value,
+                    kind: Kind::SetByOnce,
                 }],
                 Wire::Native,
             )

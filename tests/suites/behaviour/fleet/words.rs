@@ -36,8 +36,12 @@ pub(crate) const CASES: Cases<Case> = &[
         |s| Box::pin(namesakes(s)),
     ),
     (
-        "a_removal_by_jetcache_go_is_followed_by_one_of_our_own",
+        "a_removal_by_jetcache_go_takes_what_was_loaded_and_nothing_else",
         |s| Box::pin(go_removes(s)),
+    ),
+    (
+        "in_the_format_of_jetcache_go_loads_are_told_as_it_tells_them",
+        |s| Box::pin(go_loads(s)),
     ),
 ];
 
@@ -186,6 +190,7 @@ async fn everything(stage: &Stage) {
                 source: "another".into(),
                 kind: Kind::Everything,
                 keys: Vec::new(),
+                fenced: false,
             }),
             3,
         ),
@@ -275,26 +280,71 @@ async fn go_removes(stage: &Stage) {
         .build()
         .unwrap();
     listens(stage, &node).await;
-    node.insert("key".into(), value("old")).await.unwrap();
+    let confirmed = async || {
+        stage
+            .until("L2 has confirmed", async || {
+                node.activity().unconfirmed == 0
+            })
+            .await;
+    };
+    node.get_or_load("key", brings("old")).await.unwrap();
+    node.insert("inserted".into(), value("new")).await.unwrap();
     stage
         .until("it was told", async || node.activity().untold == 0)
         .await;
     assert!(!bus.said().is_empty());
-    // A word of a set leaves L2 alone. One of a removal does not: L2 may have been filled since.
+    // A word of a set leaves L2 alone, and so does a removal that took the lease with it.
     bus.say_changed(Kind::Set, &[stage.key("key")]);
     forgets(stage, &node, "key").await;
+    assert_eq!(node.get("key").await, Cached::Hit(value("old")));
+    bus.say(&News::Message(Message {
+        cache: "users".into(),
+        source: "0123456789abcdef".into(),
+        kind: Kind::Delete,
+        keys: vec![stage.key("key")],
+        fenced: true,
+    }));
+    forgets(stage, &node, "key").await;
+    confirmed().await;
     assert!(stage.bytes("key").await.is_some());
-    bus.say_changed(Kind::Delete, &[stage.key("key")]);
+    // After any other removal L2 may have been filled with what was loaded before.
+    let keys = ["key", "inserted"].map(|id| stage.key(id));
+    bus.say_changed(Kind::Delete, &keys);
+    forgets(stage, &node, "inserted").await;
     stage
         .until("it is removed from L2", async || {
             stage.bytes("key").await.is_none()
         })
         .await;
-    stage
-        .until("that is confirmed", async || {
-            node.activity().unconfirmed == 0
-        })
-        .await;
+    confirmed().await;
+    assert_eq!(node.get("inserted").await, Cached::Hit(value("new")));
     node.close().await;
     assert_eq!(bus.said(), [], "hearing tells nothing");
+}
+
+async fn go_loads(stage: &Stage) {
+    let bus = Airwaves::default();
+    let node = (stage.builder_with(Raw))
+        .wire(Wire::JetcacheGo)
+        .bus(bus.clone())
+        .build()
+        .unwrap();
+    listens(stage, &node).await;
+    node.get_or_load("one", brings("one")).await.unwrap();
+    let batch = node.get_many_or_load(["two", "three"], async |ids| {
+        let loaded = ids.into_iter().map(|id| (id, value("many")));
+        Ok::<Vec<_>, LoadError>(loaded.collect())
+    });
+    batch.await.into_values().unwrap();
+    node.close().await;
+    let said: Vec<_> = (bus.said().into_iter())
+        .flat_map(|said| said.keys.into_iter().map(move |key| (said.kind, key)))
+        .collect();
+    let wanted = [
+        (Kind::SetByOnce, stage.key("one")),
+        (Kind::SetByMGet, stage.key("two")),
+        (Kind::SetByMGet, stage.key("three")),
+    ];
+    assert_eq!(said.len(), 3, "{said:?}");
+    assert!(wanted.iter().all(|one| said.contains(one)), "{said:?}");
 }

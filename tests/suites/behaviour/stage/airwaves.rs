@@ -59,6 +59,7 @@ impl Airwaves {
             source: "0123456789abcdef".into(),
             kind,
             keys: keys.to_vec(),
+            fenced: false,
         }));
     }
 

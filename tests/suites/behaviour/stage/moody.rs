@@ -141,4 +141,11 @@ impl Remote for Moody {
         }
         self.memory.remove(keys).await
     }
+
+    async fn unload(&self, keys: &[&str]) -> Vec<Result<(), Fault>> {
+        if self.is(Mood::Broken) || self.is(Mood::RemovalsBreak) {
+            return faults(keys.len());
+        }
+        self.memory.unload(keys).await
+    }
 }

@@ -1,4 +1,4 @@
-//! Kept cases of a fleet: write-throughs, the bus, deaths, and a service in Go.
+//! Kept cases of a fleet: write-throughs, the bus and deaths.
 
 use jetcache_tests::sim::Point::{Claim, Fill, Hear, Join, Read, Remove, Settle, Step, Write};
 use jetcache_tests::sim::{Bus, Fate, Plan};
@@ -8,7 +8,7 @@ use super::{A, B, keeps};
 const C: usize = 2;
 
 /// Nodes that L2 tells of every change.
-fn fleet(nodes: usize) -> Plan {
+pub(super) fn fleet(nodes: usize) -> Plan {
     Plan::scripted(nodes).bus(Bus::WithChange)
 }
 
@@ -360,44 +360,4 @@ fn an_event_that_is_ten_seconds_late_ends_what_is_old() {
             .insert(30, C)
             .get(10_100, B),
     );
-}
-
-// ---- with a service in Go ----
-
-#[test]
-fn g1_what_go_has_set_during_a_load_stays() {
-    keeps(fleet(2).load(0, A, 20).go_sets(10, 2).get(40, A).get(40, B));
-}
-
-#[test]
-fn g2_what_was_loaded_before_go_deleted_is_removed() {
-    keeps(fleet(2).load(0, A, 20).go_deletes(10, 30).get(60, B));
-}
-
-#[test]
-fn g2_a_node_that_filled_nothing_removes_as_well() {
-    keeps(
-        fleet(2)
-            .load(0, A, 20)
-            .go_deletes(10, 30)
-            .dies(35, A, None)
-            .get(60, B),
-    );
-}
-
-#[test]
-fn g2_what_is_being_read_at_the_event_is_not_kept() {
-    keeps(
-        fleet(2)
-            .load(0, A, 20)
-            .go_deletes(10, 30)
-            .load(39, B, 5)
-            .fate(Read, Fate::delivered(0, 15))
-            .get(60, B),
-    );
-}
-
-#[test]
-fn h2_a_removal_that_answers_go_is_not_told() {
-    keeps(fleet(3).load(0, A, 5).go_deletes(10, 2).get(30, B));
 }

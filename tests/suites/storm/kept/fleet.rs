@@ -68,6 +68,7 @@ impl Fleet {
             source: "0123456789abcdef".into(),
             kind: Kind::Delete,
             keys: vec![format!("kept:{key}")],
+            fenced: false,
         };
         self.air.say(STRANGER, message);
     }

@@ -49,7 +49,7 @@ enum Act {
     /// It emptied the key.
     Emptied(Kind),
     /// It stored this value, or none that can be read.
-    Stored(Option<u64>),
+    Stored(Kind, Option<u64>),
     /// It refused this value, and removed what the value was to replace, or something newer is
     /// there.
     Refused { value: Option<u64>, removed: bool },
@@ -202,7 +202,7 @@ impl Net {
             let (kind, age) = match act {
                 Act::Nothing => continue,
                 Act::Emptied(kind) => (kind, tick),
-                Act::Stored(value) => (Kind::Set, age(value)),
+                Act::Stored(kind, value) => (kind, age(value)),
                 Act::Refused { value, .. } => (Kind::Delete, age(value)),
             };
             let at = (self.life, key_of(&text));
@@ -217,6 +217,7 @@ impl Net {
                     source: (**source).to_owned(),
                     kind,
                     keys: vec![text],
+                    fenced: kind == Kind::Delete,
                 };
                 air.say(self.life, message);
             }
@@ -282,7 +283,7 @@ impl Remote for Net {
     async fn fill(&self, fills: &[Fill<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
         self.widens(fills.len());
         let fill = |fill: &Fill<'_>| {
-            let (token, value) = (fill.token, fill.value);
+            let (token, value, kind) = (fill.token, fill.value, fill.kind);
             let (life, lease, age) = (value.life, value.lease, value.age);
             let bytes = value.bytes.to_vec();
             let replaces = value.replaces.map(<[u8]>::to_vec);
@@ -295,9 +296,15 @@ impl Remote for Net {
                     lease,
                     age,
                 };
-                let filled = table.fill(now, &Fill { key, token, value }, wire);
+                let fill = Fill {
+                    key,
+                    token,
+                    value,
+                    kind,
+                };
+                let filled = table.fill(now, &fill, wire);
                 let act = match filled {
-                    Filled::Stored => Act::Stored(value_in(&bytes)),
+                    Filled::Stored => Act::Stored(kind, value_in(&bytes)),
                     Filled::Refused => Act::Nothing,
                 };
                 (filled, act)
@@ -385,7 +392,7 @@ impl Remote for Net {
                     net.judge.put(value, net.world.ticks());
                 }
                 let act = match placed {
-                    Placed::Stored => Act::Stored(value),
+                    Placed::Stored => Act::Stored(Kind::Set, value),
                     _ if condition.is_some() => Act::Nothing,
                     Placed::Overtaken | Placed::Refused => Act::Refused {
                         value,
@@ -427,7 +434,7 @@ impl Remote for Net {
                 };
                 let settled = table.settle(now, &Settle { key, token, value }, wire);
                 let act = match settled {
-                    Filled::Stored => Act::Stored(value_in(&bytes)),
+                    Filled::Stored => Act::Stored(Kind::Set, value_in(&bytes)),
                     Filled::Refused => Act::Emptied(Kind::Delete),
                 };
                 (settled, act)
@@ -450,6 +457,17 @@ impl Remote for Net {
             ((*key).to_owned(), command)
         };
         self.send(keys.iter().map(remove).collect()).await
+    }
+
+    async fn unload(&self, keys: &[&str]) -> Vec<Result<(), Fault>> {
+        let unload = |key: &&str| {
+            let command = |table: &mut Table, now, key: &str| {
+                table.unload(now, key);
+                ((), Act::Nothing)
+            };
+            ((*key).to_owned(), command)
+        };
+        self.send(keys.iter().map(unload).collect()).await
     }
 
     fn server(&self) -> Option<u64> {

@@ -16,6 +16,10 @@ pub(crate) struct Shared {
     wiped: Index,
     /// Everything older was removed or overwritten.
     pub(crate) newest: Index,
+    /// When what loads may have put there was removed last.
+    unloaded: Index,
+    /// Whether a load or a write-through has stored the content.
+    loaded: bool,
     /// The last removal by somebody who knows nothing of leases.
     pub(crate) foreign_removal: Index,
 }
@@ -25,6 +29,8 @@ pub(crate) struct Shared {
 pub(crate) struct Granted {
     pub(crate) standing: bool,
     pub(crate) until: u64,
+    /// It is the claim of an insert.
+    inserts: bool,
     /// A command of it was lost or doubled, so it may be left standing.
     pub(crate) excused: bool,
 }
@@ -61,7 +67,30 @@ impl Judge {
     }
 
     pub(crate) fn foreign_set(&mut self, key: Key, id: Option<Id>) {
-        self.shared[usize::from(key)].content = id;
+        let shared = &mut self.shared[usize::from(key)];
+        (shared.content, shared.loaded) = (id, false);
+    }
+
+    /// What a load may have put there was removed; `value`: there was one.
+    pub(crate) fn unloaded(&mut self, key: Key, value: bool, lease: bool, index: Index) {
+        let shared = &mut self.shared[usize::from(key)];
+        let (content, loaded) = (shared.content, shared.loaded);
+        shared.unloaded = index;
+        if value {
+            shared.content = None;
+        }
+        let gone = shared.lease.take_if(|_| lease);
+        let inserts = gone.is_some_and(|(token, _)| {
+            let granted = self.granted.entry(token).or_default();
+            granted.standing = false;
+            granted.inserts
+        });
+        self.rule(!value || loaded, Promise::P2, || {
+            format!("what answers a foreign removal removed {content:?}, which no load stored")
+        });
+        self.rule(!inserts, Promise::P2, || {
+            format!("what answers a foreign removal removed the claim of an insert, {gone:?}")
+        });
     }
 
     pub(crate) fn foreign_delete(&mut self, key: Key, index: Index) {
@@ -96,7 +125,8 @@ impl Judge {
     pub(crate) fn claim_applied(&mut self, key: Key, token: Token, until: u64, index: Index) {
         self.wiped(key, index);
         self.shared[usize::from(key)].lease = Some((token, until));
-        self.granted.entry(token).or_default().standing = true;
+        let granted = self.granted.entry(token).or_default();
+        (granted.standing, granted.inserts) = (true, false);
     }
 
     /// A claim was granted that is to leave everything as it is.
@@ -108,7 +138,8 @@ impl Judge {
         if let Some((before, _)) = lease.replace((token, until)) {
             self.granted.entry(before).or_default().standing = false;
         }
-        self.granted.entry(token).or_default().standing = true;
+        let granted = self.granted.entry(token).or_default();
+        (granted.standing, granted.inserts) = (true, true);
     }
 
     /// An insert's value takes the place of what stands there, or is refused; then what its claim
@@ -151,9 +182,14 @@ impl Judge {
         if filled == Filled::Refused {
             return;
         }
+        let inserts = self.granted.entry(token).or_default().inserts;
         let shared = &mut self.shared[usize::from(key)];
         let before = shared.content.replace(id);
-        let wiped = shared.wiped;
+        shared.loaded = !inserts;
+        let wiped = match inserts {
+            true => shared.wiped,
+            false => shared.wiped.max(shared.unloaded),
+        };
         let displaced = before.map(|before| (before, self.at(before).birth));
         let Fact { birth, barred, .. } = *self.at(id);
         self.rule(birth >= wiped, Promise::P2, || {

@@ -13,8 +13,8 @@ use jetcache_tests::redis_cluster::RedisNodes;
 use jetcache_tests::redis_server::RedisServer;
 
 use super::{
-    changed, everywhere, is_over, message, next, remove, sleep, subscribe, telling, within,
-    without_heartbeat,
+    changed, everywhere, is_over, message, next, removal, remove, sleep, subscribe, telling,
+    within, without_heartbeat,
 };
 use crate::adapters::cluster::open;
 
@@ -27,7 +27,7 @@ async fn a_cut_is_noticed<B: Bus<Subscription = RedisSubscription>>(bus: impl Fn
     let hears = async |subscription: &mut RedisSubscription| {
         remove(&announcing, "ns:1").await;
         let news = next(subscription).await;
-        let told = News::Message(message(Kind::Delete, &["ns:1"]));
+        let told = News::Message(removal("ns:1"));
         assert!(news == told || news == changed("ns:1"), "{news:?}");
     };
     let mut subscription = subscribe(&bus).await;
@@ -134,10 +134,7 @@ fn a_heartbeat_leaves_a_living_connection_alone() {
         };
         within("it asks again and again", select(pin!(idle), pin!(pings))).await;
         remove(&telling(&redis), "ns:1").await;
-        assert_eq!(
-            next(&mut pubsub).await,
-            News::Message(message(Kind::Delete, &["ns:1"]))
-        );
+        assert_eq!(next(&mut pubsub).await, News::Message(removal("ns:1")));
         assert_eq!(next(&mut tracking).await, changed("ns:1"));
     });
 }
