@@ -226,6 +226,7 @@ mod tests {
     use crate::machine::policy::Kind;
     use crate::machine::policy::call::Call;
     use crate::machine::table::flight::Ticket;
+    use crate::machine::tier::verb::Claimed;
 
     type Table = Shard<u8, u8, BuildHasherDefault<DefaultHasher>>;
 
@@ -326,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn an_insert_under_way_when_others_delete_fills_all_the_same() {
+    fn an_insert_under_way_when_others_delete_is_put_all_the_same() {
         let mut node = Node::new();
         node.policy.strangers = true;
         let context = context(&node.policy);
@@ -338,15 +339,15 @@ mod tests {
         };
         let change = shard.open(1, plan, &context, &mut effects);
         let step = shard.advance(&change, &context, ChangeReply::Begin, &mut effects);
-        let ChangeStep::Ask(Wish::Claim { token, .. }) = step else {
-            panic!("{step:?}");
-        };
-        assert!(token.is_of_insert());
+        assert!(matches!(
+            step,
+            ChangeStep::Ask(Wish::Claim { spares: true, .. })
+        ));
         let sweep = shard.heard(1, Heard::Deleted, &context, &mut effects);
         shard.swept(&1, sweep);
-        let claimed = ChangeReply::Claimed(Ok(true));
+        let claimed = ChangeReply::Claimed(Ok(Claimed::Granted(None)));
         let step = shard.advance(&change, &context, claimed, &mut effects);
-        assert!(matches!(step, ChangeStep::Ask(Wish::Fill { .. })));
+        assert!(matches!(step, ChangeStep::Ask(Wish::Put { .. })));
     }
 
     #[test]
