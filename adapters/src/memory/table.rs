@@ -144,8 +144,10 @@ impl Table {
     /// Puts the value in the place of what stands there, if the claim is the token's or remembers
     /// it; what is refused, without a condition, removes what its claim has spared.
     pub fn put(&mut self, now: u64, put: &Put<'_>, wire: Wire) -> Placed {
-        let (key, same) = (put.key, self.stamp(now, put.key) == put.spared);
-        let strange = wire == Wire::JetcacheGo && !same;
+        let key = put.key;
+        let stands = self.stamp(now, key);
+        let same = stands == put.spared;
+        let strange = wire == Wire::JetcacheGo && !same && stands.is_some();
         let filled = match self.aged(now, put) {
             Some((aged, after_put))
                 if (after_put || !strange) && self.holds(now, key, put.condition, wire) =>

@@ -335,9 +335,10 @@ if place then
   life = tonumber(ARGV[3]) - math.max(0, aged - tonumber(ARGV[6]))
 end
 local native = ARGV[8] == ''
-local same = stamp(KEYS[1], ARGV[8]) == ARGV[9]
+local stands = stamp(KEYS[1], ARGV[8])
+local same = stands == ARGV[9]
 local fits = life > 0 and holds(ARGV[7], ARGV[8])
-if fits and not native and not same then fits = string.sub(claim, -1) == '+' end
+if fits and not native and not same and stands ~= '' then fits = string.sub(claim, -1) == '+' end
 if fits then
   local kept = native and life + tonumber(ARGV[4]) or life
   redis.call('SET', KEYS[1], ARGV[2], 'PX', string.format('%.0f', kept))

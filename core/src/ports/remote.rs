@@ -83,8 +83,9 @@ pub trait Remote: Send + Sync + 'static {
     /// it is refused, and refused without a condition it removes the key as `remove` does, but
     /// leaves leases and claims.
     ///
-    /// In the jetcache-go format a stranger may have written since the claim: unless it was another
-    /// put that the claim remembers, the value is then overtaken as well.
+    /// In the jetcache-go format a stranger may have written since the claim: if something else
+    /// stands there than was spared, and not by a put that the claim remembers, the value is
+    /// overtaken as well.
     ///
     /// The time for which the token's claim has stood beyond `age` is taken off the value's life;
     /// with nothing left it is refused.

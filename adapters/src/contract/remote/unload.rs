@@ -88,12 +88,19 @@ async fn what_an_insert_stored_stays<R: Remote, S: AsyncFn(Duration)>(suite: &Su
 }
 
 async fn an_insert_under_way_still_fills<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
-    let (key, token) = (suite.key(), suite.token());
-    let spared = suite.claim_sparing(&key, token, None).await.flatten();
-    unload(suite, &key).await;
-    let put = suite.insert(&key, token, b"v", None, spared).await;
-    assert_eq!(put, Placed::Stored);
-    assert_eq!(bytes(suite, &key).await.as_deref(), Some(&b"v"[..]));
+    for is_loaded in [false, true] {
+        let (key, token) = (suite.key(), suite.token());
+        if is_loaded {
+            suite.put(&key, stored(b"loaded")).await;
+        }
+        let spared = suite.claim_sparing(&key, token, None).await.flatten();
+        assert_eq!(spared.is_some(), is_loaded);
+        unload(suite, &key).await;
+        assert_eq!(suite.read(&key).await, None);
+        let put = suite.insert(&key, token, b"v", None, spared).await;
+        assert_eq!(put, Placed::Stored);
+        assert_eq!(bytes(suite, &key).await.as_deref(), Some(&b"v"[..]));
+    }
 }
 
 async fn what_an_insert_stored_over_a_load_stays<R: Remote, S: AsyncFn(Duration)>(
