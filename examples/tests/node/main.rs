@@ -14,6 +14,7 @@ mod commands;
 mod engines;
 mod fleet;
 mod flights;
+mod inserts;
 mod late;
 mod lines;
 mod namespaces;
