@@ -49,7 +49,7 @@ struct Lease {
 }
 
 /// How many claims one remembers, its own included.
-const CLAIMS: usize = 16;
+const CLAIMS: usize = 1000;
 
 impl Table {
     /// The bound of [`Table::new`].

@@ -283,8 +283,8 @@ end
 /// its condition did hold.
 ///
 /// One that removes is the bare token. One that spares is `token@time`, followed by those in whose
-/// place it came, the latest first, each after a comma: 46 characters each, sixteen at most. A plus
-/// behind them says that one of them has been put.
+/// place it came, the latest first, each after a comma: 46 characters each, a thousand at most.
+/// A plus behind them says that one of them has been put.
 const CLAIM: &str = concat!(
     stamp!(),
     judge!(),
@@ -295,7 +295,7 @@ local claim = ARGV[1]
 local stands = 1
 if ARGV[5] == '1' then
   claim = string.format('%s@%013.0f', claim, clock())
-  if string.find(before, '@', 1, true) then claim = string.sub(claim .. ',' .. before, 1, 752) end
+  if string.find(before, '@', 1, true) then claim = string.sub(claim .. ',' .. before, 1, 47000) end
   stands = stamp(KEYS[1], ARGV[4])
   redis.call('DEL', KEYS[2])
 else

@@ -65,7 +65,7 @@ pub trait Remote: Send + Sync + 'static {
     /// absent as asked. Refused, it changes nothing.
     ///
     /// A claim that spares, put in the place of another such claim, remembers it, and those that
-    /// one remembers; sixteen in all are enough. A lease is granted over none of them.
+    /// one remembers, up to a thousand in all. A lease is granted over none of them.
     fn claim(
         &self,
         claims: &[Claim<'_>],
