@@ -80,6 +80,8 @@ mod codec {
     #[cfg(feature = "postcard")]
     pub(crate) mod postcard;
     pub(crate) mod raw;
+    #[cfg(any(feature = "json", feature = "msgpack"))]
+    mod survey;
 }
 
 /// [`Compression`]: how bytes become fewer, and the codec that asks for it.

@@ -4,9 +4,20 @@ use jetcache_core::{BoxError, Codec};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::codec::survey::Survey;
+
 /// JSON. Bigger and slower than MessagePack; pick it to read entries with your own eyes.
 ///
-/// Floats that are not finite become `null`, as JSON has no word for them.
+/// # What it cannot carry
+/// These are an error when they are written: an insert says so, a loaded value stays in L1 only.
+/// - Floats that are not finite: JSON has no word for them. All others come back bit for bit.
+/// - `Some(None)`, `Some(())` and the like, which would come back as `None`.
+/// - What is nested more than 127 deep.
+///
+/// Types that serde does not read back as they were written (128-bit numbers below
+/// `#[serde(flatten)]` or `#[serde(untagged)]`, fields with `#[serde(skip_serializing)]` and no
+/// default) are found out when the cache
+/// [reads its first values back](jetcache_core::Builder::read_back).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Json;
 
@@ -16,6 +27,7 @@ impl<V: Serialize + DeserializeOwned + 'static> Codec<V> for Json {
     }
 
     fn encode(&self, value: &V, out: &mut Vec<u8>) -> Result<(), BoxError> {
+        Survey::JSON.check(value)?;
         serde_json::to_writer(out, value)?;
         Ok(())
     }

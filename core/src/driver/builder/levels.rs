@@ -28,6 +28,7 @@ pub(super) struct Levels<K, V> {
     pub(super) wire: Wire,
     pub(super) compressions: Vec<Arc<dyn Compression>>,
     pub(super) max_value_size: usize,
+    pub(super) read_back: usize,
 }
 
 pub(super) enum L1<K, V> {
@@ -62,6 +63,7 @@ impl<K, V: 'static> Levels<K, V> {
             wire: Wire::Native,
             compressions,
             max_value_size: DEFAULT_MAX_VALUE_SIZE,
+            read_back: DEFAULT_READ_BACK,
         }
     }
 
@@ -102,7 +104,13 @@ impl<K, V: 'static> Levels<K, V> {
         let Some(l2) = self.l2 else {
             return Ok((Level1(local), None, None));
         };
-        let format = Format::new(self.wire, l2.codec, self.compressions, self.max_value_size)?;
+        let format = Format::new(
+            self.wire,
+            l2.codec,
+            self.compressions,
+            self.max_value_size,
+            self.read_back,
+        )?;
         let namespaces = l2.namespaces.as_ref();
         let registration = namespaces.map(|taken| taken.take(&prefix, name));
         let link = Link {
@@ -138,4 +146,6 @@ fn prefix(namespace: &str, separator: &str) -> Result<String, Error> {
 
 const DEFAULT_CAPACITY: usize = 10_000;
 const DEFAULT_MAX_VALUE_SIZE: usize = 64 << 20;
+/// Enough to see each shape of most types.
+const DEFAULT_READ_BACK: usize = 32;
 const SEPARATOR: &str = ":";

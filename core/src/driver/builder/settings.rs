@@ -110,6 +110,20 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         self
     }
 
+    /// How many of the cache's first values are read back when they are written to L2: decoded,
+    /// encoded again, and compared as bytes. One that does not survive that is
+    /// [`Error::Encode`](crate::Error::Encode) to an insert, and stays in L1 only if it was loaded,
+    /// with a warning in the log; without this it would be a miss for ever, or come back as another
+    /// value. Default: 32. Zero switches it off.
+    ///
+    /// It finds types that their codec cannot carry, if one of the first values shows it. It cannot
+    /// see a field that is left out when it is written and filled with a default when it is read,
+    /// or a variant that comes later. The order of a `HashMap` does not matter.
+    pub fn read_back(mut self, values: usize) -> Self {
+        self.levels.read_back = values;
+        self
+    }
+
     /// One more compression that entries of L2 may have been written with, beside the codec's own.
     /// The runtime crates call this for those that they were built with.
     pub fn decompress(mut self, method: Arc<dyn Compression>) -> Self {

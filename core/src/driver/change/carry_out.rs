@@ -138,7 +138,10 @@ async fn meet<K: CacheKey, V: CacheValue>(
             (Wish::Settle { value, times, .. }, Some(link)) => {
                 match encode(link, value.as_deref(), *times) {
                     Ok(bytes) => change.bytes = bytes,
-                    Err(error) => *reply = Some(ChangeReply::Settled(Err(unencoded(error)))),
+                    Err(error) => {
+                        shared.journal.warn_of_value(&error);
+                        *reply = Some(ChangeReply::Settled(Err(unencoded(error))));
+                    }
                 }
             }
             (_, _) => {}

@@ -90,7 +90,10 @@ pub(crate) async fn fill<K: CacheKey, V: CacheValue>(
         .map(|(seat, encoded)| match encoded {
             Ok(_) => Next::Reply(Reply::Stored(filled.next().unwrap_or(Err(Fault::Timeout)))),
             Err(panicked @ Error::Panicked(_)) => Next::Over(seat.fail(panicked)),
-            Err(error) => Next::Reply(Reply::Stored(Err(unencoded(error)))),
+            Err(error) => {
+                shared.journal.warn_of_value(&error);
+                Next::Reply(Reply::Stored(Err(unencoded(error))))
+            }
         })
         .collect()
 }

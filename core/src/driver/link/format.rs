@@ -4,6 +4,8 @@ use core::any::TypeId;
 use core::time::Duration;
 use std::sync::Arc;
 
+use portable_atomic::{AtomicUsize, Ordering};
+
 use crate::driver::world::caught::caught;
 use crate::machine::error::{BoxError, Error};
 use crate::machine::lookup::step::Seen;
@@ -21,6 +23,8 @@ pub(crate) struct Format<V> {
     pub(crate) compressions: Vec<Arc<dyn Compression>>,
     /// The longest encoded value, in bytes.
     pub(crate) limit: usize,
+    /// How many values are yet to be read back when they are written.
+    unproven: AtomicUsize,
 }
 
 impl<V: 'static> Format<V> {
@@ -31,12 +35,14 @@ impl<V: 'static> Format<V> {
         codec: Arc<dyn Codec<V>>,
         compressions: Vec<Arc<dyn Compression>>,
         limit: usize,
+        read_back: usize,
     ) -> Result<Self, Error> {
         let format = Self {
             wire,
             codec,
             compressions,
             limit,
+            unproven: read_back.into(),
         };
         if limit == 0 {
             return Err(Error::config(
@@ -199,7 +205,36 @@ impl<V: 'static> Format<V> {
         if size > limit {
             return Err(Error::TooLarge { size, limit });
         }
-        Ok(())
+        self.prove(&out[start..])
+    }
+
+    /// Reads one of the first values back: what its codec loses in silence would be missed for ever,
+    /// or be another value. Its type need not be comparable, so the bytes are.
+    fn prove(&self, bytes: &[u8]) -> Result<(), Error> {
+        let one_less = |left: usize| left.checked_sub(1);
+        let order = Ordering::Relaxed;
+        if (self.unproven.load(order) == 0)
+            || self.unproven.fetch_update(order, order, one_less).is_err()
+        {
+            return Ok(());
+        }
+        let lost = |why: BoxError| {
+            let text =
+                format!("it is not read back as it was written, see the codec's docs: {why}");
+            Error::Encode(BoxError::from(text).into())
+        };
+        let read_back = caught(|| {
+            let value = self.codec.decode(bytes)?;
+            let mut again = Vec::with_capacity(bytes.len());
+            self.codec.encode(&value, &mut again)?;
+            Ok::<_, BoxError>(again)
+        });
+        match read_back {
+            Ok(Ok(again)) if are_alike(bytes, &again) => Ok(()),
+            Ok(Ok(_)) => Err(lost("another value comes back".into())),
+            Ok(Err(why)) => Err(lost(why)),
+            Err(_) => Err(lost("the codec panicked".into())),
+        }
     }
 
     fn value(&self, compression: u8, bytes: &[u8]) -> Option<Arc<V>> {
@@ -235,6 +270,19 @@ impl<V: 'static> Format<V> {
     pub(crate) fn has_trailer(&self) -> bool {
         self.wire == Wire::JetcacheGo && self.codec.id() == MESSAGE_PACK
     }
+}
+
+/// Whether these are the same bytes in whatever order: a `HashMap` is written in another one each
+/// time that it is built.
+fn are_alike(one: &[u8], other: &[u8]) -> bool {
+    let count = |bytes: &[u8]| {
+        let mut counts = [0_usize; 256];
+        bytes
+            .iter()
+            .for_each(|byte| counts[usize::from(*byte)] += 1);
+        counts
+    };
+    one == other || one.len() == other.len() && count(one) == count(other)
 }
 
 /// Whether these are values that jetcache-go does not hand to its codec.
