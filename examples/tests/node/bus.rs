@@ -289,7 +289,7 @@ fn a_go_service_takes_part() {
             json!({"CacheName": "node", "SourceID": "0123456789abcdef", "EventType": kind, "Keys": ["node:k"]})
                 .to_string()
         };
-        here.ask("set k old 1");
+        here.ask("load k old 1");
         until_kept(&mut there, "k", "old");
         // Go deletes; somebody who loaded before that fills afterwards; then the word comes.
         let stale = server.cli(&["--no-raw", "DUMP", "node:k"]);

@@ -1,5 +1,8 @@
 //! The codecs keep their contract.
 
+#[path = "codecs/carried.rs"]
+mod carried;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
