@@ -13,6 +13,7 @@ mod interop {
     mod life;
     mod reading;
     mod refusals;
+    mod reserved;
     mod rows;
     mod s2;
     mod stage;

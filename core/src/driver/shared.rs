@@ -17,6 +17,7 @@ use portable_atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::driver::bus::hub::{BusState, Hub};
 use crate::driver::link::Link;
+use crate::driver::link::text::reserved;
 use crate::driver::shared::address::Address;
 use crate::driver::shared::fresh_keys::FreshKeys;
 use crate::driver::shared::journal::Journal;
@@ -77,14 +78,26 @@ impl<K: CacheKey, V: CacheValue> Shared<K, V> {
     /// Where a key stands: its shard, and its text in L2.
     ///
     /// # Errors
-    /// [`Error::Key`] if L2 cannot hold it.
+    /// [`Error::Key`] if its text is not what it should be.
     pub(super) fn address(&self, key: Arc<K>) -> Result<Address<K>, Error> {
         let text = self.link.as_ref().map(|link| link.texts.of(&key));
         Ok(Address {
             shard: self.tables.shard_of(self.tables.hash(&*key)),
-            text: text.transpose()?,
+            text: text.transpose()?.flatten(),
             key,
         })
+    }
+
+    /// The same for a key that is to be changed.
+    ///
+    /// # Errors
+    /// [`Error::Key`] also if L2 cannot hold it.
+    pub(super) fn address_to_change(&self, key: Arc<K>) -> Result<Address<K>, Error> {
+        let address = self.address(key)?;
+        if self.link.is_some() && address.text.is_none() {
+            return Err(reserved());
+        }
+        Ok(address)
     }
 
     /// Asks the machine, under its lock; wakes, notes and drops once the lock is open.

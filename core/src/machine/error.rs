@@ -32,7 +32,8 @@ pub enum Error {
         /// The longest that is allowed, in bytes.
         limit: usize,
     },
-    /// The key cannot be stored in L2; the text says why. Nothing was changed.
+    /// The key cannot be stored in L2; the text says why. Nothing was changed. A key that only looks
+    /// like the name of a lease (it ends in `#lease`) can be loaded, without L2.
     Key(Arc<str>),
     /// A conditional insert was sent and its outcome is not known. Until a removal of the key is
     /// confirmed this node does not read the key from L2: ask again, or read the key first.

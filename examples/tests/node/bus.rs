@@ -305,6 +305,16 @@ fn a_go_service_takes_part() {
         for node in [&mut here, &mut there] {
             node.until_count("unconfirmed", 0);
         }
+        // What was inserted is later than any load.
+        here.ask("set k new 1");
+        until_kept(&mut there, "k", "new");
+        server.cli(&["PUBLISH", "news", &word(5)]);
+        until_forgotten(&mut there, "k", "new");
+        until_forgotten(&mut here, "k", "new");
+        for node in [&mut here, &mut there] {
+            node.until_count("unconfirmed", 0);
+            node.until("get k", &is("new"));
+        }
         // What we tell, Go reads; and no node's removal was told.
         let told = server.cli(&["PUBSUB", "NUMSUB", "news"]);
         assert!(told.contains('2'), "{told}");

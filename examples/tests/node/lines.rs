@@ -101,6 +101,12 @@ fn any_text_can_be_a_key_and_a_value() {
         let answer = node.ask("set k#lease a 1");
         assert!(answer["error"].as_str().unwrap().contains("#lease"));
         assert_eq!(node.ask("get k#lease"), json!({"outcome": "miss"}));
+        // It can be loaded all the same.
+        assert_eq!(node.ask("load k#lease a 1")["loaded"], true);
+        assert_eq!(node.ask("rload k#lease b 1")["loaded"], false);
+        assert_eq!(node.ask("get k#lease")["value"]["Str"], "a");
+        assert_eq!(node.ask("del k#lease")["everywhere"], true);
+        assert_eq!(node.ask("get k#lease"), json!({"outcome": "miss"}));
     });
 }
 

@@ -162,7 +162,8 @@ impl<S: Store> Reader<S> {
         match &*row.go_type {
             // Go reads it so, too. That is why such a string is refused when it is written here.
             "string" if json == "*" => self.absent(row).await,
-            "string" | "lock" => self.hit::<String>(row, Raw, of(json)).await,
+            "string" => self.hit::<String>(row, Raw, of(json)).await,
+            "lock" => self.lock(row).await,
             "[]uint8" => {
                 let wanted = base64(json.as_str().unwrap());
                 self.hit::<Vec<u8>>(row, Raw, wanted).await;
@@ -242,15 +243,22 @@ impl<S: Store> Reader<S> {
         self.misses += 1;
     }
 
+    /// The lock of a refresh is nobody's value.
+    async fn lock(&mut self, row: &Row) {
+        let read = self.read::<String>(row, Raw).await;
+        assert_eq!(read, Cached::Miss, "{}", row.name);
+        self.misses += 1;
+    }
+
     async fn all(&mut self) {
         for row in rows() {
             self.row(&row).await;
         }
         // Of 207 rows.
-        assert_eq!((self.hits, self.absent, self.misses), (198, 7, 2));
+        assert_eq!((self.hits, self.absent, self.misses), (196, 7, 4));
         // All but 14 blocks, 12 integers at Go's width, 2 floats of JSON and a text in other
         // escapes.
-        assert_eq!(self.same, 169);
+        assert_eq!(self.same, 167);
     }
 }
 

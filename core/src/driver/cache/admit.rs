@@ -8,6 +8,7 @@ use crate::driver::bus::publisher::ensure_publisher;
 use crate::driver::bus::subscriber::ensure_subscriber;
 use crate::driver::cache::Cache;
 use crate::driver::change::repair::ensure_repairs;
+use crate::driver::change::sweep::forget;
 use crate::driver::report::ensure_report;
 use crate::driver::shared::address::Address;
 use crate::driver::shared::life::Errand;
@@ -32,10 +33,10 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         self.admit_many().ok()
     }
 
-    /// A call of one key.
+    /// A load of one key.
     ///
     /// # Errors
-    /// [`Error::Closed`], and [`Error::Key`] if L2 cannot hold the key.
+    /// [`Error::Closed`], and [`Error::Key`] if the key's text is not what it should be.
     pub(super) fn admit<Q>(&self, key: &Q) -> Result<(Errand, Address<K>), Error>
     where
         Q: ToOwned<Owned = K> + ?Sized,
@@ -45,16 +46,32 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         Ok((admission, address))
     }
 
-    /// A removal, which is let in even when the cache is closed.
+    /// A change of one key.
     ///
     /// # Errors
-    /// [`Error::Key`] if L2 cannot hold the key.
-    pub(super) fn admit_removal<Q>(&self, key: &Q) -> Result<Address<K>, Error>
+    /// [`Error::Closed`], and [`Error::Key`] if L2 cannot hold the key.
+    pub(super) fn admit_change<Q>(&self, key: &Q) -> Result<(Errand, Address<K>), Error>
+    where
+        Q: ToOwned<Owned = K> + ?Sized,
+    {
+        let admission = self.admit_many()?;
+        let address = self.shared.address_to_change(Arc::new(key.to_owned()))?;
+        Ok((admission, address))
+    }
+
+    /// A removal, which is let in even when the cache is closed. A key that L2 cannot hold is nowhere
+    /// but in L1, which has lost it now.
+    pub(super) fn admit_removal<Q>(&self, key: &Q) -> Option<Address<K>>
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
         self.ensure_tasks();
-        self.shared.address(Arc::new(key.to_owned()))
+        let key = Arc::new(key.to_owned());
+        let address = self.shared.address_to_change(Arc::clone(&key));
+        if address.is_err() {
+            forget(&self.shared, &key);
+        }
+        address.ok()
     }
 
     /// Starts the tasks that are needed and do not run. A task dies with its runtime, or stands

@@ -130,7 +130,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
 
     /// What an insert needs before it is opened. Nothing has changed yet.
     fn prepare(&self, key: K, value: V) -> Result<Prepared<K, V>, Error> {
-        let address = self.shared.address(Arc::new(key))?;
+        let address = self.shared.address_to_change(Arc::new(key))?;
         let link = self.shared.link.as_ref();
         let encoded = link.map(|link| link.format.encode(Some(&value)));
         let bytes = encoded.transpose()?.unwrap_or_default();
@@ -169,8 +169,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
     {
-        // A key that L2 cannot hold is nowhere.
-        let Ok(address) = self.admit_removal(key) else {
+        let Some(address) = self.admit_removal(key) else {
             return Reach::Everywhere;
         };
         let change = Change::open(&self.shared, address, Plan::Invalidate, Vec::new());
@@ -304,8 +303,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             if places.contains_key(key) {
                 continue;
             }
-            // A key that L2 cannot hold is nowhere.
-            if let Ok(address) = self.admit_removal(*key) {
+            if let Some(address) = self.admit_removal(*key) {
                 places.insert(key, changes.len());
                 let plan = Plan::Invalidate;
                 changes.push(Change::open(&self.shared, address, plan, Vec::new()));

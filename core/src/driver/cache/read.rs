@@ -237,6 +237,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         T: Into<Load<V>>,
     {
         let (_admission, address) = self.admit(key)?;
+        let call = address.wishes(call);
         if let Some(found) = self.beside_refresh(&address, call).await {
             return Ok(found.hit());
         }
@@ -261,6 +262,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             return Err(no_loader());
         };
         let (_admission, address) = self.admit(key)?;
+        let call = address.wishes(call);
         if let Some(found) = self.beside_refresh(&address, call).await {
             return Ok(found.hit());
         }

@@ -114,7 +114,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         F: Future<Output = Result<T, LoadError>>,
         T: Into<Load<V>>,
     {
-        let (_admission, address) = self.admit(key)?;
+        let (_admission, address) = self.admit_change(key)?;
         let (caller, gone, written) = writer();
         let plan = Plan::WriteThrough { call };
         let change = Change::open(&self.shared, address, plan, Vec::new()).written_by(caller);

@@ -69,7 +69,7 @@ pub(crate) async fn repair<K: CacheKey, V: CacheValue>(
     // A user's key may write another text than when it was admitted. One that L2 cannot hold is not
     // sent, and stays in doubt.
     let texts: Vec<Option<Arc<str>>> = (batch.keys())
-        .map(|repair| link.texts.of(repair.key()).ok())
+        .map(|repair| link.texts.of(repair.key()).ok().flatten())
         .collect();
     let cures: Vec<Cure> = batch.keys().map(Repair::cure).collect();
     let those = |cure| {

@@ -27,12 +27,13 @@ pub(crate) struct Row<K> {
     pub(crate) hash: u64,
     pub(crate) shard: usize,
     pub(crate) key: Arc<K>,
-    /// Where its text stands among the texts; `None` without an L2.
+    /// Where its text stands among the texts; `None` without an L2, and for a key that L2 cannot
+    /// hold.
     text: Option<Range<usize>>,
 }
 
 impl<K: CacheKey> Board<K> {
-    /// A part of the keys. Those that L2 cannot hold are refused.
+    /// A part of the keys. Those whose text is not what it should be are refused.
     pub(crate) fn new<Q, V: CacheValue>(
         shared: &Shared<K, V>,
         keys: &[&Q],
@@ -52,18 +53,23 @@ impl<K: CacheKey> Board<K> {
             let key = Arc::new(keys[at].to_owned());
             let start = texts.len();
             let written = (shared.link.as_ref()).map(|link| link.texts.write_to(&mut own, &key));
-            if let Some(Err(error)) = written {
-                refuse(at, error);
-                continue;
+            let can_be = match written.transpose() {
+                Ok(can_be) => can_be.unwrap_or(false),
+                Err(error) => {
+                    refuse(at, error);
+                    continue;
+                }
+            };
+            if can_be {
+                texts.push_str(&own);
             }
-            texts.push_str(&own);
             let hash = shared.tables.hash(&*key);
             rows.push(Row {
                 at,
                 hash,
                 shard: shared.tables.shard_of(hash),
                 key,
-                text: written.map(|_| start..texts.len()),
+                text: can_be.then_some(start..texts.len()),
             });
         }
         rows.sort_by_key(|row| row.shard);
@@ -86,12 +92,13 @@ impl<K: CacheKey> Board<K> {
         let texts = &self.texts;
         let shard = |row: &Row<K>| row.shard;
         shared.ask_each(&mut self.rows, shard, |row, table, context, effects| {
-            let (ticket, role) = table.join(Arc::clone(&row.key), call, context, effects);
             let address = Address {
                 key: Arc::clone(&row.key),
                 shard: row.shard,
                 text: row.text.clone().map(|text| texts[text].into()),
             };
+            let call = address.wishes(call);
+            let (ticket, role) = table.join(Arc::clone(&row.key), call, context, effects);
             let seat = Seat::of(shared, address, Some(ticket));
             seated.push((Member { at: row.at, seat }, None));
             if let (Role::Lead, Some((member, step))) = (role, seated.last_mut()) {

@@ -15,21 +15,22 @@ pub(crate) struct Texts<K> {
 }
 
 impl<K> Texts<K> {
-    /// The key's text in L2.
+    /// The key's text in L2; `None` if that is the name of a lease or the like, so that L2 cannot
+    /// hold it.
     ///
     /// # Errors
     /// Those of [`write_to`](Self::write_to).
-    pub(crate) fn of(&self, key: &K) -> Result<Arc<str>, Error> {
+    pub(crate) fn of(&self, key: &K) -> Result<Option<Arc<str>>, Error> {
         let mut text = String::new();
-        self.write_to(&mut text, key)?;
-        Ok(text.into())
+        let can_be = self.write_to(&mut text, key)?;
+        Ok(can_be.then(|| text.into()))
     }
 
-    /// Puts the key's text in the place of `text`.
+    /// Puts the key's text in the place of `text`. Whether L2 can hold the key.
     ///
     /// # Errors
-    /// [`Error::Key`] for a key whose text looks like a lease, or leaves the namespace.
-    pub(crate) fn write_to(&self, text: &mut String, key: &K) -> Result<(), Error> {
+    /// [`Error::Key`] for a key whose text leaves the namespace.
+    pub(crate) fn write_to(&self, text: &mut String, key: &K) -> Result<bool, Error> {
         text.clear();
         text.push_str(&self.prefix);
         (self.write)(key, text);
@@ -38,17 +39,7 @@ impl<K> Texts<K> {
                 "its `Key::write` removed what stood before it: only append".into(),
             ));
         }
-        if text.ends_with(LEASE_SUFFIX) {
-            return Err(Error::Key(
-                format!("it ends in {LEASE_SUFFIX}, which marks leases: rename it").into(),
-            ));
-        }
-        if self.wire == Wire::JetcacheGo && text.ends_with(MARK_SUFFIX) {
-            return Err(Error::Key(
-                format!("it ends in {MARK_SUFFIX}, which marks what was loaded: rename it").into(),
-            ));
-        }
-        Ok(())
+        Ok(!self.is_no_entry(text))
     }
 
     /// The key that has this text, if it is one of this cache's.
@@ -68,6 +59,16 @@ impl<K> fmt::Debug for Texts<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.prefix.fmt(f)
     }
+}
+
+/// Why a key that L2 cannot hold cannot be changed.
+pub(crate) fn reserved() -> Error {
+    let all = [LEASE_SUFFIX, MARK_SUFFIX, LOCK_SUFFIX].join(", ");
+    let why = format!(
+        "it ends like the names of leases, marks and locks ({all}): it can be loaded, without L2, and \
+         not be changed; rename it"
+    );
+    Error::Key(why.into())
 }
 
 /// The name of the lock by which jetcache-go's services take turns in refreshing a key.
@@ -99,9 +100,10 @@ mod tests {
             parse: |text| text.parse().ok(),
             wire: Wire::Native,
         };
-        assert_eq!(texts.of(&0).unwrap().as_ref(), "users:0");
-        for key in 1..4 {
+        assert_eq!(texts.of(&0).unwrap().as_deref(), Some("users:0"));
+        for key in 1..3 {
             assert!(matches!(texts.of(&key), Err(Error::Key(_))), "{key}");
         }
+        assert_eq!(texts.of(&3).unwrap(), None);
     }
 }

@@ -57,10 +57,10 @@ async fn refresh<K: CacheKey, V: CacheValue>(
     shared: &Arc<Shared<K, V>>,
     due: &Refresh<Arc<K>>,
 ) -> RefreshOutcome {
-    let call = due.call();
     let Ok(mut address) = shared.address(Arc::clone(due.key())) else {
         return RefreshOutcome::Failed;
     };
+    let call = address.wishes(due.call());
     match &shared.link {
         Some(link) if link.format.wire == Wire::JetcacheGo => {
             if call.skip_remote {

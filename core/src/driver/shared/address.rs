@@ -2,11 +2,23 @@
 
 use std::sync::Arc;
 
+use crate::machine::policy::call::Call;
+
 /// A key, the shard of the machine's tables that it belongs to, and its text in L2.
 #[derive(Clone, Debug)]
 pub(crate) struct Address<K> {
     pub(crate) key: Arc<K>,
     pub(crate) shard: usize,
-    /// `None` if and only if the cache has no L2: a key without a text is refused at the door.
+    /// `None` without an L2, and for a key that L2 cannot hold: that one is loaded without it.
     pub(crate) text: Option<Arc<str>>,
+}
+
+impl<K> Address<K> {
+    /// The call's wishes, and that of a key that L2 cannot hold.
+    pub(crate) fn wishes(&self, call: Call) -> Call {
+        if self.text.is_none() {
+            return call.skip_remote();
+        }
+        call
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jetcache_adapters::{Json, Memory};
-use jetcache_core::{BoxError, Cached, Codec, Error};
+use jetcache_core::{BoxError, Cached, Codec, Error, Reach};
 
 use crate::behaviour::stage::{Case, Cases, Stage, Value, brings, nobody, value};
 
@@ -137,9 +137,31 @@ async fn any_string(stage: &Stage) {
 
 async fn lease_key(stage: &Stage) {
     let node = stage.node();
-    let load = node.get_or_load("key#lease", nobody).await;
-    assert!(matches!(load, Err(Error::Key(_))));
-    let insert = node.insert("key#lease".into(), value("one")).await;
-    assert!(matches!(insert, Err(Error::Key(_))));
-    assert_eq!(node.get("key#lease").await, Cached::Miss);
+    let one = || Some(value("one"));
+    for key in ["key#lease", "{key}#lease"] {
+        let loaded = node.get_or_load(key, brings("one")).await;
+        assert_eq!(loaded.unwrap(), one());
+        assert_eq!(node.peek(key).hit(), one(), "L1 has it");
+        let again = node.get_or_load(key, nobody).await;
+        assert_eq!(again.unwrap(), one());
+        assert_eq!(stage.node().get(key).await, Cached::Miss, "L2 has nothing");
+
+        let insert = node.insert(key.into(), value("two")).await;
+        assert!(matches!(insert, Err(Error::Key(_))));
+        let insert = node.insert_if_absent(key.into(), value("two")).await;
+        assert!(matches!(insert, Err(Error::Key(_))));
+        let written = node.write_through(key, nobody).await;
+        assert!(
+            matches!(written, Err(Error::Key(_))),
+            "and no row is written"
+        );
+        assert_eq!(node.get(key).await.hit(), one(), "nothing was changed");
+        assert_eq!(node.invalidate(key).await, Reach::Everywhere);
+        assert_eq!(node.peek(key), Cached::Miss);
+    }
+    // What stands beside it goes its usual way.
+    node.get_or_load("key", brings("one")).await.unwrap();
+    assert_eq!(stage.node().get("key").await.hit(), one());
+    assert_eq!(node.stats().remote_faults, 0);
+    stage.until_quiet(&node).await;
 }
