@@ -2,11 +2,18 @@
 //!
 //! `{"CacheName":"..","SourceID":"..","EventType":5,"Keys":["full:key"]}`, in this order and
 //! without blanks. A removal says `"Fenced":true` behind them, which jetcache-go does not look at:
-//! the lease went with the value, so nobody has to remove what a load may still bring. Go writes some harmless characters as `\u003c`; whoever reads JSON takes both.
+//! the lease went with the value, so nobody has to remove what a load may still bring. Go writes
+//! some harmless characters as `\u003c`; whoever reads JSON takes both.
+
+mod lenient;
+
+use core::fmt;
 
 use jetcache_core::ports::bus::{Kind, Message, News};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
-use serde_json::Value;
+
+use crate::redis::event::lenient::{Flag, Keys, Name, Number, Text};
 
 /// The event as it is sent.
 pub(super) fn encode<K: AsRef<str>>(
@@ -27,32 +34,88 @@ pub(super) fn encode<K: AsRef<str>>(
     serde_json::to_string(&event).unwrap_or_default()
 }
 
-/// What an event that was received says.
+/// What an event that was received says. It is read as jetcache-go reads it: names of fields in any
+/// case, the last of two counts, missing ones are empty, others are overlooked. Of one that
+/// jetcache-go would refuse, or whose type is unknown, the keys count as changed.
+///
+/// An event longer than [`LONGEST`] is not read: it stands for everything.
 pub(super) fn decode(event: &[u8]) -> News {
-    let message = serde_json::from_slice(event).ok().and_then(message);
-    message.map_or(News::Unreadable, News::Message)
+    if event.len() > LONGEST {
+        return News::Everything;
+    }
+    let Ok(Read {
+        cache,
+        source,
+        kind,
+        keys,
+        fenced,
+        is_odd,
+    }) = serde_json::from_slice(event)
+    else {
+        return News::Unreadable;
+    };
+    match kind.and_then(Kind::from_number) {
+        Some(kind) if !is_odd => News::Message(Message {
+            cache,
+            source,
+            kind,
+            keys,
+            fenced,
+        }),
+        _ if keys.is_empty() => News::Unreadable,
+        _ => News::Unclear(keys),
+    }
 }
 
-fn message(mut event: Value) -> Option<Message> {
-    let event = event.as_object_mut()?;
-    Some(Message {
-        cache: text(event.remove("CacheName")?)?,
-        source: text(event.remove("SourceID")?)?,
-        kind: Kind::from_number(event.remove("EventType")?.as_i64()?)?,
-        keys: match event.remove("Keys") {
-            // Go's empty list.
-            None | Some(Value::Null) => Vec::new(),
-            Some(Value::Array(keys)) => keys.into_iter().map(text).collect::<Option<_>>()?,
-            Some(_) => return None,
-        },
-        fenced: event.get("Fenced").and_then(Value::as_bool) == Some(true),
-    })
+/// The longest event that is read, in bytes: ten thousand keys of a hundred bytes.
+const LONGEST: usize = 1 << 20;
+
+/// An event, as far as it can be read.
+#[derive(Default)]
+struct Read {
+    cache: String,
+    source: String,
+    kind: Option<i64>,
+    keys: Vec<String>,
+    fenced: bool,
+    /// Something in it is of another type than it should be.
+    is_odd: bool,
 }
 
-fn text(value: Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text),
-        _ => None,
+impl<'de> Deserialize<'de> for Read {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        reader.deserialize_map(Self::default())
+    }
+}
+
+impl<'de> Visitor<'de> for Read {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an event")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut fields: A) -> Result<Self, A::Error> {
+        while let Some(Name(name)) = fields.next_key()? {
+            let is = |field: &str| name.eq_ignore_ascii_case(field);
+            if is("CacheName") {
+                self.is_odd |= fields.next_value_seed(Text(&mut self.cache))?;
+            } else if is("SourceID") {
+                self.is_odd |= fields.next_value_seed(Text(&mut self.source))?;
+            } else if is("EventType") {
+                let Number(kind) = fields.next_value()?;
+                (self.kind, self.is_odd) = (kind, self.is_odd || kind.is_none());
+            } else if is("Keys") {
+                self.keys.clear();
+                self.is_odd |= fields.next_value_seed(Keys(&mut self.keys))?;
+            } else if is("Fenced") {
+                let Flag(fenced) = fields.next_value()?;
+                self.fenced = fenced;
+            } else {
+                fields.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(self)
     }
 }
 
@@ -168,17 +231,112 @@ mod tests {
             "[]",
             "7",
             "\"CacheName\"",
+            "{}",
             r#"{"CacheName":"a","SourceID":"b","EventType":7,"Keys":[]}"#,
-            r#"{"CacheName":"a","SourceID":"b","EventType":0,"Keys":[]}"#,
-            r#"{"CacheName":"a","SourceID":"b","EventType":"5","Keys":[]}"#,
-            r#"{"CacheName":"a","SourceID":"b","EventType":5,"Keys":[1]}"#,
-            r#"{"CacheName":"a","SourceID":"b","EventType":5,"Keys":"k"}"#,
-            r#"{"CacheName":"a","EventType":5,"Keys":[]}"#,
-            r#"{"SourceID":"b","EventType":5,"Keys":[]}"#,
             r#"{"CacheName":"a","SourceID":"b","EventType":5,"Keys":[]"#,
+            r#"{"CacheName":"a","SourceID":"b","EventType":5,"Keys":["k"]} {}"#,
         ] {
             assert_eq!(decode(text.as_bytes()), News::Unreadable, "{text}");
         }
         assert_eq!(decode(b"\xff"), News::Unreadable);
+    }
+
+    #[test]
+    fn what_jetcache_go_reads_is_read() {
+        let whole = Message {
+            cache: "a".into(),
+            source: "b".into(),
+            kind: Kind::Delete,
+            keys: vec!["k".into()],
+            fenced: false,
+        };
+        for text in [
+            r#"{"cachename":"a","sourceid":"b","eventtype":5,"keys":["k"]}"#,
+            r#"{"KEYS":["k"],"EVENTTYPE":5,"SOURCEID":"b","CACHENAME":"a"}"#,
+            r#"{"CacheName":"a","SourceID":"b","EventType":5,"Keys":["k"],"More":{"x":[1]}}"#,
+            r#"{"CacheName":"x","SourceID":"b","EventType":1,"Keys":["l"],"cachename":"a","keys":["k"],"eventType":5}"#,
+            " {\"CacheName\" : \"a\",\n\"SourceID\":\"b\",\"EventType\":5,\"Keys\":[\"\\u006b\"]} ",
+        ] {
+            let read = News::Message(whole.clone());
+            assert_eq!(decode(text.as_bytes()), read, "{text}");
+        }
+        for text in [
+            r#"{"EventType":5,"Keys":["k"]}"#,
+            r#"{"EventType":5,"Keys":["k"],"CacheName":null,"SourceID":null}"#,
+        ] {
+            let read = News::Message(Message {
+                cache: String::new(),
+                source: String::new(),
+                ..whole.clone()
+            });
+            assert_eq!(decode(text.as_bytes()), read, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_keys_of_what_is_not_understood_count_as_changed() {
+        for text in [
+            r#"{"CacheName":"a","SourceID":"b","EventType":7,"Keys":["k","l"]}"#,
+            r#"{"CacheName":"a","SourceID":"b","EventType":0,"Keys":["k","l"]}"#,
+            r#"{"CacheName":"a","SourceID":"b","EventType":-5,"Keys":["k","l"]}"#,
+            r#"{"CacheName":"a","SourceID":"b","EventType":"5","Keys":["k","l"]}"#,
+            r#"{"CacheName":"a","SourceID":"b","EventType":5.5,"Keys":["k","l"]}"#,
+            r#"{"CacheName":"a","SourceID":"b","EventType":99999999999999999999,"Keys":["k","l"]}"#,
+            r#"{"CacheName":"a","SourceID":"b","Keys":["k","l"]}"#,
+            r#"{"CacheName":"a","SourceID":"b","EventType":5,"Keys":["k",1,"l",null,{"x":[]}]}"#,
+            r#"{"CacheName":7,"SourceID":{},"EventType":5,"Keys":["k","l"]}"#,
+            r#"{"Keys":["k","l"]}"#,
+        ] {
+            let keys = vec!["k".to_owned(), "l".to_owned()];
+            assert_eq!(decode(text.as_bytes()), News::Unclear(keys), "{text}");
+        }
+        let one = r#"{"CacheName":"a","SourceID":"b","EventType":5,"Keys":"k"}"#;
+        assert_eq!(decode(one.as_bytes()), News::Unclear(vec!["k".into()]));
+        for keys in ["7", "true", "{\"k\":1}", "1.5", "-1"] {
+            let text = format!(r#"{{"CacheName":"a","SourceID":"b","EventType":5,"Keys":{keys}}}"#);
+            assert_eq!(decode(text.as_bytes()), News::Unreadable, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_event_that_is_too_long_stands_for_everything() {
+        let of = |bytes: usize| {
+            let key = "x".repeat(bytes);
+            format!(r#"{{"CacheName":"","SourceID":"","EventType":5,"Keys":["{key}"]}}"#)
+        };
+        let rest = of(0).len();
+        let longest = decode(of(LONGEST - rest).as_bytes());
+        assert!(matches!(longest, News::Message(_)));
+        assert_eq!(decode(of(LONGEST - rest + 1).as_bytes()), News::Everything);
+        assert_eq!(decode(&[b'['; LONGEST + 1]), News::Everything);
+    }
+
+    /// Whatever happens to an event on its way, nothing panics, and no key that stands in it whole is
+    /// lost but with the whole event.
+    #[test]
+    fn a_damaged_event_says_less_and_nothing_else() {
+        let mut dice = fastrand::Rng::with_seed(7);
+        let good = encode("any", "12345678", Kind::Delete, &["ns:1", "ns:2"], true);
+        for _ in 0..100_000 {
+            let mut bytes = good.clone().into_bytes();
+            for _ in 0..dice.usize(1..4) {
+                let at = dice.usize(..bytes.len());
+                match dice.u8(..3) {
+                    0 => bytes[at] = dice.u8(..),
+                    1 => drop(bytes.remove(at)),
+                    _ => bytes.insert(at, dice.u8(..)),
+                }
+            }
+            if let News::Message(Message { keys, .. }) | News::Unclear(keys) = decode(&bytes) {
+                let text = String::from_utf8_lossy(&bytes).to_lowercase();
+                let named = ["\"ns:1\"", "\"ns:2\""]
+                    .iter()
+                    .filter(|key| text.contains(**key));
+                assert!(
+                    keys.len() >= named.count() || !text.contains("\"keys\":["),
+                    "{text}"
+                );
+            }
+        }
     }
 }

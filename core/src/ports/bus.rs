@@ -146,6 +146,9 @@ pub enum News {
     Everything,
     /// Something that cannot be understood. It is counted.
     Unreadable,
+    /// Something that cannot be understood, but for the keys that it names: they count as changed,
+    /// and it is counted as unreadable.
+    Unclear(Vec<String>),
 }
 
 /// A message that keys were changed.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use jetcache_core::Fault;
-use jetcache_core::ports::bus::News;
+use jetcache_core::ports::bus::{Message, News};
 use redis::{PushInfo, PushKind};
 
 /// What was heard and not asked for yet.
@@ -19,6 +19,8 @@ pub(super) struct Ear(Mutex<Heard>);
 #[derive(Default)]
 struct Heard {
     news: VecDeque<News>,
+    /// How many bytes they hold, about.
+    size: usize,
     /// Stands for all news until it is handed out.
     everything: bool,
     /// Why nothing more will come.
@@ -32,11 +34,13 @@ impl Ear {
         if heard.everything {
             return;
         }
-        if news == News::Everything || heard.news.len() >= QUEUE {
-            heard.news = VecDeque::new();
+        let size = heard.size + size(&news);
+        if news == News::Everything || heard.news.len() >= QUEUE || size > MOST_BYTES {
+            (heard.news, heard.size) = (VecDeque::new(), 0);
             heard.everything = true;
         } else {
             heard.news.push_back(news);
+            heard.size = size;
         }
         wake(heard);
     }
@@ -52,6 +56,7 @@ impl Ear {
         if mem::take(&mut heard.everything) {
             Poll::Ready(Ok(News::Everything))
         } else if let Some(news) = heard.news.pop_front() {
+            heard.size -= size(&news);
             Poll::Ready(Ok(news))
         } else if let Some(fault) = &heard.over {
             Poll::Ready(Err(fault.clone()))
@@ -63,6 +68,17 @@ impl Ear {
 
     fn heard(&self) -> MutexGuard<'_, Heard> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How many bytes the news holds, about.
+fn size(news: &News) -> usize {
+    match news {
+        News::Message(Message { keys, .. }) | News::Changed(keys) | News::Unclear(keys) => {
+            let bytes = keys.iter().map(|key| key.len() + size_of::<String>());
+            bytes.sum()
+        }
+        _ => 0,
     }
 }
 
@@ -101,8 +117,9 @@ impl Drop for Mouth {
 /// What a push of the server means, if it is news.
 pub(crate) type Meaning = Arc<dyn Fn(PushInfo) -> Option<News> + Send + Sync>;
 
-/// How many pieces of news wait to be asked for.
+/// How many pieces of news wait to be asked for, and how many bytes their keys may hold.
 const QUEUE: usize = 4096;
+const MOST_BYTES: usize = 8 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -137,6 +154,25 @@ mod tests {
         assert_eq!(ask(&ear), None);
         ear.hear(change(1));
         assert_eq!(ask(&ear), Some(Ok(change(1))));
+    }
+
+    #[test]
+    fn too_many_bytes_stand_for_all_as_well() {
+        let ear = Ear::default();
+        let big = || News::Changed(vec!["x".repeat(MOST_BYTES / 4)]);
+        for _ in 0..2 {
+            for _ in 0..3 {
+                ear.hear(big());
+            }
+            for _ in 0..3 {
+                assert_eq!(ask(&ear), Some(Ok(big())));
+            }
+        }
+        for _ in 0..4 {
+            ear.hear(big());
+        }
+        assert_eq!(ask(&ear), Some(Ok(News::Everything)));
+        assert_eq!(ask(&ear), None);
     }
 
     #[test]

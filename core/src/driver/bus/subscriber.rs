@@ -197,6 +197,7 @@ async fn take_in(hub: &Hub, news: News) {
             hand_out(hub, &keys, heard).await;
         }
         News::Changed(keys) => hand_out(hub, &keys, Heard::Changed).await,
+        News::Unclear(keys) => hand_out(hub, &keys, Heard::Unclear).await,
         News::Unreadable => hub.note(&Event::Garbled),
     }
 }

@@ -40,8 +40,10 @@ impl<K: CacheKey, V: CacheValue> Hears for Shared<K, V> {
                 Ok(None) | Err(_) => self.journal.note(&Event::Garbled),
             }
         }
-        if heard > 0 {
-            self.journal.note(&Event::Heard { keys: heard });
+        match (heard, what) {
+            (0, _) => {}
+            (_, Heard::Unclear) => self.journal.note(&Event::Garbled),
+            (keys, _) => self.journal.note(&Event::Heard { keys }),
         }
         ensure_repairs(&self);
     }

@@ -22,6 +22,8 @@ pub enum Heard {
     Filled,
     /// They removed it and know nothing of leases: a load that began before may still fill L2.
     Deleted,
+    /// Something that cannot be understood: it counts as changed.
+    Unclear,
 }
 
 /// A removal to be repeated now. Its holder gives it back with [`Shard::repaired`].
@@ -139,7 +141,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         if !(heard == Heard::Deleted && context.policy.strangers) {
             let sweep = match heard {
                 Heard::Filled => self.supersede_fed(&key, effects),
-                Heard::Changed | Heard::Deleted => self.supersede(&key, effects),
+                Heard::Changed | Heard::Deleted | Heard::Unclear => self.supersede(&key, effects),
             };
             effects.spent_keys.push(key);
             return sweep;
