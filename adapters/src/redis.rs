@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jetcache_core::ports::remote::Herald;
 
 use crate::redis::connection::line::Line;
+pub use crate::redis::connection::tally::Connectivity;
 pub use crate::redis::open::RedisBuilder;
 pub use crate::redis::open::error::OpenError;
 pub use crate::redis::pubsub::RedisPubSub;
@@ -51,6 +52,12 @@ pub use crate::redis::tracking::RedisTracking;
 /// sent once more on a new one if that does no harm: read, release and remove. The others are never
 /// sent twice.
 ///
+/// # When the server is silent
+/// A connection whose peer takes commands and answers nothing is replaced within seconds, after as
+/// many calls as find no answer until then: see [`answer_timeout`](RedisBuilder::answer_timeout).
+/// [`connectivity`](Self::connectivity) counts such connections, and what they owe. A server that
+/// stands still is dialled by one attempt at a time on each connection.
+///
 /// # What dropping a call does
 /// The waiting stops. A command that was already written to the connection is still carried out,
 /// maybe late, and so may be one that waits in the connection's queue. The cache's protocol is made
@@ -83,6 +90,12 @@ impl Redis {
             server,
             herald,
         }
+    }
+
+    /// How this server's connections are doing.
+    #[must_use]
+    pub fn connectivity(&self) -> Connectivity {
+        self.line.connectivity()
     }
 
     fn line(&self) -> &dyn Line {

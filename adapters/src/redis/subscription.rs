@@ -1,6 +1,7 @@
 //! A subscription: a connection of its own, on which the server speaks unasked.
 
 pub(super) mod ear;
+mod trial;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -14,11 +15,13 @@ use redis::Cmd;
 use redis::aio::MultiplexedConnection;
 
 use crate::redis::answer::outcome;
-use crate::redis::connection::dial::{Dial, fault};
+use crate::redis::connection::dial::Dial;
+use crate::redis::connection::fault::fault;
 use crate::redis::connection::host::Host;
 use crate::redis::connection::line::Line;
 use crate::redis::connection::runtimes::here;
 use crate::redis::subscription::ear::{Ear, Meaning, Mouth};
+use crate::redis::subscription::trial::may_publish;
 
 /// What [`RedisPubSub`](crate::RedisPubSub) and [`RedisTracking`](crate::RedisTracking) hear.
 ///
@@ -43,16 +46,18 @@ pub struct RedisSubscription {
 }
 
 impl RedisSubscription {
-    /// Connects and sends `begin`; what comes after its acknowledgement is heard.
+    /// Connects and sends `begin`; what comes after its acknowledgement is heard. `publishes`: a
+    /// channel on which this user must be able to publish, too.
     pub(super) async fn begin(
         line: &dyn Line,
         begin: &Cmd,
         meaning: &Meaning,
+        publishes: Option<&str>,
     ) -> Result<Self, Fault> {
         let (host, _) = here()?;
         let mut why = Fault::Unreachable("no node of the cluster is known".into());
         for dial in line.dials() {
-            match Self::at(&dial, host, begin, Arc::clone(meaning)).await {
+            match Self::at(&dial, host, begin, Arc::clone(meaning), publishes).await {
                 Ok(subscription) => return Ok(subscription),
                 Err(fault) => why = fault,
             }
@@ -65,10 +70,16 @@ impl RedisSubscription {
         host: &'static Host,
         begin: &Cmd,
         meaning: Meaning,
+        publishes: Option<&str>,
     ) -> Result<Self, Fault> {
+        if let Some(channel) = publishes {
+            may_publish(dial, channel).await?;
+        }
         let ear = Arc::new(Ear::default());
         let mouth = Mouth(Arc::clone(&ear));
         let mut connection = dial.open(move |push| mouth.say(push, &meaning)).await?;
+        // A node that takes this and says nothing must not hold up the next.
+        connection.set_response_timeout(dial.timeout);
         let answer = connection.send_packed_command(begin).await;
         outcome(answer.map_err(|error| fault(&error))?)?;
         Ok(Self {

@@ -89,7 +89,7 @@ impl Bus for RedisTracking {
             }
         }
         let meaning: Meaning = Arc::new(meaning);
-        RedisSubscription::begin(&*self.line, &begin, &meaning).await
+        RedisSubscription::begin(&*self.line, &begin, &meaning, None).await
     }
 
     /// The server tells by itself.
