@@ -72,9 +72,6 @@ impl RedisSubscription {
         meaning: Meaning,
         publishes: Option<&str>,
     ) -> Result<Self, Fault> {
-        if let Some(channel) = publishes {
-            may_publish(dial, channel).await?;
-        }
         let ear = Arc::new(Ear::default());
         let mouth = Mouth(Arc::clone(&ear));
         let mut connection = dial.open(move |push| mouth.say(push, &meaning)).await?;
@@ -82,6 +79,9 @@ impl RedisSubscription {
         connection.set_response_timeout(dial.timeout);
         let answer = connection.send_packed_command(begin).await;
         outcome(answer.map_err(|error| fault(&error))?)?;
+        if let Some(channel) = publishes {
+            may_publish(dial, channel).await?;
+        }
         Ok(Self {
             ear,
             pulse: Box::pin(pulse(connection, host, dial.heartbeat)),

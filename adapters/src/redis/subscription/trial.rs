@@ -7,32 +7,19 @@
 //! and `ERR Can't execute 'publish'` to whoever may.
 
 use jetcache_core::Fault;
-use redis::{ServerErrorKind, Value};
+use redis::{Pipeline, ServerErrorKind, Value};
 
-use crate::redis::answer::outcome;
 use crate::redis::connection::dial::Dial;
 use crate::redis::connection::fault::fault;
 
-/// Whether this login may publish on the channel.
+/// Whether this login may publish on a channel that it listens to already, on another connection:
+/// one that may not listen would publish the trial.
 ///
 /// # Errors
-/// [`Fault::Refused`] if it may not, or may not even listen; what befell the connection.
+/// [`Fault::Refused`] if it may not; what befell the connection.
 pub(super) async fn may_publish(dial: &Dial, channel: &str) -> Result<(), Fault> {
-    let mut connection = dial.open_resp2().await?;
-    connection.set_response_timeout(dial.timeout);
-    let mut listen = redis::cmd("SUBSCRIBE");
-    listen.arg(channel);
-    let listening = connection.send_packed_command(&listen).await;
-    let listening = outcome(listening.map_err(|error| fault(&error))?)?;
-    if !is_listening(&listening) {
-        // Whoever this is, it would publish the trial.
-        return Ok(());
-    }
-    let mut publish = redis::cmd("PUBLISH");
-    publish.arg(channel).arg("");
     for _ in 0..TRIES {
-        let answer = connection.send_packed_command(&publish).await;
-        match answer.map_err(|error| fault(&error))? {
+        match trial(dial, channel).await? {
             Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoPerm) => {
                 let words = format!(
                     "nobody would hear of this node's changes, grant it +publish and &{channel}: \
@@ -40,7 +27,7 @@ pub(super) async fn may_publish(dial: &Dial, channel: &str) -> Result<(), Fault>
                 );
                 return Err(Fault::Refused(words.into()));
             }
-            // A message on the channel, which came before the answer.
+            // A message that found its way between the two commands.
             Value::Array(_) => {}
             _ => return Ok(()),
         }
@@ -48,15 +35,18 @@ pub(super) async fn may_publish(dial: &Dial, channel: &str) -> Result<(), Fault>
     Ok(())
 }
 
-fn is_listening(answer: &Value) -> bool {
-    match answer {
-        Value::Array(words) => {
-            matches!(words.first(), Some(Value::BulkString(word)) if word == b"subscribe")
-        }
-        _ => false,
-    }
+/// What the server says to a listener who wants to publish.
+async fn trial(dial: &Dial, channel: &str) -> Result<Value, Fault> {
+    let mut connection = dial.open_resp2().await?;
+    connection.set_response_timeout(dial.timeout);
+    // Together: in between, messages on the channel would pass for the answer.
+    let mut commands = Pipeline::with_capacity(2);
+    commands.cmd("SUBSCRIBE").arg(channel);
+    commands.cmd("PUBLISH").arg(channel).arg("");
+    let answers = connection.send_packed_commands(&commands, 0, 2).await;
+    let mut answers = answers.map_err(|error| fault(&error))?;
+    Ok(answers.pop().unwrap_or_default())
 }
 
-/// How many messages may come before the answer is given up: a right that is missing is then not
-/// noticed before the next subscription.
-const TRIES: usize = 1000;
+/// The commands are read in one go, unless the network tears them apart.
+const TRIES: usize = 5;
