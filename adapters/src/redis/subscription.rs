@@ -41,6 +41,10 @@ use crate::redis::subscription::trial::may_publish;
 /// Dropping the future of `next` loses nothing.
 pub struct RedisSubscription {
     ear: Arc<Ear>,
+    /// Where it is extended.
+    connection: MultiplexedConnection,
+    /// The command that extends it by prefixes; none if it hears of all keys anyway.
+    more: Option<fn(&[String]) -> Cmd>,
     /// Completes when the server gives no sign of life. It owns the connection.
     pulse: Pin<Box<dyn Future<Output = Fault> + Send>>,
 }
@@ -65,6 +69,12 @@ impl RedisSubscription {
         Err(why)
     }
 
+    /// The same, which takes more prefixes by this command.
+    pub(super) fn extended_by(mut self, more: fn(&[String]) -> Cmd) -> Self {
+        self.more = Some(more);
+        self
+    }
+
     async fn at(
         dial: &Dial,
         host: &'static Host,
@@ -84,6 +94,8 @@ impl RedisSubscription {
         }
         Ok(Self {
             ear,
+            connection: connection.clone(),
+            more: None,
             pulse: Box::pin(pulse(connection, host, dial.heartbeat)),
         })
     }
@@ -102,6 +114,17 @@ impl Subscription for RedisSubscription {
             })
         })
         .await
+    }
+
+    /// On a bus that watches keys, the same connection watches more of them. One that hears a
+    /// channel hears of all keys.
+    async fn extend(&mut self, prefixes: &[String]) -> Result<bool, Fault> {
+        let Some(more) = self.more.filter(|_| !prefixes.is_empty()) else {
+            return Ok(true);
+        };
+        let answer = self.connection.send_packed_command(&more(prefixes)).await;
+        // A server that does not extend it leaves it as it is.
+        Ok(outcome(answer.map_err(|error| fault(&error))?).is_ok())
     }
 }
 

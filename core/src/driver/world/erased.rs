@@ -105,6 +105,7 @@ pub(crate) trait AnyBus: Send + Sync {
 
 pub(crate) trait AnySubscription: Send {
     fn next(&mut self) -> Boxed<'_, Result<News, Fault>>;
+    fn extend<'a>(&'a mut self, prefixes: &'a [String]) -> Boxed<'a, Result<bool, Fault>>;
 }
 
 impl<B: Bus> AnyBus for B {
@@ -130,6 +131,10 @@ impl<B: Bus> AnyBus for B {
 impl<S: Subscription> AnySubscription for S {
     fn next(&mut self) -> Boxed<'_, Result<News, Fault>> {
         Box::pin(Subscription::next(self))
+    }
+
+    fn extend<'a>(&'a mut self, prefixes: &'a [String]) -> Boxed<'a, Result<bool, Fault>> {
+        Box::pin(Subscription::extend(self, prefixes))
     }
 }
 
