@@ -22,6 +22,7 @@ pub(crate) struct Journal {
     l2: Warning,
     bus: Warning,
     refresh: Warning,
+    runtime_of_callers: Warning,
 }
 
 /// Something that is said in the log now and then: what fails once often fails a thousand times.
@@ -50,6 +51,7 @@ impl Journal {
             l2: warning("L2"),
             bus: warning("the bus"),
             refresh: warning("a refresh"),
+            runtime_of_callers: warning("the runtime of a caller"),
         }
     }
 
@@ -88,6 +90,11 @@ impl Journal {
     /// A refresh failed, and there is no caller to answer.
     pub(crate) fn warn_of_refresh(&self, error: &Error) {
         self.warn(&self.refresh, error);
+    }
+
+    /// No cache can run on the runtime of a caller.
+    pub(crate) fn warn_of_runtime(&self, why: &str) {
+        self.warn(&self.runtime_of_callers, &why);
     }
 
     /// L1, or a `Clone` or `Drop` that it called, panicked where no caller can be answered.

@@ -141,6 +141,7 @@ impl<S: Subscription> AnySubscription for S {
 pub(crate) trait AnyRuntime: Send + Sync {
     fn now(&self) -> Timestamp;
     fn roll(&self) -> u128;
+    fn check(&self) -> Result<(), &'static str>;
     fn sleep(&self, span: Duration) -> Boxed<'static, ()>;
     fn spawn(&self, task: Task) -> Result<(), Task>;
 }
@@ -152,6 +153,10 @@ impl<R: Runtime> AnyRuntime for R {
 
     fn roll(&self) -> u128 {
         Runtime::roll(self)
+    }
+
+    fn check(&self) -> Result<(), &'static str> {
+        Runtime::check(self)
     }
 
     fn sleep(&self, span: Duration) -> Boxed<'static, ()> {
