@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jetcache_core::ports::remote::Herald;
 
 use crate::redis::connection::line::Line;
+pub use crate::redis::connection::tally::Connectivity;
 pub use crate::redis::open::RedisBuilder;
 pub use crate::redis::open::error::OpenError;
 pub use crate::redis::pubsub::RedisPubSub;
@@ -50,6 +51,12 @@ pub use crate::redis::tracking::RedisTracking;
 /// back-off, so the first call after the server is back succeeds. A call whose connection breaks is
 /// sent once more on a new one if that does no harm: read, release, remove and unload. The others are
 /// never sent twice.
+///
+/// # When the server is silent
+/// A connection whose peer takes commands and answers nothing is replaced within seconds, after as
+/// many calls as find no answer until then: see [`answer_timeout`](RedisBuilder::answer_timeout).
+/// [`connectivity`](Self::connectivity) counts such connections, and what they owe. A server that
+/// stands still is dialled by one attempt at a time on each connection.
 ///
 /// # What dropping a call does
 /// The waiting stops. A command that was already written to the connection is still carried out,
@@ -85,6 +92,12 @@ impl Redis {
             server,
             herald,
         }
+    }
+
+    /// How this server's connections are doing.
+    #[must_use]
+    pub fn connectivity(&self) -> Connectivity {
+        self.line.connectivity()
     }
 
     fn line(&self) -> &dyn Line {

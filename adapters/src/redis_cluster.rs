@@ -19,6 +19,7 @@ use std::time::Duration;
 use jetcache_core::ports::remote::Herald;
 
 use crate::redis::Redis;
+use crate::redis::connection::tally::Connectivity;
 use crate::redis::lease_key::slot;
 pub use crate::redis::open::error::OpenError;
 use crate::redis::pubsub::RedisPubSub;
@@ -104,6 +105,12 @@ impl RedisCluster {
         // Any node takes what is published, and the lane of any slot leads to a node that is there.
         let slot = slot(&channel);
         RedisPubSub::on(Arc::new(Lane { nodes, slot }), self.server, channel)
+    }
+
+    /// How this cluster's connections are doing.
+    #[must_use]
+    pub fn connectivity(&self) -> Connectivity {
+        self.nodes.connectivity()
     }
 
     /// The verbs for the keys of one slot.

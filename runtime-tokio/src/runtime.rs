@@ -2,7 +2,8 @@
 
 use core::future::Future;
 use core::time::Duration;
-use std::sync::{Mutex, PoisonError};
+use std::panic::catch_unwind;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jetcache_core::{Clock, Runtime, Task, Timestamp, roll};
 use tokio::runtime::Handle;
@@ -10,18 +11,28 @@ use tokio::runtime::Handle;
 /// Tokio's tasks and timers, and the system's coarse clock.
 ///
 /// It uses the tokio runtime in which it is called, and remembers it for calls from elsewhere,
-/// such as a `Drop` on another thread.
+/// such as a `Drop` on another thread. A runtime without its time driver is refused: see
+/// [`check`](Runtime::check).
 #[derive(Debug)]
 pub struct Tokio {
     clock: Clock,
-    last: Mutex<Option<Handle>>,
+    /// Whether tokio's own timers are used.
+    timed: bool,
+    last: Mutex<Option<Seen>>,
+}
+
+/// A runtime from which a call came.
+#[derive(Clone, Debug)]
+struct Seen {
+    handle: Handle,
+    has_timers: bool,
 }
 
 impl Tokio {
     /// Tokio with the system's clock. It needs no running runtime yet.
     #[must_use]
     pub fn new() -> Self {
-        Self::with_clock(Clock::coarse())
+        Self::with_clock(Clock::coarse(), true)
     }
 
     /// Tokio with a clock that stands still until a test moves it. (Tokio's own pause and advance
@@ -29,24 +40,46 @@ impl Tokio {
     #[cfg(feature = "test-util")]
     #[must_use]
     pub fn paused(clock: &jetcache_core::PausedClock) -> Self {
-        Self::with_clock(Clock::paused(clock))
+        Self::with_clock(Clock::paused(clock), false)
     }
 
-    fn with_clock(clock: Clock) -> Self {
+    fn with_clock(clock: Clock, timed: bool) -> Self {
         Self {
             clock,
+            timed,
             last: Mutex::new(None),
         }
     }
 
     /// The runtime that this thread is in, or the last one that a call came from.
-    fn handle(&self) -> Option<Handle> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Ok(current) = Handle::try_current() {
-            *last = Some(current);
+    fn seen(&self) -> Option<Seen> {
+        let last = self.last().clone();
+        let Ok(current) = Handle::try_current() else {
+            return last;
+        };
+        if last
+            .as_ref()
+            .is_some_and(|last| last.handle.id() == current.id())
+        {
+            return last;
         }
-        last.clone()
+        let seen = Seen {
+            has_timers: !self.timed || has_timers(),
+            handle: current,
+        };
+        *self.last() = Some(seen.clone());
+        Some(seen)
     }
+
+    fn last(&self) -> MutexGuard<'_, Option<Seen>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the runtime that this thread is in has its time driver. Tokio tells only by a panic, of
+/// which the panic hook hears, once a runtime.
+fn has_timers() -> bool {
+    catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO))).is_ok()
 }
 
 impl Default for Tokio {
@@ -64,16 +97,26 @@ impl Runtime for Tokio {
         roll()
     }
 
+    /// Tokio's time driver must be there: without it nothing could end in time.
+    fn check(&self) -> Result<(), &'static str> {
+        match self.seen() {
+            Some(seen) if !seen.has_timers => {
+                Err("this tokio runtime has no timers: build it with enable_time() or enable_all()")
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn sleep(&self, span: Duration) -> impl Future<Output = ()> + Send + 'static {
-        let elsewhere = self.handle();
+        let elsewhere = self.seen();
         self.clock.sleep(span, move |span| sleep(span, elsewhere))
     }
 
     fn spawn(&self, task: Task) -> Result<(), Task> {
-        match self.handle() {
+        match self.seen() {
             // A handle whose runtime is gone drops the task.
-            Some(handle) => {
-                handle.spawn(task);
+            Some(seen) => {
+                seen.handle.spawn(task);
                 Ok(())
             }
             None => Err(task),
@@ -81,13 +124,16 @@ impl Runtime for Tokio {
     }
 }
 
-async fn sleep(span: Duration, elsewhere: Option<Handle>) {
-    if Handle::try_current().is_ok() {
-        return tokio::time::sleep(span).await;
+async fn sleep(span: Duration, seen: Option<Seen>) {
+    if let Ok(here) = Handle::try_current() {
+        let known = seen.as_ref().filter(|seen| seen.handle.id() == here.id());
+        if known.map_or_else(has_timers, |seen| seen.has_timers) {
+            return tokio::time::sleep(span).await;
+        }
     }
-    // Polled outside tokio: a task of the remembered runtime keeps the time. Without one, time
-    // stands still here, and nothing times out.
-    if let Some(handle) = elsewhere {
+    // Polled outside tokio, or where there are no timers: a task of the remembered runtime keeps
+    // the time. Without one, time stands still here, and nothing times out.
+    if let Some(Seen { handle, .. }) = seen.filter(|seen| seen.has_timers) {
         let asleep = handle.spawn(async move { tokio::time::sleep(span).await });
         if asleep.await.is_ok() {
             return;

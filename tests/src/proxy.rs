@@ -29,6 +29,10 @@ struct State {
     is_over: bool,
     /// How often all connections were closed.
     cuts: u64,
+    /// How many connections there were.
+    connections: u64,
+    /// How many of them, the first ones, lead nowhere any more.
+    swallowed: u64,
     streams: Vec<TcpStream>,
 }
 
@@ -38,6 +42,16 @@ struct Gate {
     is_shut: bool,
     /// How many bytes have come this far and no further.
     waiting: usize,
+}
+
+/// One direction of one connection.
+#[derive(Clone, Copy)]
+struct Lane {
+    gate: Way,
+    /// How often all connections had been closed when it began.
+    cuts: u64,
+    /// The connection's number, from 1 on.
+    number: u64,
 }
 
 /// A direction: picks its gate out of the state.
@@ -111,6 +125,19 @@ impl Proxy {
         self.shared.state().replies.waiting
     }
 
+    /// From here on, takes what comes on the connections that stand, from either side, and passes
+    /// nothing on; new ones work.
+    pub fn swallow(&self) {
+        self.shared
+            .change(|state| state.swallowed = state.connections);
+    }
+
+    /// How many connections there were.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.shared.state().connections
+    }
+
     /// Closes all connections, forgets what was kept back, and hangs up on new ones.
     pub fn cut(&self) {
         self.shared.cut();
@@ -133,12 +160,13 @@ impl Drop for Proxy {
 
 impl Shared {
     fn lead(self: &Arc<Self>, client: TcpStream, target: u16) -> io::Result<()> {
-        let cuts = {
-            let state = self.state();
+        let (cuts, number) = {
+            let mut state = self.state();
             if state.is_cut {
                 return Ok(());
             }
-            state.cuts
+            state.connections += 1;
+            (state.cuts, state.connections)
         };
         let server = TcpStream::connect(("127.0.0.1", target))?;
         let both = [&client, &server];
@@ -154,19 +182,29 @@ impl Shared {
             }
             state.streams.extend(known);
         }
-        self.carry(client, server, |state| &mut state.commands, cuts);
-        self.carry(replies.0, replies.1, |state| &mut state.replies, cuts);
+        let commands = Lane {
+            gate: |state| &mut state.commands,
+            cuts,
+            number,
+        };
+        let gate: Way = |state| &mut state.replies;
+        self.carry(client, server, commands);
+        self.carry(replies.0, replies.1, Lane { gate, ..commands });
         Ok(())
     }
 
     /// Reads whatever comes, and passes it on while the gate is open.
-    fn carry(self: &Arc<Self>, mut from: TcpStream, mut to: TcpStream, way: Way, cuts: u64) {
+    fn carry(self: &Arc<Self>, mut from: TcpStream, mut to: TcpStream, lane: Lane) {
+        let Lane { gate, cuts, number } = lane;
         let (sender, receiver) = mpsc::channel::<Vec<u8>>();
         let shared = Arc::clone(self);
         thread::spawn(move || {
             let mut buffer = vec![0; 1 << 16];
             while let Ok(len @ 1..) = from.read(&mut buffer) {
-                shared.change(|state| way(state).waiting += len);
+                if shared.state().swallowed >= number {
+                    continue;
+                }
+                shared.change(|state| gate(state).waiting += len);
                 if sender.send(buffer[..len].to_vec()).is_err() {
                     return;
                 }
@@ -176,7 +214,7 @@ impl Shared {
         thread::spawn(move || {
             let mut is_deaf = false;
             for chunk in receiver {
-                if !shared.pass(way, chunk.len(), cuts) {
+                if !shared.pass(gate, chunk.len(), cuts) {
                     return;
                 }
                 // When one side has hung up, the other may still finish.
@@ -311,6 +349,30 @@ mod tests {
         let mut client = connect(&proxy);
         client.write_all(b"EXISTS k\r\n").unwrap();
         hears(&mut client, ":0\r\n");
+    }
+
+    #[test]
+    fn what_is_swallowed_goes_nowhere_and_new_connections_work() {
+        let server = RedisServer::start();
+        let proxy = Proxy::start(server.port());
+        let mut client = connect(&proxy);
+        client.write_all(b"SET k 1\r\n").unwrap();
+        hears(&mut client, "+OK\r\n");
+        proxy.swallow();
+        client.write_all(b"SET k 2\r\n").unwrap();
+        let mut other = connect(&proxy);
+        other.write_all(b"GET k\r\n").unwrap();
+        hears(&mut other, "$1\r\n1\r\n");
+        let patience = Some(Duration::from_millis(100));
+        client.set_read_timeout(patience).unwrap();
+        assert!(
+            client.read(&mut [0]).is_err(),
+            "it is neither answered nor closed"
+        );
+        assert_eq!(
+            (server.cli(&["GET", "k"]).as_str(), proxy.connections()),
+            ("1", 2)
+        );
     }
 
     #[test]

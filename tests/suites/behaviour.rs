@@ -116,4 +116,5 @@ const HOSTILE: &[Cases<fn()>] = &[
     hostile::moods::CASES,
     hostile::endings::CASES,
     hostile::edges::CASES,
+    fleet::newcomers::CASES,
 ];

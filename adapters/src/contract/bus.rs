@@ -28,6 +28,7 @@ pub async fn run<B: Bus>(bus: &B, change: impl AsyncFn(&str), sleep: impl AsyncF
     suite.every_subscription_hears_every_change().await;
     suite.dropping_the_question_loses_nothing().await;
     suite.a_subscription_that_was_dropped_is_replaced().await;
+    suite.a_subscription_that_is_extended_hears_of_more().await;
     if !matches!(bus.telling(), Telling::Watched { .. }) {
         suite.messages_come_as_they_were_told().await;
     }
@@ -96,6 +97,28 @@ impl<B: Bus, C: AsyncFn(&str), S: AsyncFn(Duration)> Suite<'_, B, C, S> {
         self.hear(&mut second, vec![key]).await;
     }
 
+    /// Or says that it cannot be.
+    async fn a_subscription_that_is_extended_hears_of_more(&self) {
+        let prefixes: Vec<String> = (0..10).map(|n| self.key(&format!("{n}:"))).collect();
+        let keys: Vec<String> = prefixes
+            .iter()
+            .map(|prefix| format!("{prefix}key"))
+            .collect();
+        let mut subscription = self.subscribe_to(&prefixes[..1]).await;
+        for at in 1..prefixes.len() {
+            let extending = subscription.extend(&prefixes[at..=at]);
+            match self.within("an extension is confirmed", extending).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(fault) => panic!("extend: {fault}"),
+            }
+            for key in &keys[..=at] {
+                (self.change)(key).await;
+            }
+            self.hear(&mut subscription, keys[..=at].to_vec()).await;
+        }
+    }
+
     async fn messages_come_as_they_were_told(&self) {
         let mut subscription = self.subscribe().await;
         let (one, two) = (self.key("ä \"<\\>\u{2028}"), self.key("}{"));
@@ -121,8 +144,11 @@ impl<B: Bus, C: AsyncFn(&str), S: AsyncFn(Duration)> Suite<'_, B, C, S> {
     }
 
     async fn subscribe(&self) -> B::Subscription {
-        let prefixes = ["contract:".into()];
-        let attempt = self.within("a subscription is confirmed", self.bus.subscribe(&prefixes));
+        self.subscribe_to(&["contract:".into()]).await
+    }
+
+    async fn subscribe_to(&self, prefixes: &[String]) -> B::Subscription {
+        let attempt = self.within("a subscription is confirmed", self.bus.subscribe(prefixes));
         match attempt.await {
             Ok(subscription) => subscription,
             Err(fault) => panic!("subscribe: {fault}"),

@@ -4,9 +4,15 @@ use jetcache_core::ports::remote::{Claimed, Filled, Placed, Stamp};
 use jetcache_core::{Fault, Token};
 use redis::Value;
 
+use crate::redis::connection::greeting::too_old;
+
 /// The value, or the server's error.
 pub(crate) fn outcome(value: Value) -> Result<Value, Fault> {
     match value {
+        // What we send is well-formed, for servers that know its options.
+        Value::ServerError(error) if error.details() == Some("syntax error") => Err(
+            Fault::Refused(too_old(&format!("this server ({error})")).into()),
+        ),
         Value::ServerError(error) => Err(Fault::Refused(error.to_string().into())),
         value => Ok(value),
     }

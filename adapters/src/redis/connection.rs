@@ -5,11 +5,14 @@
 //! have a runtime each would meet both.
 
 pub(crate) mod dial;
+pub(crate) mod fault;
+pub(crate) mod greeting;
 pub(crate) mod host;
 pub(crate) mod line;
 mod link;
 pub(crate) mod runtimes;
 mod slot;
+pub(crate) mod tally;
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,11 +21,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jetcache_core::Fault;
 use redis::{Pipeline, Value};
 
-use crate::redis::connection::dial::{Dial, fault};
+use crate::redis::connection::dial::Dial;
 use crate::redis::connection::host::{Home, Host};
 use crate::redis::connection::line::{Batch, Line, Repeat, Sending};
+use crate::redis::connection::link::{MOST_GIVEN_UP, Standing};
 use crate::redis::connection::runtimes::here;
 use crate::redis::connection::slot::{Outcome, Slot};
+use crate::redis::connection::tally::Connectivity;
 
 /// A few connections, used in turn, so that one big value does not hold up everything behind it.
 pub(crate) struct Connections {
@@ -68,7 +73,7 @@ impl Connections {
             link = self.link(slot, host, repeat).await.map_err(Lost::sent)?;
             answer = link.send(commands).await;
         }
-        answer.map_err(|error| Lost::sent(fault(&error)))
+        answer.map_err(Lost::sent)
     }
 
     /// The slots of a runtime. A new runtime's first call drops those of the runtimes that ended.
@@ -89,7 +94,7 @@ impl Connections {
 
     /// A connection that was alive a moment ago.
     async fn link(&self, slot: &Slot, host: &Host, repeat: Repeat) -> Outcome {
-        let link = slot.link(&self.dial, host).await?;
+        let link = self.answering(slot, host).await?;
         // What may be sent twice finds out by trying.
         if repeat == Repeat::Once || link.is_lively() {
             return Ok(link);
@@ -102,6 +107,32 @@ impl Connections {
             Ok(link)
         }
     }
+
+    /// A connection that was not silent for too long.
+    async fn answering(&self, slot: &Slot, host: &Host) -> Outcome {
+        let link = slot.link(&self.dial, host).await?;
+        let mut standing = link.standing(self.dial.patience);
+        if standing == Standing::Silent {
+            // If this runtime stood still, the answers may be there and have not been read.
+            (host.breathe)().await;
+            standing = link.standing(self.dial.patience);
+        }
+        match standing {
+            Standing::Good => Ok(link),
+            Standing::Indebted => Err(indebted()),
+            Standing::Silent => {
+                link.bury();
+                slot.link(&self.dial, host).await
+            }
+        }
+    }
+}
+
+fn indebted() -> Fault {
+    Fault::Unreachable(
+        format!("{MOST_GIVEN_UP} calls were given up on one connection and are not answered yet")
+            .into(),
+    )
 }
 
 impl Line for Connections {
@@ -117,6 +148,10 @@ impl Line for Connections {
 
     fn dials(&self) -> Vec<Arc<Dial>> {
         vec![Arc::clone(&self.dial)]
+    }
+
+    fn connectivity(&self) -> Connectivity {
+        self.dial.tally.read()
     }
 }
 

@@ -57,6 +57,7 @@ pub struct RedisBuilder {
     name: String,
     timeout: Duration,
     heartbeat: Duration,
+    patience: Duration,
     authorities: Option<Vec<u8>>,
     identity: Option<(Vec<u8>, Vec<u8>)>,
 }
@@ -69,6 +70,7 @@ impl RedisBuilder {
             name: NAME.into(),
             timeout: TIMEOUT,
             heartbeat: HEARTBEAT,
+            patience: PATIENCE,
             authorities: None,
             identity: None,
         }
@@ -97,6 +99,21 @@ impl RedisBuilder {
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// How long a connection may answer nothing before it is buried and replaced, 2 s unless said
+    /// otherwise. It counts from the first call that was given up unanswered, be it the first one
+    /// after an hour of idling; whatever is answered meanwhile begins it anew. So a connection whose
+    /// peer takes bytes and answers nothing (a load balancer whose backend is gone) is replaced by
+    /// the first call that comes so long after the cache's `remote_timeout` ended one in vain; those
+    /// who still wait for an answer on it are told then that there will be none.
+    ///
+    /// Make it a few times the longest `remote_timeout` of the caches that share this: a server that
+    /// stands still for less keeps its connections.
+    #[must_use]
+    pub fn answer_timeout(mut self, span: Duration) -> Self {
+        self.patience = span;
         self
     }
 
@@ -151,6 +168,9 @@ impl RedisBuilder {
         if self.heartbeat.is_zero() {
             return Err(OpenError::new("heartbeat must be above zero"));
         }
+        if self.patience.is_zero() {
+            return Err(OpenError::new("answer_timeout must be above zero"));
+        }
         if self.name.chars().any(|c| !c.is_ascii_graphic()) {
             return Err(OpenError::new(
                 "client_name must be of printable ASCII characters without spaces",
@@ -172,6 +192,8 @@ impl RedisBuilder {
             name: Some(self.name).filter(|name| !name.is_empty()),
             timeout: self.timeout,
             heartbeat: self.heartbeat,
+            patience: self.patience,
+            tally: Arc::default(),
         };
         Ok((dial, self.connections))
     }
@@ -225,6 +247,8 @@ fn adopt(client: Client) -> Connections {
             name: Some(NAME.into()),
             timeout: TIMEOUT,
             heartbeat: HEARTBEAT,
+            patience: PATIENCE,
+            tally: Arc::default(),
         }),
         CONNECTIONS,
     )
@@ -239,3 +263,4 @@ const CONNECTIONS: usize = 2;
 const NAME: &str = "jetcache";
 const TIMEOUT: Duration = Duration::from_secs(1);
 const HEARTBEAT: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(2);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jetcache_core::ports::bus::{Kind, Message, News, Telling};
+use jetcache_core::ports::bus::{Message, News, Telling};
 use jetcache_core::{Bus, Fault};
 use redis::{Pipeline, PushInfo, PushKind, Value};
 
@@ -46,8 +46,9 @@ use crate::redis::{Redis, event};
 /// # Rights
 /// An ACL user needs `+subscribe +ping` and `&channel` to listen, and `+publish` and `&channel` for
 /// its changes to be told. A node that may not publish does not listen either: its bus is down,
-/// which is counted and logged. To find out, each subscription begins with an event that names no
-/// key. (A right that is taken away later is not noticed: changes stand, and nobody is told.)
+/// which is counted and logged. To find out, each subscription begins with a short-lived connection
+/// that listens in RESP2, where a server refuses to publish but looks at the rights first: nothing
+/// is published. (A right that is taken away later is not noticed: changes stand, and nobody is told.)
 #[derive(Clone, Debug)]
 pub struct RedisPubSub {
     line: Arc<dyn Line>,
@@ -72,29 +73,6 @@ impl RedisPubSub {
             channel,
         }
     }
-
-    /// Publishes an event that names no key. A user who may not publish must find out now: a
-    /// change's script overlooks that error, and nobody would hear of this node's changes.
-    async fn may_publish(&self) -> Result<(), Fault> {
-        let nothing = Message {
-            cache: String::new(),
-            source: String::new(),
-            kind: Kind::Set,
-            keys: Vec::new(),
-            fenced: false,
-        };
-        match self.publish(&[nothing]).await {
-            Err(Fault::Refused(why)) => Err(Fault::Refused(
-                format!(
-                    "nobody would hear of this node's changes, grant it +publish and &{}: {why}",
-                    self.channel
-                )
-                .into(),
-            )),
-            // Any other fault will show in what is sent next.
-            _ => Ok(()),
-        }
-    }
 }
 
 impl Bus for RedisPubSub {
@@ -113,8 +91,10 @@ impl Bus for RedisPubSub {
         begin.arg(&*self.channel);
         let channel = Arc::clone(&self.channel);
         let meaning: Meaning = Arc::new(move |push| meaning(push, &channel));
-        self.may_publish().await?;
-        RedisSubscription::begin(&*self.line, &begin, &meaning).await
+        // A user who may not publish must find out now: a change's script overlooks that error, and
+        // nobody would hear of this node's changes.
+        let publishes = Some(&*self.channel);
+        RedisSubscription::begin(&*self.line, &begin, &meaning, publishes).await
     }
 
     async fn publish(&self, messages: &[Message]) -> Result<(), Fault> {
@@ -149,7 +129,7 @@ impl Bus for RedisPubSub {
     }
 }
 
-/// Another node's try at publishing: a real event has a source or keys.
+/// A try at publishing by a node of an early version: a real event has a source or keys.
 fn is_a_try(news: &News) -> bool {
     matches!(news, News::Message(message) if message.source.is_empty() && message.keys.is_empty())
 }

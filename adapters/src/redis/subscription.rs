@@ -1,6 +1,7 @@
 //! A subscription: a connection of its own, on which the server speaks unasked.
 
 pub(super) mod ear;
+mod trial;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -14,11 +15,13 @@ use redis::Cmd;
 use redis::aio::MultiplexedConnection;
 
 use crate::redis::answer::outcome;
-use crate::redis::connection::dial::{Dial, fault};
+use crate::redis::connection::dial::Dial;
+use crate::redis::connection::fault::fault;
 use crate::redis::connection::host::Host;
 use crate::redis::connection::line::Line;
 use crate::redis::connection::runtimes::here;
 use crate::redis::subscription::ear::{Ear, Meaning, Mouth};
+use crate::redis::subscription::trial::may_publish;
 
 /// What [`RedisPubSub`](crate::RedisPubSub) and [`RedisTracking`](crate::RedisTracking) hear.
 ///
@@ -38,21 +41,27 @@ use crate::redis::subscription::ear::{Ear, Meaning, Mouth};
 /// Dropping the future of `next` loses nothing.
 pub struct RedisSubscription {
     ear: Arc<Ear>,
+    /// Where it is extended.
+    connection: MultiplexedConnection,
+    /// The command that extends it by prefixes; none if it hears of all keys anyway.
+    more: Option<fn(&[String]) -> Cmd>,
     /// Completes when the server gives no sign of life. It owns the connection.
     pulse: Pin<Box<dyn Future<Output = Fault> + Send>>,
 }
 
 impl RedisSubscription {
-    /// Connects and sends `begin`; what comes after its acknowledgement is heard.
+    /// Connects and sends `begin`; what comes after its acknowledgement is heard. `publishes`: a
+    /// channel on which this user must be able to publish, too.
     pub(super) async fn begin(
         line: &dyn Line,
         begin: &Cmd,
         meaning: &Meaning,
+        publishes: Option<&str>,
     ) -> Result<Self, Fault> {
         let (host, _) = here()?;
         let mut why = Fault::Unreachable("no node of the cluster is known".into());
         for dial in line.dials() {
-            match Self::at(&dial, host, begin, Arc::clone(meaning)).await {
+            match Self::at(&dial, host, begin, Arc::clone(meaning), publishes).await {
                 Ok(subscription) => return Ok(subscription),
                 Err(fault) => why = fault,
             }
@@ -60,19 +69,33 @@ impl RedisSubscription {
         Err(why)
     }
 
+    /// The same, which takes more prefixes by this command.
+    pub(super) fn extended_by(mut self, more: fn(&[String]) -> Cmd) -> Self {
+        self.more = Some(more);
+        self
+    }
+
     async fn at(
         dial: &Dial,
         host: &'static Host,
         begin: &Cmd,
         meaning: Meaning,
+        publishes: Option<&str>,
     ) -> Result<Self, Fault> {
         let ear = Arc::new(Ear::default());
         let mouth = Mouth(Arc::clone(&ear));
         let mut connection = dial.open(move |push| mouth.say(push, &meaning)).await?;
+        // A node that takes this and says nothing must not hold up the next.
+        connection.set_response_timeout(dial.timeout);
         let answer = connection.send_packed_command(begin).await;
         outcome(answer.map_err(|error| fault(&error))?)?;
+        if let Some(channel) = publishes {
+            may_publish(dial, channel).await?;
+        }
         Ok(Self {
             ear,
+            connection: connection.clone(),
+            more: None,
             pulse: Box::pin(pulse(connection, host, dial.heartbeat)),
         })
     }
@@ -91,6 +114,17 @@ impl Subscription for RedisSubscription {
             })
         })
         .await
+    }
+
+    /// On a bus that watches keys, the same connection watches more of them. One that hears a
+    /// channel hears of all keys.
+    async fn extend(&mut self, prefixes: &[String]) -> Result<bool, Fault> {
+        let Some(more) = self.more.filter(|_| !prefixes.is_empty()) else {
+            return Ok(true);
+        };
+        let answer = self.connection.send_packed_command(&more(prefixes)).await;
+        // A server that does not extend it leaves it as it is.
+        Ok(outcome(answer.map_err(|error| fault(&error))?).is_ok())
     }
 }
 

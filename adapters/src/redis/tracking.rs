@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jetcache_core::ports::bus::{Message, News, Telling};
 use jetcache_core::{Bus, Fault};
-use redis::{PushInfo, PushKind, Value};
+use redis::{Cmd, PushInfo, PushKind, Value};
 
 use crate::redis::Redis;
 use crate::redis::connection::line::Line;
@@ -41,6 +41,11 @@ use crate::redis::subscription::ear::Meaning;
 /// the server (`FLUSHALL`, `FLUSHDB`) says. A break is noticed at once, and one without a word
 /// within twice the [`heartbeat`](crate::redis::RedisBuilder::heartbeat), 10 s unless said
 /// otherwise. It does not connect again by itself; the driver subscribes anew.
+///
+/// A cache that comes to the node is watched on the same connection, and the L1 of the others stays
+/// as it is. The server cannot forget a prefix: those of caches that are gone stay until the node
+/// has more than 256 of them and they outnumber its caches; then it subscribes anew, and the L1 of
+/// all of them is emptied once.
 ///
 /// Keys with the same prefix in other databases of the server are heard of, too.
 ///
@@ -80,22 +85,29 @@ impl Bus for RedisTracking {
 
     /// Watches the keys with these prefixes, or all keys if there are none, or an empty one.
     async fn subscribe(&self, prefixes: &[String]) -> Result<RedisSubscription, Fault> {
-        let mut begin = redis::cmd("CLIENT");
-        // Without NOLOOP: it would also hide what another did shortly before a change of our own.
-        begin.arg("TRACKING").arg("ON").arg("BCAST");
-        if !prefixes.iter().any(String::is_empty) {
-            for prefix in prefixes {
-                begin.arg("PREFIX").arg(prefix);
-            }
-        }
+        let all = prefixes.iter().any(String::is_empty);
+        let begin = watch(if all { &[] } else { prefixes });
         let meaning: Meaning = Arc::new(meaning);
-        RedisSubscription::begin(&*self.line, &begin, &meaning).await
+        let watching = RedisSubscription::begin(&*self.line, &begin, &meaning, None).await?;
+        Ok(watching.extended_by(watch))
     }
 
     /// The server tells by itself.
     async fn publish(&self, _messages: &[Message]) -> Result<(), Fault> {
         Ok(())
     }
+}
+
+/// The command that watches the keys with these prefixes, beside those that are watched already; or
+/// all keys if there are none.
+fn watch(prefixes: &[String]) -> Cmd {
+    let mut command = redis::cmd("CLIENT");
+    // Without NOLOOP: it would also hide what another did shortly before a change of our own.
+    command.arg("TRACKING").arg("ON").arg("BCAST");
+    for prefix in prefixes {
+        command.arg("PREFIX").arg(prefix);
+    }
+    command
 }
 
 fn meaning(push: PushInfo) -> Option<News> {

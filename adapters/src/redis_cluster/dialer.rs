@@ -1,9 +1,12 @@
 //! How to connect to any node of the cluster.
 
+use std::sync::Arc;
+
 use jetcache_core::Fault;
 use redis::{Client, ConnectionAddr, ConnectionInfo};
 
-use crate::redis::connection::dial::{Dial, fault};
+use crate::redis::connection::dial::Dial;
+use crate::redis::connection::fault::fault;
 use crate::redis_cluster::address::Address;
 
 /// How to connect to any of them.
@@ -45,6 +48,8 @@ impl Dialer {
             name: self.dial.name.clone(),
             timeout: self.dial.timeout,
             heartbeat: self.dial.heartbeat,
+            patience: self.dial.patience,
+            tally: Arc::clone(&self.dial.tally),
         })
     }
 }

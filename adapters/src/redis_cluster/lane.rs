@@ -10,6 +10,7 @@ use crate::redis::connection::dial::Dial;
 use crate::redis::connection::host::{Home, Host};
 use crate::redis::connection::line::{Batch, Line, Repeat, Sending};
 use crate::redis::connection::runtimes::here;
+use crate::redis::connection::tally::Connectivity;
 use crate::redis_cluster::address::Address;
 use crate::redis_cluster::course::Course;
 use crate::redis_cluster::course::stop::{Hop, Stop};
@@ -34,6 +35,10 @@ impl Line for Lane {
 
     fn dials(&self) -> Vec<Arc<Dial>> {
         self.nodes.dials()
+    }
+
+    fn connectivity(&self) -> Connectivity {
+        self.nodes.connectivity()
     }
 }
 

@@ -21,6 +21,7 @@ use crate::redis::connection::Connections;
 use crate::redis::connection::dial::Dial;
 use crate::redis::connection::host::{Home, Host};
 use crate::redis::connection::line::Repeat;
+use crate::redis::connection::tally::Connectivity;
 use crate::redis_cluster::address::Address;
 use crate::redis_cluster::dialer::Dialer;
 use crate::redis_cluster::map::Map;
@@ -193,6 +194,11 @@ impl Nodes {
         let dials = nodes.iter().map(|node| self.dialer.dial(node));
         // Where one client could be made, so can others that differ in the address.
         dials.filter_map(Result::ok).map(Arc::new).collect()
+    }
+
+    /// How the connections to all of them are doing.
+    pub(super) fn connectivity(&self) -> Connectivity {
+        self.dialer.dial.tally.read()
     }
 
     fn keep(&self, map: Map) {

@@ -77,6 +77,14 @@ impl RedisClusterBuilder {
         self
     }
 
+    /// How long a connection may answer nothing before it is buried and replaced, 2 s unless said
+    /// otherwise. See [`RedisBuilder::answer_timeout`].
+    #[must_use]
+    pub fn answer_timeout(mut self, span: Duration) -> Self {
+        self.node = self.node.answer_timeout(span);
+        self
+    }
+
     /// How often a subscription asks its node for a sign of life, and how long it then waits for
     /// one; 5 s unless said otherwise. See [`pubsub`](RedisCluster::pubsub).
     #[must_use]

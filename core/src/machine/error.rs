@@ -40,7 +40,8 @@ pub enum Error {
     Undecided,
     /// The cache was closed.
     Closed,
-    /// A setting or a call's options contradict each other; the text says what to change.
+    /// A setting or a call's options contradict each other, or no cache can run on the caller's
+    /// runtime; the text says what to change.
     Config(Arc<str>),
 }
 

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::future::Future;
+use core::future::{Future, ready};
 
 use crate::machine::error::Fault;
 
@@ -109,6 +109,26 @@ pub trait Subscription: Send + 'static {
     /// # Cancellation
     /// Nothing is lost by dropping the future.
     fn next(&mut self) -> impl Future<Output = Result<News, Fault>> + Send;
+
+    /// Also hears of keys with these prefixes, and says so once the bus has confirmed it: what
+    /// others do to them from then on is heard, or is said to be lost. What it heard of before goes
+    /// on without a gap.
+    ///
+    /// None of `prefixes` begins another, nor one that it has, nor is begun by one. It is called
+    /// when a cache comes to a node, unless [`telling`](Bus::telling) is [`Telling::WithChange`].
+    ///
+    /// The default answers `false`: it cannot be extended. The driver subscribes anew then, which
+    /// empties the L1 of all caches of the node.
+    ///
+    /// # Errors
+    /// The subscription is over.
+    ///
+    /// # Cancellation
+    /// Dropping the future gives the subscription up; the driver does so after 5 s.
+    fn extend(&mut self, prefixes: &[String]) -> impl Future<Output = Result<bool, Fault>> + Send {
+        let _ = prefixes;
+        ready(Ok(false))
+    }
 }
 
 /// Who tells the others of a node's changes.

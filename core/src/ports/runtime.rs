@@ -21,6 +21,16 @@ pub trait Runtime: Send + Sync + 'static {
     /// 128 random bits that no other node and no other call gets.
     fn roll(&self) -> u128;
 
+    /// Whether a cache can run where the caller stands: asked by every call that goes further than
+    /// L1, so it should be cheap. The default says yes.
+    ///
+    /// # Errors
+    /// What is missing, in words that say what to do. Calls that can fail answer it as
+    /// [`Error::Config`](crate::Error::Config), the others do without L2, and the log has it.
+    fn check(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
     /// Completes when `span` has passed. It is polled within the runtime; creating it must not
     /// panic anywhere.
     fn sleep(&self, span: Duration) -> impl Future<Output = ()> + Send + 'static;

@@ -2,7 +2,7 @@
 
 use jetcache_tests::redis_server::RedisServer;
 
-use super::process::{Node, RUNTIMES, ended, refused};
+use super::process::{Node, RUNTIMES, asked, ended, refused};
 
 #[test]
 fn what_cannot_work_is_refused_with_code_2() {
@@ -114,5 +114,33 @@ fn a_node_takes_all_its_options_at_once() {
         ]);
         node.ask("load k a 1");
         assert_eq!(server.cli(&["EXISTS", &format!("{runtime}:k")]), "1");
+    }
+}
+
+/// What went wrong, and what to do about it, is in the log; without `--log` there is none.
+#[test]
+fn the_log_goes_to_stderr() {
+    let server = RedisServer::start_with(&["--requirepass", "secret"]);
+    let url = server.url().replace("//", "//:wrong@");
+    for runtime in RUNTIMES {
+        let arguments = ["--runtime", runtime, "--redis", &url, "--bus", "pubsub"];
+        let (code, said, log) = asked(&[&arguments[..], &["--log"]].concat(), "get a\n");
+        assert_eq!(code, Some(0));
+        assert!(said.contains(r#""outcome":"miss""#), "{said}");
+        for words in [
+            "L2 of node: refused: wrong user or password",
+            "the bus of node: refused: ",
+        ] {
+            let line = log.lines().find(|line| line.contains(words));
+            let line = line.unwrap_or_else(|| panic!("{words}: {log}"));
+            assert!(
+                line.contains(" WARN jetcache: ") && !line.contains("secret"),
+                "{line}"
+            );
+        }
+        for quiet in [&[][..], &["--log", "error"]] {
+            let (_, _, log) = asked(&[&arguments[..], quiet].concat(), "get a\n");
+            assert_eq!(log, "");
+        }
     }
 }

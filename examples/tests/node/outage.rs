@@ -1,9 +1,13 @@
 //! Redis that is down, comes back, or hangs.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
+use jetcache_tests::proxy::Proxy;
 use jetcache_tests::redis_server::RedisServer;
 use serde_json::json;
 
-use super::process::{Node, with_redis};
+use super::process::{Node, RUNTIMES, with_redis};
 
 fn start(runtime: &str, server: &RedisServer) -> Node {
     // Busy machines take their time; a hung server costs it once a call.
@@ -219,5 +223,54 @@ fn junk_in_redis_is_a_miss() {
             node.ask("set junk b 2"),
             json!({"everywhere": true, "reach": "everywhere"})
         );
+    });
+}
+
+/// A load balancer whose backend is gone takes what is sent and answers nothing. New connections
+/// work: L2 is back within seconds, the bus at its next heartbeat but one.
+#[test]
+fn connections_that_answer_nothing_are_replaced() {
+    let server = RedisServer::start();
+    thread::scope(|scope| {
+        for runtime in RUNTIMES {
+            let server = &server;
+            scope.spawn(move || {
+                let proxy = Proxy::start(server.port());
+                let channel = format!("silence-{runtime}");
+                let mut node = Node::start(&[
+                    "--runtime",
+                    runtime,
+                    "--redis",
+                    &proxy.url(),
+                    "--namespace",
+                    runtime,
+                    "--bus-channel",
+                    &channel,
+                ]);
+                assert_eq!(node.ask("set a a 1"), json!({"everywhere": true}));
+                let (bus, epoch) = (node.ask("stats")["bus"].clone(), node.count("epoch"));
+                assert_eq!((bus, epoch), (json!("up"), 1));
+                proxy.swallow();
+                let deadline = Instant::now() + Duration::from_secs(60);
+                let mut row = 0;
+                while row < 10 {
+                    let stands = node.ask("set a a 2") == json!({"everywhere": true});
+                    row = if stands { row + 1 } else { 0 };
+                    assert!(Instant::now() < deadline, "{runtime}: L2 is not back");
+                }
+                while node.count("epoch") == epoch || node.ask("stats")["bus"] != "up" {
+                    thread::sleep(Duration::from_millis(50));
+                    assert!(Instant::now() < deadline, "{runtime}: the bus is not back");
+                }
+                let faults = node.count("remote_faults");
+                for n in 0..10 {
+                    assert_eq!(
+                        node.ask(format!("set b b {n}")),
+                        json!({"everywhere": true})
+                    );
+                }
+                assert_eq!(node.count("remote_faults"), faults);
+            });
+        }
     });
 }

@@ -194,13 +194,21 @@ pub(crate) fn refused(arguments: &[&str]) -> (Option<i32>, String) {
 
 /// Starts a node that ends by itself: its exit code, and what it wrote on stdout and stderr.
 pub(crate) fn ended(arguments: &[&str]) -> (Option<i32>, String, String) {
+    asked(arguments, "")
+}
+
+/// Starts a node and sends it these lines and no more: its exit code, and what it wrote on stdout
+/// and stderr.
+pub(crate) fn asked(arguments: &[&str], lines: &str) -> (Option<i32>, String, String) {
     let mut command = command(arguments);
     let mut child = command
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
+    // One that does not start does not read.
+    let _ = child.stdin.take().unwrap().write_all(lines.as_bytes());
     let status = wait(&mut child);
     let (mut out, mut err) = (String::new(), String::new());
     let stdout = child.stdout.take().unwrap().read_to_string(&mut out);

@@ -1,5 +1,6 @@
 //! Nodes that hear of each other's changes, over a bus of a user's own.
 
+pub(crate) mod newcomers;
 pub(crate) mod outages;
 pub(crate) mod words;
 

@@ -5,11 +5,11 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use jetcache_adapters::contract;
-use jetcache_core::{Cache, Call, LoadError};
+use jetcache_core::{Cache, Call, Error, LoadError};
 use jetcache_tests::redis_server::RedisServer;
 use jetcache_tokio::{MessagePack, Redis};
 
-use crate::behaviour::stage::{Cases, shared_redis};
+use crate::behaviour::stage::{Cases, Log, shared_redis};
 
 pub(crate) const CASES: Cases<fn()> = &[
     ("each_runtime_keeps_its_contract", contracts),
@@ -19,6 +19,8 @@ pub(crate) const CASES: Cases<fn()> = &[
     ("two_runtimes_share_a_redis_in_one_program", pair),
     ("a_cache_is_built_and_dropped_without_a_runtime", without),
     ("a_thousand_caches_leave_no_task_behind", thousand),
+    ("a_tokio_without_timers_is_named", timeless),
+    ("a_tokio_without_sockets_is_named", wireless),
     ("caches_and_their_futures_cross_threads", threads),
 ];
 
@@ -185,4 +187,120 @@ fn threads() {
     smol::block_on(assert_send(cache.invalidate(&1)));
     smol::block_on(assert_send(cache.insert(1, "two".into()))).unwrap();
     smol::block_on(assert_send(cache.close()));
+}
+
+/// A runtime without this driver is named by every call that can answer an error, and by the log;
+/// no user code runs, and nothing panics or hangs.
+fn timeless() {
+    let log = Log::capture();
+    for threads in [0, 2] {
+        let lame = match threads {
+            0 => tokio::runtime::Builder::new_current_thread()
+                .enable_io()
+                .build(),
+            _ => tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(threads)
+                .enable_io()
+                .build(),
+        };
+        let lame = lame.unwrap();
+        let name = format!("timeless{threads}");
+        let cache: Node = jetcache_tokio::builder(&name)
+            .remote(Redis::open(&shared_redis()).unwrap(), MessagePack)
+            .bus(Redis::open(&shared_redis()).unwrap().pubsub("timeless"))
+            .loader(|_: u64| nobody())
+            .refresh_every(Duration::from_secs(1))
+            .stats_every(Duration::from_secs(1))
+            .build()
+            .unwrap();
+        let says = |outcome: Result<(), Error>| {
+            let error = outcome.unwrap_err();
+            assert!(matches!(error, Error::Config(_)), "{error:?}");
+            assert!(error.to_string().contains("enable_time()"), "{error}");
+        };
+        let calls = async {
+            says(cache.get_or_load(&1, nobody).await.map(drop));
+            says(cache.load(&1).await.map(drop));
+            says(cache.load_with(&1, &Call::new().refresh()).await.map(drop));
+            says(
+                cache
+                    .get_many_or_load(&[1, 2], async |_: Vec<u64>| {
+                        unreachable!("no loader runs");
+                        #[expect(unreachable_code, reason = "it names the type")]
+                        Ok::<Vec<(u64, Arc<str>)>, LoadError>(Vec::new())
+                    })
+                    .await
+                    .into_values()
+                    .map(drop),
+            );
+            says(cache.insert(1, "one".into()).await.map(drop));
+            says(cache.insert_if_absent(1, "one".into()).await.map(drop));
+            says(
+                cache
+                    .insert_many([(1, "one".into())])
+                    .await
+                    .into_values()
+                    .map(drop),
+            );
+            says(cache.write_through(&1, nobody).await.map(drop));
+            assert!(!cache.get(&1).await.is_hit());
+            assert!(!cache.exists(&1).await);
+            assert!(
+                cache
+                    .get_many(&[1, 2])
+                    .await
+                    .into_iter()
+                    .all(|(_, read)| !read.is_hit())
+            );
+            assert_eq!(cache.tasks(), 0);
+            // It is tried, and nothing confirms it.
+            assert_eq!(cache.invalidate(&1).await, jetcache_core::Reach::Pending);
+            assert_ne!(cache.listen().await, jetcache_core::BusState::Up);
+        };
+        lame.block_on(calls);
+        assert!(log.contains(&format!("the runtime of a caller of {name}: this tokio")));
+        drop(lame);
+        // The same cache is well elsewhere.
+        in_tokio(async {
+            let loaded = cache.get_or_load(&1, brings("one")).await.unwrap();
+            assert_eq!(loaded.as_deref(), Some("one"));
+            cache.close().await;
+        });
+    }
+}
+
+async fn nobody() -> Result<Arc<str>, LoadError> {
+    unreachable!("no loader runs")
+}
+
+/// Only L2 needs sockets: loads do without it, and its fault says why.
+fn wireless() {
+    let log = Log::capture();
+    let lame = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    let lame = lame.unwrap();
+    let redis = Redis::open(&shared_redis()).unwrap();
+    let cache: Node = jetcache_tokio::builder("wireless")
+        .remote(redis.clone(), MessagePack)
+        .bus(redis.pubsub("wireless"))
+        .build()
+        .unwrap();
+    lame.block_on(async {
+        let loaded = cache.get_or_load(&1, brings("one")).await.unwrap();
+        assert_eq!(loaded.as_deref(), Some("one"));
+        assert_eq!(cache.invalidate(&1).await, jetcache_core::Reach::Pending);
+        assert_eq!(cache.listen().await, jetcache_core::BusState::Down);
+    });
+    for of in ["L2 of wireless: ", "the bus of wireless: "] {
+        let words = format!("{of}not reachable: this tokio runtime has no sockets: build it with");
+        assert!(log.contains(&words), "{words}");
+    }
+    drop(lame);
+    in_tokio(async {
+        assert_eq!(cache.listen().await, jetcache_core::BusState::Up);
+        let reach = cache.insert(2, "two".into()).await.unwrap();
+        assert_eq!(reach, jetcache_core::Reach::Everywhere);
+        cache.close().await;
+    });
 }

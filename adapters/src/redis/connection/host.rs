@@ -9,6 +9,8 @@ use jetcache_core::Task;
 pub(crate) struct Host {
     /// Which runtime of this kind the caller stands in, if it stands in one.
     pub(crate) home: fn() -> Option<Home>,
+    /// Whether connections can be had on that runtime; asked by every call.
+    pub(crate) check: fn(Home) -> Result<(), &'static str>,
     /// Runs a task, if the caller stands inside.
     pub(crate) spawn: fn(Task),
     /// Completes after so long, if the caller stands inside.

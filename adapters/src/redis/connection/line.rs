@@ -9,6 +9,7 @@ use jetcache_core::Fault;
 use redis::{Pipeline, Value};
 
 use crate::redis::connection::dial::Dial;
+use crate::redis::connection::tally::Connectivity;
 
 /// Takes commands to the server that has their keys.
 pub(crate) trait Line: Debug + Send + Sync + UnwindSafe + RefUnwindSafe {
@@ -17,6 +18,9 @@ pub(crate) trait Line: Debug + Send + Sync + UnwindSafe + RefUnwindSafe {
 
     /// Where a subscription can connect: any of these will do, tried in this order.
     fn dials(&self) -> Vec<Arc<Dial>>;
+
+    /// How its connections are doing.
+    fn connectivity(&self) -> Connectivity;
 }
 
 /// Commands on their way.

@@ -1,26 +1,73 @@
 //! One connection, and whether it is still alive.
 //!
-//! A connection dies with its driver, the task that redis-rs runs on the runtime where it was made.
-//! When the driver ends, because the socket or the runtime did, it drops the [`Obituary`], and the
-//! next call makes a new connection at once. That matters for commands that must not be sent twice:
-//! they cannot find out by trying.
+//! A connection dies in two ways. With its driver, the task that redis-rs runs on the runtime where
+//! it was made: when the driver ends, because the socket or the runtime did, it drops the
+//! [`Obituary`], and the next call makes a new connection at once. That matters for commands that
+//! must not be sent twice: they cannot find out by trying.
+//!
+//! And by silence: its peer takes what is sent and answers nothing, as a load balancer does whose
+//! backend is gone. No socket reports that. So a call that is dropped before its answer came leaves
+//! a [`Question`], and if that has no answer for too long while nothing else is heard, the next
+//! call buries the connection. This needs no task and no timer, and costs a connection that answers
+//! nothing.
 
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use jetcache_core::Fault;
 use redis::aio::MultiplexedConnection;
-use redis::{Pipeline, PushInfo, PushKind, RedisError, ServerErrorKind, Value};
+use redis::{Pipeline, PushInfo, PushKind, ServerErrorKind, Value};
+use tokio::sync::watch;
 
 use crate::redis::connection::dial::Dial;
+use crate::redis::connection::fault::fault;
+use crate::redis::connection::tally::Tally;
 
-/// A connection, whether it is dead, and when it last answered.
+/// A connection. Clones are the same one.
 #[derive(Clone)]
-pub(super) struct Link {
-    connection: MultiplexedConnection,
+pub(super) struct Link(Arc<Wire>);
+
+struct Wire {
     dead: Arc<AtomicBool>,
-    heard: Arc<Mutex<Instant>>,
+    /// Becomes true for those who still wait for an answer when it is buried.
+    buried: watch::Sender<bool>,
+    pulse: Mutex<Pulse>,
+    tally: Arc<Tally>,
+}
+
+/// What is known of the peer.
+struct Pulse {
+    /// Taken when it is buried: with the last of its clones its driver ends, and its queue.
+    connection: Option<MultiplexedConnection>,
+    /// When it answered last.
+    heard: Instant,
+    /// The commands, or pipelines of them, that were given up and may still be unanswered.
+    given_up: usize,
+    question: Option<Question>,
+}
+
+/// A command that is sent when a call gives up. Answers come in order, so its answer means that
+/// whatever was given up before it has been answered.
+struct Question {
+    answer: Pin<Box<dyn Future<Output = ()> + Send>>,
+    sent: Instant,
+    /// How much was given up before it.
+    covers: usize,
+}
+
+/// How a connection stands with the call that is about to use it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// As far as is known it answers.
+    Good,
+    /// It owes so much that it is not to be sent more.
+    Indebted,
+    /// It was silent for too long.
+    Silent,
 }
 
 impl Link {
@@ -33,35 +80,80 @@ impl Link {
                 obituary.publish();
             }
         };
-        Ok(Self {
-            connection: dial.open(on_push).await?,
+        let connection = dial.open(on_push).await?;
+        Ok(Self(Arc::new(Wire {
             dead,
-            heard: Arc::new(Mutex::new(Instant::now())),
-        })
+            buried: watch::channel(false).0,
+            pulse: Mutex::new(Pulse {
+                connection: Some(connection),
+                heard: Instant::now(),
+                given_up: 0,
+                question: None,
+            }),
+            tally: Arc::clone(&dial.tally),
+        })))
     }
 
     pub(super) fn is_dead(&self) -> bool {
-        self.dead.load(Ordering::Acquire)
+        self.0.dead.load(Ordering::Acquire)
     }
 
     /// Whether it answered so recently that checking it would only cost time.
     pub(super) fn is_lively(&self) -> bool {
-        self.heard().elapsed() < LIVELY && !self.is_dead()
+        self.0.pulse().heard.elapsed() < LIVELY && !self.is_dead()
     }
 
-    fn heard(&self) -> MutexGuard<'_, Instant> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Looks whether it has answered what was given up.
+    pub(super) fn standing(&self, patience: Duration) -> Standing {
+        let mut pulse = self.0.pulse();
+        self.0.look(&mut pulse);
+        if pulse.connection.is_none() {
+            // Another caller has just buried it.
+            return Standing::Silent;
+        }
+        let Some(question) = &pulse.question else {
+            return Standing::Good;
+        };
+        if question.sent.max(pulse.heard).elapsed() >= patience {
+            Standing::Silent
+        } else if pulse.given_up >= MOST_GIVEN_UP {
+            Standing::Indebted
+        } else {
+            Standing::Good
+        }
     }
 
-    fn bury(&self) {
-        self.dead.store(true, Ordering::Release);
+    /// Ends it, and the waiting of all who still wait for an answer on it.
+    pub(super) fn bury(&self) {
+        if !self.0.dead.swap(true, Ordering::AcqRel) {
+            self.0.tally.buried();
+        }
+        let mut pulse = self.0.pulse();
+        let over = (pulse.connection.take(), pulse.question.take());
+        self.0.tally.settle(std::mem::take(&mut pulse.given_up));
+        drop(pulse);
+        drop(over);
+        self.0.buried.send_replace(true);
     }
 
-    pub(super) async fn send(&mut self, commands: &Pipeline) -> Result<Vec<Value>, RedisError> {
-        let answer = self
-            .connection
-            .send_packed_commands(commands, 0, commands.len())
-            .await;
+    /// Sends the commands and waits for their answers.
+    pub(super) async fn send(&self, commands: &Pipeline) -> Result<Vec<Value>, Fault> {
+        let connection = self.0.pulse().connection.clone();
+        let Some(mut connection) = connection else {
+            return Err(silent());
+        };
+        let owed = Owed(&self.0);
+        let mut buried = self.0.buried.subscribe();
+        let mut burial = pin!(buried.wait_for(|buried| *buried));
+        let mut sending = pin!(connection.send_packed_commands(commands, 0, commands.len()));
+        let answer = poll_fn(|context| {
+            if let Poll::Ready(answer) = sending.as_mut().poll(context) {
+                return Poll::Ready(answer.map_err(|error| fault(&error)));
+            }
+            burial.as_mut().poll(context).map(|_| Err(silent()))
+        })
+        .await;
+        owed.settle();
         let is_over = match &answer {
             Ok(values) => values.iter().any(is_demoted),
             // A server's errors are among the values, so this is the connection's own. redis-rs
@@ -69,10 +161,89 @@ impl Link {
             Err(_) => true,
         };
         if is_over {
-            self.bury();
+            self.0.dead.store(true, Ordering::Release);
         }
-        *self.heard() = Instant::now();
+        self.0.pulse().heard = Instant::now();
         answer
+    }
+}
+
+impl Wire {
+    fn pulse(&self) -> MutexGuard<'_, Pulse> {
+        self.pulse.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A call was dropped before its answer came.
+    fn give_up(&self) {
+        let mut pulse = self.pulse();
+        if pulse.connection.is_none() {
+            return;
+        }
+        pulse.given_up += 1;
+        self.tally.owe();
+        if pulse.question.is_none() {
+            pulse.ask();
+        }
+    }
+
+    /// Takes the answer to the question, if it came.
+    fn look(&self, pulse: &mut Pulse) {
+        let Some(question) = &mut pulse.question else {
+            return;
+        };
+        if !is_ready(question.answer.as_mut()) {
+            return;
+        }
+        let covers = question.covers;
+        pulse.question = None;
+        pulse.heard = Instant::now();
+        pulse.given_up -= covers;
+        self.tally.settle(covers);
+        if pulse.given_up > 0 {
+            pulse.ask();
+        }
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        let owed = self.pulse().given_up;
+        self.tally.settle(owed);
+    }
+}
+
+impl Pulse {
+    /// Any answer will do, even that the user may not ask.
+    fn ask(&mut self) {
+        let Some(mut connection) = self.connection.clone() else {
+            return;
+        };
+        let mut answer: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
+            // If the connection broke, its driver says so.
+            let _ = connection.send_packed_command(&redis::cmd("PING")).await;
+        });
+        // The first look sends it, whatever thread this is.
+        let _ = is_ready(answer.as_mut());
+        self.question = Some(Question {
+            answer,
+            sent: Instant::now(),
+            covers: self.given_up,
+        });
+    }
+}
+
+/// An exchange whose answer is waited for. Dropped before that is settled, it was given up.
+struct Owed<'a>(&'a Wire);
+
+impl Owed<'_> {
+    fn settle(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Owed<'_> {
+    fn drop(&mut self) {
+        self.0.give_up();
     }
 }
 
@@ -91,6 +262,16 @@ impl Drop for Obituary {
     }
 }
 
+fn is_ready(answer: Pin<&mut (dyn Future<Output = ()> + Send)>) -> bool {
+    answer
+        .poll(&mut Context::from_waker(Waker::noop()))
+        .is_ready()
+}
+
+fn silent() -> Fault {
+    Fault::Unreachable("the connection answered nothing for too long and was replaced".into())
+}
+
 /// The server has become a replica. Its name may lead to the new primary by now: connect again.
 fn is_demoted(value: &Value) -> bool {
     matches!(value, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::ReadOnly))
@@ -98,3 +279,7 @@ fn is_demoted(value: &Value) -> bool {
 
 /// No server restarts faster than this, so a link that answered this recently still leads to it.
 const LIVELY: Duration = Duration::from_millis(1);
+
+/// How much may be given up and unanswered on one connection: the client keeps some 250 bytes for
+/// each. Beyond that calls fail at once, until it answers or is buried.
+pub(super) const MOST_GIVEN_UP: usize = 8192;

@@ -14,12 +14,14 @@ use crate::redis::connection::host::{Home, Host};
 
 /// The runtime that the caller stands in.
 pub(crate) fn here() -> Result<(&'static Host, Home), Fault> {
-    HOSTS
+    let (host, home) = HOSTS
         .iter()
         .find_map(|host| Some((host, (host.home)()?)))
         .ok_or_else(|| {
             Fault::Unreachable("no runtime that this build of Redis knows runs here".into())
-        })
+        })?;
+    (host.check)(home).map_err(|why| Fault::Unreachable(why.into()))?;
+    Ok((host, home))
 }
 
 const HOSTS: &[Host] = &[

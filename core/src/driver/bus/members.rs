@@ -66,6 +66,22 @@ impl Members {
         list.iter().map(|member| member.prefix.clone()).collect()
     }
 
+    /// The prefixes of the caches that came since this membership, and those of them that still
+    /// live.
+    pub(crate) fn since(&self, membership: u64) -> (Vec<String>, Vec<Arc<dyn Hears>>) {
+        let list = self.list();
+        let new = || list.iter().filter(|member| member.number >= membership);
+        let prefixes = new().map(|member| member.prefix.clone()).collect();
+        (
+            prefixes,
+            new().filter_map(|member| member.ears.upgrade()).collect(),
+        )
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.list().len()
+    }
+
     /// The caches that still live, with their prefixes.
     pub(crate) fn ears(&self) -> Vec<(String, Arc<dyn Hears>)> {
         let list = self.list();

@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 
 use futures_util::future::{Either, select};
 
+use crate::driver::bus::covered::{Covered, Growth};
 use crate::driver::bus::hub::{Hub, PATIENCE};
 use crate::driver::task::chore::Shift;
 use crate::driver::world::caught::caught_future;
@@ -40,7 +41,7 @@ struct Listener {
 enum End {
     /// It broke.
     Cut(Fault),
-    /// A cache has come whose keys it does not cover.
+    /// A cache has come whose keys it cannot cover.
     Outgrown,
     /// This task is not needed any more, or another one has taken its place.
     Over,
@@ -73,7 +74,8 @@ impl Listener {
                     hub.advance_epoch();
                     hub.is_up(membership);
                     drop(hub);
-                    self.hear(subscription, membership, &prefixes).await
+                    self.hear(subscription, membership, Covered::new(prefixes))
+                        .await
                 }
                 Err(fault) => {
                     drop(hub);
@@ -121,7 +123,7 @@ impl Listener {
         &mut self,
         mut subscription: Box<dyn AnySubscription>,
         mut membership: u64,
-        prefixes: &[String],
+        mut covered: Covered,
     ) -> End {
         loop {
             let Some(hub) = self.at_work(BEAT) else {
@@ -131,9 +133,10 @@ impl Listener {
             let nudged = hub.nudged();
             let now = hub.members.membership();
             if now != membership {
-                let is_new = |prefix: &String| !prefixes.contains(prefix);
-                if hub.subscribes_to_keys() && hub.members.prefixes().iter().any(is_new) {
-                    return End::Outgrown;
+                if hub.subscribes_to_keys()
+                    && let Err(end) = cover(&hub, &mut subscription, membership, &mut covered).await
+                {
+                    return end;
                 }
                 membership = now;
                 hub.is_up(membership);
@@ -176,6 +179,36 @@ async fn subscribe(hub: &Hub, prefixes: &[String]) -> Result<Box<dyn AnySubscrip
         Some(Err(_)) => Err(Fault::Refused("the bus panicked".into())),
         Some(Ok(subscribed)) => subscribed,
     }
+}
+
+/// Has a subscription cover the caches that came since this membership. The others go on without a
+/// gap; these begin with an empty L1, since nobody heard of their keys until now.
+async fn cover(
+    hub: &Hub,
+    subscription: &mut Box<dyn AnySubscription>,
+    membership: u64,
+    covered: &mut Covered,
+) -> Result<(), End> {
+    let (wanted, new) = hub.members.since(membership);
+    let more = match covered.growth(wanted, hub.members.len()) {
+        Growth::None => return Ok(()),
+        Growth::More(more) => more,
+        Growth::Anew => return Err(End::Outgrown),
+    };
+    let extending = caught_future(async { subscription.extend(&more).await });
+    match timeout(&*hub.runtime, PATIENCE, extending).await {
+        None => return Err(End::Cut(Fault::Timeout)),
+        Some(Err(_)) => return Err(End::Cut(Fault::Refused("the bus panicked".into()))),
+        Some(Ok(Err(fault))) => return Err(End::Cut(fault)),
+        Some(Ok(Ok(false))) => return Err(End::Outgrown),
+        Some(Ok(Ok(true))) => {}
+    }
+    covered.add(more);
+    for ears in new {
+        ears.note(&Event::EpochAdvanced);
+        ears.hear_of_everything();
+    }
+    Ok(())
 }
 
 async fn take_in(hub: &Hub, news: News) {

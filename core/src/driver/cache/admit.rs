@@ -18,25 +18,30 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// A call of many keys.
     ///
     /// # Errors
-    /// [`Error::Closed`].
+    /// [`Error::Closed`], and [`Error::Config`] if no cache can run on the caller's runtime.
     pub(super) fn admit_many(&self) -> Result<Errand, Error> {
         let admission = Errand::admit(&self.shared.life)?;
+        self.check_runtime()?;
         self.ensure_tasks();
         Ok(admission)
     }
 
-    /// A call of keys that L1 does not have; `None` if there are none, or the cache is closed.
-    pub(super) fn admit_some<Q: ?Sized>(&self, keys: &[&Q]) -> Option<Errand> {
+    /// A call of keys that L1 does not have; `None` if there are none.
+    ///
+    /// # Errors
+    /// Those of [`admit_many`](Self::admit_many).
+    pub(super) fn admit_some<Q: ?Sized>(&self, keys: &[&Q]) -> Result<Option<Errand>, Error> {
         if keys.is_empty() {
-            return None;
+            return Ok(None);
         }
-        self.admit_many().ok()
+        self.admit_many().map(Some)
     }
 
     /// A load of one key.
     ///
     /// # Errors
-    /// [`Error::Closed`], and [`Error::Key`] if the key's text is not what it should be.
+    /// Those of [`admit_many`](Self::admit_many), and [`Error::Key`] if the key's text is not what it
+    /// should be.
     pub(super) fn admit<Q>(&self, key: &Q) -> Result<(Errand, Address<K>), Error>
     where
         Q: ToOwned<Owned = K> + ?Sized,
@@ -65,13 +70,25 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
-        self.ensure_tasks();
+        // A removal goes on as well as it can: it is right to try.
+        if self.check_runtime().is_ok() {
+            self.ensure_tasks();
+        }
         let key = Arc::new(key.to_owned());
         let address = self.shared.address_to_change(Arc::clone(&key));
         if address.is_err() {
             forget(&self.shared, &key);
         }
         address.ok()
+    }
+
+    /// Whether a cache can run where the caller stands. If not, the log has it as well: not every
+    /// call can answer an error.
+    fn check_runtime(&self) -> Result<(), Error> {
+        self.shared.runtime.check().map_err(|why| {
+            self.shared.journal.warn_of_runtime(why);
+            Error::config(why)
+        })
     }
 
     /// Starts the tasks that are needed and do not run. A task dies with its runtime, or stands

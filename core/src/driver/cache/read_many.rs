@@ -260,8 +260,9 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         let shared = &self.shared;
         let mut answers = vec![None; keys.len()];
         // All of them may be in L1: then this call goes no further.
-        let Some(_admission) = self.admit_some(keys) else {
-            return whole(answers);
+        let _admission = match self.admit_some(keys) {
+            Ok(admission) => admission,
+            Err(error) => return refused(keys.len(), error),
         };
         let outage = Mutex::new(Outage::default());
         for part in parts(keys.len(), shared.loaders.chunk) {
@@ -284,8 +285,9 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         let shared = &self.shared;
         let mut answers = vec![None; keys.len()];
         // All of them may be in L1: then this call goes no further.
-        let Some(_admission) = self.admit_some(keys) else {
-            return whole(answers);
+        let _admission = match self.admit_some(keys) {
+            Ok(admission) => admission,
+            Err(error) => return refused(keys.len(), error),
         };
         let outage = Arc::new(Mutex::new(Outage::default()));
         for part in parts(keys.len(), shared.loaders.chunk) {
@@ -337,8 +339,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         Q: ToOwned<Owned = K> + ?Sized,
     {
         match self.admit_some(keys) {
-            Some(_admission) => glance(&self.shared, keys, call).await,
-            None => (vec![Cached::Miss; keys.len()], Outage::default()),
+            Ok(_admission) => glance(&self.shared, keys, call).await,
+            Err(_) => (vec![Cached::Miss; keys.len()], Outage::default()),
         }
     }
 
@@ -394,6 +396,12 @@ fn whole<V>(answers: Vec<Option<SharedAnswer<V>>>) -> Vec<SharedAnswer<V>> {
     answers
         .map(|answer| answer.unwrap_or_else(closed))
         .collect()
+}
+
+/// The same error for all keys.
+fn refused<V>(count: usize, error: Error) -> Vec<SharedAnswer<V>> {
+    let error = Arc::new(Err(error));
+    (0..count).map(|_| Arc::clone(&error)).collect()
 }
 
 /// The keys of a request as L1 knows them.

@@ -23,6 +23,7 @@ pub(crate) struct Journal {
     bus: Warning,
     refresh: Warning,
     value: Warning,
+    runtime_of_callers: Warning,
 }
 
 /// Something that is said in the log now and then: what fails once often fails a thousand times.
@@ -52,6 +53,7 @@ impl Journal {
             bus: warning("the bus"),
             refresh: warning("a refresh"),
             value: warning("a value"),
+            runtime_of_callers: warning("the runtime of a caller"),
         }
     }
 
@@ -95,6 +97,11 @@ impl Journal {
     /// A value cannot be written to L2, and its loader or writer cannot be told.
     pub(crate) fn warn_of_value(&self, error: &Error) {
         self.warn(&self.value, error);
+    }
+
+    /// No cache can run on the runtime of a caller.
+    pub(crate) fn warn_of_runtime(&self, why: &str) {
+        self.warn(&self.runtime_of_callers, &why);
     }
 
     /// L1, or a `Clone` or `Drop` that it called, panicked where no caller can be answered.

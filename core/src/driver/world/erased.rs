@@ -116,6 +116,7 @@ pub(crate) trait AnyBus: Send + Sync {
 
 pub(crate) trait AnySubscription: Send {
     fn next(&mut self) -> Boxed<'_, Result<News, Fault>>;
+    fn extend<'a>(&'a mut self, prefixes: &'a [String]) -> Boxed<'a, Result<bool, Fault>>;
 }
 
 impl<B: Bus> AnyBus for B {
@@ -142,11 +143,16 @@ impl<S: Subscription> AnySubscription for S {
     fn next(&mut self) -> Boxed<'_, Result<News, Fault>> {
         Box::pin(Subscription::next(self))
     }
+
+    fn extend<'a>(&'a mut self, prefixes: &'a [String]) -> Boxed<'a, Result<bool, Fault>> {
+        Box::pin(Subscription::extend(self, prefixes))
+    }
 }
 
 pub(crate) trait AnyRuntime: Send + Sync {
     fn now(&self) -> Timestamp;
     fn roll(&self) -> u128;
+    fn check(&self) -> Result<(), &'static str>;
     fn sleep(&self, span: Duration) -> Boxed<'static, ()>;
     fn spawn(&self, task: Task) -> Result<(), Task>;
 }
@@ -158,6 +164,10 @@ impl<R: Runtime> AnyRuntime for R {
 
     fn roll(&self) -> u128 {
         Runtime::roll(self)
+    }
+
+    fn check(&self) -> Result<(), &'static str> {
+        Runtime::check(self)
     }
 
     fn sleep(&self, span: Duration) -> Boxed<'static, ()> {

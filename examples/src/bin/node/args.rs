@@ -1,10 +1,12 @@
 //! The options of the command line.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use jetcache_tokio::Wire;
 use lexopt::{Arg, Error, Parser, ValueExt};
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::words::{millis, number};
 
@@ -40,6 +42,8 @@ node: a cache node that is driven by lines on stdin; the head of its main.rs has
   --lease-wait-ms N               how long to wait for another's lease (2000)
   --refresh-ms N                  how often keys asked for with `refresh` are loaded anew
   --stop-refresh-ms N             how long after they were asked for last (refresh + 1000)
+  --log [LEVEL]                   the log goes to stderr: error, warn, info, debug or trace (info);
+                                  without this option there is none
 ";
 
 /// What the command line asks for.
@@ -74,6 +78,7 @@ pub(crate) struct Options {
     pub(crate) load_timeout: Option<Duration>,
     pub(crate) lease: Option<Duration>,
     pub(crate) lease_wait: Option<Duration>,
+    pub(crate) log: Option<LevelFilter>,
 }
 
 /// What the node runs on.
@@ -148,6 +153,7 @@ impl Options {
             let mut text = || parser.value()?.string();
             match &*name {
                 "help" => return Ok(Parsed::Help),
+                "log" => options.log = Some(log(&mut parser)?),
                 "runtime" => options.runtime = host(&text()?)?,
                 "redis" => redis = Some(text()?),
                 "redis-cluster" => cluster = Some(text()?),
@@ -237,6 +243,31 @@ impl Options {
     }
 }
 
+/// The level of the log: the next word, unless that is an option.
+fn log(parser: &mut Parser) -> Result<LevelFilter, Error> {
+    let mut word = parser.optional_value();
+    if word.is_none()
+        && let Some(mut rest) = parser.try_raw_args()
+    {
+        let is_level = |next: &OsStr| !next.as_encoded_bytes().starts_with(b"-");
+        word = rest.next_if(is_level);
+    }
+    Ok(match word {
+        None => LevelFilter::INFO,
+        Some(word) => match &*word.string()? {
+            "error" => LevelFilter::ERROR,
+            "warn" => LevelFilter::WARN,
+            "info" => LevelFilter::INFO,
+            "debug" => LevelFilter::DEBUG,
+            "trace" => LevelFilter::TRACE,
+            word => {
+                let words = "--log is error, warn, info, debug or trace";
+                return Err(format!("{words}, not {word:?}").into());
+            }
+        },
+    })
+}
+
 fn host(name: &str) -> Result<Host, String> {
     match name {
         "tokio" => Ok(Host::Tokio),
@@ -323,7 +354,7 @@ mod tests {
              --max-value-bytes 10 --local moka --max-bytes 9 --namespace ns --jitter 8 \
              --ttl-ms 1 --local-ttl-ms 2 --negative-ttl-ms 3 --remote-timeout-ms 4 \
              --load-timeout-ms=5 --lease-ms 6 --lease-wait-ms 0 --bus-channel news --source-id me \
-             --blind-local-ttl-ms 7 --refresh-ms 8 --stop-refresh-ms 9",
+             --blind-local-ttl-ms 7 --refresh-ms 8 --stop-refresh-ms 9 --log debug",
         );
         let expected = Options {
             runtime: Host::AsyncStd,
@@ -343,6 +374,7 @@ mod tests {
             load_timeout: millis(5),
             lease: millis(6),
             lease_wait: millis(0),
+            log: Some(LevelFilter::DEBUG),
             bus: Some(Bus::PubSub("news".into())),
             source_id: Some("me".into()),
             blind_local_ttl: millis(7),
@@ -360,6 +392,14 @@ mod tests {
             bus("--bus-channel x --bus tracking"),
             Ok(Some(Bus::Tracking))
         );
+        for (line, level) in [
+            ("--log", LevelFilter::INFO),
+            ("--log --memory", LevelFilter::INFO),
+            ("--log warn --memory", LevelFilter::WARN),
+            ("--memory --log=trace", LevelFilter::TRACE),
+        ] {
+            assert_eq!(parse(line).map(|options| options.log), Ok(Some(level)));
+        }
         let nodes = |line: &str| parse(line).map(|options| options.remote);
         let urls = vec!["redis://one".to_owned(), "redis://two".to_owned()];
         assert_eq!(
@@ -396,6 +436,8 @@ mod tests {
             "--redis redis://host --source-id me",
             "--redis redis://host --blind-local-ttl-ms 5",
             "--stop-refresh-ms 5",
+            "--log loud",
+            "--log=",
             "--capacity 1 --max-bytes 1",
             "--max-bytes 0",
             "--no-local --local lru",

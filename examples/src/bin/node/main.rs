@@ -13,6 +13,7 @@
 //! options. The first line out is `{"ready":true}`, also when Redis is down; with a
 //! bus it waits for the subscription, 1 s at most. A configuration that
 //! cannot work is said on stderr, with exit code 2. The end of the input is a `quit`.
+//! With `--log` the log goes to stderr: what L2 and the bus refuse, and why.
 //!
 //! # Lines
 //! Tokens are separated by blanks. One that begins with a double quote is a JSON string, so it can
@@ -143,6 +144,13 @@ fn main() -> ExitCode {
         }
         Err(error) => return refuse(&error),
     };
+    if let Some(level) = options.log {
+        tracing_subscriber::fmt()
+            .with_max_level(level)
+            .with_writer(std::io::stderr)
+            .with_ansi(false)
+            .init();
+    }
     match options.runtime {
         Host::Tokio => match tokio::runtime::Runtime::new() {
             Ok(tokio) => tokio.block_on(run(Tokio::new(), jetcache_tokio::node(), *options)),

@@ -1,13 +1,16 @@
 //! Ways into a server: URLs, logins, rights, TLS, sockets.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread;
 
 use jetcache_adapters::{Redis, contract};
-use jetcache_core::Fault;
+use jetcache_core::{Bus, Fault, Remote};
 use jetcache_tests::redis_server::RedisServer;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
-use crate::adapters::verbs::{T, claim, contract_on_tokio, many, read};
+use crate::adapters::verbs::{MINUTE, T, claim, contract_on_tokio, lease, many, read};
 
 #[test]
 fn what_is_no_redis_url_is_refused_in_words() {
@@ -83,6 +86,137 @@ fn a_password_opens_and_its_lack_is_a_fault() {
         let fault = runtime.block_on(read(&at(login), "ns:k")).unwrap_err();
         assert!(matches!(fault, Fault::Refused(_)), "{login}: {fault}");
     }
+}
+
+/// What the user can mend is said, to the calls and to both buses alike.
+#[test]
+fn what_keeps_a_login_out_is_said() {
+    let server = RedisServer::start();
+    for (user, rights) in [("app", "+@all"), ("narrow", "-select")] {
+        let command = [
+            "ACL",
+            "SETUSER",
+            user,
+            "on",
+            ">pw",
+            "allkeys",
+            "allchannels",
+        ];
+        assert_eq!(server.cli(&command), "OK");
+        assert_eq!(server.cli(&["ACL", "SETUSER", user, "+@all", rights]), "OK");
+    }
+    let protected = RedisServer::start_with(&["--requirepass", "secret"]);
+    let (server, protected) = (server.url(), protected.url());
+    many().block_on(async {
+        for (url, login, words) in [
+            (&server, "app:wrong@", "wrong user or password (user `app`)"),
+            (
+                &server,
+                "nobody:pw@",
+                "wrong user or password (user `nobody`)",
+            ),
+            (
+                &protected,
+                ":wrong@",
+                "wrong user or password (the default user)",
+            ),
+            (
+                &protected,
+                "",
+                "the server wants a password and the URL has none",
+            ),
+            (
+                &server,
+                "app:pw@/99",
+                "does not let user `app` have database 99",
+            ),
+            (&server, "narrow:pw@/1", "+select"),
+        ] {
+            let (login, database) = login.split_once('/').unwrap_or((login, "0"));
+            let url = format!("{}/{database}", url.replace("//", &format!("//{login}")));
+            let redis = Redis::open(&url).unwrap();
+            let faults = [
+                read(&redis, "ns:k").await.map(drop),
+                claim(&redis, "ns:k", T).await.map(drop),
+                redis.pubsub("shop").subscribe(&[]).await.map(drop),
+                redis.tracking().subscribe(&[]).await.map(drop),
+            ];
+            for fault in faults {
+                let Err(Fault::Refused(why)) = fault else {
+                    panic!("{url}: {fault:?}");
+                };
+                assert!(why.contains(words), "{url}: {why}");
+                assert!(!why.contains("publish"), "{url}: {why}");
+                assert!(!why.contains("secret") && !why.contains(":pw"), "{why}");
+            }
+        }
+    });
+}
+
+/// An impostor that greets with `hello`, knows no `SET` with `NX` and `GET`, and finds nothing.
+fn old_server(hello: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            thread::spawn(move || {
+                let mut buffer = [0; 10_000];
+                while let Ok(len @ 1..) = stream.read(&mut buffer) {
+                    let text = String::from_utf8_lossy(&buffer[..len]).into_owned();
+                    for command in text.split('*').skip(1) {
+                        let name = command.split("\r\n").nth(2).unwrap();
+                        let answer = match name {
+                            "HELLO" => hello,
+                            "SET" => "-ERR syntax error\r\n",
+                            "MGET" => "*1\r\n_\r\n",
+                            "TIME" => "*2\r\n$1\r\n1\r\n$1\r\n1\r\n",
+                            _ => "+OK\r\n",
+                        };
+                        stream.write_all(answer.as_bytes()).unwrap();
+                    }
+                }
+            });
+        }
+    });
+    url
+}
+
+#[test]
+fn a_server_that_is_too_old_is_named() {
+    let six = "%3\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n6.2.14\r\n\
+               $5\r\nproto\r\n:3\r\n";
+    let five = "-ERR unknown command `HELLO`, with args beginning with: `3`, \r\n";
+    for (hello, words) in [
+        (six, "redis 6.2.14 is too old"),
+        (five, "this server, which does not know HELLO, is too old"),
+    ] {
+        let redis = Redis::open(&old_server(hello)).unwrap();
+        many().block_on(async {
+            for fault in [
+                read(&redis, "ns:k").await.map(drop),
+                claim(&redis, "ns:k", T).await.map(drop),
+                redis.tracking().subscribe(&[]).await.map(drop),
+            ] {
+                let Err(Fault::Refused(why)) = fault else {
+                    panic!("{fault:?}");
+                };
+                assert!(why.contains(words) && why.contains("Redis 7.0"), "{why}");
+            }
+        });
+    }
+    // One that does not say how old it is gives itself away.
+    let redis = Redis::open(&old_server("+OK\r\n")).unwrap();
+    many().block_on(async {
+        assert!(read(&redis, "ns:k").await.unwrap().is_none());
+        let refused = lease(&redis, "ns:k", T).await.unwrap_err().to_string();
+        assert!(refused.contains("too old: Redis 7.0"), "{refused}");
+        let refused = redis.lock("ns:k_#RL#", T, MINUTE).await.unwrap_err();
+        assert!(
+            refused.to_string().contains("too old: Redis 7.0"),
+            "{refused}"
+        );
+    });
 }
 
 /// The rights are exactly those that the docs of `Redis` name.

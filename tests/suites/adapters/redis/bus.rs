@@ -73,7 +73,7 @@ fn settings_that_cannot_work_are_refused() {
 }
 
 /// Sleeps on whichever runtime this is.
-async fn sleep(span: Duration) {
+pub(crate) async fn sleep(span: Duration) {
     if tokio::runtime::Handle::try_current().is_ok() {
         tokio::time::sleep(span).await;
     } else {
@@ -81,7 +81,7 @@ async fn sleep(span: Duration) {
     }
 }
 
-async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
     match select(pin!(work), pin!(sleep(PATIENCE))).await {
         Either::Left((done, _)) => done,
         Either::Right(_) => panic!("{what}"),
@@ -89,7 +89,7 @@ async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
 }
 
 /// Runs a test on tokio with two threads and with one, and on smol.
-fn everywhere<F: Future<Output = ()>>(test: impl Fn() -> F) {
+pub(crate) fn everywhere<F: Future<Output = ()>>(test: impl Fn() -> F) {
     many().block_on(test());
     single().block_on(test());
     smol::block_on(test());

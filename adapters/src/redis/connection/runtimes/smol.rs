@@ -7,6 +7,7 @@ use crate::redis::connection::host::{Home, Host};
 pub(super) const HOST: Host = Host {
     // smol's executor and reactor have threads of their own, and there is one of each.
     home: || Some(Home(0)),
+    check: |_| Ok(()),
     spawn: |task| smol::spawn(task).detach(),
     sleep: |span| {
         Box::pin(async move {

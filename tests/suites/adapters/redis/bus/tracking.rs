@@ -1,13 +1,15 @@
 //! What `CLIENT TRACKING` shows of the keys of a server.
 
-use jetcache_adapters::Redis;
+use std::time::Duration;
+
 use jetcache_adapters::redis::RedisSubscription;
+use jetcache_adapters::{Raw, Redis};
 use jetcache_core::ports::bus::News;
 use jetcache_core::ports::remote::{Hold, Settle, Wire};
-use jetcache_core::{Bus, Fault, Remote, Token};
+use jetcache_core::{Bus, BusState, Fault, Remote, Subscription, Token};
 use jetcache_tests::redis_server::RedisServer;
 
-use super::{changed, everywhere, next, remove, subscribe};
+use super::{changed, everywhere, next, remove, sleep, subscribe, within};
 use crate::adapters::verbs::{T, claim, fill, lease, many, stored};
 
 /// Removes a key to mark the end, and returns the keys that were heard of before it.
@@ -132,5 +134,166 @@ fn a_key_that_is_no_text_is_left_out() {
         server.cli(&["EVAL", r"return redis.call('SET', 'ns:\255', 'v')", "0"]);
         let heard = until(&mut subscription, &redis, "ns:mark").await;
         assert!(heard.is_empty(), "{heard:?}");
+    });
+}
+
+#[test]
+fn what_cannot_be_watched_beside_the_rest_leaves_it_as_it_was() {
+    let server = RedisServer::start();
+    everywhere(async || {
+        let redis = Redis::open(&server.url()).unwrap();
+        let mut subscription = subscribe(&redis.tracking()).await;
+        assert!(subscription.extend(&["other:".into()]).await.unwrap());
+        for prefix in ["ns:1:", "oth", "other:"] {
+            assert!(
+                !subscription.extend(&[prefix.into()]).await.unwrap(),
+                "{prefix}"
+            );
+        }
+        for key in ["other:1", "ns:1"] {
+            remove(&redis, key).await;
+            assert_eq!(next(&mut subscription).await, changed(key));
+        }
+    });
+}
+
+/// How many prefixes the server watches for its clients.
+fn watched(server: &RedisServer) -> usize {
+    let stats = server.cli(&["INFO", "stats"]);
+    let line = stats
+        .lines()
+        .find_map(|line| line.strip_prefix("tracking_total_prefixes:"));
+    line.unwrap().trim().parse().unwrap()
+}
+
+type Cache = jetcache_tokio::Cache<u64, String>;
+
+async fn forgets(cache: &Cache, server: &RedisServer) {
+    let name = cache.name().to_owned();
+    cache.insert(1, "old".into()).await.unwrap();
+    within("it has the value in L1", async {
+        // It hears of its own insert as well.
+        while !cache.peek(&1).is_hit() {
+            assert!(cache.get(&1).await.is_hit(), "{name}");
+            sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    server.cli(&["SET", &format!("{name}:1"), "foreign"]);
+    within("it hears of a stranger's change", async {
+        while cache.peek(&1).is_hit() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+}
+
+#[test]
+fn two_thousand_caches_come_to_a_node_without_an_epoch_for_those_that_stand() {
+    let server = RedisServer::start();
+    many().block_on(async {
+        let redis = Redis::open(&server.url()).unwrap();
+        let node = jetcache_tokio::node()
+            .remote(redis.clone())
+            .bus(redis.tracking());
+        let cache = |name: &str| -> Cache { node.cache(name, Raw).capacity(8).build().unwrap() };
+        let first = cache("first");
+        assert_eq!(first.listen().await, BusState::Up);
+        let epoch = first.epoch();
+        first.insert(7, "kept".into()).await.unwrap();
+        within("its L1 has settled", async {
+            let mut calm = 0;
+            while calm < 50 {
+                calm = if first.peek(&7).is_hit() { calm + 1 } else { 0 };
+                assert!(first.get(&7).await.is_hit());
+                sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+
+        let mut others = Vec::new();
+        for round in 0..20 {
+            let some: Vec<Cache> = (0..100).map(|n| cache(&format!("c{round}-{n}"))).collect();
+            let listening = futures_util::future::join_all(some.iter().map(|cache| cache.listen()));
+            let states = within("they listen", listening).await;
+            assert!(states.iter().all(|state| *state == BusState::Up));
+            others.extend(some);
+        }
+        assert_eq!((first.epoch(), watched(&server)), (epoch, 2001));
+        assert!(first.peek(&7).is_hit(), "its L1 was left alone");
+        let clients = server.cli(&["INFO", "clients"]);
+        assert!(clients.contains("tracking_clients:1\r"), "{clients}");
+        for cache in [&first, &others[0], &others[1000], &others[1999]] {
+            forgets(cache, &server).await;
+        }
+
+        // One that is begun by one which is gone needs nothing; one that begins it a new start.
+        others.pop().unwrap().close().await;
+        let within_last = cache("c19-99:part");
+        assert_eq!(within_last.listen().await, BusState::Up);
+        assert_eq!((first.epoch(), watched(&server)), (epoch, 2001));
+        forgets(&within_last, &server).await;
+        within_last.close().await;
+
+        // What belongs to caches that are gone does not pile up.
+        for cache in others.drain(..) {
+            cache.close().await;
+        }
+        let next = cache("next");
+        assert_eq!(next.listen().await, BusState::Up);
+        assert_eq!((first.epoch(), watched(&server)), (epoch + 1, 2));
+        for n in 0..600 {
+            let short = cache(&format!("short{n}"));
+            assert_eq!(short.listen().await, BusState::Up);
+            assert!(watched(&server) < 300);
+            short.close().await;
+        }
+        assert!(first.epoch() <= epoch + 4, "{} of {epoch}", first.epoch());
+        for cache in [&first, &next] {
+            forgets(cache, &server).await;
+        }
+    });
+}
+
+/// Caches that come at once, from several tasks, while others change their keys: none is deaf.
+#[test]
+fn caches_that_come_at_once_all_hear() {
+    let server = RedisServer::start();
+    many().block_on(async {
+        let redis = Redis::open(&server.url()).unwrap();
+        let node = jetcache_tokio::node()
+            .remote(redis.clone())
+            .bus(redis.tracking());
+        let first: Cache = node.cache("first", Raw).build().unwrap();
+        assert_eq!(first.listen().await, BusState::Up);
+        let epoch = first.epoch();
+        let node = std::sync::Arc::new(node);
+        let tasks: Vec<_> = (0..8)
+            .map(|task| {
+                let node = std::sync::Arc::clone(&node);
+                tokio::spawn(async move {
+                    let mut caches = Vec::new();
+                    for n in 0..20 {
+                        let name = format!("t{task}-{n}");
+                        let cache: Cache = node.cache(&name, Raw).build().unwrap();
+                        // Not waited for: its first call beyond L1 begins to listen.
+                        cache.insert(1, "one".into()).await.unwrap();
+                        if n % 3 == 2 {
+                            cache.close().await;
+                        } else {
+                            caches.push(cache);
+                        }
+                    }
+                    caches
+                })
+            })
+            .collect();
+        for task in tasks {
+            for cache in task.await.unwrap() {
+                assert_eq!(cache.listen().await, BusState::Up);
+                forgets(&cache, &server).await;
+            }
+        }
+        assert_eq!(first.epoch(), epoch);
     });
 }

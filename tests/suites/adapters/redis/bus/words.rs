@@ -1,13 +1,18 @@
 //! What is said on a bus, what is heard of it, and who may do either.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use jetcache_adapters::{Redis, contract};
 use jetcache_core::ports::bus::{Kind, News};
 use jetcache_core::{Bus, Fault};
+use jetcache_tests::redis_cluster::RedisNodes;
 use jetcache_tests::redis_server::RedisServer;
 
-use super::{PATIENCE, everywhere, message, next, remove, sleep, subscribe};
+use super::{PATIENCE, everywhere, message, next, remove, sleep, subscribe, within};
+use crate::adapters::cluster::open;
 use crate::adapters::redis::ear::Ear;
 use crate::adapters::verbs::many;
 
@@ -153,5 +158,89 @@ fn the_documented_rights_are_enough() {
             matches!(&refused, Err(Fault::Refused(why)) if why.contains("+publish")),
             "{refused:?}"
         );
+    });
+}
+
+/// Those who listen to the channel and know nothing of jetcache for Rust hear nothing of it.
+#[test]
+fn subscribing_says_nothing_on_the_channel() {
+    everywhere(async || {
+        let server = RedisServer::start();
+        let mut ear = Ear::at(server.port(), "shop");
+        let bus = Redis::open(&server.url()).unwrap().pubsub("shop");
+        drop(subscribe(&bus).await);
+        let mut subscription = subscribe(&bus).await;
+        ear.hears("nothing", &[]);
+        assert_eq!(next(&mut subscription).await, News::Unreadable, "the mark");
+        within("the trials have hung up", async {
+            // The ear and one subscription, and who asks.
+            while server.cli(&["CLIENT", "LIST"]).lines().count() > 3 {
+                sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+    });
+}
+
+#[test]
+fn subscribing_says_nothing_on_the_channel_of_a_cluster() {
+    let nodes = RedisNodes::start();
+    many().block_on(async {
+        let mut ear = Ear::at(nodes.node(0).port(), "shop");
+        let bus = open(&nodes).pubsub("shop");
+        for _ in 0..4 {
+            drop(subscribe(&bus).await);
+        }
+        for at in 0..3 {
+            // What was published there before comes before it.
+            nodes.node(at).cli(&["PUBLISH", "shop", "mark"]);
+            ear.awaits("the mark alone", &["mark"]);
+        }
+    });
+}
+
+/// A busy channel hides neither that the user may not publish nor that it may.
+#[test]
+fn the_right_to_publish_is_found_out_on_a_busy_channel() {
+    let server = RedisServer::start();
+    for (user, rights) in [("half", "-publish"), ("whole", "+publish")] {
+        let command = [
+            "ACL",
+            "SETUSER",
+            user,
+            "on",
+            ">pw",
+            "-@all",
+            "+subscribe",
+            "+ping",
+            "&shop",
+        ];
+        assert_eq!(server.cli(&command), "OK");
+        assert_eq!(server.cli(&["ACL", "SETUSER", user, rights]), "OK");
+    }
+    let port = server.port();
+    // It ends with the server.
+    thread::spawn(move || {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let busy = b"PUBLISH shop busy\r\n".repeat(20);
+        while stream.write_all(&busy).is_ok() && matches!(stream.read(&mut [0; 4096]), Ok(1..)) {}
+    });
+    many().block_on(async {
+        let at = |user: &str| {
+            let url = server.url().replace("//", &format!("//{user}:pw@"));
+            Redis::builder(url)
+                .client_name("")
+                .open()
+                .unwrap()
+                .pubsub("shop")
+        };
+        for _ in 0..20 {
+            let refused = at("half").subscribe(&[]).await.map(drop);
+            assert!(
+                matches!(&refused, Err(Fault::Refused(why)) if why.contains("+publish")),
+                "{refused:?}"
+            );
+            at("whole").subscribe(&[]).await.unwrap();
+        }
     });
 }

@@ -1,0 +1,124 @@
+//! What a server says first: why it lets nobody in, and how old it is.
+
+use std::time::Duration;
+
+use jetcache_core::Fault;
+use redis::aio::MultiplexedConnection;
+use redis::{ErrorKind, RedisConnectionInfo, RedisError, Value};
+
+use crate::redis::connection::fault::fault;
+
+/// Why an attempt to connect failed. What the user of this library can mend is said in words.
+pub(super) fn denial(error: &RedisError, login: &RedisConnectionInfo) -> Fault {
+    let who = match login.username() {
+        Some(user) => format!("user `{user}`"),
+        None => "the default user".into(),
+    };
+    let words = match error.kind() {
+        ErrorKind::RESP3NotSupported => too_old("this server, which does not know HELLO,"),
+        _ if error.code() == Some("WRONGPASS")
+            || error.kind() == ErrorKind::AuthenticationFailed =>
+        {
+            format!("wrong user or password ({who}), look at the URL: {error}")
+        }
+        _ if error.code() == Some("NOAUTH") => format!(
+            "the server wants a password and the URL has none, as in \
+             redis://user:password@host:6379/0: {error}"
+        ),
+        _ if login.db() != 0 && error.to_string().contains(DATABASE) => format!(
+            "the server does not let {who} have database {}, the number at the URL's end: there is \
+             no such database, or the right +select is missing: {error}",
+            login.db()
+        ),
+        _ => return fault(error),
+    };
+    Fault::Refused(words.into())
+}
+
+/// Asks the server who it is. One that is too old is refused here: it would answer reads, and
+/// refuse the leases without which no load is stored.
+pub(super) async fn check_age(
+    connection: &MultiplexedConnection,
+    patience: Duration,
+) -> Result<(), Fault> {
+    let mut connection = connection.clone();
+    connection.set_response_timeout(patience);
+    // It needs no right, unlike INFO.
+    let greeting = connection.send_packed_command(&redis::cmd("HELLO")).await;
+    match old(&greeting.map_err(|error| fault(&error))?) {
+        Some(server) => Err(Fault::Refused(too_old(&server).into())),
+        None => Ok(()),
+    }
+}
+
+/// The server, if its greeting says that it is too old. One that cannot be understood is given the
+/// benefit of the doubt: its first refusal will tell.
+fn old(greeting: &Value) -> Option<String> {
+    let Value::Map(fields) = greeting else {
+        return None;
+    };
+    let field = |name: &str| {
+        let (_, value) = fields.iter().find(|(field, _)| text(field) == Some(name))?;
+        text(value)
+    };
+    let version = field("version")?;
+    let major: u64 = version.split('.').next()?.parse().ok()?;
+    let server = field("server").unwrap_or("the server");
+    (major < OLDEST).then(|| format!("{server} {version}"))
+}
+
+/// What is to be done about a server that is too old.
+pub(crate) fn too_old(server: &str) -> String {
+    format!(
+        "{server} is too old: Redis 7.0, Valkey 7.2 or later is needed (older ones do not know \
+         SET with NX and GET); nothing is read from it or stored there until it is upgraded"
+    )
+}
+
+fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
+        Value::SimpleString(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// What redis-rs says when `SELECT` is refused.
+const DATABASE: &str = "refused to switch database";
+
+/// The oldest major version that will do. Valkey began with 7.2.
+const OLDEST: u64 = 7;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn greeting(server: &str, version: &str) -> Value {
+        let bulk = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+        Value::Map(vec![
+            (bulk("server"), bulk(server)),
+            (bulk("version"), bulk(version)),
+            (bulk("proto"), Value::Int(3)),
+        ])
+    }
+
+    #[test]
+    fn old_servers_are_known_by_their_greeting() {
+        for (server, version) in [("redis", "6.2.14"), ("redis", "6.0.0"), ("keydb", "6.3.4")] {
+            let named = format!("{server} {version}");
+            assert_eq!(old(&greeting(server, version)), Some(named));
+        }
+        for (server, version) in [
+            ("redis", "7.0.15"),
+            ("redis", "8.2.1"),
+            ("redis", "255.255.255"),
+            ("valkey", "7.2.4"),
+            ("valkey", "9.0.0"),
+            ("dragonfly", "df-v1.30"),
+            ("redis", ""),
+        ] {
+            assert_eq!(old(&greeting(server, version)), None, "{server} {version}");
+        }
+        assert_eq!(old(&Value::Okay), None);
+    }
+}
