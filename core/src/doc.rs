@@ -20,7 +20,7 @@ use crate::{Clock, roll};
 #[derive(Clone, Copy, Debug)]
 pub struct Threads;
 
-static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::coarse);
+static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::system);
 
 impl Runtime for Threads {
     fn now(&self) -> Timestamp {

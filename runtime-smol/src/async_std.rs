@@ -37,6 +37,11 @@ impl Runtime for AsyncStd {
         self.smol.now()
     }
 
+    #[inline]
+    fn coarse(&self) -> Timestamp {
+        self.smol.coarse()
+    }
+
     fn roll(&self) -> u128 {
         self.smol.roll()
     }

@@ -19,7 +19,7 @@ impl Smol {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            clock: Clock::coarse(),
+            clock: Clock::system(),
         }
     }
 
@@ -42,6 +42,11 @@ impl Default for Smol {
 impl Runtime for Smol {
     fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    #[inline]
+    fn coarse(&self) -> Timestamp {
+        self.clock.coarse()
     }
 
     fn roll(&self) -> u128 {

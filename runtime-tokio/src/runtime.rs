@@ -32,7 +32,7 @@ impl Tokio {
     /// Tokio with the system's clock. It needs no running runtime yet.
     #[must_use]
     pub fn new() -> Self {
-        Self::with_clock(Clock::coarse(), true)
+        Self::with_clock(Clock::system(), true)
     }
 
     /// Tokio with a clock that stands still until a test moves it. (Tokio's own pause and advance
@@ -91,6 +91,11 @@ impl Default for Tokio {
 impl Runtime for Tokio {
     fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    #[inline]
+    fn coarse(&self) -> Timestamp {
+        self.clock.coarse()
     }
 
     fn roll(&self) -> u128 {

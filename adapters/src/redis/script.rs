@@ -271,7 +271,8 @@ local function holds(condition, go)
   elseif go ~= '' then
     present = found and found ~= go
   elseif #found == 36 and string.sub(found, 1, 4) == '\193J\1\0' then
-    present = struct.unpack('>I8', found, 9) > clock()
+    local left = struct.unpack('>I8', found, 9) - clock()
+    present = left > 0 and left <= struct.unpack('>I8', found, 17)
   end
   return present == (condition == 'present')
 end

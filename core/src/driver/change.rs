@@ -72,8 +72,8 @@ impl<K: CacheKey, V: CacheValue> Change<K, V> {
                     ChangeReply::Waited
                 }
                 ChangeStep::ReadLocal => {
-                    let now = || self.shared.runtime.now();
-                    let entry = self.shared.level1.read(&self.address.key, now);
+                    let clock = &*self.shared.runtime;
+                    let entry = self.shared.level1.read(&self.address.key, clock);
                     ChangeReply::Local(entry.is_some_and(|entry| entry.value().is_some()))
                 }
                 ChangeStep::Apply { after, entry } => {

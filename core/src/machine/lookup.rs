@@ -243,7 +243,9 @@ impl<V: Clone> Lookup<V> {
     ) -> Move<V> {
         let took = view.now.since(sent);
         match read {
-            Ok(Some(seen)) if !seen.left.is_zero() => self.take_seen(view, sent, seen, out),
+            Ok(Some(seen)) if seen.is_fresh(sent, view.now) => {
+                self.take_seen(view, sent, seen, out)
+            }
             Ok(ended) => {
                 out.spent.extend(ended.and_then(|seen| seen.value));
                 if self.call.aim.is_some() {
@@ -298,7 +300,9 @@ impl<V: Clone> Lookup<V> {
         };
         self.lease.on_reply(granted, view.now);
         let (fresh, ended) = match found {
-            Some(seen) if seen.left.is_zero() || self.is_old(&seen) => (None, seen.value),
+            Some(seen) if !seen.is_fresh(sent, view.now) || self.is_old(&seen) => {
+                (None, seen.value)
+            }
             fresh => (fresh, None),
         };
         out.spent.extend(ended);

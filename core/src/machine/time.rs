@@ -22,6 +22,9 @@ use core::time::Duration;
 pub struct Timestamp(u64);
 
 impl Timestamp {
+    /// How wrong a coarse clock may be: two ticks of a slow kernel.
+    pub const COARSE: Duration = Duration::from_millis(20);
+
     /// The furthest point in time: what expires then never expires.
     pub const MAX: Self = Self(u64::MAX);
 

@@ -14,9 +14,15 @@ pub type Task = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
 ///
 /// `jetcache_adapters::contract::runtime` is a test suite that every implementation should pass.
 pub trait Runtime: Send + Sync + 'static {
-    /// The time on a monotonic clock. It is read on every hit, so it should be cheap; a resolution
-    /// of some milliseconds is enough.
+    /// The time on a monotonic clock, exactly: no value is served past an end that it shows.
     fn now(&self) -> Timestamp;
+
+    /// The same time by a clock that costs less to read, and is wrong by less than
+    /// [`Timestamp::COARSE`]. It is read on every hit, where it only shows that an end is far enough
+    /// ahead; the default is the exact clock.
+    fn coarse(&self) -> Timestamp {
+        self.now()
+    }
 
     /// 128 random bits that no other node and no other call gets.
     fn roll(&self) -> u128;

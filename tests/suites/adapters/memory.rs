@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use jetcache_adapters::Memory;
+use jetcache_adapters::{Memory, MessagePack};
+use jetcache_core::{Cache, Cached, LoadError, PausedClock};
+use jetcache_tokio::Tokio;
 
 use crate::adapters::verbs::{T, contract_on_tokio, fill, lease, read};
 
@@ -52,4 +55,97 @@ fn the_bound_is_kept() {
         }
         assert_eq!(memory.len(), 10);
     });
+}
+
+/// A cache on a clock that a test moves, over a server whose own clock is told apart.
+fn on_a_paused_clock(clock: &PausedClock, memory: &Memory) -> Cache<u32, String> {
+    jetcache_tokio::builder_on::<u32, String>("time", Tokio::paused(clock))
+        .remote(memory.clone(), MessagePack)
+        .jitter(0, Duration::ZERO)
+        .ttl(Duration::from_secs(5))
+        .build()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_server_whose_clock_is_set_back_prolongs_nothing() {
+    let clock = PausedClock::new();
+    let shown = Arc::new(AtomicU64::new(10_000_000));
+    let server = Arc::clone(&shown);
+    let memory = Memory::with_clock(move || server.load(Ordering::SeqCst));
+    let [one, two] = [(), ()].map(|()| on_a_paused_clock(&clock, &memory));
+    one.insert(1, "old".into()).await.unwrap();
+    assert!(two.get(&1).await.is_hit());
+    two.clear_local();
+    shown.fetch_sub(3_600_000, Ordering::SeqCst);
+    assert_eq!(
+        two.get(&1).await,
+        Cached::Miss,
+        "nobody knows how old it is"
+    );
+    assert!(!two.insert_if_present(1, "x".into()).await.unwrap());
+    let loaded = two.get_or_load(&1, async || Ok::<_, LoadError>("new".to_owned()));
+    assert_eq!(loaded.await.unwrap().as_deref(), Some("new"));
+    one.clear_local();
+    assert_eq!(
+        one.get(&1).await,
+        Cached::Hit("new".into()),
+        "it is replaced"
+    );
+}
+
+#[tokio::test]
+async fn a_value_that_ended_on_its_way_is_no_hit() {
+    let clock = PausedClock::new();
+    let slow = Arc::new(AtomicU64::new(0));
+    let (hands, delay) = (clock.clone(), Arc::clone(&slow));
+    let memory = Memory::with_clock(move || {
+        let shown = hands.now().as_nanos() / 1_000_000;
+        // The reply takes so long.
+        hands.advance(Duration::from_millis(delay.load(Ordering::SeqCst)));
+        shown
+    });
+    let [one, two] = [(), ()].map(|()| on_a_paused_clock(&clock, &memory));
+    for (id, delay, is_hit) in [(1, 9, true), (2, 10, false), (3, 230, false)] {
+        one.insert(id, "old".into()).await.unwrap();
+        clock.advance(Duration::from_millis(4_990));
+        slow.store(delay, Ordering::SeqCst);
+        assert_eq!(two.get(&id).await.is_hit(), is_hit, "{delay} ms");
+        slow.store(0, Ordering::SeqCst);
+        two.clear_local();
+
+        one.insert(id, "old".into()).await.unwrap();
+        clock.advance(Duration::from_millis(4_990));
+        slow.store(delay, Ordering::SeqCst);
+        let loaded = two.get_or_load(&id, async || Ok::<_, LoadError>("new".to_owned()));
+        let wanted = if is_hit { "old" } else { "new" };
+        assert_eq!(loaded.await.unwrap().as_deref(), Some(wanted), "{delay} ms");
+        slow.store(0, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn l1_serves_nothing_past_its_end() {
+    let ttl = Duration::from_millis(3);
+    let cache = jetcache_tokio::builder::<u32, u32>("l1")
+        .ttl(ttl)
+        .local_ttl(ttl)
+        .jitter(0, Duration::ZERO)
+        .build()
+        .unwrap();
+    let mut hits = 0;
+    for id in 0..500 {
+        cache.insert(id, id).await.unwrap();
+        // Its life began before this.
+        let end = Instant::now() + ttl;
+        loop {
+            let asked = Instant::now();
+            if !cache.peek(&id).is_hit() {
+                break;
+            }
+            hits += 1;
+            assert!(asked < end, "{:?} late", asked - end);
+        }
+    }
+    assert!(hits > 500, "it is served until then");
 }

@@ -198,7 +198,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         Q: Hash + Eq + ?Sized,
     {
         let shared = &self.shared;
-        let entry = shared.level1.fresh(&key, || shared.runtime.now())?;
+        let entry = shared.level1.fresh(&key, &*shared.runtime)?;
         shared.journal.note_local_hit();
         Some(entry.into_value())
     }

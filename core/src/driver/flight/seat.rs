@@ -254,9 +254,9 @@ impl<K: CacheKey, V: CacheValue> Seat<K, V> {
     fn carry_out(&mut self, step: Step<Arc<V>>) -> Next<V> {
         match step {
             Step::ReadLocal => {
-                let now = || self.shared.runtime.now();
+                let clock = &*self.shared.runtime;
                 Next::Reply(Reply::Local(
-                    self.shared.level1.read(&self.address.key, now),
+                    self.shared.level1.read(&self.address.key, clock),
                 ))
             }
             Step::WriteLocal { write, entry } => {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::driver::world::bounds::{CacheKey, CacheValue};
+use crate::driver::world::erased::AnyRuntime;
 use crate::machine::tier::entry::Entry;
 use crate::machine::time::Timestamp;
 use crate::ports::local::{Local, Probe};
@@ -11,25 +12,22 @@ use crate::ports::local::{Local, Probe};
 pub(crate) struct Level1<K, V>(pub(crate) Option<Arc<dyn Local<K, V>>>);
 
 impl<K: CacheKey, V: CacheValue> Level1<K, V> {
-    /// A fresh entry. One that has ended is removed. The clock is read only if there is an entry.
+    /// A fresh entry. One that has ended is removed. A clock is read only if there is an entry, and
+    /// the exact one only if its end is near.
     #[inline(always)]
-    pub(crate) fn fresh(
-        &self,
-        key: &dyn Probe<K>,
-        now: impl FnOnce() -> Timestamp,
-    ) -> Option<Entry<V>> {
+    pub(crate) fn fresh(&self, key: &dyn Probe<K>, clock: &dyn AnyRuntime) -> Option<Entry<V>> {
         let local = self.0.as_ref()?;
         let entry = local.get(key)?;
-        if !entry.is_fresh(now()) {
-            local.remove(key);
-            return None;
+        if entry.is_fresh(clock.coarse() + Timestamp::COARSE) || entry.is_fresh(clock.now()) {
+            return Some(entry);
         }
-        Some(entry)
+        local.remove(key);
+        None
     }
 
     /// [`fresh`](Self::fresh) as the machine holds values.
-    pub(crate) fn read(&self, key: &K, now: impl FnOnce() -> Timestamp) -> Option<Entry<Arc<V>>> {
-        let entry = self.fresh(&key, now)?;
+    pub(crate) fn read(&self, key: &K, clock: &dyn AnyRuntime) -> Option<Entry<Arc<V>>> {
+        let entry = self.fresh(&key, clock)?;
         let expires = entry.expires();
         Some(Entry::new(entry.into_value().map(Arc::new), expires))
     }

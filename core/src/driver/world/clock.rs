@@ -3,29 +3,31 @@
 use core::fmt;
 use core::future::Future;
 use core::time::Duration;
+use std::time::Instant;
 
 #[cfg(feature = "test-util")]
 pub use paused::PausedClock;
 
 use crate::machine::time::Timestamp;
 
-/// A monotonic clock for a [`Runtime`](crate::Runtime): the system's coarse one, which costs about
-/// ten nanoseconds to read and has a resolution of some milliseconds, or one that a test moves.
+/// A monotonic clock for a [`Runtime`](crate::Runtime): the system's, which it reads exactly or, in
+/// a third of the time, coarsely; or one that a test moves.
 #[derive(Clone)]
 pub struct Clock(Kind);
 
 #[derive(Clone)]
 enum Kind {
-    Coarse(coarsetime::Instant),
+    System(Instant, coarsetime::Instant),
     #[cfg(feature = "test-util")]
     Paused(PausedClock),
 }
 
 impl Clock {
-    /// The system's coarse monotonic clock, from now on.
+    /// The system's monotonic clock, from now on.
     #[must_use]
-    pub fn coarse() -> Self {
-        Self(Kind::Coarse(coarsetime::Instant::now_without_cache_update()))
+    pub fn system() -> Self {
+        let coarse = coarsetime::Instant::now_without_cache_update();
+        Self(Kind::System(Instant::now(), coarse))
     }
 
     /// A clock that stands still until a test moves it.
@@ -36,11 +38,25 @@ impl Clock {
     }
 
     /// The time.
-    #[inline]
     #[must_use]
     pub fn now(&self) -> Timestamp {
         match &self.0 {
-            Kind::Coarse(origin) => {
+            Kind::System(origin, _) => {
+                let nanos = origin.elapsed().as_nanos();
+                Timestamp::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+            }
+            #[cfg(feature = "test-util")]
+            Kind::Paused(clock) => clock.now(),
+        }
+    }
+
+    /// The time, wrong by up to a tick of the kernel in either direction: it is late by as much as
+    /// has passed since the last tick, and its origin was, too.
+    #[inline]
+    #[must_use]
+    pub fn coarse(&self) -> Timestamp {
+        match &self.0 {
+            Kind::System(_, origin) => {
                 let now = coarsetime::Instant::now_without_cache_update();
                 Timestamp::from_nanos(now.duration_since(*origin).as_nanos())
             }
@@ -61,7 +77,7 @@ impl Clock {
         let clock = self.0.clone();
         async move {
             match clock {
-                Kind::Coarse(_) => real(span).await,
+                Kind::System(..) => real(span).await,
                 #[cfg(feature = "test-util")]
                 Kind::Paused(clock) => clock.sleep(span).await,
             }

@@ -151,6 +151,7 @@ impl<S: Subscription> AnySubscription for S {
 
 pub(crate) trait AnyRuntime: Send + Sync {
     fn now(&self) -> Timestamp;
+    fn coarse(&self) -> Timestamp;
     fn roll(&self) -> u128;
     fn check(&self) -> Result<(), &'static str>;
     fn sleep(&self, span: Duration) -> Boxed<'static, ()>;
@@ -158,6 +159,10 @@ pub(crate) trait AnyRuntime: Send + Sync {
 }
 
 impl<R: Runtime> AnyRuntime for R {
+    fn coarse(&self) -> Timestamp {
+        Runtime::coarse(self)
+    }
+
     fn now(&self) -> Timestamp {
         Runtime::now(self)
     }

@@ -7,6 +7,7 @@ use crate::machine::error::{Error, Fault};
 use crate::machine::policy::Policy;
 use crate::machine::tier::entry::{Cached, Entry, Load};
 use crate::machine::tier::verb::{Announce, Filled, Times};
+use crate::machine::time::Timestamp;
 use crate::machine::token::Token;
 use crate::machine::writes::Write;
 
@@ -107,6 +108,14 @@ pub struct Seen<V> {
     pub left: Duration,
     /// How long ago its life began, if that is known.
     pub age: Option<Duration>,
+}
+
+impl<V> Seen<V> {
+    /// Whether it is still fresh at `now`, its life counted from the moment at which the read was
+    /// sent.
+    pub(in crate::machine) fn is_fresh(&self, sent: Timestamp, now: Timestamp) -> bool {
+        now < sent + self.left
+    }
 }
 
 impl<V> Step<V> {

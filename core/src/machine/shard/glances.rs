@@ -87,7 +87,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     ) -> Glanced<V> {
         let took = context.now.since(glance.sent);
         let seen = match read {
-            Ok(Some(seen)) if !seen.left.is_zero() => seen,
+            Ok(Some(seen)) if seen.is_fresh(glance.sent, context.now) => seen,
             Ok(ended) => {
                 effects
                     .spent_values

@@ -140,11 +140,17 @@ pub fn parse(bytes: &[u8]) -> Result<Envelope<'_>, Junk> {
 }
 
 impl Envelope<'_> {
-    /// What is left of the entry's life when the server's clock shows `clock` milliseconds: never
-    /// more than it was given, since after a failover the clock may be another server's.
+    /// What is left of the entry's life when the server's clock shows `clock` milliseconds. Nothing if
+    /// that is more than it was given: then the clock was set back, or is another server's, and
+    /// nobody knows how old the entry is.
     #[must_use]
     pub fn left(&self, clock: u64) -> Duration {
-        Duration::from_millis(self.end.saturating_sub(clock)).min(self.life)
+        let left = Duration::from_millis(self.end.saturating_sub(clock));
+        if left > self.life {
+            Duration::ZERO
+        } else {
+            left
+        }
     }
 }
 
@@ -155,10 +161,11 @@ impl Envelope<'_> {
 /// payload's checksum is not looked at here either.
 #[must_use]
 pub fn is_present(bytes: &[u8], clock: u64) -> bool {
+    let (end, life) = (number(bytes, END_AT), number(bytes, 16));
     bytes.len() >= HEADER
         && bytes[..3] == PREFIX
         && bytes[3] == KIND_VALUE
-        && number(bytes, END_AT) > clock
+        && (1..=life).contains(&end.saturating_sub(clock))
 }
 
 fn number(bytes: &[u8], at: usize) -> u64 {
@@ -198,12 +205,14 @@ mod tests {
         assert_eq!(envelope.value, Some((7, &b"payload"[..])));
         assert_eq!(envelope.left(9_000), Duration::from_secs(1));
         assert_eq!(envelope.left(11_000), Duration::ZERO);
+        assert_eq!(envelope.left(7_000), Duration::from_secs(3));
         assert_eq!(
-            envelope.left(0),
-            Duration::from_secs(3),
-            "another server's clock"
+            envelope.left(6_999),
+            Duration::ZERO,
+            "the clock was set back"
         );
         assert!(is_present(&bytes, 9_999) && !is_present(&bytes, 10_000));
+        assert!(is_present(&bytes, 7_000) && !is_present(&bytes, 6_999));
     }
 
     #[test]

@@ -156,13 +156,20 @@ impl World {
     }
 
     fn judge_glanced(&mut self, id: ActorId, reader: &Reader, answer: &Cached<Id>) {
-        let found = reader.found;
-        let absent = found.map(|found| self.judge.at(found).absent);
+        let (found, now) = (reader.found, self.now);
+        let fact = found.map(|found| *self.judge.at(found));
+        let absent = fact.map(|fact| fact.absent);
+        // It may have ended on its way.
+        let may_have_ended = fact.is_none_or(|fact| fact.ends <= now + LATEST);
         let honest = match answer {
             Cached::Hit(value) => found == Some(*value) && absent == Some(false),
             Cached::Absent => absent == Some(true),
-            Cached::Miss => found.is_none(),
+            Cached::Miss => may_have_ended,
         };
+        let fresh = *answer == Cached::Miss || fact.is_some_and(|fact| now < fact.ends);
+        self.judge.rule(fresh, Promise::P7, || {
+            format!("actor {id} is answered {answer:?} at {now} ms, and {found:?} has ended")
+        });
         self.judge.rule(honest, Promise::P6, || {
             format!("actor {id} is answered {answer:?}, and {found:?} was found")
         });
@@ -199,3 +206,6 @@ impl World {
         }
     }
 }
+
+/// How late a reply can be, in milliseconds.
+const LATEST: u64 = 20_000;
