@@ -63,12 +63,20 @@ pub use crate::redis::tracking::RedisTracking;
 /// maybe late, and so may be one that waits in the connection's queue. The cache's protocol is made
 /// for that.
 ///
+/// # When the server is full
+/// A load holds a lease, a small key of a few seconds, while it loads. `maxmemory-policy` should
+/// spare it: `allkeys-lru` and `volatile-lru` do. `volatile-ttl` and the LFU policies evict leases
+/// first, since they end soonest and are hardly used; then what is loaded is not stored in L2. L1
+/// keeps it all the same if there is a bus, and for a second at a time if there is none and most
+/// fills are refused ([`Stats::refused_fills`](jetcache_core::Stats::refused_fills)). With
+/// `noeviction` an insert answers [`Reach::NotStored`](jetcache_core::Reach::NotStored).
+///
 /// # Rights
 /// An ACL user needs these commands, the scripts' among them:
-/// `+mget +get +set +del +pttl +time +getrange +setrange +evalsha +script|load`,
-/// `+multi +exec +pexpiretime` in the jetcache-go format (without the last one the server logs
-/// denials, and what Go sets after it deleted a key goes with it if it is the very bytes that a load
-/// stored there within a minute before), `+select` if the URL names a database, and
+/// `+mget +get +set +del +pttl +time +getrange +setrange +evalsha +script|load`, better with
+/// `+pexpiretime` (without it the server logs denials, and the same bytes stored again pass for those
+/// before: what Go sets after it deleted a key goes with it if a load stored the same within a
+/// minute before), `+multi +exec` in the jetcache-go format, `+select` if the URL names a database, and
 /// `+client|setname` for the name in `CLIENT LIST` (without it the connection has none). It needs
 /// these keys, for a cache named `ns`: `~ns:*` for the values and `~{ns:*` for their leases and
 /// marks; values whose keys have a `}` and no hash tag have leases like `{42}ns:...#lease`, for
