@@ -17,7 +17,7 @@ use crate::codec::survey::Survey;
 /// Types that serde does not read back as they were written (128-bit numbers below
 /// `#[serde(flatten)]` or `#[serde(untagged)]`, fields with `#[serde(skip_serializing)]` and no
 /// default) are found out when the cache
-/// [reads its first values back](jetcache_core::Builder::read_back).
+/// reads its first values back (`Builder::read_back`).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Json;
 
@@ -27,7 +27,7 @@ impl<V: Serialize + DeserializeOwned + 'static> Codec<V> for Json {
     }
 
     fn encode(&self, value: &V, out: &mut Vec<u8>) -> Result<(), BoxError> {
-        Survey::JSON.check(value)?;
+        Survey::new(true).check(value)?;
         serde_json::to_writer(out, value)?;
         Ok(())
     }

@@ -35,7 +35,7 @@ use crate::codec::survey::{DEPTH, Survey};
 /// Types that serde does not read back as they were written (`IpAddr` and 128-bit numbers below
 /// `#[serde(flatten)]`, `#[serde(tag)]` or `#[serde(untagged)]`, fields with
 /// `#[serde(skip_serializing)]` and no default) are found out when the cache
-/// [reads its first values back](jetcache_core::Builder::read_back).
+/// reads its first values back (`Builder::read_back`).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MessagePack;
 
@@ -45,7 +45,7 @@ impl<V: Serialize + DeserializeOwned + 'static> Codec<V> for MessagePack {
     }
 
     fn encode(&self, value: &V, out: &mut Vec<u8>) -> Result<(), BoxError> {
-        Survey::MESSAGE_PACK.check(value)?;
+        Survey::new(false).check(value)?;
         value.serialize(&mut Serializer::new(out).with_struct_map())?;
         Ok(())
     }

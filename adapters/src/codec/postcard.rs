@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 /// Types that must see what comes: `#[serde(tag)]`, `#[serde(untagged)]`, `#[serde(flatten)]`,
 /// `serde_json::Value`. And types that leave something out, `#[serde(skip_serializing_if)]` or
 /// `#[serde(skip_serializing)]`: what follows would be read as another field. They are found out when
-/// the cache [reads its first values back](jetcache_core::Builder::read_back).
+/// the cache reads its first values back (`Builder::read_back`).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Postcard;
 

@@ -31,16 +31,14 @@ pub(super) enum Shape {
 pub(super) struct Lost(String);
 
 impl Survey {
-    /// Of MessagePack.
-    pub(super) const MESSAGE_PACK: Self = Self {
-        is_human_readable: false,
-        depth: DEPTH,
-    };
-    /// Of JSON, which has no infinity, and nothing that is not a number.
-    pub(super) const JSON: Self = Self {
-        is_human_readable: true,
-        depth: DEPTH,
-    };
+    /// Of MessagePack, or of JSON, which is for people, and has no infinity and nothing that is not a
+    /// number.
+    pub(super) const fn new(is_human_readable: bool) -> Self {
+        Self {
+            is_human_readable,
+            depth: DEPTH,
+        }
+    }
 
     /// # Errors
     /// What in the value would be lost.
