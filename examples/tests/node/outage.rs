@@ -247,14 +247,18 @@ fn connections_that_answer_nothing_are_replaced() {
                     "--bus-channel",
                     &channel,
                 ]);
-                assert_eq!(node.ask("set a a 1"), json!({"everywhere": true}));
+                assert_eq!(
+                    node.ask("set a a 1"),
+                    json!({"everywhere": true, "reach": "everywhere"})
+                );
                 let (bus, epoch) = (node.ask("stats")["bus"].clone(), node.count("epoch"));
                 assert_eq!((bus, epoch), (json!("up"), 1));
                 proxy.swallow();
                 let deadline = Instant::now() + Duration::from_secs(60);
                 let mut row = 0;
                 while row < 10 {
-                    let stands = node.ask("set a a 2") == json!({"everywhere": true});
+                    let stands =
+                        node.ask("set a a 2") == json!({"everywhere": true, "reach": "everywhere"});
                     row = if stands { row + 1 } else { 0 };
                     assert!(Instant::now() < deadline, "{runtime}: L2 is not back");
                 }
@@ -266,7 +270,7 @@ fn connections_that_answer_nothing_are_replaced() {
                 for n in 0..10 {
                     assert_eq!(
                         node.ask(format!("set b b {n}")),
-                        json!({"everywhere": true})
+                        json!({"everywhere": true, "reach": "everywhere"})
                     );
                 }
                 assert_eq!(node.count("remote_faults"), faults);
