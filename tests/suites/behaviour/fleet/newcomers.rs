@@ -133,6 +133,7 @@ async fn awaited() {
     // Its namesake, and one whose keys begin so, are heard for already.
     holds(&second).await;
     second.close().await;
+    drop(second);
     for name in ["second", "second:part"] {
         let again: Texts = node.cache(name, Raw).build().unwrap();
         assert_eq!(again.listen().await, BusState::Up);

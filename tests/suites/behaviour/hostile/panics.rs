@@ -130,7 +130,11 @@ impl Codec<Arc<str>> for Delicate {
 fn decoder() {
     in_tokio(async {
         let moody = Moody::default();
-        let node = || builder().remote(moody.clone(), Delicate).build().unwrap();
+        // Otherwise the insert finds out.
+        let node = || {
+            let builder = builder().remote(moody.clone(), Delicate);
+            builder.read_back(0).build().unwrap()
+        };
         node().insert("key".into(), "one".into()).await.unwrap();
         let node = node();
         assert_eq!(node.get("key").await, Cached::Miss);
