@@ -219,8 +219,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
 
 #[cfg(test)]
 mod tests {
-    use core::hash::BuildHasherDefault;
-    use std::hash::DefaultHasher;
+    use core::hash::{BuildHasherDefault, Hasher};
 
     use super::*;
     use crate::machine::change::{ChangeReply, ChangeStep, Plan, Wish};
@@ -230,7 +229,21 @@ mod tests {
     use crate::machine::table::flight::Ticket;
     use crate::machine::tier::verb::Claimed;
 
-    type Table = Shard<u8, u8, BuildHasherDefault<DefaultHasher>>;
+    type Table = Shard<u8, u8, BuildHasherDefault<Sum>>;
+
+    /// Enough for one key.
+    #[derive(Default)]
+    struct Sum(u64);
+
+    impl Hasher for Sum {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0 += bytes.iter().map(|byte| u64::from(*byte)).sum::<u64>();
+        }
+
+        fn finish(&self) -> u64 {
+            self.0
+        }
+    }
 
     /// A node with one flight, which L1 cannot answer.
     struct Node {
