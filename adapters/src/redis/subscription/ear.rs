@@ -73,11 +73,15 @@ impl Ear {
 
 /// How many bytes the news holds, about.
 fn size(news: &News) -> usize {
+    let all = |keys: &[String]| keys.iter().map(|key| key.len() + size_of::<String>()).sum();
     match news {
-        News::Message(Message { keys, .. }) | News::Changed(keys) | News::Unclear(keys) => {
-            let bytes = keys.iter().map(|key| key.len() + size_of::<String>());
-            bytes.sum()
-        }
+        News::Message(Message {
+            cache,
+            source,
+            keys,
+            ..
+        }) => cache.len() + source.len() + all(keys),
+        News::Changed(keys) | News::Unclear(keys) => all(keys),
         _ => 0,
     }
 }
@@ -123,6 +127,8 @@ const MOST_BYTES: usize = 8 << 20;
 
 #[cfg(test)]
 mod tests {
+    use jetcache_core::ports::bus::Kind;
+
     use super::*;
 
     fn ask(ear: &Ear) -> Option<Result<News, String>> {
@@ -159,7 +165,15 @@ mod tests {
     #[test]
     fn too_many_bytes_stand_for_all_as_well() {
         let ear = Ear::default();
-        let big = || News::Changed(vec!["x".repeat(MOST_BYTES / 4)]);
+        let big = || {
+            News::Message(Message {
+                cache: "x".repeat(MOST_BYTES / 8),
+                source: String::new(),
+                kind: Kind::Set,
+                keys: vec!["x".repeat(MOST_BYTES / 8)],
+                fenced: false,
+            })
+        };
         for _ in 0..2 {
             for _ in 0..3 {
                 ear.hear(big());
