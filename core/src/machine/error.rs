@@ -114,9 +114,10 @@ impl StdError for Error {
 pub enum Fault {
     /// No answer within the time allowed. The command may still be carried out later.
     Timeout,
-    /// The tier cannot be reached, or the connection broke before the answer came.
+    /// The tier cannot be reached, or the connection or its adapter broke before the answer came:
+    /// the command may have been carried out.
     Unreachable(Arc<str>),
-    /// The tier answered with an error.
+    /// The tier answered with an error, and did not do what it was asked.
     Refused(Arc<str>),
     /// The value could not be encoded, so nothing was sent.
     Encode(Arc<str>),

@@ -62,7 +62,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// ([`Activity::bypassed`](crate::Activity::bypassed)), it waits for that to end.
     ///
     /// # Errors
-    /// [`Error::Closed`] if the cache is closed before, [`Error::Key`] if L2 cannot hold the key.
+    /// [`Error::Closed`] if the cache is closed before, [`Error::Key`] if the key's text is not what it
+    /// should be.
     ///
     /// # Cancellation
     /// Dropping the future stops the waiting and nothing else.

@@ -16,7 +16,8 @@ pub(crate) fn failed<T>(count: usize, fault: &Fault) -> Outcomes<T> {
     (0..count).map(|_| Err(fault.clone())).collect()
 }
 
-/// The answer of an adapter. One that panics or miscounts counts as a broken L2.
+/// The answer of an adapter. One that panics or miscounts counts as an L2 whose answer never came:
+/// what was asked of it may have been carried out.
 pub(crate) async fn survived<T>(
     count: usize,
     operation: impl Future<Output = Outcomes<T>>,
@@ -24,7 +25,7 @@ pub(crate) async fn survived<T>(
     match caught_future(operation).await {
         Ok(outcomes) if outcomes.len() == count => outcomes,
         Ok(_) => failed(count, &miscounted()),
-        Err(_) => failed(count, &Fault::Refused("the adapter panicked".into())),
+        Err(_) => failed(count, &Fault::Unreachable("the adapter panicked".into())),
     }
 }
 
@@ -34,5 +35,5 @@ pub(crate) fn answered<T>(outcomes: &Outcomes<T>) -> usize {
 }
 
 fn miscounted() -> Fault {
-    Fault::Refused("the remote did not answer one outcome a key".into())
+    Fault::Unreachable("the remote did not answer one outcome a key".into())
 }

@@ -27,6 +27,10 @@ pub(crate) const CASES: Cases<fn()> = &[
     ),
     ("what_an_l2_in_doubt_refuses_is_undecided", undecided),
     (
+        "an_insert_that_a_broken_adapter_was_given_is_undecided",
+        broken_adapter,
+    ),
+    (
         "a_lease_whose_reply_was_lost_with_its_connection_is_given_back",
         lost_reply,
     ),
@@ -123,6 +127,28 @@ fn undecided() {
                 .unwrap()
         );
     });
+}
+
+/// What it was asked to store may stand in L2.
+fn broken_adapter() {
+    for mood in [Mood::PutPanics, Mood::PutMiscounts] {
+        in_tokio(async {
+            let moody = Moody::default();
+            let node = builder().remote(moody.clone(), MessagePack);
+            let node = node.build().unwrap();
+            moody.set(mood);
+            let absent = node.insert_if_absent("key".into(), "new".into()).await;
+            assert!(matches!(absent, Err(Error::Undecided)), "{absent:?}");
+            let plain = node.insert("other".into(), "new".into()).await;
+            assert_eq!(plain.unwrap(), Reach::Pending);
+            moody.set(Mood::Good);
+            for key in ["key", "other"] {
+                soon(node.confirmed(key)).await.unwrap();
+            }
+            let absent = node.insert_if_absent("key".into(), "newer".into()).await;
+            assert!(absent.unwrap());
+        });
+    }
 }
 
 fn lost_reply() {

@@ -10,6 +10,8 @@ use jetcache_core::ports::remote::{
 };
 use jetcache_core::{Fault, Remote};
 
+use crate::behaviour::stage::expected_panic;
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Mood {
     #[default]
@@ -28,6 +30,10 @@ pub(crate) enum Mood {
     Broken,
     /// Removals are refused.
     RemovalsBreak,
+    /// Puts are carried out, and then it panics.
+    PutPanics,
+    /// Puts are carried out, and one is not answered.
+    PutMiscounts,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -118,7 +124,14 @@ impl Remote for Moody {
                 .map(|_| Err(Fault::Refused("too big".into())))
                 .collect();
         }
-        self.memory.put(puts, wire).await
+        let mut placed = self.memory.put(puts, wire).await;
+        if self.is(Mood::PutPanics) {
+            expected_panic("an adapter's");
+        }
+        if self.is(Mood::PutMiscounts) {
+            placed.pop();
+        }
+        placed
     }
 
     async fn claim(&self, claims: &[Claim<'_>], wire: Wire) -> Vec<Result<Claimed, Fault>> {
