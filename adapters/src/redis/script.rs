@@ -249,7 +249,8 @@ return 1
 /// is the placeholder of the jetcache-go format; in the native format empty.
 ///
 /// Present is what `envelope::is_present` says: a header of ours and of this version, a value, and
-/// an end that lies ahead; in the jetcache-go format, whatever is not the placeholder.
+/// an end that lies ahead; in the jetcache-go format, whatever is not the placeholder and has time
+/// left (a key is there still for the millisecond in which `PTTL` is 0, and a read is a miss).
 macro_rules! judge {
     () => {
         r"
@@ -269,7 +270,7 @@ local function holds(condition, go)
   if type(found) == 'table' then
     if not string.find(found.err or '', 'WRONGTYPE', 1, true) then error(found) end
   elseif go ~= '' then
-    present = found and found ~= go
+    present = found and found ~= go and redis.call('PTTL', KEYS[1]) ~= 0
   elseif #found == 36 and string.sub(found, 1, 4) == '\193J\1\0' then
     local left = struct.unpack('>I8', found, 9) - clock()
     present = left > 0 and left <= struct.unpack('>I8', found, 17)

@@ -18,6 +18,7 @@ pub(super) async fn run<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>
     many_claims_are_remembered(suite).await;
     of_two_who_found_nothing_one_stores(suite).await;
     a_condition_is_judged_again(suite).await;
+    what_a_read_takes_for_ended_is_absent(suite).await;
     a_value_that_was_too_long_on_its_way_is_refused(suite).await;
     a_value_that_replaces_is_of_any_kind(suite).await;
     many_puts_are_answered_in_order(suite).await;
@@ -233,6 +234,28 @@ async fn a_condition_is_judged_again<R: Remote, S: AsyncFn(Duration)>(suite: &Su
     suite.wait_until("a value ends", ended).await;
     let put = suite.insert(&key, token, &two, present, spared).await;
     assert_ne!(put, Placed::Stored, "nothing stands there any more");
+}
+
+/// Also in its last moment, when some stores have the value still and say that nothing is left of
+/// its life.
+async fn what_a_read_takes_for_ended_is_absent<R: Remote, S: AsyncFn(Duration)>(
+    suite: &Suite<'_, R, S>,
+) {
+    let one = suite.entry(Some(b"one"));
+    for _ in 0..30 {
+        let key = suite.key();
+        let short = Stored {
+            life: Duration::from_millis(5),
+            ..stored(&one)
+        };
+        suite.put(&key, short).await;
+        while value(suite, &key).await.is_some() {
+            suite.pause(Duration::from_micros(100)).await;
+        }
+        let present = Some(Condition::Present);
+        let claimed = suite.claim_sparing(&key, suite.token(), present).await;
+        assert_eq!(claimed, None, "a read took it for ended");
+    }
 }
 
 async fn a_value_that_was_too_long_on_its_way_is_refused<R: Remote, S: AsyncFn(Duration)>(
