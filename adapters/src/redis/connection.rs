@@ -4,6 +4,7 @@
 //! whenever its own runtime does, and break when that ends. Tests that share a static cache and
 //! have a runtime each would meet both.
 
+mod debt;
 pub(crate) mod dial;
 pub(crate) mod fault;
 pub(crate) mod greeting;
@@ -21,10 +22,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jetcache_core::Fault;
 use redis::{Pipeline, Value};
 
+use crate::redis::connection::debt::{MOST_GIVEN_UP, Standing};
 use crate::redis::connection::dial::Dial;
 use crate::redis::connection::host::{Home, Host};
 use crate::redis::connection::line::{Batch, Line, Repeat, Sending};
-use crate::redis::connection::link::{MOST_GIVEN_UP, Standing};
 use crate::redis::connection::runtimes::here;
 use crate::redis::connection::slot::{Outcome, Slot};
 use crate::redis::connection::tally::Connectivity;

@@ -6,23 +6,22 @@
 //! must not be sent twice: they cannot find out by trying.
 //!
 //! And by silence: its peer takes what is sent and answers nothing, as a load balancer does whose
-//! backend is gone. No socket reports that. So a call that is dropped before its answer came leaves
-//! a [`Question`], and if that has no answer for too long while nothing else is heard, the next
-//! call buries the connection. This needs no task and no timer, and costs a connection that answers
-//! nothing.
+//! backend is gone. No socket reports that. What it owes is written down as its [`Debt`], and a call
+//! that finds it silent for too long buries it. That costs a connection that answers nothing.
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::task::Poll;
+use std::time::Duration;
 
 use jetcache_core::Fault;
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, PushInfo, PushKind, ServerErrorKind, Value};
 use tokio::sync::watch;
 
+use crate::redis::connection::debt::{Answer, Debt, Standing};
 use crate::redis::connection::dial::Dial;
 use crate::redis::connection::fault::fault;
 use crate::redis::connection::tally::Tally;
@@ -43,31 +42,7 @@ struct Wire {
 struct Pulse {
     /// Taken when it is buried: with the last of its clones its driver ends, and its queue.
     connection: Option<MultiplexedConnection>,
-    /// When it answered last.
-    heard: Instant,
-    /// The commands, or pipelines of them, that were given up and may still be unanswered.
-    given_up: usize,
-    question: Option<Question>,
-}
-
-/// A command that is sent when a call gives up. Answers come in order, so its answer means that
-/// whatever was given up before it has been answered.
-struct Question {
-    answer: Pin<Box<dyn Future<Output = ()> + Send>>,
-    sent: Instant,
-    /// How much was given up before it.
-    covers: usize,
-}
-
-/// How a connection stands with the call that is about to use it.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// As far as is known it answers.
-    Good,
-    /// It owes so much that it is not to be sent more.
-    Indebted,
-    /// It was silent for too long.
-    Silent,
+    debt: Debt,
 }
 
 impl Link {
@@ -86,9 +61,7 @@ impl Link {
             buried: watch::channel(false).0,
             pulse: Mutex::new(Pulse {
                 connection: Some(connection),
-                heard: Instant::now(),
-                given_up: 0,
-                question: None,
+                debt: Debt::none(Arc::clone(&dial.tally)),
             }),
             tally: Arc::clone(&dial.tally),
         })))
@@ -100,27 +73,19 @@ impl Link {
 
     /// Whether it answered so recently that checking it would only cost time.
     pub(super) fn is_lively(&self) -> bool {
-        self.0.pulse().heard.elapsed() < LIVELY && !self.is_dead()
+        self.0.pulse().debt.heard().elapsed() < LIVELY && !self.is_dead()
     }
 
     /// Looks whether it has answered what was given up.
     pub(super) fn standing(&self, patience: Duration) -> Standing {
         let mut pulse = self.0.pulse();
-        self.0.look(&mut pulse);
-        if pulse.connection.is_none() {
+        let Pulse { connection, debt } = &mut *pulse;
+        let Some(connection) = connection else {
             // Another caller has just buried it.
             return Standing::Silent;
-        }
-        let Some(question) = &pulse.question else {
-            return Standing::Good;
         };
-        if question.sent.max(pulse.heard).elapsed() >= patience {
-            Standing::Silent
-        } else if pulse.given_up >= MOST_GIVEN_UP {
-            Standing::Indebted
-        } else {
-            Standing::Good
-        }
+        debt.look(|| ask(connection));
+        debt.standing(patience)
     }
 
     /// Ends it, and the waiting of all who still wait for an answer on it.
@@ -129,8 +94,7 @@ impl Link {
             self.0.tally.buried();
         }
         let mut pulse = self.0.pulse();
-        let over = (pulse.connection.take(), pulse.question.take());
-        self.0.tally.settle(std::mem::take(&mut pulse.given_up));
+        let over = (pulse.connection.take(), pulse.debt.forgive());
         drop(pulse);
         drop(over);
         self.0.buried.send_replace(true);
@@ -163,7 +127,7 @@ impl Link {
         if is_over {
             self.0.dead.store(true, Ordering::Release);
         }
-        self.0.pulse().heard = Instant::now();
+        self.0.pulse().debt.hear();
         answer
     }
 }
@@ -176,59 +140,10 @@ impl Wire {
     /// A call was dropped before its answer came.
     fn give_up(&self) {
         let mut pulse = self.pulse();
-        if pulse.connection.is_none() {
-            return;
+        let Pulse { connection, debt } = &mut *pulse;
+        if let Some(connection) = connection {
+            debt.give_up(|| ask(connection));
         }
-        pulse.given_up += 1;
-        self.tally.owe();
-        if pulse.question.is_none() {
-            pulse.ask();
-        }
-    }
-
-    /// Takes the answer to the question, if it came.
-    fn look(&self, pulse: &mut Pulse) {
-        let Some(question) = &mut pulse.question else {
-            return;
-        };
-        if !is_ready(question.answer.as_mut()) {
-            return;
-        }
-        let covers = question.covers;
-        pulse.question = None;
-        pulse.heard = Instant::now();
-        pulse.given_up -= covers;
-        self.tally.settle(covers);
-        if pulse.given_up > 0 {
-            pulse.ask();
-        }
-    }
-}
-
-impl Drop for Wire {
-    fn drop(&mut self) {
-        let owed = self.pulse().given_up;
-        self.tally.settle(owed);
-    }
-}
-
-impl Pulse {
-    /// Any answer will do, even that the user may not ask.
-    fn ask(&mut self) {
-        let Some(mut connection) = self.connection.clone() else {
-            return;
-        };
-        let mut answer: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
-            // If the connection broke, its driver says so.
-            let _ = connection.send_packed_command(&redis::cmd("PING")).await;
-        });
-        // The first look sends it, whatever thread this is.
-        let _ = is_ready(answer.as_mut());
-        self.question = Some(Question {
-            answer,
-            sent: Instant::now(),
-            covers: self.given_up,
-        });
     }
 }
 
@@ -262,10 +177,13 @@ impl Drop for Obituary {
     }
 }
 
-fn is_ready(answer: Pin<&mut (dyn Future<Output = ()> + Send)>) -> bool {
-    answer
-        .poll(&mut Context::from_waker(Waker::noop()))
-        .is_ready()
+/// A question that every peer answers, if only that the user may not ask it.
+fn ask(connection: &MultiplexedConnection) -> Answer {
+    let mut connection = connection.clone();
+    Box::pin(async move {
+        // If the connection broke, its driver says so.
+        let _ = connection.send_packed_command(&redis::cmd("PING")).await;
+    })
 }
 
 fn silent() -> Fault {
@@ -279,7 +197,3 @@ fn is_demoted(value: &Value) -> bool {
 
 /// No server restarts faster than this, so a link that answered this recently still leads to it.
 const LIVELY: Duration = Duration::from_millis(1);
-
-/// How much may be given up and unanswered on one connection: the client keeps some 250 bytes for
-/// each. Beyond that calls fail at once, until it answers or is buried.
-pub(super) const MOST_GIVEN_UP: usize = 8192;
