@@ -5,6 +5,7 @@ pub(super) mod batch;
 mod change;
 mod close;
 mod keep_fresh;
+mod probe;
 mod read;
 mod read_many;
 mod write_through;

@@ -16,7 +16,7 @@ use crate::machine::policy::Policy;
 use crate::machine::policy::backoff::Backoff;
 use crate::machine::policy::call::Call;
 use crate::machine::policy::pace::{Aim, RefreshOutcome};
-use crate::machine::tier::entry::{Cached, Entry};
+use crate::machine::tier::entry::Entry;
 use crate::machine::time::Timestamp;
 use crate::machine::token::Token;
 
@@ -82,6 +82,7 @@ enum State<V> {
     },
     Filling {
         entry: Entry<V>,
+        answer: Answer<V>,
     },
     Keeping {
         answer: Answer<V>,
@@ -153,12 +154,12 @@ impl<V: Clone> Lookup<V> {
             (State::Loading { began }, Reply::Loaded(loaded)) => {
                 self.on_loaded(view, began, loaded, out)
             }
-            (State::Filling { entry }, Reply::Stored(stored)) => {
-                self.on_stored(view, entry, stored, out)
+            (State::Filling { entry, answer }, Reply::Stored(stored)) => {
+                self.on_stored(view, entry, answer, stored, out)
             }
             (State::Keeping { answer }, Reply::Kept(_)) => self.finish(answer),
             // A reply that belongs to no step: the driver is wrong, and its caller must not hang.
-            (_, _) => self.finish(Err(Error::Closed)),
+            (_, _) => self.finish(Answer::endless(Err(Error::Closed))),
         }
     }
 
@@ -215,7 +216,8 @@ impl<V: Clone> Lookup<V> {
         match found {
             Some(entry) if entry.is_fresh(view.now) => {
                 out.events.push(Event::LocalHit);
-                self.finish(Ok(Cached::known(entry.into_value())))
+                let until = entry.expires();
+                self.finish(Answer::found(entry.into_value(), until))
             }
             ended => {
                 out.spent.extend(ended.and_then(Entry::into_value));
@@ -353,7 +355,7 @@ impl<V: Clone> Lookup<V> {
         let end = view
             .policy
             .local_end(&self.call, sent, seen.left, view.dice);
-        let answer = Ok(Cached::known(seen.value.clone()));
+        let answer = Answer::found(seen.value.clone(), sent + seen.left);
         if self.call.no_store {
             return self.finish(answer);
         }

@@ -81,6 +81,17 @@ fn r4_a_change_waits_for_a_write_that_was_announced() {
 }
 
 #[test]
+fn p7_who_joined_late_is_not_given_what_ended_during_the_fill() {
+    keeps(
+        Plan::scripted(1)
+            .ttl(5)
+            .load(0, A, 5)
+            .fate(Fill, Fate::delivered(15, 1))
+            .load(6, A, 5),
+    );
+}
+
+#[test]
 fn r5_a_superseded_flight_takes_nobody_on_board() {
     keeps(
         Plan::scripted(1)

@@ -6,14 +6,13 @@ use std::borrow::ToOwned;
 use std::sync::Arc;
 
 use crate::driver::cache::Cache;
-use crate::driver::cache::read::unshared;
-use crate::driver::flight::glance::glance;
+use crate::driver::flight::glance::{answer, glance};
 use crate::driver::refresh::turns::ensure_turns;
 use crate::driver::shared::address::Address;
 use crate::machine::error::Error;
 use crate::machine::event::Event;
+use crate::machine::lookup::step::Answer;
 use crate::machine::policy::call::Call;
-use crate::machine::tier::entry::Cached;
 
 /// Keeping keys fresh.
 impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {
@@ -89,7 +88,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         &self,
         address: &Address<K>,
         call: Call,
-    ) -> Option<Cached<V>> {
+    ) -> Option<Answer<Arc<V>>> {
         let key = &*address.key;
         // Most caches refresh nothing, and need no hash here.
         self.shared.fresh_keys.as_ref()?;
@@ -97,8 +96,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             return None;
         }
         let (found, _) = Box::pin(glance::<K, V, K>(&self.shared, &[key], call)).await;
-        let found = unshared(found.first()?);
-        (!matches!(found, Cached::Miss)).then_some(found)
+        found.into_iter().next().and_then(answer)
     }
 
     /// Whether the key's flight is a refresh, and L2 may have the value meanwhile.

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use crate::driver::cache::Cache;
 use crate::driver::flight::glance::glance;
 use crate::driver::flight::lead::lead;
-use crate::driver::flight::seat::Seat;
+use crate::driver::flight::seat::{Seat, SharedAnswer};
 use crate::machine::error::Error;
 use crate::machine::event::Event;
 use crate::machine::lookup::step::Answer;
 use crate::machine::policy::call::Call;
-use crate::machine::tier::entry::{Cached, Load};
+use crate::machine::tier::entry::{Cached, Entry, Load};
 use crate::ports::loader::LoadError;
 
 /// Reading.
@@ -197,13 +197,23 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
+        self.fresh(key).map(Entry::into_value)
+    }
+
+    /// The fresh entry of L1.
+    #[inline]
+    pub(super) fn fresh<Q>(&self, key: &Q) -> Option<Entry<V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
         let shared = &self.shared;
         let entry = shared.level1.fresh(&key, &*shared.runtime)?;
         shared.journal.note_local_hit();
-        Some(entry.into_value())
+        Some(entry)
     }
 
-    pub(super) fn hit_with<Q>(&self, key: &Q, call: &Call) -> Option<Option<V>>
+    fn hit_with<Q>(&self, key: &Q, call: &Call) -> Option<Option<V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -239,7 +249,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         let (_admission, address) = self.admit(key)?;
         let call = address.wishes(call);
         if let Some(found) = self.beside_refresh(&address, call).await {
-            return Ok(found.hit());
+            return loaded(&found);
         }
         let mut seat = Seat::join(&self.shared, address, call);
         let mut loader = Some(loader);
@@ -254,7 +264,21 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         }
     }
 
-    pub(super) async fn load_registered<Q>(&self, key: &Q, call: Call) -> Result<Option<V>, Error>
+    async fn load_registered<Q>(&self, key: &Q, call: Call) -> Result<Option<V>, Error>
+    where
+        Q: ToOwned<Owned = K> + ?Sized,
+    {
+        let answer = self.answer_registered(key, call).await?;
+        loaded(&answer)
+    }
+
+    /// # Errors
+    /// What keeps it from being looked up at all.
+    pub(super) async fn answer_registered<Q>(
+        &self,
+        key: &Q,
+        call: Call,
+    ) -> Result<SharedAnswer<V>, Error>
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
@@ -264,19 +288,19 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         let (_admission, address) = self.admit(key)?;
         let call = address.wishes(call);
         if let Some(found) = self.beside_refresh(&address, call).await {
-            return Ok(found.hit());
+            return Ok(Arc::new(found));
         }
         let load = || {
             let (loader, key) = (Arc::clone(loader), Arc::clone(&address.key));
             move || async move { loader.load((*key).clone()).await }
         };
         let mut seat = Seat::join(&self.shared, address.clone(), call);
-        let mut spawned = false;
+        let mut spawned = None;
         loop {
             let answer = match seat.turn().await {
                 Some(answer) => Some(answer),
-                None if !spawned => {
-                    spawned = true;
+                None if spawned != Some(seat.rejoined()) => {
+                    spawned = Some(seat.rejoined());
                     // The task takes this seat; the caller takes another and waits like everyone.
                     let own = seat.second();
                     let mut leader = core::mem::replace(&mut seat, own);
@@ -293,7 +317,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
                 None => lead(&mut seat, &mut Some(load())).await.into_answer(),
             };
             if let Some(answer) = answer {
-                return loaded(&answer);
+                return Ok(answer);
             }
         }
     }
@@ -307,7 +331,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             return Cached::Miss;
         };
         let (found, _) = glance(&self.shared, &[key], call).await;
-        found.first().map_or(Cached::Miss, unshared)
+        let found = found.first();
+        found.map_or(Cached::Miss, |(found, _)| unshared(found))
     }
 }
 
@@ -317,7 +342,7 @@ pub(super) fn no_loader() -> Error {
 
 /// The answer of a flight, copied for one caller.
 pub(super) fn loaded<V: Clone>(answer: &Answer<Arc<V>>) -> Result<Option<V>, Error> {
-    match answer {
+    match &answer.outcome {
         Ok(cached) => Ok(unshared(cached).hit()),
         Err(error) => Err(error.clone()),
     }

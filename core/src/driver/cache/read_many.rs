@@ -14,15 +14,17 @@ use crate::driver::cache::Cache;
 use crate::driver::cache::batch::Batch;
 use crate::driver::cache::read::{loaded, no_loader, unshared};
 use crate::driver::flight::board::{Board, Joined, Row};
-use crate::driver::flight::glance::{glance, parts};
+use crate::driver::flight::glance::{Known, answer, glance, parts};
 use crate::driver::flight::lead_many::lead_many;
 use crate::driver::flight::member::Member;
 use crate::driver::flight::seat::SharedAnswer;
 use crate::driver::world::erased::{AnyBatchLoader, Boxed};
 use crate::machine::error::Error;
+use crate::machine::lookup::step::Answer;
 use crate::machine::policy::call::Call;
 use crate::machine::policy::outage::Outage;
 use crate::machine::tier::entry::Cached;
+use crate::machine::time::Timestamp;
 use crate::ports::batch_loader::Loads;
 use crate::ports::loader::LoadError;
 
@@ -33,7 +35,8 @@ use crate::ports::loader::LoadError;
 /// [`batch_chunk`](crate::Builder::batch_chunk) is split.
 impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {
     /// What L1 and L2 know about each of `keys`. No loader runs and none is waited for. What L2
-    /// cannot answer about is a miss. An L2 that does not answer costs one `remote_timeout`.
+    /// cannot answer about is a miss, and so is what ends while the others are read. An L2 that does
+    /// not answer costs one `remote_timeout`.
     ///
     /// # Cancellation
     /// Dropping the future stops the read.
@@ -54,11 +57,14 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized + 'k,
     {
-        let probe = self.probe(keys, call);
-        let (answers, _) = Box::pin(self.look_further_many(&probe.misses, *call)).await;
-        probe.answered(
+        let mut probe = self.probe(keys, call);
+        while let Some(round) = probe.round(|| self.shared.runtime.now()) {
+            let (answers, _) = Box::pin(self.look_further_many(&round.keys, *call)).await;
+            probe.answered(round, answers);
+        }
+        probe.outcomes(
             |hit| hit.map_or(Cached::Absent, Cached::Hit),
-            |at| unshared(&answers[at]),
+            |found| found.map_or(Cached::Miss, |(found, _)| unshared(found)),
         )
     }
 
@@ -69,6 +75,9 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// again for keys that another caller gave up. It returns a `HashMap<K, T>`, a `Vec<(K, T)>` or
     /// [`Loads`], with `T` being `V`, `Option<V>` or [`Load<V>`](crate::Load); a key that it does
     /// not mention does not exist (kept for `negative_ttl`). `load_timeout` bounds each call.
+    ///
+    /// What L1 or L2 had, and what ended while the loader ran for the others, is looked up again
+    /// and loaded if need be, before anything is handed out.
     ///
     /// # Errors
     /// For each key those of [`get_or_load`](Self::get_or_load). If the loader fails as a whole, it
@@ -139,9 +148,12 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
                 .map(|key| (key, Err(error.clone())))
                 .collect();
         }
-        let probe = self.probe(keys, call);
-        let answers = Box::pin(self.load_many_by(&probe.misses, *call, &mut loader)).await;
-        let batch = probe.answered(Ok, |at| loaded(&answers[at]));
+        let mut probe = self.probe(keys, call);
+        while let Some(round) = probe.round(|| self.shared.runtime.now()) {
+            let answers = Box::pin(self.load_many_by(&round.keys, *call, &mut loader)).await;
+            probe.answered(round, answers);
+        }
+        let batch = probe.outcomes(Ok, outcome);
         if call.refresh {
             for (key, answer) in batch.iter() {
                 self.answered(*key, call, answer);
@@ -193,56 +205,22 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
                 .map(|key| (key, Err(error.clone())))
                 .collect();
         }
-        let probe = self.probe(keys, call);
-        let batch = match (&self.shared.loaders.many, &self.shared.loaders.one) {
-            (Some(loader), _) => {
-                let answers =
-                    Box::pin(self.load_many_registered(&probe.misses, *call, loader)).await;
-                probe.answered(Ok, |at| loaded(&answers[at]))
-            }
-            (None, None) => probe.answered(Ok, |_| Err(no_loader())),
-            (None, Some(_)) => {
-                let answers = Box::pin(self.load_each(&probe.misses, *call)).await;
-                probe.answered(Ok, |at| answers[at].clone())
-            }
-        };
+        let mut probe = self.probe(keys, call);
+        while let Some(round) = probe.round(|| self.shared.runtime.now()) {
+            let answers = match (&self.shared.loaders.many, &self.shared.loaders.one) {
+                (Some(loader), _) => {
+                    Box::pin(self.load_many_registered(&round.keys, *call, loader)).await
+                }
+                (None, Some(_)) => Box::pin(self.load_each(&round.keys, *call)).await,
+                (None, None) => refused(round.keys.len(), no_loader()),
+            };
+            probe.answered(round, answers);
+        }
+        let batch = probe.outcomes(Ok, outcome);
         for (key, answer) in batch.iter() {
             self.answered(*key, call, answer);
         }
         batch
-    }
-
-    /// What L1 has of the keys, and which of them it lacks.
-    fn probe<'k, Q, I>(&self, keys: I, call: &Call) -> Probe<'k, Q, V>
-    where
-        I: IntoIterator<Item = &'k Q>,
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        let keys = keys.into_iter();
-        let expected = keys.size_hint().0;
-        let mut found = Vec::with_capacity(expected);
-        let mut misses = Vec::new();
-        let mut places = hashbrown::HashMap::new();
-        for key in keys {
-            let known = match self.hit_with(key, call) {
-                Some(hit) => Known::Hit(hit),
-                None if misses.is_empty() => {
-                    // The rest is likely to miss as well.
-                    places.reserve(expected);
-                    misses.reserve(expected);
-                    misses.push(key);
-                    places.insert(key, 0);
-                    Known::Miss(0)
-                }
-                None => Known::Miss(*places.entry(key).or_insert_with(|| {
-                    misses.push(key);
-                    misses.len() - 1
-                })),
-            };
-            found.push((key, known));
-        }
-        Probe { found, misses }
     }
 
     async fn load_many_by<Q, L, F, T>(
@@ -317,15 +295,18 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     }
 
     /// Loads one by one what neither tier has.
-    async fn load_each<Q>(&self, keys: &[&Q], call: Call) -> Vec<Result<Option<V>, Error>>
+    async fn load_each<Q>(&self, keys: &[&Q], call: Call) -> Vec<SharedAnswer<V>>
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
         let (known, outage) = self.look_further_many(keys, call).await;
         let call = call.within(outage);
-        let load = async |(at, key): (usize, &&Q)| match &known[at] {
-            Cached::Miss => self.load_registered(*key, call).await,
-            known => Ok(unshared(known).hit()),
+        let load = async |(at, key): (usize, &&Q)| match answer(known[at].clone()) {
+            Some(known) => Arc::new(known),
+            None => self
+                .answer_registered(*key, call)
+                .await
+                .unwrap_or_else(|error| Arc::new(Answer::endless(Err(error)))),
         };
         stream::iter(keys.iter().enumerate().map(load))
             .buffered(self.shared.loaders.concurrency)
@@ -334,13 +315,16 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     }
 
     /// What L2 knows of keys that L1 does not have. A closed cache knows nothing.
-    async fn look_further_many<Q>(&self, keys: &[&Q], call: Call) -> (Vec<Cached<Arc<V>>>, Outage)
+    async fn look_further_many<Q>(&self, keys: &[&Q], call: Call) -> (Vec<Known<V>>, Outage)
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
         match self.admit_some(keys) {
             Ok(_admission) => glance(&self.shared, keys, call).await,
-            Err(_) => (vec![Cached::Miss; keys.len()], Outage::default()),
+            Err(_) => (
+                vec![(Cached::Miss, Timestamp::MAX); keys.len()],
+                Outage::default(),
+            ),
         }
     }
 
@@ -360,7 +344,9 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         // A task may have died with its runtime while the part before was waited for.
         self.ensure_tasks();
         let call = call.within(*outage.lock().unwrap_or_else(PoisonError::into_inner));
-        let refuse = |at: usize, error| answers[at] = Some(Arc::new(Err(error)));
+        let refuse = |at: usize, error| {
+            answers[at] = Some(Arc::new(Answer::endless(Err(error))));
+        };
         let mut board = Board::new(&self.shared, keys, part, refuse);
         let refreshed = |row: &&Row<K>| self.is_refreshing(row.hash, &row.key, &call);
         let rows: Vec<&Row<K>> = board.rows.iter().filter(refreshed).collect();
@@ -368,9 +354,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             let keys: Vec<&K> = rows.iter().map(|row| &*row.key).collect();
             let (found, _) = glance::<K, V, K>(&self.shared, &keys, call).await;
             for (row, found) in zip(rows, found) {
-                if !matches!(found, Cached::Miss) {
-                    answers[row.at] = Some(Arc::new(Ok(found)));
-                }
+                answers[row.at] = answer(found).map(Arc::new);
             }
             board.rows.retain(|row| answers[row.at].is_none());
         }
@@ -389,9 +373,14 @@ fn batched<K: Send + 'static, V: Send + 'static>(
     }
 }
 
+/// The answer about one key, copied for its caller.
+fn outcome<V: Clone>(answer: Option<&SharedAnswer<V>>) -> Result<Option<V>, Error> {
+    answer.map_or(Err(Error::Closed), |answer| loaded(answer))
+}
+
 /// All answers. A key without one gets [`Error::Closed`]: the cache is closed.
 fn whole<V>(answers: Vec<Option<SharedAnswer<V>>>) -> Vec<SharedAnswer<V>> {
-    let closed = || Arc::new(Err(Error::Closed));
+    let closed = || Arc::new(Answer::endless(Err(Error::Closed)));
     let answers = answers.into_iter();
     answers
         .map(|answer| answer.unwrap_or_else(closed))
@@ -400,34 +389,6 @@ fn whole<V>(answers: Vec<Option<SharedAnswer<V>>>) -> Vec<SharedAnswer<V>> {
 
 /// The same error for all keys.
 fn refused<V>(count: usize, error: Error) -> Vec<SharedAnswer<V>> {
-    let error = Arc::new(Err(error));
+    let error = Arc::new(Answer::endless(Err(error)));
     (0..count).map(|_| Arc::clone(&error)).collect()
-}
-
-/// The keys of a request as L1 knows them.
-struct Probe<'k, Q: ?Sized, V> {
-    found: Vec<(&'k Q, Known<V>)>,
-    /// Those that L1 does not have, each once.
-    misses: Vec<&'k Q>,
-}
-
-enum Known<V> {
-    /// L1 has it: a value, or that there is none.
-    Hit(Option<V>),
-    /// Its index among the misses.
-    Miss(usize),
-}
-
-impl<'k, Q: ?Sized, V> Probe<'k, Q, V> {
-    fn answered<R>(
-        self,
-        hit: impl Fn(Option<V>) -> R,
-        miss: impl Fn(usize) -> R,
-    ) -> Batch<&'k Q, R> {
-        let outcome = |(key, known)| match known {
-            Known::Hit(found) => (key, hit(found)),
-            Known::Miss(at) => (key, miss(at)),
-        };
-        self.found.into_iter().map(outcome).collect()
-    }
 }

@@ -14,11 +14,12 @@ use crate::driver::world::bounds::{CacheKey, CacheValue};
 use crate::driver::world::caught::caught;
 use crate::machine::error::Fault;
 use crate::machine::event::Event;
-use crate::machine::lookup::step::Seen;
+use crate::machine::lookup::step::{Answer, Seen};
 use crate::machine::policy::call::Call;
 use crate::machine::policy::outage::Outage;
 use crate::machine::shard::glances::{Glance, Glanced, Kept};
 use crate::machine::tier::entry::Cached;
+use crate::machine::time::Timestamp;
 use crate::ports::remote::Found;
 
 /// What a read of L2 brought for a key, until the machine has taken it.
@@ -28,16 +29,19 @@ type Brought<'a, K, V> = (
     Option<Result<Option<Seen<Arc<V>>>, Fault>>,
 );
 
+/// What L2 knows of a key, and when the life of that ends.
+pub(crate) type Known<V> = (Cached<Arc<V>>, Timestamp);
+
 /// What L2 knows of the keys, which L1 does not have; and whether it stopped answering.
 pub(crate) async fn glance<K: CacheKey, V: CacheValue, Q>(
     shared: &Arc<Shared<K, V>>,
     keys: &[&Q],
     call: Call,
-) -> (Vec<Cached<Arc<V>>>, Outage)
+) -> (Vec<Known<V>>, Outage)
 where
     Q: ToOwned<Owned = K> + ?Sized,
 {
-    let mut answers = vec![Cached::Miss; keys.len()];
+    let mut answers = vec![(Cached::Miss, Timestamp::MAX); keys.len()];
     let mut outage = Outage::default();
     for part in parts(keys.len(), shared.loaders.chunk) {
         let call = call.within(outage);
@@ -46,6 +50,15 @@ where
         glance_part(shared, board, call, &mut answers, &mut outage).await;
     }
     (answers, outage)
+}
+
+/// What L2 knows as the answer to a call that loads; `None` if it knows nothing.
+pub(crate) fn answer<V>((found, until): Known<V>) -> Option<Answer<Arc<V>>> {
+    let answer = |found| Answer {
+        until,
+        ..Answer::endless(Ok(found))
+    };
+    (!matches!(found, Cached::Miss)).then(|| answer(found))
 }
 
 /// The parts of a batch of so many keys.
@@ -58,7 +71,7 @@ async fn glance_part<K: CacheKey, V: CacheValue>(
     shared: &Arc<Shared<K, V>>,
     mut board: Board<K>,
     call: Call,
-    answers: &mut [Cached<Arc<V>>],
+    answers: &mut [Known<V>],
     outage: &mut Outage,
 ) {
     let begun = shared.ask_each(
@@ -101,15 +114,18 @@ async fn glance_part<K: CacheKey, V: CacheValue>(
         |(row, ..)| row.shard,
         |(row, glance, seen), table, context, effects| {
             let key = || Arc::clone(&row.key);
-            Some(
-                match table.glanced(glance, key, seen.take()?, context, effects) {
-                    Glanced::Answer(answer) => (answer, None),
-                    Glanced::Keep(answer, write, entry) => {
-                        writes.push((row.shard, write));
-                        (answer, Some(entry))
-                    }
-                },
-            )
+            let seen = seen.take()?;
+            let until = match &seen {
+                Ok(Some(seen)) => glance.end_of(seen),
+                Ok(None) | Err(_) => Timestamp::MAX,
+            };
+            Some(match table.glanced(glance, key, seen, context, effects) {
+                Glanced::Answer(answer) => ((answer, until), None),
+                Glanced::Keep(answer, write, entry) => {
+                    writes.push((row.shard, write));
+                    ((answer, until), Some(entry))
+                }
+            })
         },
     );
     for ((row, ..), glanced) in zip(brought, glanced) {

@@ -188,7 +188,7 @@ where
     T: Into<Loads<K, V>>,
 {
     let (members, nexts) = match work {
-        Work::Wait(member) => {
+        Work::Wait(mut member) => {
             let next = match member.seat.turn().await {
                 Some(answer) => Next::Over(Led::Answered(answer)),
                 None => Next::Reply(Reply::Begin),

@@ -33,6 +33,7 @@ pub(crate) struct Seat<K: CacheKey, V: CacheValue> {
     notes: Option<Box<Notes<V>>>,
     /// There until the seat is left.
     ticket: Option<Ticket>,
+    rejoined: u32,
 }
 
 /// What a leader remembers from one step to the next.
@@ -135,6 +136,7 @@ impl<K: CacheKey, V: CacheValue> Seat<K, V> {
             address,
             notes: None,
             ticket,
+            rejoined: 0,
         }
     }
 
@@ -144,7 +146,9 @@ impl<K: CacheKey, V: CacheValue> Seat<K, V> {
             self.shared
                 .ask(self.address.shard, |table, _, _| table.second_seat(ticket))
         });
-        Self::of(&self.shared, self.address.clone(), ticket)
+        let mut second = Self::of(&self.shared, self.address.clone(), ticket);
+        second.rejoined = self.rejoined;
+        second
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared<K, V>> {
@@ -160,14 +164,19 @@ impl<K: CacheKey, V: CacheValue> Seat<K, V> {
         self.notes.as_ref()?.outcome
     }
 
-    /// Waits for the flight's answer. `None`: this seat is to lead.
-    pub(crate) async fn turn(&self) -> Option<SharedAnswer<V>> {
+    /// Waits for the flight's answer. What ends before it can be handed out is looked up anew, in
+    /// another flight. `None`: this seat is to lead.
+    pub(crate) async fn turn(&mut self) -> Option<SharedAnswer<V>> {
         let mut timer: Option<Boxed<'static, ()>> = None;
         poll_fn(|cx| {
             loop {
                 let until = match self.poll(cx.waker().clone()) {
                     Turn::Answer(answer) => return Poll::Ready(Some(answer)),
                     Turn::Lead => return Poll::Ready(None),
+                    Turn::Ended => {
+                        self.rejoin();
+                        continue;
+                    }
                     Turn::Wait(until) => until,
                 };
                 // Asked again when the leader counts as silent.
@@ -186,12 +195,30 @@ impl<K: CacheKey, V: CacheValue> Seat<K, V> {
 
     fn poll(&self, waker: Waker) -> Turn<Arc<V>> {
         let Some(ticket) = &self.ticket else {
-            return Turn::Answer(Arc::new(Err(Error::Closed)));
+            return Turn::Answer(Arc::new(Answer::endless(Err(Error::Closed))));
         };
         self.shared
             .ask(self.address.shard, |table, context, effects| {
                 table.poll(ticket, context, waker, effects)
             })
+    }
+
+    fn rejoin(&mut self) {
+        let Some(ticket) = self.ticket.take() else {
+            return;
+        };
+        let (ticket, _) = self
+            .shared
+            .ask(self.address.shard, |table, context, effects| {
+                table.rejoin(ticket, context, effects)
+            });
+        self.ticket = Some(ticket);
+        self.rejoined += 1;
+    }
+
+    /// How often it left a flight for another one.
+    pub(crate) const fn rejoined(&self) -> u32 {
+        self.rejoined
     }
 
     /// Hands the flight a reply and does what is done at once, until it needs the world.
@@ -223,7 +250,7 @@ impl<K: CacheKey, V: CacheValue> Seat<K, V> {
             (_, None) => {}
         }
         let Some(ticket) = &self.ticket else {
-            return Step::Alone(Err(Error::Closed));
+            return Step::Alone(Answer::endless(Err(Error::Closed)));
         };
         let step = table.step(ticket, context, reply, effects);
         if let Some(notes) = &mut self.notes {
@@ -287,7 +314,7 @@ impl<K: CacheKey, V: CacheValue> Seat<K, V> {
     /// The flight cannot go on: everyone who waits gets this error.
     pub(crate) fn fail(&self, error: Error) -> Led<V> {
         let Some(ticket) = &self.ticket else {
-            return Led::Alone(Err(error));
+            return Led::Alone(Answer::endless(Err(error)));
         };
         let failed = self.shared.ask(self.address.shard, |table, _, effects| {
             table.fail(ticket, error, effects)
@@ -297,7 +324,7 @@ impl<K: CacheKey, V: CacheValue> Seat<K, V> {
                 self.release(release);
                 Led::Answered(answer)
             }
-            Err(error) => Led::Alone(Err(error)),
+            Err(error) => Led::Alone(Answer::endless(Err(error))),
         }
     }
 
@@ -387,8 +414,8 @@ impl<K: CacheKey, V: CacheValue> Drop for Seat<K, V> {
 }
 
 fn answer_of<V>(loaded: &Result<Load<Arc<V>>, Error>) -> Answer<Arc<V>> {
-    match loaded {
+    Answer::endless(match loaded {
         Ok(load) => Ok(Cached::known(load.value.clone())),
         Err(error) => Err(error.clone()),
-    }
+    })
 }

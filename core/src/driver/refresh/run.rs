@@ -113,7 +113,7 @@ async fn refresh_by<K: CacheKey, V: CacheValue>(
     };
     let load = move || async move { loader.load((*key).clone()).await };
     match lead(&mut seat, &mut Some(load)).await {
-        Led::Answered(answer) => match &*answer {
+        Led::Answered(answer) => match &answer.outcome {
             Ok(_) => seat.outcome().unwrap_or(RefreshOutcome::Passed),
             Err(error) => {
                 shared.journal.warn_of_refresh(error);

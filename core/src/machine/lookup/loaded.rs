@@ -25,7 +25,7 @@ impl<V: Clone> Lookup<V> {
             Err(error) => {
                 self.outcome = RefreshOutcome::Failed;
                 out.events.push(Event::LoadFailed { took });
-                return self.finish(Err(error));
+                return self.finish(Answer::endless(Err(error)));
             }
         };
         out.events.push(match load.value {
@@ -36,9 +36,14 @@ impl<V: Clone> Lookup<V> {
         if self.call.aim.is_some() {
             out.events.push(Event::Refreshed);
         }
-        let answer = Ok(Cached::known(load.value.clone()));
+        let outcome = Ok(Cached::known(load.value.clone()));
         let Some(lives) = view.policy.lives(&self.call, &load, view.dice) else {
-            return self.finish(answer);
+            return self.finish(Answer::endless(outcome));
+        };
+        let answer = Answer {
+            outcome,
+            until: view.now + lives.remote,
+            loaded: Some(began),
         };
         let entry = Entry::new(load.value, view.now + lives.local);
         match self.lease.held() {
@@ -48,7 +53,7 @@ impl<V: Clone> Lookup<V> {
                 if self.asks_l2(view) && !(view.superseded && view.policy.strangers) =>
             {
                 let value = entry.value().cloned();
-                self.state = State::Filling { entry };
+                self.state = State::Filling { entry, answer };
                 let times = Times {
                     life: lives.remote,
                     lease: view.policy.lease,
@@ -76,10 +81,10 @@ impl<V: Clone> Lookup<V> {
         &mut self,
         view: &View<'_>,
         entry: Entry<V>,
+        answer: Answer<V>,
         stored: Result<Filled, Fault>,
         out: &mut Out<'_, V>,
     ) -> Move<V> {
-        let answer = Ok(Cached::known(entry.value().cloned()));
         match stored {
             Ok(Filled::Stored) => {
                 self.lease = Lease::None;

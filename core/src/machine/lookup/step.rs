@@ -11,8 +11,44 @@ use crate::machine::time::Timestamp;
 use crate::machine::token::Token;
 use crate::machine::writes::Write;
 
-/// The answer of a lookup, which loads what is missing: it is never [`Cached::Miss`].
-pub type Answer<V> = Result<Cached<V>, Error>;
+/// The answer of a lookup, and who may still be given it when.
+#[derive(Clone, Debug)]
+pub struct Answer<V> {
+    /// The answer itself. A lookup loads what is missing: it is never [`Cached::Miss`].
+    pub outcome: Result<Cached<V>, Error>,
+    /// When the value's life ends.
+    pub until: Timestamp,
+    /// When its loading began, if the flight loaded it.
+    pub loaded: Option<Timestamp>,
+}
+
+impl<V> Answer<V> {
+    /// A value that was found, and lives until then.
+    pub(in crate::machine) fn found(value: Option<V>, until: Timestamp) -> Self {
+        Self {
+            outcome: Ok(Cached::known(value)),
+            until,
+            loaded: None,
+        }
+    }
+
+    /// What ends never: an error, or a value that is kept nowhere.
+    pub const fn endless(outcome: Result<Cached<V>, Error>) -> Self {
+        Self {
+            outcome,
+            until: Timestamp::MAX,
+            loaded: None,
+        }
+    }
+
+    /// Whether it may be handed out at `now` to a caller that came at `came`: while its life lasts,
+    /// and afterwards to those who came before its loading began. Nothing could be fresher for them,
+    /// and with a life shorter than the write to L2 takes they would load for ever.
+    #[must_use]
+    pub fn is_good(&self, came: Timestamp, now: Timestamp) -> bool {
+        now < self.until || self.loaded.is_some_and(|began| came <= began)
+    }
+}
 
 /// What to do next.
 #[derive(Debug)]

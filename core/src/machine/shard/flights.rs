@@ -24,25 +24,34 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         context: &Context<'_>,
         effects: &mut Effects<K, V>,
     ) -> (Ticket, Role) {
-        if let Some(at) = self
-            .slots
-            .find(&key)
-            .and_then(|slot| self.slots.look(slot).flight)
-        {
+        let slot = self.slots.find(&key);
+        if let Some(at) = slot.and_then(|slot| self.slots.look(slot).flight) {
             effects.spent_keys.push(key);
-            effects.events.push(Event::Coalesced);
-            let seat = self.flights[at].board(call);
-            return (
-                Ticket {
-                    flight: at,
-                    seat,
-                    call,
-                },
-                Role::Follow,
-            );
+            return (self.board(at, call, context, effects), Role::Follow);
         }
-        let (at, spare) = self.slots.open(key);
+        let (slot, spare) = self.slots.open(key);
         effects.spent_keys.extend(spare);
+        (self.open_flight(slot, call, context), Role::Lead)
+    }
+
+    fn board(
+        &mut self,
+        flight: usize,
+        call: Call,
+        context: &Context<'_>,
+        effects: &mut Effects<K, V>,
+    ) -> Ticket {
+        effects.events.push(Event::Coalesced);
+        Ticket {
+            flight,
+            seat: self.flights[flight].board(call),
+            call,
+            came: context.now,
+        }
+    }
+
+    /// A flight in a slot that counts it as a user.
+    fn open_flight(&mut self, at: usize, call: Call, context: &Context<'_>) -> Ticket {
         let slot = self.slots.at(at);
         // A leader that never takes its first step counts as silent then.
         let deadline = context.now + context.policy.remote_timeout;
@@ -50,12 +59,12 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             .flights
             .insert(Flight::new(at, slot.era, call, deadline));
         slot.flight = Some(flight);
-        let ticket = Ticket {
+        Ticket {
             flight,
             seat: 0,
             call,
-        };
-        (ticket, Role::Lead)
+            came: context.now,
+        }
     }
 
     /// Hands the flight a reply; the answer is what to do next.
@@ -135,7 +144,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         if flight.leader != Some(ticket.seat) {
             return Err(error);
         }
-        let answer = flight.conclude(Err(error), &mut effects.wakes);
+        let answer = Answer::endless(Err(error));
+        let answer = flight.conclude(answer, &mut effects.wakes);
         let slot = self.slots.at(flight.slot);
         if slot.flight == Some(ticket.flight) {
             slot.flight = None;
@@ -149,6 +159,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             flight: ticket.flight,
             seat: self.flights[ticket.flight].board(ticket.call),
             call: ticket.call,
+            came: ticket.came,
         }
     }
 
@@ -160,7 +171,9 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         effects: &mut Effects<K, V>,
     ) -> Step<V> {
         match reply {
-            Reply::Loaded(loaded) => Step::Alone(loaded.map(|load| Cached::known(load.value))),
+            Reply::Loaded(loaded) => Step::Alone(Answer::endless(
+                loaded.map(|load| Cached::known(load.value)),
+            )),
             other => {
                 effects.spent_replies.push(other);
                 if flight.answer.is_none() {
@@ -183,6 +196,9 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let flight = &mut self.flights[ticket.flight];
         if let Some(answer) = &flight.answer {
             effects.spent_wakers.push(waker);
+            if !answer.is_good(ticket.came, context.now) {
+                return Turn::Ended;
+            }
             return Turn::Answer(Arc::clone(answer));
         }
         if flight.leader == Some(ticket.seat) {
@@ -209,6 +225,31 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         }
         self.hand_over(ticket.flight, Some(ticket.seat), context, effects);
         Turn::Lead
+    }
+
+    /// Leaves a flight whose answer [ended](Turn::Ended), and joins the one that is under way by now,
+    /// or opens one. Its holder still counts as having come when it did.
+    pub fn rejoin(
+        &mut self,
+        ticket: Ticket,
+        context: &Context<'_>,
+        effects: &mut Effects<K, V>,
+    ) -> (Ticket, Role) {
+        let slot = self.flights[ticket.flight].slot;
+        let (joined, role) = match self.slots.look(slot).flight {
+            Some(at) => (self.board(at, ticket.call, context, effects), Role::Follow),
+            None => {
+                effects.spent_keys.push(self.slots.use_again(slot));
+                (self.open_flight(slot, ticket.call, context), Role::Lead)
+            }
+        };
+        let joined = Ticket {
+            came: ticket.came,
+            ..joined
+        };
+        // A flight with an answer has given its lease back.
+        let _none = self.leave(ticket, context, effects);
+        (joined, role)
     }
 
     /// Gives a seat back, answered or not. A leader without an answer hands over to the longest

@@ -46,6 +46,13 @@ pub struct Kept {
     write: Write,
 }
 
+impl Glance {
+    /// When the life of what it found ends.
+    pub fn end_of<V>(&self, seen: &Seen<V>) -> Timestamp {
+        self.sent + seen.left
+    }
+}
+
 impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     /// Begins a read of L2. The key is given by its hash, which the shard's hasher made, and by
     /// what it equals. `None` if L2 is not to be asked: the answer is a miss.

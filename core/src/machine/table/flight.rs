@@ -18,6 +18,8 @@ pub struct Ticket {
     pub(in crate::machine) flight: usize,
     pub(in crate::machine) seat: u32,
     pub(in crate::machine) call: Call,
+    /// When its holder came.
+    pub(in crate::machine) came: Timestamp,
 }
 
 /// What a caller is in the flight it joined.
@@ -37,6 +39,9 @@ pub enum Turn<V> {
     /// The leader is gone or silent: lead, beginning with
     /// [`Reply::Begin`](crate::machine::lookup::step::Reply::Begin).
     Lead,
+    /// What the answer says ended before this caller could have it:
+    /// [rejoin](crate::machine::shard::Shard::rejoin).
+    Ended,
     /// Not yet: the waker will be woken. With a time, ask again then at the latest.
     Wait(Option<Timestamp>),
 }

@@ -40,6 +40,14 @@ impl World {
                 caller.state = State::Leave;
                 self.turn_after(id, Point::Leave);
             }
+            Turn::Ended => {
+                // A refresh asks for its own answer here, and needs none.
+                caller.state = match caller.aim {
+                    Some(_) => State::Leave,
+                    None => State::Rejoin,
+                };
+                self.turn_after(id, Point::Join);
+            }
             Turn::Lead => {
                 self.judge.leads(flight, id, self.now);
                 caller.state = State::Step(Box::new(Reply::Begin));
@@ -76,6 +84,7 @@ impl World {
         answer: &Answer<Id>,
         found: Option<Id>,
     ) {
+        let answer = &answer.outcome;
         self.note(|| format!("    actor {id} has its answer: {answer:?}, {found:?}"));
         let flight = self.judge.flights[caller.seat().1];
         let absent = found.map(|found| self.judge.at(found).absent);
@@ -89,6 +98,15 @@ impl World {
             format!("actor {id} is answered {answer:?}, and {found:?} was found")
         });
         if let (Ok(Cached::Hit(_) | Cached::Absent), Some(found)) = (answer, found) {
+            // What began to load after the caller came is the freshest that it could get.
+            let (fact, now) = (*self.judge.at(found), self.now);
+            let fresh = now < fact.ends || fact.loaded >= caller.came;
+            self.judge.rule(fresh, Promise::P7, || {
+                format!(
+                    "actor {id} is answered {found:?} at {now} ms, its life ended at {}",
+                    fact.ends
+                )
+            });
             self.judge
                 .answered(caller.node, caller.key, caller.floor, found);
         }

@@ -24,6 +24,8 @@ pub(crate) struct Caller {
     pub(crate) loader: Loader,
     /// Set if it is a refresh: when a value in L2 is good enough.
     pub(crate) aim: Option<Aim>,
+    /// When it came, in milliseconds.
+    pub(crate) came: u64,
     /// Nothing older may be its answer.
     pub(crate) floor: Floor,
     pub(crate) state: State,
@@ -47,6 +49,7 @@ pub(crate) struct Caller {
 pub(crate) enum State {
     Peek,
     Join,
+    Rejoin,
     Step(Box<Reply<Id>>),
     Poll,
     Waiting,
@@ -124,6 +127,7 @@ impl World {
                 What::Refresh(aim, _) => Some(aim),
                 _ => None,
             },
+            came: self.now,
             floor: self.judge.floor(ask.node, ask.key),
             state: State::Peek,
             seat: None,
@@ -141,6 +145,7 @@ impl World {
         match core::mem::replace(&mut caller.state, State::Moving) {
             State::Peek => self.arrive(id, caller),
             State::Join => self.join(id, caller),
+            State::Rejoin => Some(self.rejoin(id, caller)),
             State::Step(reply) => Some(self.step(id, caller, *reply)),
             State::Poll | State::Waiting => Some(self.poll(id, caller)),
             State::Command(command) => Some(self.reply_came(id, caller, command)),
@@ -187,6 +192,7 @@ impl World {
         } = caller;
         // Its read begins now.
         caller.floor = self.judge.floor(node, key);
+        caller.came = self.now;
         if caller.aim.is_none() && self.peek(id, node, key, wish, caller.floor) {
             return None;
         }
@@ -224,6 +230,23 @@ impl World {
                 Some((ticket, Role::Lead))
             }
         })?;
+        self.seated(id, &mut caller, ticket, role);
+        Some(caller)
+    }
+
+    /// What it waited for ended before it could have it.
+    fn rejoin(&mut self, id: ActorId, mut caller: Caller) -> Caller {
+        let (ticket, _) = caller.seat.take().expect("it has joined a flight");
+        let (ticket, role) = self.machine(caller.node, |shard, context, effects| {
+            shard.rejoin(ticket, context, effects)
+        });
+        (caller.last, caller.junk) = (None, None);
+        self.seated(id, &mut caller, ticket, role);
+        caller
+    }
+
+    fn seated(&mut self, id: ActorId, caller: &mut Caller, ticket: Ticket, role: Role) {
+        let key = caller.key;
         let flight = match role {
             Role::Follow => self
                 .judge
@@ -253,6 +276,5 @@ impl World {
                 self.turn_after(id, Point::Poll);
             }
         }
-        Some(caller)
     }
 }

@@ -33,6 +33,7 @@ impl World {
         self.judge.load_begins(id, flight, excuse, self.now);
         let absent = loader.brings == Brings::Absent;
         let brings = self.judge.fact(caller.key, absent, self.index);
+        self.judge.at(brings).loaded = self.now;
         let until = self.now + loader.takes.min(timeout);
         self.note(|| format!("    its loader sees {brings:?}"));
         self.turn_at(id, until);
@@ -48,7 +49,10 @@ impl World {
             Brings::Absent => whole_millis(policy.negative_ttl),
             _ => caller.wish.ttl.unwrap_or(whole_millis(policy.ttl)),
         };
-        self.judge.at(brings).ends = self.now + loader.ttl.unwrap_or(usual);
+        let life = loader.ttl.unwrap_or(usual);
+        // What is kept nowhere does not end.
+        let kept = loader.brings != Brings::Uncached && !caller.wish.no_store && life > 0;
+        self.judge.at(brings).ends = if kept { self.now + life } else { u64::MAX };
         let loaded = match loader.brings {
             _ if !in_time => Err(Error::Timeout),
             Brings::Error => Err(Error::Load(Arc::new(std::fmt::Error))),

@@ -36,6 +36,8 @@ pub(crate) struct Fact {
     /// When L2 put it in the place of another, if it was inserted. A call that was under way then
     /// may count it as older or as newer than itself.
     pub(crate) put: Index,
+    /// When its loading began, in milliseconds.
+    pub(crate) loaded: u64,
     /// When its life is over, in milliseconds.
     pub(crate) ends: u64,
     /// What a conditional insert brought is nobody's business before it was granted.
@@ -118,6 +120,7 @@ impl Judge {
             absent,
             birth,
             put: 0,
+            loaded: 0,
             ends: u64::MAX,
             barred: false,
             refused: false,

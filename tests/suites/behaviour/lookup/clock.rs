@@ -21,6 +21,18 @@ pub(crate) const CASES: Cases<fn(Host)> = &[
         "a_caller_waits_for_another_nodes_lease_and_no_longer",
         lease_wait,
     ),
+    (
+        "what_ends_while_a_batch_loads_others_is_loaded_as_well",
+        batch_loads,
+    ),
+    (
+        "what_ends_while_a_batch_reads_others_is_looked_up_again",
+        batch_reads,
+    ),
+    (
+        "a_caller_is_not_given_what_ended_while_it_was_written_to_l2",
+        slow_fill,
+    ),
 ];
 
 type Node = Cache<u64, Arc<str>>;
@@ -32,15 +44,26 @@ struct World {
     tokio: Option<tokio::runtime::Runtime>,
     clock: PausedClock,
     memory: Memory,
+    /// How many milliseconds L2 lets pass at its next command.
+    delay: Arc<AtomicU64>,
     nodes: [Node; 2],
 }
 
 impl World {
     fn new(host: Host) -> Self {
         let clock = PausedClock::new();
-        let hands = clock.clone();
-        // The server's clock runs a quarter of an hour ahead.
-        let memory = Memory::with_clock(move || 900_000 + hands.now().as_nanos() / 1_000_000);
+        let delay = Arc::new(AtomicU64::new(0));
+        let (hands, delayed) = (clock.clone(), Arc::clone(&delay));
+        let memory = Memory::with_clock(move || {
+            hands.advance(Duration::from_millis(delayed.swap(0, Ordering::SeqCst)));
+            // The server's clock runs a quarter of an hour ahead.
+            900_000 + hands.now().as_nanos() / 1_000_000
+        });
+        let loads = clock.clone();
+        let rows = move |ids: Vec<u64>| {
+            loads.advance(4 * SECOND);
+            std::future::ready(Ok::<_, LoadError>(rows(ids)))
+        };
         let node = || {
             let builder = match host {
                 Host::Tokio => Cache::builder("clock", Tokio::paused(&clock)),
@@ -48,6 +71,7 @@ impl World {
                 Host::AsyncStd => Cache::builder("clock", AsyncStd::paused(&clock)),
             };
             let builder = builder.remote(memory.clone(), MessagePack);
+            let builder = builder.batch_loader(rows.clone()).batch_chunk(2);
             builder.jitter(0, Duration::ZERO).build().unwrap()
         };
         let nodes = [node(), node()];
@@ -60,6 +84,7 @@ impl World {
             tokio,
             clock,
             memory,
+            delay,
             nodes,
         }
     }
@@ -75,6 +100,11 @@ impl World {
 fn brings(text: &str) -> impl FnOnce() -> std::future::Ready<Result<Arc<str>, LoadError>> + use<> {
     let text = Arc::from(text);
     move || std::future::ready(Ok(text))
+}
+
+fn rows(ids: Vec<u64>) -> Vec<(u64, Arc<str>)> {
+    let row = |id| (id, Arc::from("new"));
+    ids.into_iter().map(row).collect()
 }
 
 fn both_levels(host: Host) {
@@ -175,4 +205,113 @@ fn lease_wait(host: Host) {
     assert!(two.peek(&1).is_hit());
 }
 
+/// L1 and L2 have 1 and 2 with a tenth of a second left, the second node's L2 alone; 3 and 4 take
+/// four seconds to load.
+fn batch_loads(host: Host) {
+    let texts =
+        |batch: jetcache_core::Batch<&u64, Result<Option<Arc<str>>, jetcache_core::Error>>| {
+            let texts = batch.into_values().unwrap().into_iter();
+            texts
+                .map(|text| text.map_or_else(String::new, |text| text.to_string()))
+                .collect::<Vec<_>>()
+        };
+    for at in 0..2 {
+        for registered in [false, true] {
+            let world = World::new(host);
+            let node = &world.nodes[at];
+            let call = Call::new().ttl(10 * SECOND);
+            for id in [1, 2] {
+                let loaded = world.nodes[0].get_or_load_with(&id, &call, brings("old"));
+                world.wait(loaded).unwrap();
+            }
+            world.clock.advance(10 * SECOND - TENTH);
+            let begun = world.clock.now();
+            let asked = std::sync::Mutex::new(Vec::new());
+            let load = |ids: Vec<u64>| {
+                world.clock.advance(4 * SECOND);
+                asked.lock().unwrap().push(ids.clone());
+                std::future::ready(Ok::<_, LoadError>(rows(ids)))
+            };
+            let keys = [1, 3, 2, 4, 1];
+            let batch = match registered {
+                false => world.wait(node.get_many_or_load(&keys, load)),
+                true => world.wait(node.load_many(&keys)),
+            };
+            assert_eq!(texts(batch), ["new"; 5], "node {at}, {registered}");
+            // 3 and 4 in one or two parts, then 1 and 2 in one.
+            let took = world.clock.now().since(begun);
+            assert!(took <= 12 * SECOND, "{took:?}");
+            let asked = asked.into_inner().unwrap();
+            let mut each: Vec<_> = asked.concat();
+            each.sort_unstable();
+            let once: &[u64] = if registered { &[] } else { &[1, 2, 3, 4] };
+            assert_eq!(each, once, "each is loaded once");
+            // What it loaded itself it has, however short its life was.
+            let brief = call.ttl(TENTH).skip_local();
+            let keys = [5, 6, 7, 8];
+            let batch = match registered {
+                false => world.wait(node.get_many_or_load_with(&keys, &brief, load_all(&world))),
+                true => world.wait(node.load_many_with(&keys, &brief)),
+            };
+            assert_eq!(texts(batch), ["new"; 4]);
+        }
+    }
+}
+
+fn load_all(
+    world: &World,
+) -> impl FnMut(Vec<u64>) -> std::future::Ready<Result<Vec<(u64, Arc<str>)>, LoadError>> {
+    let mut calls = 0;
+    move |ids| {
+        calls += 1;
+        assert!(calls <= 2, "two parts, each loaded once");
+        world.clock.advance(4 * SECOND);
+        std::future::ready(Ok(rows(ids)))
+    }
+}
+
+fn batch_reads(host: Host) {
+    let world = World::new(host);
+    let [one, two] = &world.nodes;
+    for (id, ttl) in [(1, 10), (2, 3600), (3, 10), (4, 3600)] {
+        let call = Call::new().ttl(ttl * SECOND);
+        let loaded = one.get_or_load_with(&id, &call, brings("old"));
+        world.wait(loaded).unwrap();
+    }
+    world.clock.advance(10 * SECOND - TENTH);
+    // 3 is in L1; of 1, L2 says that it is fresh. Then L2 is slow.
+    assert!(world.wait(two.get(&3)).is_hit());
+    let hits = |keys: &[u64]| {
+        let batch = world.wait(two.get_many(keys));
+        batch
+            .into_iter()
+            .map(|(_, cached)| cached.is_hit())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(hits(&[3, 1]), [true, true]);
+    two.invalidate_local(&1);
+    world.delay.store(200, Ordering::SeqCst);
+    assert_eq!(hits(&[3, 1, 2, 4]), [false, false, true, true]);
+}
+
+fn slow_fill(host: Host) {
+    let world = World::new(host);
+    let [one, _] = &world.nodes;
+    let call = Call::new().ttl(10 * SECOND);
+    let (brought, brings_it) = futures_channel::oneshot::channel::<Arc<str>>();
+    let mut first =
+        Box::pin(one.get_or_load_with(&1, &call, async || Ok::<_, LoadError>(brings_it.await?)));
+    assert!(world.wait(smol::future::poll_once(&mut first)).is_none());
+    // It comes when the load is under way.
+    world.clock.advance(TENTH);
+    let mut second = Box::pin(one.get_or_load_with(&1, &call, brings("two")));
+    assert!(world.wait(smol::future::poll_once(&mut second)).is_none());
+    world.delay.store(11_000, Ordering::SeqCst);
+    brought.send("one".into()).unwrap();
+    assert_eq!(world.wait(first).unwrap().as_deref(), Some("one"));
+    assert_eq!(world.wait(second).unwrap().as_deref(), Some("two"));
+    assert_eq!(one.activity().flights, 0);
+}
+
+const TENTH: Duration = Duration::from_millis(100);
 const SECOND: Duration = Duration::from_secs(1);
