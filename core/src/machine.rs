@@ -37,7 +37,7 @@
 //!     };
 //!     table.leave(ticket, &context, &mut effects);
 //!     effects.carry_out(|_event| {});
-//!     answer.as_deref()?.as_ref().ok()?.hit()
+//!     answer?.outcome.clone().ok()?.hit()
 //! }
 //!
 //! let mut table = Table::new(hashbrown::DefaultHashBuilder::default());

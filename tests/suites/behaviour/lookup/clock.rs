@@ -1,11 +1,12 @@
 //! Time to live by a clock that only the test moves.
 
+use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jetcache_adapters::{Memory, MessagePack};
-use jetcache_core::{Cache, Cached, Call, LoadError, PausedClock, Reach};
+use jetcache_core::{Batch, Cache, Cached, Call, Error, LoadError, PausedClock, Reach};
 use jetcache_smol::Smol;
 use jetcache_smol::async_std::AsyncStd;
 use jetcache_tokio::Tokio;
@@ -36,6 +37,8 @@ pub(crate) const CASES: Cases<fn(Host)> = &[
 ];
 
 type Node = Cache<u64, Arc<str>>;
+type Row = (u64, Arc<str>);
+type Answered<'k> = Batch<&'k u64, Result<Option<Arc<str>>, Error>>;
 
 /// Two nodes, their L2 and the clock that all of them go by.
 struct World {
@@ -62,7 +65,7 @@ impl World {
         let loads = clock.clone();
         let rows = move |ids: Vec<u64>| {
             loads.advance(4 * SECOND);
-            std::future::ready(Ok::<_, LoadError>(rows(ids)))
+            ready(Ok::<_, LoadError>(rows(ids)))
         };
         let node = || {
             let builder = match host {
@@ -97,12 +100,12 @@ impl World {
     }
 }
 
-fn brings(text: &str) -> impl FnOnce() -> std::future::Ready<Result<Arc<str>, LoadError>> + use<> {
+fn brings(text: &str) -> impl FnOnce() -> Ready<Result<Arc<str>, LoadError>> + use<> {
     let text = Arc::from(text);
-    move || std::future::ready(Ok(text))
+    move || ready(Ok(text))
 }
 
-fn rows(ids: Vec<u64>) -> Vec<(u64, Arc<str>)> {
+fn rows(ids: Vec<u64>) -> Vec<Row> {
     let row = |id| (id, Arc::from("new"));
     ids.into_iter().map(row).collect()
 }
@@ -128,7 +131,7 @@ fn both_levels(host: Host) {
 fn not_found(host: Host) {
     let world = World::new(host);
     let [one, two] = &world.nodes;
-    let absent = || std::future::ready(Ok::<Option<Arc<str>>, LoadError>(None));
+    let absent = || ready(Ok::<Option<Arc<str>>, LoadError>(None));
     world.wait(one.get_or_load(&1, absent)).unwrap();
     world.clock.advance(59 * SECOND);
     assert_eq!(
@@ -208,13 +211,11 @@ fn lease_wait(host: Host) {
 /// L1 and L2 have 1 and 2 with a tenth of a second left, the second node's L2 alone; 3 and 4 take
 /// four seconds to load.
 fn batch_loads(host: Host) {
-    let texts =
-        |batch: jetcache_core::Batch<&u64, Result<Option<Arc<str>>, jetcache_core::Error>>| {
-            let texts = batch.into_values().unwrap().into_iter();
-            texts
-                .map(|text| text.map_or_else(String::new, |text| text.to_string()))
-                .collect::<Vec<_>>()
-        };
+    let texts = |batch: Answered<'_>| {
+        let texts = batch.into_values().unwrap().into_iter();
+        let texts = texts.map(|text| text.map_or_else(String::new, |text| text.to_string()));
+        texts.collect::<Vec<_>>()
+    };
     for at in 0..2 {
         for registered in [false, true] {
             let world = World::new(host);
@@ -230,7 +231,7 @@ fn batch_loads(host: Host) {
             let load = |ids: Vec<u64>| {
                 world.clock.advance(4 * SECOND);
                 asked.lock().unwrap().push(ids.clone());
-                std::future::ready(Ok::<_, LoadError>(rows(ids)))
+                ready(Ok::<_, LoadError>(rows(ids)))
             };
             let keys = [1, 3, 2, 4, 1];
             let batch = match registered {
@@ -258,15 +259,13 @@ fn batch_loads(host: Host) {
     }
 }
 
-fn load_all(
-    world: &World,
-) -> impl FnMut(Vec<u64>) -> std::future::Ready<Result<Vec<(u64, Arc<str>)>, LoadError>> {
+fn load_all(world: &World) -> impl FnMut(Vec<u64>) -> Ready<Result<Vec<Row>, LoadError>> {
     let mut calls = 0;
     move |ids| {
         calls += 1;
         assert!(calls <= 2, "two parts, each loaded once");
         world.clock.advance(4 * SECOND);
-        std::future::ready(Ok(rows(ids)))
+        ready(Ok(rows(ids)))
     }
 }
 
