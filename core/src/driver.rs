@@ -60,6 +60,7 @@ pub use bus::hub::BusState;
 pub use cache::Cache;
 pub use cache::batch::Batch;
 pub use counters::Counters;
+pub use link::gate::RemoteHealth;
 pub use lru::{LruEngine, LruLocal};
 pub use world::clock::Clock;
 #[cfg(feature = "test-util")]

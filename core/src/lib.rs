@@ -31,12 +31,13 @@ pub mod ports;
 pub use driver::PausedClock;
 #[cfg(feature = "std")]
 pub use driver::{
-    Batch, Builder, BusState, Cache, Clock, Counters, LruEngine, LruLocal, Node, roll,
+    Batch, Builder, BusState, Cache, Clock, Counters, LruEngine, LruLocal, Node, RemoteHealth, roll,
 };
 
 pub use machine::change::Reach;
 pub use machine::error::{BoxError, Error, Fault};
 pub use machine::event::Event;
+pub use machine::policy::breaker::{Breaker, BreakerState};
 pub use machine::policy::call::Call;
 pub use machine::policy::{Jitter, Kind, Policy};
 pub use machine::shard::Activity;

@@ -13,6 +13,8 @@ use core::hash::Hash;
 use core::time::Duration;
 use std::sync::{Arc, Mutex};
 
+use event_listener::Event as Bell;
+
 use crate::driver::builder::fleet::Fleet;
 use crate::driver::builder::levels::Levels;
 use crate::driver::builder::loading::finished;
@@ -109,6 +111,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
                 needed: false.into(),
                 chore: Chore::new(policy.remote_timeout),
                 first: 0.into(),
+                back: Bell::new(),
             },
             fresh_keys: (policy.refresh)
                 .map(|pace| FreshKeys::new(pace, fleet.refresh_all, shards)),

@@ -4,6 +4,7 @@ mod admit;
 pub(super) mod batch;
 mod change;
 mod close;
+mod health;
 mod keep_fresh;
 mod probe;
 mod read;
@@ -114,6 +115,10 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             let ears: Weak<Shared<K, V>> = Arc::downgrade(&shared);
             hub.join(&link.texts.prefix, ears)
         });
+        if let Some(gate) = shared.link.as_ref().and_then(|link| link.gate.as_ref()) {
+            let member: Weak<Shared<K, V>> = Arc::downgrade(&shared);
+            gate.join(member);
+        }
         let handle = Handle {
             shared: Arc::clone(&shared),
             member,

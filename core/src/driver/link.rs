@@ -2,8 +2,11 @@
 
 pub(super) mod announce;
 pub(super) mod format;
+pub(super) mod gate;
+pub(super) mod guard;
 pub(super) mod namespaces;
 pub(super) mod outcomes;
+mod pass;
 pub(super) mod text;
 
 use core::fmt;
@@ -17,13 +20,16 @@ use futures_util::future::join;
 use crate::driver::bus::hub::Hub;
 use crate::driver::link::announce::{Announcer, merge, split};
 use crate::driver::link::format::Format;
+use crate::driver::link::gate::{Gate, PING};
 use crate::driver::link::outcomes::{Outcomes, failed, only, survived};
+use crate::driver::link::pass::Pass;
 use crate::driver::link::text::Texts;
 use crate::driver::world::erased::{AnyRemote, AnyRuntime, Boxed};
 use crate::driver::world::timeout::timeout;
 use crate::machine::error::Fault;
 use crate::machine::tier::verb::Announce;
 use crate::machine::tier::wire::Wire;
+use crate::machine::time::Timestamp;
 use crate::machine::token::Token;
 use crate::ports::bus::Kind;
 use crate::ports::remote::{
@@ -39,23 +45,41 @@ pub(super) struct Link<K, V> {
     pub(super) hub: Option<Arc<Hub>>,
     pub(super) runtime: Arc<dyn AnyRuntime>,
     pub(super) timeout: Duration,
+    /// The breakers of its servers, if they have any.
+    pub(super) gate: Option<Arc<Gate>>,
 }
 
 impl<K, V> Link<K, V> {
     pub(super) async fn read(&self, keys: &[&str]) -> Outcomes<Option<Found>> {
-        let read = async { self.remote.read(keys, self.format.wire).await };
-        self.bounded(keys.len(), read).await
+        let verb: Verb<&str, Option<Found>> = |remote, keys, wire| remote.read(keys, wire);
+        self.send(&*self.remote, keys, |key| key, verb).await
     }
 
     /// Without a timeout: who stops waiting leaves a task that still listens for the reply.
     pub(super) fn lease(&self, asks: Arc<[Ask]>) -> Boxed<'static, Outcomes<Leased>> {
         let remote = Arc::clone(&self.remote);
         let wire = self.format.wire;
+        let gate = self.gate.clone();
         Box::pin(async move {
             let asks: Vec<_> = asks.iter().map(Ask::lease).collect();
-            let leasing = async { remote.lease(&asks, wire).await };
-            survived(asks.len(), leasing).await
+            let pass = Pass::of(gate.as_deref(), &asks, |ask| ask.key);
+            let asked = pass.asked(&asks);
+            if asked.is_empty() {
+                return pass.outcomes(Vec::new());
+            }
+            let leasing = async { remote.lease(asked, wire).await };
+            let outcomes = survived(asked.len(), leasing).await;
+            pass.note(asked, &outcomes);
+            pass.outcomes(outcomes)
         })
+    }
+
+    /// Who asked for leases waits no longer.
+    pub(super) fn note_late(&self, asks: &[Ask], sent: Timestamp) {
+        if let Some(gate) = &self.gate {
+            let late: Outcomes<()> = failed(asks.len(), &Fault::Timeout);
+            gate.note(asks.iter().map(|ask| &*ask.key), &late, sent);
+        }
     }
 
     pub(super) async fn fill(&self, fills: &[(Announce, Fill<'_>)]) -> Outcomes<Filled> {
@@ -67,8 +91,9 @@ impl<K, V> Link<K, V> {
 
     /// Nobody is told of a claim: the others are told of what follows.
     pub(super) async fn claim(&self, claims: &[Claim<'_>]) -> Outcomes<Claimed> {
-        let claim = async { self.remote.claim(claims, self.format.wire).await };
-        self.bounded(claims.len(), claim).await
+        let verb: Verb<Claim<'_>, Claimed> = |remote, claims, wire| remote.claim(claims, wire);
+        self.send(&*self.remote, claims, |claim| claim.key, verb)
+            .await
     }
 
     pub(super) async fn put(&self, puts: &[(Announce, Put<'_>)]) -> Outcomes<Placed> {
@@ -98,8 +123,8 @@ impl<K, V> Link<K, V> {
 
     /// Never told: each node does it by itself.
     pub(super) async fn unload(&self, keys: &[&str]) -> Outcomes<()> {
-        let unload = async { self.remote.unload(keys).await };
-        self.bounded(keys.len(), unload).await
+        let verb: Verb<&str, ()> = |remote, keys, _| remote.unload(keys);
+        self.send(&*self.remote, keys, |key| key, verb).await
     }
 
     /// Sends what is announced and what is not, side by side.
@@ -113,8 +138,7 @@ impl<K, V> Link<K, V> {
         let (told, kept) = split(items);
         let send = async |announce, items: &[I]| {
             let remote = self.announcer.remote(&*self.remote, announce);
-            let sent = async { verb(remote, items, self.format.wire).await };
-            let outcomes = self.bounded(items.len(), sent).await;
+            let outcomes = self.send(remote, items, key, verb).await;
             let said = zip(items, &outcomes).filter_map(|(item, outcome)| {
                 Some((kind(item, outcome.as_ref().ok()?)?, key(item)))
             });
@@ -134,8 +158,8 @@ impl<K, V> Link<K, V> {
 
     /// A release that is lost costs readers of the key `lease_wait`, until the lease ends.
     pub(super) async fn release(&self, holds: &[Hold<'_>]) {
-        let release = async { self.remote.release(holds).await };
-        let _ = self.bounded(holds.len(), release).await;
+        let verb: Verb<Hold<'_>, ()> = |remote, holds, _| remote.release(holds);
+        let _ = self.send(&*self.remote, holds, |hold| hold.key, verb).await;
     }
 
     /// Takes the lock of jetcache-go's refreshes. Whether this token has it now.
@@ -146,13 +170,64 @@ impl<K, V> Link<K, V> {
         life: Duration,
     ) -> Result<bool, Fault> {
         let lock = async { vec![self.remote.lock(name, token, life).await] };
-        only(self.bounded(1, lock).await)
+        self.send_one(name, lock).await
     }
 
     /// A lock that is not given back ends by itself.
     pub(super) async fn unlock(&self, name: &str, token: Token) {
         let unlock = async { vec![self.remote.unlock(name, token).await] };
-        let _ = self.bounded(1, unlock).await;
+        let _ = self.send_one(name, unlock).await;
+    }
+
+    /// Asks L2 for a sign of life, whatever its breakers say, and tells them.
+    pub(super) async fn ping(&self) -> Result<Duration, Fault> {
+        let begun = self.runtime.now();
+        match &self.gate {
+            Some(gate) => gate.ping().await?,
+            None => {
+                let (keys, wire) = ([PING], self.format.wire);
+                let read = async { self.remote.read(&keys, wire).await };
+                match only(self.bounded(1, read).await) {
+                    Ok(_) | Err(Fault::Refused(_)) => {}
+                    Err(fault) => return Err(fault),
+                }
+            }
+        }
+        Ok(self.runtime.now().since(begun))
+    }
+
+    /// Sends what the breakers let pass.
+    async fn send<I: Copy, T>(
+        &self,
+        remote: &dyn AnyRemote,
+        items: &[I],
+        key: fn(&I) -> &str,
+        verb: Verb<I, T>,
+    ) -> Outcomes<T> {
+        let pass = Pass::of(self.gate.as_deref(), items, key);
+        let asked = pass.asked(items);
+        if asked.is_empty() {
+            return pass.outcomes(Vec::new());
+        }
+        let sent = async { verb(remote, asked, self.format.wire).await };
+        let outcomes = self.bounded(asked.len(), sent).await;
+        pass.note(asked, &outcomes);
+        pass.outcomes(outcomes)
+    }
+
+    async fn send_one<T>(
+        &self,
+        key: &str,
+        operation: impl Future<Output = Outcomes<T>>,
+    ) -> Result<T, Fault> {
+        let keys = [key];
+        let pass = Pass::of(self.gate.as_deref(), &keys, |key| key);
+        if pass.asked(&keys).is_empty() {
+            return only(pass.outcomes(Vec::new()));
+        }
+        let outcomes = self.bounded(1, operation).await;
+        pass.note(&keys, &outcomes);
+        only(outcomes)
     }
 
     async fn bounded<T>(
@@ -160,9 +235,6 @@ impl<K, V> Link<K, V> {
         count: usize,
         operation: impl Future<Output = Outcomes<T>>,
     ) -> Outcomes<T> {
-        if count == 0 {
-            return Vec::new();
-        }
         let operation = survived(count, operation);
         let outcomes = timeout(&*self.runtime, self.timeout, operation).await;
         let outcomes = outcomes.unwrap_or_else(|| failed(count, &Fault::Timeout));

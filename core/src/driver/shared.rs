@@ -13,10 +13,12 @@ use core::future::Future;
 use core::time::Duration;
 use std::sync::{Arc, Mutex};
 
+use event_listener::Event as Bell;
 use portable_atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::driver::bus::hub::{BusState, Hub};
 use crate::driver::link::Link;
+use crate::driver::link::guard::Member;
 use crate::driver::link::text::reserved;
 use crate::driver::shared::address::Address;
 use crate::driver::shared::fresh_keys::FreshKeys;
@@ -31,7 +33,9 @@ use crate::driver::world::dice::Rolls;
 use crate::driver::world::erased::AnyRuntime;
 use crate::machine::effects::Effects;
 use crate::machine::error::Error;
+use crate::machine::event::Event;
 use crate::machine::policy::Policy;
+use crate::machine::policy::breaker::{BreakerState, Turned};
 use crate::machine::shard::{Activity, Context};
 use crate::machine::stats::Stats;
 use crate::ports::runtime::Task;
@@ -63,6 +67,8 @@ pub(super) struct Repairs {
     pub(super) chore: Chore,
     /// The shard at which the next batch begins.
     pub(super) first: AtomicUsize,
+    /// Rings when L2 is back.
+    pub(super) back: Bell,
 }
 
 /// The statistics table in the log.
@@ -181,7 +187,28 @@ impl<K, V> Shared<K, V> {
     pub(super) fn stats(&self) -> Stats {
         let mut stats = self.journal.stats();
         stats.evicted = self.level1.evicted();
+        let gate = self.link.as_ref().and_then(|link| link.gate.as_ref());
+        stats.breaker = gate.map_or(BreakerState::Closed, |gate| gate.state());
         stats
+    }
+}
+
+impl<K: CacheKey, V: CacheValue> Member for Shared<K, V> {
+    fn name(&self) -> &str {
+        &self.journal.name
+    }
+
+    fn turned(&self, turned: &Turned) {
+        match turned {
+            Turned::Opened(fault) => self.journal.note(&Event::BreakerOpened(fault.clone())),
+            Turned::Closed(after) => {
+                self.journal.note(&Event::BreakerClosed { after: *after });
+                if let Some(hub) = &self.hub {
+                    hub.note_l2(true);
+                }
+                self.repairs.back.notify(usize::MAX);
+            }
+        }
     }
 }
 

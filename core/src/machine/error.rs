@@ -119,6 +119,8 @@ pub enum Fault {
     Unreachable(Arc<str>),
     /// The tier answered with an error, and did not do what it was asked.
     Refused(Arc<str>),
+    /// Nothing was sent: the tier's [circuit breaker](crate::Breaker) is open, for this reason.
+    NotAsked(Arc<str>),
     /// The value could not be encoded, so nothing was sent.
     Encode(Arc<str>),
     /// The encoded value is longer than the cache's `max_value_size`, so nothing was sent.
@@ -131,6 +133,7 @@ impl fmt::Display for Fault {
             Self::Timeout => f.write_str("no answer in time"),
             Self::Unreachable(why) => write!(f, "not reachable: {why}"),
             Self::Refused(why) => write!(f, "refused: {why}"),
+            Self::NotAsked(why) => write!(f, "not asked, since it failed before: {why}"),
             Self::Encode(why) => write!(f, "cannot be encoded: {why}"),
             Self::TooLarge => f.write_str("longer than max_value_size"),
         }

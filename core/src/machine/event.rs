@@ -54,8 +54,16 @@ pub enum Event {
     /// A change was not acknowledged and there was no room to remember its key: for the longest
     /// life that was written, part of this node's cache does without L2.
     Bypassed,
-    /// L2 failed or did not answer in time.
+    /// L2 failed, did not answer in time, or was not asked because its breaker is open.
     RemoteFault(Fault),
+    /// The circuit breaker of L2, or of one of its servers, opened because of this: nothing but
+    /// probes is sent until one is answered.
+    BreakerOpened(Fault),
+    /// The circuit breaker closed: L2 is asked again.
+    BreakerClosed {
+        /// How long it was open.
+        after: Duration,
+    },
     /// L2 did not take a loaded value: a change has taken its lease away, or L2 has evicted the
     /// lease. L1 may keep the value.
     FillRefused,

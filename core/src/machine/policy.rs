@@ -1,6 +1,7 @@
 //! How long things live and how long things may take.
 
 pub mod backoff;
+pub mod breaker;
 pub mod call;
 pub mod outage;
 pub mod pace;

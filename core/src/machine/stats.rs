@@ -4,7 +4,9 @@ use alloc::string::String;
 use core::fmt::Write;
 use core::time::Duration;
 
+use crate::machine::error::Fault;
 use crate::machine::event::Event;
+use crate::machine::policy::breaker::BreakerState;
 
 /// What is counted. [`Counter::of`] says which events count as what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +30,9 @@ pub enum Counter {
     Unconfirmed,
     Bypassed,
     RemoteFault,
+    RemoteNotAsked,
+    BreakerOpened,
+    BreakerClosed,
     FillRefused,
     Undecodable,
     Unencodable,
@@ -62,7 +67,10 @@ impl Counter {
             Event::Deposed => Self::Deposed,
             Event::Unconfirmed => Self::Unconfirmed,
             Event::Bypassed => Self::Bypassed,
+            Event::RemoteFault(Fault::NotAsked(_)) => Self::RemoteNotAsked,
             Event::RemoteFault(_) => Self::RemoteFault,
+            Event::BreakerOpened(_) => Self::BreakerOpened,
+            Event::BreakerClosed { .. } => Self::BreakerClosed,
             Event::FillRefused => Self::FillRefused,
             Event::Undecodable => Self::Undecodable,
             Event::Unencodable => Self::Unencodable,
@@ -113,6 +121,14 @@ pub struct Stats {
     pub bypassed: u64,
     /// Operations of L2 that failed or did not answer in time.
     pub remote_faults: u64,
+    /// Operations that were not sent to L2 because its breaker was open.
+    pub remote_not_asked: u64,
+    /// How often a breaker of L2 opened.
+    pub breaker_opened: u64,
+    /// How often a breaker of L2 closed again.
+    pub breaker_closed: u64,
+    /// How the breaker of L2 is now; of several, the worst.
+    pub breaker: BreakerState,
     /// Loaded values that L2 did not take, because a change had taken the lease away or L2 had
     /// evicted it. Many of them, and few changes: choose another `maxmemory-policy`.
     pub refused_fills: u64,
@@ -161,6 +177,10 @@ impl Stats {
             unconfirmed: count(Counter::Unconfirmed),
             bypassed: count(Counter::Bypassed),
             remote_faults: count(Counter::RemoteFault),
+            remote_not_asked: count(Counter::RemoteNotAsked),
+            breaker_opened: count(Counter::BreakerOpened),
+            breaker_closed: count(Counter::BreakerClosed),
+            breaker: BreakerState::Closed,
             refused_fills: count(Counter::FillRefused),
             undecodable: count(Counter::Undecodable),
             unencodable: count(Counter::Unencodable),
@@ -210,6 +230,12 @@ impl Stats {
             unconfirmed: self.unconfirmed.saturating_sub(earlier.unconfirmed),
             bypassed: self.bypassed.saturating_sub(earlier.bypassed),
             remote_faults: self.remote_faults.saturating_sub(earlier.remote_faults),
+            remote_not_asked: self
+                .remote_not_asked
+                .saturating_sub(earlier.remote_not_asked),
+            breaker_opened: self.breaker_opened.saturating_sub(earlier.breaker_opened),
+            breaker_closed: self.breaker_closed.saturating_sub(earlier.breaker_closed),
+            breaker: self.breaker,
             refused_fills: self.refused_fills.saturating_sub(earlier.refused_fills),
             undecodable: self.undecodable.saturating_sub(earlier.undecodable),
             unencodable: self.unencodable.saturating_sub(earlier.unencodable),

@@ -8,12 +8,14 @@ use crate::driver::bus::hub::Hub;
 use crate::driver::link::Link;
 use crate::driver::link::announce::Announcer;
 use crate::driver::link::format::Format;
+use crate::driver::link::gate::Gate;
 use crate::driver::link::namespaces::{Namespaces, Registration};
 use crate::driver::link::text::Texts;
 use crate::driver::shared::level1::Level1;
 use crate::driver::world::erased::{AnyRemote, AnyRuntime};
 use crate::machine::error::Error;
 use crate::machine::policy::Kind;
+use crate::machine::policy::breaker::Breaker;
 use crate::machine::tier::wire::Wire;
 use crate::ports::codec::Codec;
 use crate::ports::compression::Compression;
@@ -29,6 +31,8 @@ pub(super) struct Levels<K, V> {
     pub(super) compressions: Vec<Arc<dyn Compression>>,
     pub(super) max_value_size: usize,
     pub(super) read_back: usize,
+    /// `None` for no breaker.
+    pub(super) breaker: Option<Breaker>,
 }
 
 pub(super) enum L1<K, V> {
@@ -64,6 +68,7 @@ impl<K, V: 'static> Levels<K, V> {
             compressions,
             max_value_size: DEFAULT_MAX_VALUE_SIZE,
             read_back: DEFAULT_READ_BACK,
+            breaker: Some(Breaker::default()),
         }
     }
 
@@ -111,6 +116,14 @@ impl<K, V: 'static> Levels<K, V> {
             self.max_value_size,
             self.read_back,
         )?;
+        if let Some(breaker) = &self.breaker {
+            breaker.check()?;
+        }
+        let gate = |breaker| {
+            let gate = Gate::new(breaker, &l2.remote, runtime, timeout, self.wire, &prefix);
+            Arc::new(gate)
+        };
+        let gate = self.breaker.map(gate);
         let namespaces = l2.namespaces.as_ref();
         let registration = namespaces.map(|taken| taken.take(&prefix, name));
         let link = Link {
@@ -126,6 +139,7 @@ impl<K, V: 'static> Levels<K, V> {
             hub: hub.cloned(),
             runtime: Arc::clone(runtime),
             timeout,
+            gate,
         };
         Ok((Level1(local), Some(link), registration.transpose()?))
     }

@@ -13,6 +13,7 @@ use crate::driver::link::namespaces::Namespaces;
 use crate::driver::world::erased::AnyRemote;
 use crate::machine::error::BoxError;
 use crate::machine::policy::Jitter;
+use crate::machine::policy::breaker::Breaker;
 use crate::machine::tier::wire::Wire;
 use crate::ports::batch_loader::BatchLoader;
 use crate::ports::bus::Bus;
@@ -236,6 +237,21 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// How long a caller waits for one L2 operation. Default: 250 ms.
     pub fn remote_timeout(mut self, timeout: Duration) -> Self {
         self.times.remote_timeout = Some(timeout);
+        self
+    }
+
+    /// The circuit breaker of L2: when it is not asked any more, and how soon again. Default: see
+    /// [`Breaker`]. Caches that share an L2 share its breaker; the first one that is built says how
+    /// it is set.
+    pub fn breaker(mut self, breaker: Breaker) -> Self {
+        self.levels.breaker = Some(breaker);
+        self
+    }
+
+    /// Without a circuit breaker: every operation asks L2, and an L2 that is away costs each of them
+    /// a `remote_timeout`.
+    pub fn no_breaker(mut self) -> Self {
+        self.levels.breaker = None;
         self
     }
 

@@ -132,6 +132,10 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         if let Some(keys) = &shared.fresh_keys {
             keys.clear();
         }
+        if let Some(gate) = shared.link.as_ref().and_then(|link| link.gate.as_ref()) {
+            // It may be back, and nobody have noticed yet.
+            gate.retry().await;
+        }
         // Until nothing is left, or L2 acknowledges nothing.
         while repair(shared, Timestamp::MAX).await.contains(&true) {}
         self.handle.leave();

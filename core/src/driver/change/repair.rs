@@ -5,7 +5,7 @@ use core::pin::pin;
 use core::time::Duration;
 use std::sync::{Arc, Weak};
 
-use futures_util::future::{join, select};
+use futures_util::future::{Either, join, select};
 use portable_atomic::Ordering;
 
 use crate::driver::shared::Shared;
@@ -30,6 +30,7 @@ async fn repeat<K: CacheKey, V: CacheValue>(cache: Weak<Shared<K, V>>, mut shift
     while let Some(shared) = cache.upgrade() {
         let life = Arc::clone(&shared.life);
         let stopped = life.stopped();
+        let back = shared.repairs.back.listen();
         let now = shared.runtime.now();
         if life.is_closed() || !shift.goes_on(now, Duration::ZERO) {
             return;
@@ -53,7 +54,13 @@ async fn repeat<K: CacheKey, V: CacheValue>(cache: Weak<Shared<K, V>>, mut shift
         }
         let sleep = shared.runtime.sleep(nap);
         drop(shared);
-        select(sleep, pin!(stopped)).await;
+        let rests = pin!(select(sleep, stopped));
+        if let Either::Right(((), _)) = select(rests, back).await
+            && let Some(shared) = cache.upgrade()
+        {
+            // L2 is back: every key has its turn now, the one that waited longest first.
+            while repair(&shared, Timestamp::MAX).await.contains(&true) {}
+        }
     }
 }
 

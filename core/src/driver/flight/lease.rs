@@ -28,7 +28,7 @@ pub(crate) async fn ask<K: CacheKey, V: CacheValue>(
         reply: Some(link.lease(Arc::clone(&asks))),
         asks,
     };
-    asked.reply().await
+    asked.reply(link).await
 }
 
 /// Gives a lease back, without waiting for the reply. Beyond a bound, or without a runtime, the
@@ -59,7 +59,8 @@ struct Asked<K: CacheKey, V: CacheValue> {
 }
 
 impl<K: CacheKey, V: CacheValue> Asked<K, V> {
-    async fn reply(&mut self) -> Outcomes<Leased> {
+    async fn reply(&mut self, link: &Link<K, V>) -> Outcomes<Leased> {
+        let sent = link.gate.as_ref().map(|gate| gate.now());
         let span = self.shared.policy.remote_timeout;
         let late = failed(self.asks.len(), &Fault::Timeout);
         let Some(reply) = self.reply.as_mut() else {
@@ -70,7 +71,12 @@ impl<K: CacheKey, V: CacheValue> Asked<K, V> {
                 self.reply = None;
                 leased
             }
-            Either::Right(((), _)) => late,
+            Either::Right(((), _)) => {
+                if let Some(sent) = sent {
+                    link.note_late(&self.asks, sent);
+                }
+                late
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use portable_atomic::{AtomicU64, Ordering};
 use crate::driver::counters::Counters;
 use crate::driver::world::caught::caught;
 use crate::driver::world::erased::AnyRuntime;
-use crate::machine::error::Error;
+use crate::machine::error::{Error, Fault};
 use crate::machine::event::Event;
 use crate::machine::stats::{Counter, Stats};
 use crate::ports::observer::Observer;
@@ -69,6 +69,8 @@ impl Journal {
             counters.raise(Counter::of(event));
         }
         match event {
+            // The log has heard why when the breaker opened.
+            Event::RemoteFault(Fault::NotAsked(_)) => {}
             Event::RemoteFault(fault) => self.warn(&self.l2, fault),
             Event::BusFault(fault) => self.warn(&self.bus, fault),
             _ => {}

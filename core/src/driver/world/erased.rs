@@ -41,6 +41,7 @@ pub(crate) trait AnyRemote: Send + Sync {
     ) -> Boxed<'a, Result<bool, Fault>>;
     fn unlock<'a>(&'a self, name: &'a str, token: Token) -> Boxed<'a, Result<(), Fault>>;
     fn server(&self) -> Option<u64>;
+    fn server_of(&self, key: &str) -> Option<u64>;
     fn announcing(&self, herald: Herald) -> Option<Arc<dyn AnyRemote>>;
 }
 
@@ -96,6 +97,10 @@ impl<R: Remote> AnyRemote for R {
 
     fn server(&self) -> Option<u64> {
         Remote::server(self)
+    }
+
+    fn server_of(&self, key: &str) -> Option<u64> {
+        Remote::server_of(self, key)
     }
 
     fn announcing(&self, herald: Herald) -> Option<Arc<dyn AnyRemote>> {

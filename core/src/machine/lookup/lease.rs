@@ -37,8 +37,11 @@ impl Lease {
     /// No reply came. After a fault L2 may have granted the lease all the same: it counts as held
     /// and is given back at the end. After a timeout somebody still waits for the late reply.
     pub(super) fn on_fault(&mut self, fault: &Fault, now: Timestamp) {
-        if let (Self::Asked(token), false) = (*self, matches!(fault, Fault::Timeout)) {
-            *self = Self::Held { token, since: now };
+        match (*self, fault) {
+            (Self::Asked(_), Fault::NotAsked(_)) => *self = Self::None,
+            (_, Fault::Timeout) => {}
+            (Self::Asked(token), _) => *self = Self::Held { token, since: now },
+            (_, _) => {}
         }
     }
 

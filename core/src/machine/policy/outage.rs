@@ -24,7 +24,10 @@ impl Outage {
     /// is full or read-only, may still have what others ask for.
     #[must_use]
     pub fn is_silence(fault: &Fault) -> bool {
-        matches!(fault, Fault::Timeout | Fault::Unreachable(_))
+        matches!(
+            fault,
+            Fault::Timeout | Fault::Unreachable(_) | Fault::NotAsked(_)
+        )
     }
 
     /// Whether L2 is not asked any more.

@@ -176,7 +176,12 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         context: &Context<'_>,
         effects: &mut Effects<K, V>,
     ) -> ChangeStep<V> {
+        let sent = !matches!(fault, Fault::NotAsked(_));
         effects.events.push(Event::RemoteFault(fault));
+        if self.changes[at].condition().is_some() && !sent {
+            // It has changed nothing: no reason to doubt what stands there, nor to remove it.
+            return ChangeStep::Finish(ChangeOutcome::Undecided);
+        }
         self.give_up(at, number, context, effects);
         let change = &self.changes[at];
         if matches!(change.plan, Plan::WriteThrough { .. }) {

@@ -76,9 +76,11 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             Ok(Placed::Refused) => self.end(at, Reach::NotStored, false, context, effects),
             Err(fault) => {
                 let refused = matches!(fault, Fault::Refused(_));
+                let sent = !matches!(fault, Fault::NotAsked(_));
                 effects.events.push(Event::RemoteFault(fault));
                 match (refused, conditional) {
                     (true, true) => not_applied,
+                    (false, true) if !sent => ChangeStep::Finish(ChangeOutcome::Undecided),
                     (true, false) => self.remove(at, Reach::NotStored),
                     (false, _) => {
                         self.give_up(at, number, context, effects);

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jetcache_core::Breaker;
+
 use crate::actors::caller::What;
 use crate::fate::ledger::Key;
 use crate::world::time::World;
@@ -24,6 +26,8 @@ pub(crate) struct Plan {
     pub(crate) batch_loader: bool,
     /// Others go on in the middle of an L1 call, as other threads would (`world::gap`).
     pub(crate) gaps: bool,
+    /// The breaker of each node's L2, if it has one.
+    pub(crate) breaker: Option<Breaker>,
 }
 
 impl Plan {
@@ -39,6 +43,7 @@ impl Plan {
             keys: [2, 3, 6][world.below(3) as usize],
             chunk: [1, 2, 1000, 1000][world.below(4) as usize],
             asks: asks(world),
+            breaker: world.percent(50).then(|| breaker(world)),
         }
     }
 
@@ -46,6 +51,19 @@ impl Plan {
     pub(crate) fn ask(&self, world: &World) -> What {
         self.asks[world.below(self.asks.len() as u64) as usize]
     }
+}
+
+/// A hasty one. Jitter would be drawn from random bits that are not the same at each run.
+fn breaker(world: &World) -> Breaker {
+    let mut breaker = Breaker::default();
+    breaker.consecutive_failures = [1, 2, 5][world.below(3) as usize];
+    breaker.least_calls = 4;
+    breaker.window = Duration::from_secs(1);
+    breaker.slow_call = world.percent(30).then(|| Duration::from_millis(15));
+    breaker.first_pause = Duration::from_millis(10);
+    breaker.longest_pause = Duration::from_millis(300);
+    breaker.jitter_percent = 0;
+    breaker
 }
 
 fn asks(world: &World) -> Vec<What> {

@@ -112,6 +112,10 @@ impl Run {
             .batch_chunk(self.plan.chunk)
             .load_concurrency(self.plan.load_concurrency)
             .loader(move |key: Key| singly.clone().load(key));
+        builder = match self.plan.breaker {
+            Some(breaker) => builder.breaker(breaker),
+            None => builder.no_breaker(),
+        };
         if self.plan.weather.is_calm() {
             // Any lease that is not given back would still be there at the end.
             builder = builder.lease(HOUR);

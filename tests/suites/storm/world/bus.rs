@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::future::{pending, poll_fn};
 use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -39,6 +39,8 @@ pub(crate) struct Air {
     lines: Arc<Mutex<Vec<Line>>>,
     said: Arc<AtomicUsize>,
     slow: Arc<Mutex<Duration>>,
+    /// The first of the numbers by which its lives know their L2.
+    server: u64,
 }
 
 /// How bad it is: chances in hundredths.
@@ -115,7 +117,13 @@ impl Air {
             lines: Arc::default(),
             said: Arc::default(),
             slow: Arc::default(),
+            server: SERVERS.fetch_add(LIVES, Ordering::Relaxed),
         }
+    }
+
+    /// The number of L2 for a life of a node: a breaker is a node's own.
+    pub(crate) fn server(&self, life: usize) -> u64 {
+        self.server + life as u64
     }
 
     pub(crate) fn bus(&self) -> Bus {
@@ -257,10 +265,12 @@ impl bus::Bus for Antenna {
         match self.air.bus {
             Bus::None | Bus::Publish => Telling::Publish,
             Bus::WithChange => Telling::WithChange {
-                server: SERVER,
+                server: self.air.server(self.life),
                 channel: "air".into(),
             },
-            Bus::Watched => Telling::Watched { server: SERVER },
+            Bus::Watched => Telling::Watched {
+                server: self.air.server(self.life),
+            },
         }
     }
 
@@ -368,7 +378,9 @@ fn away() -> Fault {
     Fault::Unreachable("the air".into())
 }
 
-/// The number of the L2, when the bus rides on it.
-pub(crate) const SERVER: u64 = 7;
+/// Numbers that no other L2 of this process has.
+static SERVERS: AtomicU64 = AtomicU64::new(0);
+/// How many lives a storm has at most.
+const LIVES: u64 = 1 << 20;
 /// How many keys there are at most in a storm.
 const MOST_KEYS: Key = 8;

@@ -20,7 +20,7 @@ use jetcache_core::{Cached, Codec, Fault, Remote, Runtime};
 use crate::fate::judge::Judge;
 use crate::fate::ledger::Applied;
 use crate::fate::promise::Promise;
-use crate::world::bus::{Air, Bus, SERVER, key_of};
+use crate::world::bus::{Air, Bus, key_of};
 use crate::world::codec::Fickle;
 use crate::world::time::World;
 use crate::world::weather::Weather;
@@ -471,7 +471,7 @@ impl Remote for Net {
     }
 
     fn server(&self) -> Option<u64> {
-        self.air.as_ref().map(|_| SERVER)
+        self.air.as_ref().map(|air| air.server(self.life))
     }
 
     fn announcing(&self, herald: Herald) -> Option<Self> {

@@ -1,0 +1,48 @@
+//! Whether L2 is there: what this node knows, and what it finds out when it asks.
+
+use core::hash::Hash;
+use core::time::Duration;
+
+use crate::driver::cache::Cache;
+use crate::driver::link::gate::RemoteHealth;
+use crate::machine::error::Fault;
+
+impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {
+    /// How L2 is, as far as this node knows: nothing is sent. `None` without an L2, and without a
+    /// [breaker](crate::Builder::no_breaker). The bus is told of by [`bus`](Self::bus).
+    ///
+    /// ```
+    /// # use jetcache_core::doc::Threads;
+    /// # use jetcache_core::{BreakerState, Cache};
+    /// # let cache = Cache::<u32, String>::builder("names", Threads).build()?;
+    /// if let Some(health) = cache.remote()
+    ///     && health.state != BreakerState::Closed
+    /// {
+    ///     println!("L2 has been away for {:?}: {:?}", health.lasts, health.fault);
+    /// }
+    /// # Ok::<(), jetcache_core::Error>(())
+    /// ```
+    #[must_use]
+    pub fn remote(&self) -> Option<RemoteHealth> {
+        let gate = self.shared.link.as_ref()?.gate.as_ref()?;
+        Some(gate.health())
+    }
+
+    /// Asks L2 for a sign of life, whatever its breaker says, and returns how long the answer took:
+    /// what a readiness probe needs. It reads a key of this cache's that nobody writes. The breaker
+    /// learns of the outcome, so an answer closes it.
+    ///
+    /// # Errors
+    /// [`Fault::Timeout`] after `remote_timeout`, or why L2 cannot be reached. Without an L2 it is
+    /// [`Fault::Refused`].
+    ///
+    /// # Cancellation
+    /// Dropping the future stops the waiting and nothing else.
+    pub async fn ping(&self) -> Result<Duration, Fault> {
+        let Some(link) = &self.shared.link else {
+            return Err(Fault::Refused("this cache has no L2".into()));
+        };
+        self.ensure_tasks();
+        link.ping().await
+    }
+}

@@ -1,0 +1,294 @@
+//! What stands between a cache and the servers of its L2: their circuit breakers.
+
+use core::iter::zip;
+use core::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+use crate::driver::link::guard::{Guard, Identity, Member, Probe};
+use crate::driver::world::erased::{AnyRemote, AnyRuntime};
+use crate::machine::error::Fault;
+use crate::machine::policy::breaker::{Breaker, BreakerState};
+use crate::machine::tier::wire::Wire;
+use crate::machine::time::Timestamp;
+
+/// The breakers of the servers on which a cache's keys are.
+pub(crate) struct Gate {
+    breaker: Breaker,
+    /// Of the store as a whole, or of a store that is one server.
+    whole: Arc<Guard>,
+    /// Of the servers of a store that has several.
+    servers: Mutex<HashMap<u64, Arc<Guard>>>,
+    member: OnceLock<Weak<dyn Member>>,
+    remote: Arc<dyn AnyRemote>,
+    runtime: Arc<dyn AnyRuntime>,
+    timeout: Duration,
+    wire: Wire,
+    prefix: String,
+}
+
+/// How L2 is, as far as this node knows without asking.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RemoteHealth {
+    /// Whether it is asked. Of several servers the worst.
+    pub state: BreakerState,
+    /// How long it has been so.
+    pub lasts: Duration,
+    /// What failed last, since the cache was built.
+    pub fault: Option<Fault>,
+    /// How long ago that was.
+    pub fault_ago: Option<Duration>,
+    /// When it is asked again, if it is not asked now.
+    pub probe_in: Option<Duration>,
+    /// How many servers of the store this node has a breaker for.
+    pub servers: usize,
+    /// How many of them are not asked.
+    pub open: usize,
+}
+
+/// Whether items are to be sent.
+pub(crate) enum Sorted {
+    All,
+    None(Vec<Fault>),
+    /// For each item, why it is not.
+    Some(Vec<Option<Fault>>),
+}
+
+/// What a server made of some keys.
+struct Call<'k> {
+    server: Option<u64>,
+    key: &'k str,
+    /// Why it failed, if all of them did.
+    failed: Option<&'k Fault>,
+}
+
+impl Gate {
+    pub(crate) fn new(
+        breaker: Breaker,
+        remote: &Arc<dyn AnyRemote>,
+        runtime: &Arc<dyn AnyRuntime>,
+        timeout: Duration,
+        wire: Wire,
+        prefix: &str,
+    ) -> Self {
+        let handle = Arc::as_ptr(remote).cast::<()>().addr();
+        let whole = remote
+            .server()
+            .map_or(Identity::Handle(handle), Identity::Server);
+        Self {
+            breaker,
+            whole: Guard::of(whole, breaker, runtime),
+            servers: Mutex::default(),
+            member: OnceLock::new(),
+            remote: Arc::clone(remote),
+            runtime: Arc::clone(runtime),
+            timeout,
+            wire,
+            prefix: prefix.to_owned(),
+        }
+    }
+
+    /// The cache is there now, and hears when a breaker turns.
+    pub(crate) fn join(&self, member: Weak<dyn Member>) {
+        self.whole.join(Weak::clone(&member));
+        // It is given once.
+        let _ = self.member.set(member);
+    }
+
+    /// By the clock of the breakers.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.whole.clock.now()
+    }
+
+    /// Which of these keys may be asked about.
+    pub(crate) fn sort<'k>(&self, keys: impl ExactSizeIterator<Item = &'k str>) -> Sorted {
+        let count = keys.len();
+        let mut refusals = Vec::new();
+        let mut refused = 0;
+        for (at, key) in keys.enumerate() {
+            let server = self.remote.server_of(key);
+            let guard = self.guard(server);
+            let refusal = guard.refusal();
+            if refusal.is_some() {
+                guard.ensure_probes(|| self.probe(key));
+            }
+            if server.is_none() {
+                // One server has all of them.
+                return match refusal {
+                    None => Sorted::All,
+                    Some(fault) => Sorted::None(vec![fault; count]),
+                };
+            }
+            if refusal.is_some() && refusals.is_empty() {
+                refusals.resize(at, None);
+            }
+            if refusal.is_some() || !refusals.is_empty() {
+                refused += usize::from(refusal.is_some());
+                refusals.push(refusal);
+            }
+        }
+        match refused {
+            0 => Sorted::All,
+            all if all == count => Sorted::None(refusals.into_iter().flatten().collect()),
+            _ => Sorted::Some(refusals),
+        }
+    }
+
+    /// What came of a call about these keys.
+    pub(crate) fn note<'k, T: 'k>(
+        &self,
+        keys: impl Iterator<Item = &'k str>,
+        outcomes: &'k [Result<T, Fault>],
+        sent: Timestamp,
+    ) {
+        // Who stopped waiting has said so.
+        let late = self.now().since(sent) > self.timeout;
+        let verdict = |outcome: &'k Result<T, Fault>| match outcome {
+            Err(fault @ (Fault::Timeout | Fault::Unreachable(_))) => Some(Some(fault)),
+            Err(Fault::NotAsked(_)) => None,
+            // A refusal is an answer: the server may have what others ask for.
+            Ok(_) | Err(_) => (!late).then_some(None),
+        };
+        let mut calls: Vec<Call<'k>> = Vec::new();
+        let mut whole: Option<Call<'k>> = None;
+        for (key, outcome) in zip(keys, outcomes) {
+            let Some(failed) = verdict(outcome) else {
+                continue;
+            };
+            let server = self.remote.server_of(key);
+            let call = match server {
+                None => whole.as_mut(),
+                Some(_) => calls.iter_mut().find(|call| call.server == server),
+            };
+            let new = Call {
+                server,
+                key,
+                failed,
+            };
+            match (call, server) {
+                // One answer is enough.
+                (Some(call), _) => call.failed = call.failed.and(failed),
+                (None, None) => whole = Some(new),
+                (None, Some(_)) => calls.push(new),
+            }
+        }
+        for call in whole.into_iter().chain(calls) {
+            let guard = self.guard(call.server);
+            if guard.called(sent, call.failed) {
+                guard.ensure_probes(|| self.probe(call.key));
+            }
+        }
+    }
+
+    /// Asks L2, whatever its breakers say, and tells them.
+    ///
+    /// # Errors
+    /// The fault.
+    pub(crate) async fn ping(&self) -> Result<(), Fault> {
+        let key = format!("{}{PING}", self.prefix);
+        let guard = self.guard(self.remote.server_of(&key));
+        self.probe(&key).ask(&guard).await
+    }
+
+    /// Asks each server whose breaker is open, so that what is sent next is sent.
+    pub(crate) async fn retry(&self) {
+        for guard in self.guards() {
+            if !guard.is_closed() {
+                let key = format!("{}{PING}", self.prefix);
+                // A server of several is found by the key that failed on it, by its own probes.
+                if self.remote.server_of(&key).is_none() {
+                    let _ = self.probe(&key).ask(&guard).await;
+                }
+            }
+        }
+    }
+
+    pub(crate) fn state(&self) -> BreakerState {
+        let states = self.guards();
+        let states = states.iter().map(|guard| guard.circuit().state());
+        states.max().unwrap_or_default()
+    }
+
+    pub(crate) fn health(&self) -> RemoteHealth {
+        let guards = self.guards();
+        let now = self.now();
+        let mut worst: Option<RemoteHealth> = None;
+        let mut open = 0;
+        for guard in &guards {
+            let circuit = guard.circuit();
+            open += usize::from(circuit.state() != BreakerState::Closed);
+            let fault = circuit.last_fault();
+            let this = RemoteHealth {
+                state: circuit.state(),
+                lasts: circuit.lasts(now),
+                fault_ago: fault.map(|(at, _)| now.since(*at)),
+                fault: fault.map(|(_, fault)| fault.clone()),
+                probe_in: circuit.due().map(|due| due.since(now)),
+                servers: 0,
+                open: 0,
+            };
+            let worse = |than: &RemoteHealth| {
+                (this.state, this.fault.is_some()) > (than.state, than.fault.is_some())
+            };
+            if worst.as_ref().is_none_or(worse) {
+                worst = Some(this);
+            }
+        }
+        let none = || RemoteHealth {
+            state: BreakerState::Closed,
+            lasts: Duration::ZERO,
+            fault: None,
+            fault_ago: None,
+            probe_in: None,
+            servers: 0,
+            open: 0,
+        };
+        RemoteHealth {
+            servers: guards.len(),
+            open,
+            ..worst.unwrap_or_else(none)
+        }
+    }
+
+    /// The guards that it has asked about: of the whole, or of each server.
+    fn guards(&self) -> Vec<Arc<Guard>> {
+        let servers: Vec<_> = self.servers().values().cloned().collect();
+        if servers.is_empty() {
+            return vec![Arc::clone(&self.whole)];
+        }
+        servers
+    }
+
+    fn guard(&self, server: Option<u64>) -> Arc<Guard> {
+        let Some(server) = server else {
+            return Arc::clone(&self.whole);
+        };
+        let mut servers = self.servers();
+        let guard = servers.entry(server).or_insert_with(|| {
+            let guard = Guard::of(Identity::Server(server), self.breaker, &self.runtime);
+            if let Some(member) = self.member.get() {
+                guard.join(Weak::clone(member));
+            }
+            guard
+        });
+        Arc::clone(guard)
+    }
+
+    fn servers(&self) -> MutexGuard<'_, HashMap<u64, Arc<Guard>>> {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn probe(&self, key: &str) -> Probe {
+        Probe {
+            remote: Arc::downgrade(&self.remote),
+            runtime: Arc::clone(&self.runtime),
+            timeout: self.timeout,
+            wire: self.wire,
+            key: key.to_owned(),
+        }
+    }
+}
+
+/// What a ping reads, behind the cache's prefix: few caches have such a key, and none is harmed.
+pub(crate) const PING: &str = "jetcache:ping";
