@@ -4,6 +4,7 @@
 
 mod behaviour {
     pub(crate) mod batch;
+    pub(crate) mod breaker;
     pub(crate) mod change {
         pub(crate) mod changes;
         pub(crate) mod many;
@@ -39,7 +40,7 @@ use self::behaviour::lookup::{clock, flights, levels};
 use self::behaviour::node::{caches, handle};
 use self::behaviour::stage::{Case, Cases, Host, L2, Stage};
 use self::behaviour::value::{bytes, strangers};
-use self::behaviour::{batch, fleet, hostile, outages, refresh, runtimes};
+use self::behaviour::{batch, breaker, fleet, hostile, outages, refresh, runtimes};
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -63,6 +64,11 @@ fn main() -> ExitCode {
     trials.extend(cases.map(|(name, case)| trial("hostile", name, case)));
     let cases = runtimes::CASES.iter();
     trials.extend(cases.map(|&(name, case)| trial("runtimes", name, case)));
+    trials.push(trial(
+        "breaker",
+        "settings_that_cannot_work_are_named",
+        breaker::settings,
+    ));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
@@ -105,6 +111,7 @@ const ANY_L2: &[Cases<Case>] = &[
 /// Played over a real Redis of each case's own, which it may kill.
 const OWN_REDIS: &[Cases<Case>] = &[
     outages::CASES,
+    breaker::CASES,
     caches::OWN_REDIS,
     writes::OWN_REDIS,
     refresh::faults::OWN_REDIS,

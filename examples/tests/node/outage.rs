@@ -76,13 +76,23 @@ fn works_alone(node: &mut Node) {
         node.ask("par 100 crowd a 1 300"),
         json!({"loads": 1, "ok": 100, "errors": 0})
     );
-    assert_eq!(node.count("unconfirmed"), 3);
-    assert_eq!(node.count("became_unconfirmed"), 3);
-    assert!(node.count("remote_faults") > 0);
+    // The breaker is open by now, so the conditional inserts were not sent.
+    assert_eq!(node.count("unconfirmed"), 2);
+    assert_eq!(node.count("became_unconfirmed"), 2);
+    let stats = node.ask("stats");
+    assert!(
+        stats["breaker"] == "open" || stats["breaker"] == "half-open",
+        "{stats}"
+    );
+    assert_eq!(stats["recovery"], 2);
+    assert!(node.count("remote_faults") > 0 && node.count("remote_not_asked") > 0);
+    assert!(node.ask("ping")["error"].is_string());
 }
 
 fn is_whole_again(node: &mut Node, server: &RedisServer) {
-    // The very first call succeeds, of a key that is not in doubt.
+    // Once it has been asked, the very next call succeeds, of a key that is not in doubt.
+    assert_eq!(node.ask("ping"), json!({"ok": true}));
+    assert_eq!(node.ask("stats")["breaker"], "closed");
     assert_eq!(
         node.ask("set first a 1"),
         json!({"everywhere": true, "reach": "everywhere"})
@@ -106,6 +116,33 @@ fn is_whole_again(node: &mut Node, server: &RedisServer) {
         );
     }
     node.until_idle();
+}
+
+/// Nobody asks for a sign of life, and nobody waits for one.
+#[test]
+fn a_node_finds_out_by_itself_that_redis_is_back() {
+    with_redis(|runtime, mut server| {
+        let mut node = start(runtime, &server);
+        server.kill();
+        for n in 0..8 {
+            assert_eq!(node.ask(format!("load k{n} a 1"))["loaded"], true);
+        }
+        let (faults, before) = (node.count("remote_faults"), Instant::now());
+        for n in 0..50 {
+            assert_eq!(node.ask(format!("load m{n} a 1"))["loaded"], true);
+        }
+        assert_eq!(
+            node.count("remote_faults"),
+            faults,
+            "in {:?}",
+            before.elapsed()
+        );
+        server.restart();
+        node.until_text("breaker", "closed");
+        assert_eq!(node.ask("load first a 1")["loaded"], true);
+        assert_eq!(server.cli(&["EXISTS", "node:first"]), "1");
+        node.until_idle();
+    });
 }
 
 #[test]

@@ -132,6 +132,16 @@ impl Node {
         }
     }
 
+    /// Waits until a statistic has this text.
+    pub(crate) fn until_text(&mut self, name: &str, wanted: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.ask("stats")[name] != wanted {
+            let stats = self.ask("stats");
+            assert!(Instant::now() < deadline, "{name} is not {wanted}: {stats}");
+            thread::sleep(STEP);
+        }
+    }
+
     /// Waits until nothing is under way.
     pub(crate) fn until_idle(&mut self) {
         for name in ["flights", "waiters", "changes", "writes", "tasks", "keys"] {

@@ -59,7 +59,8 @@ async fn dead(stage: &Stage) {
     assert_eq!(node.peek("other"), Cached::Miss);
     assert_eq!(node.activity().unconfirmed, 2);
     stage.server().restart();
-    // The first call after it is back succeeds, a claim as well.
+    // Once it has been asked, the first call succeeds, a claim as well.
+    node.ping().await.unwrap();
     assert_eq!(
         node.insert("first".into(), value("one")).await.unwrap(),
         Reach::Everywhere

@@ -19,7 +19,7 @@ use crate::machine::time::Timestamp;
 ///
 /// let mut breaker = Breaker::default();
 /// breaker.consecutive_failures = 3;
-/// breaker.longest_pause = Duration::from_secs(2);
+/// breaker.longest_pause = Duration::from_secs(5);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -39,7 +39,7 @@ pub struct Breaker {
     pub slow_call: Option<Duration>,
     /// The pause before the first probe. Default: 200 ms.
     pub first_pause: Duration,
-    /// Pauses double up to this. Default: 5 s.
+    /// Pauses double up to this. Default: 2 s.
     pub longest_pause: Duration,
     /// How much of each pause is taken off at most, at random and in percent, so that the nodes of a
     /// fleet do not probe together. Default: 25.
@@ -55,7 +55,7 @@ impl Default for Breaker {
             window: Duration::from_secs(10),
             slow_call: None,
             first_pause: Duration::from_millis(200),
-            longest_pause: Duration::from_secs(5),
+            longest_pause: Duration::from_secs(2),
             jitter_percent: 25,
         }
     }
@@ -445,18 +445,18 @@ mod tests {
         world.open();
         assert_eq!(world.pause(), 200);
         assert!(!world.circuit.begin_probe(world.now));
-        for pause in [400, 800, 1600, 3200, 5000, 5000] {
+        for pause in [400, 800, 1600, 2000, 2000] {
             let left = world.pause();
             world.pass(u32::try_from(left).unwrap());
             assert!(world.probe(Err(Fault::Timeout)).is_none());
             assert_eq!(world.pause(), pause);
         }
-        world.pass(5000);
+        world.pass(2000);
         assert!(matches!(world.probe(Ok(())), Some(Turned::Closed(_))));
         assert_eq!(world.circuit.due(), None);
         world.open();
-        assert_eq!(world.pause(), 5000, "it had hardly closed");
-        world.pass(5000);
+        assert_eq!(world.pause(), 2000, "it had hardly closed");
+        world.pass(2000);
         let _ = world.probe(Ok(()));
         world.pass(10_000);
         world.open();

@@ -69,6 +69,7 @@
 //! | `dellocal KEY` | | removes the key from L1. `ok` |
 //! | `clear` | | empties L1. `ok` |
 //! | `events N MS` | | waits until the cache has heard of N events from other nodes, MS at most. `events`: those since the last such line; with `--bus tracking` a node's own changes are among them |
+//! | `ping` | | asks L2 for a sign of life. `ok`, or `error` |
 //! | `sleep MS` | | `ok` |
 //! | `stats` | | see below |
 //! | `close` | | closes the cache, and no other; the program goes on. `ok` |
@@ -96,6 +97,9 @@
 //! | `superseded` | flights that a change made nobody's |
 //! | `deposed` | leaders that were silent for too long |
 //! | `became_unconfirmed`, `became_bypassed` | how often a key became one of those `unconfirmed`; how often there was no room for it |
+//! | `breaker` | how the breaker of L2 is: `closed`, `open`, or `half-open` while a probe is on its way |
+//! | `recovery` | removals that wait for L2 to acknowledge them |
+//! | `remote_not_asked` | operations of L2 that were not sent, because its breaker was open |
 //! | `remote_faults` | operations of L2 that failed or did not answer in time |
 //! | `refused_fills` | loaded values that L2 did not take, because their lease was gone |
 //! | `undecodable`, `unencodable`, `too_large` | entries of L2 that could not be read; loaded values that could not be encoded; those that were longer than `--max-value-bytes` |

@@ -58,6 +58,7 @@ pub(crate) enum Command {
     Hold(String, Recipe),
     DeleteLocal(String),
     Clear,
+    Ping,
     Stats,
     Close,
 }
@@ -170,6 +171,7 @@ fn command(name: &str, words: &mut Words<'_>) -> Result<(bool, Command, Option<D
                 "confirm" => Command::Confirm(key(words)?, words.millis("MS")?),
                 "dellocal" => Command::DeleteLocal(key(words)?),
                 "clear" => Command::Clear,
+                "ping" => Command::Ping,
                 "stats" => Command::Stats,
                 "close" => Command::Close,
                 _ => return Err(format!("there is no command {name:?}")),

@@ -128,6 +128,10 @@ impl<R: Runtime> Space<R> {
                 self.cache.clear_local();
                 Reply::DONE
             }
+            Command::Ping => match self.cache.ping().await {
+                Ok(_) => Reply::DONE,
+                Err(fault) => Reply::failed(fault),
+            },
             Command::Stats => Reply::Stats(Box::new(Statistics::of(&self.cache))),
             Command::Close => {
                 self.close().await;
