@@ -56,7 +56,7 @@ mod world {
 
 pub use builder::Builder;
 pub use builder::node::Node;
-pub use bus::hub::BusState;
+pub use bus::hub::{BusHealth, BusState};
 pub use cache::Cache;
 pub use cache::batch::Batch;
 pub use counters::Counters;

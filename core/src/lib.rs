@@ -31,7 +31,8 @@ pub mod ports;
 pub use driver::PausedClock;
 #[cfg(feature = "std")]
 pub use driver::{
-    Batch, Builder, BusState, Cache, Clock, Counters, LruEngine, LruLocal, Node, RemoteHealth, roll,
+    Batch, Builder, BusHealth, BusState, Cache, Clock, Counters, LruEngine, LruLocal, Node,
+    RemoteHealth, roll,
 };
 
 pub use machine::change::Reach;

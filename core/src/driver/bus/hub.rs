@@ -13,6 +13,7 @@ use crate::driver::task::chore::Chore;
 use crate::driver::world::erased::{AnyBus, AnyRuntime};
 use crate::machine::error::Fault;
 use crate::machine::event::Event;
+use crate::machine::time::Timestamp;
 use crate::machine::token::Token;
 use crate::ports::bus::Telling;
 
@@ -31,6 +32,28 @@ pub enum BusState {
     Down = 3,
 }
 
+/// How the bus is, as far as this node knows without asking.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct BusHealth {
+    /// How it is.
+    pub state: BusState,
+    /// How long it has been so.
+    pub lasts: Duration,
+    /// What failed last: a subscription that broke or could not be made, or a message that was not
+    /// taken.
+    pub fault: Option<Fault>,
+    /// How long ago that was.
+    pub fault_ago: Option<Duration>,
+}
+
+/// When the bus came to be as it is, and what failed last.
+#[derive(Clone, Debug, Default)]
+struct Course {
+    since: Timestamp,
+    fault: Option<(Timestamp, Fault)>,
+}
+
 /// The bus of one node.
 pub(crate) struct Hub {
     pub(crate) bus: Arc<dyn AnyBus>,
@@ -39,6 +62,7 @@ pub(crate) struct Hub {
     pub(crate) runtime: Arc<dyn AnyRuntime>,
     pub(crate) members: Members,
     state: AtomicU8,
+    course: Mutex<Course>,
     epoch: AtomicU64,
     outbox: Mutex<Outbox>,
     pub(crate) listening: Chore,
@@ -73,9 +97,12 @@ impl Hub {
         Arc::new(Self {
             bus,
             source: source.into(),
-            runtime,
             members: Members::default(),
             state: AtomicU8::new(BusState::Idle as u8),
+            course: Mutex::new(Course {
+                since: runtime.now(),
+                fault: None,
+            }),
             epoch: AtomicU64::new(0),
             outbox: Mutex::default(),
             listening: Chore::new(PATIENCE),
@@ -86,6 +113,7 @@ impl Hub {
             failures: AtomicU64::new(0),
             stir: Bell::new(),
             nudge: Bell::new(),
+            runtime,
         })
     }
 
@@ -138,8 +166,25 @@ impl Hub {
         }
     }
 
+    pub(crate) fn health(&self) -> BusHealth {
+        let now = self.runtime.now();
+        let Course { since, fault } = self.course().clone();
+        BusHealth {
+            state: self.state(),
+            lasts: now.since(since),
+            fault_ago: fault.as_ref().map(|(at, _)| now.since(*at)),
+            fault: fault.map(|(_, fault)| fault),
+        }
+    }
+
+    fn course(&self) -> MutexGuard<'_, Course> {
+        self.course.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn set_state(&self, state: BusState) {
-        self.state.store(state as u8, Ordering::SeqCst);
+        if self.state.swap(state as u8, Ordering::SeqCst) != state as u8 {
+            self.course().since = self.runtime.now();
+        }
         self.stir.notify(usize::MAX);
     }
 
@@ -212,6 +257,9 @@ impl Hub {
     }
 
     pub(crate) fn note(&self, event: &Event) {
+        if let Event::BusFault(fault) = event {
+            self.course().fault = Some((self.runtime.now(), fault.clone()));
+        }
         for (_, ears) in self.members.ears() {
             ears.note(event);
         }

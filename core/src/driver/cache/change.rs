@@ -55,7 +55,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// anywhere.
     ///
     /// # Errors
-    /// [`Error::Undecided`] if L2 did not say; those of [`insert`](Self::insert).
+    /// [`Error::Undecided`] if L2 did not say, or was not asked because its
+    /// [breaker](crate::Breaker) is open; those of [`insert`](Self::insert).
     ///
     /// # Cancellation
     /// Dropping the future stops the waiting, not the insert.

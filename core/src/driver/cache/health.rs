@@ -3,13 +3,14 @@
 use core::hash::Hash;
 use core::time::Duration;
 
+use crate::driver::bus::hub::BusHealth;
 use crate::driver::cache::Cache;
 use crate::driver::link::gate::RemoteHealth;
 use crate::machine::error::Fault;
 
 impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {
     /// How L2 is, as far as this node knows: nothing is sent. `None` without an L2, and without a
-    /// [breaker](crate::Builder::no_breaker). The bus is told of by [`bus`](Self::bus).
+    /// [breaker](crate::Builder::no_breaker).
     ///
     /// ```
     /// # use jetcache_core::doc::Threads;
@@ -26,6 +27,14 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     pub fn remote(&self) -> Option<RemoteHealth> {
         let gate = self.shared.link.as_ref()?.gate.as_ref()?;
         Some(gate.health())
+    }
+
+    /// How the bus is, and what failed there last: nothing is sent. `None` without a bus, and when
+    /// the cache is closed. The bus is asked by [`listen`](Self::listen).
+    #[must_use]
+    pub fn bus_health(&self) -> Option<BusHealth> {
+        let hub = self.shared.hub.as_ref()?;
+        (!self.shared.life.is_closed()).then(|| hub.health())
     }
 
     /// Asks L2 for a sign of life, whatever its breaker says, and returns how long the answer took:

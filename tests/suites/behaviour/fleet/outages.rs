@@ -58,6 +58,12 @@ async fn cut(stage: &Stage) {
     stage
         .until("the cut is noticed", async || two.bus() == BusState::Down)
         .await;
+    let health = two.bus_health().unwrap();
+    assert_eq!(health.state, BusState::Down);
+    assert!(
+        matches!(health.fault, Some(Fault::Unreachable(why)) if &*why == "cut" || &*why == "away")
+    );
+    assert!(health.fault_ago.unwrap() <= two.bus_health().unwrap().fault_ago.unwrap());
     assert_eq!(one.invalidate("key").await, Reach::Everywhere);
     // While nothing is heard, L1 works as without a bus.
     assert_eq!(two.peek("key"), Cached::Hit(value("old")));
@@ -68,6 +74,10 @@ async fn cut(stage: &Stage) {
     assert_eq!(loaded, Some(value("new")));
     let stats = two.stats();
     assert!(stats.bus_faults > 0 && stats.epochs == two.epoch());
+    assert_eq!(two.bus_health().unwrap().state, BusState::Up);
+    assert!(stage.node().bus_health().is_none());
+    two.close().await;
+    assert!(two.bus_health().is_none());
 }
 
 async fn tried_again(stage: &Stage) {
