@@ -65,6 +65,8 @@ pub struct Fate {
     pub(crate) again: Option<(u64, Option<u64>)>,
     /// When its sender gets an error instead.
     pub(crate) error: Option<u64>,
+    /// It is not sent: the breaker of L2 is open.
+    pub(crate) unsent: bool,
 }
 
 impl Fate {
@@ -76,6 +78,7 @@ impl Fate {
             replied: Some(back),
             again: None,
             error: None,
+            unsent: false,
         }
     }
 
@@ -87,6 +90,7 @@ impl Fate {
             replied: None,
             again: None,
             error: None,
+            unsent: false,
         }
     }
 
@@ -96,6 +100,15 @@ impl Fate {
         Self {
             error: Some(after),
             ..Self::lost()
+        }
+    }
+
+    /// It is not sent, and its sender knows.
+    #[must_use]
+    pub fn unsent() -> Self {
+        Self {
+            unsent: true,
+            ..Self::failed(0)
         }
     }
 

@@ -209,6 +209,7 @@ impl World {
         let command = &mut self.commands[id];
         let reply = match (command.fate.error, command.receipt.take()) {
             (None, Some(receipt)) => Ok(receipt),
+            _ if command.fate.unsent => Err(Fault::NotAsked("the breaker is open".into())),
             _ => Err(Fault::Unreachable("the connection broke".into())),
         };
         self.note(|| format!("reply to command {id}: {reply:?}"));

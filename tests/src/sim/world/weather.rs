@@ -19,6 +19,8 @@ pub(crate) struct Weather {
     doubled: u8,
     /// Answered with an error, applied or not.
     errors: u8,
+    /// Not sent, because the breaker of L2 is open.
+    unsent: u8,
     /// When L2 is away.
     down: (u64, u64),
     /// From then on all is well.
@@ -45,6 +47,7 @@ impl Weather {
             4 => {
                 let from = rng.u64(0..=span);
                 weather.down = (from, from + rng.u64(1..=span));
+                weather.unsent = pick(rng, &[0, 20, 60]);
             }
             _ => {
                 weather.lates = 15;
@@ -52,6 +55,7 @@ impl Weather {
                 weather.lost_replies = 8;
                 weather.doubled = 10;
                 weather.errors = 8;
+                weather.unsent = pick(rng, &[0, 8]);
                 let from = rng.u64(0..=span);
                 weather.down = (from, from + rng.u64(0..=span / 4));
             }
@@ -65,6 +69,9 @@ impl Weather {
         }
         let way = |rng: &mut Rng| rng.u64(..=self.latency);
         let percent = |rng: &mut Rng, of: u8| rng.u8(..100) < of;
+        if percent(rng, self.unsent) {
+            return Fate::unsent();
+        }
         if (self.down.0..self.down.1).contains(&now) {
             let late = percent(rng, 20).then(|| self.down.1 - now + rng.u64(..=self.late));
             return Fate {
@@ -72,6 +79,7 @@ impl Weather {
                 replied: None,
                 again: None,
                 error: rng.bool().then(|| way(rng)),
+                unsent: false,
             };
         }
         let mut there = way(rng);
