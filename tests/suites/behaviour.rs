@@ -13,6 +13,7 @@ mod behaviour {
     pub(crate) mod fleet;
     pub(crate) mod hostile;
     pub(crate) mod lookup {
+        pub(crate) mod cap;
         pub(crate) mod clock;
         pub(crate) mod flights;
         pub(crate) mod levels;
@@ -36,7 +37,7 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, FormatSetting, Trial};
 
 use self::behaviour::change::{changes, many, writes};
-use self::behaviour::lookup::{clock, flights, levels};
+use self::behaviour::lookup::{cap, clock, flights, levels};
 use self::behaviour::node::{caches, handle};
 use self::behaviour::stage::{Case, Cases, Host, L2, Stage};
 use self::behaviour::value::{bytes, strangers};
@@ -90,6 +91,7 @@ fn trial(place: &str, name: &str, case: impl FnOnce() + Send + 'static) -> Trial
 /// Played over an L2 in the process and over a real Redis.
 const ANY_L2: &[Cases<Case>] = &[
     flights::CASES,
+    cap::CASES,
     levels::CASES,
     strangers::CASES,
     handle::CASES,

@@ -38,6 +38,8 @@ pub enum Error {
     /// A conditional insert was sent and its outcome is not known. Until a removal of the key is
     /// confirmed this node does not read the key from L2: ask again, or read the key first.
     Undecided,
+    /// So many loads run at once already (`max_loads`) that this one found no room in time.
+    Overloaded,
     /// The cache was closed.
     Closed,
     /// A setting or a call's options contradict each other, or no cache can run on the caller's
@@ -92,6 +94,9 @@ impl fmt::Display for Error {
             Self::Undecided => f.write_str(
                 "the outcome of the conditional insert is not known: read the key, or ask again",
             ),
+            Self::Overloaded => {
+                f.write_str("as many loads as max_loads allows run already, and none ended in time")
+            }
             Self::Closed => f.write_str("the cache is closed"),
             Self::Config(what) => f.write_str(what),
         }

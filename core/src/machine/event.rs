@@ -43,6 +43,11 @@ pub enum Event {
         /// From its start to its end.
         took: Duration,
     },
+    /// A loader did not run, because as many as `max_loads` did already.
+    Overloaded {
+        /// How long it waited for room.
+        waited: Duration,
+    },
     /// A caller joined a flight that was under way.
     Coalesced,
     /// A change made a flight nobody's any more.

@@ -24,6 +24,7 @@ pub enum Counter {
     Loaded,
     NotFound,
     LoadFailed,
+    Overloaded,
     Coalesced,
     Superseded,
     Deposed,
@@ -62,6 +63,7 @@ impl Counter {
             Event::Loaded { .. } => Self::Loaded,
             Event::NotFound { .. } => Self::NotFound,
             Event::LoadFailed { .. } => Self::LoadFailed,
+            Event::Overloaded { .. } => Self::Overloaded,
             Event::Coalesced => Self::Coalesced,
             Event::Superseded => Self::Superseded,
             Event::Deposed => Self::Deposed,
@@ -107,6 +109,8 @@ pub struct Stats {
     pub loads: u64,
     /// Loaders that failed, panicked or ran out of time.
     pub load_failures: u64,
+    /// Loads for which no loader ran, because as many as `max_loads` did already.
+    pub overloaded: u64,
     /// Loaders that said "does not exist".
     pub not_found: u64,
     /// Callers that joined another's flight.
@@ -170,6 +174,7 @@ impl Stats {
             misses: count(Counter::Miss),
             loads: count(Counter::Loaded) + count(Counter::NotFound),
             load_failures: count(Counter::LoadFailed),
+            overloaded: count(Counter::Overloaded),
             not_found: count(Counter::NotFound),
             coalesced: count(Counter::Coalesced),
             superseded: count(Counter::Superseded),
@@ -223,6 +228,7 @@ impl Stats {
             misses: self.misses.saturating_sub(earlier.misses),
             loads: self.loads.saturating_sub(earlier.loads),
             load_failures: self.load_failures.saturating_sub(earlier.load_failures),
+            overloaded: self.overloaded.saturating_sub(earlier.overloaded),
             not_found: self.not_found.saturating_sub(earlier.not_found),
             coalesced: self.coalesced.saturating_sub(earlier.coalesced),
             superseded: self.superseded.saturating_sub(earlier.superseded),

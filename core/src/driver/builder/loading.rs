@@ -23,6 +23,11 @@ where
             return Err(Error::config(format!("{name} is zero: give it at least 1")));
         }
     }
+    if loaders.cap.as_ref().is_some_and(|cap| cap.most == 0) {
+        return Err(Error::config(
+            "max_loads is zero, so nothing could be loaded: give it at least 1, or leave it out",
+        ));
+    }
     if let (None, Some(many)) = (&loaders.one, &loaders.many) {
         loaders.one = Some(Arc::new(OneOfMany(Arc::clone(many))));
     }

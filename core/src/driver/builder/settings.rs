@@ -10,6 +10,7 @@ use crate::driver::builder::fleet::Connection;
 use crate::driver::builder::levels::{L1, L2};
 use crate::driver::bus::hub::Hub;
 use crate::driver::link::namespaces::Namespaces;
+use crate::driver::shared::loaders::Cap;
 use crate::driver::world::erased::AnyRemote;
 use crate::machine::error::BoxError;
 use crate::machine::policy::Jitter;
@@ -189,6 +190,17 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// single keys is registered. Default: 16.
     pub fn load_concurrency(mut self, loads: usize) -> Self {
         self.loaders.concurrency = loads;
+        self
+    }
+
+    /// How many loaders of this cache may run at once, and how long a load waits for its turn; then
+    /// it fails with [`Error::Overloaded`](crate::Error::Overloaded). So an L2 that is away does not
+    /// take the database along. Default: no bound.
+    ///
+    /// A loader of many keys counts as one, whoever calls it. The wait is part of `load_timeout`. A
+    /// loader that loads another key of the same cache holds its turn meanwhile: leave room for that.
+    pub fn max_loads(mut self, loads: usize, wait: Duration) -> Self {
+        self.loaders.cap = Some(Cap::new(loads, wait));
         self
     }
 

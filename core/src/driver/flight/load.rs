@@ -28,7 +28,7 @@ where
     T: Into<Load<V>>,
 {
     let loading = async move { loader().await.map(Into::into) };
-    let load = match limited(&*shared.runtime, Some(shared.policy.load_timeout), loading).await? {
+    let load = match loaded(shared, loading).await? {
         Ok(load) => load,
         Err(error) => shared.loaders.judge(error)?,
     };
@@ -48,7 +48,7 @@ where
     T: Into<Loads<K, V>>,
 {
     let loading = async move { loading.await.map(Into::into) };
-    match limited(&*shared.runtime, Some(shared.policy.load_timeout), loading).await? {
+    match loaded(shared, loading).await? {
         Ok(loads) => Ok(loads),
         Err(error) => shared.loaders.judge::<V>(error).map(|_| Loads::new()),
     }
@@ -69,25 +69,49 @@ where
     T: Into<Load<V>>,
 {
     let writing = async move { writer().await.map(Into::into) };
-    match limited(&*shared.runtime, shared.write_timeout, writing).await? {
+    match limited(&*shared.runtime, shared.write_timeout, async {
+        Ok(writing.await)
+    })
+    .await?
+    {
         Ok(load) => Ok(Load::map(load, Arc::new)),
         Err(error) => Err(Error::Load(error.into_inner().into())),
     }
 }
 
+/// What a loader brings, or its own error. It waits for its turn, if not all may run at once; that
+/// counts as time that it takes.
+///
+/// # Errors
+/// [`Error::Overloaded`], [`Error::Timeout`], [`Error::Panicked`].
+async fn loaded<K, V, T>(
+    shared: &Shared<K, V>,
+    loader: impl Future<Output = Result<T, LoadError>>,
+) -> Result<Result<T, LoadError>, Error> {
+    let runtime = &*shared.runtime;
+    let loading = async {
+        let _turn = match &shared.loaders.cap {
+            Some(cap) => Some(cap.turn(runtime).await?),
+            None => None,
+        };
+        Ok(loader.await)
+    };
+    limited(runtime, Some(shared.policy.load_timeout), loading).await
+}
+
 /// What user code brings, or its own error.
 ///
 /// # Errors
-/// [`Error::Timeout`] past the limit, [`Error::Panicked`].
+/// Those of `code`, [`Error::Timeout`] past the limit, [`Error::Panicked`].
 async fn limited<T>(
     runtime: &dyn AnyRuntime,
     limit: Option<Duration>,
-    code: impl Future<Output = Result<T, LoadError>>,
+    code: impl Future<Output = Result<Result<T, LoadError>, Error>>,
 ) -> Result<Result<T, LoadError>, Error> {
     let code = caught_future(code);
     let brought = match limit {
         None => code.await,
         Some(limit) => timeout(runtime, limit, code).await.ok_or(Error::Timeout)?,
     };
-    Ok(brought?)
+    brought?
 }

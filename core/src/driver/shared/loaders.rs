@@ -1,9 +1,13 @@
 //! The loaders that a cache was built with, and how large the parts of a batch are.
 
+use core::time::Duration;
 use std::sync::Arc;
 
+use async_lock::{Semaphore, SemaphoreGuard};
+
 use crate::driver::world::caught::caught;
-use crate::driver::world::erased::{AnyBatchLoader, AnyLoader};
+use crate::driver::world::erased::{AnyBatchLoader, AnyLoader, AnyRuntime};
+use crate::driver::world::timeout::timeout;
 use crate::machine::error::{BoxError, Error};
 use crate::machine::tier::entry::Load;
 use crate::ports::loader::LoadError;
@@ -20,6 +24,39 @@ pub(crate) struct Loaders<K, V> {
     pub(crate) chunk: usize,
     /// How many loads of single keys a batch runs at once.
     pub(crate) concurrency: usize,
+    /// How many loaders may run at once, if that is bounded.
+    pub(crate) cap: Option<Cap>,
+}
+
+/// The bound of the loaders that run at once, so that an L2 that is away does not take the database
+/// along.
+pub(crate) struct Cap {
+    turns: Semaphore,
+    pub(crate) most: usize,
+    /// How long a load waits for its turn.
+    pub(crate) wait: Duration,
+}
+
+impl Cap {
+    pub(crate) fn new(most: usize, wait: Duration) -> Self {
+        Self {
+            turns: Semaphore::new(most),
+            most,
+            wait,
+        }
+    }
+
+    /// A turn, which ends when it is dropped.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] if there was none in time.
+    pub(crate) async fn turn(&self, runtime: &dyn AnyRuntime) -> Result<SemaphoreGuard<'_>, Error> {
+        if let Some(turn) = self.turns.try_acquire() {
+            return Ok(turn);
+        }
+        let turn = timeout(runtime, self.wait, self.turns.acquire()).await;
+        turn.ok_or(Error::Overloaded)
+    }
 }
 
 impl<K, V> Default for Loaders<K, V> {
@@ -30,6 +67,7 @@ impl<K, V> Default for Loaders<K, V> {
             not_found: None,
             chunk: 1000,
             concurrency: 16,
+            cap: None,
         }
     }
 }

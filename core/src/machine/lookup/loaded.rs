@@ -24,7 +24,10 @@ impl<V: Clone> Lookup<V> {
             Ok(load) => load,
             Err(error) => {
                 self.outcome = RefreshOutcome::Failed;
-                out.events.push(Event::LoadFailed { took });
+                out.events.push(match error {
+                    Error::Overloaded => Event::Overloaded { waited: took },
+                    _ => Event::LoadFailed { took },
+                });
                 return self.finish(Answer::endless(Err(error)));
             }
         };

@@ -38,6 +38,7 @@ node: a cache node that is driven by lines on stdin; the head of its main.rs has
   --jitter PERCENT                what is taken off them, 10 s at most (10)
   --remote-timeout-ms N           how long one operation of L2 may take (250)
   --load-timeout-ms N             how long a loader may take (10000)
+  --max-loads N                   how many loaders may run at once; a load waits 1 s for its turn
   --lease-ms N                    how long a lease stands (load + 4 x remote timeout)
   --lease-wait-ms N               how long to wait for another's lease (2000)
   --refresh-ms N                  how often keys asked for with `refresh` are loaded anew
@@ -62,6 +63,7 @@ pub(crate) struct Options {
     pub(crate) wire: Wire,
     pub(crate) codec: Codec,
     pub(crate) max_value: Option<usize>,
+    pub(crate) max_loads: Option<usize>,
     pub(crate) local: Local,
     pub(crate) bound: Bound,
     pub(crate) namespace: Option<String>,
@@ -162,6 +164,9 @@ impl Options {
                 "no-local" => no_local = true,
                 "wire" => options.wire = wire(&text()?)?,
                 "codec" => options.codec = codec(&text()?)?,
+                "max-loads" => {
+                    options.max_loads = Some(number("--max-loads", &text()?)?);
+                }
                 "max-value-bytes" => {
                     options.max_value = Some(number("--max-value-bytes", &text()?)?);
                 }
@@ -351,7 +356,7 @@ mod tests {
         let millis = |millis| Some(Duration::from_millis(millis));
         let options = parse(
             "--runtime async-std --redis rediss://host --ca file --wire jetcache-go --codec json \
-             --max-value-bytes 10 --local moka --max-bytes 9 --namespace ns --jitter 8 \
+             --max-value-bytes 10 --max-loads 11 --local moka --max-bytes 9 --namespace ns --jitter 8 \
              --ttl-ms 1 --local-ttl-ms 2 --negative-ttl-ms 3 --remote-timeout-ms 4 \
              --load-timeout-ms=5 --lease-ms 6 --lease-wait-ms 0 --bus-channel news --source-id me \
              --blind-local-ttl-ms 7 --refresh-ms 8 --stop-refresh-ms 9 --log debug",
@@ -363,6 +368,7 @@ mod tests {
             wire: Wire::JetcacheGo,
             codec: Codec::Json,
             max_value: Some(10),
+            max_loads: Some(11),
             local: Local::Moka,
             bound: Bound::Bytes(9),
             namespace: Some("ns".into()),

@@ -102,6 +102,9 @@ fn with_settings(builder: Objects, options: &Options) -> Objects {
     if let Some(bytes) = options.max_value {
         builder = builder.max_value_size(bytes);
     }
+    if let Some(loads) = options.max_loads {
+        builder = builder.max_loads(loads, Duration::from_secs(1));
+    }
     if let Some(percent) = options.jitter {
         builder = builder.jitter(percent, MOST_JITTER);
     }

@@ -93,6 +93,7 @@
 //! | `hits`, `misses` | lookups that a tier answered, or none |
 //! | `local_hits`, `local_misses`, `remote_hits`, `remote_misses` | the same by tier |
 //! | `loads`, `load_failures`, `not_found` | loaders that brought a value or "does not exist"; that failed; those that brought "does not exist" |
+//! | `overloaded` | loads for which no loader ran, because as many as `--max-loads` did |
 //! | `coalesced` | callers that joined another's flight |
 //! | `superseded` | flights that a change made nobody's |
 //! | `deposed` | leaders that were silent for too long |
