@@ -86,7 +86,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             ));
         }
         let shards = shard_count();
-        let mut policy = times.policy(kind, levels.wire, shards)?;
+        let mut policy = times.policy(kind, levels.wire)?;
         let loaders = finished(loaders)?;
         fleet.check(&times, &loaders)?;
         let hub = fleet.hub(&runtime, kind)?;

@@ -86,7 +86,7 @@ pub struct Policy {
     pub lease: Duration,
     /// How long a lookup waits for another's lease before it loads for itself.
     pub lease_wait: Duration,
-    /// How many unconfirmed keys are remembered in one shard.
+    /// How many unconfirmed keys are remembered, in all shards of a cache together.
     pub unconfirmed: usize,
     /// Whether services that know nothing of leases change L2 too. Then a load that was superseded
     /// does not fill it, since its lease does not show what they removed.
@@ -121,7 +121,7 @@ impl Policy {
             load_timeout,
             lease: Self::usual_lease(load_timeout, remote_timeout),
             lease_wait: Duration::from_secs(2),
-            unconfirmed: 1024,
+            unconfirmed: 65_536,
             strangers: false,
             refresh: None,
         }
@@ -139,11 +139,18 @@ impl Policy {
         (self.remote_timeout.saturating_mul(4)).max(Duration::from_secs(1))
     }
 
-    /// How many removals by others a node takes in at once: half of one shard's room for
-    /// unconfirmed keys, since all of them may belong to one shard.
+    /// How many removals by others a node takes in at once: they may take half of the room for
+    /// unconfirmed keys, and the other half is for this node's own changes.
     #[must_use]
     pub fn removals_heard_at_once(&self) -> usize {
-        (self.unconfirmed / 2).max(1)
+        (self.unconfirmed / 2).clamp(1, 4096)
+    }
+
+    /// Whether removals by others have to wait until L2 has confirmed some of so many unconfirmed
+    /// keys.
+    #[must_use]
+    pub fn is_crowded(&self, unconfirmed: usize) -> bool {
+        unconfirmed.saturating_mul(2) > self.unconfirmed
     }
 
     /// Checks that these settings can work.

@@ -85,7 +85,7 @@ impl Add for Activity {
 }
 
 /// One shard of a node's tables. They grow with the callers, changes and unconfirmed keys; the last
-/// are bounded by [`Policy::unconfirmed`].
+/// are bounded by [`Policy::unconfirmed`], for all shards of a cache together.
 #[derive(Debug)]
 pub struct Shard<K, V, S> {
     pub(super) slots: Slots<K, S>,
@@ -181,6 +181,12 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     #[must_use]
     pub fn is_bypassed(&self, now: Timestamp) -> bool {
         self.doubts.bypassed(now)
+    }
+
+    /// So many keys are unconfirmed in the cache's other shards: all of them share the room of
+    /// [`Policy::unconfirmed`]. Said before a question that may put a key in doubt.
+    pub fn note_elsewhere(&mut self, unconfirmed: usize) {
+        self.doubts.note_elsewhere(unconfirmed);
     }
 
     /// About how many keys L2 is not believed.

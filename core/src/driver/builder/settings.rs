@@ -295,7 +295,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     }
 
     /// How many keys may be unconfirmed at once. What does not fit makes part of the cache do
-    /// without L2 for the longest life it has written. Default: 8192.
+    /// without L2 for the longest life it has written. Default: 65,536.
     pub fn unconfirmed_capacity(mut self, keys: usize) -> Self {
         self.times.unconfirmed = Some(keys);
         self

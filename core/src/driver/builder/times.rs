@@ -29,7 +29,7 @@ pub(super) struct Times {
 impl Times {
     /// # Errors
     /// [`Error::Config`] for times that cannot be, or do not go together.
-    pub(super) fn policy(&self, kind: Kind, wire: Wire, shards: usize) -> Result<Policy, Error> {
+    pub(super) fn policy(&self, kind: Kind, wire: Wire) -> Result<Policy, Error> {
         let mut policy = Policy::new(kind);
         policy.ttl = self.ttl.unwrap_or(policy.ttl);
         if !kind.has_remote() {
@@ -43,8 +43,7 @@ impl Times {
         let lease = Policy::usual_lease(policy.load_timeout, policy.remote_timeout);
         policy.lease = self.lease.unwrap_or(lease);
         policy.lease_wait = self.lease_wait.unwrap_or(policy.lease_wait);
-        let unconfirmed = self.unconfirmed.unwrap_or(DEFAULT_UNCONFIRMED);
-        policy.unconfirmed = unconfirmed.div_ceil(shards);
+        policy.unconfirmed = self.unconfirmed.unwrap_or(policy.unconfirmed);
         policy.refresh = self.refresh_every.map(|every| self.pace(every));
         policy.strangers = wire == Wire::JetcacheGo;
         policy.check()?;
@@ -71,5 +70,3 @@ pub(super) fn refuse_zero(name: &str, span: Option<Duration>) -> Result<(), Erro
     }
     Ok(())
 }
-
-const DEFAULT_UNCONFIRMED: usize = 8192;

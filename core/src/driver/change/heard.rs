@@ -60,10 +60,7 @@ impl<K: CacheKey, V: CacheValue> Hears for Shared<K, V> {
 
     fn catch_up(self: Arc<Self>) -> Boxed<'static, ()> {
         Box::pin(async move {
-            while self
-                .tables
-                .each()
-                .any(|table| table.is_crowded(&self.policy))
+            while self.policy.is_crowded(self.tables.unconfirmed())
                 && repair(&self, Timestamp::MAX).await.contains(&true)
             {}
         })

@@ -17,6 +17,8 @@ pub(crate) type Aftermath<K, V> = Effects<Arc<K>, Arc<V>>;
 pub(crate) struct Tables<K, V> {
     shards: Box<[Guarded<K, V>]>,
     pub(crate) hasher: Hasher,
+    /// How many keys are unconfirmed in all of them, which share the room for those.
+    unconfirmed: AtomicUsize,
 }
 
 /// One shard of the machine and its lock.
@@ -40,6 +42,7 @@ impl<K: CacheKey, V> Tables<K, V> {
         Self {
             shards: (0..shards).map(guarded).collect(),
             hasher,
+            unconfirmed: AtomicUsize::new(0),
         }
     }
 
@@ -50,6 +53,11 @@ impl<K: CacheKey, V> Tables<K, V> {
     /// The shard that a hash belongs to.
     pub(crate) fn shard_of(&self, hash: u64) -> usize {
         shard_of(hash, self.shards.len())
+    }
+
+    /// How many keys are unconfirmed in all shards.
+    pub(crate) fn unconfirmed(&self) -> usize {
+        self.unconfirmed.load(Ordering::SeqCst)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -70,7 +78,22 @@ impl<K: CacheKey, V> Tables<K, V> {
     /// question may have sealed one, and no caller needs to know which do.
     pub(crate) fn ask<R>(&self, shard: usize, question: impl FnOnce(&mut Table<K, V>) -> R) -> R {
         let guarded = &self.shards[shard];
-        let answer = question(&mut guarded.lock());
+        let mut table = guarded.lock();
+        let before = table.unconfirmed();
+        let all = self.unconfirmed.load(Ordering::SeqCst);
+        table.note_elsewhere(all.saturating_sub(before));
+        let answer = question(&mut table);
+        // Shards that are asked at the same time may exceed the room by a key each.
+        match table.unconfirmed() {
+            after if after > before => {
+                self.unconfirmed.fetch_add(after - before, Ordering::SeqCst);
+            }
+            after if after < before => {
+                self.unconfirmed.fetch_sub(before - after, Ordering::SeqCst);
+            }
+            _ => {}
+        }
+        drop(table);
         // A waiter registers under the lock that guards the seal, so zero means that nobody waits.
         if guarded.waiters.load(Ordering::SeqCst) > 0 {
             guarded.sealed.notify_all();

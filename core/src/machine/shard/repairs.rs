@@ -7,7 +7,6 @@ use core::time::Duration;
 
 use crate::machine::effects::Effects;
 use crate::machine::event::Event;
-use crate::machine::policy::Policy;
 use crate::machine::shard::{Context, Shard};
 use crate::machine::table::unconfirmed::{Loss, Number};
 use crate::machine::time::Timestamp;
@@ -181,13 +180,6 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         sweep
     }
 
-    /// Whether removals by others have to wait until L2 has confirmed some keys: they may take half
-    /// of the room, and the other half is for this node's own changes.
-    #[must_use]
-    pub fn is_crowded(&self, policy: &Policy) -> bool {
-        self.doubts.len() * 2 > policy.unconfirmed
-    }
-
     /// How long an entry may stand in L2 that is there now or still comes: a load that holds an
     /// older lease may fill for as long as that lease stands.
     fn longest_life(context: &Context<'_>) -> Duration {
@@ -224,7 +216,7 @@ mod tests {
     use super::*;
     use crate::machine::change::{ChangeReply, ChangeStep, Plan, Wish};
     use crate::machine::lookup::step::{Need, Reply, Seen, Step};
-    use crate::machine::policy::Kind;
+    use crate::machine::policy::{Kind, Policy};
     use crate::machine::policy::call::Call;
     use crate::machine::table::flight::Ticket;
     use crate::machine::tier::verb::Claimed;

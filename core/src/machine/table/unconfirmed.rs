@@ -47,6 +47,8 @@ impl Doubt {
 pub(in crate::machine) struct Doubts {
     last: Number,
     unconfirmed: usize,
+    /// How many there are in the cache's other shards.
+    elsewhere: usize,
     turns: BTreeSet<(Timestamp, usize)>,
     /// Until when L2 is not believed about any key, because one did not fit.
     bypass_until: Option<Timestamp>,
@@ -59,6 +61,11 @@ impl Doubts {
     pub(in crate::machine) fn send(&mut self) -> Number {
         self.last.0 += 1;
         self.last
+    }
+
+    /// So many are in the cache's other shards, which share the room.
+    pub(in crate::machine) fn note_elsewhere(&mut self, unconfirmed: usize) {
+        self.elsewhere = unconfirmed;
     }
 
     pub(in crate::machine) fn note_life(&mut self, life: Duration) {
@@ -119,7 +126,7 @@ impl Doubts {
         room: usize,
     ) -> Loss {
         let before = doubt.is_unconfirmed();
-        if !before && number > doubt.acknowledged && self.unconfirmed >= room {
+        if !before && number > doubt.acknowledged && self.unconfirmed + self.elsewhere >= room {
             // By then everything that may stand in L2 has ended.
             self.bypass_until = Some(now + self.longest);
             return Loss::Bypassed;
