@@ -23,6 +23,7 @@ mod bus {
 /// Lookups under way: who leads one, who waits for it, and what it asks of the world.
 mod flight {
     pub(super) mod board;
+    pub(super) mod chain;
     pub(super) mod glance;
     pub(super) mod lead;
     pub(super) mod lead_many;

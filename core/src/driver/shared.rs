@@ -87,8 +87,10 @@ impl<K: CacheKey, V: CacheValue> Shared<K, V> {
     /// [`Error::Key`] if its text is not what it should be.
     pub(super) fn address(&self, key: Arc<K>) -> Result<Address<K>, Error> {
         let text = self.link.as_ref().map(|link| link.texts.of(&key));
+        let hash = self.tables.hash(&*key);
         Ok(Address {
-            shard: self.tables.shard_of(self.tables.hash(&*key)),
+            hash,
+            shard: self.tables.shard_of(hash),
             text: text.transpose()?.flatten(),
             key,
         })

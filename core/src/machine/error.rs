@@ -40,6 +40,9 @@ pub enum Error {
     Undecided,
     /// So many loads run at once already (`max_loads`) that this one found no room in time.
     Overloaded,
+    /// A loader or writer asked for its own key, itself or by way of other loaders: it would have
+    /// waited for itself.
+    Deadlock,
     /// The cache was closed.
     Closed,
     /// A setting or a call's options contradict each other, or no cache can run on the caller's
@@ -97,6 +100,10 @@ impl fmt::Display for Error {
             Self::Overloaded => {
                 f.write_str("as many loads as max_loads allows run already, and none ended in time")
             }
+            Self::Deadlock => f.write_str(
+                "a loader or writer asks for its own key, perhaps by way of other loaders: it would \
+                 wait for itself",
+            ),
             Self::Closed => f.write_str("the cache is closed"),
             Self::Config(what) => f.write_str(what),
         }

@@ -8,9 +8,11 @@ use std::borrow::ToOwned;
 use std::sync::Arc;
 
 use crate::driver::cache::Cache;
+use crate::driver::flight::chain::{LoadKey, check, wait};
 use crate::driver::flight::glance::glance;
 use crate::driver::flight::lead::lead;
 use crate::driver::flight::seat::{Seat, SharedAnswer};
+use crate::driver::world::bounds::{CacheKey, CacheValue};
 use crate::machine::error::Error;
 use crate::machine::event::Event;
 use crate::machine::lookup::step::Answer;
@@ -29,7 +31,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// # Errors
     /// [`Error::Load`] if the loader that ran failed, [`Error::Panicked`] if it panicked,
     /// [`Error::Timeout`] if it took too long, for all who waited for it; the next call loads
-    /// again. [`Error::Key`] if the key cannot be stored in L2. [`Error::Closed`].
+    /// again. [`Error::Deadlock`] if this call stands in a loader that waits for this very load.
+    /// [`Error::Key`] if the key cannot be stored in L2. [`Error::Closed`].
     ///
     /// # Cancellation
     /// Dropping the future drops its loader. The longest waiter, if there is one, runs its own.
@@ -247,6 +250,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         T: Into<Load<V>>,
     {
         let (_admission, address) = self.admit(key)?;
+        check(LoadKey::of(&self.shared, address.hash))?;
         let call = address.wishes(call);
         if let Some(found) = self.beside_refresh(&address, call).await {
             return loaded(&found);
@@ -254,7 +258,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         let mut seat = Seat::join(&self.shared, address, call);
         let mut loader = Some(loader);
         loop {
-            let answer = match seat.turn().await {
+            let answer = match turn(&mut seat).await? {
                 Some(answer) => Some(answer),
                 None => lead(&mut seat, &mut loader).await.into_answer(),
             };
@@ -286,6 +290,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             return Err(no_loader());
         };
         let (_admission, address) = self.admit(key)?;
+        check(LoadKey::of(&self.shared, address.hash))?;
         let call = address.wishes(call);
         if let Some(found) = self.beside_refresh(&address, call).await {
             return Ok(Arc::new(found));
@@ -297,7 +302,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         let mut seat = Seat::join(&self.shared, address.clone(), call);
         let mut spawned = None;
         loop {
-            let answer = match seat.turn().await {
+            let answer = match turn(&mut seat).await? {
                 Some(answer) => Some(answer),
                 None if spawned != Some(seat.rejoined()) => {
                     spawned = Some(seat.rejoined());
@@ -334,6 +339,17 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         let found = found.first();
         found.map_or(Cached::Miss, |(found, _)| unshared(found))
     }
+}
+
+/// Waits for the flight's answer, where that can come. `None`: this seat is to lead.
+///
+/// # Errors
+/// [`Error::Deadlock`].
+async fn turn<K: CacheKey, V: CacheValue>(
+    seat: &mut Seat<K, V>,
+) -> Result<Option<SharedAnswer<V>>, Error> {
+    let _wait = wait(seat.load_key())?;
+    Ok(seat.turn().await)
 }
 
 pub(super) fn no_loader() -> Error {

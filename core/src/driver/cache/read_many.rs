@@ -14,6 +14,7 @@ use crate::driver::cache::Cache;
 use crate::driver::cache::batch::Batch;
 use crate::driver::cache::read::{loaded, no_loader, unshared};
 use crate::driver::flight::board::{Board, Joined, Row};
+use crate::driver::flight::chain::{LoadKey, check, is_nested};
 use crate::driver::flight::glance::{Known, answer, glance, parts};
 use crate::driver::flight::lead_many::lead_many;
 use crate::driver::flight::member::Member;
@@ -348,6 +349,16 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             answers[at] = Some(Arc::new(Answer::endless(Err(error))));
         };
         let mut board = Board::new(&self.shared, keys, part, refuse);
+        if is_nested() {
+            board.rows.retain(|row| {
+                let checked = check(LoadKey::of(&self.shared, row.hash));
+                let refused = checked
+                    .err()
+                    .map(|error| Arc::new(Answer::endless(Err(error))));
+                answers[row.at] = refused;
+                answers[row.at].is_none()
+            });
+        }
         let refreshed = |row: &&Row<K>| self.is_refreshing(row.hash, &row.key, &call);
         let rows: Vec<&Row<K>> = board.rows.iter().filter(refreshed).collect();
         if !rows.is_empty() {

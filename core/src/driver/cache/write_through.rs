@@ -4,6 +4,7 @@ use core::borrow::Borrow;
 use core::future::Future;
 use core::hash::Hash;
 use std::borrow::ToOwned;
+use std::sync::Arc;
 
 use futures_util::future::join;
 
@@ -11,6 +12,7 @@ use crate::driver::cache::Cache;
 use crate::driver::change::Change;
 use crate::driver::change::carry_out::carry_out;
 use crate::driver::change::writer::writer;
+use crate::driver::flight::chain::{LoadKey, loading};
 use crate::driver::flight::load::write;
 use crate::machine::change::Plan;
 use crate::machine::error::Error;
@@ -43,6 +45,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// [`Error::Load`] if the writer failed, [`Error::Panicked`] if it panicked, [`Error::Timeout`]
     /// past `write_timeout`: the key is removed, since nobody knows whether the row was changed.
     /// [`Error::Key`] if the key cannot be stored in L2, [`Error::Closed`]: the writer was not run.
+    /// A writer may read its own key, but not load it: that is [`Error::Deadlock`] to the load.
     ///
     /// A value that cannot be encoded, or is longer than `max_value_size`, is answered all the
     /// same; it is counted, and the key is removed.
@@ -115,13 +118,14 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         T: Into<Load<V>>,
     {
         let (_admission, address) = self.admit_change(key)?;
+        let keys = Arc::from([LoadKey::of(&self.shared, address.hash)]);
         let (caller, gone, written) = writer();
         let plan = Plan::WriteThrough { call };
         let change = Change::open(&self.shared, address, plan, Vec::new()).written_by(caller);
         let calling = async {
             // The caller writes even if the change is gone, and then nobody is left to hear of it.
             let _ = gone.await;
-            let loaded = write(&self.shared, write_row).await;
+            let loaded = loading(keys, write(&self.shared, write_row)).await;
             let _ = written.send(loaded.as_ref().ok().cloned());
             loaded
         };

@@ -94,6 +94,7 @@ impl<K: CacheKey> Board<K> {
         shared.ask_each(&mut self.rows, shard, |row, table, context, effects| {
             let address = Address {
                 key: Arc::clone(&row.key),
+                hash: row.hash,
                 shard: row.shard,
                 text: row.text.clone().map(|text| texts[text].into()),
             };

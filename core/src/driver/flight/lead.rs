@@ -4,6 +4,7 @@ use core::future::Future;
 use std::slice;
 use std::sync::Arc;
 
+use crate::driver::flight::chain::loading;
 use crate::driver::flight::load::load;
 use crate::driver::flight::seat::{Led, Next, Seat};
 use crate::driver::flight::verbs::{fill, lease, read};
@@ -32,7 +33,10 @@ where
                 Next::Over(led) => return led,
                 Next::Reply(reply) => seat.advance(reply),
                 Next::Ask(Need::Load) => Next::Reply(Reply::Loaded(match loader.take() {
-                    Some(loader) => load(seat.shared(), loader).await,
+                    Some(loader) => {
+                        let keys = Arc::from([seat.load_key()]);
+                        loading(keys, load(seat.shared(), loader)).await
+                    }
                     // It was deposed after its loader had run out of time, and leads again.
                     None => Err(Error::Timeout),
                 })),

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
+use crate::driver::flight::chain::{loading, wait};
 use crate::driver::flight::load::load_many;
 use crate::driver::flight::member::{Going, Member};
 use crate::driver::flight::seat::{Led, Next, Seat, SharedAnswer};
@@ -24,7 +25,7 @@ use crate::driver::shared::Shared;
 use crate::driver::world::bounds::{CacheKey, CacheValue};
 use crate::driver::world::caught::caught;
 use crate::machine::error::Error;
-use crate::machine::lookup::step::{Filling, Need, Reply};
+use crate::machine::lookup::step::{Answer, Filling, Need, Reply};
 use crate::machine::policy::outage::Outage;
 use crate::machine::tier::entry::Load;
 use crate::machine::token::Token;
@@ -189,9 +190,12 @@ where
 {
     let (members, nexts) = match work {
         Work::Wait(mut member) => {
-            let next = match member.seat.turn().await {
-                Some(answer) => Next::Over(Led::Answered(answer)),
-                None => Next::Reply(Reply::Begin),
+            let next = match wait(member.seat.load_key()) {
+                Err(error) => Next::Over(Led::Alone(Answer::endless(Err(error)))),
+                Ok(_wait) => match member.seat.turn().await {
+                    Some(answer) => Next::Over(Led::Answered(answer)),
+                    None => Next::Reply(Reply::Begin),
+                },
             };
             return vec![(member, next)];
         }
@@ -200,9 +204,12 @@ where
             let paused = |member| (member, Next::Reply(Reply::Paused));
             return members.into_iter().map(paused).collect();
         }
-        Work::Load(members, loading) => {
-            let loads = match loading {
-                Ok(loading) => load_many(shared, loading).await,
+        Work::Load(members, loader) => {
+            let loads = match loader {
+                Ok(loader) => {
+                    let keys = members.iter().map(|member| member.seat.load_key());
+                    loading(keys.collect(), load_many(shared, loader)).await
+                }
                 Err(error) => Err(error),
             };
             return loaded(shared, members, loads);

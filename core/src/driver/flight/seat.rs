@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 
+use crate::driver::flight::chain::LoadKey;
 use crate::driver::flight::lease::release;
 use crate::driver::shared::Shared;
 use crate::driver::shared::address::Address;
@@ -157,6 +158,11 @@ impl<K: CacheKey, V: CacheValue> Seat<K, V> {
 
     pub(crate) fn address(&self) -> &Address<K> {
         &self.address
+    }
+
+    /// By which others know its load.
+    pub(crate) fn load_key(&self) -> LoadKey {
+        LoadKey::of(&self.shared, self.address.hash)
     }
 
     /// What became of the refresh that this seat led, if its flight came to its end.

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use crate::machine::policy::call::Call;
 
-/// A key, the shard of the machine's tables that it belongs to, and its text in L2.
+/// A key, its hash, the shard of the machine's tables that it belongs to, and its text in L2.
 #[derive(Clone, Debug)]
 pub(crate) struct Address<K> {
     pub(crate) key: Arc<K>,
+    pub(crate) hash: u64,
     pub(crate) shard: usize,
     /// `None` without an L2, and for a key that L2 cannot hold: that one is loaded without it.
     pub(crate) text: Option<Arc<str>>,

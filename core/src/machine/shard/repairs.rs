@@ -216,8 +216,8 @@ mod tests {
     use super::*;
     use crate::machine::change::{ChangeReply, ChangeStep, Plan, Wish};
     use crate::machine::lookup::step::{Need, Reply, Seen, Step};
-    use crate::machine::policy::{Kind, Policy};
     use crate::machine::policy::call::Call;
+    use crate::machine::policy::{Kind, Policy};
     use crate::machine::table::flight::Ticket;
     use crate::machine::tier::verb::Claimed;
 

@@ -3,15 +3,17 @@
 use std::future::{Future, pending};
 use std::io;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_util::future::{join, join_all, select};
 use jetcache_core::{Cached, Error, LoadError};
 
-use crate::behaviour::stage::{Case, Cases, Stage, Value, brings, expected_panic, nobody, value};
+use crate::behaviour::stage::{
+    Case, Cases, Node, Stage, Value, brings, expected_panic, nobody, value,
+};
 
 pub(crate) const CASES: Cases<Case> = &[
     ("a_thousand_callers_share_one_load", |s| {
@@ -43,10 +45,10 @@ pub(crate) const CASES: Cases<Case> = &[
         |s| Box::pin(fails(s)),
     ),
     ("a_slow_loader_times_out", |s| Box::pin(slow(s))),
-    ("a_loader_that_asks_for_its_own_key_ends", |s| {
+    ("a_loader_that_asks_for_its_own_key_is_told", |s| {
         Box::pin(own_key(s))
     }),
-    ("two_loaders_that_ask_for_each_others_keys_end", |s| {
+    ("loaders_that_ask_for_each_others_keys_are_told", |s| {
         Box::pin(each_other(s))
     }),
     ("a_registered_load_survives_its_callers", |s| {
@@ -283,38 +285,99 @@ async fn slow(stage: &Stage) {
     stage.until_quiet(&node).await;
 }
 
+/// Whether it is said at once; the load's own limit is far away.
+fn is_deadlock<T>(answer: &Result<T, Error>) -> bool {
+    let mut error = answer.as_ref().err();
+    // Each loader around it hands it on.
+    while let Some(inner) = error.and_then(Error::load_as::<Error>) {
+        error = Some(inner);
+    }
+    matches!(error, Some(Error::Deadlock))
+}
+
 async fn own_key(stage: &Stage) {
-    let node = stage
-        .builder()
-        .load_timeout(Duration::from_millis(50))
-        .build()
-        .unwrap();
-    let answer = node
-        .get_or_load("key", async || {
-            Ok(Box::pin(node.get_or_load("key", nobody)).await?)
+    let node = stage.node();
+    let again = async || Ok(Box::pin(node.get_or_load("key", nobody)).await?);
+    let answer = node.get_or_load("key", again).await;
+    assert!(is_deadlock(&answer), "{answer:?}");
+    // In the middle of another load, in a batch, and for some keys of a batch.
+    let within = async || Ok(Box::pin(node.get_or_load("key", again)).await?);
+    assert!(is_deadlock(&node.get_or_load("outer", within).await));
+    let batch = async |ids: Vec<String>| {
+        let inner = Box::pin(
+            node.get_many_or_load(["b", "other"], async |ids: Vec<String>| {
+                let rows = ids.into_iter().map(|id| (id, value("inner")));
+                Ok::<Vec<_>, LoadError>(rows.collect())
+            }),
+        );
+        let inner = inner.await.into_map();
+        assert!(matches!(inner["b"], Err(Error::Deadlock)), "{inner:?}");
+        assert_eq!(*inner["other"].as_ref().unwrap(), Some(value("inner")));
+        let rows = ids.into_iter().map(|id| (id, value("outer")));
+        Ok::<Vec<_>, LoadError>(rows.collect())
+    };
+    let answer = node.get_many_or_load(["a", "b"], batch).await;
+    assert_eq!(
+        answer.into_values().unwrap(),
+        [Some(value("outer")), Some(value("outer"))]
+    );
+    // A writer may read its key, but not load it.
+    node.insert("row".into(), value("old")).await.unwrap();
+    let written = node
+        .write_through("row", async || {
+            let _ = node.get("row").await;
+            let loaded = Box::pin(node.get_or_load("gone", brings("gone"))).await;
+            assert!(loaded.is_ok());
+            node.invalidate_local("row");
+            Ok(Box::pin(node.get_or_load("row", nobody)).await?)
         })
         .await;
-    assert!(answer.is_err());
+    assert!(is_deadlock(&written), "{written:?}");
+    // Nothing of it is remembered.
+    assert!(node.get_or_load("key", brings("key")).await.is_ok());
     stage.until_quiet(&node).await;
 }
 
 async fn each_other(stage: &Stage) {
-    let node = stage
-        .builder()
-        .load_timeout(Duration::from_millis(50))
-        .build()
-        .unwrap();
-    let (a, b) = (&node, &node);
-    let one = a.get_or_load("one", async || {
-        stage.host().sleep(Duration::from_millis(5)).await;
-        Ok(Box::pin(a.get_or_load("two", brings("two"))).await?)
-    });
-    let two = b.get_or_load("two", async || {
-        stage.host().sleep(Duration::from_millis(5)).await;
-        Ok(Box::pin(b.get_or_load("one", brings("one"))).await?)
-    });
-    let (one, two) = join(one, two).await;
-    assert!(one.is_err() || two.is_err());
+    // In tasks of their own, three of them; and through the registered loader.
+    let node = stage.node();
+    let next = ["one", "two", "three"];
+    let ask = |at: usize| {
+        let (node, host) = (node.clone(), stage.host());
+        async move {
+            let loader = async || {
+                host.sleep(Duration::from_millis(30)).await;
+                let next = next[(at + 1) % 3];
+                let load = async || Ok::<_, LoadError>(value("one of them loads"));
+                Ok(Box::pin(node.get_or_load(next, load)).await?)
+            };
+            node.get_or_load(next[at], loader).await
+        }
+    };
+    let answers = join_all((0..3).map(ask)).await;
+    assert!(answers.iter().any(is_deadlock), "{answers:?}");
+    assert!(
+        !answers
+            .iter()
+            .any(|answer| matches!(answer, Err(Error::Timeout)))
+    );
+
+    let own: Arc<OnceLock<Node>> = Arc::default();
+    let loaders = Arc::clone(&own);
+    let loader = move |key: String| {
+        let node = loaders.get().unwrap().clone();
+        async move {
+            let other = if key == "left" { "right" } else { "left" };
+            Ok::<_, LoadError>(node.load(other).await?.unwrap())
+        }
+    };
+    let node = stage.builder().loader(loader).build().unwrap();
+    assert!(own.set(node.clone()).is_ok());
+    let (left, right) = join(node.load("left"), node.load("right")).await;
+    assert!(
+        is_deadlock(&left) || is_deadlock(&right),
+        "{left:?} {right:?}"
+    );
     stage.until_quiet(&node).await;
 }
 
