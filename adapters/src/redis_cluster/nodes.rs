@@ -22,6 +22,7 @@ use crate::redis::connection::dial::Dial;
 use crate::redis::connection::host::{Home, Host};
 use crate::redis::connection::line::Repeat;
 use crate::redis::connection::tally::Connectivity;
+use crate::redis::number;
 use crate::redis_cluster::address::Address;
 use crate::redis_cluster::dialer::Dialer;
 use crate::redis_cluster::map::Map;
@@ -40,6 +41,8 @@ struct Known {
     map: Map,
     learned: Option<Instant>,
     connections: HashMap<Address, Arc<Connections>>,
+    /// By which the caches tell the masters apart.
+    numbers: HashMap<Address, u64>,
 }
 
 /// The outcome of a search for the map: none while it is under way, or if its runtime ended first.
@@ -71,6 +74,17 @@ impl Nodes {
     /// The master of a slot, as far as is known.
     pub(super) fn owner(&self, slot: usize) -> Option<Address> {
         self.known().map.owner(slot).cloned()
+    }
+
+    /// The number of a slot's master, as far as is known.
+    pub(super) fn number(&self, slot: usize) -> Option<u64> {
+        let mut known = self.known();
+        let Known { map, numbers, .. } = &mut *known;
+        let owner = map.owner(slot)?;
+        if let Some(number) = numbers.get(owner) {
+            return Some(*number);
+        }
+        Some(*numbers.entry(owner.clone()).or_insert_with(number))
     }
 
     /// A node named this one for the slot's master.
@@ -206,8 +220,12 @@ impl Nodes {
         known.map = map;
         known.learned = Some(Instant::now());
         let Known {
-            map, connections, ..
+            map,
+            connections,
+            numbers,
+            ..
         } = &mut *known;
+        numbers.retain(|address, _| map.masters().contains(address));
         connections
             .retain(|address, _| map.masters().contains(address) || self.seeds.contains(address));
     }

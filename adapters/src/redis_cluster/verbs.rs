@@ -8,6 +8,7 @@ use jetcache_core::ports::remote::{
 use jetcache_core::{Fault, Remote, Token};
 
 use crate::redis::Redis;
+use crate::redis::lease_key::slot;
 use crate::redis_cluster::RedisCluster;
 use crate::redis_cluster::late::Asked;
 use crate::redis_cluster::scatter::failed;
@@ -78,6 +79,11 @@ impl Remote for RedisCluster {
 
     fn server(&self) -> Option<u64> {
         Some(self.server)
+    }
+
+    fn server_of(&self, key: &str) -> Option<u64> {
+        // Before the first call nobody knows: then it is the cluster as a whole that answers or not.
+        Some(self.nodes.number(slot(key)).unwrap_or(self.server))
     }
 
     fn announcing(&self, herald: Herald) -> Option<Self> {

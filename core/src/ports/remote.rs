@@ -146,8 +146,8 @@ pub trait Remote: Send + Sync + 'static {
     }
 
     /// On which of the store's servers a key is now, for a store of several that can be away one by
-    /// one: each then has a [circuit breaker](crate::Breaker) of its own. The number is one that no
-    /// [`server`](Self::server) of this process has. It is asked for at every operation and must
+    /// one: each then has a [circuit breaker](crate::Breaker) of its own. The number is the store's own, or one
+    /// that no [`server`](Self::server) of this process has. It is asked for at every operation and must
     /// cost nothing. `None` for all keys if the store is one server.
     fn server_of(&self, key: &str) -> Option<u64> {
         let _ = key;

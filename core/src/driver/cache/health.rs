@@ -38,7 +38,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     }
 
     /// Asks L2 for a sign of life, whatever its breaker says, and returns how long the answer took:
-    /// what a readiness probe needs. It reads a key of this cache's that nobody writes. The breaker
+    /// what a readiness probe needs. It reads a key of this cache's; of a cluster it asks every
+    /// server that this cache has met. The breaker
     /// learns of the outcome, so an answer closes it.
     ///
     /// # Errors

@@ -5,6 +5,8 @@ use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
+use futures_util::future::join_all;
+
 use crate::driver::link::guard::{Guard, Identity, Member, Probe};
 use crate::driver::world::erased::{AnyRemote, AnyRuntime};
 use crate::machine::error::Fault;
@@ -15,10 +17,12 @@ use crate::machine::time::Timestamp;
 /// The breakers of the servers on which a cache's keys are.
 pub(crate) struct Gate {
     breaker: Breaker,
+    /// The number of the store.
+    server: Option<u64>,
     /// Of the store as a whole, or of a store that is one server.
     whole: Arc<Guard>,
-    /// Of the servers of a store that has several.
-    servers: Mutex<HashMap<u64, Arc<Guard>>>,
+    /// Of the servers of a store that has several, each with a key that was on it.
+    servers: Mutex<Servers>,
     member: OnceLock<Weak<dyn Member>>,
     remote: Arc<dyn AnyRemote>,
     runtime: Arc<dyn AnyRuntime>,
@@ -26,6 +30,8 @@ pub(crate) struct Gate {
     wire: Wire,
     prefix: String,
 }
+
+type Servers = HashMap<u64, (Arc<Guard>, Box<str>)>;
 
 /// How L2 is, as far as this node knows without asking.
 #[derive(Clone, Debug)]
@@ -73,11 +79,11 @@ impl Gate {
         prefix: &str,
     ) -> Self {
         let handle = Arc::as_ptr(remote).cast::<()>().addr();
-        let whole = remote
-            .server()
-            .map_or(Identity::Handle(handle), Identity::Server);
+        let server = remote.server();
+        let whole = server.map_or(Identity::Handle(handle), Identity::Server);
         Self {
             breaker,
+            server,
             whole: Guard::of(whole, breaker, runtime),
             servers: Mutex::default(),
             member: OnceLock::new(),
@@ -108,7 +114,7 @@ impl Gate {
         let mut refused = 0;
         for (at, key) in keys.enumerate() {
             let server = self.remote.server_of(key);
-            let guard = self.guard(server);
+            let guard = self.guard(server, key);
             let refusal = guard.refusal();
             if refusal.is_some() {
                 guard.ensure_probes(|| self.probe(key));
@@ -174,34 +180,42 @@ impl Gate {
             }
         }
         for call in whole.into_iter().chain(calls) {
-            let guard = self.guard(call.server);
+            let guard = self.guard(call.server, call.key);
             if guard.called(sent, call.failed) {
                 guard.ensure_probes(|| self.probe(call.key));
             }
         }
     }
 
-    /// Asks L2, whatever its breakers say, and tells them.
+    /// Asks L2, whatever its breakers say, and tells them: of several servers all that are known.
     ///
     /// # Errors
-    /// The fault.
+    /// The fault, or one of the faults.
     pub(crate) async fn ping(&self) -> Result<(), Fault> {
-        let key = format!("{}{PING}", self.prefix);
-        let guard = self.guard(self.remote.server_of(&key));
-        self.probe(&key).ask(&guard).await
+        self.ask(|_| true).await
     }
 
-    /// Asks each server whose breaker is open, so that what is sent next is sent.
+    /// Asks the servers whose breakers are open, so that what is sent next is sent.
     pub(crate) async fn retry(&self) {
-        for guard in self.guards() {
-            if !guard.is_closed() {
-                let key = format!("{}{PING}", self.prefix);
-                // A server of several is found by the key that failed on it, by its own probes.
-                if self.remote.server_of(&key).is_none() {
-                    let _ = self.probe(&key).ask(&guard).await;
-                }
-            }
+        // An answer closes its breaker, and nothing else matters.
+        let _ = self.ask(|guard| !guard.is_closed()).await;
+    }
+
+    async fn ask(&self, which: impl Fn(&Guard) -> bool) -> Result<(), Fault> {
+        let mut asked: Vec<_> = {
+            let servers = self.servers();
+            let servers = servers.values();
+            servers
+                .map(|(guard, key)| (Arc::clone(guard), self.probe(key)))
+                .collect()
+        };
+        if asked.is_empty() || !self.whole.is_closed() {
+            let key = format!("{}{PING}", self.prefix);
+            asked.push((Arc::clone(&self.whole), self.probe(&key)));
         }
+        asked.retain(|(guard, _)| which(guard));
+        let answers = asked.iter().map(|(guard, probe)| probe.ask(guard));
+        join_all(answers).await.into_iter().collect()
     }
 
     pub(crate) fn state(&self) -> BreakerState {
@@ -251,31 +265,35 @@ impl Gate {
         }
     }
 
-    /// The guards that it has asked about: of the whole, or of each server.
+    /// Those that have been asked about: of each server, or of the whole.
     fn guards(&self) -> Vec<Arc<Guard>> {
-        let servers: Vec<_> = self.servers().values().cloned().collect();
-        if servers.is_empty() {
-            return vec![Arc::clone(&self.whole)];
+        let servers = self.servers();
+        let mut guards: Vec<_> = servers
+            .values()
+            .map(|(guard, _)| Arc::clone(guard))
+            .collect();
+        if guards.is_empty() || !self.whole.is_closed() {
+            guards.push(Arc::clone(&self.whole));
         }
-        servers
+        guards
     }
 
-    fn guard(&self, server: Option<u64>) -> Arc<Guard> {
-        let Some(server) = server else {
+    fn guard(&self, server: Option<u64>, key: &str) -> Arc<Guard> {
+        let Some(server) = server.filter(|_| server != self.server) else {
             return Arc::clone(&self.whole);
         };
         let mut servers = self.servers();
-        let guard = servers.entry(server).or_insert_with(|| {
+        let (guard, _) = servers.entry(server).or_insert_with(|| {
             let guard = Guard::of(Identity::Server(server), self.breaker, &self.runtime);
             if let Some(member) = self.member.get() {
                 guard.join(Weak::clone(member));
             }
-            guard
+            (guard, key.into())
         });
         Arc::clone(guard)
     }
 
-    fn servers(&self) -> MutexGuard<'_, HashMap<u64, Arc<Guard>>> {
+    fn servers(&self) -> MutexGuard<'_, Servers> {
         self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use jetcache_adapters::RedisCluster;
+use jetcache_adapters::{Raw, RedisCluster};
 use jetcache_core::ports::remote::{LeaseAsk, Wire};
-use jetcache_core::{Fault, Remote, Token};
+use jetcache_core::{BreakerState, Cached, Fault, Reach, Remote, Token};
 use jetcache_tests::redis_cluster::RedisNodes;
 use jetcache_tests::redis_server::RedisServer;
 
@@ -69,6 +69,58 @@ async fn a_paused_master_costs_its_own_keys_only() {
     for found in cluster.read(&keys, Wire::Native).await {
         found.unwrap();
     }
+}
+
+/// One breaker a node: the keys of the others are asked about as ever.
+#[test]
+fn a_breaker_opens_for_the_node_that_is_away() {
+    many().block_on(async {
+        let nodes = RedisNodes::start();
+        let cache = jetcache_tokio::builder::<String, String>("breaker")
+            .remote(impatient(nodes.urls()), Raw)
+            .no_local()
+            .remote_timeout(Duration::from_millis(300))
+            .build()
+            .unwrap();
+        let keys: Vec<String> = (0..300).map(|at| at.to_string()).collect();
+        let away = |key: &&String| nodes.first_owner(slot(&format!("breaker:{key}"))) == 1;
+        let (gone, here): (Vec<&String>, Vec<&String>) = keys.iter().partition(away);
+        assert!(gone.len() > 50 && here.len() > 100);
+        for (_, reach) in cache
+            .insert_many(keys.iter().map(|key| (key.clone(), "old".into())))
+            .await
+        {
+            assert_eq!(reach.unwrap(), Reach::Everywhere);
+        }
+        assert_eq!(cache.remote().unwrap().servers, 3);
+        nodes.node(1).pause();
+        let mut asked = 0;
+        while cache.stats().breaker == BreakerState::Closed {
+            assert_eq!(cache.get(gone[0]).await, Cached::Miss);
+            asked += 1;
+            assert!(asked < 20);
+        }
+        let (health, faults) = (cache.remote().unwrap(), cache.stats().remote_faults);
+        assert_eq!((health.servers, health.open), (3, 1));
+        // In one batch with those that are not.
+        for (key, found) in cache.get_many(&keys).await {
+            let there = Cached::Hit("old".to_owned());
+            assert_eq!(found == there, here.contains(&key), "{key}: {found:?}");
+        }
+        assert_eq!(cache.invalidate(gone[1]).await, Reach::Pending);
+        assert_eq!(cache.invalidate(here[0]).await, Reach::Everywhere);
+        let stats = cache.stats();
+        assert_eq!(stats.remote_faults, faults, "{stats:?}");
+        assert!(stats.remote_not_asked >= gone.len() as u64);
+        nodes.node(1).resume();
+        until("it has closed, and what was removed is gone", async || {
+            let closed = cache.stats().breaker == BreakerState::Closed;
+            closed && cache.activity().unconfirmed == 0
+        })
+        .await;
+        assert_eq!(cache.get(gone[1]).await, Cached::Miss);
+        assert_eq!(cache.get(gone[2]).await, Cached::Hit("old".to_owned()));
+    });
 }
 
 #[test]
