@@ -18,6 +18,7 @@ mod adapters {
         mod contract;
         pub(crate) mod ear;
         mod outage;
+        mod refusals;
         mod silence;
     }
     mod verbs;

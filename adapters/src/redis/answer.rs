@@ -2,7 +2,7 @@
 
 use jetcache_core::ports::remote::{Claimed, Filled, Placed, Stamp};
 use jetcache_core::{Fault, Token};
-use redis::Value;
+use redis::{ServerError, ServerErrorKind, Value};
 
 use crate::redis::connection::greeting::too_old;
 
@@ -13,9 +13,41 @@ pub(crate) fn outcome(value: Value) -> Result<Value, Fault> {
         Value::ServerError(error) if error.details() == Some("syntax error") => Err(
             Fault::Refused(too_old(&format!("this server ({error})")).into()),
         ),
-        Value::ServerError(error) => Err(Fault::Refused(error.to_string().into())),
+        Value::ServerError(error) => Err(refused(&error)),
         value => Ok(value),
     }
+}
+
+/// What a server's refusal means, with what to do about it where we know.
+fn refused(error: &ServerError) -> Fault {
+    let advice = match error.kind() {
+        Some(ServerErrorKind::NoPerm) => return lacks(error),
+        Some(ServerErrorKind::ReadOnly) => {
+            "this server is a replica, which takes no changes: connect to the primary"
+        }
+        Some(
+            ServerErrorKind::Moved
+            | ServerErrorKind::Ask
+            | ServerErrorKind::CrossSlot
+            | ServerErrorKind::ClusterDown,
+        ) => "this server is a node of a cluster, for which there is `RedisCluster`",
+        Some(ServerErrorKind::BusyLoading) => "the server is loading its data, wait",
+        Some(ServerErrorKind::MasterDown) => "this replica has lost its primary, wait",
+        _ if error.code() == "OOM" => {
+            "the server is out of memory and evicts nothing: raise its maxmemory, or choose another \
+             maxmemory-policy"
+        }
+        _ => return Fault::Refused(error.to_string().into()),
+    };
+    Fault::Refused(format!("{advice} ({error})").into())
+}
+
+/// The user lacks a right.
+pub(super) fn lacks(error: &ServerError) -> Fault {
+    Fault::Refused(
+        format!("the user lacks a right, the docs of `Redis` have the list, +evalsha among them: {error}")
+            .into(),
+    )
 }
 
 /// Whether `SET .. NX GET` granted the lease: nobody held it, or this token did already.

@@ -4,6 +4,7 @@
 //! whenever its own runtime does, and break when that ends. Tests that share a static cache and
 //! have a runtime each would meet both.
 
+pub(crate) mod calm;
 mod debt;
 pub(crate) mod dial;
 pub(crate) mod fault;
@@ -22,6 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jetcache_core::Fault;
 use redis::{Pipeline, Value};
 
+use crate::redis::connection::calm::Calm;
 use crate::redis::connection::debt::{MOST_GIVEN_UP, Standing};
 use crate::redis::connection::dial::Dial;
 use crate::redis::connection::host::{Home, Host};
@@ -145,6 +147,10 @@ impl Line for Connections {
                 Err(lost) => vec![Err(lost.fault); batch.commands.len()],
             }
         })
+    }
+
+    fn scripts(&self) -> &Calm {
+        &self.dial.scripts
     }
 
     fn dials(&self) -> Vec<Arc<Dial>> {

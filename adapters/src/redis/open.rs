@@ -12,6 +12,7 @@ use redis::{
 };
 
 use crate::redis::connection::Connections;
+use crate::redis::connection::calm::Calm;
 use crate::redis::connection::dial::Dial;
 use crate::redis::open::error::OpenError;
 use crate::redis::open::target::{resp3_client, tcp};
@@ -194,6 +195,9 @@ impl RedisBuilder {
             heartbeat: self.heartbeat,
             patience: self.patience,
             tally: Arc::default(),
+            door: Calm::default(),
+            writes: Arc::default(),
+            scripts: Arc::default(),
         };
         Ok((dial, self.connections))
     }
@@ -249,6 +253,9 @@ fn adopt(client: Client) -> Connections {
             heartbeat: HEARTBEAT,
             patience: PATIENCE,
             tally: Arc::default(),
+            door: Calm::default(),
+            writes: Arc::default(),
+            scripts: Arc::default(),
         }),
         CONNECTIONS,
     )

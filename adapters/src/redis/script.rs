@@ -16,7 +16,8 @@ use std::sync::LazyLock;
 use jetcache_core::Fault;
 use redis::{Cmd, Pipeline, ServerErrorKind, Value};
 
-use crate::redis::answer::outcome;
+use crate::redis::answer::{lacks, outcome};
+use crate::redis::connection::calm::Calm;
 use crate::redis::connection::line::{Batch, Line, Repeat};
 
 /// One of the scripts.
@@ -112,9 +113,15 @@ pub(super) async fn run(
                     answers[at] = answer;
                 }
             }
-            Err(why) => fault = Some(why),
+            Err(why) => {
+                if matches!(why, Fault::Refused(_)) {
+                    line.scripts().refused(&why);
+                }
+                fault = Some(why);
+            }
         }
     }
+    note(line.scripts(), &answers);
     answers
         .into_iter()
         .map(|answer| match &fault {
@@ -122,6 +129,26 @@ pub(super) async fn run(
             _ => outcome(answer?),
         })
         .collect()
+}
+
+/// Notes whether the server lets us run scripts.
+fn note(scripts: &Calm, answers: &[Result<Value, Fault>]) {
+    let forbidden = answers.iter().find_map(|answer| match answer {
+        // Not the keys of one cache, which are another matter.
+        Ok(Value::ServerError(error))
+            if error.kind() == Some(ServerErrorKind::NoPerm)
+                && error.to_string().contains("evalsha") =>
+        {
+            Some(lacks(error))
+        }
+        _ => None,
+    });
+    let carried_out = |answer: &Result<Value, Fault>| matches!(answer, Ok(value) if !matches!(value, Value::ServerError(_)));
+    match forbidden {
+        Some(fault) => scripts.refused(&fault),
+        None if answers.iter().any(carried_out) => scripts.accepted(),
+        None => {}
+    }
 }
 
 /// Sends the scripts, and behind them the commands for which the server did not know them.

@@ -30,6 +30,9 @@ impl Remote for Redis {
     }
 
     async fn lease(&self, asks: &[LeaseAsk<'_>], wire: Wire) -> Vec<Result<Leased, Fault>> {
+        if let Err(fault) = self.may_run_scripts(asks).await {
+            return asks.iter().map(|_| Err(fault.clone())).collect();
+        }
         let keys: Vec<&str> = asks.iter().map(|ask| ask.key).collect();
         let mut pipeline = Pipeline::with_capacity(asks.len() + look_len(asks.len(), wire));
         for ask in asks {
@@ -189,6 +192,27 @@ impl Redis {
     /// Sends commands of which the first `alone` stand alone and the others belong together.
     /// `parse` is given the answers of the first and those of the others, and makes one outcome a
     /// key.
+    /// Without scripts nothing can be stored: a lease would keep others waiting in vain. Once a
+    /// script was refused, one that does nothing finds out whether that has been mended.
+    ///
+    /// # Errors
+    /// The refusal.
+    async fn may_run_scripts(&self, asks: &[LeaseAsk<'_>]) -> Result<(), Fault> {
+        let (scripts, Some(ask)) = (self.line().scripts(), asks.first()) else {
+            return Ok(());
+        };
+        if !scripts.is_troubled() {
+            return Ok(());
+        }
+        if let Some(fault) = scripts.refusal() {
+            return Err(fault);
+        }
+        let mut nobodys = Script::Release.call(&[&lease_key(ask.key)]);
+        nobodys.arg("");
+        let mut answers = run(self.line(), vec![nobodys], Repeat::Once).await;
+        answers.pop().unwrap_or(Ok(Value::Nil)).map(drop)
+    }
+
     async fn ask<T>(
         &self,
         pipeline: &Pipeline,

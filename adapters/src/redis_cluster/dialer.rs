@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jetcache_core::Fault;
 use redis::{Client, ConnectionAddr, ConnectionInfo};
 
+use crate::redis::connection::calm::Calm;
 use crate::redis::connection::dial::Dial;
 use crate::redis::connection::fault::fault;
 use crate::redis_cluster::address::Address;
@@ -50,6 +51,9 @@ impl Dialer {
             heartbeat: self.dial.heartbeat,
             patience: self.dial.patience,
             tally: Arc::clone(&self.dial.tally),
+            door: Calm::default(),
+            writes: Arc::default(),
+            scripts: Arc::clone(&self.dial.scripts),
         })
     }
 }

@@ -6,6 +6,7 @@ use jetcache_core::Fault;
 use redis::{ServerErrorKind, Value};
 
 use crate::redis::connection::Lost;
+use crate::redis::connection::calm::Calm;
 use crate::redis::connection::dial::Dial;
 use crate::redis::connection::host::{Home, Host};
 use crate::redis::connection::line::{Batch, Line, Repeat, Sending};
@@ -31,6 +32,10 @@ impl Line for Lane {
                 Err(fault) => vec![Err(fault); batch.commands.len()],
             }
         })
+    }
+
+    fn scripts(&self) -> &Calm {
+        self.nodes.scripts()
     }
 
     fn dials(&self) -> Vec<Arc<Dial>> {

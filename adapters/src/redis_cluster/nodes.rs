@@ -18,6 +18,7 @@ use redis::Pipeline;
 use tokio::sync::watch;
 
 use crate::redis::connection::Connections;
+use crate::redis::connection::calm::Calm;
 use crate::redis::connection::dial::Dial;
 use crate::redis::connection::host::{Home, Host};
 use crate::redis::connection::line::Repeat;
@@ -208,6 +209,11 @@ impl Nodes {
         let dials = nodes.iter().map(|node| self.dialer.dial(node));
         // Where one client could be made, so can others that differ in the address.
         dials.filter_map(Result::ok).map(Arc::new).collect()
+    }
+
+    /// Whether they let us run scripts.
+    pub(super) fn scripts(&self) -> &Calm {
+        &self.dialer.dial.scripts
     }
 
     /// How the connections to all of them are doing.

@@ -8,6 +8,7 @@ use jetcache_core::Fault;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ProtocolVersion, PushInfo};
 
+use crate::redis::connection::calm::Calm;
 use crate::redis::connection::fault::fault;
 use crate::redis::connection::greeting::{check_age, denial};
 use crate::redis::connection::tally::Tally;
@@ -27,6 +28,12 @@ pub(crate) struct Dial {
     pub(crate) patience: Duration,
     /// What all connections of the handle count together.
     pub(crate) tally: Arc<Tally>,
+    /// Whether the server lets us in.
+    pub(crate) door: Calm,
+    /// Whether it lets us write: a replica does not.
+    pub(crate) writes: Arc<Calm>,
+    /// Whether it lets us run scripts.
+    pub(crate) scripts: Arc<Calm>,
 }
 
 impl Dial {

@@ -30,6 +30,10 @@ pub(super) fn denial(error: &RedisError, login: &RedisConnectionInfo) -> Fault {
              no such database, or the right +select is missing: {error}",
             login.db()
         ),
+        _ if error.to_string().contains(FULL) => format!(
+            "the server has as many clients as it may have: open fewer connections \
+             (`RedisBuilder::connections`), or raise its maxclients: {error}"
+        ),
         _ => return fault(error),
     };
     Fault::Refused(words.into())
@@ -82,6 +86,9 @@ fn text(value: &Value) -> Option<&str> {
         _ => None,
     }
 }
+
+/// What a server says before it closes the connection of one client too many.
+const FULL: &str = "max number of clients";
 
 /// What redis-rs says when `SELECT` is refused.
 const DATABASE: &str = "refused to switch database";

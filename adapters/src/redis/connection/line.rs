@@ -8,6 +8,7 @@ use std::sync::Arc;
 use jetcache_core::Fault;
 use redis::{Pipeline, Value};
 
+use crate::redis::connection::calm::Calm;
 use crate::redis::connection::dial::Dial;
 use crate::redis::connection::tally::Connectivity;
 
@@ -15,6 +16,9 @@ use crate::redis::connection::tally::Connectivity;
 pub(crate) trait Line: Debug + Send + Sync + UnwindSafe + RefUnwindSafe {
     /// One outcome a command, in their order; a server's error is a value among them.
     fn send<'a>(&'a self, batch: Batch<'a>) -> Sending<'a>;
+
+    /// Whether its servers let us run scripts.
+    fn scripts(&self) -> &Calm;
 
     /// Where a subscription can connect: any of these will do, tried in this order.
     fn dials(&self) -> Vec<Arc<Dial>>;

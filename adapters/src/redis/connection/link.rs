@@ -21,6 +21,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, PushInfo, PushKind, ServerErrorKind, Value};
 use tokio::sync::watch;
 
+use crate::redis::connection::calm::Calm;
 use crate::redis::connection::debt::{Answer, Debt, Standing};
 use crate::redis::connection::dial::Dial;
 use crate::redis::connection::fault::fault;
@@ -36,6 +37,8 @@ struct Wire {
     buried: watch::Sender<bool>,
     pulse: Mutex<Pulse>,
     tally: Arc<Tally>,
+    /// Whether the server lets us write.
+    writes: Arc<Calm>,
 }
 
 /// What is known of the peer.
@@ -64,6 +67,7 @@ impl Link {
                 debt: Debt::none(Arc::clone(&dial.tally)),
             }),
             tally: Arc::clone(&dial.tally),
+            writes: Arc::clone(&dial.writes),
         })))
     }
 
@@ -119,7 +123,7 @@ impl Link {
         .await;
         owed.settle();
         let is_over = match &answer {
-            Ok(values) => values.iter().any(is_demoted),
+            Ok(values) => self.0.is_to_be_left(values),
             // A server's errors are among the values, so this is the connection's own. redis-rs
             // tells the caller first and the obituary later: do not wait for that.
             Err(_) => true,
@@ -135,6 +139,17 @@ impl Link {
 impl Wire {
     fn pulse(&self) -> MutexGuard<'_, Pulse> {
         self.pulse.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the server has become a replica. Its name may lead to the new primary by now: connect
+    /// again, at once and then after growing pauses; a replica still answers reads.
+    fn is_to_be_left(&self, values: &[Value]) -> bool {
+        let demoted = values.iter().any(is_demoted);
+        if !demoted || self.writes.refusal().is_some() {
+            return false;
+        }
+        self.writes.refused(&Fault::Refused("a replica".into()));
+        true
     }
 
     /// A call was dropped before its answer came.
@@ -190,7 +205,6 @@ fn silent() -> Fault {
     Fault::Unreachable("the connection answered nothing for too long and was replaced".into())
 }
 
-/// The server has become a replica. Its name may lead to the new primary by now: connect again.
 fn is_demoted(value: &Value) -> bool {
     matches!(value, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::ReadOnly))
 }

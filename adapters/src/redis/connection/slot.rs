@@ -1,8 +1,9 @@
 //! A place for one connection: made when it is needed, by one attempt at a time.
 //!
 //! A slot holds the outcome of its last attempt. A caller that finds no living connection there
-//! starts an attempt, or joins the one under way. There is no back-off, so the first call after the
-//! server is back succeeds. An attempt is a task of its own: callers that give up do not stop it,
+//! starts an attempt, or joins the one under way. A server that cannot be reached is tried by each
+//! call, so the first one after it is back succeeds; one that answers and refuses is left alone for
+//! a while. An attempt is a task of its own: callers that give up do not stop it,
 //! and the next one finds its connection.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -43,10 +44,21 @@ impl Slot {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let usable = is_usable(&last);
         if !usable {
+            if let Some(fault) = dial.door.refusal() {
+                // The server has just said no, to this slot or to another one.
+                return (watch::channel(Some(Err(fault))).1, false);
+            }
             let (sender, receiver) = watch::channel(None);
             let dial = Arc::clone(dial);
             (host.spawn)(Box::pin(async move {
-                sender.send_replace(Some(Link::make(&dial).await));
+                let outcome = Link::make(&dial).await;
+                match &outcome {
+                    Ok(_) => dial.door.accepted(),
+                    Err(fault @ Fault::Refused(_)) => dial.door.refused(fault),
+                    // It is not there: that is no refusal, and costs it nothing.
+                    Err(_) => dial.door.accepted(),
+                }
+                sender.send_replace(Some(outcome));
             }));
             *last = receiver;
         }

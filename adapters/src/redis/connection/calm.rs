@@ -1,0 +1,119 @@
+//! Pauses before a server that answers and refuses is asked again, so that a wrong password is not
+//! tried a thousand times a second.
+
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::BuildHasher;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jetcache_core::Fault;
+use jetcache_core::machine::policy::backoff::Backoff;
+
+/// The pauses of one thing that a server refuses.
+#[derive(Default)]
+pub(crate) struct Calm(Mutex<Pauses>);
+
+#[derive(Default)]
+struct Pauses {
+    /// Refusals, one after the other.
+    refusals: u32,
+    /// What the server said last, and until when it is not asked again.
+    said: Option<(Fault, Instant)>,
+    /// Somebody asks it now.
+    trying: bool,
+}
+
+impl Calm {
+    /// What the server said last, if it is not to be asked again yet. After a pause one caller asks;
+    /// the others wait for what comes of that, for a while.
+    pub(crate) fn refusal(&self) -> Option<Fault> {
+        let mut pauses = self.pauses();
+        let now = Instant::now();
+        let (fault, until) = pauses.said.as_mut()?;
+        if now < *until {
+            return Some(fault.clone());
+        }
+        *until = now + TRIAL;
+        pauses.trying = true;
+        None
+    }
+
+    /// Whether it has refused since it last did not.
+    pub(crate) fn is_troubled(&self) -> bool {
+        self.pauses().said.is_some()
+    }
+
+    /// It refused.
+    pub(crate) fn refused(&self, fault: &Fault) {
+        let mut pauses = self.pauses();
+        let now = Instant::now();
+        if !pauses.trying && pauses.said.as_ref().is_some_and(|(_, until)| now < *until) {
+            // Another one that was sent before the pause began.
+            return;
+        }
+        let pause = PAUSES.pause(pauses.refusals);
+        let off = u32::try_from(RandomState::new().hash_one(now) % 250).unwrap_or(0);
+        let until = now + pause - (pause / 1000) * off;
+        *pauses = Pauses {
+            refusals: pauses.refusals.saturating_add(1),
+            said: Some((fault.clone(), until)),
+            trying: false,
+        };
+    }
+
+    /// It did not refuse.
+    pub(crate) fn accepted(&self) {
+        let mut pauses = self.pauses();
+        if pauses.said.is_some() {
+            *pauses = Pauses::default();
+        }
+    }
+
+    fn pauses(&self) -> MutexGuard<'_, Pauses> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Calm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Calm").finish_non_exhaustive()
+    }
+}
+
+/// Each up to a quarter shorter, at random.
+const PAUSES: Backoff = Backoff {
+    first: Duration::from_millis(50),
+    longest: Duration::from_secs(2),
+};
+
+/// How long one attempt may keep the others from trying.
+const TRIAL: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_end_with_an_acceptance() {
+        let (calm, no) = (Calm::default(), Fault::Refused("no".into()));
+        assert!(calm.refusal().is_none() && !calm.is_troubled());
+        for _ in 0..100 {
+            calm.refused(&no);
+        }
+        assert_eq!(calm.pauses().refusals, 1, "within one pause they are one");
+        assert!(matches!(calm.refusal(), Some(Fault::Refused(why)) if &*why == "no"));
+        for most in [100, 200, 400, 800, 1600, 2000, 2000] {
+            calm.pauses().said = Some((no.clone(), Instant::now()));
+            assert!(calm.refusal().is_none(), "one may try");
+            assert!(calm.refusal().is_some() && calm.refusal().is_some());
+            calm.refused(&no);
+            let until = calm.pauses().said.as_ref().map(|(_, until)| *until);
+            let left = until.unwrap().saturating_duration_since(Instant::now());
+            let most = Duration::from_millis(most);
+            assert!(left <= most && left > most / 2, "{most:?}");
+        }
+        calm.accepted();
+        assert!(calm.refusal().is_none() && !calm.is_troubled());
+    }
+}
