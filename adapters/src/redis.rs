@@ -52,6 +52,14 @@ pub use crate::redis::tracking::RedisTracking;
 /// sent once more on a new one if that does no harm: read, release, remove and unload. The others are
 /// never sent twice.
 ///
+/// # When the server refuses
+/// A server that answers an attempt to connect with a refusal (a wrong password, too many clients)
+/// is tried again after a pause, which grows from 50 ms to 2 s and is one for all connections to it;
+/// calls meanwhile answer at once what the server said. One that turns out to be a replica is
+/// connected to anew at once, since its name may lead to the new primary, and then after pauses of
+/// the same kind; it goes on answering reads. While the user may not run scripts,
+/// [`lease`](jetcache_core::Remote::lease) is refused without asking, but for one try a pause.
+///
 /// # When the server is silent
 /// A connection whose peer takes commands and answers nothing is replaced within seconds, after as
 /// many calls as find no answer until then: see [`answer_timeout`](RedisBuilder::answer_timeout).

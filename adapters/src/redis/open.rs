@@ -196,7 +196,7 @@ impl RedisBuilder {
             patience: self.patience,
             tally: Arc::default(),
             door: Calm::default(),
-            writes: Arc::default(),
+            renewals: Arc::default(),
             scripts: Arc::default(),
         };
         Ok((dial, self.connections))
@@ -254,7 +254,7 @@ fn adopt(client: Client) -> Connections {
             patience: PATIENCE,
             tally: Arc::default(),
             door: Calm::default(),
-            writes: Arc::default(),
+            renewals: Arc::default(),
             scripts: Arc::default(),
         }),
         CONNECTIONS,

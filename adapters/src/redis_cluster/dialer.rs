@@ -52,7 +52,7 @@ impl Dialer {
             patience: self.dial.patience,
             tally: Arc::clone(&self.dial.tally),
             door: Calm::default(),
-            writes: Arc::default(),
+            renewals: Arc::default(),
             scripts: Arc::clone(&self.dial.scripts),
         })
     }

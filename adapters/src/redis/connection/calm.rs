@@ -52,9 +52,7 @@ impl Calm {
             // Another one that was sent before the pause began.
             return;
         }
-        let pause = PAUSES.pause(pauses.refusals);
-        let off = u32::try_from(RandomState::new().hash_one(now) % 250).unwrap_or(0);
-        let until = now + pause - (pause / 1000) * off;
+        let until = now + pause(pauses.refusals);
         *pauses = Pauses {
             refusals: pauses.refusals.saturating_add(1),
             said: Some((fault.clone(), until)),
@@ -75,17 +73,57 @@ impl Calm {
     }
 }
 
+/// When connections to a server that has become a replica are made anew: its name may lead to the
+/// new primary by now.
+#[derive(Debug, Default)]
+pub(crate) struct Renewals(Mutex<Last>);
+
+#[derive(Debug, Default)]
+struct Last {
+    /// Renewals, one after the other.
+    count: u32,
+    /// When the last one began, and until when there is no other.
+    at: Option<(Instant, Instant)>,
+}
+
+impl Renewals {
+    /// Whether a connection that was made then is to be made anew: at once if it is older than the
+    /// last renewal, and else after a pause, for a replica still answers reads.
+    pub(crate) fn renews(&self, made: Instant) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        match last.at {
+            Some((at, _)) if made < at => return true,
+            Some((_, until)) if now < until => return false,
+            Some((_, until)) if now.duration_since(until) > FORGOTTEN => last.count = 0,
+            Some(_) | None => {}
+        }
+        last.at = Some((now, now + pause(last.count)));
+        last.count = last.count.saturating_add(1);
+        true
+    }
+}
+
+/// Up to a quarter shorter than the back-off says, at random.
+fn pause(refusals: u32) -> Duration {
+    let pause = PAUSES.pause(refusals);
+    let off = u32::try_from(RandomState::new().hash_one(refusals) % 250).unwrap_or(0);
+    pause - (pause / 1000) * off
+}
+
 impl fmt::Debug for Calm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Calm").finish_non_exhaustive()
     }
 }
 
-/// Each up to a quarter shorter, at random.
 const PAUSES: Backoff = Backoff {
     first: Duration::from_millis(50),
     longest: Duration::from_secs(2),
 };
+
+/// A renewal so long ago says nothing of now.
+const FORGOTTEN: Duration = Duration::from_secs(10);
 
 /// How long one attempt may keep the others from trying.
 const TRIAL: Duration = Duration::from_secs(1);
@@ -93,6 +131,23 @@ const TRIAL: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_that_is_older_than_a_renewal_is_renewed_and_what_is_newer_after_pauses() {
+        let renewals = Renewals::default();
+        let old = Instant::now();
+        std::thread::sleep(Duration::from_millis(1));
+        for _ in 0..16 {
+            assert!(renewals.renews(old));
+        }
+        for count in 1..7 {
+            let new = Instant::now();
+            assert!(!renewals.renews(new));
+            renewals.0.lock().unwrap().at = Some((old, Instant::now()));
+            assert!(renewals.renews(new));
+            assert_eq!(renewals.0.lock().unwrap().count, count + 1);
+        }
+    }
 
     #[test]
     fn pauses_grow_and_end_with_an_acceptance() {

@@ -8,7 +8,7 @@ use jetcache_core::Fault;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ProtocolVersion, PushInfo};
 
-use crate::redis::connection::calm::Calm;
+use crate::redis::connection::calm::{Calm, Renewals};
 use crate::redis::connection::fault::fault;
 use crate::redis::connection::greeting::{check_age, denial};
 use crate::redis::connection::tally::Tally;
@@ -30,8 +30,8 @@ pub(crate) struct Dial {
     pub(crate) tally: Arc<Tally>,
     /// Whether the server lets us in.
     pub(crate) door: Calm,
-    /// Whether it lets us write: a replica does not.
-    pub(crate) writes: Arc<Calm>,
+    /// When it was found to be a replica.
+    pub(crate) renewals: Arc<Renewals>,
     /// Whether it lets us run scripts.
     pub(crate) scripts: Arc<Calm>,
 }

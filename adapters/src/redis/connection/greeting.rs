@@ -34,6 +34,12 @@ pub(super) fn denial(error: &RedisError, login: &RedisConnectionInfo) -> Fault {
             "the server has as many clients as it may have: open fewer connections \
              (`RedisBuilder::connections`), or raise its maxclients: {error}"
         ),
+        _ if error.code() == Some("NOPROTO") || error.to_string().contains("unknown command") => {
+            format!(
+                "this server, or a proxy before it, does not speak RESP3 (HELLO), which is needed: \
+                 {error}"
+            )
+        }
         _ => return fault(error),
     };
     Fault::Refused(words.into())

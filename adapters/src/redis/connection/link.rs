@@ -14,14 +14,14 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jetcache_core::Fault;
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, PushInfo, PushKind, ServerErrorKind, Value};
 use tokio::sync::watch;
 
-use crate::redis::connection::calm::Calm;
+use crate::redis::connection::calm::Renewals;
 use crate::redis::connection::debt::{Answer, Debt, Standing};
 use crate::redis::connection::dial::Dial;
 use crate::redis::connection::fault::fault;
@@ -37,8 +37,8 @@ struct Wire {
     buried: watch::Sender<bool>,
     pulse: Mutex<Pulse>,
     tally: Arc<Tally>,
-    /// Whether the server lets us write.
-    writes: Arc<Calm>,
+    made: Instant,
+    renewals: Arc<Renewals>,
 }
 
 /// What is known of the peer.
@@ -58,6 +58,7 @@ impl Link {
                 obituary.publish();
             }
         };
+        let made = Instant::now();
         let connection = dial.open(on_push).await?;
         Ok(Self(Arc::new(Wire {
             dead,
@@ -67,7 +68,8 @@ impl Link {
                 debt: Debt::none(Arc::clone(&dial.tally)),
             }),
             tally: Arc::clone(&dial.tally),
-            writes: Arc::clone(&dial.writes),
+            made,
+            renewals: Arc::clone(&dial.renewals),
         })))
     }
 
@@ -144,12 +146,7 @@ impl Wire {
     /// Whether the server has become a replica. Its name may lead to the new primary by now: connect
     /// again, at once and then after growing pauses; a replica still answers reads.
     fn is_to_be_left(&self, values: &[Value]) -> bool {
-        let demoted = values.iter().any(is_demoted);
-        if !demoted || self.writes.refusal().is_some() {
-            return false;
-        }
-        self.writes.refused(&Fault::Refused("a replica".into()));
-        true
+        values.iter().any(is_demoted) && self.renewals.renews(self.made)
     }
 
     /// A call was dropped before its answer came.
