@@ -35,7 +35,10 @@ async fn repeat<K: CacheKey, V: CacheValue>(cache: Weak<Shared<K, V>>, mut shift
         if life.is_closed() || !shift.goes_on(now, Duration::ZERO) {
             return;
         }
-        if !repair(&shared, now).await.is_empty() {
+        let gate = shared.link.as_ref().and_then(|link| link.gate.as_ref());
+        // Then every key has its turn when L2 is back.
+        let away = gate.is_some_and(|gate| gate.is_away());
+        if !away && !repair(&shared, now).await.is_empty() {
             continue;
         }
         let Some(next) = next_repair(&shared) else {
@@ -48,7 +51,11 @@ async fn repeat<K: CacheKey, V: CacheValue>(cache: Weak<Shared<K, V>>, mut shift
             }
             return;
         };
-        let nap = next.since(now).max(TICK);
+        let nap = if away {
+            LONGEST_NAP
+        } else {
+            next.since(now).max(TICK)
+        };
         if !shift.goes_on(shared.runtime.now(), nap) {
             return;
         }
@@ -156,5 +163,7 @@ impl<K: CacheKey, V: CacheValue> Drop for Batch<'_, K, V> {
     }
 }
 
+/// How long the task sleeps at most while L2 is away: it is woken when that is back.
+const LONGEST_NAP: Duration = Duration::from_secs(1);
 /// How many removals go in one round trip.
 const MOST_AT_ONCE: usize = 256;

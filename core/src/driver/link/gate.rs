@@ -202,20 +202,22 @@ impl Gate {
     }
 
     async fn ask(&self, which: impl Fn(&Guard) -> bool) -> Result<(), Fault> {
-        let mut asked: Vec<_> = {
-            let servers = self.servers();
-            let servers = servers.values();
-            servers
-                .map(|(guard, key)| (Arc::clone(guard), self.probe(key)))
-                .collect()
-        };
-        if asked.is_empty() || !self.whole.is_closed() {
-            let key = format!("{}{PING}", self.prefix);
-            asked.push((Arc::clone(&self.whole), self.probe(&key)));
-        }
+        let mut asked = self.known();
         asked.retain(|(guard, _)| which(guard));
         let answers = asked.iter().map(|(guard, probe)| probe.ask(guard));
         join_all(answers).await.into_iter().collect()
+    }
+
+    /// Whether nothing at all would be sent. If so, it sees to it that probes are.
+    pub(crate) fn is_away(&self) -> bool {
+        let known = self.known();
+        let away = known.iter().all(|(guard, _)| !guard.is_closed());
+        if away {
+            for (guard, probe) in known {
+                guard.ensure_probes(|| probe);
+            }
+        }
+        away
     }
 
     pub(crate) fn state(&self) -> BreakerState {
@@ -263,6 +265,20 @@ impl Gate {
             open,
             ..worst.unwrap_or_else(none)
         }
+    }
+
+    /// The guards, each with a probe.
+    fn known(&self) -> Vec<(Arc<Guard>, Probe)> {
+        let servers = self.servers();
+        let mut known: Vec<_> = servers
+            .values()
+            .map(|(guard, key)| (Arc::clone(guard), self.probe(key)))
+            .collect();
+        if known.is_empty() || !self.whole.is_closed() {
+            let key = format!("{}{PING}", self.prefix);
+            known.push((Arc::clone(&self.whole), self.probe(&key)));
+        }
+        known
     }
 
     /// Those that have been asked about: of each server, or of the whole.

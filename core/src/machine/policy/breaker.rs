@@ -191,13 +191,14 @@ impl Circuit {
         (self.state != BreakerState::Closed).then_some(self.due)
     }
 
-    /// A call ended at `now`. Those that were sent before it opened, or are no probes, say nothing
-    /// while it is open.
+    /// A call ended at `now`. It says nothing while the breaker is open, nor if it was sent before
+    /// that closed: those are the last ones of the outage.
     pub fn called(&mut self, call: Called<'_>, now: Timestamp, dice: u128) -> Option<Turned> {
         if let Some(fault) = call.failed {
             self.last = Some((now, fault.clone()));
         }
-        if self.state != BreakerState::Closed {
+        let of_before = self.closed.is_some_and(|at| call.sent < at);
+        if self.state != BreakerState::Closed || of_before {
             return None;
         }
         let broke = matches!(call.failed, Some(Fault::Unreachable(_)));
@@ -410,6 +411,25 @@ mod tests {
             .filter(|_| world.circuit.called(late, world.now, 0).is_some())
             .count();
         assert_eq!(turned, 1);
+    }
+
+    #[test]
+    fn the_last_calls_of_an_outage_do_not_open_it_again() {
+        let mut world = World::new(Breaker::default());
+        let sent = world.now;
+        world.open();
+        world.pass(200);
+        let _ = world.probe(Ok(()));
+        let late = Called {
+            sent,
+            failed: Some(&Fault::Timeout),
+        };
+        for _ in 0..64 {
+            assert!(world.circuit.called(late, world.now, 0).is_none());
+        }
+        assert_eq!(world.circuit.state(), BreakerState::Closed);
+        world.open();
+        assert_eq!(world.circuit.state(), BreakerState::Open);
     }
 
     #[test]
