@@ -177,9 +177,11 @@ async fn shared(stage: &Stage) {
 async fn repaired(stage: &Stage) {
     let node = builder(stage).build().unwrap();
     let keys: Vec<String> = (0..20_000).map(|at| at.to_string()).collect();
+    let patient = stage.builder().remote_timeout(Duration::from_secs(10));
+    let patient = patient.build().unwrap();
     let old = keys.iter().map(|key| (key.clone(), value("old")));
-    for (_, reach) in node.insert_many(old).await.iter() {
-        assert!(matches!(reach, Ok(Reach::Everywhere)));
+    for (_, reach) in patient.insert_many(old).await.iter() {
+        assert!(matches!(reach, Ok(Reach::Everywhere)), "{reach:?}");
     }
     stage.server().pause();
     open(&node).await;
