@@ -36,7 +36,8 @@ pub enum Error {
     /// like the name of a lease (it ends in `#lease`) can be loaded, without L2.
     Key(Arc<str>),
     /// A conditional insert was sent and its outcome is not known. Until a removal of the key is
-    /// confirmed this node does not read the key from L2: ask again, or read the key first.
+    /// confirmed this node does not read the key from L2: ask again, or read the key first. Also one
+    /// that was not sent, because the [breaker](crate::Breaker) of L2 is open: it has changed nothing.
     Undecided,
     /// So many loads run at once already (`max_loads`) that this one found no room in time.
     Overloaded,
