@@ -17,6 +17,7 @@ mod behaviour {
         pub(crate) mod clock;
         pub(crate) mod flights;
         pub(crate) mod levels;
+        pub(crate) mod stale;
     }
     pub(crate) mod node {
         pub(crate) mod caches;
@@ -37,7 +38,7 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, FormatSetting, Trial};
 
 use self::behaviour::change::{changes, many, writes};
-use self::behaviour::lookup::{cap, clock, flights, levels};
+use self::behaviour::lookup::{cap, clock, flights, levels, stale};
 use self::behaviour::node::{caches, handle};
 use self::behaviour::stage::{Case, Cases, Host, L2, Stage};
 use self::behaviour::value::{bytes, strangers};
@@ -93,6 +94,7 @@ const ANY_L2: &[Cases<Case>] = &[
     flights::CASES,
     cap::CASES,
     levels::CASES,
+    stale::CASES,
     strangers::CASES,
     handle::CASES,
     changes::CASES,

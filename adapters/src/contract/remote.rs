@@ -4,6 +4,7 @@ mod changes;
 mod inserts;
 mod jetcache_go;
 mod locks;
+mod marks;
 mod native;
 mod reads;
 mod suite;
@@ -27,6 +28,7 @@ pub async fn run<R: Remote>(remote: &R, sleep: impl AsyncFn(Duration)) {
     reads::run(&suite).await;
     changes::run(&suite).await;
     inserts::run(&suite).await;
+    marks::run(&suite).await;
     native::run(&suite).await;
 }
 
@@ -39,6 +41,7 @@ pub async fn run_jetcache_go<R: Remote>(remote: &R, sleep: impl AsyncFn(Duration
     reads::run(&suite).await;
     changes::run(&suite).await;
     inserts::run(&suite).await;
+    marks::run(&suite).await;
     jetcache_go::run(&suite).await;
     locks::run(&suite).await;
     unload::run(&suite).await;

@@ -12,8 +12,8 @@ use jetcache_core::machine::tier::wire::PLACEHOLDER;
 use jetcache_core::machine::time::millis;
 use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Condition, Fill, Filled, Found, Hold, LeaseAsk, Leased, Life, MARKED, Placed,
-    Put, Settle, Stamp, Stored, Wire,
+    Claim, Claimed, Condition, Fill, Filled, Found, Granted, Hold, LeaseAsk, Leased, Life, MARKED,
+    Placed, Put, Settle, Stamp, Stored, Wire,
 };
 use lru::LruCache;
 
@@ -46,7 +46,12 @@ struct Lease {
     claims: Vec<(Token, u64)>,
     /// Whether the value of one of them stands there now.
     put: bool,
+    /// It is nobody's: a load has failed, and nobody is to try again while it stands.
+    failing: bool,
 }
+
+/// The token of nobody: real ones are random.
+const NOBODY: Token = Token::from_bits(0);
 
 /// How many claims one remembers, its own included.
 const CLAIMS: usize = 1000;
@@ -86,11 +91,16 @@ impl Table {
     /// Takes the lease if nobody has it, and looks at the value.
     pub fn lease(&mut self, now: u64, ask: &LeaseAsk<'_>, wire: Wire) -> Leased {
         let holder = self.holder(now, ask.key);
+        let failing = (self.leases.peek(ask.key)).is_some_and(|lease| lease.failing);
         if holder.is_none() {
             self.grant(now, ask.key, ask.token, millis(ask.life));
         }
         Leased {
-            granted: holder.is_none_or(|lease| lease.0 == ask.token),
+            granted: match holder {
+                Some(_) if failing => Granted::Failing,
+                Some((token, _)) if token != ask.token => Granted::No,
+                Some(_) | None => Granted::Yes,
+            },
             found: self.read(now, ask.key, wire),
         }
     }
@@ -110,10 +120,18 @@ impl Table {
         self.store(now, fill.key, &fill.value, aged, wire, true)
     }
 
-    /// Gives the lease back if it is the token's.
+    /// Gives the lease back if it is the token's; for a while nobody has it then, if the holder's load
+    /// has failed.
     pub fn release(&mut self, now: u64, hold: &Hold<'_>) {
-        if self.is_holder(now, hold.key, hold.token) {
-            self.leases.pop(hold.key);
+        if !self.is_holder(now, hold.key, hold.token) {
+            return;
+        }
+        self.leases.pop(hold.key);
+        if let Some(failing) = hold.failing {
+            self.grant(now, hold.key, NOBODY, millis(failing));
+            if let Some(lease) = self.leases.peek_mut(hold.key) {
+                lease.failing = true;
+            }
         }
     }
 
@@ -356,6 +374,7 @@ impl Table {
             until: now.saturating_add(life.max(1)),
             claims: Vec::new(),
             put: false,
+            failing: false,
         };
         self.leases.push(key.to_owned(), lease);
     }
@@ -451,7 +470,7 @@ mod tests {
     #[test]
     fn the_time_on_the_way_is_taken_off_the_life() {
         let mut table = Table::new();
-        assert!(table.lease(0, &ask("k", T), Wire::Native).granted);
+        assert!(table.lease(0, &ask("k", T), Wire::Native).is_granted());
         // The holder knew of 100 ms when it sent; the lease aged 300.
         assert_eq!(
             table.fill(300, &fill("k", T, 500, 100), Wire::Native),
@@ -476,8 +495,8 @@ mod tests {
     fn a_lease_ends_by_itself() {
         let mut table = Table::new();
         table.lease(0, &ask("k", T), Wire::Native);
-        assert!(!table.lease(999, &ask("k", U), Wire::Native).granted);
-        assert!(table.lease(1000, &ask("k", U), Wire::Native).granted);
+        assert!(!table.lease(999, &ask("k", U), Wire::Native).is_granted());
+        assert!(table.lease(1000, &ask("k", U), Wire::Native).is_granted());
         assert_eq!(
             table.fill(1000, &fill("k", T, 9, 0), Wire::Native),
             Filled::Refused

@@ -1,6 +1,6 @@
 //! What a server's answer to a command means.
 
-use jetcache_core::ports::remote::{Claimed, Filled, Placed, Stamp};
+use jetcache_core::ports::remote::{Claimed, Filled, Granted, Placed, Stamp};
 use jetcache_core::{Fault, Token};
 use redis::{ServerError, ServerErrorKind, Value};
 
@@ -50,11 +50,14 @@ pub(super) fn lacks(error: &ServerError) -> Fault {
     )
 }
 
-/// Whether `SET .. NX GET` granted the lease: nobody held it, or this token did already.
-pub(super) fn is_granted(holder: Value, token: Token) -> Result<bool, Fault> {
+/// Whether `SET .. NX GET` granted the lease: nobody held it, or this token did already. A mark
+/// begins with `!`.
+pub(super) fn granted(holder: Value, token: Token) -> Result<Granted, Fault> {
     match holder {
-        Value::Nil => Ok(true),
-        Value::BulkString(holder) => Ok(holder == token.to_string().as_bytes()),
+        Value::Nil => Ok(Granted::Yes),
+        Value::BulkString(holder) if holder == token.to_string().as_bytes() => Ok(Granted::Yes),
+        Value::BulkString(holder) if holder.starts_with(b"!") => Ok(Granted::Failing),
+        Value::BulkString(_) => Ok(Granted::No),
         other => Err(unexpected(&other)),
     }
 }

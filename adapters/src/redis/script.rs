@@ -30,7 +30,8 @@ pub(super) enum Script {
     /// the channel, (10) the event of a value that is stored, (11) that of a removal, if there is
     /// one.
     Store,
-    /// Keys: lease. Arguments: (1) the token.
+    /// Keys: lease. Arguments: (1) the token, (2) if its load has failed, how long nobody is to try
+    /// again, in milliseconds.
     Release,
     /// Keys: value, lease. Arguments: (1) the token, (2) the claim's life in milliseconds, (3)
     /// `absent`, `present` or `any`, (4) the placeholder of the jetcache-go format; in the native
@@ -268,7 +269,10 @@ return 1
 
 /// Gives the lease back if it is the token's. Whoever else has it keeps it.
 const RELEASE: &str = r"
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+  redis.call('DEL', KEYS[1])
+  if ARGV[2] then redis.pcall('SET', KEYS[1], '!' .. ARGV[1], 'PX', ARGV[2]) end
+end
 return 1
 ";
 

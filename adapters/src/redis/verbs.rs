@@ -6,13 +6,13 @@ use jetcache_core::machine::tier::wire::PLACEHOLDER;
 use jetcache_core::machine::time::millis;
 use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Condition, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Placed, Put,
-    Settle, Stored, Wire,
+    Claim, Claimed, Condition, Fill, Filled, Found, Granted, Herald, Hold, LeaseAsk, Leased,
+    Placed, Put, Settle, Stored, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 use redis::{Cmd, Pipeline, Value};
 
-use crate::redis::answer::{claimed, filled, is_granted, outcome, placed};
+use crate::redis::answer::{claimed, filled, granted, outcome, placed};
 use crate::redis::connection::line::{Batch, Repeat};
 use crate::redis::lease_key::{lease_key, mark_key};
 use crate::redis::look::{found, look, look_len};
@@ -57,7 +57,7 @@ impl Remote for Redis {
                 .zip(holders)
                 .zip(found)
                 .map(|((ask, holder), found)| {
-                    let granted = is_granted(outcome(holder?)?, ask.token)?;
+                    let granted = granted(outcome(holder?)?, ask.token)?;
                     Ok(Leased {
                         granted,
                         found: found?,
@@ -85,6 +85,9 @@ impl Remote for Redis {
         let commands = holds.iter().map(|hold| {
             let mut command = Script::Release.call(&[&lease_key(hold.key)]);
             command.arg(hold.token.to_string());
+            if let Some(failing) = hold.failing {
+                command.arg(px(failing).max(1));
+            }
             command
         });
         self.run(commands, Repeat::Once, |_| Ok(())).await
@@ -175,7 +178,7 @@ impl Remote for Redis {
             .arg("GET")
             .arg("PX")
             .arg(px(life).max(1));
-        let parse = |holder| is_granted(holder, token);
+        let parse = |holder| Ok(granted(holder, token)? == Granted::Yes);
         let commands = core::iter::once(command);
         one(self.run(commands, Repeat::Once, parse).await)
     }

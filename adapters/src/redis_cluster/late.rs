@@ -68,12 +68,9 @@ impl RedisCluster {
                 let granted = places
                     .iter()
                     .zip(leased)
-                    .filter(|(_, leased)| matches!(leased, Ok(Leased { granted: true, .. })));
+                    .filter(|(_, leased)| leased.as_ref().is_ok_and(Leased::is_granted));
                 let holds: Vec<_> = granted
-                    .map(|(&place, _)| Hold {
-                        key: &asks[place].key,
-                        token: asks[place].token,
-                    })
+                    .map(|(&place, _)| Hold::of(&asks[place].key, asks[place].token))
                     .collect();
                 // If that fails, the lease ends by itself.
                 let _ = cluster.release(&holds).await;

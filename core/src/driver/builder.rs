@@ -6,6 +6,7 @@ mod levels;
 mod loading;
 pub(super) mod node;
 mod settings;
+mod stale;
 mod times;
 
 use core::fmt;

@@ -73,8 +73,10 @@ impl<K: CacheKey, V: CacheValue> Change<K, V> {
                 }
                 ChangeStep::ReadLocal => {
                     let clock = &*self.shared.runtime;
-                    let entry = self.shared.level1.read(&self.address.key, clock);
-                    ChangeReply::Local(entry.is_some_and(|entry| entry.value().is_some()))
+                    let entry = self.shared.level1.fresh(&&*self.address.key, clock);
+                    let is_present =
+                        |entry: &Entry<V>| entry.value().is_some() && !entry.is_stale();
+                    ChangeReply::Local(entry.as_ref().is_some_and(is_present))
                 }
                 ChangeStep::Apply { after, entry } => {
                     self.apply(&after, entry);

@@ -48,6 +48,9 @@ pub enum Event {
         /// How long it waited for room.
         waited: Duration,
     },
+    /// A caller was given a value whose life is over, because it could not be loaded anew, or not in
+    /// time.
+    Stale,
     /// A caller joined a flight that was under way.
     Coalesced,
     /// A change made a flight nobody's any more.

@@ -1,5 +1,6 @@
 //! One lookup of one key: given what happened, it answers what to do next (PROTOCOL.md, R1 to R3).
 
+mod fallback;
 mod lease;
 mod loaded;
 pub mod step;
@@ -10,13 +11,15 @@ use core::time::Duration;
 
 use crate::machine::error::{Error, Fault};
 use crate::machine::event::Event;
+use crate::machine::lookup::fallback::Fallback;
 use crate::machine::lookup::lease::Lease;
-use crate::machine::lookup::step::{Answer, Need, Reply, Seen, Step};
+use crate::machine::lookup::step::{Answer, Need, Release, Reply, Seen, Step};
 use crate::machine::policy::Policy;
 use crate::machine::policy::backoff::Backoff;
 use crate::machine::policy::call::Call;
 use crate::machine::policy::pace::{Aim, RefreshOutcome};
 use crate::machine::tier::entry::Entry;
+use crate::machine::tier::verb::Granted;
 use crate::machine::time::Timestamp;
 use crate::machine::token::Token;
 
@@ -26,8 +29,14 @@ pub(super) struct View<'a> {
     pub(super) now: Timestamp,
     pub(super) dice: u128,
     pub(super) policy: &'a Policy,
+    /// When the leader came.
+    pub(super) came: Timestamp,
     /// Whether the flight is nobody's any more.
     pub(super) superseded: bool,
+    /// Whether something may be about to be removed from L1.
+    pub(super) sweeping: bool,
+    /// Whether somebody else is about to write the key into L1.
+    pub(super) writing: bool,
     /// Whether L2 may be read and filled.
     pub(super) l2: bool,
     /// How long L1 may keep a loaded value that L2 refused.
@@ -38,13 +47,15 @@ pub(super) struct View<'a> {
 pub(super) struct Out<'a, V> {
     pub(super) events: &'a mut Vec<Event>,
     pub(super) spent: &'a mut Vec<V>,
+    /// There is a stale value now: who waits may want it.
+    pub(super) found_stale: bool,
 }
 
 /// What the lookup wants of its flight.
 pub(super) enum Move<V> {
     Do(Step<V>),
     Keep(Entry<V>),
-    Finish(Answer<V>, Option<Token>),
+    Finish(Answer<V>, Option<Release>),
     GiveUp,
 }
 
@@ -58,6 +69,12 @@ pub(super) struct Lookup<V> {
     /// When somebody else's lease was first in the way.
     waits_since: Option<Timestamp>,
     refusals: u32,
+    /// What may be answered if nothing fresh can be had.
+    fallback: Option<Fallback<V>>,
+    /// Somebody else has put a fresh value into L1 meanwhile.
+    fed: bool,
+    /// For how long nobody else need try, since the load has failed.
+    failing: Option<Duration>,
     /// What became of a refresh so far.
     outcome: RefreshOutcome,
 }
@@ -87,6 +104,11 @@ enum State<V> {
     Keeping {
         answer: Answer<V>,
     },
+    /// What is written is stale; with why nothing fresh could be had, if a load has failed.
+    KeepingStale {
+        answer: Answer<V>,
+        why: Option<Error>,
+    },
     Done,
 }
 
@@ -99,6 +121,9 @@ impl<V: Clone> Lookup<V> {
             faulted: false,
             waits_since: None,
             refusals: 0,
+            fallback: None,
+            fed: false,
+            failing: None,
             outcome: RefreshOutcome::Passed,
         }
     }
@@ -113,6 +138,9 @@ impl<V: Clone> Lookup<V> {
             faulted: self.faulted,
             waits_since: self.waits_since,
             refusals: self.refusals,
+            fallback: self.fallback.clone(),
+            fed: self.fed,
+            failing: None,
             outcome: RefreshOutcome::Passed,
         }
     }
@@ -158,6 +186,9 @@ impl<V: Clone> Lookup<V> {
                 self.on_stored(view, entry, answer, stored, out)
             }
             (State::Keeping { answer }, Reply::Kept(_)) => self.finish(answer),
+            (State::KeepingStale { answer, why }, Reply::Kept(_)) => {
+                self.on_kept_stale(view, answer, why, out)
+            }
             // A reply that belongs to no step: the driver is wrong, and its caller must not hang.
             (_, _) => self.finish(Answer::endless(Err(Error::Closed))),
         }
@@ -200,8 +231,12 @@ impl<V: Clone> Lookup<V> {
         )
     }
 
-    /// L1 lost the key. A look under way may still find the old entry, so it looks again.
+    /// L1 lost the key. A look under way may still find the old entry, so it looks again; what an
+    /// earlier look has found is dead.
     pub(super) fn on_swept(&mut self) {
+        if let Some(dead) = &mut self.fallback {
+            dead.bury();
+        }
         if let State::Local { swept } = &mut self.state {
             *swept = true;
         }
@@ -214,14 +249,14 @@ impl<V: Clone> Lookup<V> {
         out: &mut Out<'_, V>,
     ) -> Move<V> {
         match found {
-            Some(entry) if entry.is_fresh(view.now) => {
+            Some(entry) if entry.answers(&self.call, view.now) => {
                 out.events.push(Event::LocalHit);
-                let until = entry.expires();
-                self.finish(Answer::found(entry.into_value(), until))
+                self.finish(answer_of(entry, out))
             }
             ended => {
-                out.spent.extend(ended.and_then(Entry::into_value));
                 out.events.push(Event::LocalMiss);
+                let found = ended.and_then(|entry| Fallback::of_l1(entry, view.sweeping, out));
+                self.fall_back_on(found, out);
                 self.read_remote(view, out)
             }
         }
@@ -249,7 +284,7 @@ impl<V: Clone> Lookup<V> {
                 self.take_seen(view, sent, seen, out)
             }
             Ok(ended) => {
-                out.spent.extend(ended.and_then(|seen| seen.value));
+                self.learn(view, sent, ended, out);
                 if self.call.aim.is_some() {
                     return self.give_up(RefreshOutcome::Copied(None));
                 }
@@ -289,7 +324,7 @@ impl<V: Clone> Lookup<V> {
         &mut self,
         view: &View<'_>,
         sent: Timestamp,
-        leased: Result<(bool, Option<Seen<V>>), Fault>,
+        leased: Result<(Granted, Option<Seen<V>>), Fault>,
         out: &mut Out<'_, V>,
     ) -> Move<V> {
         let (granted, found) = match leased {
@@ -300,24 +335,21 @@ impl<V: Clone> Lookup<V> {
                 return self.do_without(view, out);
             }
         };
-        self.lease.on_reply(granted, view.now);
-        let (fresh, ended) = match found {
-            Some(seen) if !seen.is_fresh(sent, view.now) || self.is_old(&seen) => {
-                (None, seen.value)
+        self.lease.on_reply(granted == Granted::Yes, view.now);
+        match found {
+            Some(seen) if seen.is_fresh(sent, view.now) && !self.is_old(&seen) => {
+                return self.take_seen(view, sent, seen, out);
             }
-            fresh => (fresh, None),
-        };
-        out.spent.extend(ended);
-        if let Some(seen) = fresh {
-            return self.take_seen(view, sent, seen, out);
+            other => self.learn(view, sent, other, out),
         }
         if self.call.aim.is_some() && view.superseded {
             return self.give_up(RefreshOutcome::Passed);
         }
-        if granted {
-            return self.load(view, out);
+        match granted {
+            Granted::Yes => self.load(view, out),
+            Granted::No => self.wait_for_lease(view, out),
+            Granted::Failing => self.while_failing(view, out),
         }
-        self.wait_for_lease(view, out)
     }
 
     /// Another node loads: ask again after a pause, for `lease_wait` at most.
@@ -327,13 +359,20 @@ impl<V: Clone> Lookup<V> {
         if left.is_zero() && self.call.aim.is_some() {
             return self.give_up(RefreshOutcome::Passed);
         }
+        let soft = self.soft_left(view);
+        if (left.is_zero() || soft.is_some_and(|soft| soft.is_zero()))
+            && let Some(answer) = self.stale_answer(view, out)
+        {
+            return self.finish(answer);
+        }
         if left.is_zero() {
             return self.load(view, out);
         }
-        let pause = Backoff::LEASE.pause(self.refusals);
+        let pause = Backoff::LEASE.pause(self.refusals).min(left);
         self.refusals += 1;
         self.state = State::Pausing;
-        Move::Do(Step::Ask(Need::Pause(pause.min(left))))
+        let pause = soft.map_or(pause, |soft| pause.min(soft));
+        Move::Do(Step::Ask(Need::Pause(pause)))
     }
 
     /// A fresh entry of L2: it goes to L1 for what is left of its life, counted from the moment the
@@ -359,7 +398,9 @@ impl<V: Clone> Lookup<V> {
         if self.call.no_store {
             return self.finish(answer);
         }
-        self.keep(view, Entry::new(seen.value, end), answer)
+        let stale_end = seen.stale_end(sent, view.policy);
+        let entry = Entry::new(seen.value, end).stale_until(stale_end);
+        self.keep(view, entry, answer)
     }
 
     /// Whether this value is too old for a refresh to copy.
@@ -399,8 +440,10 @@ impl<V: Clone> Lookup<V> {
     }
 
     /// The lease that this flight has and does not need any more.
-    pub(super) fn give_back(&mut self) -> Option<Token> {
-        self.lease.give_back()
+    pub(super) fn give_back(&mut self) -> Option<Release> {
+        let token = self.lease.give_back()?;
+        let failing = self.failing.take();
+        Some(Release { token, failing })
     }
 
     fn asks_l2(&self, view: &View<'_>) -> bool {
@@ -410,5 +453,17 @@ impl<V: Clone> Lookup<V> {
     fn on_fault(&mut self, fault: Fault, out: &mut Out<'_, V>) {
         self.faulted = true;
         out.events.push(Event::RemoteFault(fault));
+    }
+}
+
+/// The answer that an entry of L1 is.
+fn answer_of<V>(entry: Entry<V>, out: &mut Out<'_, V>) -> Answer<V> {
+    let (until, over) = (entry.expires(), entry.over());
+    match entry.into_value() {
+        Some(value) if !over.is_zero() => {
+            out.events.push(Event::Stale);
+            Answer::stale(value, until, (until, over))
+        }
+        value => Answer::found(value, until),
     }
 }

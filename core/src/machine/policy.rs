@@ -11,7 +11,7 @@ use core::time::Duration;
 use crate::machine::error::Error;
 use crate::machine::policy::call::Call;
 use crate::machine::policy::pace::Pace;
-use crate::machine::tier::entry::Load;
+use crate::machine::tier::entry::{Entry, Load};
 use crate::machine::time::Timestamp;
 
 /// Which tiers a cache has.
@@ -76,6 +76,12 @@ pub struct Policy {
     pub hears: bool,
     /// How long "does not exist" is remembered, in both tiers.
     pub negative_ttl: Duration,
+    /// How long after its TTL a value may be served when it cannot be loaded anew; zero for never.
+    pub stale_for: Duration,
+    /// How long a key whose load failed is answered with the stale value before the next attempt.
+    pub stale_retry: Duration,
+    /// How long a caller waits for a load if there is a stale value; `None` for as long as it takes.
+    pub soft_timeout: Option<Duration>,
     /// What is taken off every TTL.
     pub jitter: Jitter,
     /// How long a caller waits for one L2 operation.
@@ -113,6 +119,9 @@ impl Policy {
             local_cap: Duration::MAX,
             hears: false,
             negative_ttl: Duration::from_secs(60),
+            stale_for: Duration::ZERO,
+            stale_retry: Duration::from_secs(1),
+            soft_timeout: None,
             jitter: Jitter {
                 percent: 10,
                 at_most: Duration::from_secs(10),
@@ -163,6 +172,7 @@ impl Policy {
             ("local_ttl", self.local_ttl),
             ("local_cap", self.local_cap),
             ("negative_ttl", self.negative_ttl),
+            ("stale_retry", self.stale_retry),
             ("remote_timeout", self.remote_timeout),
             ("load_timeout", self.load_timeout),
             ("lease", self.lease),
@@ -208,21 +218,33 @@ impl Policy {
         if !load.kept || call.no_store || fresh.is_zero() {
             return None;
         }
-        Some(self.jittered(fresh, local, dice))
+        let stale = match load.value {
+            Some(_) => load.stale_for.unwrap_or(self.window(call)),
+            // What did not exist may exist by now: that is no answer to fall back on.
+            None => Duration::ZERO,
+        };
+        Some(self.jittered(fresh, local, stale, dice))
     }
 
     /// The lives of an inserted value.
     pub(super) fn insert_lives(&self, call: &Call, dice: u128) -> Lives {
         let fresh = call.ttl.unwrap_or(self.ttl);
-        self.jittered(fresh, call.local_ttl.unwrap_or(self.local_ttl), dice)
+        let local = call.local_ttl.unwrap_or(self.local_ttl);
+        self.jittered(fresh, local, self.window(call), dice)
     }
 
-    fn jittered(&self, fresh: Duration, local: Duration, dice: u128) -> Lives {
+    fn jittered(&self, fresh: Duration, local: Duration, stale: Duration, dice: u128) -> Lives {
         let remote = self.jitter.shorten(fresh, low(dice));
         Lives {
             remote,
             local: self.local_life(local, dice >> 32).min(remote),
+            stale,
         }
+    }
+
+    /// The stale window of what a call brings.
+    pub(super) fn window(&self, call: &Call) -> Duration {
+        call.stale_for.unwrap_or(self.stale_for)
     }
 
     /// Until when L1 may keep what L2 keeps for `left` more, counted from `sent`.
@@ -247,6 +269,25 @@ impl Policy {
 pub(super) struct Lives {
     pub(super) remote: Duration,
     pub(super) local: Duration,
+    /// How long after `remote` it may be served stale, by either tier.
+    pub(super) stale: Duration,
+}
+
+impl Lives {
+    /// The entry of L1 for a value that was born then.
+    pub(super) fn entry<V>(&self, value: Option<V>, born: Timestamp) -> Entry<V> {
+        let end = born + self.remote.saturating_add(self.stale);
+        let entry = Entry::new(value, born + self.local);
+        if self.stale.is_zero() || self.local.is_zero() {
+            return entry;
+        }
+        entry.stale_until(end)
+    }
+
+    /// How long L2 keeps it.
+    pub(super) fn kept(&self) -> Duration {
+        self.remote.saturating_add(self.stale)
+    }
 }
 
 #[expect(

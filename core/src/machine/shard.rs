@@ -95,6 +95,8 @@ pub struct Shard<K, V, S> {
     pub(super) doubts: Doubts,
     pub(super) eras: Eras,
     pub(super) refusals: Refusals,
+    /// How many removals from L1 are under way: what a look finds meanwhile may be what they remove.
+    pub(super) sweeping: usize,
 }
 
 impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
@@ -108,20 +110,29 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             doubts: Doubts::default(),
             eras: Eras::default(),
             refusals: Refusals::default(),
+            sweeping: 0,
         }
     }
 
     /// Supersedes whatever is under way on `key`, because another node changed the key or it is
     /// removed from L1: it is nobody's any more.
     pub fn supersede(&mut self, key: &K, effects: &mut Effects<K, V>) -> Sweep {
-        Sweep::after(match self.slots.find(key) {
+        let pending = match self.slots.find(key) {
             Some(slot) => self.supersede_slot(slot, effects),
             None => {
                 // Nothing to supersede in the tables, but a read without a loader may be under way.
                 self.eras.begin(self.slots.hash(key));
                 Pending::default()
             }
-        })
+        };
+        self.begin_sweep(pending)
+    }
+
+    /// What is left to do outside the lock. Until it is [done](Self::swept), what a look finds may be
+    /// what is removed.
+    fn begin_sweep(&mut self, pending: Pending) -> Sweep {
+        self.sweeping += 1;
+        Sweep::after(pending)
     }
 
     /// [`supersede`](Self::supersede) for every key.
@@ -133,13 +144,15 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
                 effects.events.push(Event::Superseded);
             }
         }
-        Sweep::after(self.writes.all())
+        let pending = self.writes.all();
+        self.begin_sweep(pending)
     }
 
     /// The key was removed from L1. A flight that began after it was superseded and before that
     /// removal may have found the old entry, and must not hand it to callers that join from here
     /// on.
     pub fn swept(&mut self, key: &K, _: Sweep) {
+        self.sweeping = self.sweeping.saturating_sub(1);
         if let Some(slot) = self.slots.find(key) {
             self.swept_slot(slot);
         }
@@ -147,6 +160,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
 
     /// [`swept`](Self::swept) for every key.
     pub fn swept_all(&mut self, _: Sweep) {
+        self.sweeping = self.sweeping.saturating_sub(1);
         for slot in self.slots.all() {
             if let Some(at) = slot.flight {
                 self.flights[at].lookup.on_swept();

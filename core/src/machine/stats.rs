@@ -25,6 +25,7 @@ pub enum Counter {
     NotFound,
     LoadFailed,
     Overloaded,
+    Stale,
     Coalesced,
     Superseded,
     Deposed,
@@ -64,6 +65,7 @@ impl Counter {
             Event::NotFound { .. } => Self::NotFound,
             Event::LoadFailed { .. } => Self::LoadFailed,
             Event::Overloaded { .. } => Self::Overloaded,
+            Event::Stale => Self::Stale,
             Event::Coalesced => Self::Coalesced,
             Event::Superseded => Self::Superseded,
             Event::Deposed => Self::Deposed,
@@ -111,6 +113,9 @@ pub struct Stats {
     pub load_failures: u64,
     /// Loads for which no loader ran, because as many as `max_loads` did already.
     pub overloaded: u64,
+    /// Callers that were given a value whose life is over, because it could not be loaded anew, or not
+    /// in time.
+    pub stale: u64,
     /// Loaders that said "does not exist".
     pub not_found: u64,
     /// Callers that joined another's flight.
@@ -175,6 +180,7 @@ impl Stats {
             loads: count(Counter::Loaded) + count(Counter::NotFound),
             load_failures: count(Counter::LoadFailed),
             overloaded: count(Counter::Overloaded),
+            stale: count(Counter::Stale),
             not_found: count(Counter::NotFound),
             coalesced: count(Counter::Coalesced),
             superseded: count(Counter::Superseded),
@@ -229,6 +235,7 @@ impl Stats {
             loads: self.loads.saturating_sub(earlier.loads),
             load_failures: self.load_failures.saturating_sub(earlier.load_failures),
             overloaded: self.overloaded.saturating_sub(earlier.overloaded),
+            stale: self.stale.saturating_sub(earlier.stale),
             not_found: self.not_found.saturating_sub(earlier.not_found),
             coalesced: self.coalesced.saturating_sub(earlier.coalesced),
             superseded: self.superseded.saturating_sub(earlier.superseded),

@@ -88,6 +88,10 @@ impl Writes {
         Pending(of_slot.map(|&(number, _)| number).collect())
     }
 
+    pub(super) fn is_written_to(&self, slot: usize) -> bool {
+        self.announced.iter().any(|&(_, at)| at == slot)
+    }
+
     pub(super) fn all(&self) -> Pending {
         Pending(self.announced.iter().map(|&(number, _)| number).collect())
     }

@@ -6,7 +6,7 @@ use core::future::Future;
 use core::time::Duration;
 
 use crate::machine::error::Fault;
-pub use crate::machine::tier::verb::{Claimed, Condition, Filled, Placed, Stamp};
+pub use crate::machine::tier::verb::{Claimed, Condition, Filled, Granted, Placed, Stamp};
 pub use crate::machine::tier::wire::Wire;
 use crate::machine::token::Token;
 use crate::ports::bus::Kind;
@@ -37,7 +37,8 @@ pub trait Remote: Send + Sync + 'static {
 
     /// Takes the lease of each key if nobody has it, and looks at the key again.
     ///
-    /// Granted if no lease stood there, or this very token.
+    /// Granted if no lease stood there, or this very token; [`Granted::Failing`] if a holder gave it
+    /// back as [failing](Hold::failing) and that time is not over.
     fn lease(
         &self,
         asks: &[LeaseAsk<'_>],
@@ -55,7 +56,9 @@ pub trait Remote: Send + Sync + 'static {
         wire: Wire,
     ) -> impl Future<Output = Vec<Result<Filled, Fault>>> + Send;
 
-    /// Gives each lease back if it is the token's.
+    /// Gives each lease back if it is the token's. One that is given back as
+    /// [failing](Hold::failing) leaves a mark in its place for so long, which is nobody's: it is
+    /// granted to nobody, fills nothing, and goes when the key is changed or removed.
     fn release(&self, holds: &[Hold<'_>]) -> impl Future<Output = Vec<Result<(), Fault>>> + Send;
 
     /// Puts the token's claim in the place of whatever lease or claim stood there, and removes the
@@ -221,10 +224,30 @@ pub struct LeaseAsk<'a> {
 /// The answer to a lease asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leased {
-    /// Whether the token holds the lease now.
-    pub granted: bool,
+    /// Whether the token holds the lease now, or who else does.
+    pub granted: Granted,
     /// What stood under the key at that moment.
     pub found: Option<Found>,
+}
+
+impl Leased {
+    /// Whether the token holds the lease now.
+    #[must_use]
+    pub fn is_granted(&self) -> bool {
+        self.granted == Granted::Yes
+    }
+}
+
+impl<'a> Hold<'a> {
+    /// This token's hold on the lease of `key`, given back for anybody to take.
+    #[must_use]
+    pub const fn of(key: &'a str, token: Token) -> Self {
+        Self {
+            key,
+            token,
+            failing: None,
+        }
+    }
 }
 
 /// The value of a fill, a put or a settlement.
@@ -268,6 +291,9 @@ pub struct Hold<'a> {
     pub key: &'a str,
     /// The token that may hold its lease.
     pub token: Token,
+    /// For how long nobody else is to load, because the holder's load failed. At least a
+    /// millisecond. Without the mark every node would try the failing source for itself.
+    pub failing: Option<Duration>,
 }
 
 /// A claim.

@@ -77,7 +77,7 @@ fn a_batch_over_all_masters_is_answered_in_order() {
             .collect();
         for leased in cluster.lease(&asks, Wire::Native).await {
             let leased = leased.unwrap();
-            assert!(leased.granted && leased.found.is_none());
+            assert!(leased.is_granted() && leased.found.is_none());
         }
         let fills: Vec<_> = keys
             .iter()
@@ -132,7 +132,7 @@ fn a_batch_over_all_masters_is_answered_in_order() {
         for removed in cluster.remove(&keys).await {
             removed.unwrap();
         }
-        let holds: Vec<_> = keys.iter().map(|key| Hold { key, token: T }).collect();
+        let holds: Vec<_> = keys.iter().map(|key| Hold::of(key, T)).collect();
         for released in cluster.release(&holds).await {
             released.unwrap();
         }
@@ -159,7 +159,11 @@ fn one_bad_key_does_not_hurt_the_other_ninety_nine() {
             .collect();
         let leased = cluster.lease(&asks, Wire::Native).await;
         for (at, leased) in leased.into_iter().enumerate() {
-            assert_eq!(leased.is_ok_and(|leased| leased.granted), at != 42, "{at}");
+            assert_eq!(
+                leased.is_ok_and(|leased| leased.is_granted()),
+                at != 42,
+                "{at}"
+            );
         }
         let fills: Vec<_> = keys
             .iter()
@@ -207,7 +211,7 @@ fn keys_with_braces_of_all_kinds_lie_with_their_leases() {
             "{}",
             "",
         ] {
-            assert!(lease(&cluster, key, T).await.unwrap().granted, "{key}");
+            assert!(lease(&cluster, key, T).await.unwrap().is_granted(), "{key}");
             let filled = fill(&cluster, key, T, b"v").await.unwrap();
             assert_eq!(filled, Filled::Stored, "{key}");
             assert!(claim(&cluster, key, T).await.unwrap(), "{key}");

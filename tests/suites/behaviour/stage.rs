@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use jetcache_adapters::{Memory, MessagePack, Redis};
 use jetcache_core::ports::bus::Kind;
-use jetcache_core::ports::remote::{Claim, Fill, Stored, Wire};
+use jetcache_core::ports::remote::{Claim, Fill, Granted, LeaseAsk, Stored, Wire};
 use jetcache_core::{Builder, Cache, Codec, LoadError, Remote, Token, roll};
 use jetcache_tests::redis_server::RedisServer;
 
@@ -188,6 +188,25 @@ impl Stage {
         removed
             .into_iter()
             .for_each(|removed| removed.expect("a removal"));
+    }
+
+    /// Whether L2 says that a load of the key has failed lately.
+    pub(crate) async fn is_failing(&self, id: &str) -> bool {
+        let key = self.key(id);
+        let ask = LeaseAsk {
+            key: &key,
+            token: Token::from_bits(roll()),
+            life: Duration::from_millis(1),
+        };
+        let leased = match &self.url {
+            None => self.memory.lease(&[ask], Wire::Native).await,
+            Some(url) => {
+                let redis = Redis::open(url).expect("a good URL");
+                redis.lease(&[ask], Wire::Native).await
+            }
+        };
+        let leased = leased.into_iter().next().expect("an outcome");
+        leased.expect("an answer").granted == Granted::Failing
     }
 
     /// The bytes that stand under a key of L2.

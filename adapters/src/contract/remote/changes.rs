@@ -52,7 +52,7 @@ async fn a_claim_takes_the_value_and_replaces_the_lease<R: Remote, S: AsyncFn(Du
         "a load that began before a claim does not fill"
     );
     assert!(
-        !suite.lease(&key, suite.token()).await.granted,
+        !suite.lease(&key, suite.token()).await.is_granted(),
         "a claim is a lease"
     );
     assert_eq!(

@@ -86,7 +86,7 @@ async fn a_fill_replaces_what_it_says_and_nothing_else<R: Remote, S: AsyncFn(Dur
         if let Some(stands) = stands {
             suite.put(&key, stored(stands)).await;
         }
-        assert!(suite.lease(&key, token).await.granted);
+        assert!(suite.lease(&key, token).await.is_granted());
         let value = Stored {
             replaces,
             ..stored(b"new")
@@ -113,7 +113,7 @@ async fn a_settlement_that_finds_something_else_removes_it<R: Remote, S: AsyncFn
         if let Some(stands) = stands {
             suite.put(&key, stored(stands)).await;
         }
-        assert!(suite.lease(&key, token).await.granted);
+        assert!(suite.lease(&key, token).await.is_granted());
         let value = Stored {
             replaces,
             ..stored(b"new")
@@ -222,7 +222,7 @@ async fn many_fills_are_judged_each_by_its_own<R: Remote, S: AsyncFn(Duration)>(
     assert_eq!(leased.len(), 30, "lease: one outcome a key");
     for (at, leased) in leased.into_iter().enumerate() {
         let leased = only("lease", vec![leased]);
-        assert!(leased.granted, "key {at}");
+        assert!(leased.is_granted(), "key {at}");
         let found = leased.found.map(|found| found.bytes);
         assert_eq!(found.is_some(), at % 2 == 0, "key {at}");
     }

@@ -96,11 +96,11 @@ async fn a_lease_has_one_holder<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'
     let key = suite.key();
     let first = suite.lease(&key, suite.token()).await;
     assert!(
-        first.granted && first.found.is_none(),
+        first.is_granted() && first.found.is_none(),
         "a free lease is granted"
     );
     assert!(
-        !suite.lease(&key, suite.token()).await.granted,
+        !suite.lease(&key, suite.token()).await.is_granted(),
         "a taken lease is not granted"
     );
 }
@@ -109,9 +109,9 @@ async fn a_lease_asked_for_twice_is_granted_twice<R: Remote, S: AsyncFn(Duration
     suite: &Suite<'_, R, S>,
 ) {
     let (key, token) = (suite.key(), suite.token());
-    assert!(suite.lease(&key, token).await.granted);
+    assert!(suite.lease(&key, token).await.is_granted());
     assert!(
-        suite.lease(&key, token).await.granted,
+        suite.lease(&key, token).await.is_granted(),
         "the same token is granted its lease again"
     );
 }
@@ -120,11 +120,11 @@ async fn the_second_look_finds_the_value<R: Remote, S: AsyncFn(Duration)>(suite:
     let key = suite.key();
     suite.put(&key, stored(&suite.entry(Some(b"v")))).await;
     let leased = suite.lease(&key, suite.token()).await;
-    assert!(leased.granted);
+    assert!(leased.is_granted());
     assert_eq!(suite.payload(&present(leased.found)), b"v");
     let leased = suite.lease(&key, suite.token()).await;
     assert!(
-        !leased.granted && leased.found.is_some(),
+        !leased.is_granted() && leased.found.is_some(),
         "who is not granted looks as well"
     );
 }
@@ -278,7 +278,11 @@ async fn a_hundred_keys_are_answered_in_order<R: Remote, S: AsyncFn(Duration)>(
     let leased = suite.remote.lease(&asks, suite.wire).await;
     assert_eq!(leased.len(), 100, "lease: one outcome a key");
     for (at, leased) in leased.into_iter().enumerate() {
-        assert_eq!(only("lease", vec![leased]).granted, at % 3 != 0, "key {at}");
+        assert_eq!(
+            only("lease", vec![leased]).is_granted(),
+            at % 3 != 0,
+            "key {at}"
+        );
     }
     let texts: Vec<String> = (0..100).map(|n| n.to_string()).collect();
     let fills: Vec<_> = asks
@@ -309,10 +313,7 @@ async fn a_hundred_keys_are_answered_in_order<R: Remote, S: AsyncFn(Duration)>(
     }
     let holds: Vec<_> = asks
         .iter()
-        .map(|ask| Hold {
-            key: ask.key,
-            token: ask.token,
-        })
+        .map(|ask| Hold::of(ask.key, ask.token))
         .collect();
     assert_eq!(
         suite.remote.release(&holds).await.len(),

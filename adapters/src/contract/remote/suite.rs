@@ -92,7 +92,10 @@ impl<'a, R: Remote, S: AsyncFn(Duration)> Suite<'a, R, S> {
     }
 
     pub(super) async fn release(&self, key: &str, token: Token) {
-        only("release", self.remote.release(&[Hold { key, token }]).await);
+        only(
+            "release",
+            self.remote.release(&[Hold::of(key, token)]).await,
+        );
     }
 
     pub(super) async fn claim(
@@ -187,7 +190,7 @@ impl<'a, R: Remote, S: AsyncFn(Duration)> Suite<'a, R, S> {
     pub(super) async fn put(&self, key: &str, value: Stored<'_>) {
         let token = self.token();
         assert!(
-            self.lease(key, token).await.granted,
+            self.lease(key, token).await.is_granted(),
             "{key}: a free lease is granted"
         );
         let filled = self.fill_with(key, token, value).await;
@@ -200,7 +203,7 @@ impl<'a, R: Remote, S: AsyncFn(Duration)> Suite<'a, R, S> {
 
     pub(super) async fn is_free(&self, key: &str) -> bool {
         let token = self.token();
-        let granted = self.lease(key, token).await.granted;
+        let granted = self.lease(key, token).await.is_granted();
         self.release(key, token).await;
         granted
     }

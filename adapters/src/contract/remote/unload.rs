@@ -40,7 +40,7 @@ async fn what_a_load_stored_goes<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<
 
 async fn a_load_under_way_does_not_fill<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
     let (key, token) = (suite.key(), suite.token());
-    assert!(suite.lease(&key, token).await.granted);
+    assert!(suite.lease(&key, token).await.is_granted());
     unload(suite, &key).await;
     assert_eq!(suite.fill(&key, token, b"old").await, Filled::Refused);
     assert!(suite.read(&key).await.is_none());

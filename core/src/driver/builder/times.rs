@@ -14,6 +14,9 @@ pub(super) struct Times {
     pub(super) local_ttl: Option<Duration>,
     pub(super) negative_ttl: Option<Duration>,
     pub(super) jitter: Option<Jitter>,
+    pub(super) stale_for: Option<Duration>,
+    pub(super) stale_retry: Option<Duration>,
+    pub(super) soft_timeout: Option<Duration>,
     pub(super) remote_timeout: Option<Duration>,
     pub(super) load_timeout: Option<Duration>,
     pub(super) lease: Option<Duration>,
@@ -38,6 +41,9 @@ impl Times {
         policy.local_ttl = self.local_ttl.unwrap_or(policy.local_ttl);
         policy.negative_ttl = self.negative_ttl.unwrap_or(policy.negative_ttl);
         policy.jitter = self.jitter.unwrap_or(policy.jitter);
+        policy.stale_for = self.stale_for.unwrap_or(policy.stale_for);
+        policy.stale_retry = self.stale_retry.unwrap_or(policy.stale_retry);
+        policy.soft_timeout = self.soft_timeout;
         policy.remote_timeout = self.remote_timeout.unwrap_or(policy.remote_timeout);
         policy.load_timeout = self.load_timeout.unwrap_or(policy.load_timeout);
         let lease = Policy::usual_lease(policy.load_timeout, policy.remote_timeout);

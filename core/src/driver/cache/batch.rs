@@ -37,6 +37,8 @@ use crate::machine::tier::entry::Cached;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch<K, R> {
     outcomes: Vec<(K, R)>,
+    /// The indices of those that were answered with a stale value.
+    stale: Vec<usize>,
 }
 
 impl<K, R> Batch<K, R> {
@@ -55,6 +57,25 @@ impl<K, R> Batch<K, R> {
     /// The keys and their outcomes, in the order of the request.
     pub fn iter(&self) -> core::slice::Iter<'_, (K, R)> {
         self.outcomes.iter()
+    }
+
+    /// The keys that were answered with a stale value: its life is over, and it could not be loaded
+    /// anew, or not in time.
+    pub fn stale(&self) -> impl Iterator<Item = &K> {
+        self.stale.iter().map(|at| &self.outcomes[*at].0)
+    }
+
+    /// The outcomes of a request, and whether each is stale.
+    pub(super) fn with_stale(outcomes: impl Iterator<Item = (K, R, bool)>) -> Self {
+        let (mut all, mut stale) = (Vec::with_capacity(outcomes.size_hint().0), Vec::new());
+        for (at, (key, outcome, is_stale)) in outcomes.enumerate() {
+            all.push((key, outcome));
+            stale.extend(is_stale.then_some(at));
+        }
+        Self {
+            outcomes: all,
+            stale,
+        }
     }
 
     /// The outcomes by key.
@@ -90,7 +111,7 @@ impl<K, V> Batch<K, Cached<V>> {
     /// The keys that have a value, and their values.
     pub fn hits(&self) -> impl Iterator<Item = (&K, &V)> {
         self.iter().filter_map(|(key, cached)| match cached {
-            Cached::Hit(value) => Some((key, value)),
+            Cached::Hit(value) | Cached::Stale(value) => Some((key, value)),
             Cached::Absent | Cached::Miss => None,
         })
     }
@@ -100,6 +121,7 @@ impl<K, R> FromIterator<(K, R)> for Batch<K, R> {
     fn from_iter<I: IntoIterator<Item = (K, R)>>(outcomes: I) -> Self {
         Self {
             outcomes: outcomes.into_iter().collect(),
+            stale: Vec::new(),
         }
     }
 }

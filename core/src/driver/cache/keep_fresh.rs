@@ -48,7 +48,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
 
     /// A call that loads was answered; not sooner, since a key's first turn counts from its load.
     #[inline]
-    pub(super) fn answered<Q>(&self, key: &Q, call: &Call, answer: &Result<Option<V>, Error>)
+    pub(super) fn answered<Q, A>(&self, key: &Q, call: &Call, answer: &Result<A, Error>)
     where
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,

@@ -10,7 +10,7 @@ use crate::driver::cache::batch::Batch;
 use crate::driver::flight::glance::Known;
 use crate::driver::flight::seat::SharedAnswer;
 use crate::machine::policy::call::Call;
-use crate::machine::tier::entry::Entry;
+use crate::machine::tier::entry::{Cached, Entry};
 use crate::machine::time::Timestamp;
 
 /// The keys of a request, and what is known of each.
@@ -21,6 +21,7 @@ pub(super) struct Probe<'k, Q: ?Sized, V, A> {
     places: hashbrown::HashMap<&'k Q, usize>,
     /// When the keys were first asked for.
     came: Timestamp,
+    call: Call,
 }
 
 enum Place<V> {
@@ -40,18 +41,29 @@ pub(super) struct Round<'k, Q: ?Sized> {
 /// An answer that may be too old to be handed out.
 pub(super) trait Dated {
     /// Whether a caller that came then may have it now.
-    fn is_good(&self, came: Timestamp, now: Timestamp) -> bool;
+    fn is_good(&self, call: &Call, came: Timestamp, now: Timestamp) -> bool;
+
+    /// Whether its value is stale.
+    fn is_stale(&self) -> bool;
 }
 
 impl<V> Dated for SharedAnswer<V> {
-    fn is_good(&self, came: Timestamp, now: Timestamp) -> bool {
-        (**self).is_good(came, now)
+    fn is_good(&self, call: &Call, came: Timestamp, now: Timestamp) -> bool {
+        (**self).is_good(call, came, now)
+    }
+
+    fn is_stale(&self) -> bool {
+        self.outcome.as_ref().is_ok_and(Cached::is_stale)
     }
 }
 
 impl<V> Dated for Known<V> {
-    fn is_good(&self, _: Timestamp, now: Timestamp) -> bool {
+    fn is_good(&self, _: &Call, _: Timestamp, now: Timestamp) -> bool {
         now < self.1
+    }
+
+    fn is_stale(&self) -> bool {
+        self.0.is_stale()
     }
 }
 
@@ -70,9 +82,10 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             misses: Vec::new(),
             places: hashbrown::HashMap::new(),
             came: Timestamp::MAX,
+            call: *call,
         };
         for key in keys {
-            let hit = (!call.skip_local).then(|| self.fresh(key)).flatten();
+            let hit = self.hit_with(key, call);
             let place = match hit {
                 Some(hit) => Place::Hit(hit),
                 None => {
@@ -115,7 +128,7 @@ impl<'k, Q: Hash + Eq + ?Sized, V, A> Probe<'k, Q, V, A> {
         } else {
             for at in 0..self.asked.len() {
                 let (key, place) = &self.asked[at];
-                if matches!(place, Place::Hit(hit) if !hit.is_fresh(now)) {
+                if matches!(place, Place::Hit(hit) if !hit.answers(&self.call, now)) {
                     self.asked[at].1 = Place::Miss(self.miss(key));
                 }
             }
@@ -126,7 +139,7 @@ impl<'k, Q: Hash + Eq + ?Sized, V, A> Probe<'k, Q, V, A> {
         };
         for (at, (key, answer)) in self.misses.iter().enumerate() {
             let good = answer.as_ref();
-            if !good.is_some_and(|answer| answer.is_good(self.came, now)) {
+            if !good.is_some_and(|answer| answer.is_good(&self.call, self.came, now)) {
                 round.keys.push(*key);
                 round.misses.push(at);
             }
@@ -144,14 +157,23 @@ impl<'k, Q: Hash + Eq + ?Sized, V, A> Probe<'k, Q, V, A> {
     /// What is known of each key, in the order of the request.
     pub(super) fn outcomes<R>(
         self,
-        hit: impl Fn(Option<V>) -> R,
+        hit: impl Fn(Cached<V>) -> R,
         miss: impl Fn(Option<&A>) -> R,
-    ) -> Batch<&'k Q, R> {
+    ) -> Batch<&'k Q, R>
+    where
+        A: Dated,
+    {
         let Self { asked, misses, .. } = self;
         let outcome = |(key, place)| match place {
-            Place::Hit(entry) => (key, hit(entry.into_value())),
-            Place::Miss(at) => (key, miss(misses[at].1.as_ref())),
+            Place::Hit(entry) => {
+                let stale = entry.is_stale();
+                (key, hit(entry.into_cached()), stale)
+            }
+            Place::Miss(at) => {
+                let answer = misses[at].1.as_ref();
+                (key, miss(answer), answer.is_some_and(Dated::is_stale))
+            }
         };
-        asked.into_iter().map(outcome).collect()
+        Batch::with_stale(asked.into_iter().map(outcome))
     }
 }

@@ -5,13 +5,13 @@ use core::future::Future;
 use core::hash::Hash;
 use core::pin::Pin;
 use std::borrow::ToOwned;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::driver::cache::Cache;
 use crate::driver::flight::chain::{LoadKey, check, wait};
 use crate::driver::flight::glance::glance;
 use crate::driver::flight::lead::lead;
-use crate::driver::flight::seat::{Seat, SharedAnswer};
+use crate::driver::flight::seat::{Led, Seat, SharedAnswer};
 use crate::driver::world::bounds::{CacheKey, CacheValue};
 use crate::machine::error::Error;
 use crate::machine::event::Event;
@@ -59,9 +59,9 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         F: Future<Output = Result<T, LoadError>>,
         T: Into<Load<V>>,
     {
-        match self.hit(key) {
-            Some(hit) => Ok(hit),
-            None => self.load_far(key, Call::new(), loader).await,
+        match self.fresh(key) {
+            Some(hit) => Ok(hit.into_value()),
+            None => Ok(self.load_far(key, Call::new(), loader).await?.hit()),
         }
     }
 
@@ -84,9 +84,31 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         F: Future<Output = Result<T, LoadError>>,
         T: Into<Load<V>>,
     {
+        let loaded = self.get_or_load_cached(key, call, loader).await?;
+        Ok(loaded.hit())
+    }
+
+    /// [`get_or_load_with`](Self::get_or_load_with), and whether the value is stale: it answers
+    /// [`Cached::Hit`], [`Cached::Stale`] or [`Cached::Absent`].
+    ///
+    /// # Errors
+    /// Those of `get_or_load_with`.
+    pub async fn get_or_load_cached<Q, L, F, T>(
+        &self,
+        key: &Q,
+        call: &Call,
+        loader: L,
+    ) -> Result<Cached<V>, Error>
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
+        L: FnOnce() -> F,
+        F: Future<Output = Result<T, LoadError>>,
+        T: Into<Load<V>>,
+    {
         self.check_load(call)?;
         let loaded = match self.hit_with(key, call) {
-            Some(hit) => Ok(hit),
+            Some(hit) => Ok(hit.into_cached()),
             None => self.load_far(key, *call, loader).await,
         };
         if call.refresh {
@@ -122,12 +144,82 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
     {
+        Ok(self.load_cached(key, call).await?.hit())
+    }
+
+    /// [`load_with`](Self::load_with), and whether the value is stale: it answers [`Cached::Hit`],
+    /// [`Cached::Stale`] or [`Cached::Absent`].
+    ///
+    /// # Errors
+    /// Those of `load_with`.
+    pub async fn load_cached<Q>(&self, key: &Q, call: &Call) -> Result<Cached<V>, Error>
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
+    {
         self.check_load(call)?;
         let loaded = match self.hit_with(key, call) {
-            Some(hit) => Ok(hit),
+            Some(hit) => Ok(hit.into_cached()),
             None => Box::pin(self.load_registered(key, *call)).await,
         };
         self.answered(key, call, &loaded);
+        loaded
+    }
+
+    /// The value of `key`, from L1, from L2, or from `loader`, which owns what it needs and runs as a
+    /// task of its own. So the load survives its callers: with a stale value at hand nobody waits
+    /// longer than [`soft_timeout`](crate::Builder::soft_timeout), and what is loaded meanwhile is
+    /// kept for those who come next. It answers [`Cached::Hit`], [`Cached::Stale`] or
+    /// [`Cached::Absent`].
+    ///
+    /// # Errors
+    /// Those of [`get_or_load_with`](Self::get_or_load_with).
+    ///
+    /// # Cancellation
+    /// Dropping the future stops the waiting, not the load.
+    ///
+    /// ```
+    /// # use jetcache_core::doc::{block_on, Threads};
+    /// # use jetcache_core::{Cache, Call, Cached};
+    /// # use core::time::Duration;
+    /// # use std::sync::Arc;
+    /// # struct Db;
+    /// # impl Db {
+    /// #     async fn user(&self, id: u64) -> Result<Arc<str>, std::io::Error> { Ok("Ann".into()) }
+    /// # }
+    /// # let (db, id) = (Arc::new(Db), 7_u64);
+    /// # block_on(async {
+    /// let cache = Cache::<u64, Arc<str>>::builder("users", Threads)
+    ///     .stale_for(Duration::from_secs(600))
+    ///     .soft_timeout(Duration::from_millis(50))
+    ///     .build()?;
+    /// let load = move || async move { Ok(db.user(id).await?) };
+    /// let user = cache.get_or_spawn(&id, &Call::new(), load).await?;
+    /// assert!(matches!(user, Cached::Hit(_)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn get_or_spawn<Q, L, F, T>(
+        &self,
+        key: &Q,
+        call: &Call,
+        loader: L,
+    ) -> Result<Cached<V>, Error>
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
+        L: FnOnce() -> F + Send + 'static,
+        F: Future<Output = Result<T, LoadError>> + Send + 'static,
+        T: Into<Load<V>> + Send + 'static,
+    {
+        self.check_load(call)?;
+        let loaded = match self.hit_with(key, call) {
+            Some(hit) => Ok(hit.into_cached()),
+            None => Box::pin(self.load_spawned(key, *call, loader)).await,
+        };
+        if call.refresh {
+            self.answered(key, call, &loaded);
+        }
         loaded
     }
 
@@ -149,7 +241,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
     {
         match self.hit_with(key, call) {
-            Some(hit) => hit.map_or(Cached::Absent, Cached::Hit),
+            Some(hit) => hit.into_cached(),
             None => Box::pin(self.look_further(key, *call)).await,
         }
     }
@@ -160,8 +252,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        if let Some(hit) = self.hit(key) {
-            return hit.map_or(Cached::Absent, Cached::Hit);
+        if let Some(hit) = self.fresh(key) {
+            return hit.into_cached();
         }
         if self.kind().has_local() {
             self.shared.journal.note(&Event::LocalMiss);
@@ -186,7 +278,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
     {
         match self.hit_with(key, call) {
-            Some(hit) => hit.is_some(),
+            Some(hit) => hit.value().is_some(),
             None => Box::pin(self.look_further(key, call.no_store()))
                 .await
                 .is_hit(),
@@ -194,16 +286,6 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     }
 
     /// An L1 hit: a value, or that the key does not exist.
-    #[inline]
-    fn hit<Q>(&self, key: &Q) -> Option<Option<V>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        self.fresh(key).map(Entry::into_value)
-    }
-
-    /// The fresh entry of L1.
     #[inline]
     pub(super) fn fresh<Q>(&self, key: &Q) -> Option<Entry<V>>
     where
@@ -213,15 +295,35 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         let shared = &self.shared;
         let entry = shared.level1.fresh(&key, &*shared.runtime)?;
         shared.journal.note_local_hit();
+        if entry.is_stale() {
+            shared.journal.note(&Event::Stale);
+        }
         Some(entry)
     }
 
-    fn hit_with<Q>(&self, key: &Q, call: &Call) -> Option<Option<V>>
+    /// The same for a call with wishes.
+    #[inline]
+    pub(super) fn hit_with<Q>(&self, key: &Q, call: &Call) -> Option<Entry<V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        if call.skip_local { None } else { self.hit(key) }
+        if call.skip_local || call.stale_for.is_some() && !self.answers(key, call) {
+            return None;
+        }
+        self.fresh(key)
+    }
+
+    /// Whether what L1 has is fresh enough for a call that says how stale it may be.
+    #[cold]
+    fn answers<Q>(&self, key: &Q, call: &Call) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let shared = &self.shared;
+        let entry = shared.level1.fresh(&key, &*shared.runtime);
+        entry.is_some_and(|entry| entry.answers(call, shared.runtime.now()))
     }
 
     /// The long way, boxed and out of line: a hit neither carries its future nor makes room for it on
@@ -232,7 +334,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         key: &'a Q,
         call: Call,
         loader: L,
-    ) -> Pin<Box<impl Future<Output = Result<Option<V>, Error>> + use<'a, K, V, Q, L, F, T>>>
+    ) -> Pin<Box<impl Future<Output = Result<Cached<V>, Error>> + use<'a, K, V, Q, L, F, T>>>
     where
         Q: ToOwned<Owned = K> + ?Sized,
         L: FnOnce() -> F,
@@ -242,7 +344,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         Box::pin(self.load_by(key, call, loader))
     }
 
-    async fn load_by<Q, L, F, T>(&self, key: &Q, call: Call, loader: L) -> Result<Option<V>, Error>
+    async fn load_by<Q, L, F, T>(&self, key: &Q, call: Call, loader: L) -> Result<Cached<V>, Error>
     where
         Q: ToOwned<Owned = K> + ?Sized,
         L: FnOnce() -> F,
@@ -268,7 +370,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         }
     }
 
-    async fn load_registered<Q>(&self, key: &Q, call: Call) -> Result<Option<V>, Error>
+    async fn load_registered<Q>(&self, key: &Q, call: Call) -> Result<Cached<V>, Error>
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
@@ -289,17 +391,54 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         let Some(loader) = &self.shared.loaders.one else {
             return Err(no_loader());
         };
+        let load = |key: &Arc<K>| {
+            let (loader, key) = (Arc::clone(loader), Arc::clone(key));
+            Supply::of(move || async move { loader.load((*key).clone()).await })
+        };
+        self.answer_by_task(key, call, load).await
+    }
+
+    async fn load_spawned<Q, L, F, T>(
+        &self,
+        key: &Q,
+        call: Call,
+        loader: L,
+    ) -> Result<Cached<V>, Error>
+    where
+        Q: ToOwned<Owned = K> + ?Sized,
+        L: FnOnce() -> F + Send + 'static,
+        F: Future<Output = Result<T, LoadError>> + Send + 'static,
+        T: Into<Load<V>> + Send + 'static,
+    {
+        let supply = Supply::of(loader);
+        let answer = self.answer_by_task(key, call, |_| supply.clone()).await?;
+        loaded(&answer)
+    }
+
+    /// Has a task lead the key's flight with a loader of this supply, and waits for the answer.
+    ///
+    /// # Errors
+    /// What keeps it from being looked up at all.
+    async fn answer_by_task<Q, L, F, T>(
+        &self,
+        key: &Q,
+        call: Call,
+        supply: impl Fn(&Arc<K>) -> Supply<L>,
+    ) -> Result<SharedAnswer<V>, Error>
+    where
+        Q: ToOwned<Owned = K> + ?Sized,
+        L: FnOnce() -> F + Send + 'static,
+        F: Future<Output = Result<T, LoadError>> + Send + 'static,
+        T: Into<Load<V>> + Send + 'static,
+    {
         let (_admission, address) = self.admit(key)?;
         check(LoadKey::of(&self.shared, address.hash))?;
         let call = address.wishes(call);
         if let Some(found) = self.beside_refresh(&address, call).await {
             return Ok(Arc::new(found));
         }
-        let load = || {
-            let (loader, key) = (Arc::clone(loader), Arc::clone(&address.key));
-            move || async move { loader.load((*key).clone()).await }
-        };
-        let mut seat = Seat::join(&self.shared, address.clone(), call);
+        let key = Arc::clone(&address.key);
+        let mut seat = Seat::join(&self.shared, address, call);
         let mut spawned = None;
         loop {
             let answer = match turn(&mut seat).await? {
@@ -309,9 +448,9 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
                     // The task takes this seat; the caller takes another and waits like everyone.
                     let own = seat.second();
                     let mut leader = core::mem::replace(&mut seat, own);
-                    let load = load();
+                    let supply = supply(&key);
                     let flight = self.shared.spawn(async move {
-                        lead(&mut leader, &mut Some(load)).await;
+                        supply.lead(&mut leader).await;
                     });
                     if let Err(in_place) = flight {
                         in_place.await;
@@ -319,7 +458,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
                     None
                 }
                 // The task is gone, and its runtime perhaps with it: the caller leads.
-                None => lead(&mut seat, &mut Some(load())).await.into_answer(),
+                None => supply(&key).lead(&mut seat).await.into_answer(),
             };
             if let Some(answer) = answer {
                 return Ok(answer);
@@ -356,18 +495,49 @@ pub(super) fn no_loader() -> Error {
     Error::config("no loader is registered: give the builder one, or use get_or_load")
 }
 
+/// A loader that can be called once, by whoever comes to lead: a task, or the caller if that is gone.
+struct Supply<L>(Arc<Mutex<Option<L>>>);
+
+impl<L> Supply<L> {
+    fn of(loader: L) -> Self {
+        Self(Arc::new(Mutex::new(Some(loader))))
+    }
+
+    /// Leads a flight with it; what the flight did not need goes back.
+    async fn lead<K, V, F, T>(&self, seat: &mut Seat<K, V>) -> Led<V>
+    where
+        K: CacheKey,
+        V: CacheValue,
+        L: FnOnce() -> F,
+        F: Future<Output = Result<T, LoadError>>,
+        T: Into<Load<V>>,
+    {
+        let mut loader = self.lock().take();
+        let led = lead(seat, &mut loader).await;
+        *self.lock() = loader;
+        led
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<L>> {
+        // No user code runs under it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<L> Clone for Supply<L> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
 /// The answer of a flight, copied for one caller.
-pub(super) fn loaded<V: Clone>(answer: &Answer<Arc<V>>) -> Result<Option<V>, Error> {
+pub(super) fn loaded<V: Clone>(answer: &Answer<Arc<V>>) -> Result<Cached<V>, Error> {
     match &answer.outcome {
-        Ok(cached) => Ok(unshared(cached).hit()),
+        Ok(cached) => Ok(unshared(cached)),
         Err(error) => Err(error.clone()),
     }
 }
 
 pub(super) fn unshared<V: Clone>(cached: &Cached<Arc<V>>) -> Cached<V> {
-    match cached {
-        Cached::Hit(value) => Cached::Hit((**value).clone()),
-        Cached::Absent => Cached::Absent,
-        Cached::Miss => Cached::Miss,
-    }
+    cached.as_ref().map(|value| (**value).clone())
 }

@@ -26,7 +26,7 @@ use crate::machine::policy::call::Call;
 use crate::machine::policy::outage::Outage;
 use crate::machine::tier::entry::Cached;
 use crate::machine::time::Timestamp;
-use crate::ports::batch_loader::Loads;
+use crate::ports::batch_loader::{BatchLoader, Loads};
 use crate::ports::loader::LoadError;
 
 /// Reading many keys at once: what L1 lacks is one read of L2, one loader call, one write to L2.
@@ -63,10 +63,9 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             let (answers, _) = Box::pin(self.look_further_many(&round.keys, *call)).await;
             probe.answered(round, answers);
         }
-        probe.outcomes(
-            |hit| hit.map_or(Cached::Absent, Cached::Hit),
-            |found| found.map_or(Cached::Miss, |(found, _)| unshared(found)),
-        )
+        probe.outcomes(core::convert::identity, |found| {
+            found.map_or(Cached::Miss, |(found, _)| unshared(found))
+        })
     }
 
     /// The values of `keys`, from L1, from L2, or from `loader`; `None` for what does not exist.
@@ -154,7 +153,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             let answers = Box::pin(self.load_many_by(&round.keys, *call, &mut loader)).await;
             probe.answered(round, answers);
         }
-        let batch = probe.outcomes(Ok, outcome);
+        let batch = probe.outcomes(|hit| Ok(hit.hit()), outcome);
         if call.refresh {
             for (key, answer) in batch.iter() {
                 self.answered(*key, call, answer);
@@ -217,9 +216,50 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             };
             probe.answered(round, answers);
         }
-        let batch = probe.outcomes(Ok, outcome);
+        let batch = probe.outcomes(|hit| Ok(hit.hit()), outcome);
         for (key, answer) in batch.iter() {
             self.answered(*key, call, answer);
+        }
+        batch
+    }
+
+    /// [`get_many_or_load_with`](Self::get_many_or_load_with) by a loader that owns what it needs and
+    /// runs as a task of its own, as that of [`get_or_spawn`](Self::get_or_spawn) does.
+    ///
+    /// # Errors
+    /// For each key those of `get_many_or_load_with`.
+    ///
+    /// # Cancellation
+    /// Dropping the future stops the waiting, not the loads that have begun.
+    pub async fn get_many_or_spawn<'k, Q, I>(
+        &self,
+        keys: I,
+        call: &Call,
+        loader: impl BatchLoader<K, V>,
+    ) -> Batch<&'k Q, Result<Option<V>, Error>>
+    where
+        I: IntoIterator<Item = &'k Q>,
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized + 'k,
+    {
+        if let Err(error) = self.check_load(call) {
+            return keys
+                .into_iter()
+                .map(|key| (key, Err(error.clone())))
+                .collect();
+        }
+        let loader: Arc<dyn AnyBatchLoader<K, V>> = Arc::new(loader);
+        let mut probe = self.probe(keys, call);
+        while let Some(round) = probe.round(|| self.shared.runtime.now()) {
+            let loading = self.load_many_registered(&round.keys, *call, &loader);
+            let answers = Box::pin(loading).await;
+            probe.answered(round, answers);
+        }
+        let batch = probe.outcomes(|hit| Ok(hit.hit()), outcome);
+        if call.refresh {
+            for (key, answer) in batch.iter() {
+                self.answered(*key, call, answer);
+            }
         }
         batch
     }
@@ -386,7 +426,7 @@ fn batched<K: Send + 'static, V: Send + 'static>(
 
 /// The answer about one key, copied for its caller.
 fn outcome<V: Clone>(answer: Option<&SharedAnswer<V>>) -> Result<Option<V>, Error> {
-    answer.map_or(Err(Error::Closed), |answer| loaded(answer))
+    answer.map_or(Err(Error::Closed), |answer| loaded(answer).map(Cached::hit))
 }
 
 /// All answers. A key without one gets [`Error::Closed`]: the cache is closed.

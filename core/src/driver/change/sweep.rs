@@ -14,8 +14,11 @@ pub(crate) fn sweep<K: CacheKey, V: CacheValue>(
     left: Sweep,
 ) {
     shared.tables.wait_written(shard, left.pending());
+    let end = Ending(Some(left), |left| {
+        shared.ask(shard, |table, _, _| table.swept(key, left));
+    });
     shared.level1.remove(key);
-    shared.ask(shard, |table, _, _| table.swept(key, left));
+    drop(end);
 }
 
 /// Takes one key out of L1.
@@ -34,8 +37,22 @@ pub(crate) fn forget_all<K: CacheKey, V: CacheValue>(shared: &Shared<K, V>) {
     for (shard, left) in left.iter().enumerate() {
         shared.tables.wait_written(shard, left.pending());
     }
+    let end = Ending(Some(left), |left| {
+        for (shard, left) in left.into_iter().enumerate() {
+            shared.ask(shard, |table, _, _| table.swept_all(left));
+        }
+    });
     shared.level1.clear();
-    for (shard, left) in left.into_iter().enumerate() {
-        shared.ask(shard, |table, _, _| table.swept_all(left));
+    drop(end);
+}
+
+/// Tells the machine that a sweep is over, also if the `Drop` of a value panicked in it.
+struct Ending<T, F: FnMut(T)>(Option<T>, F);
+
+impl<T, F: FnMut(T)> Drop for Ending<T, F> {
+    fn drop(&mut self) {
+        if let Some(left) = self.0.take() {
+            (self.1)(left);
+        }
     }
 }

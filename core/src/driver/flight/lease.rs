@@ -13,7 +13,8 @@ use crate::driver::world::bounds::{CacheKey, CacheValue};
 use crate::driver::world::erased::Boxed;
 use crate::driver::world::timeout::timeout;
 use crate::machine::error::Fault;
-use crate::machine::token::Token;
+use crate::machine::lookup::step::Release;
+use crate::machine::tier::verb::Granted;
 use crate::ports::remote::{Hold, Leased};
 
 /// Asks for leases, and waits `remote_timeout` for the reply: one outcome an ask.
@@ -36,7 +37,7 @@ pub(crate) async fn ask<K: CacheKey, V: CacheValue>(
 pub(crate) fn release<K: CacheKey, V: CacheValue>(
     shared: &Arc<Shared<K, V>>,
     text: Arc<str>,
-    token: Token,
+    lease: Release,
 ) {
     let Some(errand) = Errand::begin(&shared.life, |life| &life.releases) else {
         return;
@@ -45,7 +46,13 @@ pub(crate) fn release<K: CacheKey, V: CacheValue>(
     let _ = shared.spawn(async move {
         let _errand = errand;
         if let Some(link) = &own.link {
-            link.release(&[Hold { key: &text, token }]).await;
+            let Release { token, failing } = lease;
+            let hold = Hold {
+                key: &text,
+                token,
+                failing,
+            };
+            link.release(&[hold]).await;
         }
     });
 }
@@ -111,12 +118,12 @@ impl<K: CacheKey, V: CacheValue> Drop for Asked<K, V> {
                 return;
             };
             for (ask, leased) in asks.iter().zip(leased) {
-                if matches!(leased, Ok(Leased { granted: true, .. }))
+                if matches!(leased, Ok(leased) if leased.granted == Granted::Yes)
                     && shared.ask(ask.shard, |table, context, _| {
                         table.late_lease(ask.token, context)
                     })
                 {
-                    release(&shared, Arc::clone(&ask.key), ask.token);
+                    release(&shared, Arc::clone(&ask.key), Release::of(ask.token));
                 }
             }
         });

@@ -17,12 +17,13 @@ use crate::driver::world::erased::Boxed;
 use crate::driver::world::timeout::TICK;
 use crate::machine::error::{Error, Fault};
 use crate::machine::event::Event;
-use crate::machine::lookup::step::{Answer, Need, Reply, Seen, Step};
+use crate::machine::lookup::step::{Answer, Need, Release, Reply, Seen, Step};
 use crate::machine::policy::call::Call;
 use crate::machine::policy::outage::Outage;
 use crate::machine::policy::pace::{Aim, RefreshOutcome};
 use crate::machine::shard::{Context, Ticket, Turn};
 use crate::machine::tier::entry::{Cached, Load};
+use crate::machine::tier::verb::Granted;
 use crate::machine::tier::wire::Wire;
 use crate::machine::token::Token;
 use crate::ports::remote::{Found, Leased};
@@ -251,7 +252,9 @@ impl<K: CacheKey, V: CacheValue> Seat<K, V> {
     ) -> Step<Arc<V>> {
         match (&reply, &mut self.notes) {
             (Reply::Loaded(loaded), _) => self.notes().own = Some(answer_of(loaded)),
-            (Reply::Leased(Ok((true, _))), Some(notes)) => notes.granted = notes.asked.take(),
+            (Reply::Leased(Ok((Granted::Yes, _))), Some(notes)) => {
+                notes.granted = notes.asked.take()
+            }
             (_, Some(notes)) => notes.granted = None,
             (_, None) => {}
         }
@@ -334,9 +337,9 @@ impl<K: CacheKey, V: CacheValue> Seat<K, V> {
         }
     }
 
-    fn release(&self, token: Option<Token>) {
-        if let (Some(token), Some(text)) = (token, &self.address.text) {
-            release(&self.shared, Arc::clone(text), token);
+    fn release(&self, lease: Option<Release>) {
+        if let (Some(lease), Some(text)) = (lease, &self.address.text) {
+            release(&self.shared, Arc::clone(text), lease);
         }
     }
 
@@ -345,7 +348,7 @@ impl<K: CacheKey, V: CacheValue> Seat<K, V> {
         let unwanted = self.shared.ask(self.address.shard, |table, context, _| {
             table.late_lease(token, context)
         });
-        self.release(unwanted.then_some(token));
+        self.release(unwanted.then_some(Release::of(token)));
     }
 
     /// The reply to [`Need::Read`].

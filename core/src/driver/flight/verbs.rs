@@ -108,7 +108,7 @@ pub(crate) fn encode<K, V: CacheValue>(
     times: Times,
 ) -> Result<Vec<u8>, Error> {
     let mut bytes = caught(|| link.format.encode(value))??;
-    link.format.seal(&mut bytes, times.life);
+    link.format.seal(&mut bytes, times.life, times.stale);
     Ok(bytes)
 }
 
@@ -125,7 +125,7 @@ pub(crate) fn stored<'a>(times: Times, bytes: &'a [u8], replaces: Option<&'a [u8
         bytes,
         replaces,
         life: times.life,
-        stale: Duration::ZERO,
+        stale: times.stale,
         lease: times.lease,
         age: times.age,
     }

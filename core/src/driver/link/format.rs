@@ -85,9 +85,9 @@ impl<V: 'static> Format<V> {
     }
 
     /// Closes what [`encode`](Self::encode) made.
-    pub(crate) fn seal(&self, bytes: &mut [u8], life: Duration) {
+    pub(crate) fn seal(&self, bytes: &mut [u8], life: Duration, stale: Duration) {
         if self.wire == Wire::Native {
-            envelope::seal(bytes, life, Duration::ZERO);
+            envelope::seal(bytes, life, stale);
         }
     }
 
@@ -127,9 +127,13 @@ impl<V: 'static> Format<V> {
 
     fn decode_native(&self, found: &Found) -> Option<Seen<Arc<V>>> {
         let entry = envelope::parse(&found.bytes).ok()?;
-        let left = match found.life {
-            Life::Clock(clock) => entry.left(clock),
-            Life::Left(left) => left.min(entry.life),
+        let (left, (over, window)) = match found.life {
+            Life::Clock(clock) => (entry.left(clock), entry.over(clock)),
+            // How long L2 keeps it, the stale window included.
+            Life::Left(kept) => {
+                let left = kept.saturating_sub(entry.stale).min(entry.life);
+                (left, (entry.stale.saturating_sub(kept), entry.stale))
+            }
         };
         let value = match entry.value {
             None => None,
@@ -141,6 +145,8 @@ impl<V: 'static> Format<V> {
         Some(Seen {
             value,
             left,
+            over,
+            window: Some(window),
             age: Some(entry.life.saturating_sub(left)),
         })
     }
@@ -181,6 +187,8 @@ impl<V: 'static> Format<V> {
         Some(Seen {
             value,
             left,
+            over: Duration::ZERO,
+            window: None,
             age: None,
         })
     }

@@ -1,4 +1,4 @@
-//! L1 as the machine sees it: entries that are fresh or not there, values behind an `Arc`.
+//! L1 as the machine sees it: entries that may still be served, values behind an `Arc`.
 
 use std::sync::Arc;
 
@@ -12,32 +12,42 @@ use crate::ports::local::{Local, Probe};
 pub(crate) struct Level1<K, V>(pub(crate) Option<Arc<dyn Local<K, V>>>);
 
 impl<K: CacheKey, V: CacheValue> Level1<K, V> {
-    /// A fresh entry. One that has ended is removed. A clock is read only if there is an entry, and
-    /// the exact one only if its end is near.
+    /// A fresh entry. One that may not even be served stale any more is removed. A clock is read only
+    /// if there is an entry, and the exact one only if its end is near.
     #[inline(always)]
     pub(crate) fn fresh(&self, key: &dyn Probe<K>, clock: &dyn AnyRuntime) -> Option<Entry<V>> {
         let local = self.0.as_ref()?;
         let entry = local.get(key)?;
-        if entry.is_fresh(clock.coarse() + Timestamp::COARSE) || entry.is_fresh(clock.now()) {
+        if entry.is_fresh(clock.coarse() + Timestamp::COARSE) {
             return Some(entry);
         }
-        local.remove(key);
+        let now = clock.now();
+        if entry.is_fresh(now) {
+            return Some(entry);
+        }
+        if now >= entry.stale_end() {
+            local.remove(key);
+        }
         None
     }
 
-    /// [`fresh`](Self::fresh) as the machine holds values.
+    /// What there is of the key, as the machine holds values: also an entry whose life is over, if it
+    /// may be served stale.
     pub(crate) fn read(&self, key: &K, clock: &dyn AnyRuntime) -> Option<Entry<Arc<V>>> {
-        let entry = self.fresh(&key, clock)?;
-        let expires = entry.expires();
-        Some(Entry::new(entry.into_value().map(Arc::new), expires))
+        let local = self.0.as_ref()?;
+        let entry = local.get(&key)?;
+        let now = clock.now();
+        if !entry.is_fresh(now) && now >= entry.stale_end() {
+            local.remove(&key);
+            return None;
+        }
+        Some(entry.map(Arc::new))
     }
 
     /// Writes an entry: the value is cloned out of its `Arc`, outside every lock of ours.
     pub(crate) fn write(&self, key: &K, entry: Entry<Arc<V>>) {
         if let Some(local) = &self.0 {
-            let expires = entry.expires();
-            let value = entry.into_value().map(|value| (*value).clone());
-            local.insert(key.clone(), Entry::new(value, expires));
+            local.insert(key.clone(), entry.map(|value| (*value).clone()));
         }
     }
 

@@ -28,6 +28,9 @@ impl<V: Clone> Lookup<V> {
                     Error::Overloaded => Event::Overloaded { waited: took },
                     _ => Event::LoadFailed { took },
                 });
+                if let Some(stale) = self.fail_over(view, &error, out) {
+                    return stale;
+                }
                 return self.finish(Answer::endless(Err(error)));
             }
         };
@@ -47,8 +50,9 @@ impl<V: Clone> Lookup<V> {
             outcome,
             until: view.now + lives.remote,
             loaded: Some(began),
+            over: None,
         };
-        let entry = Entry::new(load.value, view.now + lives.local);
+        let entry = lives.entry(load.value, view.now);
         match self.lease.held() {
             // With strangers a superseded load does not fill: its lease does not show what they
             // removed.
@@ -59,6 +63,7 @@ impl<V: Clone> Lookup<V> {
                 self.state = State::Filling { entry, answer };
                 let times = Times {
                     life: lives.remote,
+                    stale: lives.stale,
                     lease: view.policy.lease,
                     age: view.now.since(since),
                 };
@@ -125,11 +130,15 @@ impl<V: Clone> Lookup<V> {
 
     /// Only a flight that is still current writes L1.
     pub(super) fn keep(&mut self, view: &View<'_>, entry: Entry<V>, answer: Answer<V>) -> Move<V> {
-        let wanted = view.policy.kind.has_local() && !self.call.skip_local;
-        if view.superseded || !wanted || !entry.is_fresh(view.now) {
+        if !self.is_kept(view, &entry) {
             return self.finish(answer);
         }
         self.state = State::Keeping { answer };
         Move::Keep(entry)
+    }
+
+    pub(super) fn is_kept(&self, view: &View<'_>, entry: &Entry<V>) -> bool {
+        let wanted = view.policy.kind.has_local() && !self.call.skip_local;
+        wanted && !view.superseded && entry.is_fresh(view.now)
     }
 }

@@ -5,8 +5,9 @@ use core::time::Duration;
 
 use crate::machine::error::{Error, Fault};
 use crate::machine::policy::Policy;
+use crate::machine::policy::call::Call;
 use crate::machine::tier::entry::{Cached, Entry, Load};
-use crate::machine::tier::verb::{Announce, Filled, Times};
+use crate::machine::tier::verb::{Announce, Filled, Granted, Times};
 use crate::machine::time::Timestamp;
 use crate::machine::token::Token;
 use crate::machine::writes::Write;
@@ -20,6 +21,8 @@ pub struct Answer<V> {
     pub until: Timestamp,
     /// When its loading began, if the flight loaded it.
     pub loaded: Option<Timestamp>,
+    /// Of a stale value: a point in time, and for how long its life was over then.
+    pub over: Option<(Timestamp, Duration)>,
 }
 
 impl<V> Answer<V> {
@@ -29,6 +32,22 @@ impl<V> Answer<V> {
             outcome: Ok(Cached::known(value)),
             until,
             loaded: None,
+            over: None,
+        }
+    }
+
+    /// A value which may be served stale until then, and whose life was over for so long at that
+    /// point in time.
+    pub(in crate::machine) const fn stale(
+        value: V,
+        until: Timestamp,
+        over: (Timestamp, Duration),
+    ) -> Self {
+        Self {
+            outcome: Ok(Cached::Stale(value)),
+            until,
+            loaded: None,
+            over: Some(over),
         }
     }
 
@@ -38,15 +57,21 @@ impl<V> Answer<V> {
             outcome,
             until: Timestamp::MAX,
             loaded: None,
+            over: None,
         }
     }
 
-    /// Whether it may be handed out at `now` to a caller that came at `came`: while its life lasts,
+    /// Whether it may be handed out at `now` for a call that came at `came`: while its life lasts,
     /// and afterwards to those who came before its loading began. Nothing could be fresher for them,
-    /// and with a life shorter than the write to L2 takes they would load for ever.
+    /// and with a life shorter than the write to L2 takes they would load for ever. A stale one also
+    /// only to a call that takes values which are stale for so long.
     #[must_use]
-    pub fn is_good(&self, came: Timestamp, now: Timestamp) -> bool {
-        now < self.until || self.loaded.is_some_and(|began| came <= began)
+    pub fn is_good(&self, call: &Call, came: Timestamp, now: Timestamp) -> bool {
+        let taken = match (self.over, call.stale_for) {
+            (Some((at, over)), Some(window)) => now + over < at + window,
+            (_, _) => true,
+        };
+        taken && (now < self.until || self.loaded.is_some_and(|began| came <= began))
     }
 }
 
@@ -70,7 +95,7 @@ pub enum Step<V> {
         /// The answer, as everyone who waits gets it; clone what it holds outside the lock.
         answer: Arc<Answer<V>>,
         /// The lease to be given back.
-        release: Option<Token>,
+        release: Option<Release>,
     },
     /// A refresh has nothing to do: leave the flight. The longest waiter leads then.
     GiveUp,
@@ -79,6 +104,26 @@ pub enum Step<V> {
     /// The leader was deposed: it follows now. A lease that it was just granted is
     /// [late](crate::machine::shard::Shard::late_lease).
     Follow,
+}
+
+/// A lease that is given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// Its token.
+    pub token: Token,
+    /// For how long nobody is to load, because the holder's load failed.
+    pub failing: Option<Duration>,
+}
+
+impl Release {
+    /// The lease of this token, which anybody may have next.
+    #[must_use]
+    pub const fn of(token: Token) -> Self {
+        Self {
+            token,
+            failing: None,
+        }
+    }
 }
 
 /// What a lookup needs of the world.
@@ -123,8 +168,8 @@ pub enum Reply<V> {
     Local(Option<Entry<V>>),
     /// What L2 holds.
     Remote(Result<Option<Seen<V>>, Fault>),
-    /// Whether the lease was granted, and what L2 held at that moment.
-    Leased(Result<(bool, Option<Seen<V>>), Fault>),
+    /// What became of the lease, and what L2 held at that moment.
+    Leased(Result<(Granted, Option<Seen<V>>), Fault>),
     /// The pause is over.
     Paused,
     /// What the loader brought.
@@ -142,6 +187,10 @@ pub struct Seen<V> {
     pub value: Option<V>,
     /// What was left of its life when it was read; zero is not fresh.
     pub left: Duration,
+    /// For how long its life was over then; zero as long as something is left.
+    pub over: Duration,
+    /// How long after its life it may be served stale, if the entry says that.
+    pub window: Option<Duration>,
     /// How long ago its life began, if that is known.
     pub age: Option<Duration>,
 }
@@ -151,6 +200,16 @@ impl<V> Seen<V> {
     /// sent.
     pub(in crate::machine) fn is_fresh(&self, sent: Timestamp, now: Timestamp) -> bool {
         now < sent + self.left
+    }
+
+    /// Until when it may be served stale. An entry that does not say it, in the jetcache-go format,
+    /// has the window of this cache.
+    pub(in crate::machine) fn stale_end(&self, sent: Timestamp, policy: &Policy) -> Timestamp {
+        let window = match &self.value {
+            Some(_) => self.window.unwrap_or(policy.stale_for),
+            None => Duration::ZERO,
+        };
+        sent + self.left + window.saturating_sub(self.over)
     }
 }
 

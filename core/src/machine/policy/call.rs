@@ -22,6 +22,8 @@ use crate::machine::policy::pace::Aim;
 pub struct Call {
     pub(crate) ttl: Option<Duration>,
     pub(crate) local_ttl: Option<Duration>,
+    pub(crate) stale_for: Option<Duration>,
+    pub(crate) soft_timeout: Option<Duration>,
     pub(crate) skip_local: bool,
     pub(crate) skip_remote: bool,
     pub(crate) no_store: bool,
@@ -36,6 +38,8 @@ impl Call {
         Self {
             ttl: None,
             local_ttl: None,
+            stale_for: None,
+            soft_timeout: None,
             skip_local: false,
             skip_remote: false,
             no_store: false,
@@ -54,6 +58,21 @@ impl Call {
     /// [`skip_local`](Self::skip_local) is what keeps it out of L1.
     pub const fn local_ttl(mut self, ttl: Duration) -> Self {
         self.local_ttl = Some(ttl);
+        self
+    }
+
+    /// How long after its TTL the value that this call brings may be served when it cannot be loaded
+    /// anew; and the longest after its TTL that a value answers this call, also if it joins another's
+    /// flight. Zero: this call is never given a stale value, and what it brings is never served stale.
+    pub const fn stale_for(mut self, window: Duration) -> Self {
+        self.stale_for = Some(window);
+        self
+    }
+
+    /// How long this call waits if there is a stale value, in place of the cache's
+    /// [`soft_timeout`](crate::Builder::soft_timeout). With zero it does not wait at all.
+    pub const fn soft_timeout(mut self, span: Duration) -> Self {
+        self.soft_timeout = Some(span);
         self
     }
 

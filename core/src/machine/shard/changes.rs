@@ -17,7 +17,6 @@ use crate::machine::event::Event;
 use crate::machine::policy::call::Call;
 use crate::machine::shard::{Context, Shard};
 use crate::machine::table::unconfirmed::Number;
-use crate::machine::tier::entry::Entry;
 use crate::machine::tier::verb::{Announce, Claimed, Condition, Stamp};
 use crate::machine::token::Token;
 use crate::machine::writes::Sweep;
@@ -96,6 +95,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
                 if let Some(write) = self.changes[at].write.take() {
                     self.writes.seal(&write);
                 }
+                self.sweeping = self.sweeping.saturating_sub(1);
                 self.swept_slot(self.changes[at].slot);
                 ChangeStep::Finish(outcome)
             }
@@ -265,6 +265,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         // neither.
         let superseded = self.slots.look(slot).era != era;
         let after = self.supersede_slot(slot, effects);
+        self.sweeping += 1;
         let change = &mut self.changes[at];
         let outcome = change.outcome(reach, kept);
         change.state = State::Applying(outcome);
@@ -274,10 +275,10 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             Plan::WriteThrough { .. } => change.written.take(),
             Plan::Invalidate => None,
         };
-        let expires = change.born + change.lives.local;
-        let kept = kept && !superseded && wanted && context.now < expires;
+        let (born, lives) = (change.born, change.lives);
+        let kept = kept && !superseded && wanted && context.now < born + lives.local;
         let entry = match value {
-            Some(value) if kept => Some(Entry::new(value, expires)),
+            Some(value) if kept => Some(lives.entry(value, born)),
             // It may be the last clone: it is dropped outside the lock.
             value => {
                 effects.spent_values.extend(value.flatten());
@@ -319,19 +320,15 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
                 let number = self.doubts.send();
                 self.give_up(at, number, context, effects);
             }
-            State::Fresh
-            | State::Writing(_)
-            | State::Waiting
-            | State::Looking
-            | State::Applying(_)
-            | State::Over => {}
+            State::Applying(_) => self.sweeping = self.sweeping.saturating_sub(1),
+            State::Fresh | State::Writing(_) | State::Waiting | State::Looking | State::Over => {}
         }
         if let Some(write) = self.changes[at].write.take() {
             self.writes.seal(&write);
         }
         let pending = self.supersede_slot(self.changes[at].slot, effects);
         self.close(ticket, effects);
-        Sweep::after(pending)
+        self.begin_sweep(pending)
     }
 
     /// Whether L2 is not believed about the change's key now.

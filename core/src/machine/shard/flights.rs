@@ -7,7 +7,7 @@ use core::task::Waker;
 use crate::machine::effects::Effects;
 use crate::machine::error::Error;
 use crate::machine::event::Event;
-use crate::machine::lookup::step::{Answer, Filling, Need, Reply, Step};
+use crate::machine::lookup::step::{Answer, Filling, Need, Release, Reply, Step};
 use crate::machine::lookup::{Move, Out, View};
 use crate::machine::policy::call::Call;
 use crate::machine::shard::{Context, Shard};
@@ -92,15 +92,23 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             now: context.now,
             dice: context.roll,
             policy: context.policy,
+            came: ticket.came,
             superseded: slot.era != flight.era,
+            sweeping: self.sweeping > 0,
+            writing: self.writes.is_written_to(flight.slot),
             l2: !slot.doubt.is_unconfirmed() && !self.doubts.bypassed(context.now),
             refused_ttl: self.refusals.kept_for(context.policy),
         };
         let mut out = Out {
             events: &mut effects.events,
             spent: &mut effects.spent_values,
+            found_stale: false,
         };
-        let step = match flight.lookup.step(&view, reply, &mut out) {
+        let moved = flight.lookup.step(&view, reply, &mut out);
+        if out.found_stale {
+            flight.rouse_impatient(context.policy, &mut effects.wakes);
+        }
+        let step = match moved {
             Move::Do(step) => step,
             Move::Keep(entry) => {
                 let write = self.writes.announce(flight.slot);
@@ -120,7 +128,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         // A bypass lasts until everything that may stand in L2 has ended, so each life is noted.
         if let Step::Ask(Need::Fill(Filling { times, .. })) = &step {
             self.doubts
-                .note_life(times.life.saturating_add(times.lease));
+                .note_life((times.life + times.stale).saturating_add(times.lease));
         }
         flight.deadline = context.now + step.limit(context.policy) + context.policy.remote_timeout;
         step
@@ -136,7 +144,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         ticket: &Ticket,
         error: Error,
         effects: &mut Effects<K, V>,
-    ) -> Result<(Arc<Answer<V>>, Option<Token>), Error> {
+    ) -> Result<(Arc<Answer<V>>, Option<Release>), Error> {
         let flight = &mut self.flights[ticket.flight];
         if let Some(answer) = &flight.answer {
             return Ok((Arc::clone(answer), None));
@@ -194,9 +202,14 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         effects: &mut Effects<K, V>,
     ) -> Turn<V> {
         let flight = &mut self.flights[ticket.flight];
+        let superseded = self.slots.look(flight.slot).era != flight.era;
         if let Some(answer) = &flight.answer {
             effects.spent_wakers.push(waker);
-            if !answer.is_good(ticket.came, context.now) {
+            // A stale value is not for those who ask behind a change.
+            if answer.over.is_some() && superseded {
+                return Turn::Ended;
+            }
+            if !answer.is_good(&ticket.call, ticket.came, context.now) {
                 return Turn::Ended;
             }
             return Turn::Answer(Arc::clone(answer));
@@ -204,6 +217,24 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         if flight.leader == Some(ticket.seat) {
             effects.spent_wakers.push(waker);
             return Turn::Lead;
+        }
+        let soft = (context.policy.soft_timeout(&ticket.call)).map(|span| ticket.came + span);
+        if soft.is_some_and(|soft| context.now >= soft) {
+            let stale = flight.lookup.stale(&ticket.call, superseded, context.now);
+            if let Some(answer) = stale {
+                effects.spent_wakers.push(waker);
+                // It waits no more, and is not to lead.
+                let was_longest = flight.is_longest_waiter(ticket.seat);
+                let waiter = flight.waiters.remove(&ticket.seat);
+                effects
+                    .spent_wakers
+                    .extend(waiter.and_then(|waiter| waiter.waker));
+                if was_longest {
+                    flight.rouse_first(&mut effects.wakes);
+                }
+                effects.events.extend(answer.over.map(|_| Event::Stale));
+                return Turn::Answer(Arc::new(answer));
+            }
         }
         let waiter = flight
             .waiters
@@ -218,7 +249,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             flight.deadline + context.policy.remote_timeout
         };
         if flight.leader.is_some() && context.now < patience {
-            return Turn::Wait(Some(patience));
+            let soft = soft.filter(|soft| context.now < *soft);
+            return Turn::Wait(Some(soft.map_or(patience, |soft| soft.min(patience))));
         }
         if flight.leader.is_some() {
             effects.events.push(Event::Deposed);
@@ -259,7 +291,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         ticket: Ticket,
         context: &Context<'_>,
         effects: &mut Effects<K, V>,
-    ) -> Option<Token> {
+    ) -> Option<Release> {
         let flight = &mut self.flights[ticket.flight];
         flight.writes.retain(|(seat, write)| {
             if *seat == ticket.seat {
@@ -304,7 +336,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         }
     }
 
-    fn land(&mut self, at: usize, effects: &mut Effects<K, V>) -> Option<Token> {
+    fn land(&mut self, at: usize, effects: &mut Effects<K, V>) -> Option<Release> {
         let mut flight = self.flights.remove(at);
         let slot = self.slots.at(flight.slot);
         if slot.flight == Some(at) {

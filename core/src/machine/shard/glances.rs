@@ -123,12 +123,23 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         }
         let (slot, spare) = self.slots.open(key());
         effects.spent_keys.extend(spare);
+        if let Some(flight) = self.slots.look(slot).flight {
+            let lookup = &mut self.flights[flight].lookup;
+            if lookup.is_keeping_stale() {
+                // Nobody knows which of two writes comes last, and a stale value must not be it.
+                effects.spent_keys.extend(self.slots.close(slot));
+                return Glanced::Answer(Cached::known(seen.value));
+            }
+            lookup.on_fed();
+        }
         let kept = Kept {
             slot,
             write: self.writes.announce(slot),
         };
         let answer = Cached::known(seen.value.clone());
-        Glanced::Keep(answer, kept, Entry::new(seen.value, end))
+        let stale_end = seen.stale_end(glance.sent, context.policy);
+        let entry = Entry::new(seen.value, end).stale_until(stale_end);
+        Glanced::Keep(answer, kept, entry)
     }
 
     /// The write to L1 is done, or will not be.

@@ -35,12 +35,15 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let age = context.now.since(change.born);
         let life = change.lives.remote.saturating_sub(age);
         change.state = State::Putting(number);
-        self.doubts.note_life(life.saturating_add(claim_life));
+        let stale = change.lives.stale;
+        let kept = life.saturating_add(stale);
+        self.doubts.note_life(kept.saturating_add(claim_life));
         let condition = change.condition();
         ChangeStep::Ask(Wish::Put {
             token,
             times: Times {
                 life,
+                stale,
                 lease: claim_life,
                 age: Duration::ZERO,
             },

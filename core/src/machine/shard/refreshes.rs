@@ -55,7 +55,7 @@ mod tests {
     use crate::machine::policy::{Kind, Policy};
     use crate::machine::table::flight::{Role, Turn};
     use crate::machine::tier::entry::Load;
-    use crate::machine::tier::verb::Filled;
+    use crate::machine::tier::verb::{Filled, Granted};
     use crate::machine::time::Timestamp;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -144,8 +144,11 @@ mod tests {
         let seen = age.map(|age| Seen {
             value: Some("stood"),
             left: 60 * SECOND,
+            over: Duration::ZERO,
+            window: None,
             age: Some(age),
         });
+        let granted = if granted { Granted::Yes } else { Granted::No };
         Reply::Leased(Ok((granted, seen)))
     }
 

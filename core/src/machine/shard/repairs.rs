@@ -159,7 +159,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         }
         let closed = self.slots.close(slot);
         effects.spent_keys.extend(closed);
-        Sweep::after(pending)
+        self.begin_sweep(pending)
     }
 
     /// [`supersede`](Self::supersede) for a key that others have filled. A flight that has found
@@ -171,7 +171,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let flights = &self.flights;
         let is_to_look = |at: &mut usize| flights[*at].lookup.is_to_look();
         let spared = self.slots.at(slot).flight.take_if(is_to_look);
-        let sweep = Sweep::after(self.supersede_slot(slot, effects));
+        let pending = self.supersede_slot(slot, effects);
+        let sweep = self.begin_sweep(pending);
         if let Some(at) = spared {
             let slot = self.slots.at(slot);
             slot.flight = Some(at);
@@ -183,8 +184,10 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     /// How long an entry may stand in L2 that is there now or still comes: a load that holds an
     /// older lease may fill for as long as that lease stands.
     fn longest_life(context: &Context<'_>) -> Duration {
-        let life = context.policy.ttl.max(context.policy.negative_ttl);
-        life.saturating_add(context.policy.lease)
+        let policy = context.policy;
+        let life = policy.ttl.saturating_add(policy.stale_for);
+        let life = life.max(policy.negative_ttl);
+        life.saturating_add(policy.lease)
     }
 
     /// A removal, claim, conditional fill or settlement was given up; `told`: the other nodes are
@@ -219,7 +222,7 @@ mod tests {
     use crate::machine::policy::call::Call;
     use crate::machine::policy::{Kind, Policy};
     use crate::machine::table::flight::Ticket;
-    use crate::machine::tier::verb::Claimed;
+    use crate::machine::tier::verb::{Claimed, Granted};
 
     type Table = Shard<u8, u8, BuildHasherDefault<Sum>>;
 
@@ -286,6 +289,8 @@ mod tests {
         Some(Seen {
             value: Some(5),
             left: Duration::from_secs(9),
+            over: Duration::ZERO,
+            window: None,
             age: None,
         })
     }
@@ -295,12 +300,12 @@ mod tests {
         let mut node = Node::new();
         let step = node.step(Reply::Remote(Ok(None)));
         assert!(matches!(step, Step::Ask(Need::Lease { .. })));
-        let step = node.step(Reply::Leased(Ok((false, None))));
+        let step = node.step(Reply::Leased(Ok((Granted::No, None))));
         assert!(matches!(step, Step::Ask(Need::Pause(_))));
         node.hears(heard);
         let step = node.step(Reply::Paused);
         assert!(matches!(step, Step::Ask(Need::Lease { .. })));
-        node.step(Reply::Leased(Ok((false, seen()))))
+        node.step(Reply::Leased(Ok((Granted::No, seen()))))
     }
 
     #[test]

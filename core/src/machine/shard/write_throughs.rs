@@ -53,12 +53,13 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         change.written = Some(value.clone());
         change.state = State::Settling(self.doubts.send());
         let lease = context.policy.lease;
-        self.doubts.note_life(lives.remote.saturating_add(lease));
+        self.doubts.note_life(lives.kept().saturating_add(lease));
         ChangeStep::Ask(Wish::Settle {
             token,
             value,
             times: Times {
                 life: lives.remote,
+                stale: lives.stale,
                 lease,
                 age: context.now.since(since),
             },

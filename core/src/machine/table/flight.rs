@@ -7,6 +7,7 @@ use core::task::Waker;
 
 use crate::machine::lookup::Lookup;
 use crate::machine::lookup::step::Answer;
+use crate::machine::policy::Policy;
 use crate::machine::policy::call::Call;
 use crate::machine::time::Timestamp;
 use crate::machine::writes::Write;
@@ -111,6 +112,13 @@ impl<V: Clone> Flight<V> {
         if let Some(mut first) = self.waiters.first_entry() {
             wakes.extend(first.get_mut().waker.take());
         }
+    }
+
+    /// Wakes those who would rather have a stale value than wait.
+    pub(in crate::machine) fn rouse_impatient(&mut self, policy: &Policy, wakes: &mut Vec<Waker>) {
+        let waiters = self.waiters.values_mut();
+        let impatient = waiters.filter(|waiter| policy.soft_timeout(&waiter.call).is_some());
+        wakes.extend(impatient.filter_map(|waiter| waiter.waker.take()));
     }
 
     /// The flight has its answer: wakes everyone.

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use crate::machine::policy::call::Call;
 use crate::machine::time::Timestamp;
 
 /// What L1 holds for a key: a value, or the not-found placeholder, and until when.
@@ -9,12 +10,52 @@ use crate::machine::time::Timestamp;
 pub struct Entry<V> {
     value: Option<V>,
     expires: Timestamp,
+    /// How long after that it may be served stale, in milliseconds.
+    window: u32,
+    /// How long its life will have been over at `expires`, in milliseconds, if it is stale already
+    /// and served because it could not be loaded anew; else 0.
+    over: u32,
 }
 
 impl<V> Entry<V> {
     /// An entry that is served until `expires`. `None` is the not-found placeholder.
     pub const fn new(value: Option<V>, expires: Timestamp) -> Self {
-        Self { value, expires }
+        Self {
+            value,
+            expires,
+            window: 0,
+            over: 0,
+        }
+    }
+
+    /// The same entry, which may be served stale until then if it cannot be loaded anew. The window
+    /// after its end is kept in whole milliseconds, 49 days at most.
+    #[must_use]
+    pub fn stale_until(self, until: Timestamp) -> Self {
+        Self {
+            window: whole_millis(until.since(self.expires)),
+            ..self
+        }
+    }
+
+    /// The same entry, marked as stale: it could not be loaded anew, and when this entry ends its life
+    /// will have been over for so long.
+    #[must_use]
+    pub fn overdue(self, over: Duration) -> Self {
+        Self {
+            over: whole_millis(over).max(1),
+            ..self
+        }
+    }
+
+    /// The same times for another value.
+    pub fn map<W>(self, f: impl FnOnce(V) -> W) -> Entry<W> {
+        Entry {
+            value: self.value.map(f),
+            expires: self.expires,
+            window: self.window,
+            over: self.over,
+        }
     }
 
     /// The value, or `None` for the not-found placeholder.
@@ -27,6 +68,15 @@ impl<V> Entry<V> {
         self.value
     }
 
+    /// The same as an answer.
+    pub fn into_cached(self) -> Cached<V> {
+        let stale = self.is_stale();
+        match self.value {
+            Some(value) if stale => Cached::Stale(value),
+            value => Cached::known(value),
+        }
+    }
+
     /// When the entry stops being served.
     pub const fn expires(&self) -> Timestamp {
         self.expires
@@ -36,13 +86,44 @@ impl<V> Entry<V> {
     pub fn is_fresh(&self, now: Timestamp) -> bool {
         now < self.expires
     }
+
+    /// Whether its life is over, and it is served because it could not be loaded anew.
+    pub const fn is_stale(&self) -> bool {
+        self.over > 0
+    }
+
+    /// For how long its life will have been over when it [`expires`](Self::expires): nothing, unless
+    /// it is stale already.
+    pub fn over(&self) -> Duration {
+        Duration::from_millis(u64::from(self.over))
+    }
+
+    /// Whether this call may be answered with it at `now`: it is fresh, and if it is stale, not for
+    /// longer than the call allows.
+    pub(crate) fn answers(&self, call: &Call, now: Timestamp) -> bool {
+        let accepted = |window| now + self.over() < self.expires + window;
+        self.is_fresh(now) && (!self.is_stale() || call.stale_for.is_none_or(accepted))
+    }
+
+    /// When it may not even be served stale any more: [`expires`](Self::expires), unless it has a
+    /// window after that.
+    pub fn stale_end(&self) -> Timestamp {
+        self.expires + Duration::from_millis(u64::from(self.window))
+    }
 }
 
-/// What a read without a loader found.
+fn whole_millis(span: Duration) -> u32 {
+    u32::try_from(span.as_millis()).unwrap_or(u32::MAX)
+}
+
+/// What a read found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cached<V> {
     /// The value is cached.
     Hit(V),
+    /// The value's life is over, but not its [`stale_for`](crate::Builder::stale_for), and it could
+    /// not be loaded anew, or not in time.
+    Stale(V),
     /// The cache knows that the key does not exist.
     Absent,
     /// The cache knows nothing about the key, or L2 could not answer.
@@ -55,17 +136,42 @@ impl<V> Cached<V> {
         value.map_or(Self::Absent, Self::Hit)
     }
 
-    /// The value of a hit.
+    /// The value of a hit, a stale one too.
     pub fn hit(self) -> Option<V> {
         match self {
-            Self::Hit(value) => Some(value),
+            Self::Hit(value) | Self::Stale(value) => Some(value),
             Self::Absent | Self::Miss => None,
         }
     }
 
-    /// Whether a value was found.
+    /// Whether a value was found, be it stale.
     pub const fn is_hit(&self) -> bool {
-        matches!(self, Self::Hit(_))
+        matches!(self, Self::Hit(_) | Self::Stale(_))
+    }
+
+    /// Whether a value was found whose life is over.
+    pub const fn is_stale(&self) -> bool {
+        matches!(self, Self::Stale(_))
+    }
+
+    /// The same about a reference to the value.
+    pub const fn as_ref(&self) -> Cached<&V> {
+        match self {
+            Self::Hit(value) => Cached::Hit(value),
+            Self::Stale(value) => Cached::Stale(value),
+            Self::Absent => Cached::Absent,
+            Self::Miss => Cached::Miss,
+        }
+    }
+
+    /// The same about another value.
+    pub fn map<W>(self, f: impl FnOnce(V) -> W) -> Cached<W> {
+        match self {
+            Self::Hit(value) => Cached::Hit(f(value)),
+            Self::Stale(value) => Cached::Stale(f(value)),
+            Self::Absent => Cached::Absent,
+            Self::Miss => Cached::Miss,
+        }
     }
 }
 
@@ -87,6 +193,7 @@ pub struct Load<V> {
     pub(crate) value: Option<V>,
     pub(crate) ttl: Option<Duration>,
     pub(crate) local_ttl: Option<Duration>,
+    pub(crate) stale_for: Option<Duration>,
     pub(crate) kept: bool,
 }
 
@@ -96,6 +203,7 @@ impl<V> Load<V> {
             value,
             ttl: None,
             local_ttl: None,
+            stale_for: None,
             kept: true,
         }
     }
@@ -117,6 +225,14 @@ impl<V> Load<V> {
         self
     }
 
+    /// How long after its TTL this value may be served when it cannot be loaded anew, in place of the
+    /// cache's `stale_for` and of the call's. Zero for not at all.
+    #[must_use]
+    pub fn stale_for(mut self, window: Duration) -> Self {
+        self.stale_for = Some(window);
+        self
+    }
+
     /// Answer the callers, and keep the value in no tier.
     #[must_use]
     pub fn uncached(mut self) -> Self {
@@ -130,6 +246,7 @@ impl<V> Load<V> {
             value: self.value.map(f),
             ttl: self.ttl,
             local_ttl: self.local_ttl,
+            stale_for: self.stale_for,
             kept: self.kept,
         }
     }

@@ -154,6 +154,18 @@ impl Envelope<'_> {
     }
 }
 
+impl Envelope<'_> {
+    /// For how long its life has been over at `clock`, and how long after that it may be served
+    /// stale: not at all if nobody knows how old it is, as for [`left`](Self::left).
+    #[must_use]
+    pub fn over(&self, clock: u64) -> (Duration, Duration) {
+        let over = Duration::from_millis(clock.saturating_sub(self.end));
+        let left = Duration::from_millis(self.end.saturating_sub(clock));
+        let known = self.end > 0 && left <= self.life;
+        (over, if known { self.stale } else { Duration::ZERO })
+    }
+}
+
 /// Whether a conditional insert finds the key present: a value, ours, readable and fresh at
 /// `clock` (milliseconds of the server's clock). A placeholder, a stale value and junk are absent.
 ///
@@ -211,6 +223,10 @@ mod tests {
             Duration::ZERO,
             "the clock was set back"
         );
+        let window = Duration::from_secs(1);
+        assert_eq!(envelope.over(9_000), (Duration::ZERO, window));
+        assert_eq!(envelope.over(10_500), (Duration::from_millis(500), window));
+        assert_eq!(envelope.over(6_999), (Duration::ZERO, Duration::ZERO));
         assert!(is_present(&bytes, 9_999) && !is_present(&bytes, 10_000));
         assert!(is_present(&bytes, 7_000) && !is_present(&bytes, 6_999));
     }

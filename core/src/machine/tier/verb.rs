@@ -12,6 +12,17 @@ pub enum Condition {
     Present,
 }
 
+/// The outcome of a lease that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Granted {
+    /// The token holds it now.
+    Yes,
+    /// Somebody else has it.
+    No,
+    /// Somebody's load has failed, and for a while nobody is to load who can do without.
+    Failing,
+}
+
 /// The outcome of a fill or a settlement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filled {
@@ -76,6 +87,8 @@ pub enum Announce {
 pub struct Times {
     /// How long the value is still fresh.
     pub life: Duration,
+    /// How long after that it may be served stale.
+    pub stale: Duration,
     /// The life that the lease, or the claim, was given.
     pub lease: Duration,
     /// How old the lease, or the claim, is.

@@ -38,6 +38,9 @@ node: a cache node that is driven by lines on stdin; the head of its main.rs has
   --jitter PERCENT                what is taken off them, 10 s at most (10)
   --remote-timeout-ms N           how long one operation of L2 may take (250)
   --load-timeout-ms N             how long a loader may take (10000)
+  --stale-ms N                    how long after its TTL a value may be served stale (0)
+  --stale-retry-ms N              how long after a failed load the next one is tried (1000)
+  --soft-timeout-ms N             how long a load is waited for if there is a stale value
   --max-loads N                   how many loaders may run at once; a load waits 1 s for its turn
   --lease-ms N                    how long a lease stands (load + 4 x remote timeout)
   --lease-wait-ms N               how long to wait for another's lease (2000)
@@ -76,6 +79,9 @@ pub(crate) struct Options {
     pub(crate) ttl: Option<Duration>,
     pub(crate) local_ttl: Option<Duration>,
     pub(crate) negative_ttl: Option<Duration>,
+    pub(crate) stale: Option<Duration>,
+    pub(crate) stale_retry: Option<Duration>,
+    pub(crate) soft_timeout: Option<Duration>,
     pub(crate) remote_timeout: Option<Duration>,
     pub(crate) load_timeout: Option<Duration>,
     pub(crate) lease: Option<Duration>,
@@ -236,6 +242,9 @@ impl Options {
             "ttl-ms" => &mut self.ttl,
             "local-ttl-ms" => &mut self.local_ttl,
             "negative-ttl-ms" => &mut self.negative_ttl,
+            "stale-ms" => &mut self.stale,
+            "stale-retry-ms" => &mut self.stale_retry,
+            "soft-timeout-ms" => &mut self.soft_timeout,
             "remote-timeout-ms" => &mut self.remote_timeout,
             "load-timeout-ms" => &mut self.load_timeout,
             "lease-ms" => &mut self.lease,
@@ -359,7 +368,7 @@ mod tests {
              --max-value-bytes 10 --max-loads 11 --local moka --max-bytes 9 --namespace ns --jitter 8 \
              --ttl-ms 1 --local-ttl-ms 2 --negative-ttl-ms 3 --remote-timeout-ms 4 \
              --load-timeout-ms=5 --lease-ms 6 --lease-wait-ms 0 --bus-channel news --source-id me \
-             --blind-local-ttl-ms 7 --refresh-ms 8 --stop-refresh-ms 9 --log debug",
+             --stale-ms 10 --stale-retry-ms 11 --soft-timeout-ms 12 --blind-local-ttl-ms 7 --refresh-ms 8 --stop-refresh-ms 9 --log debug",
         );
         let expected = Options {
             runtime: Host::AsyncStd,
@@ -376,6 +385,9 @@ mod tests {
             ttl: millis(1),
             local_ttl: millis(2),
             negative_ttl: millis(3),
+            stale: millis(10),
+            stale_retry: millis(11),
+            soft_timeout: millis(12),
             remote_timeout: millis(4),
             load_timeout: millis(5),
             lease: millis(6),

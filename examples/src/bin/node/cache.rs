@@ -109,7 +109,10 @@ fn with_settings(builder: Objects, options: &Options) -> Objects {
         builder = builder.jitter(percent, MOST_JITTER);
     }
     type Setting = fn(Objects, Duration) -> Objects;
-    let spans: [(Option<Duration>, Setting); 10] = [
+    let spans: [(Option<Duration>, Setting); 13] = [
+        (options.stale, Builder::stale_for),
+        (options.stale_retry, Builder::stale_retry),
+        (options.soft_timeout, Builder::soft_timeout),
         (options.ttl, Builder::ttl),
         (options.local_ttl, Builder::local_ttl),
         (options.negative_ttl, Builder::negative_ttl),

@@ -94,6 +94,7 @@
 //! | `local_hits`, `local_misses`, `remote_hits`, `remote_misses` | the same by tier |
 //! | `loads`, `load_failures`, `not_found` | loaders that brought a value or "does not exist"; that failed; those that brought "does not exist" |
 //! | `overloaded` | loads for which no loader ran, because as many as `--max-loads` did |
+//! | `stale` | callers that were answered with a value whose life is over |
 //! | `coalesced` | callers that joined another's flight |
 //! | `superseded` | flights that a change made nobody's |
 //! | `deposed` | leaders that were silent for too long |

@@ -1,5 +1,6 @@
 //! What the node says, as main.rs has it.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Instant;
@@ -71,6 +72,8 @@ pub(crate) struct Found {
     value: Option<Arc<Object>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stale: bool,
 }
 
 /// How a load ended; `loaded` says whether the asker's own loader ran.
@@ -113,9 +116,12 @@ impl Reply {
         batch: Batch<&String, F>,
         asked: Option<Vec<String>>,
     ) -> Self {
-        let answered = |(key, found): (&String, F)| Answered {
-            key: key.clone(),
-            found: found.into(),
+        let stale: HashSet<&String> = batch.stale().copied().collect();
+        let answered = |(key, found): (&String, F)| {
+            let mut found: Found = found.into();
+            found.stale = stale.contains(key);
+            let key = key.clone();
+            Answered { key, found }
         };
         Self::Many {
             results: batch.into_iter().map(answered).collect(),
@@ -154,11 +160,9 @@ impl Reply {
 }
 
 impl Loaded {
-    pub(crate) fn new(answer: Result<Option<Arc<Object>>, Error>, loaded: bool) -> Self {
-        Self {
-            found: answer.into(),
-            loaded,
-        }
+    pub(crate) fn new(answer: Result<impl Into<Found>, Error>, loaded: bool) -> Self {
+        let found = answer.map_or_else(|error| Err(error).into(), Into::into);
+        Self { found, loaded }
     }
 }
 
@@ -173,14 +177,22 @@ impl From<Result<Option<Arc<Object>>, Error>> for Found {
             outcome,
             value,
             error,
+            stale: false,
         }
+    }
+}
+
+impl From<Option<Arc<Object>>> for Found {
+    fn from(value: Option<Arc<Object>>) -> Self {
+        Ok(value).into()
     }
 }
 
 impl From<Cached<Arc<Object>>> for Found {
     fn from(cached: Cached<Arc<Object>>) -> Self {
+        let stale = cached.is_stale();
         let (outcome, value) = match cached {
-            Cached::Hit(value) => (Outcome::Hit, Some(value)),
+            Cached::Hit(value) | Cached::Stale(value) => (Outcome::Hit, Some(value)),
             Cached::Absent => (Outcome::Absent, None),
             Cached::Miss => (Outcome::Miss, None),
         };
@@ -188,6 +200,7 @@ impl From<Cached<Arc<Object>>> for Found {
             outcome,
             value,
             error: None,
+            stale,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jetcache_tokio::{Cache, Call, Error, LoadError, Node, Runtime};
+use jetcache_tokio::{Cache, Cached, Call, Error, LoadError, Node, Runtime};
 use smol::channel::unbounded;
 use smol::future::{or, poll_once, yield_now};
 
@@ -24,6 +24,8 @@ pub(crate) struct Space<R> {
     cache: Cache<String, Arc<Object>>,
     runtime: Arc<R>,
     registered: Arc<Registered>,
+    /// Whether loads go on when their callers have a stale value.
+    spawns: bool,
     held: Mutex<Vec<Held>>,
     /// How many events `events` has told of.
     told: AtomicU64,
@@ -31,7 +33,7 @@ pub(crate) struct Space<R> {
 
 /// A load that is polled no more.
 type Held = Pin<Box<dyn Future<Output = Answer> + Send>>;
-type Answer = Result<Option<Arc<Object>>, Error>;
+type Answer = Result<Cached<Arc<Object>>, Error>;
 
 impl<R: Runtime> Space<R> {
     /// # Errors
@@ -52,6 +54,7 @@ impl<R: Runtime> Space<R> {
             cache: builder.build()?,
             runtime: Arc::clone(runtime),
             registered,
+            spawns: options.soft_timeout.is_some(),
             held: Mutex::default(),
             told: AtomicU64::new(0),
         })
@@ -69,16 +72,18 @@ impl<R: Runtime> Space<R> {
         match command {
             Command::Get(key) => self.cache.get_with(&key, &call).await.into(),
             Command::Peek(key) => self.cache.peek(&key).into(),
-            Command::Load(key, recipe) => Reply::Loaded(self.load(key, call, recipe).await),
+            Command::Load(key, recipe) => {
+                Reply::Loaded(self.load(key, call, recipe, self.spawns).await)
+            }
             Command::LoadRegistered(key, recipe) => {
                 let ran = self.registered.set(&key, recipe, false);
-                let answer = self.cache.load_with(&key, &call).await;
+                let answer = self.cache.load_cached(&key, &call).await;
                 Reply::Loaded(Loaded::new(answer, ran.load(Ordering::SeqCst) > 0))
             }
             Command::Refresh(key, recipe) => {
                 let ran = self.registered.keep(&key, recipe);
                 let before = ran.load(Ordering::SeqCst);
-                let answer = self.cache.load_with(&key, &call.refresh()).await;
+                let answer = self.cache.load_cached(&key, &call.refresh()).await;
                 Reply::Loaded(Loaded::new(answer, ran.load(Ordering::SeqCst) > before))
             }
             Command::WriteThrough(key, recipe) => {
@@ -151,19 +156,30 @@ impl<R: Runtime> Space<R> {
         self.cache.close().await;
     }
 
-    async fn load(&self, key: String, call: Call, recipe: Recipe) -> Loaded {
+    async fn load(&self, key: String, call: Call, recipe: Recipe, spawns: bool) -> Loaded {
         let ran = Arc::new(AtomicUsize::new(0));
-        let answer = self.loading(key, call, recipe, &ran).await;
+        let answer = self.loading(key, call, recipe, &ran, spawns).await;
         Loaded::new(answer, ran.load(Ordering::SeqCst) > 0)
     }
 
     async fn load_many(&self, keys: Vec<String>, call: Call, recipe: &Recipe) -> Reply {
-        let asked = Mutex::new(Vec::new());
-        let loader = |keys: Vec<String>| {
-            lock(&asked).extend_from_slice(&keys);
-            recipe.load_many(&*self.runtime, keys)
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let batch = if self.spawns {
+            let (asked, recipe) = (Arc::clone(&asked), recipe.clone());
+            let runtime = Arc::clone(&self.runtime);
+            let loader = move |keys: Vec<String>| {
+                lock(&asked).extend_from_slice(&keys);
+                let (recipe, runtime) = (recipe.clone(), Arc::clone(&runtime));
+                async move { recipe.load_many(&*runtime, keys).await }
+            };
+            self.cache.get_many_or_spawn(&keys, &call, loader).await
+        } else {
+            let loader = |keys: Vec<String>| {
+                lock(&asked).extend_from_slice(&keys);
+                recipe.load_many(&*self.runtime, keys)
+            };
+            self.cache.get_many_or_load_with(&keys, &call, loader).await
         };
-        let batch = self.cache.get_many_or_load_with(&keys, &call, loader).await;
         let asked = std::mem::take(&mut *lock(&asked));
         Reply::many(batch, Some(asked))
     }
@@ -199,19 +215,25 @@ impl<R: Runtime> Space<R> {
         }
     }
 
-    /// A `get_or_load` that owns all it needs and counts in `ran` that its loader ran.
+    /// A `get_or_load` that owns all it needs and counts in `ran` that its loader ran; or a
+    /// `get_or_spawn`, whose load goes on without its caller.
     fn loading(
         &self,
         key: String,
         call: Call,
         recipe: Recipe,
         ran: &Arc<AtomicUsize>,
+        spawns: bool,
     ) -> impl Future<Output = Answer> + Send + use<R> {
         let (cache, runtime) = (self.cache.clone(), Arc::clone(&self.runtime));
         let ran = Arc::clone(ran);
         async move {
+            if spawns {
+                let loader = move || async move { recipe.load(&*runtime, &ran).await };
+                return cache.get_or_spawn(&key, &call, loader).await;
+            }
             let loader = async || recipe.load(&*runtime, &ran).await;
-            cache.get_or_load_with(&key, &call, loader).await
+            cache.get_or_load_cached(&key, &call, loader).await
         }
     }
 
@@ -219,7 +241,7 @@ impl<R: Runtime> Space<R> {
         let ran = Arc::new(AtomicUsize::new(0));
         let (told, answers) = unbounded();
         for _ in 0..callers {
-            let loading = self.loading(key.to_owned(), call, recipe.clone(), &ran);
+            let loading = self.loading(key.to_owned(), call, recipe.clone(), &ran, self.spawns);
             let told = told.clone();
             let caller = Box::pin(async move {
                 // Whoever asked is there until all have answered.
@@ -242,7 +264,8 @@ impl<R: Runtime> Space<R> {
     }
 
     async fn cancel(&self, key: String, call: Call, recipe: Recipe, after: Duration) -> Reply {
-        let outcome = or(async { Some(self.load(key, call, recipe).await) }, async {
+        let load = self.load(key, call, recipe, false);
+        let outcome = or(async { Some(load.await) }, async {
             self.runtime.sleep(after).await;
             None
         })
@@ -261,7 +284,7 @@ impl<R: Runtime> Space<R> {
                 yield_now().await;
                 recipe.load(&*runtime, &AtomicUsize::new(0)).await
             };
-            cache.get_or_load_with(&key, &call, loader).await
+            cache.get_or_load_cached(&key, &call, loader).await
         });
         match poll_once(&mut held).await {
             Some(Err(error)) => Reply::failed(error),

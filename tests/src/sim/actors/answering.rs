@@ -13,7 +13,7 @@ use crate::sim::actors::caller::{Caller, State};
 use crate::sim::fate::judge::{ActorId, Id};
 use crate::sim::fate::promise::Promise;
 use crate::sim::fate::script::Point;
-use crate::sim::world::time::World;
+use crate::sim::world::time::{World, whole_millis};
 
 /// A flight's answer, and which value the judge knows it to be. Answers are told apart by their
 /// address, so they are kept: a freed address might be used again.
@@ -70,11 +70,16 @@ impl World {
         if let Some(known) = known.find(|known| Arc::ptr_eq(&known.answer, answer)) {
             return known.id;
         }
+        // Who does not wait for the load is given what the leader has found so far.
+        let id = match answer.outcome {
+            Ok(Cached::Hit(value)) if answer.loaded.is_none() => caller.last.or(Some(value)),
+            _ => caller.last,
+        };
         self.answers.push(Answered {
             answer: Arc::clone(answer),
-            id: caller.last,
+            id,
         });
-        caller.last
+        id
     }
 
     pub(crate) fn judge_answer(
@@ -90,6 +95,7 @@ impl World {
         let absent = found.map(|found| self.judge.at(found).absent);
         let honest = match answer {
             Ok(Cached::Hit(value)) => found == Some(*value) && absent == Some(false),
+            Ok(Cached::Stale(value)) => self.may_be_stale(id, caller, *value),
             Ok(Cached::Absent) => absent == Some(true),
             Ok(Cached::Miss) | Err(Error::Closed) => false,
             Err(_) => flight.failed || caller.failed,
@@ -109,6 +115,45 @@ impl World {
             });
             self.judge
                 .answered(caller.node, caller.key, caller.floor, found);
+        }
+        if let Ok(Cached::Stale(value)) = answer {
+            self.judge_stale(id, caller, *value);
+        }
+    }
+
+    /// Whether there is a reason to answer with a value whose life is over.
+    fn may_be_stale(&mut self, id: ActorId, caller: &Caller, value: Id) -> bool {
+        let number = caller.seat().1;
+        let flight = self.judge.flights[number];
+        let policy = &self.plan.policy;
+        let soft = caller.wish.soft_timeout;
+        let soft = soft.or(policy.soft_timeout.map(whole_millis));
+        let waited = |since: u64| self.now - since >= whole_millis(policy.lease_wait);
+        let soft = soft.is_some_and(|soft| self.now >= caller.came + soft);
+        if soft && flight.leader == Some(id) && flight.refused_since.is_some() {
+            // It does not wait for another node's load, and all others get its answer.
+            self.judge.flights[number].found_stale = true;
+        }
+        let reason = flight.failed
+            || caller.failed
+            || flight.failing
+            || flight.found_stale
+            || flight.refused_since.is_some_and(waited)
+            || soft;
+        reason && !self.judge.at(value).absent
+    }
+
+    /// A stale value is within its window, and not handed out by a flight that a change has superseded.
+    fn judge_stale(&mut self, id: ActorId, caller: &Caller, value: Id) {
+        let (fact, now) = (*self.judge.at(value), self.now);
+        let window = caller.wish.stale_for.unwrap_or(u64::MAX).min(fact.window);
+        let until = fact.ends.saturating_add(window);
+        self.judge.rule(now < until, Promise::P7, || {
+            format!("actor {id} is answered {value:?}, stale, at {now} ms: {fact:?}")
+        });
+        if !self.judge.is_current(caller.seat().1) {
+            let floor = self.judge.floor(caller.node, caller.key);
+            (self.judge).answered(caller.node, caller.key, floor, value);
         }
     }
 }

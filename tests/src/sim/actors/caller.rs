@@ -165,6 +165,9 @@ impl World {
                 let found = self.look(caller.node, caller.key);
                 self.note(|| format!("actor {id} looks into L1: {found:?}"));
                 caller.last = found.as_ref().map(|(_, id)| *id);
+                let stale = (found.as_ref()).is_some_and(|(entry, _)| entry.is_stale());
+                let flight = caller.seat().1;
+                self.judge.flights[flight].found_stale |= stale;
                 caller.state = State::Step(Box::new(Reply::Local(found.map(|(entry, _)| entry))));
                 self.turn_after(id, Point::Step);
                 Some(caller)
@@ -213,7 +216,14 @@ impl World {
         if !self.plan.policy.kind.has_local() || wish.skip_local {
             return false;
         }
+        let now = self.timestamp(node);
         let found = self.look(node, key);
+        let found = found.filter(|(entry, found)| {
+            let fact = *self.judge.at(*found);
+            let over = self.now.saturating_sub(fact.ends);
+            let accepted = wish.stale_for.is_none_or(|window| over < window);
+            entry.is_fresh(now) && (!entry.is_stale() || accepted)
+        });
         self.note(|| format!("actor {id} peeks: {found:?}"));
         if let Some((_, found)) = found {
             self.judge.answered(node, key, floor, found);
@@ -262,6 +272,8 @@ impl World {
                 faulted: false,
                 refused_since: None,
                 failed: false,
+                failing: false,
+                found_stale: false,
             }),
         };
         self.note(|| format!("actor {id} joins flight {flight}: {role:?}"));

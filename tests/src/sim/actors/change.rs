@@ -136,7 +136,10 @@ impl World {
             State::Look => {
                 let found = self.look(change.node, change.key);
                 self.note(|| format!("change {id} looks into L1: {found:?}"));
-                let present = found.is_some_and(|(entry, _)| entry.value().is_some());
+                let now = self.timestamp(change.node);
+                let present = found.is_some_and(|(entry, _)| {
+                    entry.value().is_some() && entry.is_fresh(now) && !entry.is_stale()
+                });
                 change.state = State::Step(ChangeReply::Local(present));
                 self.turn_after(id, Point::Step);
             }
@@ -168,8 +171,9 @@ impl World {
                 .wish
                 .ttl
                 .unwrap_or(whole_millis(self.plan.policy.ttl));
-            let now = self.now;
-            self.judge.at(value).ends = now + ttl;
+            let (now, window) = (self.now, self.window(change.wish));
+            let fact = self.judge.at(value);
+            (fact.ends, fact.window) = (now + ttl, window);
         }
         let call = change.wish.call();
         let plan = match (change.kind, change.value) {

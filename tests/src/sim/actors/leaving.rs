@@ -11,12 +11,12 @@ impl World {
         let Some((ticket, flight)) = caller.seat.take() else {
             return;
         };
-        let token = self.machine(caller.node, |shard, context, effects| {
+        let lease = self.machine(caller.node, |shard, context, effects| {
             shard.leave(ticket, context, effects)
         });
-        if let Some(token) = token {
-            self.note(|| format!("    flight {flight} gives {token} back"));
-            self.release(caller.node, caller.key, token, usize::MAX);
+        if let Some(lease) = lease {
+            self.note(|| format!("    flight {flight} gives {lease:?} back"));
+            self.release(caller.node, caller.key, lease, usize::MAX);
         }
     }
 

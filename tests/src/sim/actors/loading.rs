@@ -7,13 +7,26 @@ use std::time::Duration;
 use jetcache_core::machine::error::Error;
 use jetcache_core::machine::lookup::step::Reply;
 use jetcache_core::machine::tier::entry::Load;
+use jetcache_core::ports::remote::Wire;
 
 use crate::sim::actors::caller::{Caller, State};
 use crate::sim::fate::judge::{ActorId, Id};
-use crate::sim::fate::plan::Brings;
+use crate::sim::fate::plan::{Brings, Wish};
+use crate::sim::fate::promise::Promise;
 use crate::sim::world::time::{World, whole_millis};
 
 impl World {
+    /// The stale window of what a call brings, in milliseconds.
+    pub(crate) fn window(&self, wish: Wish) -> u64 {
+        let usual = whole_millis(self.plan.policy.stale_for);
+        match (wish.stale_for, self.plan.fleet.wire) {
+            (None, _) => usual,
+            // The bytes do not say it, so who copies the value gives it the usual one.
+            (Some(window), Wire::JetcacheGo) => window.max(usual),
+            (Some(window), _) => window,
+        }
+    }
+
     pub(crate) fn begin_load(&mut self, id: ActorId, caller: &Caller, flight: usize) -> State {
         let loader = caller.loader;
         let its = self.judge.flights[flight];
@@ -28,9 +41,22 @@ impl World {
                 && (caller.wish.skip_remote
                     || caller.wish.no_store
                     || its.faulted
+                    || its.failing
                     || doubt
                     || waited.is_some_and(|waited| waited >= whole_millis(wait)));
         self.judge.load_begins(id, flight, excuse, self.now);
+        // Who does not look into L1, or may not have what is there, loads all the same; so does a
+        // flight that a change has superseded.
+        let looks = policy.kind.has_local()
+            && caller.aim.is_none()
+            && !caller.wish.skip_local
+            && caller.wish.stale_for.is_none();
+        if looks && self.judge.is_current(flight) {
+            let loads = !self.is_throttled(caller.node, caller.key, &its);
+            self.judge.rule(loads, Promise::P1, || {
+                format!("actor {id} loads, and L1 has a stale value so that nobody does")
+            });
+        }
         let absent = loader.brings == Brings::Absent;
         let brings = self.judge.fact(caller.key, absent, self.index);
         self.judge.at(brings).loaded = self.now;
@@ -52,7 +78,13 @@ impl World {
         let life = loader.ttl.unwrap_or(usual);
         // What is kept nowhere does not end.
         let kept = loader.brings != Brings::Uncached && !caller.wish.no_store && life > 0;
-        self.judge.at(brings).ends = if kept { self.now + life } else { u64::MAX };
+        let window = match loader.brings {
+            Brings::Absent => 0,
+            _ => self.window(caller.wish),
+        };
+        let ends = if kept { self.now + life } else { u64::MAX };
+        let fact = self.judge.at(brings);
+        (fact.ends, fact.window) = (ends, window);
         let loaded = match loader.brings {
             _ if !in_time => Err(Error::Timeout),
             Brings::Error => Err(Error::Load(Arc::new(std::fmt::Error))),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jetcache_core::machine::error::Fault;
 use jetcache_core::machine::lookup::step::{Filling, Need, Reply, Step};
 use jetcache_core::machine::tier::entry::Entry;
+use jetcache_core::machine::tier::verb::Granted;
 
 use crate::sim::actors::caller::{Caller, State};
 use crate::sim::fate::judge::{ActorId, Id, Writer};
@@ -84,8 +85,8 @@ impl World {
                 State::Write(write, entry)
             }
             Step::Finish { release, .. } => {
-                if let Some(token) = release {
-                    self.release(node, key, token, self.asks[id]);
+                if let Some(lease) = release {
+                    self.release(node, key, lease, self.asks[id]);
                 }
                 self.judge_finished(flight);
                 return self.poll(id, caller);
@@ -118,6 +119,7 @@ impl World {
                 flight.leased = false;
                 flight.refused_since.get_or_insert(now);
             }
+            News::Failing => (flight.leased, flight.failing) = (false, true),
             News::Fault => flight.faulted = true,
             News::Failed => flight.failed = true,
             News::Other => {}
@@ -165,7 +167,7 @@ impl World {
         let reply = match reply {
             Ok(Receipt::Read(found)) => Reply::Remote(Ok(caller.sees(found))),
             Ok(Receipt::Leased(granted, found)) => {
-                caller.lease = granted.then_some(command);
+                caller.lease = (granted == Granted::Yes).then_some(command);
                 Reply::Leased(Ok((granted, caller.sees(found))))
             }
             Ok(Receipt::Filled(filled)) => Reply::Stored(Ok(filled)),
@@ -191,7 +193,11 @@ impl World {
             actor: id,
             opened: self.judge.flights[flight].opened,
         };
-        self.write_found(caller.node, caller.key, caller.last, writer, entry);
+        let found = match entry.value() {
+            Some(value) if entry.is_stale() => Some(*value),
+            _ => caller.last,
+        };
+        self.write_found(caller.node, caller.key, found, writer, entry);
     }
 
     pub(crate) fn write_found(
@@ -223,6 +229,7 @@ impl World {
 enum News {
     Granted,
     Refused,
+    Failing,
     Fault,
     Failed,
     Other,
@@ -231,8 +238,9 @@ enum News {
 impl News {
     fn of(reply: &Reply<Id>) -> Self {
         match reply {
-            Reply::Leased(Ok((true, _))) => Self::Granted,
-            Reply::Leased(Ok((false, _))) => Self::Refused,
+            Reply::Leased(Ok((Granted::Yes, _))) => Self::Granted,
+            Reply::Leased(Ok((Granted::No, _))) => Self::Refused,
+            Reply::Leased(Ok((Granted::Failing, _))) => Self::Failing,
             Reply::Remote(Err(_)) | Reply::Leased(Err(_)) => Self::Fault,
             Reply::Stored(Err(fault)) if !matches!(fault, Fault::Encode(_)) => Self::Fault,
             Reply::Loaded(Err(_)) => Self::Failed,

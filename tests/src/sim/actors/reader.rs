@@ -165,6 +165,7 @@ impl World {
             Cached::Hit(value) => found == Some(*value) && absent == Some(false),
             Cached::Absent => absent == Some(true),
             Cached::Miss => may_have_ended,
+            Cached::Stale(_) => false,
         };
         let fresh = *answer == Cached::Miss || fact.is_some_and(|fact| now < fact.ends);
         self.judge.rule(fresh, Promise::P7, || {
@@ -173,7 +174,7 @@ impl World {
         self.judge.rule(honest, Promise::P6, || {
             format!("actor {id} is answered {answer:?}, and {found:?} was found")
         });
-        if let Some(found) = found {
+        if let Some(found) = found.filter(|_| *answer != Cached::Miss) {
             self.judge
                 .answered(reader.node, reader.key, reader.floor, found);
         }

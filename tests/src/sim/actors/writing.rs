@@ -97,7 +97,13 @@ impl World {
                 (Load::from(row), ttl)
             }
         };
-        self.judge.at(row).ends = self.now + writer.ttl.unwrap_or(usual);
+        let ends = self.now + writer.ttl.unwrap_or(usual);
+        let window = match writer.brings {
+            Brings::Value | Brings::Unencodable => self.window(change.wish),
+            _ => 0,
+        };
+        let fact = self.judge.at(row);
+        (fact.ends, fact.window) = (ends, window);
         Some(match writer.ttl {
             Some(ttl) => load.ttl(Duration::from_millis(ttl)),
             None => load,

@@ -40,12 +40,21 @@ pub(crate) struct Fact {
     pub(crate) loaded: u64,
     /// When its life is over, in milliseconds.
     pub(crate) ends: u64,
+    /// How long after that it may be served stale, in milliseconds.
+    pub(crate) window: u64,
     /// What a conditional insert brought is nobody's business before it was granted.
     pub(crate) barred: bool,
     /// A change brought it, and L2 has refused it and said so.
     pub(crate) refused: bool,
     /// A stranger set it.
     pub(crate) foreign: bool,
+}
+
+impl Fact {
+    /// Until when it may be served, in milliseconds.
+    pub(crate) fn stale_ends(&self) -> u64 {
+        self.ends.saturating_add(self.window)
+    }
 }
 
 /// Who wrote an entry into L1.
@@ -122,6 +131,7 @@ impl Judge {
             put: 0,
             loaded: 0,
             ends: u64::MAX,
+            window: 0,
             barred: false,
             refused: false,
             foreign: false,
@@ -180,14 +190,19 @@ impl Judge {
         });
     }
 
-    /// L1 has a fresh entry.
-    pub(crate) fn seen_in_l1(&mut self, node: usize, key: Key, id: Id, writer: Writer, now: u64) {
+    /// L1 has an entry: a fresh one, or one that may be served stale.
+    pub(crate) fn seen_in_l1(
+        &mut self,
+        (node, key): (usize, Key),
+        id: Id,
+        fresh: bool,
+        writer: Writer,
+        now: u64,
+    ) {
         let fact = *self.at(id);
-        self.rule(now < fact.ends, Promise::P7, || {
-            format!(
-                "L1 of node {node} has {id:?} at {now} ms, its life ended at {}",
-                fact.ends
-            )
+        let in_time = now < if fresh { fact.ends } else { fact.stale_ends() };
+        self.rule(in_time, Promise::P7, || {
+            format!("L1 of node {node} has {id:?} (fresh: {fresh}) at {now} ms: {fact:?}")
         });
         self.rule(!fact.refused, Promise::P2, || {
             format!("L1 of node {node} has {id:?}, which L2 refused")

@@ -9,6 +9,7 @@ use jetcache_core::{Condition, Kind};
 
 use crate::sim::fate::plan::{Ask, Brings, KEYS, Loader, What, Wish, Writes, plain};
 use crate::sim::world::batch::BatchId;
+use crate::sim::world::time::whole_millis;
 
 /// What the callers of a seed are like. Each seed has a taste of its own, or all would be alike.
 pub(crate) struct Mix {
@@ -183,6 +184,7 @@ impl Mix {
             skip_local: rng.u8(..4) == 0,
             skip_remote: rng.u8(..4) == 0,
             no_store: rng.u8(..4) == 0,
+            ..Wish::default()
         }
     }
 
@@ -224,6 +226,39 @@ pub(crate) fn policy(rng: &mut Rng) -> Policy {
     policy.jitter.at_most = Duration::from_secs(10);
     policy.unconfirmed = pick(rng, &[1, 1024, 1024]);
     policy
+}
+
+/// In half of the seeds values may be served stale, and some callers do not wait for long. Drawn with
+/// dice of their own.
+pub(crate) fn stale_windows(rng: &mut Rng, policy: &mut Policy) -> bool {
+    if rng.bool() {
+        return false;
+    }
+    policy.stale_for = Duration::from_millis(pick(rng, &[0, 80, 1_000, 60_000]));
+    policy.stale_retry = Duration::from_millis(pick(rng, &[15, 60, 400]));
+    policy.soft_timeout = pick(rng, &[None, Some(0), Some(8), Some(60)]).map(Duration::from_millis);
+    if rng.bool() {
+        // Or nothing would ever end.
+        policy.ttl = Duration::from_millis(pick(rng, &[20, 60, 200]));
+        policy.local_ttl = policy.local_ttl.min(policy.ttl);
+    }
+    true
+}
+
+/// What some calls wish of stale values. No window is longer than the usual one, which other nodes
+/// know of.
+pub(crate) fn stale_wishes(rng: &mut Rng, policy: &Policy, ask: &mut Ask) {
+    let longest = whole_millis(policy.stale_for);
+    let wish = match &mut ask.what {
+        What::Load(wish, _) | What::Insert(wish, _) | What::WriteThrough(wish, _) => wish,
+        _ => return,
+    };
+    if rng.u8(..6) == 0 {
+        wish.stale_for = Some(pick(rng, &[0, 10, 100, 5_000]).min(longest));
+    }
+    if rng.u8(..6) == 0 {
+        wish.soft_timeout = Some(pick(rng, &[0, 5, 40]));
+    }
 }
 
 /// Picks one of these.

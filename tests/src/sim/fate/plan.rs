@@ -10,7 +10,7 @@ use jetcache_core::{Call, Condition, Kind};
 
 use crate::sim::fate::chance::{Chance, Pauses};
 use crate::sim::fate::fleet::Fleet;
-use crate::sim::fate::mix::{Mix, pick, policy};
+use crate::sim::fate::mix::{Mix, pick, policy, stale_windows, stale_wishes};
 use crate::sim::fate::script::Script;
 use crate::sim::world::batch::BatchId;
 use crate::sim::world::weather::Weather;
@@ -74,6 +74,8 @@ pub(crate) enum What {
 pub(crate) struct Wish {
     pub(crate) ttl: Option<u64>,
     pub(crate) local_ttl: Option<u64>,
+    pub(crate) stale_for: Option<u64>,
+    pub(crate) soft_timeout: Option<u64>,
     pub(crate) skip_local: bool,
     pub(crate) skip_remote: bool,
     pub(crate) no_store: bool,
@@ -87,6 +89,12 @@ impl Wish {
         }
         if let Some(ttl) = self.local_ttl {
             call = call.local_ttl(Duration::from_millis(ttl));
+        }
+        if let Some(window) = self.stale_for {
+            call = call.stale_for(Duration::from_millis(window));
+        }
+        if let Some(span) = self.soft_timeout {
+            call = call.soft_timeout(Duration::from_millis(span));
         }
         if self.skip_local {
             call = call.skip_local();
@@ -147,11 +155,17 @@ impl Plan {
         };
         let keys = 1 + usize::from(rng.u8(..100) < 25);
         let mut policy = policy(&mut rng);
+        let mut stale = Rng::with_seed(seed.rotate_left(17) ^ 0x57a1e);
+        let has_windows = stale_windows(&mut stale, &mut policy);
         let span = pick(&mut rng, &[4, 15, 60, 300, 2_000, 12_000]);
         let mix = Mix::new(&mut rng, &policy, nodes, keys, span);
         let mut asks = mix.asks(&mut rng);
         asks.extend(mix.batches(&mut Rng::with_seed(!seed)));
         let weather = Weather::profile(&mut rng, span);
+        if has_windows {
+            let each = |ask| stale_wishes(&mut stale, &policy, ask);
+            asks.iter_mut().for_each(each);
+        }
         let mut fates = Rng::with_seed(seed.rotate_left(32) ^ 0x5eed);
         let mut fleet = Fleet::seeded(&mut fates, nodes, keys, span, &policy);
         if fleet.wire == Wire::JetcacheGo {

@@ -8,7 +8,7 @@ use jetcache_core::ports::remote::Hold;
 use crate::sim::fate::judge::Index;
 use crate::sim::fate::plan::Key;
 use crate::sim::world::server::name;
-use crate::sim::world::time::World;
+use crate::sim::world::time::{World, whole_millis};
 
 /// What happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,22 +48,18 @@ impl World {
             Deed::EvictLease => {
                 if let Some((token, _)) = self.judge.holder(key, self.now) {
                     let now = self.server_clock();
-                    self.table.release(
-                        now,
-                        &Hold {
-                            key: name(key),
-                            token,
-                        },
-                    );
+                    self.table.release(now, &Hold::of(name(key), token));
                     self.judge.given_back(key, token);
                 }
             }
             Deed::Set(life) => {
                 let now = self.now;
                 let id = self.judge.fact(key, false, index);
+                let window = whole_millis(self.plan.policy.stale_for);
                 let fact = self.judge.at(id);
                 (fact.ends, fact.foreign) = (now + life, true);
-                let bytes = self.encode(id, Duration::from_millis(life));
+                fact.window = window;
+                let bytes = self.encode(id, Duration::from_millis(life), Duration::ZERO);
                 self.table
                     .set(clock, name(key), &bytes, Duration::from_millis(life));
                 self.judge.foreign_set(key, Some(id));

@@ -1,8 +1,9 @@
 //! The commands on their way to L2 and back.
 
-use jetcache_core::Token;
 use jetcache_core::machine::error::Fault;
+use jetcache_core::machine::lookup::step::Release;
 use jetcache_core::machine::shard::repairs::{Cure, Repair};
+use jetcache_core::machine::tier::verb::Granted;
 use jetcache_core::machine::tier::verb::{Announce, Filled};
 use jetcache_core::ports::remote::Wire;
 
@@ -116,8 +117,10 @@ impl World {
     }
 
     /// Gives a lease back. Nobody waits for the reply.
-    pub(crate) fn release(&mut self, node: usize, key: Key, token: Token, ask: usize) {
-        self.send_for(node, key, Verb::Release { token }, Sender::Nobody, ask);
+    pub(crate) fn release(&mut self, node: usize, key: Key, lease: Release, ask: usize) {
+        let Release { token, failing } = lease;
+        let verb = Verb::Release { token, failing };
+        self.send_for(node, key, verb, Sender::Nobody, ask);
     }
 
     pub(crate) fn send_repair(&mut self, node: usize, repair: Repair<Key>) {
@@ -225,7 +228,7 @@ impl World {
                 self.repaired(id, repair, reply.is_ok());
             }
             Sender::Nobody => {
-                if matches!(reply, Ok(Receipt::Leased(true, _))) {
+                if matches!(reply, Ok(Receipt::Leased(Granted::Yes, _))) {
                     self.late_lease(id);
                 }
             }
@@ -289,7 +292,7 @@ impl World {
     /// The sender is gone. If a lease was granted, it must still be given back.
     pub(crate) fn forsaken(&mut self, id: CommandId) {
         self.commands[id].sender = Sender::Nobody;
-        if let Some(Ok(Receipt::Leased(true, _))) = self.commands[id].reply {
+        if let Some(Ok(Receipt::Leased(Granted::Yes, _))) = self.commands[id].reply {
             self.late_lease(id);
         }
     }
@@ -305,7 +308,7 @@ impl World {
         let release = self.machine(node, |shard, context, _| shard.late_lease(token, context));
         self.note(|| format!("    late lease {token} of node {node}, to be released: {release}"));
         if release {
-            self.release(node, key, token, usize::MAX);
+            self.release(node, key, Release::of(token), usize::MAX);
         } else {
             self.judge.adopted(token);
         }

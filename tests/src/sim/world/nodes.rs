@@ -7,6 +7,7 @@ use jetcache_core::machine::effects::Effects;
 use jetcache_core::machine::shard::{Context, Shard};
 use jetcache_core::machine::tier::entry::Entry;
 
+use crate::sim::fate::judge::loads::Flight;
 use crate::sim::fate::judge::{Id, Writer};
 use crate::sim::fate::plan::{KEYS, Key};
 use crate::sim::fate::promise::Promise;
@@ -57,23 +58,28 @@ impl World {
         answer
     }
 
-    /// A look at L1, which drops an entry whose time is over.
+    /// A look at L1, which drops an entry that may not even be served stale any more.
     pub(crate) fn look(&mut self, node: usize, key: Key) -> Option<(Entry<Id>, Id)> {
         let now = self.timestamp(node);
         let place = &mut self.nodes[node].l1[usize::from(key)];
-        if place.as_ref().is_some_and(|row| !row.entry.is_fresh(now)) {
+        let over = |row: &Row| !row.entry.is_fresh(now) && row.entry.stale_end() <= now;
+        if place.as_ref().is_some_and(over) {
             *place = None;
         }
         let row = place.as_ref()?;
         let found = (row.entry.clone(), row.id);
         let (writer, at) = (row.writer, row.at);
+        let fresh = row.entry.is_fresh(now) && !row.entry.is_stale();
         if let (Some(blind), Some(since)) = (&self.plan.fleet.blind, self.nodes[node].ear.down) {
             let until = at.max(since) + whole_millis(blind.local_cap) + SLACK;
-            self.judge.rule(self.now <= until, Promise::P2, || {
+            let in_time = !fresh || self.now <= until;
+            self.judge.rule(in_time, Promise::P2, || {
                 format!("node {node} is deaf since {since} ms, and has what was written at {at}")
             });
         }
-        self.judge.seen_in_l1(node, key, found.1, writer, self.now);
+        let now = self.now;
+        self.judge
+            .seen_in_l1((node, key), found.1, fresh, writer, now);
         Some(found)
     }
 
@@ -82,7 +88,39 @@ impl World {
             Some(row) => format!("    L1 of node {node}: {:?}", row.id),
             None => format!("    L1 of node {node}: removed"),
         });
+        let stale = row.as_ref().filter(|row| row.entry.is_stale());
+        let now = self.timestamp(node);
+        let before = self.nodes[node].l1[usize::from(key)].as_ref();
+        let before = before.filter(|row| row.entry.is_fresh(now) && !row.entry.is_stale());
+        if let (Some(stale), Some(before)) = (stale, before) {
+            let ids = (stale.id, before.id);
+            let own = before.writer.opened == stale.writer.opened;
+            let facts = (*self.judge.at(ids.0), *self.judge.at(ids.1));
+            let newer = facts.1.birth > facts.0.birth && !own;
+            // A thread that stands still in the middle of a write was deposed meanwhile, or a change
+            // waits for it.
+            let Writer { actor, opened } = stale.writer;
+            let leads = |flight: &Flight| flight.leader == Some(actor);
+            let leads =
+                self.judge.flights.iter().any(leads) && self.judge.is_new(node, key, opened);
+            self.judge.rule(!newer || !leads, Promise::P2, || {
+                format!(
+                    "in L1 of node {node} {:?}, stale, takes the place of {:?}",
+                    ids.0, ids.1
+                )
+            });
+        }
         self.nodes[node].l1[usize::from(key)] = row;
+    }
+
+    /// Whether L1 has a stale value, which answers so that nobody loads, and which this flight should
+    /// have seen: it is not from a leader of its own that was deposed.
+    pub(crate) fn is_throttled(&self, node: usize, key: Key, flight: &Flight) -> bool {
+        let row = self.nodes[node].l1[usize::from(key)].as_ref();
+        row.is_some_and(|row| {
+            let stands = row.entry.is_stale() && row.entry.is_fresh(self.timestamp(node));
+            stands && row.writer.opened != flight.opened
+        })
     }
 
     pub(crate) fn repair(&mut self, node: usize) {

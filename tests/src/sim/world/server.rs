@@ -8,7 +8,7 @@ use jetcache_core::machine::tier::verb::Times;
 use jetcache_core::machine::tier::wire::PLACEHOLDER;
 use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Fill, Found, Hold, LeaseAsk, Life, Placed, Put, Settle, Stored, Wire,
+    Claim, Claimed, Fill, Found, Granted, Hold, LeaseAsk, Life, Placed, Put, Settle, Stored, Wire,
 };
 
 use crate::sim::fate::judge::Id;
@@ -36,28 +36,36 @@ impl World {
                     life,
                 };
                 let leased = self.table.lease(now, &ask, wire);
-                if leased.granted {
-                    let until = self.now + whole_millis(life);
-                    self.judge.lease_applied(key, token, until, self.now);
-                } else {
-                    self.judge.lease_refused(key, token, self.now);
+                match leased.granted {
+                    Granted::Yes => {
+                        let until = self.now + whole_millis(life);
+                        self.judge.lease_applied(key, token, until, self.now);
+                    }
+                    Granted::No => self.judge.lease_refused(key, token, self.now),
+                    Granted::Failing => self.judge.is_failing(key, self.now),
                 }
                 Receipt::Leased(leased.granted, self.seen(command, key, leased.found))
             }
             Verb::Fill {
                 token,
                 id,
-                times: Times { life, lease, age },
+                times:
+                    Times {
+                        life,
+                        stale,
+                        lease,
+                        age,
+                    },
                 junk: replaces,
                 ..
             } => {
-                let bytes = self.encode(id, life);
+                let bytes = self.encode(id, life, stale);
                 let replaces = replaces.map(junk);
                 let value = Stored {
                     replaces: replaces.as_deref(),
                     bytes: &bytes,
                     life,
-                    stale: Duration::ZERO,
+                    stale,
                     lease,
                     age,
                 };
@@ -71,9 +79,15 @@ impl World {
                 self.judge.fill_applied(key, token, id, filled);
                 Receipt::Filled(filled)
             }
-            Verb::Release { token } => {
-                self.table.release(now, &Hold { key: name, token });
-                self.judge.given_back(key, token);
+            Verb::Release { token, failing } => {
+                let hold = Hold {
+                    key: name,
+                    token,
+                    failing,
+                };
+                self.table.release(now, &hold);
+                let until = failing.map(|span| self.now + whole_millis(span));
+                self.judge.released(key, token, until, self.now);
                 Receipt::Done
             }
             Verb::Claim {
@@ -110,17 +124,23 @@ impl World {
             Verb::Put {
                 token,
                 id,
-                times: Times { life, lease, age },
+                times:
+                    Times {
+                        life,
+                        stale,
+                        lease,
+                        age,
+                    },
                 condition,
                 spared,
                 ..
             } => {
-                let bytes = self.encode(id, life);
+                let bytes = self.encode(id, life, stale);
                 let value = Stored {
                     replaces: None,
                     bytes: &bytes,
                     life,
-                    stale: Duration::ZERO,
+                    stale,
                     lease,
                     age,
                 };
@@ -140,15 +160,21 @@ impl World {
             Verb::Settle {
                 token,
                 id,
-                times: Times { life, lease, age },
+                times:
+                    Times {
+                        life,
+                        stale,
+                        lease,
+                        age,
+                    },
                 ..
             } => {
-                let bytes = self.encode(id, life);
+                let bytes = self.encode(id, life, stale);
                 let value = Stored {
                     replaces: None,
                     bytes: &bytes,
                     life,
-                    stale: Duration::ZERO,
+                    stale,
                     lease,
                     age,
                 };
@@ -193,7 +219,7 @@ impl World {
         })
     }
 
-    pub(crate) fn encode(&mut self, id: Id, life: Duration) -> Vec<u8> {
+    pub(crate) fn encode(&mut self, id: Id, life: Duration, stale: Duration) -> Vec<u8> {
         let absent = self.judge.at(id).absent;
         if self.plan.fleet.wire == Wire::JetcacheGo {
             return match absent {
@@ -206,7 +232,7 @@ impl World {
         if !absent {
             bytes.extend_from_slice(&id.0.to_be_bytes());
         }
-        envelope::seal(&mut bytes, life, Duration::ZERO);
+        envelope::seal(&mut bytes, life, stale);
         bytes
     }
 
@@ -221,10 +247,13 @@ impl World {
             self.vanished(key);
             return None;
         };
+        let (mut over, mut window) = (Duration::ZERO, None);
         let (left, life, payload) = match found.life {
             Life::Clock(clock) => {
                 let envelope = envelope::parse(&found.bytes).ok()?;
                 let payload = envelope.value.map(|(_, payload)| payload);
+                let stale = envelope.over(clock);
+                (over, window) = (stale.0, Some(stale.1));
                 (envelope.left(clock), Some(envelope.life), payload)
             }
             Life::Left(left) => match &found.bytes[..] {
@@ -239,7 +268,7 @@ impl World {
             },
             _ => return None,
         };
-        if left.is_zero() {
+        if left.is_zero() && window.unwrap_or_default() <= over {
             return None;
         }
         let value = payload.map(|payload| {
@@ -247,9 +276,16 @@ impl World {
             number.copy_from_slice(payload);
             Id(u32::from_be_bytes(number))
         });
-        let id = self.judge.seen_in_l2(key, value, self.now);
+        let id = (self.judge).seen_in_l2(key, value, !left.is_zero(), self.now);
         let age = life.map(|life| life.saturating_sub(left));
-        Some((Seen { value, left, age }, id))
+        let seen = Seen {
+            value,
+            left,
+            over,
+            window,
+            age,
+        };
+        Some((seen, id))
     }
 }
 

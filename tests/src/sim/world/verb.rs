@@ -5,7 +5,7 @@ use core::time::Duration;
 use jetcache_core::Token;
 use jetcache_core::machine::lookup::step::Seen;
 use jetcache_core::machine::tier::verb::{Announce, Times};
-use jetcache_core::ports::remote::{Claimed, Condition, Filled, Placed, Stamp};
+use jetcache_core::ports::remote::{Claimed, Condition, Filled, Granted, Placed, Stamp};
 
 use crate::sim::fate::judge::{Id, Index};
 use crate::sim::fate::script::Point;
@@ -28,6 +28,7 @@ pub(crate) enum Verb {
     },
     Release {
         token: Token,
+        failing: Option<Duration>,
     },
     Claim {
         token: Token,
@@ -61,7 +62,7 @@ pub(crate) enum Verb {
 #[derive(Clone, Debug)]
 pub(crate) enum Receipt {
     Read(Option<(Seen<Id>, Id)>),
-    Leased(bool, Option<(Seen<Id>, Id)>),
+    Leased(Granted, Option<(Seen<Id>, Id)>),
     Filled(Filled),
     Claimed(Claimed),
     /// And whether the key was removed instead.

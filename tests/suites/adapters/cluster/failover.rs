@@ -19,7 +19,7 @@ fn a_replica_that_took_over_in_order_is_followed() {
     let keys = nodes.keys_on(0, 20, "ns:#");
     many().block_on(async {
         for key in &keys {
-            assert!(lease(&cluster, key, T).await.unwrap().granted);
+            assert!(lease(&cluster, key, T).await.unwrap().is_granted());
             fill(&cluster, key, T, b"v").await.unwrap();
         }
         nodes.ok(3, &["CLUSTER", "FAILOVER"]);
@@ -89,10 +89,7 @@ fn only_what_may_be_sent_twice_is() {
         token: Some(T),
         value: stored(b"v"),
     };
-    let hold = Hold {
-        key: "ns:k",
-        token: T,
-    };
+    let hold = Hold::of("ns:k", T);
     many().block_on(async {
         for verb in [
             "lease", "claim", "fill", "settle", "read", "release", "remove",

@@ -54,7 +54,7 @@ fn slotful(nodes: &RedisNodes, cluster: &RedisCluster, full: bool) -> Vec<String
     if full {
         many().block_on(async {
             for key in &keys {
-                assert!(lease(cluster, key, T).await.unwrap().granted);
+                assert!(lease(cluster, key, T).await.unwrap().is_granted());
                 let filled = fill(cluster, key, T, b"v").await.unwrap();
                 assert_eq!(filled, Filled::Stored);
             }
@@ -100,7 +100,7 @@ fn a_slot_that_moved_is_followed_and_remembered() {
         }
         for leased in cluster.lease(&asks(&keys[1..]), Wire::Native).await {
             let leased = leased.unwrap();
-            assert!(leased.granted && leased.found.unwrap().bytes == b"v");
+            assert!(leased.is_granted() && leased.found.unwrap().bytes == b"v");
         }
     });
     let failed = nodes.node(0).cli(&["INFO", "errorstats"]);
@@ -122,7 +122,7 @@ fn a_batch_of_a_moved_slot_is_sent_on_whole() {
     all.push(&other);
     many().block_on(async {
         for leased in cluster.lease(&asks(&all), Wire::Native).await {
-            assert!(leased.unwrap().granted);
+            assert!(leased.unwrap().is_granted());
         }
         let fills: Vec<_> = all
             .iter()
@@ -162,7 +162,7 @@ fn a_slot_on_the_move_serves_a_key_where_it_is() {
         // the value there, too.
         for key in &keys {
             let leased = lease(&cluster, key, T).await.unwrap();
-            assert!(leased.granted, "{key}");
+            assert!(leased.is_granted(), "{key}");
             assert_eq!(leased.found.unwrap().bytes, b"v", "{key}");
         }
         // Value and lease are there: scripts work.
@@ -191,7 +191,7 @@ fn each_command_of_a_batch_finds_its_own_way() {
     let runtime = many();
     runtime.block_on(async {
         for key in &keys[..3] {
-            assert!(lease(&cluster, key, T).await.unwrap().granted);
+            assert!(lease(&cluster, key, T).await.unwrap().is_granted());
         }
     });
     let way = Move::begin(&nodes, &keys[0]);
@@ -235,7 +235,7 @@ fn a_command_waits_a_little_for_keys_that_are_apart() {
             count.map(|(_, count)| count.trim_end().to_owned())
         };
         runtime.block_on(async {
-            assert!(lease(&cluster, &key, T).await.unwrap().granted);
+            assert!(lease(&cluster, &key, T).await.unwrap().is_granted());
             let way = Move::begin(&nodes, &key);
             let before = refused();
             // The lease is here and the value is not, so it may be there.

@@ -105,7 +105,7 @@ async fn every_verb(remote: &impl Remote, ear: &mut Ear, wire: Wire) {
 
     remote.lease(&[ask(key)], wire).await.remove(0).unwrap();
     remote.read(&[key], wire).await.remove(0).unwrap();
-    let hold = Hold { key, token: T };
+    let hold = Hold::of(key, T);
     remote.release(&[hold]).await.remove(0).unwrap();
     ear.hears("lease, read, release", &[]);
     remote.lease(&[ask(key)], wire).await.remove(0).unwrap();
@@ -331,9 +331,9 @@ fn a_server_without_memory_removes_and_tells() {
     let redis = telling(&Redis::open(&server.url()).unwrap());
     let mut ear = Ear::at(server.port(), "shop");
     let filled = async || {
-        assert!(lease(&redis, "any:1", OTHER).await.unwrap().granted);
+        assert!(lease(&redis, "any:1", OTHER).await.unwrap().is_granted());
         fill(&redis, "any:1", OTHER, b"v").await.unwrap();
-        assert!(lease(&redis, "any:1", OTHER).await.unwrap().granted);
+        assert!(lease(&redis, "any:1", OTHER).await.unwrap().is_granted());
         is_gone(&redis, "any:1", false).await;
     };
     many().block_on(async {

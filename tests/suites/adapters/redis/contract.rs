@@ -116,7 +116,7 @@ fn a_key_of_another_type_is_a_miss_that_can_be_filled() {
                 .unwrap()
         );
         let leased = lease(&redis, "ns:k", T).await.unwrap();
-        assert!(leased.granted && leased.found.is_none());
+        assert!(leased.is_granted() && leased.found.is_none());
         assert_eq!(fill(&redis, "ns:k", T, b"v").await.unwrap(), Filled::Stored);
         assert_eq!(read(&redis, "ns:k").await.unwrap().unwrap().bytes, b"v");
     });
@@ -149,7 +149,11 @@ fn one_bad_key_does_not_hurt_the_other_ninety_nine() {
             .into_iter()
             .enumerate()
         {
-            assert_eq!(leased.is_ok_and(|leased| leased.granted), at != 42, "{at}");
+            assert_eq!(
+                leased.is_ok_and(|leased| leased.is_granted()),
+                at != 42,
+                "{at}"
+            );
         }
         let fills: Vec<_> = keys
             .iter()
@@ -247,7 +251,7 @@ fn the_longest_spans_are_taken() {
                 .await
                 .remove(0)
                 .unwrap()
-                .granted
+                .is_granted()
         );
         let value = Stored {
             replaces: None,

@@ -66,7 +66,7 @@ fn a_call_without_a_server_is_a_fault() {
             Err(Fault::Unreachable(_))
         ));
         server.restart();
-        assert!(lease(&redis, "ns:k", T).await.unwrap().granted);
+        assert!(lease(&redis, "ns:k", T).await.unwrap().is_granted());
     });
 }
 
@@ -81,7 +81,12 @@ fn a_connection_of_a_runtime_that_ended_is_replaced() {
                     .block_on(claim(&redis, "ns:k", Token::from_bits(n)))
                     .unwrap()
             );
-            assert!(make().block_on(lease(&redis, "ns:l", T)).unwrap().granted);
+            assert!(
+                make()
+                    .block_on(lease(&redis, "ns:l", T))
+                    .unwrap()
+                    .is_granted()
+            );
         }
     }
     assert!(smol::block_on(claim(&redis, "ns:k", T)).unwrap());
@@ -161,10 +166,7 @@ fn only_what_may_be_sent_twice_is() {
         assert_eq!(count("EVALSHA"), 2, "remove");
         assert!(
             redis
-                .release(&[Hold {
-                    key: "ns:k",
-                    token: T
-                }])
+                .release(&[Hold::of("ns:k", T)])
                 .await
                 .remove(0)
                 .is_err()

@@ -360,7 +360,7 @@ impl Judge {
 
     /// A look at L1 only.
     pub(crate) fn peek(&self, key: Key, floor: u64, read: Cached<u64>) {
-        if let Cached::Hit(value) = read {
+        if let Cached::Hit(value) | Cached::Stale(value) = read {
             let kept = !self.book().refused.contains(&value);
             self.rule(kept, Promise::P2, || {
                 format!("{value} of {key} was refused and is in L1")
@@ -381,7 +381,7 @@ impl Judge {
                     format!("nobody said behind {floor} that {key} does not exist")
                 });
             }
-            Cached::Hit(value) => {
+            Cached::Hit(value) | Cached::Stale(value) => {
                 let (of, born) = book.values[usize::try_from(value).unwrap()];
                 book.rule(of == key, Promise::P6, || {
                     format!("{key} has the value of {of}")

@@ -28,6 +28,8 @@ pub(crate) struct Plan {
     pub(crate) gaps: bool,
     /// The breaker of each node's L2, if it has one.
     pub(crate) breaker: Option<Breaker>,
+    /// How long values may be served stale, and how long callers wait if there is one.
+    pub(crate) stale: Option<(Duration, Option<Duration>)>,
 }
 
 impl Plan {
@@ -44,6 +46,7 @@ impl Plan {
             chunk: [1, 2, 1000, 1000][world.below(4) as usize],
             asks: asks(world),
             breaker: world.percent(50).then(|| breaker(world)),
+            stale: world.percent(40).then(|| stale(world)),
         }
     }
 
@@ -51,6 +54,12 @@ impl Plan {
     pub(crate) fn ask(&self, world: &World) -> What {
         self.asks[world.below(self.asks.len() as u64) as usize]
     }
+}
+
+fn stale(world: &World) -> (Duration, Option<Duration>) {
+    let window = Duration::from_millis([500, 60_000][world.below(2) as usize]);
+    let soft = [None, Some(0), Some(20)][world.below(3) as usize];
+    (window, soft.map(Duration::from_millis))
 }
 
 /// A hasty one. Jitter would be drawn from random bits that are not the same at each run.

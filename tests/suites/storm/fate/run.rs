@@ -130,6 +130,12 @@ impl Run {
             let antenna = self.air.antenna(number);
             builder = builder.bus(antenna).source_id(&format!("shop{place}"));
         }
+        if let Some((window, soft)) = self.plan.stale {
+            builder = builder.stale_for(window).stale_retry(window / 4);
+            if let Some(soft) = soft {
+                builder = builder.soft_timeout(soft);
+            }
+        }
         if let Some(timeout) = self.plan.write_timeout {
             builder = builder.write_timeout(timeout);
         }

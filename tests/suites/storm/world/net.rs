@@ -321,7 +321,7 @@ impl Remote for Net {
         let release = |hold: &Hold<'_>| {
             let token = hold.token;
             let command = move |table: &mut Table, now, key: &str| {
-                (table.release(now, &Hold { key, token }), Act::Nothing)
+                (table.release(now, &Hold::of(key, token)), Act::Nothing)
             };
             (hold.key.to_owned(), command)
         };

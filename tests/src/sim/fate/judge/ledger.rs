@@ -18,6 +18,8 @@ pub(crate) struct Shared {
     pub(crate) newest: Index,
     /// When what loads may have put there was removed last.
     unloaded: Index,
+    /// Until when nobody is to load, since a load has failed.
+    failing: Option<u64>,
     /// Whether a load or a write-through has stored the content.
     loaded: bool,
     /// The last removal by somebody who knows nothing of leases.
@@ -37,7 +39,7 @@ pub(crate) struct Granted {
 
 impl Judge {
     /// L2 showed this value.
-    pub(crate) fn seen_in_l2(&mut self, key: Key, value: Option<Id>, now: u64) -> Id {
+    pub(crate) fn seen_in_l2(&mut self, key: Key, value: Option<Id>, fresh: bool, now: u64) -> Id {
         let content = self.shared[usize::from(key)].content;
         let absent = content.is_some_and(|id| self.at(id).absent);
         let same = match value {
@@ -48,9 +50,10 @@ impl Judge {
             format!("L2 shows {value:?}, and was given {content:?}")
         });
         let id = content.or(value).unwrap_or(Id(0));
-        let ends = self.at(id).ends;
-        self.rule(now < ends, Promise::P7, || {
-            format!("L2 shows {id:?} as fresh at {now} ms, its life ended at {ends}")
+        let fact = *self.at(id);
+        let in_time = now < if fresh { fact.ends } else { fact.stale_ends() };
+        self.rule(in_time, Promise::P7, || {
+            format!("L2 shows {id:?} (fresh: {fresh}) at {now} ms: {fact:?}")
         });
         id
     }
@@ -80,6 +83,7 @@ impl Judge {
             shared.content = None;
         }
         let gone = shared.lease.take_if(|_| lease);
+        shared.failing = None;
         let inserts = gone.is_some_and(|(token, _)| {
             let granted = self.granted.entry(token).or_default();
             granted.standing = false;
@@ -107,6 +111,12 @@ impl Judge {
         }
         let granted = self.granted.entry(token).or_default();
         (granted.standing, granted.until) = (true, until);
+        let failing = self.shared[usize::from(key)].failing;
+        self.rule(
+            failing.is_none_or(|until| now >= until),
+            Promise::P1,
+            || format!("L2 granted {token}, and a load has failed: until {failing:?} nobody is to"),
+        );
         self.rule(other.is_none(), Promise::P1, || {
             format!("L2 granted {token}, and {other:?} had the lease")
         });
@@ -135,7 +145,9 @@ impl Judge {
             "an insert takes the old value away before the new one is there".into()
         });
         let lease = &mut self.shared[usize::from(key)].lease;
-        if let Some((before, _)) = lease.replace((token, until)) {
+        let before = lease.replace((token, until));
+        self.shared[usize::from(key)].failing = None;
+        if let Some((before, _)) = before {
             self.granted.entry(before).or_default().standing = false;
         }
         let granted = self.granted.entry(token).or_default();
@@ -170,7 +182,7 @@ impl Judge {
 
     pub(crate) fn wiped(&mut self, key: Key, index: Index) {
         let shared = &mut self.shared[usize::from(key)];
-        shared.content = None;
+        (shared.content, shared.failing) = (None, None);
         (shared.wiped, shared.newest) = (index, index);
         if let Some((token, _)) = shared.lease.take() {
             self.granted.entry(token).or_default().standing = false;
@@ -223,6 +235,24 @@ impl Judge {
         let birth = self.at(id).birth;
         let newest = &mut self.shared[usize::from(key)].newest;
         *newest = birth.max(*newest);
+    }
+
+    /// A release arrived. If it says that the load has failed, nobody is granted the lease for so long.
+    pub(crate) fn released(&mut self, key: Key, token: Token, failing: Option<u64>, now: u64) {
+        let holder = self.holder(key, now);
+        if holder.is_some_and(|(holder, _)| holder == token) {
+            self.shared[usize::from(key)].failing = failing;
+        }
+        self.given_back(key, token);
+    }
+
+    /// L2 says that a load has failed lately.
+    pub(crate) fn is_failing(&mut self, key: Key, now: u64) {
+        let until = self.shared[usize::from(key)].failing;
+        let failing = until.is_some_and(|until| now < until);
+        self.rule(failing, Promise::P5, || {
+            format!("L2 says at {now} ms that a load of key {key} has failed, until {until:?}")
+        });
     }
 
     /// A release or a fill of this token arrived, in time or not.

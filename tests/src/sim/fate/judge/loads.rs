@@ -19,6 +19,10 @@ pub(crate) struct Flight {
     pub(crate) faulted: bool,
     pub(crate) refused_since: Option<u64>,
     pub(crate) failed: bool,
+    /// L2 said that a load has failed lately.
+    pub(crate) failing: bool,
+    /// L1 had a value that is stale already.
+    pub(crate) found_stale: bool,
 }
 
 /// A loader that runs.
@@ -75,6 +79,19 @@ impl Judge {
             format!("actor {actor} loads at {now} ms without a lease, and nothing excuses it")
         });
         self.running.push(Running { actor, flight });
+    }
+
+    /// Whether no change has superseded the flight.
+    pub(crate) fn is_current(&mut self, flight: usize) -> bool {
+        let Flight {
+            node, key, opened, ..
+        } = self.flights[flight];
+        self.is_new(node, key, opened)
+    }
+
+    /// Whether no change has superseded what began then.
+    pub(crate) fn is_new(&mut self, node: usize, key: Key, opened: Index) -> bool {
+        opened > self.of(node, key).superseded
     }
 
     /// A flight asks for a lease. One that it had before and that has expired need not be given

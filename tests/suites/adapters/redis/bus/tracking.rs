@@ -77,7 +77,7 @@ fn tracking_leaves_leases_and_other_prefixes_out() {
         let mut subscription = subscribe(&redis.tracking()).await;
         for key in ["ns:{1}", "ns:2", "ns:}"] {
             lease(&redis, key, T).await.unwrap();
-            let hold = Hold { key, token: T };
+            let hold = Hold::of(key, T);
             redis.release(&[hold]).await.remove(0).unwrap();
         }
         remove(&redis, "other:1").await;
