@@ -104,11 +104,6 @@ enum State<V> {
     Keeping {
         answer: Answer<V>,
     },
-    /// What is written is stale; with why nothing fresh could be had, if a load has failed.
-    KeepingStale {
-        answer: Answer<V>,
-        why: Option<Error>,
-    },
     Done,
 }
 
@@ -186,9 +181,6 @@ impl<V: Clone> Lookup<V> {
                 self.on_stored(view, entry, answer, stored, out)
             }
             (State::Keeping { answer }, Reply::Kept(_)) => self.finish(answer),
-            (State::KeepingStale { answer, why }, Reply::Kept(_)) => {
-                self.on_kept_stale(view, answer, why, out)
-            }
             // A reply that belongs to no step: the driver is wrong, and its caller must not hang.
             (_, _) => self.finish(Answer::endless(Err(Error::Closed))),
         }

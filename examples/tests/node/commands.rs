@@ -323,6 +323,7 @@ fn statistics_have_all_their_names() {
             "loads",
             "load_failures",
             "overloaded",
+            "stale",
             "not_found",
             "coalesced",
             "superseded",

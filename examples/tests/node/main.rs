@@ -23,6 +23,7 @@ mod outage;
 mod parity;
 mod process;
 mod refreshes;
+mod stale;
 mod strangers;
 mod tls;
 mod wire;

@@ -92,6 +92,20 @@ fn p7_who_joined_late_is_not_given_what_ended_during_the_fill() {
 }
 
 #[test]
+fn s4_a_stale_value_takes_the_place_of_nothing_fresh() {
+    keeps(
+        Plan::scripted(2)
+            .ttl(200)
+            .stale(5_000, 50)
+            .slow(A, 500)
+            .load(0, A, 1)
+            .load_fails(300, A, 60)
+            .insert(315, B)
+            .get(330, A),
+    );
+}
+
+#[test]
 fn r5_a_superseded_flight_takes_nobody_on_board() {
     keeps(
         Plan::scripted(1)

@@ -3,7 +3,6 @@
 
 use core::time::Duration;
 
-use crate::machine::error::Error;
 use crate::machine::event::Event;
 use crate::machine::lookup::step::{Answer, Seen};
 use crate::machine::lookup::{Lookup, Move, Out, State, View};
@@ -111,7 +110,7 @@ impl<V: Clone> Lookup<V> {
 
     /// Whether a stale value is on its way into L1.
     pub(in crate::machine) fn is_keeping_stale(&self) -> bool {
-        matches!(self.state, State::KeepingStale { .. })
+        matches!(&self.state, State::Keeping { answer } if answer.over.is_some())
     }
 
     /// A read without a loader puts a fresh value into L1.
@@ -149,6 +148,10 @@ impl<V: Clone> Lookup<V> {
 
     /// How long the leader still waits, if it has a stale value to answer.
     pub(super) fn soft_left(&self, view: &View<'_>) -> Option<Duration> {
+        if self.call.aim.is_some() {
+            // Nobody waits for a refresh.
+            return None;
+        }
         let due = view.came + view.policy.soft_timeout(&self.call)?;
         let stale = self.stale(&self.call, view.superseded, view.now);
         stale.map(|_| due.since(view.now))
@@ -156,12 +159,7 @@ impl<V: Clone> Lookup<V> {
 
     /// The load has failed. The stale value answers, and stays in L1 for `stale_retry`; for as long
     /// the lease stands, as a mark for the other nodes.
-    pub(super) fn fail_over(
-        &mut self,
-        view: &View<'_>,
-        error: &Error,
-        out: &mut Out<'_, V>,
-    ) -> Option<Move<V>> {
+    pub(super) fn fail_over(&mut self, view: &View<'_>, out: &mut Out<'_, V>) -> Option<Move<V>> {
         if core::mem::take(&mut self.fed) && self.fallback.is_some() {
             // What L1 has now is newer. Should that be over by now, it is the fallback.
             return Some(self.look());
@@ -173,7 +171,7 @@ impl<V: Clone> Lookup<V> {
         }
         let retry = view.policy.stale_retry;
         self.failing = Some(retry);
-        Some(self.keep_stale(view, answer, retry, Some(error.clone())))
+        Some(self.keep_stale(view, answer, retry))
     }
 
     /// Another node's load has failed lately. Whoever can do without does not load.
@@ -183,19 +181,13 @@ impl<V: Clone> Lookup<V> {
         }
         match self.stale_answer(view, out) {
             // Nobody knows how long the mark stands yet, and to ask costs no load.
-            Some(answer) => self.keep_stale(view, answer, view.policy.stale_retry / 4, None),
+            Some(answer) => self.keep_stale(view, answer, view.policy.stale_retry / 4),
             None => self.load(view, out),
         }
     }
 
     /// Puts the stale value into L1, unless something newer stands there.
-    fn keep_stale(
-        &mut self,
-        view: &View<'_>,
-        answer: Answer<V>,
-        span: Duration,
-        why: Option<Error>,
-    ) -> Move<V> {
+    fn keep_stale(&mut self, view: &View<'_>, answer: Answer<V>, span: Duration) -> Move<V> {
         let wanted = !self.call.no_store && !self.fed && !view.writing;
         let Some(found) = self.fallback.as_ref().filter(|_| wanted) else {
             return self.finish(answer);
@@ -210,26 +202,7 @@ impl<V: Clone> Lookup<V> {
         let over = end.since(found.known.0).saturating_add(found.known.1);
         let entry = Entry::new(Some(found.value.clone()), end);
         let entry = entry.stale_until(found.until).overdue(over);
-        if !self.is_kept(view, &entry) {
-            return self.finish(answer);
-        }
-        self.state = State::KeepingStale { answer, why };
-        Move::Keep(entry)
-    }
-
-    /// A change may have ended during the write: then the value is not to be answered any more.
-    pub(super) fn on_kept_stale(
-        &mut self,
-        view: &View<'_>,
-        answer: Answer<V>,
-        why: Option<Error>,
-        out: &mut Out<'_, V>,
-    ) -> Move<V> {
-        match why {
-            _ if !view.superseded => self.finish(answer),
-            Some(error) => self.finish(Answer::endless(Err(error))),
-            None => self.load(view, out),
-        }
+        self.keep(view, entry, answer)
     }
 }
 
@@ -237,5 +210,159 @@ impl Policy {
     /// How long a call waits if there is a stale value.
     pub(in crate::machine) fn soft_timeout(&self, call: &Call) -> Option<Duration> {
         call.soft_timeout.or(self.soft_timeout)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::boxed::Box;
+
+    use hashbrown::DefaultHashBuilder;
+
+    use super::*;
+    use crate::machine::effects::Effects;
+    use crate::machine::error::Error;
+    use crate::machine::lookup::step::{Need, Reply, Step};
+    use crate::machine::policy::Kind;
+    use crate::machine::shard::{Context, Shard};
+    use crate::machine::tier::entry::Cached;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const KEY: u32 = 7;
+
+    struct World {
+        shard: Shard<u32, &'static str, DefaultHashBuilder>,
+        policy: Policy,
+        now: Timestamp,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let mut policy = Policy::new(Kind::Local);
+            policy.stale_for = 60 * SECOND;
+            Self {
+                shard: Shard::new(DefaultHashBuilder::default()),
+                policy,
+                now: Timestamp::default() + 10 * SECOND,
+            }
+        }
+
+        /// The last step of a lookup that finds this in L1, and whose loader fails. `meanwhile` happens
+        /// between the look and its reply.
+        fn fails(
+            &mut self,
+            call: Call,
+            found: Entry<&'static str>,
+            meanwhile: impl FnOnce(&mut Self),
+        ) -> Step<&'static str> {
+            let (ticket, _) =
+                self.ask(|shard, context, effects| shard.join(KEY, call, context, effects));
+            let tell = |world: &mut Self, reply| {
+                world.ask(|shard, context, effects| shard.step(&ticket, context, reply, effects))
+            };
+            assert!(matches!(tell(self, Reply::Begin), Step::ReadLocal));
+            meanwhile(self);
+            let step = tell(self, Reply::Local(Some(found)));
+            assert!(matches!(step, Step::Ask(Need::Load)), "{step:?}");
+            tell(self, Reply::Loaded(Err(Error::Overloaded)))
+        }
+
+        fn ask<T>(
+            &mut self,
+            ask: impl FnOnce(
+                &mut Shard<u32, &'static str, DefaultHashBuilder>,
+                &Context<'_>,
+                &mut Effects<u32, &'static str>,
+            ) -> T,
+        ) -> T {
+            let context = Context {
+                now: self.now,
+                roll: 4,
+                policy: &self.policy,
+            };
+            let mut effects = Effects::default();
+            let answer = ask(&mut self.shard, &context, &mut effects);
+            effects.carry_out(|_| {});
+            answer
+        }
+    }
+
+    /// A second past its end, and for ten more to be served.
+    fn ended() -> Entry<&'static str> {
+        let end = Timestamp::default() + 9 * SECOND;
+        Entry::new(Some("old"), end).stale_until(end + 11 * SECOND)
+    }
+
+    #[test]
+    fn a_failing_load_leaves_the_stale_value_in_l1_for_a_while() {
+        let mut world = World::new();
+        let step = world.fails(Call::new(), ended(), |_| {});
+        let Step::WriteLocal { entry, .. } = step else {
+            panic!("{step:?}")
+        };
+        assert!(entry.is_stale() && entry.value() == Some(&"old"));
+        let end = world.now + world.policy.stale_retry;
+        assert_eq!((entry.expires(), entry.over()), (end, 2 * SECOND));
+        assert_eq!(entry.stale_end(), Timestamp::default() + 20 * SECOND);
+    }
+
+    #[test]
+    fn a_call_may_say_how_old_is_too_old() {
+        for (window, taken) in [(SECOND, false), (2 * SECOND, true)] {
+            let call = Call::new().stale_for(window);
+            let step = World::new().fails(call, ended(), |_| {});
+            let stale = matches!(step, Step::WriteLocal { .. });
+            assert_eq!(stale, taken, "{window:?}: {step:?}");
+        }
+    }
+
+    /// The old value may be what is just being removed, and then it must not come back.
+    #[test]
+    fn what_is_found_while_l1_is_swept_is_no_fallback() {
+        let mut world = World::new();
+        let sweep = world.ask(|shard, _, effects| shard.supersede(&KEY, effects));
+        let step = world.fails(Call::new(), ended(), |_| {});
+        let Step::Finish { answer, .. } = step else {
+            panic!("{step:?}")
+        };
+        assert!(answer.outcome.is_err());
+        world.shard.swept(&KEY, sweep);
+        let step = world.fails(Call::new(), ended(), |_| {});
+        assert!(matches!(step, Step::WriteLocal { .. }), "{step:?}");
+    }
+
+    #[test]
+    fn a_change_meanwhile_ends_it() {
+        let mut world = World::new();
+        let mut sweep = None;
+        let step = world.fails(Call::new(), ended(), |world| {
+            sweep = Some(world.ask(|shard, _, effects| shard.supersede(&KEY, effects)));
+        });
+        assert!(
+            matches!(&step, Step::Finish { answer, .. } if answer.outcome.is_err()),
+            "{step:?}"
+        );
+    }
+
+    #[test]
+    fn of_two_values_the_one_that_lasts_longer_is_taken() {
+        let mut events = alloc::vec::Vec::new();
+        let mut spent = alloc::vec::Vec::new();
+        let mut out = Out {
+            events: &mut events,
+            spent: &mut spent,
+            found_stale: false,
+        };
+        let mut lookup = Box::new(Lookup::new(Call::new()));
+        let longer = Entry::new(Some("longer"), Timestamp::default());
+        let longer = longer.stale_until(Timestamp::default() + 60 * SECOND);
+        for entry in [ended(), longer, ended()] {
+            let found = Fallback::of_l1(entry, false, &mut out);
+            lookup.fall_back_on(found, &mut out);
+        }
+        let answer = lookup.stale(&Call::new(), false, Timestamp::default() + 10 * SECOND);
+        let outcome = answer.map(|answer| answer.outcome.ok());
+        assert_eq!(outcome, Some(Some(Cached::Stale("longer"))));
+        assert_eq!(spent, ["old", "old"]);
     }
 }

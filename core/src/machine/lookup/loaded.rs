@@ -28,7 +28,7 @@ impl<V: Clone> Lookup<V> {
                     Error::Overloaded => Event::Overloaded { waited: took },
                     _ => Event::LoadFailed { took },
                 });
-                if let Some(stale) = self.fail_over(view, &error, out) {
+                if let Some(stale) = self.fail_over(view, out) {
                     return stale;
                 }
                 return self.finish(Answer::endless(Err(error)));
@@ -130,15 +130,11 @@ impl<V: Clone> Lookup<V> {
 
     /// Only a flight that is still current writes L1.
     pub(super) fn keep(&mut self, view: &View<'_>, entry: Entry<V>, answer: Answer<V>) -> Move<V> {
-        if !self.is_kept(view, &entry) {
+        let wanted = view.policy.kind.has_local() && !self.call.skip_local;
+        if view.superseded || !wanted || !entry.is_fresh(view.now) {
             return self.finish(answer);
         }
         self.state = State::Keeping { answer };
         Move::Keep(entry)
-    }
-
-    pub(super) fn is_kept(&self, view: &View<'_>, entry: &Entry<V>) -> bool {
-        let wanted = view.policy.kind.has_local() && !self.call.skip_local;
-        wanted && !view.superseded && entry.is_fresh(view.now)
     }
 }

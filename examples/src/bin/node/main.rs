@@ -43,7 +43,8 @@
 //! beside its outcome. `value` is an object, there with outcome `hit`.
 //!
 //! `results` has an object for each key of the line, in the line's order: `key`, `outcome`, which is
-//! `hit`, `absent`, `miss` or `error`, and `value` or `error`.
+//! `hit`, `absent`, `miss` or `error`, and `value` or `error`. A value whose life is over says `"stale":true`,
+//! whichever line asked for it.
 //!
 //! | command | | fields |
 //! |---|---|---|

@@ -167,6 +167,14 @@ impl Plan {
         self
     }
 
+    /// Values may be served stale for so long, and a failed load is tried again after a while.
+    #[must_use]
+    pub fn stale(mut self, window: u64, retry: u64) -> Self {
+        self.policy.stale_for = Duration::from_millis(window);
+        self.policy.stale_retry = Duration::from_millis(retry);
+        self
+    }
+
     /// A node remembers one unconfirmed key.
     #[must_use]
     pub fn room_for_one(mut self) -> Self {

@@ -114,12 +114,15 @@ impl World {
     }
 
     /// Whether L1 has a stale value, which answers so that nobody loads, and which this flight should
-    /// have seen: it is not from a leader of its own that was deposed.
-    pub(crate) fn is_throttled(&self, node: usize, key: Key, flight: &Flight) -> bool {
+    /// have seen: it is not from a leader of its own that was deposed, and no change is about to
+    /// remove it.
+    pub(crate) fn is_throttled(&mut self, node: usize, key: Key, flight: &Flight) -> bool {
+        let now = self.timestamp(node);
         let row = self.nodes[node].l1[usize::from(key)].as_ref();
+        let row = row.filter(|row| row.entry.is_stale() && row.entry.is_fresh(now));
         row.is_some_and(|row| {
-            let stands = row.entry.is_stale() && row.entry.is_fresh(self.timestamp(node));
-            stands && row.writer.opened != flight.opened
+            let opened = row.writer.opened;
+            opened != flight.opened && self.judge.is_new(node, key, opened)
         })
     }
 
