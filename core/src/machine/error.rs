@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::error::Error as StdError;
 use core::fmt;
+use core::time::Duration;
 
 /// Any error that can cross threads.
 pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
@@ -20,9 +21,9 @@ pub enum Error {
     Load(Arc<dyn StdError + Send + Sync + 'static>),
     /// The loader or writer panicked, with this message. The next call loads again.
     Panicked(Arc<str>),
-    /// The loader took longer than `load_timeout`, or the writer longer than `write_timeout`. The
-    /// next call loads again.
-    Timeout,
+    /// The loader took longer than `load_timeout`, or the writer longer than `write_timeout`: which,
+    /// and how long that is. The next call loads again.
+    Timeout(Limit),
     /// The value could not be encoded for L2. Nothing was changed.
     Encode(Arc<dyn StdError + Send + Sync + 'static>),
     /// The encoded value is longer than the cache's `max_value_size`. Nothing was changed.
@@ -49,6 +50,35 @@ pub enum Error {
     /// A setting or a call's options contradict each other, or no cache can run on the caller's
     /// runtime; the text says what to change.
     Config(Arc<str>),
+}
+
+/// Whose time ran out, and how long it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Limit {
+    /// The loader's: the cache's `load_timeout`, the wait for a turn among `max_loads` included.
+    Load(Duration),
+    /// The writer's: the cache's `write_timeout`.
+    Write(Duration),
+}
+
+impl Limit {
+    /// How long it was.
+    #[must_use]
+    pub const fn span(self) -> Duration {
+        match self {
+            Self::Load(span) | Self::Write(span) => span,
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Load(span) => write!(f, "the loader took longer than load_timeout ({span:?})"),
+            Self::Write(span) => write!(f, "the writer took longer than write_timeout ({span:?})"),
+        }
+    }
 }
 
 impl Error {
@@ -85,9 +115,7 @@ impl fmt::Display for Error {
         match self {
             Self::Load(error) => write!(f, "the loader or writer failed: {error}"),
             Self::Panicked(message) => write!(f, "the loader or writer panicked: {message}"),
-            Self::Timeout => f.write_str(
-                "the loader took longer than load_timeout, or the writer longer than write_timeout",
-            ),
+            Self::Timeout(limit) => limit.fmt(f),
             Self::Encode(error) => write!(f, "the value cannot be encoded: {error}"),
             Self::TooLarge { size, limit } => write!(
                 f,

@@ -26,7 +26,7 @@ fn start(runtime: &str, server: &RedisServer, more: &[&str]) -> Node {
 }
 
 fn outlived(node: &mut Node, key: &str) {
-    node.ask(&format!("set {key} old 1"));
+    node.ask(format!("set {key} old 1"));
     sleep(Duration::from_millis(200));
 }
 

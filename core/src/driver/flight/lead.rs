@@ -10,7 +10,7 @@ use crate::driver::flight::seat::{Led, Next, Seat};
 use crate::driver::flight::verbs::{fill, lease, read};
 use crate::driver::world::bounds::{CacheKey, CacheValue};
 use crate::driver::world::caught::caught_future;
-use crate::machine::error::Error;
+use crate::machine::error::{Error, Limit};
 use crate::machine::lookup::step::{Need, Reply};
 use crate::machine::tier::entry::Load;
 use crate::ports::bus::Kind;
@@ -38,7 +38,10 @@ where
                         loading(keys, load(seat.shared(), loader)).await
                     }
                     // It was deposed after its loader had run out of time, and leads again.
-                    None => Err(Error::Timeout),
+                    None => {
+                        let limit = Limit::Load(seat.shared().policy.load_timeout);
+                        Err(Error::Timeout(limit))
+                    }
                 })),
                 Next::Ask(need) => meet(seat, need).await,
             };

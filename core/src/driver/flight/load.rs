@@ -2,14 +2,13 @@
 //! single loads, batches and writers.
 
 use core::future::Future;
-use core::time::Duration;
 use std::sync::Arc;
 
 use crate::driver::shared::Shared;
 use crate::driver::world::caught::caught_future;
 use crate::driver::world::erased::AnyRuntime;
 use crate::driver::world::timeout::timeout;
-use crate::machine::error::Error;
+use crate::machine::error::{Error, Limit};
 use crate::machine::tier::entry::Load;
 use crate::ports::batch_loader::Loads;
 use crate::ports::loader::LoadError;
@@ -69,9 +68,11 @@ where
     T: Into<Load<V>>,
 {
     let writing = async move { writer().await.map(Into::into) };
-    match limited(&*shared.runtime, shared.write_timeout, async {
-        Ok(writing.await)
-    })
+    match limited(
+        &*shared.runtime,
+        shared.write_timeout.map(Limit::Write),
+        async { Ok(writing.await) },
+    )
     .await?
     {
         Ok(load) => Ok(Load::map(load, Arc::new)),
@@ -96,7 +97,8 @@ async fn loaded<K, V, T>(
         };
         Ok(loader.await)
     };
-    limited(runtime, Some(shared.policy.load_timeout), loading).await
+    let limit = Limit::Load(shared.policy.load_timeout);
+    limited(runtime, Some(limit), loading).await
 }
 
 /// What user code brings, or its own error.
@@ -105,13 +107,16 @@ async fn loaded<K, V, T>(
 /// Those of `code`, [`Error::Timeout`] past the limit, [`Error::Panicked`].
 async fn limited<T>(
     runtime: &dyn AnyRuntime,
-    limit: Option<Duration>,
+    limit: Option<Limit>,
     code: impl Future<Output = Result<Result<T, LoadError>, Error>>,
 ) -> Result<Result<T, LoadError>, Error> {
     let code = caught_future(code);
     let brought = match limit {
         None => code.await,
-        Some(limit) => timeout(runtime, limit, code).await.ok_or(Error::Timeout)?,
+        Some(limit) => {
+            let brought = timeout(runtime, limit.span(), code).await;
+            brought.ok_or(Error::Timeout(limit))?
+        }
     };
     brought?
 }

@@ -313,7 +313,7 @@ mod tests {
         let ticket = world.open(YOUNG).unwrap();
         let _ = world.tell(&ticket, Reply::Begin);
         let _ = world.tell(&ticket, leased(true, Some(10 * SECOND)));
-        let failed = Reply::Loaded(Err(Error::Timeout));
+        let failed = Reply::Loaded(Err(Error::Closed));
         assert!(matches!(
             world.tell(&ticket, failed),
             Step::Finish {

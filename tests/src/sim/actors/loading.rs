@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jetcache_core::machine::error::Error;
+use jetcache_core::machine::error::{Error, Limit};
 use jetcache_core::machine::lookup::step::Reply;
 use jetcache_core::machine::tier::entry::Load;
 use jetcache_core::ports::remote::Wire;
@@ -86,7 +86,7 @@ impl World {
         let fact = self.judge.at(brings);
         (fact.ends, fact.window) = (ends, window);
         let loaded = match loader.brings {
-            _ if !in_time => Err(Error::Timeout),
+            _ if !in_time => Err(Error::Timeout(Limit::Load(policy.load_timeout))),
             Brings::Error => Err(Error::Load(Arc::new(std::fmt::Error))),
             Brings::Panic => Err(Error::Panicked("as the plan says".into())),
             Brings::Absent => Ok(Load::from(None)),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::{join, select};
 use jetcache_adapters::MessagePack;
-use jetcache_core::{BoxError, Cached, Call, Codec, Error, Load, LoadError};
+use jetcache_core::{BoxError, Cached, Call, Codec, Error, Limit, Load, LoadError};
 
 use crate::behaviour::stage::{
     Case, Cases, Node, Stage, Value, brings, expected_panic, nobody, value,
@@ -120,7 +120,7 @@ async fn timed_out(stage: &Stage) {
     let answer = node.write_through("key", async || {
         std::future::pending::<Result<Value, LoadError>>().await
     });
-    assert!(matches!(answer.await, Err(Error::Timeout)));
+    assert!(matches!(answer.await, Err(Error::Timeout(Limit::Write(_)))));
     is_empty(stage, &node).await;
 }
 

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_util::future::{join, join_all, select};
-use jetcache_core::{Cached, Error, LoadError};
+use jetcache_core::{Cached, Error, Limit, LoadError};
 
 use crate::behaviour::stage::{
     Case, Cases, Node, Stage, Value, brings, expected_panic, nobody, value,
@@ -277,7 +277,7 @@ async fn slow(stage: &Stage) {
     let answer = node
         .get_or_load("key", pending::<Result<Option<_>, LoadError>>)
         .await;
-    assert!(matches!(answer, Err(Error::Timeout)));
+    assert!(matches!(answer, Err(Error::Timeout(Limit::Load(_)))));
     assert_eq!(
         node.get_or_load("key", brings("again")).await.unwrap(),
         Some(value("again"))
@@ -359,7 +359,7 @@ async fn each_other(stage: &Stage) {
     assert!(
         !answers
             .iter()
-            .any(|answer| matches!(answer, Err(Error::Timeout)))
+            .any(|answer| matches!(answer, Err(Error::Timeout(Limit::Load(_)))))
     );
 
     let own: Arc<OnceLock<Node>> = Arc::default();

@@ -348,7 +348,7 @@ impl Judge {
                 let its = keys.is_some_and(|keys| keys.contains(&key));
                 book.rule(its, Promise::P6, || format!("{text} is not one of {key}"));
             }
-            Err(Error::Panicked(_) | Error::Timeout) => self.book().tally.answers += 1,
+            Err(Error::Panicked(_) | Error::Timeout(_)) => self.book().tally.answers += 1,
             Err(error) => self.rule(false, Promise::P3, || error.to_string()),
         }
     }
