@@ -129,6 +129,10 @@ impl Remote for Memory {
         self.each(asks, |table, now, ask| table.lease(now, &ask, wire))
     }
 
+    async fn renew(&self, asks: &[LeaseAsk<'_>]) -> Vec<Result<bool, Fault>> {
+        self.each(asks, |table, now, ask| table.renew(now, &ask))
+    }
+
     async fn fill(&self, fills: &[Fill<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
         self.each(fills, |table, now, fill| table.fill(now, &fill, wire))
     }

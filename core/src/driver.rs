@@ -30,6 +30,7 @@ mod flight {
     pub(super) mod lease;
     pub(super) mod load;
     pub(super) mod member;
+    pub(super) mod renew;
     pub(super) mod seat;
     pub(super) mod verbs;
 }

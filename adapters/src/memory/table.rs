@@ -105,6 +105,15 @@ impl Table {
         }
     }
 
+    /// Lets the lease stand for another while if it is the token's. Whether it is.
+    pub fn renew(&mut self, now: u64, ask: &LeaseAsk<'_>) -> bool {
+        let stands = self.is_holder(now, ask.key, ask.token);
+        if stands && let Some(lease) = self.leases.peek_mut(ask.key) {
+            lease.until = now.saturating_add(millis(ask.life).max(1));
+        }
+        stands
+    }
+
     /// Stores the value if the lease is the token's, and gives the lease back.
     pub fn fill(&mut self, now: u64, fill: &Fill<'_>, wire: Wire) -> Filled {
         let left = match self.holder(now, fill.key) {

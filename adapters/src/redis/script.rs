@@ -33,6 +33,8 @@ pub(super) enum Script {
     /// Keys: lease. Arguments: (1) the token, (2) if its load has failed, how long nobody is to try
     /// again, in milliseconds.
     Release,
+    /// Keys: lease. Arguments: (1) the token, (2) the lease's life from now on, in milliseconds.
+    Renew,
     /// Keys: value, lease. Arguments: (1) the token, (2) the claim's life in milliseconds, (3)
     /// `absent`, `present` or `any`, (4) the placeholder of the jetcache-go format; in the native
     /// format empty, (5) `1` to spare what stands under the key. The answer is 0, 1, or what tells the
@@ -50,9 +52,10 @@ pub(super) enum Script {
 }
 
 impl Script {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Store,
         Self::Release,
+        Self::Renew,
         Self::Claim,
         Self::Put,
         Self::Remove,
@@ -63,6 +66,7 @@ impl Script {
         match self {
             Self::Store => STORE,
             Self::Release => RELEASE,
+            Self::Renew => RENEW,
             Self::Claim => CLAIM,
             Self::Put => PUT,
             Self::Remove => REMOVE,
@@ -273,6 +277,15 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then
   redis.call('DEL', KEYS[1])
   if ARGV[2] then redis.pcall('SET', KEYS[1], '!' .. ARGV[1], 'PX', ARGV[2]) end
 end
+return 1
+";
+
+/// Without `PEXPIRE`, which would need one more right. The `DEL` lets a server store that is out of
+/// memory.
+const RENEW: &str = r"
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 ";
 

@@ -1,4 +1,4 @@
-//! The nine verbs, and the locks, as commands to a line.
+//! The ten verbs, and the locks, as commands to a line.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use jetcache_core::ports::remote::{
 use jetcache_core::{Fault, Remote, Token};
 use redis::{Cmd, Pipeline, Value};
 
-use crate::redis::answer::{claimed, filled, granted, outcome, placed};
+use crate::redis::answer::{claimed, filled, granted, is_one, outcome, placed};
 use crate::redis::connection::line::{Batch, Repeat};
 use crate::redis::lease_key::{lease_key, mark_key};
 use crate::redis::look::{found, look, look_len};
@@ -66,6 +66,16 @@ impl Remote for Redis {
                 .collect())
         })
         .await
+    }
+
+    async fn renew(&self, asks: &[LeaseAsk<'_>]) -> Vec<Result<bool, Fault>> {
+        let commands = asks.iter().map(|ask| {
+            let mut command = Script::Renew.call(&[&lease_key(ask.key)]);
+            command.arg(ask.token.to_string()).arg(px(ask.life).max(1));
+            command
+        });
+        // Never twice: a copy that came later would make the lease pass for younger than it is.
+        self.run(commands, Repeat::Never, is_one).await
     }
 
     async fn fill(&self, fills: &[Fill<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {

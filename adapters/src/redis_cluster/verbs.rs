@@ -40,6 +40,11 @@ impl Remote for RedisCluster {
         outcomes
     }
 
+    async fn renew(&self, asks: &[LeaseAsk<'_>]) -> Vec<Result<bool, Fault>> {
+        let verb = |slot: Redis, asks: Vec<_>| async move { slot.renew(&asks).await };
+        self.each(asks, |ask| ask.key, verb).await
+    }
+
     async fn fill(&self, fills: &[Fill<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
         let verb = move |slot: Redis, fills: Vec<_>| async move { slot.fill(&fills, wire).await };
         self.each(fills, |fill| fill.key, verb).await

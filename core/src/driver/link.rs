@@ -74,6 +74,13 @@ impl<K, V> Link<K, V> {
         })
     }
 
+    /// Whether each lease stands for another while.
+    pub(super) async fn renew(&self, asks: &[Ask]) -> Outcomes<bool> {
+        let asks: Vec<_> = asks.iter().map(Ask::lease).collect();
+        let verb: Verb<LeaseAsk<'_>, bool> = |remote, asks, _| remote.renew(asks);
+        self.send(&*self.remote, &asks, |ask| ask.key, verb).await
+    }
+
     /// Who asked for leases waits no longer.
     pub(super) fn note_late(&self, asks: &[Ask], sent: Timestamp) {
         if let Some(gate) = &self.gate {

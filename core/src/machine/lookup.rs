@@ -13,7 +13,7 @@ use crate::machine::error::{Error, Fault};
 use crate::machine::event::Event;
 use crate::machine::lookup::fallback::Fallback;
 use crate::machine::lookup::lease::Lease;
-use crate::machine::lookup::step::{Answer, Need, Release, Reply, Seen, Step};
+use crate::machine::lookup::step::{Answer, Need, Release, Renewal, Reply, Seen, Step};
 use crate::machine::policy::Policy;
 use crate::machine::policy::backoff::Backoff;
 use crate::machine::policy::call::Call;
@@ -130,7 +130,8 @@ impl<V: Clone> Lookup<V> {
             call,
             state: State::Fresh,
             lease: self.lease,
-            faulted: self.faulted,
+            // A leader that vanished in the middle of a renewal leaves a lease of unknown age.
+            faulted: self.faulted || self.lease.is_renewing(),
             waits_since: self.waits_since,
             refusals: self.refusals,
             fallback: self.fallback.clone(),
@@ -213,6 +214,41 @@ impl<V: Clone> Lookup<V> {
     fn look(&mut self) -> Move<V> {
         self.state = State::Local { swept: false };
         Move::Do(Step::ReadLocal)
+    }
+
+    /// The lease that is to be renewed while the loader runs.
+    pub(super) fn renewal(&self, policy: &Policy) -> Option<Renewal> {
+        let loads = matches!(self.state, State::Loading { .. }) && !self.faulted;
+        let (token, since) = self.lease.standing().filter(|_| loads)?;
+        Some(Renewal {
+            token,
+            at: since + policy.renew_after(),
+            life: policy.lease,
+        })
+    }
+
+    /// That renewal is sent.
+    pub(super) fn renew(&mut self, token: Token) {
+        self.lease.renew(token);
+    }
+
+    /// Whether it was renewed. Returns the fault that keeps the flight from L2 from now on.
+    pub(super) fn on_renewed(
+        &mut self,
+        token: Token,
+        renewed: Result<bool, Fault>,
+        now: Timestamp,
+    ) -> Option<Fault> {
+        match renewed {
+            Ok(stands) => {
+                self.lease.on_renewed(token, stands, now);
+                None
+            }
+            Err(fault) => {
+                self.faulted = true;
+                Some(fault)
+            }
+        }
     }
 
     /// Whether it knows nothing of the key yet, and looks before it loads.

@@ -88,7 +88,7 @@ pub struct Policy {
     pub remote_timeout: Duration,
     /// How long a loader may take.
     pub load_timeout: Duration,
-    /// How long a load's lease stands if nobody gives it back.
+    /// How long a load's lease stands if its holder neither renews it nor gives it back.
     pub lease: Duration,
     /// How long a lookup waits for another's lease before it loads for itself.
     pub lease_wait: Duration,
@@ -128,7 +128,7 @@ impl Policy {
             },
             remote_timeout,
             load_timeout,
-            lease: Self::usual_lease(load_timeout, remote_timeout),
+            lease: Self::usual_lease(remote_timeout),
             lease_wait: Duration::from_secs(2),
             unconfirmed: 65_536,
             strangers: false,
@@ -136,10 +136,24 @@ impl Policy {
         }
     }
 
-    /// The lease that fits these timeouts: the load and four L2 operations.
+    /// The lease that fits this timeout: eight L2 operations, and at least a second. Its holder
+    /// renews it while it loads.
     #[must_use]
-    pub fn usual_lease(load_timeout: Duration, remote_timeout: Duration) -> Duration {
-        load_timeout.saturating_add(remote_timeout.saturating_mul(4))
+    pub fn usual_lease(remote_timeout: Duration) -> Duration {
+        (remote_timeout.saturating_mul(8)).max(Duration::from_secs(1))
+    }
+
+    /// How long after it was granted or renewed a lease is renewed.
+    pub(super) fn renew_after(&self) -> Duration {
+        self.lease / 3
+    }
+
+    /// How long a load may hold its lease: as long as the loader may take, and the time of four L2
+    /// operations or of the lease itself. So long stands the claim of a write-through, too.
+    #[must_use]
+    pub fn longest_hold(&self) -> Duration {
+        let operations = self.remote_timeout.saturating_mul(4);
+        self.load_timeout.saturating_add(operations.max(self.lease))
     }
 
     /// How long the claim of an insert stands: four L2 operations, and at least a second.
@@ -189,13 +203,11 @@ impl Policy {
                 "jitter is above 100 percent: choose 0 to 100",
             ));
         }
-        let shortest = self
-            .load_timeout
-            .saturating_add(self.remote_timeout.saturating_mul(2));
+        let shortest = self.remote_timeout.saturating_mul(4);
         if self.kind.has_remote() && self.lease < shortest {
             return Err(Error::config(alloc::format!(
-                "lease ({:?}) is shorter than load_timeout + 2 x remote_timeout ({shortest:?}): \
-                 lengthen it, shorten the timeouts, or leave it unset",
+                "lease ({:?}) is shorter than 4 x remote_timeout ({shortest:?}): it would end before \
+                 it is renewed; lengthen it, shorten the timeout, or leave it unset",
                 self.lease
             )));
         }
@@ -329,7 +341,7 @@ mod tests {
     fn a_lease_shorter_than_it_can_be_is_refused() {
         let mut policy = Policy::new(Kind::Both);
         policy.check().unwrap();
-        policy.lease = policy.load_timeout;
+        policy.lease = policy.remote_timeout;
         assert!(matches!(policy.check(), Err(Error::Config(text)) if text.contains("lease")));
     }
 

@@ -1,4 +1,4 @@
-//! L2: the nine verbs through which a shared store is read and written.
+//! L2: the ten verbs through which a shared store is read and written.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -24,7 +24,8 @@ use crate::ports::bus::Kind;
 /// future was dropped may still be carried out, late: the protocol is made for that. Nothing but
 /// `read`, `release`, `remove` and `unload` may be sent a second time by the implementation if it
 /// does not know whether the first was carried out: a lease, claim, put or fill whose first copy
-/// lands after the second, and after a newer change, would bring back what that change removed.
+/// lands after the second, and after a newer change, would bring back what that change removed; and
+/// a renewal that lands twice would make a lease pass for younger than its holder knows.
 ///
 /// `jetcache_adapters::contract::remote` is a test suite that every implementation should pass.
 pub trait Remote: Send + Sync + 'static {
@@ -44,6 +45,13 @@ pub trait Remote: Send + Sync + 'static {
         asks: &[LeaseAsk<'_>],
         wire: Wire,
     ) -> impl Future<Output = Vec<Result<Leased, Fault>>> + Send;
+
+    /// Lets each lease stand for its `life` from now on, if it is the token's. Whether it is.
+    ///
+    /// A holder renews its lease while it loads. What is renewed counts as granted now, also for the
+    /// life of what is filled.
+    fn renew(&self, asks: &[LeaseAsk<'_>])
+    -> impl Future<Output = Vec<Result<bool, Fault>>> + Send;
 
     /// Stores each value if the lease is the token's, and gives the lease back.
     ///

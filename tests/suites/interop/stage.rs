@@ -129,6 +129,13 @@ impl<F: Fn() + Send + Sync + 'static> Remote for Meddled<F> {
         self.redis.fill(fills, wire).await
     }
 
+    fn renew(
+        &self,
+        asks: &[LeaseAsk<'_>],
+    ) -> impl Future<Output = Vec<Result<bool, Fault>>> + Send {
+        self.redis.renew(asks)
+    }
+
     fn release(&self, holds: &[Hold<'_>]) -> impl Future<Output = Vec<Result<(), Fault>>> + Send {
         self.redis.release(holds)
     }

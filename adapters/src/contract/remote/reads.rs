@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 
-use jetcache_core::Remote;
 use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{Fill, Filled, Hold, LeaseAsk, Stored};
+use jetcache_core::{Remote, Token};
 
 use crate::contract::remote::suite::{LEASE, LIFE, Suite, only, present, stored};
 
@@ -21,6 +21,9 @@ pub(super) async fn run<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>
     a_fill_gives_the_lease_back(suite).await;
     only_the_holder_releases(suite).await;
     a_lease_ends_by_itself(suite).await;
+    a_renewed_lease_stands_on(suite).await;
+    only_the_holder_renews(suite).await;
+    a_renewal_makes_the_lease_young(suite).await;
     a_value_ends_by_itself(suite).await;
     the_time_on_the_way_is_taken_off_the_life(suite).await;
     a_value_with_no_life_left_is_released_and_not_stored(suite).await;
@@ -191,6 +194,63 @@ async fn a_lease_ends_by_itself<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'
         Filled::Refused,
         "an ended lease fills nothing"
     );
+}
+
+async fn renew<R: Remote, S: AsyncFn(Duration)>(
+    suite: &Suite<'_, R, S>,
+    key: &str,
+    token: Token,
+    life: Duration,
+) -> bool {
+    let ask = LeaseAsk { key, token, life };
+    only("renew", suite.remote.renew(&[ask]).await)
+}
+
+async fn a_renewed_lease_stands_on<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
+    let (key, token, life) = (suite.key(), suite.token(), Duration::from_millis(400));
+    suite.lease_for(&key, token, life).await;
+    suite.pause(life / 2).await;
+    assert!(
+        renew(suite, &key, token, life * 10).await,
+        "it is the token's"
+    );
+    suite.pause(life).await;
+    assert!(
+        !suite.lease(&key, suite.token()).await.is_granted(),
+        "a renewed lease stands for its new life"
+    );
+    assert_eq!(suite.fill(&key, token, b"v").await, Filled::Stored);
+}
+
+async fn only_the_holder_renews<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
+    let (key, token) = (suite.key(), suite.token());
+    assert!(!renew(suite, &key, token, LEASE).await, "there is none");
+    assert!(
+        suite.lease(&key, suite.token()).await.is_granted(),
+        "a renewal makes no lease"
+    );
+    assert!(!renew(suite, &key, token, LEASE).await, "it is another's");
+    suite.remove(&key).await;
+    suite.lease(&key, token).await;
+    suite.remove(&key).await;
+    assert!(!renew(suite, &key, token, LEASE).await, "a change took it");
+    assert_eq!(suite.fill(&key, token, b"v").await, Filled::Refused);
+}
+
+/// Its age, which is taken off the life of what is filled, counts from the renewal.
+async fn a_renewal_makes_the_lease_young<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
+    let (key, token) = (suite.key(), suite.token());
+    suite.lease(&key, token).await;
+    suite.pause(Duration::from_millis(700)).await;
+    assert!(renew(suite, &key, token, LEASE).await);
+    let entry = suite.entry(Some(b"v"));
+    let value = Stored {
+        life: Duration::from_millis(600),
+        age: Duration::ZERO,
+        ..stored(&entry)
+    };
+    assert_eq!(suite.fill_with(&key, token, value).await, Filled::Stored);
+    assert!(suite.read(&key).await.is_some());
 }
 
 async fn a_value_ends_by_itself<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {

@@ -280,8 +280,10 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         self
     }
 
-    /// How long a load's lease in L2 stands if nobody gives it back. Default: `load_timeout` +
-    /// 4 × `remote_timeout`; less than `load_timeout` + 2 × `remote_timeout` is an error.
+    /// How long a load's lease in L2 stands if its holder neither renews it nor gives it back: a node
+    /// that dies while it loads costs the others that long at most. It is renewed, as long as the
+    /// loader runs, each time that a third of it is over. Default: 8 × `remote_timeout`, and at least
+    /// 1 s; less than 4 × `remote_timeout` is an error.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.times.lease = Some(lease);
         self

@@ -46,7 +46,7 @@ impl Times {
         policy.soft_timeout = self.soft_timeout;
         policy.remote_timeout = self.remote_timeout.unwrap_or(policy.remote_timeout);
         policy.load_timeout = self.load_timeout.unwrap_or(policy.load_timeout);
-        let lease = Policy::usual_lease(policy.load_timeout, policy.remote_timeout);
+        let lease = Policy::usual_lease(policy.remote_timeout);
         policy.lease = self.lease.unwrap_or(lease);
         policy.lease_wait = self.lease_wait.unwrap_or(policy.lease_wait);
         policy.unconfirmed = self.unconfirmed.unwrap_or(policy.unconfirmed);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::driver::flight::chain::loading;
 use crate::driver::flight::load::load;
+use crate::driver::flight::renew::renewing;
 use crate::driver::flight::seat::{Led, Next, Seat};
 use crate::driver::flight::verbs::{fill, lease, read};
 use crate::driver::world::bounds::{CacheKey, CacheValue};
@@ -35,7 +36,8 @@ where
                 Next::Ask(Need::Load) => Next::Reply(Reply::Loaded(match loader.take() {
                     Some(loader) => {
                         let keys = Arc::from([seat.load_key()]);
-                        loading(keys, load(seat.shared(), loader)).await
+                        let loading = loading(keys, load(seat.shared(), loader));
+                        renewing(seat.shared(), &[&*seat], loading).await
                     }
                     // It was deposed after its loader had run out of time, and leads again.
                     None => {

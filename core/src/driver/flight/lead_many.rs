@@ -19,6 +19,7 @@ use futures_util::stream::FuturesUnordered;
 use crate::driver::flight::chain::{loading, wait};
 use crate::driver::flight::load::load_many;
 use crate::driver::flight::member::{Going, Member};
+use crate::driver::flight::renew::renewing;
 use crate::driver::flight::seat::{Led, Next, Seat, SharedAnswer};
 use crate::driver::flight::verbs::{fill, lease, read};
 use crate::driver::shared::Shared;
@@ -208,7 +209,9 @@ where
             let loads = match loader {
                 Ok(loader) => {
                     let keys = members.iter().map(|member| member.seat.load_key());
-                    loading(keys.collect(), load_many(shared, loader)).await
+                    let loading = loading(keys.collect(), load_many(shared, loader));
+                    let seats: Vec<_> = members.iter().map(|member| &member.seat).collect();
+                    renewing(shared, &seats, loading).await
                 }
                 Err(error) => Err(error),
             };

@@ -26,6 +26,7 @@ type Outcomes<'a, T> = Boxed<'a, Vec<Result<T, Fault>>>;
 pub(crate) trait AnyRemote: Send + Sync {
     fn read<'a>(&'a self, keys: &'a [&'a str], wire: Wire) -> Outcomes<'a, Option<Found>>;
     fn lease<'a>(&'a self, asks: &'a [LeaseAsk<'a>], wire: Wire) -> Outcomes<'a, Leased>;
+    fn renew<'a>(&'a self, asks: &'a [LeaseAsk<'a>]) -> Outcomes<'a, bool>;
     fn fill<'a>(&'a self, fills: &'a [Fill<'a>], wire: Wire) -> Outcomes<'a, Filled>;
     fn release<'a>(&'a self, holds: &'a [Hold<'a>]) -> Outcomes<'a, ()>;
     fn claim<'a>(&'a self, claims: &'a [Claim<'a>], wire: Wire) -> Outcomes<'a, Claimed>;
@@ -52,6 +53,10 @@ impl<R: Remote> AnyRemote for R {
 
     fn lease<'a>(&'a self, asks: &'a [LeaseAsk<'a>], wire: Wire) -> Outcomes<'a, Leased> {
         Box::pin(Remote::lease(self, asks, wire))
+    }
+
+    fn renew<'a>(&'a self, asks: &'a [LeaseAsk<'a>]) -> Outcomes<'a, bool> {
+        Box::pin(Remote::renew(self, asks))
     }
 
     fn fill<'a>(&'a self, fills: &'a [Fill<'a>], wire: Wire) -> Outcomes<'a, Filled> {

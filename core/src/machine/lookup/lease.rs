@@ -13,7 +13,12 @@ pub(super) enum Lease {
     Asked(Token),
     Held {
         token: Token,
+        /// When L2 said so, or that it was renewed.
         since: Timestamp,
+        /// A renewal is on its way.
+        renewing: bool,
+        /// L2 says that it is not held any more. What is left of it is a fill that will be refused.
+        lost: bool,
     },
 }
 
@@ -21,7 +26,7 @@ impl Lease {
     /// Its token, and since when it is held.
     pub(super) fn held(self) -> Option<(Token, Timestamp)> {
         match self {
-            Self::Held { token, since } => Some((token, since)),
+            Self::Held { token, since, .. } => Some((token, since)),
             Self::None | Self::Asked(_) => None,
         }
     }
@@ -29,7 +34,7 @@ impl Lease {
     /// The reply came.
     pub(super) fn on_reply(&mut self, granted: bool, now: Timestamp) {
         *self = match *self {
-            Self::Asked(token) if granted => Self::Held { token, since: now },
+            Self::Asked(token) if granted => Self::holding(token, now),
             _ => Self::None,
         };
     }
@@ -40,7 +45,7 @@ impl Lease {
         match (*self, fault) {
             (Self::Asked(_), Fault::NotAsked(_)) => *self = Self::None,
             (_, Fault::Timeout) => {}
-            (Self::Asked(token), _) => *self = Self::Held { token, since: now },
+            (Self::Asked(token), _) => *self = Self::holding(token, now),
             (_, _) => {}
         }
     }
@@ -53,9 +58,60 @@ impl Lease {
             Self::Asked(own) | Self::Held { token: own, .. } => own == token,
         };
         if is_own {
-            *self = Self::Held { token, since: now };
+            *self = Self::holding(token, now);
         }
         is_own
+    }
+
+    const fn holding(token: Token, since: Timestamp) -> Self {
+        Self::Held {
+            token,
+            since,
+            renewing: false,
+            lost: false,
+        }
+    }
+
+    /// Its token, and since when it stands, unless it is lost.
+    pub(super) fn standing(self) -> Option<(Token, Timestamp)> {
+        match self {
+            Self::Held { lost: true, .. } => None,
+            other => other.held(),
+        }
+    }
+
+    /// Whether nobody knows how long it still stands.
+    pub(super) fn is_renewing(self) -> bool {
+        matches!(self, Self::Held { renewing: true, .. })
+    }
+
+    /// A renewal of this token is sent.
+    pub(super) fn renew(&mut self, renewed: Token) {
+        if let Self::Held {
+            token, renewing, ..
+        } = self
+        {
+            *renewing |= *token == renewed;
+        }
+    }
+
+    /// L2 has renewed the lease with this token, or says that it is gone.
+    pub(super) fn on_renewed(&mut self, renewed: Token, stands: bool, now: Timestamp) {
+        if let Self::Held {
+            token,
+            since,
+            renewing,
+            lost,
+        } = self
+            && *token == renewed
+        {
+            *renewing = false;
+            if stands {
+                *since = now;
+            } else {
+                *lost = true;
+            }
+        }
     }
 
     /// The lease to give back now. One that was only asked for is given back by the task that still

@@ -106,6 +106,17 @@ pub enum Step<V> {
     Follow,
 }
 
+/// A lease that is to be renewed while the loader runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Renewal {
+    /// Its token.
+    pub token: Token,
+    /// When.
+    pub at: Timestamp,
+    /// How long it stands then.
+    pub life: Duration,
+}
+
 /// A lease that is given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Release {
@@ -218,7 +229,8 @@ impl<V> Step<V> {
     pub(in crate::machine) fn limit(&self, policy: &Policy) -> Duration {
         match self {
             Self::Ask(Need::Read | Need::Lease { .. } | Need::Fill(_)) => policy.remote_timeout,
-            Self::Ask(Need::Load) => policy.load_timeout,
+            // A renewal may be on its way when the loader ends.
+            Self::Ask(Need::Load) => policy.load_timeout.saturating_add(policy.remote_timeout),
             Self::Ask(Need::Pause(pause)) => *pause,
             Self::ReadLocal
             | Self::WriteLocal { .. }

@@ -126,7 +126,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             Plan::Insert {
                 call, condition, ..
             } if !call.skip_remote => (context.policy.claim_life(), condition, true),
-            Plan::WriteThrough { .. } => (context.policy.lease, None, false),
+            Plan::WriteThrough { .. } => (context.policy.longest_hold(), None, false),
             Plan::Insert { .. } | Plan::Invalidate => return self.remove(at, Reach::Everywhere),
         };
         let number = self.doubts.send();

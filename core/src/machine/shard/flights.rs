@@ -5,9 +5,9 @@ use core::hash::{BuildHasher, Hash};
 use core::task::Waker;
 
 use crate::machine::effects::Effects;
-use crate::machine::error::Error;
+use crate::machine::error::{Error, Fault};
 use crate::machine::event::Event;
-use crate::machine::lookup::step::{Answer, Filling, Need, Release, Reply, Step};
+use crate::machine::lookup::step::{Answer, Filling, Need, Release, Renewal, Reply, Step};
 use crate::machine::lookup::{Move, Out, View};
 use crate::machine::policy::call::Call;
 use crate::machine::shard::{Context, Shard};
@@ -127,11 +127,42 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         };
         // A bypass lasts until everything that may stand in L2 has ended, so each life is noted.
         if let Step::Ask(Need::Fill(Filling { times, .. })) = &step {
-            self.doubts
-                .note_life((times.life + times.stale).saturating_add(times.lease));
+            let kept = times.life.saturating_add(times.stale);
+            let hold = context.policy.longest_hold();
+            self.doubts.note_life(kept.saturating_add(hold));
         }
         flight.deadline = context.now + step.limit(context.policy) + context.policy.remote_timeout;
         step
+    }
+
+    /// When the lease of the flight that this seat leads is to be renewed, and how; `None` while it is
+    /// not loading, or has no lease to renew.
+    pub fn renewal(&self, ticket: &Ticket, context: &Context<'_>) -> Option<Renewal> {
+        let flight = &self.flights[ticket.flight];
+        let leads = flight.leader == Some(ticket.seat) && flight.answer.is_none();
+        leads
+            .then(|| flight.lookup.renewal(context.policy))
+            .flatten()
+    }
+
+    /// The renewal of this token is sent; what comes of it is to be [said](Self::renewed).
+    pub fn renews(&mut self, ticket: &Ticket, token: Token) {
+        self.flights[ticket.flight].lookup.renew(token);
+    }
+
+    /// L2's answer to a renewal. Not knowing whether it was carried out, the flight sends L2 nothing
+    /// more: how old the lease is nobody could say.
+    pub fn renewed(
+        &mut self,
+        ticket: &Ticket,
+        token: Token,
+        renewed: Result<bool, Fault>,
+        context: &Context<'_>,
+        effects: &mut Effects<K, V>,
+    ) {
+        let lookup = &mut self.flights[ticket.flight].lookup;
+        let fault = lookup.on_renewed(token, renewed, context.now);
+        effects.events.extend(fault.map(Event::RemoteFault));
     }
 
     /// The leader cannot go on, because user code panicked: everyone who waits gets this error, and

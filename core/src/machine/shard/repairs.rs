@@ -182,12 +182,12 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     }
 
     /// How long an entry may stand in L2 that is there now or still comes: a load that holds an
-    /// older lease may fill for as long as that lease stands.
+    /// older lease may fill for as long as it may hold that.
     fn longest_life(context: &Context<'_>) -> Duration {
         let policy = context.policy;
         let life = policy.ttl.saturating_add(policy.stale_for);
         let life = life.max(policy.negative_ttl);
-        life.saturating_add(policy.lease)
+        life.saturating_add(policy.longest_hold())
     }
 
     /// A removal, claim, conditional fill or settlement was given up; `told`: the other nodes are

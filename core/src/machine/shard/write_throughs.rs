@@ -52,7 +52,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         };
         change.written = Some(value.clone());
         change.state = State::Settling(self.doubts.send());
-        let lease = context.policy.lease;
+        let lease = context.policy.longest_hold();
         self.doubts.note_life(lives.kept().saturating_add(lease));
         ChangeStep::Ask(Wish::Settle {
             token,

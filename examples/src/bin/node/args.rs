@@ -42,7 +42,7 @@ node: a cache node that is driven by lines on stdin; the head of its main.rs has
   --stale-retry-ms N              how long after a failed load the next one is tried (1000)
   --soft-timeout-ms N             how long a load is waited for if there is a stale value
   --max-loads N                   how many loaders may run at once; a load waits 1 s for its turn
-  --lease-ms N                    how long a lease stands (load + 4 x remote timeout)
+  --lease-ms N                    how long a lease stands that is not renewed (8 x remote timeout)
   --lease-wait-ms N               how long to wait for another's lease (2000)
   --refresh-ms N                  how often keys asked for with `refresh` are loaded anew
   --stop-refresh-ms N             how long after they were asked for last (refresh + 1000)

@@ -71,8 +71,11 @@ impl World {
             return known.id;
         }
         // Who does not wait for the load is given what the leader has found so far.
+        let soft = caller.wish.soft_timeout;
+        let soft = soft.or(self.plan.policy.soft_timeout.map(whole_millis));
+        let impatient = soft.is_some_and(|soft| self.now >= caller.came + soft);
         let id = match answer.outcome {
-            Ok(Cached::Hit(value)) if answer.loaded.is_none() => caller.last.or(Some(value)),
+            Ok(Cached::Hit(value)) if answer.loaded.is_none() && impatient => Some(value),
             _ => caller.last,
         };
         self.answers.push(Answered {

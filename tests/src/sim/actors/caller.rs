@@ -55,12 +55,21 @@ pub(crate) enum State {
     Waiting,
     Command(CommandId),
     Pause(u64),
-    Loading { until: u64, brings: Id },
+    Loading(Loading),
     Look,
     Write(Write, Entry<Id>),
     Seal(Write),
     Leave,
     Moving,
+}
+
+/// A loader that runs.
+#[derive(Debug)]
+pub(crate) struct Loading {
+    pub(crate) until: u64,
+    pub(crate) brings: Id,
+    /// The renewal of its lease that is on its way.
+    pub(crate) renewal: Option<CommandId>,
 }
 
 #[derive(Debug, Default)]
@@ -99,7 +108,7 @@ impl Caller {
     pub(crate) fn is_at_await(&self) -> bool {
         matches!(
             self.state,
-            State::Command(_) | State::Pause(_) | State::Loading { .. } | State::Waiting
+            State::Command(_) | State::Pause(_) | State::Loading(_) | State::Waiting
         )
     }
 
@@ -155,12 +164,7 @@ impl World {
                 Some(caller)
             }
             State::Pause(_) => Some(self.step(id, caller, Reply::Paused)),
-            State::Loading { until, brings } if self.now < until => {
-                caller.state = State::Loading { until, brings };
-                self.turn_at(id, until);
-                Some(caller)
-            }
-            State::Loading { brings, .. } => Some(self.loaded(id, caller, brings)),
+            State::Loading(loading) => Some(self.load_on(id, caller, loading)),
             State::Look => {
                 let found = self.look(caller.node, caller.key);
                 self.note(|| format!("actor {id} looks into L1: {found:?}"));

@@ -56,6 +56,11 @@ impl World {
                 }
                 self.forsaken(command);
             }
+            State::Loading(loading) => {
+                if let Some(command) = loading.renewal {
+                    self.forsaken(command);
+                }
+            }
             _ => {}
         }
         self.leave(&mut caller);

@@ -5,15 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jetcache_core::machine::error::{Error, Limit};
-use jetcache_core::machine::lookup::step::Reply;
+use jetcache_core::machine::lookup::step::{Renewal, Reply};
+use jetcache_core::machine::shard::{Context, Ticket};
 use jetcache_core::machine::tier::entry::Load;
 use jetcache_core::ports::remote::Wire;
 
-use crate::sim::actors::caller::{Caller, State};
+use crate::sim::actors::caller::{Caller, Loading, State};
 use crate::sim::fate::judge::{ActorId, Id};
 use crate::sim::fate::plan::{Brings, Wish};
 use crate::sim::fate::promise::Promise;
+use crate::sim::world::net::Sender;
 use crate::sim::world::time::{World, whole_millis};
+use crate::sim::world::verb::{Receipt, Verb};
 
 impl World {
     /// The stale window of what a call brings, in milliseconds.
@@ -62,8 +65,73 @@ impl World {
         self.judge.at(brings).loaded = self.now;
         let until = self.now + loader.takes.min(timeout);
         self.note(|| format!("    its loader sees {brings:?}"));
-        self.turn_at(id, until);
-        State::Loading { until, brings }
+        let loading = Loading {
+            until,
+            brings,
+            renewal: None,
+        };
+        self.turn_at(id, self.next_turn(caller, &loading));
+        State::Loading(loading)
+    }
+
+    /// When something is to be done beside a loader, at the latest when it ends.
+    fn next_turn(&self, caller: &Caller, loading: &Loading) -> u64 {
+        let (node, (ticket, _)) = (caller.node, caller.seat());
+        let renewal = self.renewal(node, ticket);
+        let due = renewal.map_or(u64::MAX, |renewal| self.when(node, renewal.at));
+        loading.until.min(due).max(self.now + 1)
+    }
+
+    fn renewal(&self, node: usize, ticket: &Ticket) -> Option<Renewal> {
+        let context = Context {
+            now: self.timestamp(node),
+            roll: 0,
+            policy: &self.plan.policy,
+        };
+        self.nodes[node].shard.renewal(ticket, &context)
+    }
+
+    /// The loader goes on, and its lease is renewed meanwhile.
+    pub(crate) fn load_on(
+        &mut self,
+        id: ActorId,
+        mut caller: Caller,
+        mut loading: Loading,
+    ) -> Caller {
+        let Caller { node, key, .. } = caller;
+        if let Some(command) = loading.renewal {
+            let Some(reply) = self.awaited(command) else {
+                caller.state = State::Loading(loading);
+                return caller;
+            };
+            loading.renewal = None;
+            let Verb::Renew { token, .. } = self.verb(command) else {
+                unreachable!("that is what was sent")
+            };
+            let renewed = reply.map(|reply| matches!(reply, Receipt::Renewed(true)));
+            self.note(|| format!("actor {id} hears of {token}: {renewed:?}"));
+            let (ticket, flight) = caller.seat();
+            self.judge.flights[flight].faulted |= renewed.is_err();
+            self.machine(node, |shard, context, effects| {
+                shard.renewed(ticket, token, renewed, context, effects);
+            });
+        }
+        if self.now >= loading.until {
+            return self.loaded(id, caller, loading.brings);
+        }
+        let renewal = self.renewal(node, caller.seat().0);
+        if let Some(Renewal { token, at, life }) = renewal
+            && self.when(node, at) <= self.now
+        {
+            let (ticket, _) = caller.seat();
+            self.machine(node, |shard, _, _| shard.renews(ticket, token));
+            let verb = Verb::Renew { token, life };
+            loading.renewal = Some(self.send(node, key, verb, Sender::Actor(id)));
+        } else {
+            self.turn_at(id, self.next_turn(&caller, &loading));
+        }
+        caller.state = State::Loading(loading);
+        caller
     }
 
     pub(crate) fn loaded(&mut self, id: ActorId, mut caller: Caller, brings: Id) -> Caller {

@@ -106,7 +106,7 @@ impl World {
         let policy = &self.plan.policy;
         let limit = match step {
             Step::Ask(Need::Read | Need::Lease { .. } | Need::Fill(_)) => policy.remote_timeout,
-            Step::Ask(Need::Load) => policy.load_timeout,
+            Step::Ask(Need::Load) => policy.load_timeout + policy.remote_timeout,
             Step::Ask(Need::Pause(pause)) => *pause,
             _ => Duration::ZERO,
         };
@@ -171,7 +171,7 @@ impl World {
                 Reply::Leased(Ok((granted, caller.sees(found))))
             }
             Ok(Receipt::Filled(filled)) => Reply::Stored(Ok(filled)),
-            Ok(Receipt::Claimed(_) | Receipt::Put(..) | Receipt::Done) => {
+            Ok(Receipt::Claimed(_) | Receipt::Put(..) | Receipt::Renewed(_) | Receipt::Done) => {
                 unreachable!("a caller does not ask that")
             }
             Err(fault) => self.faulted(command, fault),

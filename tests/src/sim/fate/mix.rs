@@ -220,7 +220,7 @@ pub(crate) fn policy(rng: &mut Rng) -> Policy {
     policy.local_ttl = Duration::from_millis(pick(rng, &[30, 500, 60_000]).min(ttl));
     policy.negative_ttl = Duration::from_millis(pick(rng, &[40, 2_000]));
     policy.load_timeout = Duration::from_millis(pick(rng, &[30, 100]));
-    policy.lease = Policy::usual_lease(policy.load_timeout, policy.remote_timeout);
+    policy.lease = policy.load_timeout + policy.remote_timeout * 4;
     policy.lease_wait = Duration::from_millis(pick(rng, &[0, 10, 40, 200]));
     policy.jitter.percent = pick(rng, &[0, 10]);
     policy.jitter.at_most = Duration::from_secs(10);
@@ -228,9 +228,12 @@ pub(crate) fn policy(rng: &mut Rng) -> Policy {
     policy
 }
 
-/// In half of the seeds values may be served stale, and some callers do not wait for long. Drawn with
-/// dice of their own.
+/// In half of the seeds values may be served stale, and some callers do not wait for long; in half of
+/// them leases are short. Drawn with dice of their own.
 pub(crate) fn stale_windows(rng: &mut Rng, policy: &mut Policy) -> bool {
+    if rng.bool() {
+        policy.lease = policy.remote_timeout * 4;
+    }
     if rng.bool() {
         return false;
     }

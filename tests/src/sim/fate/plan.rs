@@ -211,7 +211,7 @@ pub(crate) fn plain(kind: Kind) -> Policy {
     let mut policy = Policy::new(kind);
     policy.remote_timeout = Duration::from_millis(20);
     policy.load_timeout = Duration::from_millis(100);
-    policy.lease = Policy::usual_lease(policy.load_timeout, policy.remote_timeout);
+    policy.lease = policy.load_timeout + policy.remote_timeout * 4;
     policy.lease_wait = Duration::from_millis(40);
     // As with a bus that is up.
     policy.hears = true;

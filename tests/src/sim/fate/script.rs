@@ -37,6 +37,8 @@ pub enum Point {
     Read,
     /// The command `lease`.
     Lease,
+    /// The command `renew`.
+    Renew,
     /// The command `fill`.
     Fill,
     /// The command `release`.

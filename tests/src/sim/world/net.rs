@@ -62,7 +62,11 @@ impl World {
         sender: Sender,
         ask: usize,
     ) -> CommandId {
-        let fate = self.fate(ask, verb.point());
+        let mut fate = self.fate(ask, verb.point());
+        if matches!(verb, Verb::Renew { .. }) {
+            // Nobody sends it twice, and a connection doubles nothing (PROTOCOL.md, Sent once).
+            fate.again = None;
+        }
         let id = self.commands.len();
         self.note(|| format!("    command {id} of node {node}: {verb:?}, {fate:?}"));
         self.excuse_if_lost(verb, fate);
@@ -105,6 +109,8 @@ impl World {
             Verb::Lease { token, .. } if lost || fate.error.is_some() || fate.again.is_some() => {
                 self.judge.excuse(token);
             }
+            // Nobody knows how long the lease stands, so nobody asks for another one in its place.
+            Verb::Renew { token, .. } if lost => self.judge.excuse(token),
             Verb::Fill { token, .. } | Verb::Settle { token, .. } | Verb::Release { token, .. }
                 if fate.applied.is_none() =>
             {

@@ -46,6 +46,19 @@ impl World {
                 }
                 Receipt::Leased(leased.granted, self.seen(command, key, leased.found))
             }
+            Verb::Renew { token, life } => {
+                let ask = LeaseAsk {
+                    key: name,
+                    token,
+                    life,
+                };
+                let stands = self.table.renew(now, &ask);
+                if stands {
+                    let until = self.now + whole_millis(life);
+                    self.judge.renewed(key, token, until);
+                }
+                Receipt::Renewed(stands)
+            }
             Verb::Fill {
                 token,
                 id,

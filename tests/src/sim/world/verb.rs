@@ -18,6 +18,10 @@ pub(crate) enum Verb {
         token: Token,
         life: Duration,
     },
+    Renew {
+        token: Token,
+        life: Duration,
+    },
     Fill {
         token: Token,
         id: Id,
@@ -63,6 +67,7 @@ pub(crate) enum Verb {
 pub(crate) enum Receipt {
     Read(Option<(Seen<Id>, Id)>),
     Leased(Granted, Option<(Seen<Id>, Id)>),
+    Renewed(bool),
     Filled(Filled),
     Claimed(Claimed),
     /// And whether the key was removed instead.
@@ -75,6 +80,7 @@ impl Verb {
         match self {
             Self::Read => Point::Read,
             Self::Lease { .. } => Point::Lease,
+            Self::Renew { .. } => Point::Renew,
             Self::Fill { .. } | Self::Put { .. } => Point::Fill,
             Self::Release { .. } => Point::Release,
             Self::Claim { .. } => Point::Claim,

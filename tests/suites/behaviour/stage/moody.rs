@@ -113,6 +113,10 @@ impl Remote for Moody {
         self.memory.fill(fills, wire).await
     }
 
+    async fn renew(&self, asks: &[LeaseAsk<'_>]) -> Vec<Result<bool, Fault>> {
+        self.memory.renew(asks).await
+    }
+
     async fn release(&self, holds: &[Hold<'_>]) -> Vec<Result<(), Fault>> {
         self.memory.release(holds).await
     }

@@ -317,11 +317,27 @@ impl Remote for Net {
         self.send(fills.iter().map(fill).collect()).await
     }
 
+    async fn renew(&self, asks: &[LeaseAsk<'_>]) -> Vec<Result<bool, Fault>> {
+        let renew = |ask: &LeaseAsk<'_>| {
+            let (token, life) = (ask.token, ask.life);
+            let command = move |table: &mut Table, now, key: &str| {
+                let stands = table.renew(now, &LeaseAsk { key, token, life });
+                (stands, Act::Nothing)
+            };
+            (ask.key.to_owned(), command)
+        };
+        self.send(asks.iter().map(renew).collect()).await
+    }
+
     async fn release(&self, holds: &[Hold<'_>]) -> Vec<Result<(), Fault>> {
         let release = |hold: &Hold<'_>| {
-            let token = hold.token;
+            let (token, failing) = (hold.token, hold.failing);
             let command = move |table: &mut Table, now, key: &str| {
-                (table.release(now, &Hold::of(key, token)), Act::Nothing)
+                let hold = Hold {
+                    failing,
+                    ..Hold::of(key, token)
+                };
+                (table.release(now, &hold), Act::Nothing)
             };
             (hold.key.to_owned(), command)
         };

@@ -122,6 +122,11 @@ impl Judge {
         });
     }
 
+    pub(crate) fn renewed(&mut self, key: Key, token: Token, until: u64) {
+        self.shared[usize::from(key)].lease = Some((token, until));
+        self.granted.entry(token).or_default().until = until;
+    }
+
     pub(crate) fn lease_refused(&mut self, key: Key, token: Token, now: u64) {
         let lease = self.shared[usize::from(key)].lease;
         let taken = lease.is_some_and(|(holder, until)| now < until && holder != token);
