@@ -19,8 +19,8 @@ use jetcache_core::ports::remote::Herald;
 
 use crate::redis::connection::line::Line;
 pub use crate::redis::connection::tally::Connectivity;
-pub use crate::redis::open::RedisBuilder;
 pub use crate::redis::open::error::OpenError;
+pub use crate::redis::open::{RedisBuilder, RedisSentinelBuilder};
 pub use crate::redis::pubsub::RedisPubSub;
 pub use crate::redis::subscription::RedisSubscription;
 pub use crate::redis::tracking::RedisTracking;
