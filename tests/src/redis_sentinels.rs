@@ -87,6 +87,7 @@ impl RedisGroup {
                 };
                 field("num-slaves") == Some(replicas.to_string())
                     && field("num-other-sentinels") == Some((sentinels - 1).to_string())
+                    && group.promotable(at) == replicas
             })
         });
         group
@@ -170,6 +171,12 @@ impl RedisGroup {
     fn ask(&self, sentinel: usize, command: &[&str]) -> String {
         let password = self.passwords.map(|passwords| passwords.sentinels);
         said(&self.sentinels[sentinel], password, command)
+    }
+
+    /// How many replicas a Sentinel has heard good things of.
+    fn promotable(&self, sentinel: usize) -> usize {
+        let replicas = self.ask(sentinel, &["SENTINEL", "REPLICAS", GROUP]);
+        replicas.matches("master-link-status\nok").count()
     }
 
     fn info(&self, at: usize) -> String {

@@ -7,7 +7,6 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::Duration;
 
 use jetcache_core::ports::bus::News;
 use jetcache_core::{Fault, Subscription};
@@ -77,7 +76,7 @@ impl RedisSubscription {
     }
 
     async fn at(
-        dial: &Dial,
+        dial: &Arc<Dial>,
         host: &'static Host,
         begin: &Cmd,
         meaning: Meaning,
@@ -98,7 +97,7 @@ impl RedisSubscription {
             ear,
             connection: connection.clone(),
             more: None,
-            pulse: Box::pin(pulse(connection, host, dial.heartbeat, opened.reign)),
+            pulse: Box::pin(pulse(connection, host, Arc::clone(dial), opened.reign)),
         })
     }
 }
@@ -141,10 +140,10 @@ impl fmt::Debug for RedisSubscription {
 async fn pulse(
     connection: MultiplexedConnection,
     host: &Host,
-    span: Duration,
+    dial: Arc<Dial>,
     reign: Reign,
 ) -> Fault {
-    let mut signs = pin!(signs_of_life(connection, host, span));
+    let mut signs = pin!(signs_of_life(connection, host, &dial));
     let mut end = pin!(reign.end());
     poll_fn(|context| {
         let ended = end.as_mut().poll(context).map(|()| {
@@ -158,19 +157,19 @@ async fn pulse(
     .await
 }
 
-/// Asks for a sign of life every `span`, and completes when none came for as long. Any answer is
-/// one, even that the user may not ask.
-async fn signs_of_life(
-    mut connection: MultiplexedConnection,
-    host: &Host,
-    span: Duration,
-) -> Fault {
+/// Asks for a sign of life every heartbeat, and completes when none came for as long. Any answer is
+/// one, even that the user may not ask. One that is no primary any more may give signs, too.
+async fn signs_of_life(mut connection: MultiplexedConnection, host: &Host, dial: &Dial) -> Fault {
+    let span = dial.heartbeat;
     connection.set_response_timeout(span);
     let question = redis::cmd("PING");
     loop {
         (host.sleep)(span).await;
         if let Err(error) = connection.send_packed_command(&question).await {
             return fault(&error);
+        }
+        if dial.is_due() {
+            dial.look().await;
         }
     }
 }

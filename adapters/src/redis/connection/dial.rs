@@ -14,7 +14,7 @@ use redis::{AsyncConnectionConfig, Client, ProtocolVersion, PushInfo};
 
 use crate::redis::connection::calm::{Calm, Renewals};
 use crate::redis::connection::dial::reign::Reign;
-use crate::redis::connection::dial::target::Target;
+use crate::redis::connection::dial::target::{Place, Target};
 use crate::redis::connection::fault::fault;
 use crate::redis::connection::greeting::{check_age, check_role, greeting};
 use crate::redis::connection::tally::Tally;
@@ -59,6 +59,29 @@ impl Dial {
         on_push: impl Fn(PushInfo) + Send + Sync + 'static,
     ) -> Result<Opened, Fault> {
         let place = self.target.find(self.timeout).await?;
+        self.open_place(place, on_push).await
+    }
+
+    /// Whether it is time to [`look`](Self::look).
+    pub(crate) fn is_due(&self) -> bool {
+        self.target.is_due()
+    }
+
+    /// Looks for another primary than the one to which connections lead. Those end if there is one;
+    /// if it cannot be reached, nothing is worse than before.
+    pub(crate) async fn look(&self) {
+        if let Ok(place) = self.target.find(self.timeout).await
+            && !self.target.is_known(&place)
+        {
+            let _ = self.open_place(place, drop).await;
+        }
+    }
+
+    async fn open_place(
+        &self,
+        place: Place,
+        on_push: impl Fn(PushInfo) + Send + Sync + 'static,
+    ) -> Result<Opened, Fault> {
         let config = self
             .config(place.left)
             .set_push_sender(move |push: PushInfo| {

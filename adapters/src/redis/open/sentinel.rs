@@ -38,9 +38,14 @@ impl Redis {
     /// [`connect_timeout`](RedisSentinelBuilder::connect_timeout), so one that is dead or hangs
     /// does not use it up. A replica that they name, because they are behind, is refused and asked
     /// for again after a pause. All connections to the primary before, those of the buses too, are
-    /// left as soon as one attempt has found the next: by breaking, by refusing a change, or by
-    /// answering nothing for [`answer_timeout`](RedisSentinelBuilder::answer_timeout), the old one
-    /// brings such an attempt about.
+    /// left as soon as one attempt has reached the next. Such an attempt is brought about by the old
+    /// one when it breaks a connection, refuses a change, or answers nothing for
+    /// [`answer_timeout`](RedisSentinelBuilder::answer_timeout).
+    ///
+    /// It need not do any of these: after a failover by hand (`SENTINEL FAILOVER`) or a partition it
+    /// takes changes for some ten seconds, until the Sentinels make it a replica, and then they are
+    /// lost. So calls ask the Sentinels, too, once a second in the background, and a bus that hears
+    /// nothing does at each [`heartbeat`](RedisSentinelBuilder::heartbeat).
     ///
     /// # What a failover loses
     /// Redis replicates behind the caller's back. What the old primary acknowledged and had not

@@ -48,7 +48,7 @@ async fn cached(node: Node, redis: &Redis, tracking: bool) -> Cache<u64, String>
 }
 
 /// Waits until a cache's changes reach L2 and its bus is a new one.
-async fn is_whole_again(cache: &Cache<u64, String>, epoch: u64) {
+async fn is_whole_again(cache: &Cache<u64, String>, epoch: u64, redis:&Redis) {
     within("the bus is back, and changes reach everywhere", async {
         let mut round = 1000;
         while cache.bus() != BusState::Up
@@ -56,6 +56,7 @@ async fn is_whole_again(cache: &Cache<u64, String>, epoch: u64) {
             || cache.insert(round, "v".into()).await.unwrap() != Reach::Everywhere
         {
             round += 1;
+            if round % 5 == 0 { eprintln!("{round} {:?} {} {epoch} {:?} {:?} {redis:?}", cache.bus(), cache.epoch(), cache.insert(round, "v".into()).await, cache.stats()); }
             sleep(Duration::from_millis(20)).await;
         }
     })
@@ -105,7 +106,7 @@ async fn a_failover(make: Make, tracking: bool, fail: impl Fn(&mut RedisGroup)) 
     let epoch = cache.epoch();
 
     fail(&mut group);
-    is_whole_again(&cache, epoch).await;
+    is_whole_again(&cache, epoch, &redis).await;
     let primary = group.wait_for_another(0);
     for key in 0..10 {
         cache.invalidate_local(&key);
@@ -210,7 +211,7 @@ fn dead_and_hung_sentinels_are_passed_over() {
         let redis = connected(&group, 4000).await;
         // It is asked once, and last from then on: no call waits for it any more.
         for _ in 0..4 {
-            group.cli(0, &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+            let _ = group.cli(0, &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
             read(&redis, "ns:k").await.unwrap();
         }
         group.sentinel_mut(0).kill();

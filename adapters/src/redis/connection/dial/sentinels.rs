@@ -1,12 +1,14 @@
 //! The Sentinels of one group of servers: they say which of them is the primary.
 //!
 //! They are asked at each attempt to connect, over a connection that lives as long as the question.
-//! So nothing has to be subscribed to, and nothing missed: a connection to a primary that is none
-//! any more ends or is left, and the attempt that replaces it asks again.
+//! And while calls are made they are asked from time to time: after a failover by hand, or a
+//! partition, the old primary goes on taking changes for some ten seconds, until the Sentinels make
+//! it a replica, and what it took is lost then. A subscription to their `+switch-master` would say so
+//! sooner, and would have to be kept alive on one runtime or another.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jetcache_core::Fault;
@@ -28,6 +30,8 @@ pub(crate) struct Sentinels {
     login: ConnectionInfo,
     /// The primary to which this handle connected last.
     primary: watch::Sender<Option<ConnectionAddr>>,
+    /// When they were asked last.
+    asked: Mutex<Option<Instant>>,
 }
 
 impl Sentinels {
@@ -39,6 +43,7 @@ impl Sentinels {
             first: AtomicUsize::new(0),
             login,
             primary: watch::Sender::new(None),
+            asked: Mutex::default(),
         }
     }
 
@@ -52,6 +57,7 @@ impl Sentinels {
         &self,
         timeout: Duration,
     ) -> Result<(usize, String, u16), Fault> {
+        *self.asked() = Some(Instant::now());
         let count = self.sentinels.len();
         let parts = u32::try_from(count).unwrap_or(u32::MAX).saturating_add(1);
         let first = self.first.load(Ordering::Relaxed);
@@ -114,6 +120,26 @@ impl Sentinels {
         read(&answer.map_err(|error| denial(&error))?)
     }
 
+    /// Whether they are to be asked again though nothing is wrong. Then nobody else is told so for a
+    /// while.
+    pub(super) fn is_due(&self) -> bool {
+        let mut asked = self.asked();
+        let is_due = asked.is_none_or(|at| at.elapsed() >= LOOK);
+        if is_due {
+            *asked = Some(Instant::now());
+        }
+        is_due
+    }
+
+    /// Whether this is the primary to which this handle connected last.
+    pub(super) fn is_known(&self, primary: &ConnectionAddr) -> bool {
+        self.primary.borrow().as_ref() == Some(primary)
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The next attempt begins with another Sentinel: this one's word was not good, so it may be
     /// behind the others.
     pub(super) fn doubt(&self, by: usize) {
@@ -174,6 +200,9 @@ fn denial(error: &RedisError) -> Fault {
     };
     Fault::Refused(format!("{words}: {text}").into())
 }
+
+/// How long the primary is believed to be one while nothing is wrong.
+const LOOK: Duration = Duration::from_secs(1);
 
 impl fmt::Display for Sentinels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

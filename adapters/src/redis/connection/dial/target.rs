@@ -72,6 +72,22 @@ impl Target {
         }
     }
 
+    /// Whether it is time to look for another primary though nothing is wrong.
+    pub(super) fn is_due(&self) -> bool {
+        match self {
+            Self::One(_) => false,
+            Self::Group(sentinels) => sentinels.is_due(),
+        }
+    }
+
+    /// Whether connections lead to this place already.
+    pub(super) fn is_known(&self, place: &Place) -> bool {
+        match self {
+            Self::One(_) => true,
+            Self::Group(sentinels) => sentinels.is_known(place.client.get_connection_info().addr()),
+        }
+    }
+
     /// A place led nowhere.
     pub(super) fn missed(&self, place: &Place) {
         if let Self::Group(sentinels) = self {
