@@ -40,6 +40,9 @@ pub use crate::redis::tracking::RedisTracking;
 /// # Ok::<(), jetcache_adapters::redis::OpenError>(())
 /// ```
 ///
+/// Where Sentinels say which server is the primary, [`sentinel`](Self::sentinel) takes their
+/// addresses.
+///
 /// # The runtime
 /// Each runtime has connections of its own, made by its first calls: tokio's if the call comes
 /// from within tokio and this build has `redis-tokio`, else those of smol's global executor if it

@@ -130,6 +130,17 @@ impl RedisGroup {
         assert_eq!(self.ask(0, &["SENTINEL", "FAILOVER", GROUP]), "OK");
     }
 
+    /// From now on the first Sentinel tells no server that it is a replica because another one was
+    /// promoted; otherwise it does after some eight seconds.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn tell_nobody(&self) {
+        // Four times this it waits for a server that says it leads.
+        let period = ["SENTINEL", "DEBUG", "PUBLISH-PERIOD", "600000"];
+        assert_eq!(self.ask(0, &period), "OK");
+    }
+
     /// The port that a Sentinel says is the primary's.
     #[must_use]
     pub fn primary(&self, sentinel: usize) -> Option<u16> {
