@@ -1,10 +1,11 @@
 //! A group of Redis servers of a test's own, which Sentinels watch: a primary, its replicas, and who
 //! promotes one of them when the primary fails.
 
+use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::redis_server::RedisServer;
+use crate::redis_server::{RedisServer, free_port};
 
 /// Some `redis-server`s with Sentinels, which call them [`GROUP`]. They end when this is dropped.
 #[derive(Debug)]
@@ -28,16 +29,38 @@ impl RedisGroup {
     /// a server is down; and waits until all know each other.
     #[must_use]
     pub fn start(replicas: usize, sentinels: usize) -> Self {
-        Self::of(replicas, sentinels, None)
+        Self::of(replicas, sentinels, None, &[])
     }
 
     /// The same, where logins are wanted.
     #[must_use]
     pub fn start_closed(replicas: usize, sentinels: usize, passwords: Passwords) -> Self {
-        Self::of(replicas, sentinels, Some(passwords))
+        Self::of(replicas, sentinels, Some(passwords), &[])
     }
 
-    fn of(replicas: usize, sentinels: usize, passwords: Option<Passwords>) -> Self {
+    /// Starts a primary and a Sentinel that speaks TLS, too. The directory has `ca.pem`, `cert.pem`
+    /// and `key.pem`. Returns the Sentinel's URL for it as well.
+    #[must_use]
+    pub fn start_tls(certificates: &Path) -> (Self, String) {
+        let port = free_port();
+        let file = |name: &str| certificates.join(name).display().to_string();
+        let more = [
+            "--tls-port",
+            &port.to_string(),
+            "--tls-ca-cert-file",
+            &file("ca.pem"),
+            "--tls-cert-file",
+            &file("cert.pem"),
+            "--tls-key-file",
+            &file("key.pem"),
+            "--tls-auth-clients",
+            "no",
+        ];
+        let group = Self::of(0, 1, None, &more);
+        (group, format!("rediss://127.0.0.1:{port}"))
+    }
+
+    fn of(replicas: usize, sentinels: usize, passwords: Option<Passwords>, more: &[&str]) -> Self {
         let login = passwords.map_or(vec![], |Passwords { servers, .. }| {
             vec!["--requirepass", servers, "--masterauth", servers]
         });
@@ -73,7 +96,8 @@ impl RedisGroup {
             say(format!("sentinel auth-pass {GROUP} {servers}"));
             say(format!("requirepass {sentinels}"));
         }
-        let sentinel = |_| RedisServer::start_configured(Some(&text), &["--sentinel"]);
+        let sentinel =
+            |_| RedisServer::start_configured(Some(&text), &[&["--sentinel"], more].concat());
         group.sentinels.extend((0..sentinels).map(sentinel));
         group.settle("Sentinels know all", |group| {
             (0..sentinels).all(|at| {

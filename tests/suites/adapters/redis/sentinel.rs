@@ -4,6 +4,7 @@ use std::fs;
 use std::future::Future;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
@@ -342,6 +343,29 @@ fn logins_and_a_database_are_taken() {
     });
 }
 
+#[test]
+fn a_right_that_is_missing_at_a_sentinel_is_named() {
+    let group = RedisGroup::start(0, 1);
+    let user = ["ACL", "SETUSER", "app", "on", ">pw", "-@all"];
+    let right = ["+sentinel|get-master-addr-by-name"];
+    let open = || {
+        through(&group)
+            .sentinel_username("app")
+            .sentinel_password("pw")
+    };
+    on_both(async |_| {
+        group.sentinel(0).cli(&user);
+        let fault = read(&open().open().unwrap(), "ns:k").await.unwrap_err();
+        let said = fault.to_string();
+        assert!(
+            matches!(fault, Fault::Refused(_)) && said.contains(right[0]),
+            "{said}"
+        );
+        group.sentinel(0).cli(&[&user[..3], &right].concat());
+        assert!(read(&open().open().unwrap(), "ns:k").await.is_ok());
+    });
+}
+
 /// What passes for a Sentinel: it says that this port is the primary's.
 struct Liar {
     port: u16,
@@ -403,14 +427,33 @@ fn a_replica_is_refused_and_another_sentinel_asked() {
     });
 }
 
-#[test]
-fn the_data_servers_speak_tls() {
+/// Certificates for a server in its directory.
+fn certified(folder: &Path) -> Pki {
     let pki = Pki::new();
-    let server = RedisServer::start();
-    let folder = server.folder();
     fs::write(folder.join("ca.pem"), &pki.authority).unwrap();
     fs::write(folder.join("cert.pem"), &pki.server.0).unwrap();
     fs::write(folder.join("key.pem"), &pki.server.1).unwrap();
+    pki
+}
+
+#[test]
+fn the_sentinels_speak_tls() {
+    let somewhere = RedisServer::start();
+    let pki = certified(somewhere.folder());
+    let (_group, url) = RedisGroup::start_tls(somewhere.folder());
+    on_both(async |_| {
+        let group = || Redis::sentinel(GROUP, [url.as_str()]);
+        let known = group().authorities(pki.authority.clone()).open().unwrap();
+        assert!(read(&known, "ns:k").await.is_ok());
+        let fault = read(&group().open().unwrap(), "ns:k").await.unwrap_err();
+        assert!(matches!(fault, Fault::Unreachable(_)), "{fault}");
+    });
+}
+
+#[test]
+fn the_data_servers_speak_tls() {
+    let server = RedisServer::start();
+    let pki = certified(server.folder());
     let port = RedisServer::start().port();
     for setting in [
         &["tls-ca-cert-file", "ca.pem"][..],

@@ -193,6 +193,9 @@ fn denial(error: &RedisError) -> Fault {
         _ if error.kind() == ErrorKind::AuthenticationFailed => {
             "it wants another login, look at `sentinel_password` and `sentinel_username`"
         }
+        Some("NOPERM") => {
+            "the user may not ask it, grant `sentinel_username` +sentinel|get-master-addr-by-name"
+        }
         _ if text.contains("unknown command") => {
             "this is no Sentinel, which has a port of its own (26379 as a rule)"
         }
