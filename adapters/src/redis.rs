@@ -19,8 +19,8 @@ use jetcache_core::ports::remote::Herald;
 
 use crate::redis::connection::line::Line;
 pub use crate::redis::connection::tally::Connectivity;
-pub use crate::redis::open::RedisBuilder;
 pub use crate::redis::open::error::OpenError;
+pub use crate::redis::open::{RedisBuilder, RedisSentinelBuilder};
 pub use crate::redis::pubsub::RedisPubSub;
 pub use crate::redis::subscription::RedisSubscription;
 pub use crate::redis::tracking::RedisTracking;
@@ -39,6 +39,9 @@ pub use crate::redis::tracking::RedisTracking;
 /// # let _ = (plain, tuned);
 /// # Ok::<(), jetcache_adapters::redis::OpenError>(())
 /// ```
+///
+/// Where Sentinels say which server is the primary, [`sentinel`](Self::sentinel) takes their
+/// addresses.
 ///
 /// # The runtime
 /// Each runtime has connections of its own, made by its first calls: tokio's if the call comes

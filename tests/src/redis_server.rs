@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 pub struct RedisServer {
     port: u16,
     folder: PathBuf,
+    /// A file in its directory that it reads, and writes if it is a Sentinel.
+    configuration: Option<PathBuf>,
     arguments: Vec<String>,
     running: Option<Running>,
 }
@@ -42,7 +44,17 @@ impl RedisServer {
     /// stands for the server's directory.
     #[must_use]
     pub fn start_with(arguments: &[&str]) -> Self {
+        Self::start_configured(None, arguments)
+    }
+
+    /// The same with a configuration file of this text.
+    pub(crate) fn start_configured(text: Option<&str>, arguments: &[&str]) -> Self {
         let folder = folder();
+        let configuration = text.map(|text| {
+            let file = folder.join("conf");
+            fs::write(&file, text).expect("the directory is writable");
+            file
+        });
         let dir = folder
             .to_str()
             .expect("the temporary directory's name is text");
@@ -53,6 +65,7 @@ impl RedisServer {
                 .map(|text| text.replace("{dir}", dir))
                 .collect(),
             folder,
+            configuration,
             running: None,
         };
         server.restart();
@@ -128,6 +141,7 @@ impl RedisServer {
         let program = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".into());
         let log = fs::File::create(self.folder.join("log")).expect("the directory is writable");
         let mut child = Command::new(program)
+            .args(&self.configuration)
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
             .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
             .arg("--dir")

@@ -19,6 +19,7 @@ mod adapters {
         pub(crate) mod ear;
         mod outage;
         mod refusals;
+        mod sentinel;
         mod silence;
     }
     mod verbs;

@@ -175,10 +175,7 @@ impl Lost {
 impl fmt::Debug for Connections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connections")
-            .field(
-                "address",
-                &self.dial.client.get_connection_info().addr().to_string(),
-            )
+            .field("address", &self.dial.target.to_string())
             .field("count", &self.count)
             .field("runtimes", &self.homes().len())
             .finish_non_exhaustive()

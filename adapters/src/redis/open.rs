@@ -1,6 +1,7 @@
 //! From a URL and settings to a client that has not connected yet.
 
 pub(crate) mod error;
+mod sentinel;
 mod target;
 
 use std::fmt;
@@ -14,7 +15,9 @@ use redis::{
 use crate::redis::connection::Connections;
 use crate::redis::connection::calm::Calm;
 use crate::redis::connection::dial::Dial;
+use crate::redis::connection::dial::target::Target;
 use crate::redis::open::error::OpenError;
+pub use crate::redis::open::sentinel::RedisSentinelBuilder;
 use crate::redis::open::target::{resp3_client, tcp};
 use crate::redis::{Redis, number};
 
@@ -160,6 +163,13 @@ impl RedisBuilder {
 
     /// What an attempt to connect needs, checked, and how many connections are wanted.
     pub(crate) fn dial(self) -> Result<(Dial, usize), OpenError> {
+        self.check()?;
+        let target = parse(&self.url)?;
+        let client = self.client_at(target)?;
+        Ok(self.dial_to(Target::One(client)))
+    }
+
+    fn check(&self) -> Result<(), OpenError> {
         if self.connections == 0 {
             return Err(OpenError::new("connections must be at least 1"));
         }
@@ -177,19 +187,21 @@ impl RedisBuilder {
                 "client_name must be of printable ASCII characters without spaces",
             ));
         }
-        let target = self.url.as_str().into_connection_info().map_err(|error| {
-            OpenError::new(format!(
-                "not a Redis URL ({error}): expected redis://, rediss:// or redis+unix://, as in \
-                 redis://user:password@host:6379/0"
-            ))
-        })?;
+        Ok(())
+    }
+
+    /// A client that connects to this target with these settings.
+    fn client_at(&self, target: ConnectionInfo) -> Result<Client, OpenError> {
         // Sending the library's name needs one more right; without it, the server would refuse and
         // log that at every connection.
         let login = target.redis_settings().clone().set_skip_set_lib_name();
         let target = target.set_tcp_settings(tcp()).set_redis_settings(login);
-        let client = self.client(target)?;
+        self.client(target)
+    }
+
+    fn dial_to(self, target: Target) -> (Dial, usize) {
         let dial = Dial {
-            client,
+            target,
             name: Some(self.name).filter(|name| !name.is_empty()),
             timeout: self.timeout,
             heartbeat: self.heartbeat,
@@ -199,11 +211,15 @@ impl RedisBuilder {
             renewals: Arc::default(),
             scripts: Arc::default(),
         };
-        Ok((dial, self.connections))
+        (dial, self.connections)
+    }
+
+    fn has_certificates(&self) -> bool {
+        self.authorities.is_some() || self.identity.is_some()
     }
 
     fn client(&self, target: ConnectionInfo) -> Result<Client, OpenError> {
-        if self.authorities.is_none() && self.identity.is_none() {
+        if !self.has_certificates() {
             return resp3_client(target);
         }
         if !matches!(target.addr(), ConnectionAddr::TcpTls { .. }) {
@@ -247,7 +263,7 @@ impl fmt::Debug for RedisBuilder {
 fn adopt(client: Client) -> Connections {
     Connections::new(
         Arc::new(Dial {
-            client,
+            target: Target::One(client),
             name: Some(NAME.into()),
             timeout: TIMEOUT,
             heartbeat: HEARTBEAT,
@@ -259,6 +275,15 @@ fn adopt(client: Client) -> Connections {
         }),
         CONNECTIONS,
     )
+}
+
+fn parse(url: &str) -> Result<ConnectionInfo, OpenError> {
+    url.into_connection_info().map_err(|error| {
+        OpenError::new(format!(
+            "not a Redis URL ({error}): expected redis://, rediss:// or redis+unix://, as in \
+             redis://user:password@host:6379/0"
+        ))
+    })
 }
 
 fn has_certificate(pem: &[u8]) -> bool {

@@ -5,9 +5,8 @@ mod trial;
 
 use std::fmt;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::Duration;
 
 use jetcache_core::ports::bus::News;
 use jetcache_core::{Fault, Subscription};
@@ -16,6 +15,7 @@ use redis::aio::MultiplexedConnection;
 
 use crate::redis::answer::outcome;
 use crate::redis::connection::dial::Dial;
+use crate::redis::connection::dial::reign::Reign;
 use crate::redis::connection::fault::fault;
 use crate::redis::connection::host::Host;
 use crate::redis::connection::line::Line;
@@ -76,7 +76,7 @@ impl RedisSubscription {
     }
 
     async fn at(
-        dial: &Dial,
+        dial: &Arc<Dial>,
         host: &'static Host,
         begin: &Cmd,
         meaning: Meaning,
@@ -84,19 +84,20 @@ impl RedisSubscription {
     ) -> Result<Self, Fault> {
         let ear = Arc::new(Ear::default());
         let mouth = Mouth(Arc::clone(&ear));
-        let mut connection = dial.open(move |push| mouth.say(push, &meaning)).await?;
+        let opened = dial.open(move |push| mouth.say(push, &meaning)).await?;
+        let mut connection = opened.connection;
         // A node that takes this and says nothing must not hold up the next.
         connection.set_response_timeout(dial.timeout);
         let answer = connection.send_packed_command(begin).await;
         outcome(answer.map_err(|error| fault(&error))?)?;
         if let Some(channel) = publishes {
-            may_publish(dial, channel).await?;
+            may_publish(dial, &opened.client, channel).await?;
         }
         Ok(Self {
             ear,
             connection: connection.clone(),
             more: None,
-            pulse: Box::pin(pulse(connection, host, dial.heartbeat)),
+            pulse: Box::pin(pulse(connection, host, Arc::clone(dial), opened.reign)),
         })
     }
 }
@@ -134,15 +135,41 @@ impl fmt::Debug for RedisSubscription {
     }
 }
 
-/// Asks for a sign of life every `span`, and completes when none came for as long. Any answer is
-/// one, even that the user may not ask.
-async fn pulse(mut connection: MultiplexedConnection, host: &Host, span: Duration) -> Fault {
+/// Completes when nothing more is to be heard: there is no sign of life, or another server to listen
+/// to.
+async fn pulse(
+    connection: MultiplexedConnection,
+    host: &Host,
+    dial: Arc<Dial>,
+    reign: Reign,
+) -> Fault {
+    let mut signs = pin!(signs_of_life(connection, host, &dial));
+    let mut end = pin!(reign.end());
+    poll_fn(|context| {
+        let ended = end.as_mut().poll(context).map(|()| {
+            Fault::Unreachable("another server is the primary now, subscribe there".into())
+        });
+        if ended.is_ready() {
+            return ended;
+        }
+        signs.as_mut().poll(context)
+    })
+    .await
+}
+
+/// Asks for a sign of life every heartbeat, and completes when none came for as long. Any answer is
+/// one, even that the user may not ask. One that is no primary any more may give signs, too.
+async fn signs_of_life(mut connection: MultiplexedConnection, host: &Host, dial: &Dial) -> Fault {
+    let span = dial.heartbeat;
     connection.set_response_timeout(span);
     let question = redis::cmd("PING");
     loop {
         (host.sleep)(span).await;
         if let Err(error) = connection.send_packed_command(&question).await {
             return fault(&error);
+        }
+        if dial.is_due() {
+            dial.look().await;
         }
     }
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use jetcache_core::Fault;
-use redis::{Client, ConnectionAddr, ConnectionInfo};
+use redis::{ConnectionAddr, ConnectionInfo};
 
 use crate::redis::connection::calm::Calm;
 use crate::redis::connection::dial::Dial;
+use crate::redis::connection::dial::target::{Target, elsewhere};
 use crate::redis::connection::fault::fault;
 use crate::redis_cluster::address::Address;
 
@@ -19,7 +20,7 @@ pub(super) struct Dialer {
 impl Dialer {
     /// Whether a node at this target takes the same login.
     pub(super) fn suits(&self, target: &ConnectionInfo) -> bool {
-        let own = self.dial.client.get_connection_info();
+        let own = self.dial.target.info();
         let (login, other) = (own.redis_settings(), target.redis_settings());
         login.username() == other.username()
             && login.password() == other.password()
@@ -36,16 +37,9 @@ impl Dialer {
     }
 
     pub(super) fn dial(&self, address: &Address) -> Result<Dial, Fault> {
-        let own = self.dial.client.get_connection_info().clone();
-        let mut target = own.addr().clone();
-        if let ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } =
-            &mut target
-        {
-            *host = address.host.as_ref().into();
-            *port = address.port;
-        }
+        let client = elsewhere(self.dial.target.info(), &address.host, address.port);
         Ok(Dial {
-            client: Client::open(own.set_addr(target)).map_err(|error| fault(&error))?,
+            target: Target::One(client.map_err(|error| fault(&error))?),
             name: self.dial.name.clone(),
             timeout: self.dial.timeout,
             heartbeat: self.dial.heartbeat,

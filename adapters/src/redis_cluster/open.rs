@@ -142,7 +142,7 @@ impl RedisClusterBuilder {
         let mut first: Option<Dialer> = None;
         for url in self.urls {
             let (dial, count) = self.node.clone().at(url).dial()?;
-            let target = dial.client.get_connection_info().clone();
+            let target = dial.target.info().clone();
             if target.redis_settings().db() != 0 {
                 return Err(OpenError::new("a cluster has no other database than 0"));
             }

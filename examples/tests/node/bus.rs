@@ -29,7 +29,7 @@ pub(crate) fn until_forgotten(node: &mut Node, key: &str, old: &str) {
 }
 
 /// Waits until L1 has this value, and keeps it: late words of its own insert may still come.
-fn until_kept(node: &mut Node, key: &str, text: &str) {
+pub(crate) fn until_kept(node: &mut Node, key: &str, text: &str) {
     let deadline = Instant::now() + PATIENCE;
     loop {
         node.ask(format!("get {key}"));
@@ -42,7 +42,7 @@ fn until_kept(node: &mut Node, key: &str, text: &str) {
     }
 }
 
-fn until_up(node: &mut Node) {
+pub(crate) fn until_up(node: &mut Node) {
     let deadline = Instant::now() + PATIENCE;
     while node.ask("stats")["bus"] != "up" {
         assert!(Instant::now() < deadline, "{}", node.ask("stats"));

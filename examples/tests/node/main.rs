@@ -23,6 +23,7 @@ mod outage;
 mod parity;
 mod process;
 mod refreshes;
+mod sentinel;
 mod stale;
 mod strangers;
 mod tls;

@@ -36,6 +36,13 @@ fn what_cannot_work_is_refused_with_code_2() {
             &["--redis-cluster", "redis://a", "--redis", "redis://b"],
             "choose one",
         ),
+        (&["--redis-sentinel", "host:1"], "NAME@HOST:PORT"),
+        (&["--redis-sentinel", "@host:1"], "mymaster"),
+        (&["--redis-sentinel", "mymaster@host"], "no port"),
+        (
+            &["--redis-sentinel", "mymaster@host:1", "--memory"],
+            "choose one",
+        ),
         (&["--wire", "gob"], "jetcache-go"),
         (&["--codec", "gob"], "postcard"),
         (&["--max-value-bytes", "0"], "max_value_size is zero"),

@@ -1,5 +1,9 @@
 //! One attempt to connect: what it needs to know, and what comes of it.
 
+pub(crate) mod reign;
+pub(crate) mod sentinels;
+pub(crate) mod target;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,15 +13,17 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ProtocolVersion, PushInfo};
 
 use crate::redis::connection::calm::{Calm, Renewals};
+use crate::redis::connection::dial::reign::Reign;
+use crate::redis::connection::dial::target::{Place, Target};
 use crate::redis::connection::fault::fault;
-use crate::redis::connection::greeting::{check_age, denial};
+use crate::redis::connection::greeting::{check_age, check_role, greeting};
 use crate::redis::connection::tally::Tally;
 
 /// What an attempt to connect needs to know.
 #[derive(Debug)]
 pub(crate) struct Dial {
     /// Where to connect, with which login.
-    pub(crate) client: Client,
+    pub(crate) target: Target,
     /// What `CLIENT LIST` is to show.
     pub(crate) name: Option<String>,
     /// How long one attempt may take.
@@ -36,19 +42,76 @@ pub(crate) struct Dial {
     pub(crate) scripts: Arc<Calm>,
 }
 
+/// A connection, and where it leads.
+pub(crate) struct Opened {
+    pub(crate) connection: MultiplexedConnection,
+    /// How to connect to the same server.
+    pub(crate) client: Client,
+    /// For how long this is the right server.
+    pub(crate) reign: Reign,
+}
+
 impl Dial {
     /// A connection. What the server says on it unasked goes to `on_push`, which is dropped when
     /// the connection ends.
     pub(crate) async fn open(
         &self,
         on_push: impl Fn(PushInfo) + Send + Sync + 'static,
+    ) -> Result<Opened, Fault> {
+        let place = self.target.find(self.timeout).await?;
+        self.open_place(place, on_push).await
+    }
+
+    /// Whether it is time to [`look`](Self::look).
+    pub(crate) fn is_due(&self) -> bool {
+        self.target.is_due()
+    }
+
+    /// Looks for another primary than the one to which connections lead. Those end if there is one;
+    /// if it cannot be reached, nothing is worse than before.
+    pub(crate) async fn look(&self) {
+        if let Ok(place) = self.target.find(self.timeout).await
+            && !self.target.is_known(&place)
+        {
+            let _ = self.open_place(place, drop).await;
+        }
+    }
+
+    async fn open_place(
+        &self,
+        place: Place,
+        on_push: impl Fn(PushInfo) + Send + Sync + 'static,
+    ) -> Result<Opened, Fault> {
+        let config = self
+            .config(place.left)
+            .set_push_sender(move |push: PushInfo| {
+                on_push(push);
+                Ok::<(), Infallible>(())
+            });
+        match self.open_at(&place.client, &config).await {
+            Ok(connection) => Ok(Opened {
+                connection,
+                reign: self.target.found(&place),
+                client: place.client,
+            }),
+            Err(fault) => {
+                self.target.missed(&place);
+                Err(fault)
+            }
+        }
+    }
+
+    async fn open_at(
+        &self,
+        client: &Client,
+        config: &AsyncConnectionConfig,
     ) -> Result<MultiplexedConnection, Fault> {
-        let config = self.config().set_push_sender(move |push: PushInfo| {
-            on_push(push);
-            Ok::<(), Infallible>(())
-        });
-        let mut connection = self.connect(&self.client, &config).await?;
-        check_age(&connection, self.timeout).await?;
+        let mut connection = self.connect(client, config).await?;
+        let greeting = greeting(&connection, self.timeout).await?;
+        check_age(&greeting)?;
+        if self.target.wants_a_primary() {
+            check_role(&greeting, client.get_connection_info().addr())?;
+        }
         if let Some(name) = &self.name {
             // Its answer is not waited for: a user without the right to do this can do without it.
             let mut command = redis::cmd("CLIENT");
@@ -58,19 +121,19 @@ impl Dial {
         Ok(connection)
     }
 
-    /// A nameless connection that speaks RESP2.
-    pub(crate) async fn open_resp2(&self) -> Result<MultiplexedConnection, Fault> {
-        let target = self.client.get_connection_info().clone();
+    /// A nameless connection that speaks RESP2, to the server of another one.
+    pub(crate) async fn open_resp2(&self, other: &Client) -> Result<MultiplexedConnection, Fault> {
+        let target = other.get_connection_info().clone();
         let login = target.redis_settings().clone();
         let login = login.set_protocol(ProtocolVersion::RESP2);
         let client = Client::open(target.set_redis_settings(login));
         let client = client.map_err(|error| fault(&error))?;
-        self.connect(&client, &self.config()).await
+        self.connect(&client, &self.config(self.timeout)).await
     }
 
-    fn config(&self) -> AsyncConnectionConfig {
+    fn config(&self, timeout: Duration) -> AsyncConnectionConfig {
         AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.timeout))
+            .set_connection_timeout(Some(timeout))
             // None here: the cache has a timeout of its own, and drops the future.
             .set_response_timeout(None)
             .set_pipeline_buffer_size(QUEUE)
@@ -82,9 +145,7 @@ impl Dial {
         config: &AsyncConnectionConfig,
     ) -> Result<MultiplexedConnection, Fault> {
         let connecting = client.get_multiplexed_async_connection_with_config(config);
-        connecting
-            .await
-            .map_err(|error| denial(&error, client.get_connection_info().redis_settings()))
+        connecting.await.map_err(|error| self.target.denial(&error))
     }
 }
 

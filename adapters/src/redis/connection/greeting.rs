@@ -4,12 +4,31 @@ use std::time::Duration;
 
 use jetcache_core::Fault;
 use redis::aio::MultiplexedConnection;
-use redis::{ErrorKind, RedisConnectionInfo, RedisError, Value};
+use redis::{ConnectionAddr, ErrorKind, RedisConnectionInfo, RedisError, Value};
 
 use crate::redis::connection::fault::fault;
 
+/// How the login was given, for the words that say what to change.
+pub(super) struct Given {
+    login: &'static str,
+    no_password: &'static str,
+    database: &'static str,
+}
+
+pub(super) const GIVEN_BY_URL: Given = Given {
+    login: "the URL",
+    no_password: "the URL has none, as in redis://user:password@host:6379/0",
+    database: "the number at the URL's end",
+};
+
+pub(super) const GIVEN_APART: Given = Given {
+    login: "`username` and `password`",
+    no_password: "none was given with `password`",
+    database: "which was given with `database`",
+};
+
 /// Why an attempt to connect failed. What the user of this library can mend is said in words.
-pub(super) fn denial(error: &RedisError, login: &RedisConnectionInfo) -> Fault {
+pub(super) fn denial(error: &RedisError, login: &RedisConnectionInfo, given: &Given) -> Fault {
     let who = match login.username() {
         Some(user) => format!("user `{user}`"),
         None => "the default user".into(),
@@ -19,16 +38,20 @@ pub(super) fn denial(error: &RedisError, login: &RedisConnectionInfo) -> Fault {
         _ if error.code() == Some("WRONGPASS")
             || error.kind() == ErrorKind::AuthenticationFailed =>
         {
-            format!("wrong user or password ({who}), look at the URL: {error}")
+            format!(
+                "wrong user or password ({who}), look at {}: {error}",
+                given.login
+            )
         }
         _ if error.code() == Some("NOAUTH") => format!(
-            "the server wants a password and the URL has none, as in \
-             redis://user:password@host:6379/0: {error}"
+            "the server wants a password and {}: {error}",
+            given.no_password
         ),
         _ if login.db() != 0 && error.to_string().contains(DATABASE) => format!(
-            "the server does not let {who} have database {}, the number at the URL's end: there is \
-             no such database, or the right +select is missing: {error}",
-            login.db()
+            "the server does not let {who} have database {}, {}: there is no such database, or the \
+             right +select is missing: {error}",
+            login.db(),
+            given.database
         ),
         _ if error.to_string().contains(FULL) => format!(
             "the server has as many clients as it may have: open fewer connections \
@@ -45,36 +68,54 @@ pub(super) fn denial(error: &RedisError, login: &RedisConnectionInfo) -> Fault {
     Fault::Refused(words.into())
 }
 
-/// Asks the server who it is. One that is too old is refused here: it would answer reads, and
-/// refuse the leases without which no load is stored.
-pub(super) async fn check_age(
+/// Asks the server who it is.
+pub(super) async fn greeting(
     connection: &MultiplexedConnection,
     patience: Duration,
-) -> Result<(), Fault> {
+) -> Result<Value, Fault> {
     let mut connection = connection.clone();
     connection.set_response_timeout(patience);
-    // It needs no right, unlike INFO.
+    // It needs no right, unlike INFO and ROLE.
     let greeting = connection.send_packed_command(&redis::cmd("HELLO")).await;
-    match old(&greeting.map_err(|error| fault(&error))?) {
+    greeting.map_err(|error| fault(&error))
+}
+
+/// A server that is too old is refused here: it would answer reads, and refuse the leases without
+/// which no load is stored.
+pub(super) fn check_age(greeting: &Value) -> Result<(), Fault> {
+    match old(greeting) {
         Some(server) => Err(Fault::Refused(too_old(&server).into())),
         None => Ok(()),
     }
 }
 
+/// A replica that the Sentinels named is refused: they may be behind what they have done.
+pub(super) fn check_role(greeting: &Value, address: &ConnectionAddr) -> Result<(), Fault> {
+    if !matches!(field(greeting, "role"), Some("replica" | "slave")) {
+        return Ok(());
+    }
+    let words = format!(
+        "the Sentinels name {address}, which is a replica by now: they are asked again after a \
+         pause, look at `SENTINEL MASTERS` if this stays"
+    );
+    Err(Fault::Refused(words.into()))
+}
+
 /// The server, if its greeting says that it is too old. One that cannot be understood is given the
 /// benefit of the doubt: its first refusal will tell.
 fn old(greeting: &Value) -> Option<String> {
+    let version = field(greeting, "version")?;
+    let major: u64 = version.split('.').next()?.parse().ok()?;
+    let server = field(greeting, "server").unwrap_or("the server");
+    (major < OLDEST).then(|| format!("{server} {version}"))
+}
+
+fn field<'a>(greeting: &'a Value, name: &str) -> Option<&'a str> {
     let Value::Map(fields) = greeting else {
         return None;
     };
-    let field = |name: &str| {
-        let (_, value) = fields.iter().find(|(field, _)| text(field) == Some(name))?;
-        text(value)
-    };
-    let version = field("version")?;
-    let major: u64 = version.split('.').next()?.parse().ok()?;
-    let server = field("server").unwrap_or("the server");
-    (major < OLDEST).then(|| format!("{server} {version}"))
+    let (_, value) = fields.iter().find(|(field, _)| text(field) == Some(name))?;
+    text(value)
 }
 
 /// What is to be done about a server that is too old.
@@ -133,5 +174,19 @@ mod tests {
             assert_eq!(old(&greeting(server, version)), None, "{server} {version}");
         }
         assert_eq!(old(&Value::Okay), None);
+    }
+
+    #[test]
+    fn replicas_are_known_by_their_greeting() {
+        let address = ConnectionAddr::Tcp("host".into(), 7);
+        let check = |role: &str| {
+            let bulk = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+            check_role(&Value::Map(vec![(bulk("role"), bulk(role))]), &address)
+        };
+        for role in ["replica", "slave"] {
+            let refused = check(role);
+            assert!(matches!(refused, Err(Fault::Refused(why)) if why.contains("host:7")));
+        }
+        assert!(check("master").is_ok() && check_role(&Value::Okay, &address).is_ok());
     }
 }

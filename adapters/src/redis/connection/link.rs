@@ -1,9 +1,12 @@
 //! One connection, and whether it is still alive.
 //!
-//! A connection dies in two ways. With its driver, the task that redis-rs runs on the runtime where
+//! A connection dies in three ways. With its driver, the task that redis-rs runs on the runtime where
 //! it was made: when the driver ends, because the socket or the runtime did, it drops the
 //! [`Obituary`], and the next call makes a new connection at once. That matters for commands that
 //! must not be sent twice: they cannot find out by trying.
+//!
+//! By a new primary of its group, which another connection found: it is left, for the old one may
+//! not know yet.
 //!
 //! And by silence: its peer takes what is sent and answers nothing, as a load balancer does whose
 //! backend is gone. No socket reports that. What it owes is written down as its [`Debt`], and a call
@@ -24,6 +27,7 @@ use tokio::sync::watch;
 use crate::redis::connection::calm::Renewals;
 use crate::redis::connection::debt::{Answer, Debt, Standing};
 use crate::redis::connection::dial::Dial;
+use crate::redis::connection::dial::reign::Reign;
 use crate::redis::connection::fault::fault;
 use crate::redis::connection::tally::Tally;
 
@@ -39,6 +43,8 @@ struct Wire {
     tally: Arc<Tally>,
     made: Instant,
     renewals: Arc<Renewals>,
+    /// For how long its server is the right one.
+    reign: Reign,
 }
 
 /// What is known of the peer.
@@ -59,22 +65,23 @@ impl Link {
             }
         };
         let made = Instant::now();
-        let connection = dial.open(on_push).await?;
+        let opened = dial.open(on_push).await?;
         Ok(Self(Arc::new(Wire {
             dead,
             buried: watch::channel(false).0,
             pulse: Mutex::new(Pulse {
-                connection: Some(connection),
+                connection: Some(opened.connection),
                 debt: Debt::none(Arc::clone(&dial.tally)),
             }),
             tally: Arc::clone(&dial.tally),
             made,
             renewals: Arc::clone(&dial.renewals),
+            reign: opened.reign,
         })))
     }
 
     pub(super) fn is_dead(&self) -> bool {
-        self.0.dead.load(Ordering::Acquire)
+        self.0.dead.load(Ordering::Acquire) || self.0.reign.is_over()
     }
 
     /// Whether it answered so recently that checking it would only cost time.

@@ -43,6 +43,10 @@ impl Slot {
     fn attempt(&self, dial: &Arc<Dial>, host: &Host) -> (watch::Receiver<Option<Outcome>>, bool) {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let usable = is_usable(&last);
+        if usable && dial.is_due() {
+            let dial = Arc::clone(dial);
+            (host.spawn)(Box::pin(async move { dial.look().await }));
+        }
         if !usable {
             if let Some(fault) = dial.door.refusal() {
                 // The server has just said no, to this slot or to another one.

@@ -7,7 +7,7 @@
 //! and `ERR Can't execute 'publish'` to whoever may.
 
 use jetcache_core::Fault;
-use redis::{Pipeline, ServerErrorKind, Value};
+use redis::{Client, Pipeline, ServerErrorKind, Value};
 
 use crate::redis::connection::dial::Dial;
 use crate::redis::connection::fault::fault;
@@ -17,9 +17,9 @@ use crate::redis::connection::fault::fault;
 ///
 /// # Errors
 /// [`Fault::Refused`] if it may not; what befell the connection.
-pub(super) async fn may_publish(dial: &Dial, channel: &str) -> Result<(), Fault> {
+pub(super) async fn may_publish(dial: &Dial, server: &Client, channel: &str) -> Result<(), Fault> {
     for _ in 0..TRIES {
-        match trial(dial, channel).await? {
+        match trial(dial, server, channel).await? {
             Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoPerm) => {
                 let words = format!(
                     "nobody would hear of this node's changes, grant it +publish and &{channel}: \
@@ -36,8 +36,8 @@ pub(super) async fn may_publish(dial: &Dial, channel: &str) -> Result<(), Fault>
 }
 
 /// What the server says to a listener who wants to publish.
-async fn trial(dial: &Dial, channel: &str) -> Result<Value, Fault> {
-    let mut connection = dial.open_resp2().await?;
+async fn trial(dial: &Dial, server: &Client, channel: &str) -> Result<Value, Fault> {
+    let mut connection = dial.open_resp2(server).await?;
     connection.set_response_timeout(dial.timeout);
     // Together: in between, messages on the channel would pass for the answer.
     let mut commands = Pipeline::with_capacity(2);

@@ -16,8 +16,11 @@ node: a cache node that is driven by lines on stdin; the head of its main.rs has
   --runtime tokio|smol|async-std  what it runs on (tokio)
   --redis URL                     L2 is this Redis
   --redis-cluster URL,URL,..      L2 is the Redis Cluster of these nodes; one of them is enough
+  --redis-sentinel NAME@HOST:PORT,HOST:PORT,..
+                                  L2 is the primary of the group NAME, which these Sentinels know
   --memory                        L2 is in the process (the default)
-  --ca FILE                       the authorities to trust for rediss://, as PEM
+  --ca FILE                       the authorities to trust for rediss://, as PEM; with
+                                  --redis-sentinel the servers speak TLS
   --wire native|jetcache-go       how entries are written in L2 (native)
   --codec msgpack|json|postcard   how values are written in them (msgpack); no postcard with
                                   --wire jetcache-go
@@ -105,6 +108,8 @@ pub(crate) enum Remote {
     Memory,
     Redis(String),
     Cluster(Vec<String>),
+    /// A group's name and its Sentinels.
+    Sentinel(String, Vec<String>),
 }
 
 /// How the node hears of what others change.
@@ -148,7 +153,7 @@ impl Options {
     /// What is wrong with the command line.
     pub(crate) fn parse(mut parser: Parser) -> Result<Parsed, Error> {
         let mut options = Self::default();
-        let (mut memory, mut redis, mut cluster) = (false, None, None);
+        let (mut memory, mut redis, mut cluster, mut sentinel) = (false, None, None, None);
         let (mut no_local, mut local) = (false, None);
         let (mut capacity, mut max_bytes) = (None, None);
         let (mut bus_kind, mut channel) = (None, None);
@@ -165,6 +170,7 @@ impl Options {
                 "runtime" => options.runtime = host(&text()?)?,
                 "redis" => redis = Some(text()?),
                 "redis-cluster" => cluster = Some(text()?),
+                "redis-sentinel" => sentinel = Some(text()?),
                 "memory" => memory = true,
                 "ca" => options.authorities = Some(text()?.into()),
                 "no-local" => no_local = true,
@@ -192,10 +198,12 @@ impl Options {
                 }
             }
         }
-        options.remote = remote(memory, redis, cluster)?;
+        options.remote = remote(memory, redis, cluster, sentinel)?;
         options.bus = bus(bus_kind.as_deref(), channel)?;
         if options.bus.is_some() && options.remote == Remote::Memory {
-            return Err("--bus and --bus-channel need --redis or --redis-cluster".into());
+            return Err(
+                "--bus and --bus-channel need --redis, --redis-cluster or --redis-sentinel".into(),
+            );
         }
         if options.bus.is_none()
             && (options.source_id.is_some() || options.blind_local_ttl.is_some())
@@ -206,7 +214,10 @@ impl Options {
             return Err("--stop-refresh-ms needs --refresh-ms".into());
         }
         if options.authorities.is_some() && options.remote == Remote::Memory {
-            return Err("--ca needs --redis or --redis-cluster with rediss:// URLs".into());
+            return Err(
+                "--ca needs --redis or --redis-cluster with rediss:// URLs, or --redis-sentinel"
+                    .into(),
+            );
         }
         if options.wire == Wire::JetcacheGo && options.codec == Codec::Postcard {
             return Err(
@@ -297,15 +308,18 @@ fn remote(
     memory: bool,
     redis: Option<String>,
     cluster: Option<String>,
+    sentinel: Option<String>,
 ) -> Result<Remote, &'static str> {
-    match (memory, redis, cluster) {
-        (_, None, None) => Ok(Remote::Memory),
-        (false, Some(url), None) => Ok(Remote::Redis(url)),
-        (false, None, Some(urls)) => {
-            let urls = urls.split(',').map(ToOwned::to_owned);
-            Ok(Remote::Cluster(urls.collect()))
-        }
-        _ => Err("--memory, --redis and --redis-cluster: choose one L2"),
+    let list = |text: &str| text.split(',').map(ToOwned::to_owned).collect();
+    match (memory, redis, cluster, sentinel) {
+        (_, None, None, None) => Ok(Remote::Memory),
+        (false, Some(url), None, None) => Ok(Remote::Redis(url)),
+        (false, None, Some(urls), None) => Ok(Remote::Cluster(list(&urls))),
+        (false, None, None, Some(group)) => match group.split_once('@') {
+            Some((name, sentinels)) => Ok(Remote::Sentinel(name.to_owned(), list(sentinels))),
+            None => Err("--redis-sentinel is NAME@HOST:PORT,HOST:PORT,..: there is no @"),
+        },
+        _ => Err("--memory, --redis, --redis-cluster and --redis-sentinel: choose one L2"),
     }
 }
 
@@ -424,6 +438,11 @@ mod tests {
             nodes("--redis-cluster redis://one,redis://two --codec postcard"),
             Ok(Remote::Cluster(urls))
         );
+        let sentinels = vec!["one:1".to_owned(), "two:2".to_owned()];
+        assert_eq!(
+            nodes("--redis-sentinel mymaster@one:1,two:2 --bus tracking"),
+            Ok(Remote::Sentinel("mymaster".into(), sentinels))
+        );
     }
 
     #[test]
@@ -443,6 +462,8 @@ mod tests {
             "--memory --redis redis://host",
             "--memory --redis-cluster redis://host",
             "--redis redis://host --redis-cluster redis://host",
+            "--redis redis://host --redis-sentinel mymaster@host:1",
+            "--redis-sentinel host:1",
             "--wire go",
             "--codec gob",
             "--wire jetcache-go --codec postcard",

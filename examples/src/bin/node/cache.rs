@@ -39,13 +39,14 @@ pub(crate) fn connect(node: Node, options: &Options) -> Result<Node, Box<dyn Err
             if let Some(pem) = authorities {
                 redis = redis.authorities(pem);
             }
-            let redis = redis.open()?;
-            let node = match &options.bus {
-                None => node,
-                Some(Bus::PubSub(channel)) => node.bus(redis.pubsub(channel.as_str())),
-                Some(Bus::Tracking) => node.bus(redis.tracking()),
-            };
-            node.remote(redis)
+            with_redis(node, redis.open()?, options)
+        }
+        Remote::Sentinel(group, sentinels) => {
+            let mut redis = Redis::sentinel(group.as_str(), sentinels);
+            if let Some(pem) = authorities {
+                redis = redis.tls().authorities(pem);
+            }
+            with_redis(node, redis.open()?, options)
         }
         Remote::Cluster(urls) => {
             let mut cluster = RedisCluster::builder(urls);
@@ -68,6 +69,15 @@ pub(crate) fn connect(node: Node, options: &Options) -> Result<Node, Box<dyn Err
             node.remote(cluster)
         }
     })
+}
+
+fn with_redis(node: Node, redis: Redis, options: &Options) -> Node {
+    let node = match &options.bus {
+        None => node,
+        Some(Bus::PubSub(channel)) => node.bus(redis.pubsub(channel.as_str())),
+        Some(Bus::Tracking) => node.bus(redis.tracking()),
+    };
+    node.remote(redis)
 }
 
 /// A cache of the node, still without its loader.
