@@ -2,30 +2,17 @@
 //! by which they are broken and healed.
 //!
 //! ```
-//! use std::time::Duration;
-//!
+//! # #[cfg(feature = "memory")]
+//! # jetcache_core::doc::block_on(async {
 //! use jetcache_adapters::{Faults, Faulty, Memory, Raw};
 //! use jetcache_core::doc::Threads;
 //! use jetcache_core::{Cache, LoadError};
-//! # use core::future::Future;
-//! # fn block_on<F: Future>(work: F) -> F::Output {
-//! #     let mut work = std::pin::pin!(work);
-//! #     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-//! #     loop {
-//! #         if let std::task::Poll::Ready(done) = work.as_mut().poll(&mut context) {
-//! #             return done;
-//! #         }
-//! #         std::thread::yield_now();
-//! #     }
-//! # }
 //!
-//! // On tokio: `Faults::new(Tokio::new())`.
+//! // On tokio: `Faults::new(Tokio::new())` and `jetcache_tokio::builder("users")`.
 //! let faults = Faults::new(Threads);
 //! let users = Cache::<u32, String>::builder("users", Threads)
 //!     .remote(Faulty::new(Memory::new(), faults.clone()), Raw)
-//!     .remote_timeout(Duration::from_millis(10))
 //!     .build()?;
-//! # block_on(async {
 //!
 //! faults.error_rate(1.0);
 //! let user = users.get_or_load(&7, async || Ok::<_, LoadError>("Ada".to_owned())).await?;
@@ -34,8 +21,7 @@
 //!
 //! faults.heal();
 //! # Ok::<(), jetcache_core::Error>(())
-//! # })?;
-//! # Ok::<(), jetcache_core::Error>(())
+//! # }).unwrap();
 //! ```
 //!
 //! With nothing set both wrappers do what the wrapped does, and keep its contract.

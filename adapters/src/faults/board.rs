@@ -126,7 +126,8 @@ impl Faults {
         self.set(|settings| settings.latency = waits(span))
     }
 
-    /// Nothing is carried out and nothing answers until it is healed; then what has hung goes on. A
+    /// Nothing is carried out and nothing answers until it is [healed](Self::heal) or
+    /// [resumed](Self::resume); then what has hung goes on. A
     /// future that is dropped while it hangs is not carried out, also not later.
     pub fn hang(&self) -> &Self {
         self.set(|settings| settings.hangs = true)
@@ -136,6 +137,14 @@ impl Faults {
     /// happened.
     pub fn hang_answers(&self) -> &Self {
         self.set(|settings| settings.answers_hang = true)
+    }
+
+    /// What has hung goes on, and nothing hangs any more. The other settings stay.
+    pub fn resume(&self) -> &Self {
+        self.set(|settings| {
+            settings.hangs = false;
+            settings.answers_hang = false;
+        })
     }
 
     /// Every operation is answered with [`Fault::Refused`] and this text, such as `READONLY You

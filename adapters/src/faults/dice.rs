@@ -38,7 +38,9 @@ impl Dice {
         let width = range.end().saturating_sub(*range.start());
         // The product is no longer than the width but for a rounding.
         let part = Duration::try_from_secs_f64(width.as_secs_f64() * self.unit());
-        range.start().saturating_add(part.unwrap_or(width).min(width))
+        range
+            .start()
+            .saturating_add(part.unwrap_or(width).min(width))
     }
 
     /// A number below this one; 0 below 0.

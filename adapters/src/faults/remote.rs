@@ -83,7 +83,8 @@ impl<R: Remote> Remote for Faulty<R> {
     }
 
     async fn fill(&self, fills: &[Fill<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
-        self.all(fills.len(), || self.remote.fill(fills, wire)).await
+        self.all(fills.len(), || self.remote.fill(fills, wire))
+            .await
     }
 
     async fn release(&self, holds: &[Hold<'_>]) -> Vec<Result<(), Fault>> {
@@ -91,7 +92,8 @@ impl<R: Remote> Remote for Faulty<R> {
     }
 
     async fn claim(&self, claims: &[Claim<'_>], wire: Wire) -> Vec<Result<Claimed, Fault>> {
-        self.all(claims.len(), || self.remote.claim(claims, wire)).await
+        self.all(claims.len(), || self.remote.claim(claims, wire))
+            .await
     }
 
     async fn put(&self, puts: &[Put<'_>], wire: Wire) -> Vec<Result<Placed, Fault>> {
@@ -99,7 +101,8 @@ impl<R: Remote> Remote for Faulty<R> {
     }
 
     async fn settle(&self, settles: &[Settle<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
-        self.all(settles.len(), || self.remote.settle(settles, wire)).await
+        self.all(settles.len(), || self.remote.settle(settles, wire))
+            .await
     }
 
     async fn remove(&self, keys: &[&str]) -> Vec<Result<(), Fault>> {
