@@ -47,10 +47,10 @@ fn it_goes_from_l2_to_the_loader_and_back_without_an_error() {
             panic!("{row}");
         };
         assert_ne!(calls, "0", "{text}");
-        assert_ne!(l1, "0%", "{text}");
+        assert_ne!(l1, "0.0%", "{text}");
         if let Some(from_l2) = from_l2 {
-            assert_eq!(l2 != "0%", from_l2, "{phase}: {text}");
-            assert!(from_l2 || loader != "0%", "{phase}: {text}");
+            assert_eq!(l2 != "0.0%", from_l2, "{phase}: {text}");
+            assert!(from_l2 || loader != "0.0%", "{phase}: {text}");
         }
         assert_eq!(errors, "0", "{text}");
         assert_eq!(breaker == "Closed", is_closed, "{phase}: {text}");

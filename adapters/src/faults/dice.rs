@@ -23,7 +23,6 @@ impl Dice {
     /// From 0 up to, but without, 1.
     fn unit(&mut self) -> f64 {
         // 53 bits are what an `f64` holds exactly.
-        #[expect(clippy::cast_precision_loss, reason = "it has 53 bits")]
         let bits = (self.next() >> 11) as f64;
         bits / 9_007_199_254_740_992.0
     }

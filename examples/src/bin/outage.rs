@@ -98,10 +98,11 @@ async fn show(phase: Duration) -> Result<(), Box<dyn Error>> {
     println!("\nThe breaker closed {closed:.1?} after L2 was back.");
     println!("Injected: {:?}", faults.injected());
     users.close().await;
-    match errors {
-        0 => Ok(println!("No caller got an error.")),
-        _ => Err(format!("{errors} callers got an error").into()),
+    if errors > 0 {
+        return Err(format!("{errors} callers got an error").into());
     }
+    println!("No caller got an error.");
+    Ok(())
 }
 
 fn breaker(users: &Users) -> Option<BreakerState> {
@@ -125,11 +126,11 @@ async fn measure(name: &str, users: &Users, phase: Duration) -> Result<usize, Bo
     let [p50, p99, worst] = [50, 99, 100].map(|percent| at(percent).copied().unwrap_or_default());
 
     let stats = users.stats().since(&earlier);
-    let calls = u64::try_from(times.len())?.max(1);
-    let share = |count: u64| format!("{}%", (100 * count).div_ceil(calls));
+    let calls = f64::from(u32::try_from(times.len())?.max(1));
+    let share = |count: u64| format!("{:.1}%", 100.0 * count as f64 / calls);
     println!(
         "{name:<17} {:>6.0} {p50:>9.1?} {p99:>9.1?} {worst:>9.1?} {:>6} {:>6} {:>6} {:>6} {errors:>7}  {}",
-        u32::try_from(calls).map(f64::from)? / start.elapsed().as_secs_f64(),
+        calls / start.elapsed().as_secs_f64(),
         share(stats.local_hits),
         share(stats.remote_hits),
         share(stats.loads),
@@ -146,7 +147,8 @@ async fn ask(users: Users, task: u64, end: Instant) -> (Vec<Duration>, usize) {
         // Knuth's generator is good enough. The cube makes some users far more popular.
         dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         let unit = dice >> 44;
-        let id = (((unit * unit) >> 20) * unit >> 20) * USERS >> 20;
+        let cube = (((unit * unit) >> 20) * unit) >> 20;
+        let id = (cube * USERS) >> 20;
         let asked = Instant::now();
         let user = users.get_or_load(&id, async || {
             tokio::time::sleep(ROW).await;

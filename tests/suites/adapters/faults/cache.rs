@@ -138,7 +138,8 @@ async fn corrupt_bytes_are_misses_and_are_counted() {
     let mut hits = 0;
     for id in 0..50 {
         match cache.get(&id).await {
-            // The bit was in the stamp of the time, which has no checksum: it makes lives shorter.
+            // The bit was in the stamp, the one part without a checksum: a life that is longer
+            // than it can be is a miss, and one that is a little shorter a hit.
             Cached::Hit(value) => {
                 hits += 1;
                 assert_eq!(value, format!("value {id}"));
