@@ -26,7 +26,7 @@ const USERS: u64 = 20_000;
 const L1: usize = 2_000;
 /// How long the database takes for a row.
 const ROW: Duration = Duration::from_millis(5);
-const REMOTE_TIMEOUT: Duration = Duration::from_millis(100);
+const REMOTE_TIMEOUT: Duration = Duration::from_millis(250);
 
 #[tokio::main]
 async fn main() -> ExitCode {
