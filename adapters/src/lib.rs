@@ -19,10 +19,13 @@
 //! | `lz4` | `Lz4`, the fastest to read | [`Compression`] |
 //! | `zstd` | `Zstd`, the smallest bytes | [`Compression`] |
 //! | `s2` | `S2`, which jetcache-go uses | [`Compression`] |
+//! | `faults` | `Faulty`, `FaultyBus`: any other, with faults that a test switches on and off | [`Remote`](jetcache_core::Remote), [`Bus`](jetcache_core::Bus) |
 //! | `contract` | `contract`: the suites that an adapter of your own should pass | |
 
 #[cfg(feature = "contract")]
 pub mod contract;
+#[cfg(feature = "faults")]
+pub mod faults;
 #[cfg(feature = "memory")]
 pub mod memory;
 #[cfg(feature = "redis")]
@@ -54,6 +57,8 @@ pub use crate::compress::zstd::Zstd;
 pub use crate::engine::moka::Moka;
 #[cfg(feature = "quick-cache")]
 pub use crate::engine::quick_cache::{QuickCache, QuickCacheEngine};
+#[cfg(feature = "faults")]
+pub use crate::faults::{Faults, Faulty, FaultyBus};
 #[cfg(feature = "memory")]
 pub use crate::memory::Memory;
 #[cfg(feature = "redis")]

@@ -10,6 +10,12 @@ mod adapters {
     mod codecs;
     mod compressions;
     mod engines;
+    mod faults {
+        mod bus;
+        mod cache;
+        mod remote;
+        mod waves;
+    }
     mod memory;
     mod redis {
         pub(crate) mod access;
