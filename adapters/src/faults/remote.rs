@@ -87,6 +87,10 @@ impl<R: Remote> Remote for Faulty<R> {
             .await
     }
 
+    async fn renew(&self, asks: &[LeaseAsk<'_>]) -> Vec<Result<bool, Fault>> {
+        self.all(asks.len(), || self.remote.renew(asks)).await
+    }
+
     async fn release(&self, holds: &[Hold<'_>]) -> Vec<Result<(), Fault>> {
         self.all(holds.len(), || self.remote.release(holds)).await
     }

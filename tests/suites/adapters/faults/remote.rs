@@ -132,7 +132,7 @@ async fn a_refusal_says_what_it_was_told_to() {
     assert_eq!(remote.inner().leases(), 0);
     assert_eq!(faults.injected().refusals, 1);
     faults.heal();
-    assert!(lease(&remote, KEY, T).await.unwrap().granted);
+    assert!(lease(&remote, KEY, T).await.unwrap().is_granted());
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ async fn what_hangs_goes_on_when_it_is_healed() {
     assert!(!hung.is_finished());
     assert_eq!(remote.inner().leases(), 0);
     faults.heal();
-    assert!(hung.await.unwrap().unwrap().granted);
+    assert!(hung.await.unwrap().unwrap().is_granted());
     assert_eq!(faults.injected().hangs, 1);
 }
 
@@ -253,7 +253,7 @@ fn it_needs_no_tokio() {
     let remote = Faulty::new(Memory::new(), faults.clone());
     faults.latency(Duration::from_millis(1)..=Duration::from_millis(2));
     smol::block_on(async {
-        assert!(lease(&remote, KEY, T).await.unwrap().granted);
+        assert!(lease(&remote, KEY, T).await.unwrap().is_granted());
     });
     assert_eq!(faults.injected().delays, 1);
 }
@@ -319,6 +319,10 @@ impl Remote for Noting {
 
     async fn lease(&self, _: &[LeaseAsk<'_>], _: Wire) -> Vec<Result<Leased, Fault>> {
         self.refuse("lease")
+    }
+
+    async fn renew(&self, _: &[LeaseAsk<'_>]) -> Vec<Result<bool, Fault>> {
+        self.refuse("renew")
     }
 
     async fn fill(&self, _: &[Fill<'_>], _: Wire) -> Vec<Result<Filled, Fault>> {
