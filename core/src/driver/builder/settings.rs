@@ -283,7 +283,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// How long a load's lease in L2 stands if its holder neither renews it nor gives it back: a node
     /// that dies while it loads costs the others that long at most. It is renewed, as long as the
     /// loader runs, each time that a third of it is over. Default: 8 × `remote_timeout`, and at least
-    /// 1 s; less than 4 × `remote_timeout` is an error.
+    /// 1 s; less than 4 × `remote_timeout` is an error. Give it more if a loader blocks its thread for
+    /// longer: then nothing can be renewed, and L2 does not take what was loaded.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.times.lease = Some(lease);
         self

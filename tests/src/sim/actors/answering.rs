@@ -75,7 +75,12 @@ impl World {
         let soft = soft.or(self.plan.policy.soft_timeout.map(whole_millis));
         let impatient = soft.is_some_and(|soft| self.now >= caller.came + soft);
         let id = match answer.outcome {
-            Ok(Cached::Hit(value)) if answer.loaded.is_none() && impatient => Some(value),
+            Ok(Cached::Hit(value))
+                if answer.loaded.is_none()
+                    && (impatient || caller.failed || caller.last.is_none()) =>
+            {
+                Some(value)
+            }
             _ => caller.last,
         };
         self.answers.push(Answered {

@@ -10,6 +10,7 @@ use jetcache_core::{Batch, Cache, Cached, Call, Error, LoadError, PausedClock, R
 use jetcache_smol::Smol;
 use jetcache_smol::async_std::AsyncStd;
 use jetcache_tokio::Tokio;
+use smol::future::yield_now;
 
 use crate::behaviour::stage::{Cases, Host};
 
@@ -22,6 +23,8 @@ pub(crate) const CASES: Cases<fn(Host)> = &[
         "a_caller_waits_for_another_nodes_lease_and_no_longer",
         lease_wait,
     ),
+    ("a_lease_is_renewed_while_its_loader_runs", renewed),
+    ("a_holder_that_is_silent_costs_its_lease", silent_holder),
     (
         "what_ends_while_a_batch_loads_others_is_loaded_as_well",
         batch_loads,
@@ -54,6 +57,11 @@ struct World {
 
 impl World {
     fn new(host: Host) -> Self {
+        // A loader that lets the clock jump leaves no time to renew its lease.
+        Self::leasing(host, 12 * SECOND)
+    }
+
+    fn leasing(host: Host, lease: Duration) -> Self {
         let clock = PausedClock::new();
         let delay = Arc::new(AtomicU64::new(0));
         let (hands, delayed) = (clock.clone(), Arc::clone(&delay));
@@ -75,7 +83,8 @@ impl World {
             };
             let builder = builder.remote(memory.clone(), MessagePack);
             let builder = builder.batch_loader(rows.clone()).batch_chunk(2);
-            builder.jitter(0, Duration::ZERO).build().unwrap()
+            let builder = builder.jitter(0, Duration::ZERO).lease(lease);
+            builder.build().unwrap()
         };
         let nodes = [node(), node()];
         let tokio = matches!(host, Host::Tokio).then(|| {
@@ -206,6 +215,48 @@ fn lease_wait(host: Host) {
     // Without a lease it filled nothing.
     assert_eq!(world.memory.len(), 0);
     assert!(two.peek(&1).is_hit());
+}
+
+/// Two thirds of a second for each renewal, and nine seconds for the loader.
+fn renewed(host: Host) {
+    let world = World::leasing(host, 2 * SECOND);
+    let [one, two] = &world.nodes;
+    let load = async || {
+        for _ in 0..90 {
+            world.clock.advance(SECOND / 10);
+            // For the renewal, and for its answer.
+            yield_now().await;
+            yield_now().await;
+        }
+        Ok::<_, LoadError>(Arc::from("late"))
+    };
+    let call = Call::new().ttl(10 * SECOND);
+    world.wait(one.get_or_load_with(&1, &call, load)).unwrap();
+    assert_eq!(one.stats().refused_fills, 0);
+    // Its life counts from the end of the load, whatever the age of its lease.
+    world.clock.advance(9 * SECOND);
+    assert!(world.wait(two.get(&1)).is_hit());
+    world.clock.advance(SECOND);
+    assert_eq!(world.wait(two.get(&1)), Cached::Miss);
+}
+
+fn silent_holder(host: Host) {
+    let world = World::leasing(host, 2 * SECOND);
+    let [one, two] = &world.nodes;
+    let mut silent =
+        Box::pin(one.get_or_load(&1, std::future::pending::<Result<Arc<str>, LoadError>>));
+    assert!(world.wait(smol::future::poll_once(&mut silent)).is_none());
+    let waited = AtomicU64::new(0);
+    world.wait(async {
+        let mut second = Box::pin(two.get_or_load(&1, brings("two")));
+        while smol::future::poll_once(&mut second).await.is_none() {
+            world.clock.advance(Duration::from_millis(10));
+            waited.fetch_add(10, Ordering::SeqCst);
+        }
+    });
+    let waited = Duration::from_millis(waited.into_inner());
+    assert!(waited <= 3 * SECOND, "{waited:?} of virtual time");
+    assert_eq!(world.memory.len(), 1, "it had the lease, and filled");
 }
 
 /// L1 and L2 have 1 and 2 with a tenth of a second left, the second node's L2 alone; 3 and 4 take

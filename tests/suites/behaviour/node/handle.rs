@@ -31,7 +31,7 @@ async fn refused(stage: &Stage) {
         local().jitter(101, Duration::ZERO).build(),
         local().stats_every(Duration::ZERO).build(),
         stage.builder().remote_timeout(Duration::ZERO).build(),
-        stage.builder().lease(Duration::from_secs(10)).build(),
+        stage.builder().lease(Duration::from_millis(900)).build(),
         stage.builder().unconfirmed_capacity(0).build(),
     ];
     for (i, built) in wrong.into_iter().enumerate() {
