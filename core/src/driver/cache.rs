@@ -4,6 +4,7 @@ mod admit;
 pub(super) mod batch;
 mod change;
 mod close;
+mod eager;
 mod health;
 mod keep_fresh;
 mod probe;

@@ -71,6 +71,8 @@ pub(super) struct Lookup<V> {
     refusals: u32,
     /// What may be answered if nothing fresh can be had.
     fallback: Option<Fallback<V>>,
+    /// What L1 has, and is to be loaded anew before its end.
+    due: Option<Entry<V>>,
     /// Somebody else has put a fresh value into L1 meanwhile.
     fed: bool,
     /// For how long nobody else need try, since the load has failed.
@@ -117,6 +119,7 @@ impl<V: Clone> Lookup<V> {
             waits_since: None,
             refusals: 0,
             fallback: None,
+            due: None,
             fed: false,
             failing: None,
             outcome: RefreshOutcome::Passed,
@@ -135,6 +138,7 @@ impl<V: Clone> Lookup<V> {
             waits_since: self.waits_since,
             refusals: self.refusals,
             fallback: self.fallback.clone(),
+            due: None,
             fed: self.fed,
             failing: None,
             outcome: RefreshOutcome::Passed,
@@ -201,14 +205,55 @@ impl<V: Clone> Lookup<V> {
     /// L2. Without an L2 it loads: there is nobody to share the work with.
     fn begin_refresh(&mut self, view: &View<'_>, aim: Aim, out: &mut Out<'_, V>) -> Move<V> {
         let kind = view.policy.kind;
+        if aim == Aim::Eager {
+            return self.look();
+        }
         if !kind.has_remote() || self.call.skip_remote {
             return self.load(view, out);
         }
         match aim {
             Aim::Younger(_) | Aim::Load => self.ask_lease(view, out),
             Aim::Copy if kind.has_local() && !self.call.skip_local => self.read_remote(view, out),
-            Aim::Copy => self.give_up(RefreshOutcome::Copied(None)),
+            Aim::Copy | Aim::Eager => self.give_up(RefreshOutcome::Copied(None)),
         }
+    }
+
+    /// What L1 has is to be loaded anew, unless that was done meanwhile.
+    fn on_due(
+        &mut self,
+        view: &View<'_>,
+        found: Option<Entry<V>>,
+        out: &mut Out<'_, V>,
+    ) -> Move<V> {
+        match found {
+            // Not while something is removed from L1: that may be this.
+            Some(entry) if !view.sweeping && entry.is_fresh(view.now) && entry.is_due(view.now) => {
+                let entry = entry.without_lead();
+                let alone = !view.policy.kind.has_remote() || self.call.skip_remote;
+                if !alone && !self.asks_l2(view) {
+                    // Without the lease every node of the fleet might load.
+                    return self.keep_due(view, entry);
+                }
+                self.due = Some(entry);
+                if alone {
+                    return self.load(view, out);
+                }
+                self.ask_lease(view, out)
+            }
+            other => {
+                out.spent.extend(other.and_then(Entry::into_value));
+                self.give_up(RefreshOutcome::Passed)
+            }
+        }
+    }
+
+    /// It was not loaded anew: it stays, and is not tried again before its end.
+    fn keep_due(&mut self, view: &View<'_>, entry: Entry<V>) -> Move<V> {
+        let answer = Answer::found(entry.value().cloned(), entry.expires());
+        if self.fed || view.writing {
+            return self.finish(answer);
+        }
+        self.keep(view, entry, answer)
     }
 
     fn look(&mut self) -> Move<V> {
@@ -276,6 +321,9 @@ impl<V: Clone> Lookup<V> {
         found: Option<Entry<V>>,
         out: &mut Out<'_, V>,
     ) -> Move<V> {
+        if self.call.aim.is_some() {
+            return self.on_due(view, found, out);
+        }
         match found {
             Some(entry) if entry.answers(&self.call, view.now) => {
                 out.events.push(Event::LocalHit);
@@ -360,6 +408,9 @@ impl<V: Clone> Lookup<V> {
             Err(fault) => {
                 self.lease.on_fault(&fault, view.now);
                 self.on_fault(fault, out);
+                if let Some(entry) = self.due.take() {
+                    return self.keep_due(view, entry);
+                }
                 return self.do_without(view, out);
             }
         };
@@ -375,6 +426,11 @@ impl<V: Clone> Lookup<V> {
         }
         match granted {
             Granted::Yes => self.load(view, out),
+            // Another node does it, or has tried.
+            Granted::No | Granted::Failing if self.due.is_some() => match self.due.take() {
+                Some(entry) => self.keep_due(view, entry),
+                None => self.give_up(RefreshOutcome::Passed),
+            },
             Granted::No => self.wait_for_lease(view, out),
             Granted::Failing => self.while_failing(view, out),
         }
@@ -427,13 +483,17 @@ impl<V: Clone> Lookup<V> {
             return self.finish(answer);
         }
         let stale_end = seen.stale_end(sent, view.policy);
+        let life = seen.left.saturating_add(seen.age.unwrap_or_default());
         let entry = Entry::new(seen.value, end).stale_until(stale_end);
+        let entry = (view.policy).led(entry, seen.cost, life, view.dice >> 64);
         self.keep(view, entry, answer)
     }
 
     /// Whether this value is too old for a refresh to copy.
     fn is_old(&self, seen: &Seen<V>) -> bool {
-        self.call.aim.is_some_and(|aim| !aim.copies(seen.age))
+        self.call
+            .aim
+            .is_some_and(|aim| !aim.copies(seen.age, seen.left))
     }
 
     /// Goes on without L2. A refresh without the lease does not load, or every node of the

@@ -468,7 +468,7 @@ mod tests {
                 let (now, pace) = (node.now, node.pace);
                 let refresh = node.due(1).pop().unwrap();
                 let age = now.since(born);
-                let outcome = if refresh.aim().copies(Some(age)) {
+                let outcome = if refresh.aim().copies(Some(age), Duration::ZERO) {
                     RefreshOutcome::Copied(Some(age))
                 } else {
                     born = now;

@@ -65,6 +65,23 @@ impl<K, V> Builder<K, V> {
         self
     }
 
+    /// Loads a value anew, in the background, when a hit finds it in the last part of its life, so that
+    /// no caller of a key that is asked for often ever waits. Off by default.
+    ///
+    /// The moment is chosen by XFetch (Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache
+    /// Stampede Prevention, VLDB 2015): before the end by as long as the load takes, times an
+    /// exponentially distributed number, in the second half of the life. Each node draws its own, and
+    /// the first one loads, under the key's lease; the others find in L2 what it loaded. How long the
+    /// load takes was measured, and stands in L2 with the value. If the load fails the value stays until
+    /// its end.
+    ///
+    /// Hits of calls that load have this effect. What runs is the registered loader, or that of
+    /// [`get_or_spawn`](crate::Cache::get_or_spawn); without either nothing does.
+    pub fn eager(mut self) -> Self {
+        self.times.eager = true;
+        self
+    }
+
     /// Answers a stale value at once, and loads it anew meanwhile: a
     /// [`soft_timeout`](Self::soft_timeout) of zero.
     pub fn stale_while_revalidate(self) -> Self {

@@ -17,6 +17,7 @@ pub(super) struct Times {
     pub(super) stale_for: Option<Duration>,
     pub(super) stale_retry: Option<Duration>,
     pub(super) soft_timeout: Option<Duration>,
+    pub(super) eager: bool,
     pub(super) remote_timeout: Option<Duration>,
     pub(super) load_timeout: Option<Duration>,
     pub(super) lease: Option<Duration>,
@@ -44,6 +45,7 @@ impl Times {
         policy.stale_for = self.stale_for.unwrap_or(policy.stale_for);
         policy.stale_retry = self.stale_retry.unwrap_or(policy.stale_retry);
         policy.soft_timeout = self.soft_timeout;
+        policy.eager = self.eager;
         policy.remote_timeout = self.remote_timeout.unwrap_or(policy.remote_timeout);
         policy.load_timeout = self.load_timeout.unwrap_or(policy.load_timeout);
         let lease = Policy::usual_lease(policy.remote_timeout);

@@ -68,8 +68,13 @@ impl<V> Dated for Known<V> {
 }
 
 impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {
-    /// What L1 has of the keys, and which of them it lacks.
-    pub(super) fn probe<'k, Q, I, A>(&self, keys: I, call: &Call) -> Probe<'k, Q, V, A>
+    /// What L1 has of the keys, and which of them it lacks. Each hit is shown to `early`.
+    pub(super) fn probe<'k, Q, I, A>(
+        &self,
+        keys: I,
+        call: &Call,
+        early: impl Fn(&'k Q, &Entry<V>),
+    ) -> Probe<'k, Q, V, A>
     where
         I: IntoIterator<Item = &'k Q>,
         K: Borrow<Q>,
@@ -87,7 +92,10 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         for key in keys {
             let hit = self.hit_with(key, call);
             let place = match hit {
-                Some(hit) => Place::Hit(hit),
+                Some(hit) => {
+                    early(key, &hit);
+                    Place::Hit(hit)
+                }
                 None => {
                     if probe.misses.is_empty() {
                         // The rest is likely to miss as well.

@@ -60,7 +60,10 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         T: Into<Load<V>>,
     {
         match self.fresh(key) {
-            Some(hit) => Ok(hit.into_value()),
+            Some(hit) => {
+                self.after_hit(key, &Call::new(), &hit);
+                Ok(hit.into_value())
+            }
             None => Ok(self.load_far(key, Call::new(), loader).await?.hit()),
         }
     }
@@ -108,7 +111,10 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     {
         self.check_load(call)?;
         let loaded = match self.hit_with(key, call) {
-            Some(hit) => Ok(hit.into_cached()),
+            Some(hit) => {
+                self.after_hit(key, call, &hit);
+                Ok(hit.into_cached())
+            }
             None => self.load_far(key, *call, loader).await,
         };
         if call.refresh {
@@ -159,7 +165,10 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     {
         self.check_load(call)?;
         let loaded = match self.hit_with(key, call) {
-            Some(hit) => Ok(hit.into_cached()),
+            Some(hit) => {
+                self.after_hit(key, call, &hit);
+                Ok(hit.into_cached())
+            }
             None => Box::pin(self.load_registered(key, *call)).await,
         };
         self.answered(key, call, &loaded);
@@ -214,7 +223,12 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     {
         self.check_load(call)?;
         let loaded = match self.hit_with(key, call) {
-            Some(hit) => Ok(hit.into_cached()),
+            Some(hit) => {
+                if hit.has_lead() {
+                    self.load_early(key, call, &hit, |_| loader);
+                }
+                Ok(hit.into_cached())
+            }
             None => Box::pin(self.load_spawned(key, *call, loader)).await,
         };
         if call.refresh {

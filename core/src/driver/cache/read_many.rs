@@ -58,7 +58,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized + 'k,
     {
-        let mut probe = self.probe(keys, call);
+        let mut probe = self.probe(keys, call, |_, _| {});
         while let Some(round) = probe.round(|| self.shared.runtime.now()) {
             let (answers, _) = Box::pin(self.look_further_many(&round.keys, *call)).await;
             probe.answered(round, answers);
@@ -148,7 +148,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
                 .map(|key| (key, Err(error.clone())))
                 .collect();
         }
-        let mut probe = self.probe(keys, call);
+        let mut probe = self.probe(keys, call, |key, hit| self.after_hit(key, call, hit));
         while let Some(round) = probe.round(|| self.shared.runtime.now()) {
             let answers = Box::pin(self.load_many_by(&round.keys, *call, &mut loader)).await;
             probe.answered(round, answers);
@@ -205,7 +205,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
                 .map(|key| (key, Err(error.clone())))
                 .collect();
         }
-        let mut probe = self.probe(keys, call);
+        let mut probe = self.probe(keys, call, |key, hit| self.after_hit(key, call, hit));
         while let Some(round) = probe.round(|| self.shared.runtime.now()) {
             let answers = match (&self.shared.loaders.many, &self.shared.loaders.one) {
                 (Some(loader), _) => {
@@ -249,7 +249,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
                 .collect();
         }
         let loader: Arc<dyn AnyBatchLoader<K, V>> = Arc::new(loader);
-        let mut probe = self.probe(keys, call);
+        let mut probe = self.probe(keys, call, |key, hit| self.after_hit(key, call, hit));
         while let Some(round) = probe.round(|| self.shared.runtime.now()) {
             let loading = self.load_many_registered(&round.keys, *call, &loader);
             let answers = Box::pin(loading).await;

@@ -133,7 +133,7 @@ async fn meet<K: CacheKey, V: CacheValue>(
                 *reply = Some(ChangeReply::Written(written));
             }
             (Wish::Put { times, .. }, Some(link)) => {
-                link.format.seal(&mut change.bytes, times.life, times.stale);
+                link.format.seal(&mut change.bytes, *times);
             }
             (Wish::Settle { value, times, .. }, Some(link)) => {
                 match encode(link, value.as_deref(), *times) {

@@ -108,7 +108,7 @@ pub(crate) fn encode<K, V: CacheValue>(
     times: Times,
 ) -> Result<Vec<u8>, Error> {
     let mut bytes = caught(|| link.format.encode(value))??;
-    link.format.seal(&mut bytes, times.life, times.stale);
+    link.format.seal(&mut bytes, times);
     Ok(bytes)
 }
 

@@ -10,6 +10,7 @@ use crate::driver::world::caught::caught;
 use crate::machine::error::{BoxError, Error};
 use crate::machine::lookup::step::Seen;
 use crate::machine::tier::envelope::{self, HEADER};
+use crate::machine::tier::verb::Times;
 use crate::machine::tier::wire::{COMPRESSED_FROM, PLACEHOLDER, Trailed, Wire, trail};
 use crate::ports::codec::Codec;
 use crate::ports::compression::Compression;
@@ -85,9 +86,10 @@ impl<V: 'static> Format<V> {
     }
 
     /// Closes what [`encode`](Self::encode) made.
-    pub(crate) fn seal(&self, bytes: &mut [u8], life: Duration, stale: Duration) {
+    pub(crate) fn seal(&self, bytes: &mut [u8], times: Times) {
         if self.wire == Wire::Native {
-            envelope::seal(bytes, life, stale);
+            envelope::costs(bytes, times.cost);
+            envelope::seal(bytes, times.life, times.stale);
         }
     }
 
@@ -147,6 +149,7 @@ impl<V: 'static> Format<V> {
             left,
             over,
             window: Some(window),
+            cost: entry.cost,
             age: Some(entry.life.saturating_sub(left)),
         })
     }
@@ -189,6 +192,7 @@ impl<V: 'static> Format<V> {
             left,
             over: Duration::ZERO,
             window: None,
+            cost: Duration::ZERO,
             age: None,
         })
     }

@@ -1,6 +1,8 @@
 //! What a lookup does with what its loader brought: fill L2 with it, keep it in L1, answer it
 //! (PROTOCOL.md, R2 and R3).
 
+use core::time::Duration;
+
 use crate::machine::error::{Error, Fault};
 use crate::machine::event::Event;
 use crate::machine::lookup::lease::Lease;
@@ -28,6 +30,9 @@ impl<V: Clone> Lookup<V> {
                     Error::Overloaded => Event::Overloaded { waited: took },
                     _ => Event::LoadFailed { took },
                 });
+                if let Some(entry) = self.due.take() {
+                    return self.keep_due(view, entry);
+                }
                 if let Some(stale) = self.fail_over(view, out) {
                     return stale;
                 }
@@ -53,6 +58,9 @@ impl<V: Clone> Lookup<V> {
             over: None,
         };
         let entry = lives.entry(load.value, view.now);
+        // A load that took no time that can be measured still takes some.
+        let cost = took.max(Duration::from_millis(1));
+        let entry = view.policy.led(entry, cost, lives.remote, view.dice >> 64);
         match self.lease.held() {
             // With strangers a superseded load does not fill: its lease does not show what they
             // removed.
@@ -64,6 +72,7 @@ impl<V: Clone> Lookup<V> {
                 let times = Times {
                     life: lives.remote,
                     stale: lives.stale,
+                    cost,
                     lease: view.policy.lease,
                     age: view.now.since(since),
                 };

@@ -202,6 +202,8 @@ pub struct Seen<V> {
     pub over: Duration,
     /// How long after its life it may be served stale, if the entry says that.
     pub window: Option<Duration>,
+    /// How long it took to load the value; zero if nobody knows.
+    pub cost: Duration,
     /// How long ago its life began, if that is known.
     pub age: Option<Duration>,
 }

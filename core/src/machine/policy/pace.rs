@@ -69,6 +69,9 @@ pub enum Aim {
     Load,
     /// It is another node's turn: what stands there is copied.
     Copy,
+    /// A hit late in the entry's life: copy a value in the first half of its own, which another node
+    /// has loaded; load anew else. Nobody waits for it.
+    Eager,
 }
 
 impl Aim {
@@ -80,11 +83,12 @@ impl Aim {
     }
 
     /// Whether a value of this age is copied. For `Younger` an unknown age is old.
-    pub(in crate::machine) fn copies(self, age: Option<Duration>) -> bool {
+    pub(in crate::machine) fn copies(self, age: Option<Duration>, left: Duration) -> bool {
         match self {
             Self::Younger(limit) => age.is_some_and(|age| age < limit),
             Self::Load => false,
             Self::Copy => true,
+            Self::Eager => age.is_some_and(|age| age < left),
         }
     }
 }

@@ -138,7 +138,10 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         };
         let answer = Cached::known(seen.value.clone());
         let stale_end = seen.stale_end(glance.sent, context.policy);
+        let life = seen.left.saturating_add(seen.age.unwrap_or_default());
         let entry = Entry::new(seen.value, end).stale_until(stale_end);
+        let dice = context.roll >> 64;
+        let entry = (context.policy).led(entry, seen.cost, life, dice);
         Glanced::Keep(answer, kept, entry)
     }
 

@@ -44,6 +44,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             times: Times {
                 life,
                 stale,
+                cost: Duration::ZERO,
                 lease: claim_life,
                 age: Duration::ZERO,
             },

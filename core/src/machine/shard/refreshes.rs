@@ -146,6 +146,7 @@ mod tests {
             left: 60 * SECOND,
             over: Duration::ZERO,
             window: None,
+            cost: Duration::ZERO,
             age: Some(age),
         });
         let granted = if granted { Granted::Yes } else { Granted::No };

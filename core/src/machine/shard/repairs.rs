@@ -291,6 +291,7 @@ mod tests {
             left: Duration::from_secs(9),
             over: Duration::ZERO,
             window: None,
+            cost: Duration::ZERO,
             age: None,
         })
     }

@@ -2,6 +2,7 @@
 //! (PROTOCOL.md, C4).
 
 use core::hash::{BuildHasher, Hash};
+use core::time::Duration;
 
 use crate::machine::change::{ChangeStep, Reach, State, Wish};
 use crate::machine::effects::Effects;
@@ -60,6 +61,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             times: Times {
                 life: lives.remote,
                 stale: lives.stale,
+                cost: Duration::ZERO,
                 lease,
                 age: context.now.since(since),
             },

@@ -12,9 +12,10 @@ pub struct Entry<V> {
     expires: Timestamp,
     /// How long after that it may be served stale, in milliseconds.
     window: u32,
-    /// How long its life will have been over at `expires`, in milliseconds, if it is stale already
-    /// and served because it could not be loaded anew; else 0.
-    over: u32,
+    /// Above zero: how long its life will have been over at `expires`, in milliseconds; it is stale
+    /// already, and served because it could not be loaded anew. Below zero: how long before `expires`
+    /// it is to be loaded anew.
+    mark: i32,
 }
 
 impl<V> Entry<V> {
@@ -24,7 +25,7 @@ impl<V> Entry<V> {
             value,
             expires,
             window: 0,
-            over: 0,
+            mark: 0,
         }
     }
 
@@ -43,9 +44,39 @@ impl<V> Entry<V> {
     #[must_use]
     pub fn overdue(self, over: Duration) -> Self {
         Self {
-            over: whole_millis(over).max(1),
+            mark: mark(over),
             ..self
         }
+    }
+
+    /// The same entry, which a hit in the last part of its life has loaded anew: see
+    /// [`is_due`](Self::is_due).
+    #[must_use]
+    pub fn with_lead(self, lead: Duration) -> Self {
+        Self {
+            mark: -mark(lead),
+            ..self
+        }
+    }
+
+    /// The same entry, which is not loaded anew before its end.
+    #[must_use]
+    pub(crate) fn without_lead(self) -> Self {
+        Self {
+            mark: self.mark.max(0),
+            ..self
+        }
+    }
+
+    /// Whether it is loaded anew before its end.
+    pub(crate) const fn has_lead(&self) -> bool {
+        self.mark < 0
+    }
+
+    /// Whether it is time to load it anew, though it is fresh still.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        let lead = Duration::from_millis(u64::from(self.mark.min(0).unsigned_abs()));
+        self.mark < 0 && self.expires <= now + lead
     }
 
     /// The same times for another value.
@@ -54,7 +85,7 @@ impl<V> Entry<V> {
             value: self.value.map(f),
             expires: self.expires,
             window: self.window,
-            over: self.over,
+            mark: self.mark,
         }
     }
 
@@ -89,13 +120,13 @@ impl<V> Entry<V> {
 
     /// Whether its life is over, and it is served because it could not be loaded anew.
     pub const fn is_stale(&self) -> bool {
-        self.over > 0
+        self.mark > 0
     }
 
     /// For how long its life will have been over when it [`expires`](Self::expires): nothing, unless
     /// it is stale already.
     pub fn over(&self) -> Duration {
-        Duration::from_millis(u64::from(self.over))
+        Duration::from_millis(u64::from(self.mark.max(0).unsigned_abs()))
     }
 
     /// Whether this call may be answered with it at `now`: it is fresh, and if it is stale, not for
@@ -110,6 +141,11 @@ impl<V> Entry<V> {
     pub fn stale_end(&self) -> Timestamp {
         self.expires + Duration::from_millis(u64::from(self.window))
     }
+}
+
+/// At least a millisecond, 24 days at most.
+fn mark(span: Duration) -> i32 {
+    i32::try_from(span.as_millis()).unwrap_or(i32::MAX).max(1)
 }
 
 fn whole_millis(span: Duration) -> u32 {

@@ -7,7 +7,7 @@
 //! | 3 | kind: 0 a value, 1 the not-found placeholder |
 //! | 4 | codec id |
 //! | 5 | compression id, 0 for none |
-//! | 6..8 | zero |
+//! | 6..8 | how long it took to load the value, in ms rounded up, 65,535 at most; 0 if nobody did |
 //! | 8..16 | end of its freshness, in ms of the L2 server's clock, which stamps it; 0 until then |
 //! | 16..24 | life: how long it was fresh when it was stored, in milliseconds |
 //! | 24..32 | stale window after the end, in milliseconds |
@@ -40,6 +40,8 @@ pub struct Envelope<'a> {
     pub value: Option<(u8, &'a [u8])>,
     /// How the encoded value is compressed; 0 for not at all.
     pub compression: u8,
+    /// How long it took to load the value; zero if nobody did.
+    pub cost: Duration,
     /// When the entry stops being fresh, by the server's clock, in milliseconds; 0 if the server
     /// did not stamp it.
     pub end: u64,
@@ -91,6 +93,14 @@ pub fn compressed(out: &mut [u8], compression: u8) {
     }
 }
 
+/// Notes in an opened envelope how long it took to load its value.
+pub fn costs(out: &mut [u8], cost: Duration) {
+    if let Some(place) = out.get_mut(6..8) {
+        let cost = u16::try_from(millis(cost)).unwrap_or(u16::MAX);
+        place.copy_from_slice(&cost.to_be_bytes());
+    }
+}
+
 /// Closes the envelope in `out`: times and checksum. The end stays unstamped.
 ///
 /// It may be called again with other times. Bytes that [`open`] did not begin stay as they are.
@@ -133,6 +143,7 @@ pub fn parse(bytes: &[u8]) -> Result<Envelope<'_>, Junk> {
     Ok(Envelope {
         value,
         compression: bytes[5],
+        cost: Duration::from_millis(u64::from(u16::from_be_bytes([bytes[6], bytes[7]]))),
         end: number(bytes, END_AT),
         life: Duration::from_millis(number(bytes, 16)),
         stale: Duration::from_millis(number(bytes, 24)),

@@ -89,6 +89,8 @@ pub struct Times {
     pub life: Duration,
     /// How long after that it may be served stale.
     pub stale: Duration,
+    /// How long it took to load the value; zero if nobody loaded it.
+    pub cost: Duration,
     /// The life that the lease, or the claim, was given.
     pub lease: Duration,
     /// How old the lease, or the claim, is.

@@ -44,6 +44,7 @@ node: a cache node that is driven by lines on stdin; the head of its main.rs has
   --stale-ms N                    how long after its TTL a value may be served stale (0)
   --stale-retry-ms N              how long after a failed load the next one is tried (1000)
   --soft-timeout-ms N             how long a load is waited for if there is a stale value
+  --eager                         a hit late in a value's life has it loaded anew
   --max-loads N                   how many loaders may run at once; a load waits 1 s for its turn
   --lease-ms N                    how long a lease stands that is not renewed (8 x remote timeout)
   --lease-wait-ms N               how long to wait for another's lease (2000)
@@ -85,6 +86,7 @@ pub(crate) struct Options {
     pub(crate) stale: Option<Duration>,
     pub(crate) stale_retry: Option<Duration>,
     pub(crate) soft_timeout: Option<Duration>,
+    pub(crate) eager: bool,
     pub(crate) remote_timeout: Option<Duration>,
     pub(crate) load_timeout: Option<Duration>,
     pub(crate) lease: Option<Duration>,
@@ -172,6 +174,7 @@ impl Options {
                 "redis-cluster" => cluster = Some(text()?),
                 "redis-sentinel" => sentinel = Some(text()?),
                 "memory" => memory = true,
+                "eager" => options.eager = true,
                 "ca" => options.authorities = Some(text()?.into()),
                 "no-local" => no_local = true,
                 "wire" => options.wire = wire(&text()?)?,
@@ -382,7 +385,7 @@ mod tests {
              --max-value-bytes 10 --max-loads 11 --local moka --max-bytes 9 --namespace ns --jitter 8 \
              --ttl-ms 1 --local-ttl-ms 2 --negative-ttl-ms 3 --remote-timeout-ms 4 \
              --load-timeout-ms=5 --lease-ms 6 --lease-wait-ms 0 --bus-channel news --source-id me \
-             --stale-ms 10 --stale-retry-ms 11 --soft-timeout-ms 12 --blind-local-ttl-ms 7 --refresh-ms 8 --stop-refresh-ms 9 --log debug",
+             --stale-ms 10 --stale-retry-ms 11 --soft-timeout-ms 12 --eager --blind-local-ttl-ms 7 --refresh-ms 8 --stop-refresh-ms 9 --log debug",
         );
         let expected = Options {
             runtime: Host::AsyncStd,
@@ -402,6 +405,7 @@ mod tests {
             stale: millis(10),
             stale_retry: millis(11),
             soft_timeout: millis(12),
+            eager: true,
             remote_timeout: millis(4),
             load_timeout: millis(5),
             lease: millis(6),

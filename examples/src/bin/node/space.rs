@@ -24,7 +24,7 @@ pub(crate) struct Space<R> {
     cache: Cache<String, Arc<Object>>,
     runtime: Arc<R>,
     registered: Arc<Registered>,
-    /// Whether loads go on when their callers have a stale value.
+    /// Whether loads go on without their callers.
     spawns: bool,
     held: Mutex<Vec<Held>>,
     /// How many events `events` has told of.
@@ -54,7 +54,7 @@ impl<R: Runtime> Space<R> {
             cache: builder.build()?,
             runtime: Arc::clone(runtime),
             registered,
-            spawns: options.soft_timeout.is_some(),
+            spawns: options.soft_timeout.is_some() || options.eager,
             held: Mutex::default(),
             told: AtomicU64::new(0),
         })

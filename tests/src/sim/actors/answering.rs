@@ -77,7 +77,10 @@ impl World {
         let id = match answer.outcome {
             Ok(Cached::Hit(value))
                 if answer.loaded.is_none()
-                    && (impatient || caller.failed || caller.last.is_none()) =>
+                    && (impatient
+                        || caller.failed
+                        || caller.last.is_none()
+                        || caller.aim.is_some()) =>
             {
                 Some(value)
             }

@@ -237,6 +237,7 @@ pub(crate) fn stale_windows(rng: &mut Rng, policy: &mut Policy) -> bool {
     if rng.bool() {
         return false;
     }
+    policy.eager = rng.bool();
     policy.stale_for = Duration::from_millis(pick(rng, &[0, 80, 1_000, 60_000]));
     policy.stale_retry = Duration::from_millis(pick(rng, &[15, 60, 400]));
     policy.soft_timeout = pick(rng, &[None, Some(0), Some(8), Some(60)]).map(Duration::from_millis);
@@ -254,6 +255,10 @@ pub(crate) fn stale_wishes(rng: &mut Rng, policy: &Policy, ask: &mut Ask) {
     let longest = whole_millis(policy.stale_for);
     let wish = match &mut ask.what {
         What::Load(wish, _) | What::Insert(wish, _) | What::WriteThrough(wish, _) => wish,
+        What::Refresh(aim, _) if policy.eager => {
+            *aim = pick(rng, &[*aim, Aim::Eager, Aim::Eager]);
+            return;
+        }
         _ => return,
     };
     if rng.u8(..6) == 0 {

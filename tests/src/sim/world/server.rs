@@ -68,6 +68,7 @@ impl World {
                         stale,
                         lease,
                         age,
+                        ..
                     },
                 junk: replaces,
                 ..
@@ -143,6 +144,7 @@ impl World {
                         stale,
                         lease,
                         age,
+                        ..
                     },
                 condition,
                 spared,
@@ -179,6 +181,7 @@ impl World {
                         stale,
                         lease,
                         age,
+                        ..
                     },
                 ..
             } => {
@@ -296,6 +299,7 @@ impl World {
             left,
             over,
             window,
+            cost: Duration::from_millis(3),
             age,
         };
         Some((seen, id))

@@ -1,5 +1,6 @@
 //! Values whose life is over: when they are answered, for how long, and what follows.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,10 @@ pub(crate) const CASES: Cases<Case> = &[
     }),
     ("calls_and_loads_have_windows_of_their_own", |s| {
         Box::pin(own_windows(s))
+    }),
+    ("a_hit_late_in_a_life_loads_anew", |s| Box::pin(eager(s))),
+    ("an_early_load_that_fails_is_not_tried_again", |s| {
+        Box::pin(eager_fails(s))
     }),
     ("a_stale_value_is_no_hit_for_a_condition", |s| {
         Box::pin(condition(s))
@@ -323,3 +328,67 @@ async fn condition(stage: &Stage) {
     );
     assert_eq!(node.get("key").await, Cached::Hit(value("new")));
 }
+
+/// The load takes a second, so in the second half of a life of 2.4 s most keys are loaded anew.
+async fn eager(stage: &Stage) {
+    let host = stage.host();
+    let load = move |_: String| async move {
+        host.sleep(Duration::from_secs(1)).await;
+        Ok::<_, LoadError>(Load::from(value("loaded")).ttl(EAGER_LIFE))
+    };
+    let node = stage
+        .builder()
+        .jitter(0, Duration::ZERO)
+        .eager()
+        .loader(load)
+        .build()
+        .unwrap();
+    let keys: Vec<String> = (0..30).map(|at| format!("key {at}")).collect();
+    let hits = async |key: &String| {
+        node.load(key).await.unwrap();
+        let began = Instant::now();
+        while began.elapsed() < EAGER_LIFE - Duration::from_millis(200) {
+            let found = node.load_cached(key, PLAIN).await.unwrap();
+            assert_eq!(found, Cached::Hit(value("loaded")));
+            host.sleep(Duration::from_millis(10)).await;
+        }
+    };
+    join_all(keys.iter().map(hits)).await;
+    stage.until_quiet(&node).await;
+    let stats = node.stats();
+    assert_eq!(stats.misses, 30, "nobody waited but at first: {stats:?}");
+    let early = stats.loads - 30;
+    assert!((15..=30).contains(&early), "{early} of 30: {stats:?}");
+    node.close().await;
+}
+
+/// One that fails is not tried again, and the value stays.
+async fn eager_fails(stage: &Stage) {
+    let node = stage
+        .builder()
+        .jitter(0, Duration::ZERO)
+        .eager()
+        .build()
+        .unwrap();
+    let host = stage.host();
+    let slow = move || async move {
+        host.sleep(Duration::from_millis(500)).await;
+        Ok::<_, LoadError>(Load::from(value("old")).ttl(EAGER_LIFE))
+    };
+    node.get_or_spawn("key", PLAIN, slow).await.unwrap();
+    let ran = Arc::new(AtomicUsize::new(0));
+    let began = Instant::now();
+    while began.elapsed() < EAGER_LIFE - Duration::from_millis(300) {
+        let ran = Arc::clone(&ran);
+        let load = move || async move {
+            ran.fetch_add(1, Ordering::SeqCst);
+            fails().await
+        };
+        let found = node.get_or_spawn("key", PLAIN, load).await.unwrap();
+        assert_eq!(found, Cached::Hit(value("old")));
+        host.sleep(Duration::from_millis(5)).await;
+    }
+    assert!(ran.load(Ordering::SeqCst) <= 1, "{ran:?}");
+}
+
+const EAGER_LIFE: Duration = Duration::from_millis(2400);

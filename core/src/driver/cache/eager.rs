@@ -1,0 +1,80 @@
+//! Loading anew, in the background, what a hit finds in the last part of its life.
+
+use core::borrow::Borrow;
+use core::future::Future;
+use core::hash::Hash;
+use std::borrow::ToOwned;
+use std::sync::Arc;
+
+use crate::driver::cache::Cache;
+use crate::driver::flight::lead::lead;
+use crate::driver::flight::seat::Seat;
+use crate::machine::policy::call::Call;
+use crate::machine::policy::pace::Aim;
+use crate::machine::tier::entry::{Entry, Load};
+use crate::ports::loader::LoadError;
+
+impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {
+    /// A call that loads had a hit: the registered loader runs again if it is time.
+    #[inline]
+    pub(super) fn after_hit<Q>(&self, key: &Q, call: &Call, hit: &Entry<V>)
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
+    {
+        if hit.has_lead() {
+            self.load_early_registered(key, call, hit);
+        }
+    }
+
+    #[cold]
+    fn load_early_registered<Q>(&self, key: &Q, call: &Call, hit: &Entry<V>)
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
+    {
+        if let Some(loader) = &self.shared.loaders.one {
+            self.load_early(key, call, hit, |key| {
+                let (loader, key) = (Arc::clone(loader), Arc::clone(key));
+                move || async move { loader.load((*key).clone()).await }
+            });
+        }
+    }
+
+    /// Loads the key in a task of its own, if it is time to and nobody does. Without a runtime to run
+    /// it nothing happens: the entry has some life left.
+    #[cold]
+    pub(super) fn load_early<Q, L, F, T>(
+        &self,
+        key: &Q,
+        call: &Call,
+        hit: &Entry<V>,
+        loader: impl FnOnce(&Arc<K>) -> L,
+    ) where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
+        L: FnOnce() -> F + Send + 'static,
+        F: Future<Output = Result<T, LoadError>> + Send + 'static,
+        T: Into<Load<V>> + Send + 'static,
+    {
+        let shared = &self.shared;
+        if !hit.is_due(shared.runtime.coarse()) || shared.life.is_closed() || call.no_store {
+            return;
+        }
+        let hash = shared.tables.hash(key);
+        let table = shared.tables.look(shared.tables.shard_of(hash));
+        let loads = table.is_refreshing(hash, |other| (**other).borrow() == key);
+        drop(table);
+        let address = (!loads).then(|| shared.address(Arc::new(key.to_owned())));
+        let Some(Ok(address)) = address else {
+            return;
+        };
+        let (call, load) = (address.wishes(*call), loader(&address.key));
+        let Some(mut seat) = Seat::refresh(shared, address, call, Aim::Eager) else {
+            return;
+        };
+        let _ = shared.spawn(async move {
+            lead(&mut seat, &mut Some(load)).await;
+        });
+    }
+}
