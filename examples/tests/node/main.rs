@@ -27,4 +27,5 @@ mod sentinel;
 mod stale;
 mod strangers;
 mod tls;
+mod weather;
 mod wire;
