@@ -327,7 +327,7 @@ impl<V: Clone> Lookup<V> {
         match found {
             Some(entry) if entry.answers(&self.call, view.now) => {
                 out.events.push(Event::LocalHit);
-                self.finish(answer_of(entry, out))
+                self.finish(answer_of(entry))
             }
             ended => {
                 out.events.push(Event::LocalMiss);
@@ -445,7 +445,7 @@ impl<V: Clone> Lookup<V> {
         }
         let soft = self.soft_left(view);
         if (left.is_zero() || soft.is_some_and(|soft| soft.is_zero()))
-            && let Some(answer) = self.stale_answer(view, out)
+            && let Some(answer) = self.stale_answer(view)
         {
             return self.finish(answer);
         }
@@ -545,13 +545,10 @@ impl<V: Clone> Lookup<V> {
 }
 
 /// The answer that an entry of L1 is.
-fn answer_of<V>(entry: Entry<V>, out: &mut Out<'_, V>) -> Answer<V> {
+fn answer_of<V>(entry: Entry<V>) -> Answer<V> {
     let (until, over) = (entry.expires(), entry.over());
     match entry.into_value() {
-        Some(value) if !over.is_zero() => {
-            out.events.push(Event::Stale);
-            Answer::stale(value, until, (until, over))
-        }
+        Some(value) if !over.is_zero() => Answer::stale(value, until, (until, over)),
         value => Answer::found(value, until),
     }
 }

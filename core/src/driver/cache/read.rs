@@ -12,6 +12,7 @@ use crate::driver::flight::chain::{LoadKey, check, wait};
 use crate::driver::flight::glance::glance;
 use crate::driver::flight::lead::lead;
 use crate::driver::flight::seat::{Led, Seat, SharedAnswer};
+use crate::driver::shared::journal::Journal;
 use crate::driver::world::bounds::{CacheKey, CacheValue};
 use crate::machine::error::Error;
 use crate::machine::event::Event;
@@ -369,7 +370,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         check(LoadKey::of(&self.shared, address.hash))?;
         let call = address.wishes(call);
         if let Some(found) = self.beside_refresh(&address, call).await {
-            return loaded(&found);
+            return loaded(&self.shared.journal, &found);
         }
         let mut seat = Seat::join(&self.shared, address, call);
         let mut loader = Some(loader);
@@ -379,7 +380,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
                 None => lead(&mut seat, &mut loader).await.into_answer(),
             };
             if let Some(answer) = answer {
-                return loaded(&answer);
+                return loaded(&self.shared.journal, &answer);
             }
         }
     }
@@ -389,7 +390,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         Q: ToOwned<Owned = K> + ?Sized,
     {
         let answer = self.answer_registered(key, call).await?;
-        loaded(&answer)
+        loaded(&self.shared.journal, &answer)
     }
 
     /// # Errors
@@ -426,7 +427,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     {
         let supply = Supply::of(loader);
         let answer = self.answer_by_task(key, call, |_| supply.clone()).await?;
-        loaded(&answer)
+        loaded(&self.shared.journal, &answer)
     }
 
     /// Has a task lead the key's flight with a loader of this supply, and waits for the answer.
@@ -545,7 +546,13 @@ impl<L> Clone for Supply<L> {
 }
 
 /// The answer of a flight, copied for one caller.
-pub(super) fn loaded<V: Clone>(answer: &Answer<Arc<V>>) -> Result<Cached<V>, Error> {
+pub(super) fn loaded<V: Clone>(
+    journal: &Journal,
+    answer: &Answer<Arc<V>>,
+) -> Result<Cached<V>, Error> {
+    if let Ok(Cached::Stale(_)) = answer.outcome {
+        journal.note(&Event::Stale);
+    }
     match &answer.outcome {
         Ok(cached) => Ok(unshared(cached)),
         Err(error) => Err(error.clone()),

@@ -19,6 +19,7 @@ use crate::driver::flight::glance::{Known, answer, glance, parts};
 use crate::driver::flight::lead_many::lead_many;
 use crate::driver::flight::member::Member;
 use crate::driver::flight::seat::SharedAnswer;
+use crate::driver::shared::journal::Journal;
 use crate::driver::world::erased::{AnyBatchLoader, Boxed};
 use crate::machine::error::Error;
 use crate::machine::lookup::step::Answer;
@@ -153,7 +154,10 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             let answers = Box::pin(self.load_many_by(&round.keys, *call, &mut loader)).await;
             probe.answered(round, answers);
         }
-        let batch = probe.outcomes(|hit| Ok(hit.hit()), outcome);
+        let batch = probe.outcomes(
+            |hit| Ok(hit.hit()),
+            |answer| outcome(&self.shared.journal, answer),
+        );
         if call.refresh {
             for (key, answer) in batch.iter() {
                 self.answered(*key, call, answer);
@@ -216,7 +220,10 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             };
             probe.answered(round, answers);
         }
-        let batch = probe.outcomes(|hit| Ok(hit.hit()), outcome);
+        let batch = probe.outcomes(
+            |hit| Ok(hit.hit()),
+            |answer| outcome(&self.shared.journal, answer),
+        );
         for (key, answer) in batch.iter() {
             self.answered(*key, call, answer);
         }
@@ -255,7 +262,10 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             let answers = Box::pin(loading).await;
             probe.answered(round, answers);
         }
-        let batch = probe.outcomes(|hit| Ok(hit.hit()), outcome);
+        let batch = probe.outcomes(
+            |hit| Ok(hit.hit()),
+            |answer| outcome(&self.shared.journal, answer),
+        );
         if call.refresh {
             for (key, answer) in batch.iter() {
                 self.answered(*key, call, answer);
@@ -425,8 +435,14 @@ fn batched<K: Send + 'static, V: Send + 'static>(
 }
 
 /// The answer about one key, copied for its caller.
-fn outcome<V: Clone>(answer: Option<&SharedAnswer<V>>) -> Result<Option<V>, Error> {
-    answer.map_or(Err(Error::Closed), |answer| loaded(answer).map(Cached::hit))
+fn outcome<V: Clone>(
+    journal: &Journal,
+    answer: Option<&SharedAnswer<V>>,
+) -> Result<Option<V>, Error> {
+    let Some(answer) = answer else {
+        return Err(Error::Closed);
+    };
+    loaded(journal, answer).map(Cached::hit)
 }
 
 /// All answers. A key without one gets [`Error::Closed`]: the cache is closed.

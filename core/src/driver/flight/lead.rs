@@ -37,7 +37,14 @@ where
                     Some(loader) => {
                         let keys = Arc::from([seat.load_key()]);
                         let loading = loading(keys, load(seat.shared(), loader));
-                        renewing(seat.shared(), &[&*seat], loading).await
+                        let loaded = renewing(seat.shared(), &[&*seat], loading).await;
+                        if let Err(error) = &loaded
+                            && seat.refreshes()
+                        {
+                            // It has no caller who would be told.
+                            seat.shared().journal.warn_of_refresh(error);
+                        }
+                        loaded
                     }
                     // It was deposed after its loader had run out of time, and leads again.
                     None => {

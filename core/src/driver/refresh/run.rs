@@ -115,10 +115,7 @@ async fn refresh_by<K: CacheKey, V: CacheValue>(
     match lead(&mut seat, &mut Some(load)).await {
         Led::Answered(answer) => match &answer.outcome {
             Ok(_) => seat.outcome().unwrap_or(RefreshOutcome::Passed),
-            Err(error) => {
-                shared.journal.warn_of_refresh(error);
-                RefreshOutcome::Failed
-            }
+            Err(_) => RefreshOutcome::Failed,
         },
         Led::GaveUp => seat.outcome().unwrap_or(RefreshOutcome::Passed),
         // A deposed leader does not hear what becomes of the flight.

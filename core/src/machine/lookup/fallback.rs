@@ -3,7 +3,6 @@
 
 use core::time::Duration;
 
-use crate::machine::event::Event;
 use crate::machine::lookup::step::{Answer, Seen};
 use crate::machine::lookup::{Lookup, Move, Out, State, View};
 use crate::machine::policy::Policy;
@@ -140,10 +139,8 @@ impl<V: Clone> Lookup<V> {
         })
     }
 
-    pub(super) fn stale_answer(&self, view: &View<'_>, out: &mut Out<'_, V>) -> Option<Answer<V>> {
-        let answer = self.stale(&self.call, view.superseded, view.now)?;
-        out.events.extend(answer.over.map(|_| Event::Stale));
-        Some(answer)
+    pub(super) fn stale_answer(&self, view: &View<'_>) -> Option<Answer<V>> {
+        self.stale(&self.call, view.superseded, view.now)
     }
 
     /// How long the leader still waits, if it has a stale value to answer.
@@ -159,12 +156,12 @@ impl<V: Clone> Lookup<V> {
 
     /// The load has failed. The stale value answers, and stays in L1 for `stale_retry`; for as long
     /// the lease stands, as a mark for the other nodes.
-    pub(super) fn fail_over(&mut self, view: &View<'_>, out: &mut Out<'_, V>) -> Option<Move<V>> {
+    pub(super) fn fail_over(&mut self, view: &View<'_>) -> Option<Move<V>> {
         if core::mem::take(&mut self.fed) && self.fallback.is_some() {
             // What L1 has now is newer. Should that be over by now, it is the fallback.
             return Some(self.look());
         }
-        let answer = self.stale_answer(view, out)?;
+        let answer = self.stale_answer(view)?;
         if self.call.aim.is_some() {
             // A refresh comes again by itself, and leaves the tiers as they are.
             return Some(self.finish(answer));
@@ -179,7 +176,7 @@ impl<V: Clone> Lookup<V> {
         if self.call.aim.is_some() {
             return self.give_up(RefreshOutcome::Passed);
         }
-        match self.stale_answer(view, out) {
+        match self.stale_answer(view) {
             // Nobody knows how long the mark stands yet, and to ask costs no load.
             Some(answer) => self.keep_stale(view, answer, view.policy.stale_retry / 4),
             None => self.load(view, out),

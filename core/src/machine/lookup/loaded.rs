@@ -33,7 +33,7 @@ impl<V: Clone> Lookup<V> {
                 if let Some(entry) = self.due.take() {
                     return self.keep_due(view, entry);
                 }
-                if let Some(stale) = self.fail_over(view, out) {
+                if let Some(stale) = self.fail_over(view) {
                     return stale;
                 }
                 return self.finish(Answer::endless(Err(error)));

@@ -263,7 +263,6 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
                 if was_longest {
                     flight.rouse_first(&mut effects.wakes);
                 }
-                effects.events.extend(answer.over.map(|_| Event::Stale));
                 return Turn::Answer(Arc::new(answer));
             }
         }

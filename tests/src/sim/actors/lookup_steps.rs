@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jetcache_core::machine::error::Fault;
 use jetcache_core::machine::lookup::step::{Filling, Need, Reply, Step};
+use jetcache_core::machine::policy::pace::Aim;
 use jetcache_core::machine::tier::entry::Entry;
 use jetcache_core::machine::tier::verb::Granted;
 
@@ -194,7 +195,8 @@ impl World {
             opened: self.judge.flights[flight].opened,
         };
         let found = match entry.value() {
-            Some(value) if entry.is_stale() => Some(*value),
+            // What L1 had already, and keeps.
+            Some(value) if entry.is_stale() || caller.aim == Some(Aim::Eager) => Some(*value),
             _ => caller.last,
         };
         self.write_found(caller.node, caller.key, found, writer, entry);
