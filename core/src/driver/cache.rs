@@ -10,6 +10,7 @@ mod keep_fresh;
 mod probe;
 mod read;
 mod read_many;
+mod spawn;
 mod write_through;
 
 use core::fmt;

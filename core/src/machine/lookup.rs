@@ -2,7 +2,10 @@
 
 mod fallback;
 mod lease;
+mod leasing;
 mod loaded;
+mod refresh;
+mod stale;
 pub mod step;
 
 use alloc::vec::Vec;
@@ -13,15 +16,12 @@ use crate::machine::error::{Error, Fault};
 use crate::machine::event::Event;
 use crate::machine::lookup::fallback::Fallback;
 use crate::machine::lookup::lease::Lease;
-use crate::machine::lookup::step::{Answer, Need, Release, Renewal, Reply, Seen, Step};
+use crate::machine::lookup::step::{Answer, Need, Release, Reply, Seen, Step};
 use crate::machine::policy::Policy;
-use crate::machine::policy::backoff::Backoff;
 use crate::machine::policy::call::Call;
-use crate::machine::policy::pace::{Aim, RefreshOutcome};
+use crate::machine::policy::pace::RefreshOutcome;
 use crate::machine::tier::entry::Entry;
-use crate::machine::tier::verb::Granted;
 use crate::machine::time::Timestamp;
-use crate::machine::token::Token;
 
 /// What a lookup may know of the world at a step.
 #[derive(Debug)]
@@ -150,17 +150,6 @@ impl<V: Clone> Lookup<V> {
         self.call.aim.map(|_| self.outcome)
     }
 
-    /// The lease was granted after its asker had left. The flight takes it if it may still ask for
-    /// one; a flight that began to load without it must not fill with it. Returns whether it has it
-    /// now.
-    pub(super) fn on_late_lease(&mut self, token: Token, now: Timestamp) -> bool {
-        let may_ask = matches!(
-            self.state,
-            State::Fresh | State::Local { .. } | State::Remote { .. }
-        );
-        may_ask && !self.faulted && self.lease.on_late_reply(token, now)
-    }
-
     pub(super) fn step(
         &mut self,
         view: &View<'_>,
@@ -201,99 +190,9 @@ impl<V: Clone> Lookup<V> {
         self.read_remote(view, out)
     }
 
-    /// A refresh asks for the lease at once, without a look at L1 or L2; one that only copies reads
-    /// L2. Without an L2 it loads: there is nobody to share the work with.
-    fn begin_refresh(&mut self, view: &View<'_>, aim: Aim, out: &mut Out<'_, V>) -> Move<V> {
-        let kind = view.policy.kind;
-        if aim == Aim::Eager {
-            return self.look();
-        }
-        if !kind.has_remote() || self.call.skip_remote {
-            return self.load(view, out);
-        }
-        match aim {
-            Aim::Younger(_) | Aim::Load => self.ask_lease(view, out),
-            Aim::Copy if kind.has_local() && !self.call.skip_local => self.read_remote(view, out),
-            Aim::Copy | Aim::Eager => self.give_up(RefreshOutcome::Copied(None)),
-        }
-    }
-
-    /// What L1 has is to be loaded anew, unless that was done meanwhile.
-    fn on_due(
-        &mut self,
-        view: &View<'_>,
-        found: Option<Entry<V>>,
-        out: &mut Out<'_, V>,
-    ) -> Move<V> {
-        match found {
-            // Not while something is removed from L1: that may be this.
-            Some(entry) if !view.sweeping && entry.is_fresh(view.now) && entry.is_due(view.now) => {
-                let entry = entry.without_lead();
-                let alone = !view.policy.kind.has_remote() || self.call.skip_remote;
-                if !alone && !self.asks_l2(view) {
-                    // Without the lease every node of the fleet might load.
-                    return self.keep_due(view, entry);
-                }
-                self.due = Some(entry);
-                if alone {
-                    return self.load(view, out);
-                }
-                self.ask_lease(view, out)
-            }
-            other => {
-                out.spent.extend(other.and_then(Entry::into_value));
-                self.give_up(RefreshOutcome::Passed)
-            }
-        }
-    }
-
-    /// It was not loaded anew: it stays, and is not tried again before its end.
-    fn keep_due(&mut self, view: &View<'_>, entry: Entry<V>) -> Move<V> {
-        let answer = Answer::found(entry.value().cloned(), entry.expires());
-        if self.fed || view.writing {
-            return self.finish(answer);
-        }
-        self.keep(view, entry, answer)
-    }
-
     fn look(&mut self) -> Move<V> {
         self.state = State::Local { swept: false };
         Move::Do(Step::ReadLocal)
-    }
-
-    /// The lease that is to be renewed while the loader runs.
-    pub(super) fn renewal(&self, policy: &Policy) -> Option<Renewal> {
-        let loads = matches!(self.state, State::Loading { .. }) && !self.faulted;
-        let (token, since) = self.lease.standing().filter(|_| loads)?;
-        Some(Renewal {
-            token,
-            at: since + policy.renew_after(),
-            life: policy.lease,
-        })
-    }
-
-    /// That renewal is sent.
-    pub(super) fn renew(&mut self, token: Token) {
-        self.lease.renew(token);
-    }
-
-    /// Whether it was renewed. Returns the fault that keeps the flight from L2 from now on.
-    pub(super) fn on_renewed(
-        &mut self,
-        token: Token,
-        renewed: Result<bool, Fault>,
-        now: Timestamp,
-    ) -> Option<Fault> {
-        match renewed {
-            Ok(stands) => {
-                self.lease.on_renewed(token, stands, now);
-                None
-            }
-            Err(fault) => {
-                self.faulted = true;
-                Some(fault)
-            }
-        }
     }
 
     /// Whether it knows nothing of the key yet, and looks before it loads.
@@ -331,7 +230,7 @@ impl<V: Clone> Lookup<V> {
             }
             ended => {
                 out.events.push(Event::LocalMiss);
-                let found = ended.and_then(|entry| Fallback::of_l1(entry, view.sweeping, out));
+                let found = ended.map_or(Err(None), |entry| Fallback::of_l1(entry, view.sweeping));
                 self.fall_back_on(found, out);
                 self.read_remote(view, out)
             }
@@ -377,88 +276,6 @@ impl<V: Clone> Lookup<V> {
         }
     }
 
-    fn ask_lease(&mut self, view: &View<'_>, out: &mut Out<'_, V>) -> Move<V> {
-        if !self.asks_l2(view) {
-            return self.do_without(view, out);
-        }
-        // A lease that is held, and has not ended, need not be asked for again.
-        if let Some((_, since)) = self.lease.held()
-            && view.now.since(since) < view.policy.lease
-        {
-            return self.load(view, out);
-        }
-        // A token is asked for once. Asked twice it could be granted once more after a change had
-        // taken it away, and a value that is older than the change would pass for a newer one.
-        let token = Token::from_bits(view.dice);
-        self.lease = Lease::Asked(token);
-        self.state = State::Leasing { sent: view.now };
-        let life = view.policy.lease;
-        Move::Do(Step::Ask(Need::Lease { token, life }))
-    }
-
-    fn on_leased(
-        &mut self,
-        view: &View<'_>,
-        sent: Timestamp,
-        leased: Result<(Granted, Option<Seen<V>>), Fault>,
-        out: &mut Out<'_, V>,
-    ) -> Move<V> {
-        let (granted, found) = match leased {
-            Ok(answer) => answer,
-            Err(fault) => {
-                self.lease.on_fault(&fault, view.now);
-                self.on_fault(fault, out);
-                if let Some(entry) = self.due.take() {
-                    return self.keep_due(view, entry);
-                }
-                return self.do_without(view, out);
-            }
-        };
-        self.lease.on_reply(granted == Granted::Yes, view.now);
-        match found {
-            Some(seen) if seen.is_fresh(sent, view.now) && !self.is_old(&seen) => {
-                return self.take_seen(view, sent, seen, out);
-            }
-            other => self.learn(view, sent, other, out),
-        }
-        if self.call.aim.is_some() && view.superseded {
-            return self.give_up(RefreshOutcome::Passed);
-        }
-        match granted {
-            Granted::Yes => self.load(view, out),
-            // Another node does it, or has tried.
-            Granted::No | Granted::Failing if self.due.is_some() => match self.due.take() {
-                Some(entry) => self.keep_due(view, entry),
-                None => self.give_up(RefreshOutcome::Passed),
-            },
-            Granted::No => self.wait_for_lease(view, out),
-            Granted::Failing => self.while_failing(view, out),
-        }
-    }
-
-    /// Another node loads: ask again after a pause, for `lease_wait` at most.
-    fn wait_for_lease(&mut self, view: &View<'_>, out: &mut Out<'_, V>) -> Move<V> {
-        let since = *self.waits_since.get_or_insert(view.now);
-        let left = view.policy.lease_wait.saturating_sub(view.now.since(since));
-        if left.is_zero() && self.call.aim.is_some() {
-            return self.give_up(RefreshOutcome::Passed);
-        }
-        let soft = self.soft_left(view);
-        if (left.is_zero() || soft.is_some_and(|soft| soft.is_zero()))
-            && let Some(answer) = self.stale_answer(view)
-        {
-            return self.finish(answer);
-        }
-        if left.is_zero() {
-            return self.load(view, out);
-        }
-        let pause = Backoff::LEASE.pause(self.refusals).min(left);
-        self.refusals += 1;
-        self.state = State::Pausing;
-        let pause = soft.map_or(pause, |soft| pause.min(soft));
-        Move::Do(Step::Ask(Need::Pause(pause)))
-    }
-
     /// A fresh entry of L2: it goes to L1 for what is left of its life, counted from the moment the
     /// read was sent.
     fn take_seen(
@@ -487,13 +304,6 @@ impl<V: Clone> Lookup<V> {
         let entry = Entry::new(seen.value, end).stale_until(stale_end);
         let entry = (view.policy).led(entry, seen.cost, life, view.dice >> 64);
         self.keep(view, entry, answer)
-    }
-
-    /// Whether this value is too old for a refresh to copy.
-    fn is_old(&self, seen: &Seen<V>) -> bool {
-        self.call
-            .aim
-            .is_some_and(|aim| !aim.copies(seen.age, seen.left))
     }
 
     /// Goes on without L2. A refresh without the lease does not load, or every node of the

@@ -274,6 +274,11 @@ impl Policy {
         entry.with_lead(exponential(cost, low(dice)).min(life / 2))
     }
 
+    /// How long a call waits if there is a stale value.
+    pub(super) fn soft_timeout(&self, call: &Call) -> Option<Duration> {
+        call.soft_timeout.or(self.soft_timeout)
+    }
+
     /// The stale window of what a call brings.
     pub(super) fn window(&self, call: &Call) -> Duration {
         call.stale_for.unwrap_or(self.stale_for)

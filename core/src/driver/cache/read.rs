@@ -5,13 +5,13 @@ use core::future::Future;
 use core::hash::Hash;
 use core::pin::Pin;
 use std::borrow::ToOwned;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::driver::cache::Cache;
 use crate::driver::flight::chain::{LoadKey, check, wait};
 use crate::driver::flight::glance::glance;
 use crate::driver::flight::lead::lead;
-use crate::driver::flight::seat::{Led, Seat, SharedAnswer};
+use crate::driver::flight::seat::{Seat, SharedAnswer};
 use crate::driver::shared::journal::Journal;
 use crate::driver::world::bounds::{CacheKey, CacheValue};
 use crate::machine::error::Error;
@@ -176,68 +176,6 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         loaded
     }
 
-    /// The value of `key`, from L1, from L2, or from `loader`, which owns what it needs and runs as a
-    /// task of its own. So the load survives its callers: with a stale value at hand nobody waits
-    /// longer than [`soft_timeout`](crate::Builder::soft_timeout), and what is loaded meanwhile is
-    /// kept for those who come next. It answers [`Cached::Hit`], [`Cached::Stale`] or
-    /// [`Cached::Absent`].
-    ///
-    /// # Errors
-    /// Those of [`get_or_load_with`](Self::get_or_load_with).
-    ///
-    /// # Cancellation
-    /// Dropping the future stops the waiting, not the load.
-    ///
-    /// ```
-    /// # use jetcache_core::doc::{block_on, Threads};
-    /// # use jetcache_core::{Cache, Call, Cached};
-    /// # use core::time::Duration;
-    /// # use std::sync::Arc;
-    /// # struct Db;
-    /// # impl Db {
-    /// #     async fn user(&self, id: u64) -> Result<Arc<str>, std::io::Error> { Ok("Ann".into()) }
-    /// # }
-    /// # let (db, id) = (Arc::new(Db), 7_u64);
-    /// # block_on(async {
-    /// let cache = Cache::<u64, Arc<str>>::builder("users", Threads)
-    ///     .stale_for(Duration::from_secs(600))
-    ///     .soft_timeout(Duration::from_millis(50))
-    ///     .build()?;
-    /// let load = move || async move { Ok(db.user(id).await?) };
-    /// let user = cache.get_or_spawn(&id, &Call::new(), load).await?;
-    /// assert!(matches!(user, Cached::Hit(_)));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// # }).unwrap();
-    /// ```
-    pub async fn get_or_spawn<Q, L, F, T>(
-        &self,
-        key: &Q,
-        call: &Call,
-        loader: L,
-    ) -> Result<Cached<V>, Error>
-    where
-        K: Borrow<Q>,
-        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
-        L: FnOnce() -> F + Send + 'static,
-        F: Future<Output = Result<T, LoadError>> + Send + 'static,
-        T: Into<Load<V>> + Send + 'static,
-    {
-        self.check_load(call)?;
-        let loaded = match self.hit_with(key, call) {
-            Some(hit) => {
-                if hit.has_lead() {
-                    self.load_early(key, call, &hit, |_| loader);
-                }
-                Ok(hit.into_cached())
-            }
-            None => Box::pin(self.load_spawned(key, *call, loader)).await,
-        };
-        if call.refresh {
-            self.answered(key, call, &loaded);
-        }
-        loaded
-    }
-
     /// What L1 and L2 know about `key`. No loader runs and none is waited for. An L2 that cannot
     /// answer is a miss, after `remote_timeout` at most.
     pub async fn get<Q>(&self, key: &Q) -> Cached<V>
@@ -385,102 +323,6 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         }
     }
 
-    async fn load_registered<Q>(&self, key: &Q, call: Call) -> Result<Cached<V>, Error>
-    where
-        Q: ToOwned<Owned = K> + ?Sized,
-    {
-        let answer = self.answer_registered(key, call).await?;
-        loaded(&self.shared.journal, &answer)
-    }
-
-    /// # Errors
-    /// What keeps it from being looked up at all.
-    pub(super) async fn answer_registered<Q>(
-        &self,
-        key: &Q,
-        call: Call,
-    ) -> Result<SharedAnswer<V>, Error>
-    where
-        Q: ToOwned<Owned = K> + ?Sized,
-    {
-        let Some(loader) = &self.shared.loaders.one else {
-            return Err(no_loader());
-        };
-        let load = |key: &Arc<K>| {
-            let (loader, key) = (Arc::clone(loader), Arc::clone(key));
-            Supply::of(move || async move { loader.load((*key).clone()).await })
-        };
-        self.answer_by_task(key, call, load).await
-    }
-
-    async fn load_spawned<Q, L, F, T>(
-        &self,
-        key: &Q,
-        call: Call,
-        loader: L,
-    ) -> Result<Cached<V>, Error>
-    where
-        Q: ToOwned<Owned = K> + ?Sized,
-        L: FnOnce() -> F + Send + 'static,
-        F: Future<Output = Result<T, LoadError>> + Send + 'static,
-        T: Into<Load<V>> + Send + 'static,
-    {
-        let supply = Supply::of(loader);
-        let answer = self.answer_by_task(key, call, |_| supply.clone()).await?;
-        loaded(&self.shared.journal, &answer)
-    }
-
-    /// Has a task lead the key's flight with a loader of this supply, and waits for the answer.
-    ///
-    /// # Errors
-    /// What keeps it from being looked up at all.
-    async fn answer_by_task<Q, L, F, T>(
-        &self,
-        key: &Q,
-        call: Call,
-        supply: impl Fn(&Arc<K>) -> Supply<L>,
-    ) -> Result<SharedAnswer<V>, Error>
-    where
-        Q: ToOwned<Owned = K> + ?Sized,
-        L: FnOnce() -> F + Send + 'static,
-        F: Future<Output = Result<T, LoadError>> + Send + 'static,
-        T: Into<Load<V>> + Send + 'static,
-    {
-        let (_admission, address) = self.admit(key)?;
-        check(LoadKey::of(&self.shared, address.hash))?;
-        let call = address.wishes(call);
-        if let Some(found) = self.beside_refresh(&address, call).await {
-            return Ok(Arc::new(found));
-        }
-        let key = Arc::clone(&address.key);
-        let mut seat = Seat::join(&self.shared, address, call);
-        let mut spawned = None;
-        loop {
-            let answer = match turn(&mut seat).await? {
-                Some(answer) => Some(answer),
-                None if spawned != Some(seat.rejoined()) => {
-                    spawned = Some(seat.rejoined());
-                    // The task takes this seat; the caller takes another and waits like everyone.
-                    let own = seat.second();
-                    let mut leader = core::mem::replace(&mut seat, own);
-                    let supply = supply(&key);
-                    let flight = self.shared.spawn(async move {
-                        supply.lead(&mut leader).await;
-                    });
-                    if let Err(in_place) = flight {
-                        in_place.await;
-                    }
-                    None
-                }
-                // The task is gone, and its runtime perhaps with it: the caller leads.
-                None => supply(&key).lead(&mut seat).await.into_answer(),
-            };
-            if let Some(answer) = answer {
-                return Ok(answer);
-            }
-        }
-    }
-
     /// What L2 knows of a key that L1 does not have. A closed cache knows nothing.
     async fn look_further<Q>(&self, key: &Q, call: Call) -> Cached<V>
     where
@@ -499,7 +341,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
 ///
 /// # Errors
 /// [`Error::Deadlock`].
-async fn turn<K: CacheKey, V: CacheValue>(
+pub(super) async fn turn<K: CacheKey, V: CacheValue>(
     seat: &mut Seat<K, V>,
 ) -> Result<Option<SharedAnswer<V>>, Error> {
     let _wait = wait(seat.load_key())?;
@@ -508,41 +350,6 @@ async fn turn<K: CacheKey, V: CacheValue>(
 
 pub(super) fn no_loader() -> Error {
     Error::config("no loader is registered: give the builder one, or use get_or_load")
-}
-
-/// A loader that can be called once, by whoever comes to lead: a task, or the caller if that is gone.
-struct Supply<L>(Arc<Mutex<Option<L>>>);
-
-impl<L> Supply<L> {
-    fn of(loader: L) -> Self {
-        Self(Arc::new(Mutex::new(Some(loader))))
-    }
-
-    /// Leads a flight with it; what the flight did not need goes back.
-    async fn lead<K, V, F, T>(&self, seat: &mut Seat<K, V>) -> Led<V>
-    where
-        K: CacheKey,
-        V: CacheValue,
-        L: FnOnce() -> F,
-        F: Future<Output = Result<T, LoadError>>,
-        T: Into<Load<V>>,
-    {
-        let mut loader = self.lock().take();
-        let led = lead(seat, &mut loader).await;
-        *self.lock() = loader;
-        led
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<L>> {
-        // No user code runs under it.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<L> Clone for Supply<L> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
 }
 
 /// The answer of a flight, copied for one caller.

@@ -27,7 +27,7 @@ use crate::machine::policy::call::Call;
 use crate::machine::policy::outage::Outage;
 use crate::machine::tier::entry::Cached;
 use crate::machine::time::Timestamp;
-use crate::ports::batch_loader::{BatchLoader, Loads};
+use crate::ports::batch_loader::Loads;
 use crate::ports::loader::LoadError;
 
 /// Reading many keys at once: what L1 lacks is one read of L2, one loader call, one write to L2.
@@ -230,50 +230,6 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         batch
     }
 
-    /// [`get_many_or_load_with`](Self::get_many_or_load_with) by a loader that owns what it needs and
-    /// runs as a task of its own, as that of [`get_or_spawn`](Self::get_or_spawn) does.
-    ///
-    /// # Errors
-    /// For each key those of `get_many_or_load_with`.
-    ///
-    /// # Cancellation
-    /// Dropping the future stops the waiting, not the loads that have begun.
-    pub async fn get_many_or_spawn<'k, Q, I>(
-        &self,
-        keys: I,
-        call: &Call,
-        loader: impl BatchLoader<K, V>,
-    ) -> Batch<&'k Q, Result<Option<V>, Error>>
-    where
-        I: IntoIterator<Item = &'k Q>,
-        K: Borrow<Q>,
-        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized + 'k,
-    {
-        if let Err(error) = self.check_load(call) {
-            return keys
-                .into_iter()
-                .map(|key| (key, Err(error.clone())))
-                .collect();
-        }
-        let loader: Arc<dyn AnyBatchLoader<K, V>> = Arc::new(loader);
-        let mut probe = self.probe(keys, call, |key, hit| self.after_hit(key, call, hit));
-        while let Some(round) = probe.round(|| self.shared.runtime.now()) {
-            let loading = self.load_many_registered(&round.keys, *call, &loader);
-            let answers = Box::pin(loading).await;
-            probe.answered(round, answers);
-        }
-        let batch = probe.outcomes(
-            |hit| Ok(hit.hit()),
-            |answer| outcome(&self.shared.journal, answer),
-        );
-        if call.refresh {
-            for (key, answer) in batch.iter() {
-                self.answered(*key, call, answer);
-            }
-        }
-        batch
-    }
-
     async fn load_many_by<Q, L, F, T>(
         &self,
         keys: &[&Q],
@@ -302,7 +258,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         whole(answers)
     }
 
-    async fn load_many_registered<Q>(
+    pub(super) async fn load_many_registered<Q>(
         &self,
         keys: &[&Q],
         call: Call,
@@ -435,7 +391,7 @@ fn batched<K: Send + 'static, V: Send + 'static>(
 }
 
 /// The answer about one key, copied for its caller.
-fn outcome<V: Clone>(
+pub(super) fn outcome<V: Clone>(
     journal: &Journal,
     answer: Option<&SharedAnswer<V>>,
 ) -> Result<Option<V>, Error> {

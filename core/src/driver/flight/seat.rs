@@ -1,5 +1,7 @@
 //! A seat in a flight: leads it, or waits for its answer. Dropping it always leaves the flight.
 
+mod renewal;
+
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use crate::driver::world::erased::Boxed;
 use crate::driver::world::timeout::TICK;
 use crate::machine::error::{Error, Fault};
 use crate::machine::event::Event;
-use crate::machine::lookup::step::{Answer, Need, Release, Renewal, Reply, Seen, Step};
+use crate::machine::lookup::step::{Answer, Need, Release, Reply, Seen, Step};
 use crate::machine::policy::call::Call;
 use crate::machine::policy::outage::Outage;
 use crate::machine::policy::pace::{Aim, RefreshOutcome};
@@ -340,31 +342,6 @@ impl<K: CacheKey, V: CacheValue> Seat<K, V> {
     fn release(&self, lease: Option<Release>) {
         if let (Some(lease), Some(text)) = (lease, &self.address.text) {
             release(&self.shared, Arc::clone(text), lease);
-        }
-    }
-
-    /// When its lease is to be renewed, while it loads.
-    pub(crate) fn renewal(&self) -> Option<Renewal> {
-        let ticket = self.ticket.as_ref()?;
-        let shard = self.address.shard;
-        (self.shared).ask(shard, |table, context, _| table.renewal(ticket, context))
-    }
-
-    /// That is sent.
-    pub(crate) fn renews(&self, token: Token) {
-        if let Some(ticket) = &self.ticket {
-            let shard = self.address.shard;
-            (self.shared).ask(shard, |table, _, _| table.renews(ticket, token));
-        }
-    }
-
-    /// L2's answer to that.
-    pub(crate) fn renewed(&self, token: Token, renewed: Result<bool, Fault>) {
-        if let Some(ticket) = &self.ticket {
-            self.shared
-                .ask(self.address.shard, |table, context, effects| {
-                    table.renewed(ticket, token, renewed, context, effects);
-                });
         }
     }
 

@@ -1,13 +1,10 @@
-//! What a lookup answers when nothing fresh can be had: a value whose life is over (PROTOCOL.md, S1
-//! to S4).
+//! A value whose life is over, which a lookup may answer when nothing fresh can be had.
 
 use core::time::Duration;
 
 use crate::machine::lookup::step::{Answer, Seen};
-use crate::machine::lookup::{Lookup, Move, Out, State, View};
 use crate::machine::policy::Policy;
 use crate::machine::policy::call::Call;
-use crate::machine::policy::pace::RefreshOutcome;
 use crate::machine::tier::entry::Entry;
 use crate::machine::time::Timestamp;
 
@@ -21,34 +18,54 @@ pub(super) struct Fallback<V> {
     until: Timestamp,
 }
 
+/// The fallback, or the value that is none.
+type Found<V> = Result<Fallback<V>, Option<V>>;
+
 impl<V> Fallback<V> {
     /// What L1 holds: none while something is removed from it, which may be this.
-    pub(super) fn of_l1(entry: Entry<V>, sweeping: bool, out: &mut Out<'_, V>) -> Option<Self> {
+    ///
+    /// # Errors
+    /// The value, to be dropped outside the lock.
+    pub(super) fn of_l1(entry: Entry<V>, sweeping: bool) -> Found<V> {
         let known = (entry.expires(), entry.over());
         let until = if sweeping {
             Timestamp::default()
         } else {
             entry.stale_end()
         };
-        Self::new(entry.into_value(), known, until, out)
+        Self::new(entry.into_value(), known, until)
     }
 
-    fn new(
-        value: Option<V>,
-        known: (Timestamp, Duration),
-        until: Timestamp,
-        out: &mut Out<'_, V>,
-    ) -> Option<Self> {
-        let value = value?;
-        if until <= known.0 {
-            out.spent.push(value);
-            return None;
+    /// What L2 showed.
+    ///
+    /// # Errors
+    /// The value, to be dropped outside the lock.
+    pub(super) fn of_l2(seen: Seen<V>, sent: Timestamp, policy: &Policy) -> Found<V> {
+        let until = seen.stale_end(sent, policy);
+        Self::new(seen.value, (sent + seen.left, seen.over), until)
+    }
+
+    fn new(value: Option<V>, known: (Timestamp, Duration), until: Timestamp) -> Found<V> {
+        match value {
+            Some(value) if known.0 < until => Ok(Self {
+                value,
+                known,
+                until,
+            }),
+            none => Err(none),
         }
-        Some(Self {
-            value,
-            known,
-            until,
-        })
+    }
+
+    /// The one that may be served for longer, which is taken for the newer one, and the other's value.
+    pub(super) fn newer(self, other: Option<Self>) -> (Self, Option<V>) {
+        match other {
+            Some(other) if other.until > self.until => (other, Some(self.value)),
+            other => (self, other.map(Self::into_value)),
+        }
+    }
+
+    pub(super) fn into_value(self) -> V {
+        self.value
     }
 
     /// It is not answered any more. It is dropped later, outside the lock.
@@ -66,300 +83,23 @@ impl<V> Fallback<V> {
     }
 }
 
-impl<V: Clone> Lookup<V> {
-    /// A tier has shown what there is, or nothing. Of two values the one that may be served for longer
-    /// is taken for the newer one.
-    pub(super) fn fall_back_on(&mut self, found: Option<Fallback<V>>, out: &mut Out<'_, V>) {
-        let Some(found) = found else {
-            return;
-        };
-        let other = match self.fallback.take() {
-            Some(known) if known.until > found.until => {
-                self.fallback = Some(known);
-                Some(found)
-            }
-            known => {
-                self.fallback = Some(found);
-                known
-            }
-        };
-        out.spent.extend(other.map(|other| other.value));
-        out.found_stale = true;
-    }
-
-    /// L2 has shown something that is not fresh, or nothing. What is not there has been removed: by a
-    /// change, of which this node hears only with a bus. Then what L1 had is dead, too.
-    pub(super) fn learn(
-        &mut self,
-        view: &View<'_>,
-        sent: Timestamp,
-        seen: Option<Seen<V>>,
-        out: &mut Out<'_, V>,
-    ) {
-        let found = seen.and_then(|seen| {
-            let until = seen.stale_end(sent, view.policy);
-            Fallback::new(seen.value, (sent + seen.left, seen.over), until, out)
-        });
-        if found.is_none() && !view.policy.hears {
-            let dead = self.fallback.take();
-            out.spent.extend(dead.map(|dead| dead.value));
-        }
-        self.fall_back_on(found, out);
-    }
-
-    /// Whether a stale value is on its way into L1.
-    pub(in crate::machine) fn is_keeping_stale(&self) -> bool {
-        matches!(&self.state, State::Keeping { answer } if answer.over.is_some())
-    }
-
-    /// A read without a loader puts a fresh value into L1.
-    pub(in crate::machine) fn on_fed(&mut self) {
-        self.fed = true;
-    }
-
-    /// The stale value as an answer to this call, now: not past its window, and not once a change has
-    /// ended.
-    pub(in crate::machine) fn stale(
-        &self,
-        call: &Call,
-        superseded: bool,
-        now: Timestamp,
-    ) -> Option<Answer<V>> {
-        let found = self.fallback.as_ref()?;
-        let until = found.until(call);
-        if superseded || now >= until {
-            return None;
-        }
-        let (value, known) = (found.value.clone(), found.known);
-        Some(if now + known.1 < known.0 {
+impl<V: Clone> Fallback<V> {
+    /// The answer to this call, within its window.
+    pub(super) fn answer(&self, call: &Call, now: Timestamp) -> Option<Answer<V>> {
+        let until = self.until(call);
+        let (value, (end, over)) = (self.value.clone(), self.known);
+        if now + over < end {
             // Fresh, though too old for a refresh to copy.
-            Answer::found(Some(value), known.0)
-        } else {
-            Answer::stale(value, until, known)
-        })
-    }
-
-    pub(super) fn stale_answer(&self, view: &View<'_>) -> Option<Answer<V>> {
-        self.stale(&self.call, view.superseded, view.now)
-    }
-
-    /// How long the leader still waits, if it has a stale value to answer.
-    pub(super) fn soft_left(&self, view: &View<'_>) -> Option<Duration> {
-        if self.call.aim.is_some() {
-            // Nobody waits for a refresh.
-            return None;
+            return Some(Answer::found(Some(value), end));
         }
-        let due = view.came + view.policy.soft_timeout(&self.call)?;
-        let stale = self.stale(&self.call, view.superseded, view.now);
-        stale.map(|_| due.since(view.now))
+        (now < until).then(|| Answer::stale(value, until, self.known))
     }
 
-    /// The load has failed. The stale value answers, and stays in L1 for `stale_retry`; for as long
-    /// the lease stands, as a mark for the other nodes.
-    pub(super) fn fail_over(&mut self, view: &View<'_>) -> Option<Move<V>> {
-        if core::mem::take(&mut self.fed) && self.fallback.is_some() {
-            // What L1 has now is newer. Should that be over by now, it is the fallback.
-            return Some(self.look());
-        }
-        let answer = self.stale_answer(view)?;
-        if self.call.aim.is_some() {
-            // A refresh comes again by itself, and leaves the tiers as they are.
-            return Some(self.finish(answer));
-        }
-        let retry = view.policy.stale_retry;
-        self.failing = Some(retry);
-        Some(self.keep_stale(view, answer, retry))
-    }
-
-    /// Another node's load has failed lately. Whoever can do without does not load.
-    pub(super) fn while_failing(&mut self, view: &View<'_>, out: &mut Out<'_, V>) -> Move<V> {
-        if self.call.aim.is_some() {
-            return self.give_up(RefreshOutcome::Passed);
-        }
-        match self.stale_answer(view) {
-            // Nobody knows how long the mark stands yet, and to ask costs no load.
-            Some(answer) => self.keep_stale(view, answer, view.policy.stale_retry / 4),
-            None => self.load(view, out),
-        }
-    }
-
-    /// Puts the stale value into L1, unless something newer stands there.
-    fn keep_stale(&mut self, view: &View<'_>, answer: Answer<V>, span: Duration) -> Move<V> {
-        let wanted = !self.call.no_store && !self.fed && !view.writing;
-        let Some(found) = self.fallback.as_ref().filter(|_| wanted) else {
-            return self.finish(answer);
-        };
-        // Without a bus nobody tells that it was changed elsewhere.
-        let span = if view.policy.hears || !view.policy.kind.has_remote() {
-            span
-        } else {
-            span.min(view.policy.local_ttl)
-        };
-        let end = (view.now + span).min(found.until);
-        let over = end.since(found.known.0).saturating_add(found.known.1);
-        let entry = Entry::new(Some(found.value.clone()), end);
-        let entry = entry.stale_until(found.until).overdue(over);
-        self.keep(view, entry, answer)
-    }
-}
-
-impl Policy {
-    /// How long a call waits if there is a stale value.
-    pub(in crate::machine) fn soft_timeout(&self, call: &Call) -> Option<Duration> {
-        call.soft_timeout.or(self.soft_timeout)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use alloc::boxed::Box;
-
-    use hashbrown::DefaultHashBuilder;
-
-    use super::*;
-    use crate::machine::effects::Effects;
-    use crate::machine::error::Error;
-    use crate::machine::lookup::step::{Need, Reply, Step};
-    use crate::machine::policy::Kind;
-    use crate::machine::shard::{Context, Shard};
-    use crate::machine::tier::entry::Cached;
-
-    const SECOND: Duration = Duration::from_secs(1);
-    const KEY: u32 = 7;
-
-    struct World {
-        shard: Shard<u32, &'static str, DefaultHashBuilder>,
-        policy: Policy,
-        now: Timestamp,
-    }
-
-    impl World {
-        fn new() -> Self {
-            let mut policy = Policy::new(Kind::Local);
-            policy.stale_for = 60 * SECOND;
-            Self {
-                shard: Shard::new(DefaultHashBuilder::default()),
-                policy,
-                now: Timestamp::default() + 10 * SECOND,
-            }
-        }
-
-        /// The last step of a lookup that finds this in L1, and whose loader fails. `meanwhile` happens
-        /// between the look and its reply.
-        fn fails(
-            &mut self,
-            call: Call,
-            found: Entry<&'static str>,
-            meanwhile: impl FnOnce(&mut Self),
-        ) -> Step<&'static str> {
-            let (ticket, _) =
-                self.ask(|shard, context, effects| shard.join(KEY, call, context, effects));
-            let tell = |world: &mut Self, reply| {
-                world.ask(|shard, context, effects| shard.step(&ticket, context, reply, effects))
-            };
-            assert!(matches!(tell(self, Reply::Begin), Step::ReadLocal));
-            meanwhile(self);
-            let step = tell(self, Reply::Local(Some(found)));
-            assert!(matches!(step, Step::Ask(Need::Load)), "{step:?}");
-            tell(self, Reply::Loaded(Err(Error::Overloaded)))
-        }
-
-        fn ask<T>(
-            &mut self,
-            ask: impl FnOnce(
-                &mut Shard<u32, &'static str, DefaultHashBuilder>,
-                &Context<'_>,
-                &mut Effects<u32, &'static str>,
-            ) -> T,
-        ) -> T {
-            let context = Context {
-                now: self.now,
-                roll: 4,
-                policy: &self.policy,
-            };
-            let mut effects = Effects::default();
-            let answer = ask(&mut self.shard, &context, &mut effects);
-            effects.carry_out(|_| {});
-            answer
-        }
-    }
-
-    /// A second past its end, and for ten more to be served.
-    fn ended() -> Entry<&'static str> {
-        let end = Timestamp::default() + 9 * SECOND;
-        Entry::new(Some("old"), end).stale_until(end + 11 * SECOND)
-    }
-
-    #[test]
-    fn a_failing_load_leaves_the_stale_value_in_l1_for_a_while() {
-        let mut world = World::new();
-        let step = world.fails(Call::new(), ended(), |_| {});
-        let Step::WriteLocal { entry, .. } = step else {
-            panic!("{step:?}")
-        };
-        assert!(entry.is_stale() && entry.value() == Some(&"old"));
-        let end = world.now + world.policy.stale_retry;
-        assert_eq!((entry.expires(), entry.over()), (end, 2 * SECOND));
-        assert_eq!(entry.stale_end(), Timestamp::default() + 20 * SECOND);
-    }
-
-    #[test]
-    fn a_call_may_say_how_old_is_too_old() {
-        for (window, taken) in [(SECOND, false), (2 * SECOND, true)] {
-            let call = Call::new().stale_for(window);
-            let step = World::new().fails(call, ended(), |_| {});
-            let stale = matches!(step, Step::WriteLocal { .. });
-            assert_eq!(stale, taken, "{window:?}: {step:?}");
-        }
-    }
-
-    /// The old value may be what is just being removed, and then it must not come back.
-    #[test]
-    fn what_is_found_while_l1_is_swept_is_no_fallback() {
-        let mut world = World::new();
-        let sweep = world.ask(|shard, _, effects| shard.supersede(&KEY, effects));
-        let step = world.fails(Call::new(), ended(), |_| {});
-        let Step::Finish { answer, .. } = step else {
-            panic!("{step:?}")
-        };
-        assert!(answer.outcome.is_err());
-        world.shard.swept(&KEY, sweep);
-        let step = world.fails(Call::new(), ended(), |_| {});
-        assert!(matches!(step, Step::WriteLocal { .. }), "{step:?}");
-    }
-
-    #[test]
-    fn a_change_meanwhile_ends_it() {
-        let mut world = World::new();
-        let mut sweep = None;
-        let step = world.fails(Call::new(), ended(), |world| {
-            sweep = Some(world.ask(|shard, _, effects| shard.supersede(&KEY, effects)));
-        });
-        assert!(
-            matches!(&step, Step::Finish { answer, .. } if answer.outcome.is_err()),
-            "{step:?}"
-        );
-    }
-
-    #[test]
-    fn of_two_values_the_one_that_lasts_longer_is_taken() {
-        let mut events = alloc::vec::Vec::new();
-        let mut spent = alloc::vec::Vec::new();
-        let mut out = Out {
-            events: &mut events,
-            spent: &mut spent,
-            found_stale: false,
-        };
-        let mut lookup = Box::new(Lookup::new(Call::new()));
-        let longer = Entry::new(Some("longer"), Timestamp::default());
-        let longer = longer.stale_until(Timestamp::default() + 60 * SECOND);
-        for entry in [ended(), longer, ended()] {
-            let found = Fallback::of_l1(entry, false, &mut out);
-            lookup.fall_back_on(found, &mut out);
-        }
-        let answer = lookup.stale(&Call::new(), false, Timestamp::default() + 10 * SECOND);
-        let outcome = answer.map(|answer| answer.outcome.ok());
-        assert_eq!(outcome, Some(Some(Cached::Stale("longer"))));
-        assert_eq!(spent, ["old", "old"]);
+    /// An entry of L1 that answers in place of a load until `end`.
+    pub(super) fn entry(&self, end: Timestamp) -> Entry<V> {
+        let end = end.min(self.until);
+        let over = end.since(self.known.0).saturating_add(self.known.1);
+        let entry = Entry::new(Some(self.value.clone()), end);
+        entry.stale_until(self.until).overdue(over)
     }
 }
