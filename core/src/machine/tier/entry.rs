@@ -69,7 +69,7 @@ impl<V> Entry<V> {
     }
 
     /// Whether it is loaded anew before its end.
-    pub(crate) const fn has_lead(&self) -> bool {
+    pub const fn has_lead(&self) -> bool {
         self.mark < 0
     }
 
