@@ -8,6 +8,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,8 +29,10 @@ pub(crate) struct Sentinels {
     /// Which of them is asked first: the one that answered last, unless its word was not good.
     first: AtomicUsize,
     login: ConnectionInfo,
-    /// The primary to which this handle connected last.
-    primary: watch::Sender<Option<ConnectionAddr>>,
+    /// The primary to which this handle connected last. With tokio's feature `parking_lot`, which a
+    /// user's program may turn on, the channel is not `RefUnwindSafe` by itself; no code of ours that
+    /// could panic runs under its lock.
+    primary: AssertUnwindSafe<watch::Sender<Option<ConnectionAddr>>>,
     /// When they were asked last.
     asked: Mutex<Option<Instant>>,
 }
@@ -42,7 +45,7 @@ impl Sentinels {
             sentinels,
             first: AtomicUsize::new(0),
             login,
-            primary: watch::Sender::new(None),
+            primary: AssertUnwindSafe(watch::Sender::new(None)),
             asked: Mutex::default(),
         }
     }
