@@ -7,8 +7,8 @@
 //! sooner, and would have to be kept alive on one runtime or another.
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
