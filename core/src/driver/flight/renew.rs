@@ -26,12 +26,18 @@ pub(crate) async fn renewing<K: CacheKey, V: CacheValue, T>(
     seats: &[&Seat<K, V>],
     loading: impl Future<Output = T>,
 ) -> T {
+    let mut loading = pin!(loading);
+    // Many loaders never wait, or wait for nothing that has a lease: they pay nothing for it.
+    let first = poll_fn(|cx| Poll::Ready(loading.as_mut().poll(cx)));
+    if let Poll::Ready(brought) = first.await {
+        return brought;
+    }
     if seats.iter().all(|seat| seat.renewal().is_none()) {
         return loading.await;
     }
     let on_its_way = AtomicBool::new(false);
     let mut renewals = renew(shared, seats, &on_its_way);
-    let brought = match select(pin!(loading), &mut renewals).await {
+    let brought = match select(loading, &mut renewals).await {
         Either::Left((brought, _)) => brought,
         // There was nothing left to renew.
         Either::Right(((), loading)) => return loading.await,
