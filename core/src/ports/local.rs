@@ -9,8 +9,8 @@ use crate::machine::tier::entry::Entry;
 
 /// An in-process engine: a bounded map from keys to entries.
 ///
-/// The engine need not know about time: the driver never serves an entry past its end, and removes
-/// it when it is touched. What the engine calls back (a weigher, an eviction listener, the `Drop`
+/// The engine need not know about time: the driver never serves an entry past its end and its stale
+/// window, and removes it when it is touched after that. What the engine calls back (a weigher, an eviction listener, the `Drop`
 /// of keys and values) must not block on the cache.
 ///
 /// `jetcache_adapters::contract::local` is a test suite that every implementation should pass.
