@@ -131,7 +131,9 @@ fn the_log_goes_to_stderr() {
     let url = server.url().replace("//", "//:wrong@");
     for runtime in RUNTIMES {
         let arguments = ["--runtime", runtime, "--redis", &url, "--bus", "pubsub"];
-        let (code, said, log) = asked(&[&arguments[..], &["--log"]].concat(), "get a\n");
+        // The bus is subscribed to beside the call, and takes its time on a busy machine.
+        let lines = "get a\nsleep 1000\n";
+        let (code, said, log) = asked(&[&arguments[..], &["--log"]].concat(), lines);
         assert_eq!(code, Some(0));
         assert!(said.contains(r#""outcome":"miss""#), "{said}");
         for words in [
