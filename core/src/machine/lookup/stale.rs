@@ -245,6 +245,30 @@ mod tests {
         assert!(matches!(step, Step::WriteLocal { .. }), "{step:?}");
     }
 
+    /// A sweep that began before the look, and ends after it, has removed what was found.
+    #[test]
+    fn what_is_swept_behind_a_look_is_no_fallback() {
+        let mut world = World::new();
+        let (ticket, _) =
+            world.ask(|shard, context, effects| shard.join(KEY, Call::new(), context, effects));
+        let tell = |world: &mut World, reply| {
+            world.ask(|shard, context, effects| shard.step(&ticket, context, reply, effects))
+        };
+        let _ = tell(&mut world, Reply::Begin);
+        let step = tell(&mut world, Reply::Local(Some(ended())));
+        assert!(matches!(step, Step::Ask(Need::Load)), "{step:?}");
+        world.ask(|shard, _, effects| {
+            // The flight of another key's change, which sweeps all.
+            let sweep = shard.supersede(&(KEY + 1), effects);
+            shard.swept(&KEY, sweep);
+        });
+        let step = tell(&mut world, Reply::Loaded(Err(Error::Overloaded)));
+        assert!(
+            matches!(&step, Step::Finish { answer, .. } if answer.outcome.is_err()),
+            "{step:?}"
+        );
+    }
+
     #[test]
     fn a_change_meanwhile_ends_it() {
         let mut world = World::new();
