@@ -8,7 +8,6 @@ use core::task::Poll;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use futures_util::future::{Either, select};
 use portable_atomic::{AtomicBool, Ordering};
 
 use crate::driver::flight::seat::Seat;
@@ -27,26 +26,32 @@ pub(crate) async fn renewing<K: CacheKey, V: CacheValue, T>(
     loading: impl Future<Output = T>,
 ) -> T {
     let mut loading = pin!(loading);
-    // Many loaders never wait, or wait for nothing that has a lease: they pay nothing for it.
-    let first = poll_fn(|cx| Poll::Ready(loading.as_mut().poll(cx)));
-    if let Poll::Ready(brought) = first.await {
-        return brought;
-    }
-    if seats.iter().all(|seat| seat.renewal().is_none()) {
-        return loading.await;
-    }
     let on_its_way = AtomicBool::new(false);
-    let mut renewals = renew(shared, seats, &on_its_way);
-    let brought = match select(loading, &mut renewals).await {
-        Either::Left((brought, _)) => brought,
-        // There was nothing left to renew.
-        Either::Right(((), loading)) => return loading.await,
-    };
+    let (mut begun, mut renewals) = (false, None);
+    let brought = poll_fn(|cx| {
+        if let Poll::Ready(brought) = loading.as_mut().poll(cx) {
+            return Poll::Ready(brought);
+        }
+        // A loader that does not wait pays nothing for it.
+        if !begun {
+            begun = true;
+            let has_lease = seats.iter().any(|seat| seat.renewal().is_some());
+            renewals = has_lease.then(|| renew(shared, seats, &on_its_way));
+        }
+        // Over: there is nothing left to renew.
+        if (renewals.as_mut()).is_some_and(|renewals| renewals.poll_unpin(cx).is_ready()) {
+            renewals = None;
+        }
+        Poll::Pending
+    })
+    .await;
     poll_fn(|cx| {
-        if on_its_way.load(Ordering::Relaxed)
-            && renewals.poll_unpin(cx).is_pending()
-            && on_its_way.load(Ordering::Relaxed)
-        {
+        let waits = |renewals: &mut Boxed<'_, ()>| {
+            on_its_way.load(Ordering::Relaxed)
+                && renewals.poll_unpin(cx).is_pending()
+                && on_its_way.load(Ordering::Relaxed)
+        };
+        if renewals.as_mut().is_some_and(waits) {
             return Poll::Pending;
         }
         Poll::Ready(())
