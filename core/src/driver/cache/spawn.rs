@@ -244,8 +244,15 @@ impl<L> Supply<L> {
         T: Into<Load<V>>,
     {
         let mut loader = self.lock().take();
+        if loader.is_none() {
+            // The tiers may answer all the same.
+            let spent = || async { Err::<Load<V>, LoadError>(SPENT.into()) };
+            return lead(seat, &mut Some(spent)).await;
+        }
         let led = lead(seat, &mut loader).await;
-        *self.lock() = loader;
+        if loader.is_some() {
+            *self.lock() = loader;
+        }
         led
     }
 
@@ -254,6 +261,10 @@ impl<L> Supply<L> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Why a loader that can run once does not run.
+const SPENT: &str = "the loader has run already, and what it brought was overtaken by a change, or its \
+                     task is gone: ask again";
 
 impl<L> Clone for Supply<L> {
     fn clone(&self) -> Self {

@@ -84,7 +84,8 @@ impl<V: Clone> Lookup<V> {
     /// The load has failed. The stale value answers, and stays in L1 for `stale_retry`; for as long
     /// the lease stands, as a mark for the other nodes.
     pub(super) fn fail_over(&mut self, view: &View<'_>) -> Option<Move<V>> {
-        if core::mem::take(&mut self.fed) && self.fallback.is_some() {
+        let fed = core::mem::take(&mut self.fed) && !self.call.skip_local;
+        if fed && self.fallback.is_some() {
             // What L1 has now is newer. Should that be over by now, it is the fallback.
             return Some(self.look());
         }
