@@ -72,6 +72,7 @@ pub mod tier {
 mod table {
     pub(super) mod eras;
     pub(super) mod flight;
+    pub(super) mod recents;
     pub(super) mod refusals;
     pub(super) mod slots;
     pub(super) mod unconfirmed;

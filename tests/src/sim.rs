@@ -13,6 +13,7 @@
 //! | net, weather | the commands on their way to L2 and back; how bad that way is |
 //! | bus, air, ear | how nodes hear of changes; what carries the words; who listens |
 //! | life | a node from its birth to its death |
+//! | failover | L2 falls back to what it was a while ago, and all connections to it break |
 //! | chance, fate | what decides how long a pause takes, and what becomes of a command |
 //! | judge, promise | who checks P1 to P7 at every event |
 //! | ledger | what L2 took, and what follows from it |
@@ -25,7 +26,7 @@
 //!                                    repairs ── Repair ─────►
 //!                                    bus     ── messages ───►
 //!                                    net     ── commands ───► Table (the L2) ── told ─► bus
-//!         fleet: cuts, deaths, evictions, a service in Go ──►
+//!         fleet: cuts, deaths, failovers, evictions, Go ────►
 //!                                        └────────────► judge: P1, P2, P4, P5, P6, P7
 //! ```
 
@@ -56,6 +57,7 @@ mod world {
     pub(crate) mod air;
     pub(crate) mod batch;
     pub(crate) mod bus;
+    pub(crate) mod failover;
     pub(crate) mod foreign;
     pub(crate) mod lives;
     pub(crate) mod net;

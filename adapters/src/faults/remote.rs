@@ -125,6 +125,10 @@ impl<R: Remote> Remote for Faulty<R> {
         self.one(|| self.remote.unlock(name, token)).await
     }
 
+    fn failovers(&self) -> Option<u64> {
+        self.remote.failovers()
+    }
+
     fn server(&self) -> Option<u64> {
         self.remote.server()
     }

@@ -24,12 +24,14 @@ use lru::LruCache;
 /// least recently used go first. What has ended is removed when it is touched.
 ///
 /// [`Memory`]: crate::memory::Memory
+#[derive(Clone)]
 pub struct Table {
     values: LruCache<String, Row>,
     leases: LruCache<String, Lease>,
 }
 
 /// Stands while `now < until`.
+#[derive(Clone)]
 struct Row {
     bytes: Vec<u8>,
     until: u64,
@@ -38,6 +40,7 @@ struct Row {
 }
 
 /// Stands while `now < until`.
+#[derive(Clone)]
 struct Lease {
     token: Token,
     until: u64,

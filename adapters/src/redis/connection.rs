@@ -12,6 +12,7 @@ pub(crate) mod greeting;
 pub(crate) mod host;
 pub(crate) mod line;
 mod link;
+pub(crate) mod primary;
 pub(crate) mod runtimes;
 mod slot;
 pub(crate) mod tally;
@@ -155,6 +156,10 @@ impl Line for Connections {
 
     fn dials(&self) -> Vec<Arc<Dial>> {
         vec![Arc::clone(&self.dial)]
+    }
+
+    fn failovers(&self) -> u64 {
+        self.dial.primary.failovers()
     }
 
     fn connectivity(&self) -> Connectivity {

@@ -16,6 +16,7 @@ use crate::redis::connection::Connections;
 use crate::redis::connection::calm::Calm;
 use crate::redis::connection::dial::Dial;
 use crate::redis::connection::dial::target::Target;
+use crate::redis::connection::primary::Primary;
 use crate::redis::open::error::OpenError;
 pub use crate::redis::open::sentinel::RedisSentinelBuilder;
 use crate::redis::open::target::{resp3_client, tcp};
@@ -209,6 +210,7 @@ impl RedisBuilder {
             tally: Arc::default(),
             door: Calm::default(),
             renewals: Arc::default(),
+            primary: Primary::default(),
             scripts: Arc::default(),
         };
         (dial, self.connections)
@@ -271,6 +273,7 @@ fn adopt(client: Client) -> Connections {
             tally: Arc::default(),
             door: Calm::default(),
             renewals: Arc::default(),
+            primary: Primary::default(),
             scripts: Arc::default(),
         }),
         CONNECTIONS,

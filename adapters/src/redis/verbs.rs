@@ -168,6 +168,10 @@ impl Remote for Redis {
         each.collect()
     }
 
+    fn failovers(&self) -> Option<u64> {
+        Some(self.line.failovers())
+    }
+
     fn server(&self) -> Option<u64> {
         Some(self.server)
     }

@@ -47,6 +47,7 @@ impl Dialer {
             tally: Arc::clone(&self.dial.tally),
             door: Calm::default(),
             renewals: Arc::default(),
+            primary: self.dial.primary.other(),
             scripts: Arc::clone(&self.dial.scripts),
         })
     }

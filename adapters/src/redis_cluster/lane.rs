@@ -42,6 +42,10 @@ impl Line for Lane {
         self.nodes.dials()
     }
 
+    fn failovers(&self) -> u64 {
+        self.nodes.failovers()
+    }
+
     fn connectivity(&self) -> Connectivity {
         self.nodes.connectivity()
     }

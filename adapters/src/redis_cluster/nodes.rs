@@ -90,7 +90,11 @@ impl Nodes {
 
     /// A node named this one for the slot's master.
     pub(super) fn moved(&self, slot: usize, owner: Address) {
-        self.known().map.assign([slot], owner);
+        let mut known = self.known();
+        if !known.map.masters().contains(&owner) {
+            self.dialer.dial.primary.promoted();
+        }
+        known.map.assign([slot], owner);
     }
 
     /// The connections to a node.
@@ -216,6 +220,11 @@ impl Nodes {
         &self.dialer.dial.scripts
     }
 
+    /// How often another primary has begun to answer.
+    pub(super) fn failovers(&self) -> u64 {
+        self.dialer.dial.primary.failovers()
+    }
+
     /// How the connections to all of them are doing.
     pub(super) fn connectivity(&self) -> Connectivity {
         self.dialer.dial.tally.read()
@@ -223,6 +232,11 @@ impl Nodes {
 
     fn keep(&self, map: Map) {
         let mut known = self.known();
+        let is_new = |master: &Address| !known.map.masters().contains(master);
+        // A master that was none before was a replica, or is new and will be given slots.
+        if known.learned.is_some() && map.masters().iter().any(is_new) {
+            self.dialer.dial.primary.promoted();
+        }
         known.map = map;
         known.learned = Some(Instant::now());
         let Known {

@@ -82,6 +82,10 @@ impl Remote for RedisCluster {
         self.each(keys, |key| key, verb).await
     }
 
+    fn failovers(&self) -> Option<u64> {
+        Some(self.nodes.failovers())
+    }
+
     fn server(&self) -> Option<u64> {
         Some(self.server)
     }

@@ -91,8 +91,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         let loaders = finished(loaders)?;
         fleet.check(&times, &loaders)?;
         let hub = fleet.hub(&runtime, kind)?;
-        let (level1, link, registration) =
-            levels.build(&name, &runtime, hub.as_ref(), policy.remote_timeout)?;
+        let (level1, link, registration) = levels.build(&name, &runtime, hub.as_ref(), &policy)?;
         let blind_policy = hub.as_ref().map(|_| Policy {
             local_cap: fleet.blind_local_ttl.unwrap_or(policy.local_cap),
             ..policy.clone()

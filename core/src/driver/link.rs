@@ -7,6 +7,7 @@ pub(super) mod guard;
 pub(super) mod namespaces;
 pub(super) mod outcomes;
 mod pass;
+pub(super) mod primary;
 pub(super) mod text;
 
 use core::fmt;
@@ -23,6 +24,7 @@ use crate::driver::link::format::Format;
 use crate::driver::link::gate::{Gate, PING};
 use crate::driver::link::outcomes::{Outcomes, failed, only, survived};
 use crate::driver::link::pass::Pass;
+use crate::driver::link::primary::Primary;
 use crate::driver::link::text::Texts;
 use crate::driver::world::erased::{AnyRemote, AnyRuntime, Boxed};
 use crate::driver::world::timeout::timeout;
@@ -47,6 +49,8 @@ pub(super) struct Link<K, V> {
     pub(super) timeout: Duration,
     /// The breakers of its servers, if they have any.
     pub(super) gate: Option<Arc<Gate>>,
+    /// Its primary, if the last changes are made again when there is a new one.
+    pub(super) primary: Option<Arc<Primary>>,
 }
 
 impl<K, V> Link<K, V> {
@@ -59,10 +63,10 @@ impl<K, V> Link<K, V> {
     pub(super) fn lease(&self, asks: Arc<[Ask]>) -> Boxed<'static, Outcomes<Leased>> {
         let remote = Arc::clone(&self.remote);
         let wire = self.format.wire;
-        let gate = self.gate.clone();
+        let (gate, primary) = (self.gate.clone(), self.primary.clone());
         Box::pin(async move {
             let asks: Vec<_> = asks.iter().map(Ask::lease).collect();
-            let pass = Pass::of(gate.as_deref(), &asks, |ask| ask.key);
+            let pass = Pass::of(gate.as_deref(), primary.as_deref(), &asks, |ask| ask.key);
             let asked = pass.asked(&asks);
             if asked.is_empty() {
                 return pass.outcomes(Vec::new());
@@ -70,6 +74,14 @@ impl<K, V> Link<K, V> {
             let leasing = async { remote.lease(asked, wire).await };
             let outcomes = survived(asked.len(), leasing).await;
             pass.note(asked, &outcomes);
+            // The primary that granted it is not to be believed yet, and nobody will fill.
+            let vain: Vec<Hold<'_>> = (zip(asked, &outcomes))
+                .filter(|(_, outcome)| !pass.stands() && outcome.is_ok())
+                .map(|(ask, _)| Hold::of(ask.key, ask.token))
+                .collect();
+            if !vain.is_empty() {
+                remote.release(&vain).await;
+            }
             pass.outcomes(outcomes)
         })
     }
@@ -203,6 +215,10 @@ impl<K, V> Link<K, V> {
         Ok(self.runtime.now().since(begun))
     }
 
+    fn pass<I: Copy>(&self, items: &[I], key: fn(&I) -> &str) -> Pass<'_, I> {
+        Pass::of(self.gate.as_deref(), self.primary.as_deref(), items, key)
+    }
+
     /// Sends what the breakers let pass.
     async fn send<I: Copy, T>(
         &self,
@@ -211,7 +227,7 @@ impl<K, V> Link<K, V> {
         key: fn(&I) -> &str,
         verb: Verb<I, T>,
     ) -> Outcomes<T> {
-        let pass = Pass::of(self.gate.as_deref(), items, key);
+        let pass = self.pass(items, key);
         let asked = pass.asked(items);
         if asked.is_empty() {
             return pass.outcomes(Vec::new());
@@ -228,7 +244,7 @@ impl<K, V> Link<K, V> {
         operation: impl Future<Output = Outcomes<T>>,
     ) -> Result<T, Fault> {
         let keys = [key];
-        let pass = Pass::of(self.gate.as_deref(), &keys, |key| key);
+        let pass = self.pass(&keys, |key| key);
         if pass.asked(&keys).is_empty() {
             return only(pass.outcomes(Vec::new()));
         }

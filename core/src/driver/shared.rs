@@ -120,7 +120,12 @@ impl<K: CacheKey, V: CacheValue> Shared<K, V> {
             policy: self.policy_now(),
         };
         let mut effects = Effects::default();
+        let primary = self.link.as_ref().and_then(|link| link.primary.as_ref());
         let (answer, in_doubt) = self.tables.ask(shard, |table| {
+            if let Some(primary) = primary {
+                let room = self.policy.unconfirmed.div_ceil(self.tables.len());
+                table.remember(primary.answered(), room, &self.policy, &mut effects);
+            }
             let answer = question(table, &context, &mut effects);
             (answer, table.next_repair().is_some())
         });

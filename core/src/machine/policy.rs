@@ -94,6 +94,9 @@ pub struct Policy {
     pub lease: Duration,
     /// How long a lookup waits for another's lease before it loads for itself.
     pub lease_wait: Duration,
+    /// For how long a change is remembered, to be made again if another primary of L2 takes over that
+    /// does not know of it; zero for never.
+    pub failover_window: Duration,
     /// How many unconfirmed keys are remembered, in all shards of a cache together.
     pub unconfirmed: usize,
     /// Whether services that know nothing of leases change L2 too. Then a load that was superseded
@@ -133,6 +136,7 @@ impl Policy {
             load_timeout,
             lease: Self::usual_lease(remote_timeout),
             lease_wait: Duration::from_secs(2),
+            failover_window: Duration::from_secs(10),
             unconfirmed: 65_536,
             strangers: false,
             refresh: None,

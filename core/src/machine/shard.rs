@@ -5,6 +5,7 @@
 //! so they should be cheap to clone; the driver uses `Arc`.
 
 mod changes;
+mod failover;
 mod flights;
 pub mod glances;
 mod inserts;
@@ -24,6 +25,7 @@ use crate::machine::policy::Policy;
 use crate::machine::table::eras::Eras;
 use crate::machine::table::flight::Flight;
 pub use crate::machine::table::flight::{Role, Ticket, Turn};
+use crate::machine::table::recents::Recents;
 use crate::machine::table::refusals::Refusals;
 use crate::machine::table::slots::Slots;
 use crate::machine::table::unconfirmed::Doubts;
@@ -93,6 +95,9 @@ pub struct Shard<K, V, S> {
     pub(super) changes: Slab<Change<V>>,
     pub(super) writes: Writes,
     pub(super) doubts: Doubts,
+    pub(super) recents: Recents<K>,
+    /// Until when what is heard is removed from L2 as well, since another primary has taken over.
+    pub(super) healing: Option<Timestamp>,
     pub(super) eras: Eras,
     pub(super) refusals: Refusals,
     /// How many removals from L1 are under way: what a look finds meanwhile may be what they remove.
@@ -108,6 +113,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             changes: Slab::new(),
             writes: Writes::default(),
             doubts: Doubts::default(),
+            recents: Recents::default(),
+            healing: None,
             eras: Eras::default(),
             refusals: Refusals::default(),
             sweeping: 0,

@@ -35,6 +35,7 @@ pub enum Counter {
     RemoteNotAsked,
     BreakerOpened,
     BreakerClosed,
+    FailedOver,
     FillRefused,
     Undecodable,
     Unencodable,
@@ -75,6 +76,7 @@ impl Counter {
             Event::RemoteFault(_) => Self::RemoteFault,
             Event::BreakerOpened(_) => Self::BreakerOpened,
             Event::BreakerClosed { .. } => Self::BreakerClosed,
+            Event::FailedOver => Self::FailedOver,
             Event::FillRefused => Self::FillRefused,
             Event::Undecodable => Self::Undecodable,
             Event::Unencodable => Self::Unencodable,
@@ -136,6 +138,8 @@ pub struct Stats {
     pub breaker_opened: u64,
     /// How often a breaker of L2 closed again.
     pub breaker_closed: u64,
+    /// How often another primary of L2 had taken over.
+    pub failovers: u64,
     /// How the breaker of L2 is now; of several, the worst.
     pub breaker: BreakerState,
     /// Loaded values that L2 did not take, because a change had taken the lease away or L2 had
@@ -191,6 +195,7 @@ impl Stats {
             remote_not_asked: count(Counter::RemoteNotAsked),
             breaker_opened: count(Counter::BreakerOpened),
             breaker_closed: count(Counter::BreakerClosed),
+            failovers: count(Counter::FailedOver),
             breaker: BreakerState::Closed,
             refused_fills: count(Counter::FillRefused),
             undecodable: count(Counter::Undecodable),
@@ -248,6 +253,7 @@ impl Stats {
                 .saturating_sub(earlier.remote_not_asked),
             breaker_opened: self.breaker_opened.saturating_sub(earlier.breaker_opened),
             breaker_closed: self.breaker_closed.saturating_sub(earlier.breaker_closed),
+            failovers: self.failovers.saturating_sub(earlier.failovers),
             breaker: self.breaker,
             refused_fills: self.refused_fills.saturating_sub(earlier.refused_fills),
             undecodable: self.undecodable.saturating_sub(earlier.undecodable),

@@ -17,6 +17,7 @@ use crate::redis::connection::dial::reign::Reign;
 use crate::redis::connection::dial::target::{Place, Target};
 use crate::redis::connection::fault::fault;
 use crate::redis::connection::greeting::{check_age, check_role, greeting};
+use crate::redis::connection::primary::Primary;
 use crate::redis::connection::tally::Tally;
 
 /// What an attempt to connect needs to know.
@@ -38,6 +39,8 @@ pub(crate) struct Dial {
     pub(crate) door: Calm,
     /// When it was found to be a replica.
     pub(crate) renewals: Arc<Renewals>,
+    /// Which server process answers there.
+    pub(crate) primary: Primary,
     /// Whether it lets us run scripts.
     pub(crate) scripts: Arc<Calm>,
 }
@@ -49,6 +52,8 @@ pub(crate) struct Opened {
     pub(crate) client: Client,
     /// For how long this is the right server.
     pub(crate) reign: Reign,
+    /// Which of those that were at this address it is.
+    pub(crate) turn: u64,
 }
 
 impl Dial {
@@ -89,8 +94,9 @@ impl Dial {
                 Ok::<(), Infallible>(())
             });
         match self.open_at(&place.client, &config).await {
-            Ok(connection) => Ok(Opened {
+            Ok((connection, turn)) => Ok(Opened {
                 connection,
+                turn,
                 reign: self.target.found(&place),
                 client: place.client,
             }),
@@ -105,9 +111,9 @@ impl Dial {
         &self,
         client: &Client,
         config: &AsyncConnectionConfig,
-    ) -> Result<MultiplexedConnection, Fault> {
+    ) -> Result<(MultiplexedConnection, u64), Fault> {
         let mut connection = self.connect(client, config).await?;
-        let greeting = greeting(&connection, self.timeout).await?;
+        let (greeting, run) = greeting(&connection, self.timeout).await?;
         check_age(&greeting)?;
         if self.target.wants_a_primary() {
             check_role(&greeting, client.get_connection_info().addr())?;
@@ -118,7 +124,8 @@ impl Dial {
             command.arg("SETNAME").arg(name).set_no_response(true);
             let _ = connection.send_packed_command(&command).await;
         }
-        Ok(connection)
+        // Before anything is answered.
+        Ok((connection, self.primary.met(run.as_deref())))
     }
 
     /// A nameless connection that speaks RESP2, to the server of another one.

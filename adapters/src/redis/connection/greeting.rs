@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jetcache_core::Fault;
 use redis::aio::MultiplexedConnection;
-use redis::{ConnectionAddr, ErrorKind, RedisConnectionInfo, RedisError, Value};
+use redis::{ConnectionAddr, ErrorKind, Pipeline, RedisConnectionInfo, RedisError, Value};
 
 use crate::redis::connection::fault::fault;
 
@@ -68,16 +68,32 @@ pub(super) fn denial(error: &RedisError, login: &RedisConnectionInfo, given: &Gi
     Fault::Refused(words.into())
 }
 
-/// Asks the server who it is.
+/// Asks the server who it is, and for the id that its process has drawn when it was started.
 pub(super) async fn greeting(
     connection: &MultiplexedConnection,
     patience: Duration,
-) -> Result<Value, Fault> {
+) -> Result<(Value, Option<String>), Fault> {
     let mut connection = connection.clone();
     connection.set_response_timeout(patience);
-    // It needs no right, unlike INFO and ROLE.
-    let greeting = connection.send_packed_command(&redis::cmd("HELLO")).await;
-    greeting.map_err(|error| fault(&error))
+    let mut questions = Pipeline::with_capacity(2);
+    // The first needs no right. A user without the right to the second does without the answer.
+    questions.cmd("HELLO").cmd("INFO").arg("server");
+    let answers = connection.send_packed_commands(&questions, 0, 2).await;
+    let mut answers = answers.map_err(|error| fault(&error))?.into_iter();
+    let greeting = answers.next().unwrap_or(Value::Nil);
+    if let Value::ServerError(error) = greeting {
+        return Err(fault(&error.into()));
+    }
+    Ok((greeting, answers.next().as_ref().and_then(run_id)))
+}
+
+fn run_id(info: &Value) -> Option<String> {
+    let info = match info {
+        Value::VerbatimString { text, .. } => text,
+        other => text(other)?,
+    };
+    let id = info.lines().find_map(|line| line.strip_prefix("run_id:"))?;
+    Some(id.trim().into())
 }
 
 /// A server that is too old is refused here: it would answer reads, and refuse the leases without
@@ -174,6 +190,20 @@ mod tests {
             assert_eq!(old(&greeting(server, version)), None, "{server} {version}");
         }
         assert_eq!(old(&Value::Okay), None);
+    }
+
+    #[test]
+    fn the_run_id_stands_among_other_lines() {
+        let info = "# Server\r\nredis_version:7.0.15\r\nrun_id:0f3c\r\ntcp_port:6379\r\n";
+        let bulk = Value::BulkString(info.into());
+        assert_eq!(run_id(&bulk).as_deref(), Some("0f3c"));
+        let verbatim = Value::VerbatimString {
+            format: redis::VerbatimFormat::Text,
+            text: info.into(),
+        };
+        assert_eq!(run_id(&verbatim).as_deref(), Some("0f3c"));
+        assert_eq!(run_id(&Value::Nil), None);
+        assert_eq!(run_id(&Value::BulkString("# Server".into())), None);
     }
 
     #[test]

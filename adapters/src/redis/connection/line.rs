@@ -23,6 +23,9 @@ pub(crate) trait Line: Debug + Send + Sync + UnwindSafe + RefUnwindSafe {
     /// Where a subscription can connect: any of these will do, tried in this order.
     fn dials(&self) -> Vec<Arc<Dial>>;
 
+    /// How often another primary has begun to answer.
+    fn failovers(&self) -> u64;
+
     /// How its connections are doing.
     fn connectivity(&self) -> Connectivity;
 }

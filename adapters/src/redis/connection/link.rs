@@ -5,8 +5,8 @@
 //! [`Obituary`], and the next call makes a new connection at once. That matters for commands that
 //! must not be sent twice: they cannot find out by trying.
 //!
-//! By a new primary of its group, which another connection found: it is left, for the old one may
-//! not know yet.
+//! By a new primary of its group, or another process at its address, which another connection found:
+//! it is left, for the old one may not know yet.
 //!
 //! And by silence: its peer takes what is sent and answers nothing, as a load balancer does whose
 //! backend is gone. No socket reports that. What it owes is written down as its [`Debt`], and a call
@@ -24,12 +24,10 @@ use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, PushInfo, PushKind, ServerErrorKind, Value};
 use tokio::sync::watch;
 
-use crate::redis::connection::calm::Renewals;
 use crate::redis::connection::debt::{Answer, Debt, Standing};
 use crate::redis::connection::dial::Dial;
 use crate::redis::connection::dial::reign::Reign;
 use crate::redis::connection::fault::fault;
-use crate::redis::connection::tally::Tally;
 
 /// A connection. Clones are the same one.
 #[derive(Clone)]
@@ -40,11 +38,12 @@ struct Wire {
     /// Becomes true for those who still wait for an answer when it is buried.
     buried: watch::Sender<bool>,
     pulse: Mutex<Pulse>,
-    tally: Arc<Tally>,
     made: Instant,
-    renewals: Arc<Renewals>,
     /// For how long its server is the right one.
     reign: Reign,
+    /// Which of the servers at its address it leads to.
+    turn: u64,
+    dial: Arc<Dial>,
 }
 
 /// What is known of the peer.
@@ -56,7 +55,7 @@ struct Pulse {
 
 impl Link {
     /// Connects.
-    pub(super) async fn make(dial: &Dial) -> Result<Self, Fault> {
+    pub(super) async fn make(dial: &Arc<Dial>) -> Result<Self, Fault> {
         let dead = Arc::new(AtomicBool::new(false));
         let obituary = Obituary(Arc::clone(&dead));
         let on_push = move |push: PushInfo| {
@@ -73,15 +72,18 @@ impl Link {
                 connection: Some(opened.connection),
                 debt: Debt::none(Arc::clone(&dial.tally)),
             }),
-            tally: Arc::clone(&dial.tally),
             made,
-            renewals: Arc::clone(&dial.renewals),
             reign: opened.reign,
+            turn: opened.turn,
+            dial: Arc::clone(dial),
         })))
     }
 
     pub(super) fn is_dead(&self) -> bool {
-        self.0.dead.load(Ordering::Acquire) || self.0.reign.is_over()
+        let Wire {
+            dead, reign, dial, ..
+        } = &*self.0;
+        dead.load(Ordering::Acquire) || reign.is_over() || !dial.primary.is(self.0.turn)
     }
 
     /// Whether it answered so recently that checking it would only cost time.
@@ -104,7 +106,7 @@ impl Link {
     /// Ends it, and the waiting of all who still wait for an answer on it.
     pub(super) fn bury(&self) {
         if !self.0.dead.swap(true, Ordering::AcqRel) {
-            self.0.tally.buried();
+            self.0.dial.tally.buried();
         }
         let mut pulse = self.0.pulse();
         let over = (pulse.connection.take(), pulse.debt.forgive());
@@ -153,7 +155,7 @@ impl Wire {
     /// Whether the server has become a replica. Its name may lead to the new primary by now: connect
     /// again, at once and then after growing pauses; a replica still answers reads.
     fn is_to_be_left(&self, values: &[Value]) -> bool {
-        values.iter().any(is_demoted) && self.renewals.renews(self.made)
+        values.iter().any(is_demoted) && self.dial.renewals.renews(self.made)
     }
 
     /// A call was dropped before its answer came.

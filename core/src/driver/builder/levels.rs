@@ -1,7 +1,6 @@
 //! Turns the settings of L1 and L2 into the levels of a cache: engines, names, formats.
 
 use core::num::NonZeroUsize;
-use core::time::Duration;
 use std::sync::Arc;
 
 use crate::driver::bus::hub::Hub;
@@ -10,12 +9,13 @@ use crate::driver::link::announce::Announcer;
 use crate::driver::link::format::Format;
 use crate::driver::link::gate::Gate;
 use crate::driver::link::namespaces::{Namespaces, Registration};
+use crate::driver::link::primary::Primary;
 use crate::driver::link::text::Texts;
 use crate::driver::shared::level1::Level1;
 use crate::driver::world::erased::{AnyRemote, AnyRuntime};
 use crate::machine::error::Error;
-use crate::machine::policy::Kind;
 use crate::machine::policy::breaker::Breaker;
+use crate::machine::policy::{Kind, Policy};
 use crate::machine::tier::wire::Wire;
 use crate::ports::codec::Codec;
 use crate::ports::compression::Compression;
@@ -93,7 +93,7 @@ impl<K, V: 'static> Levels<K, V> {
         name: &Arc<str>,
         runtime: &Arc<dyn AnyRuntime>,
         hub: Option<&Arc<Hub>>,
-        timeout: Duration,
+        policy: &Policy,
     ) -> Result<Built<K, V>, Error> {
         let local = match self.l1 {
             L1::Off => None,
@@ -119,6 +119,7 @@ impl<K, V: 'static> Levels<K, V> {
         if let Some(breaker) = &self.breaker {
             breaker.check()?;
         }
+        let timeout = policy.remote_timeout;
         let gate = |breaker| {
             let gate = Gate::new(breaker, &l2.remote, runtime, timeout, self.wire, &prefix);
             Arc::new(gate)
@@ -135,6 +136,9 @@ impl<K, V: 'static> Levels<K, V> {
             },
             format,
             announcer: Announcer::new(&l2.remote, hub, name)?,
+            primary: (!policy.failover_window.is_zero())
+                .then(|| Primary::of(&l2.remote, runtime).map(Arc::new))
+                .flatten(),
             remote: l2.remote,
             hub: hub.cloned(),
             runtime: Arc::clone(runtime),

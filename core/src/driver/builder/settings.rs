@@ -297,6 +297,18 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         self
     }
 
+    /// For how long a change is remembered in case another primary of L2 takes over that does not know
+    /// of it: a promoted replica, or a server restarted from an older snapshot. The keys that this
+    /// node changed or heard of for so long before the last answer of the old one are not read from
+    /// the new one before they are removed there; for as long afterwards, what others change is removed
+    /// there too. At least as long as a replica may be behind; zero: what
+    /// a failover loses stays lost. As many keys are remembered as may be
+    /// [unconfirmed](Self::unconfirmed_capacity). Default: 10 s.
+    pub fn failover_window(mut self, span: Duration) -> Self {
+        self.times.failover_window = Some(span);
+        self
+    }
+
     /// How many keys may be unconfirmed at once. What does not fit makes part of the cache do
     /// without L2 for the longest life it has written. Default: 65,536.
     pub fn unconfirmed_capacity(mut self, keys: usize) -> Self {

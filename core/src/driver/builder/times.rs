@@ -22,6 +22,7 @@ pub(super) struct Times {
     pub(super) load_timeout: Option<Duration>,
     pub(super) lease: Option<Duration>,
     pub(super) lease_wait: Option<Duration>,
+    pub(super) failover_window: Option<Duration>,
     pub(super) unconfirmed: Option<usize>,
     pub(super) write_timeout: Option<Duration>,
     pub(super) refresh_every: Option<Duration>,
@@ -51,6 +52,7 @@ impl Times {
         let lease = Policy::usual_lease(policy.remote_timeout);
         policy.lease = self.lease.unwrap_or(lease);
         policy.lease_wait = self.lease_wait.unwrap_or(policy.lease_wait);
+        policy.failover_window = self.failover_window.unwrap_or(policy.failover_window);
         policy.unconfirmed = self.unconfirmed.unwrap_or(policy.unconfirmed);
         policy.refresh = self.refresh_every.map(|every| self.pace(every));
         policy.strangers = wire == Wire::JetcacheGo;

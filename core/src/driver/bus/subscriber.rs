@@ -229,7 +229,7 @@ async fn take_in(hub: &Hub, news: News) {
             };
             hand_out(hub, &keys, heard).await;
         }
-        News::Changed(keys) => hand_out(hub, &keys, Heard::Changed).await,
+        News::Changed(keys) => hand_out(hub, &keys, Heard::Shown).await,
         News::Unclear(keys) => hand_out(hub, &keys, Heard::Unclear).await,
         News::Unreadable => hub.note(&Event::Garbled),
     }
@@ -246,13 +246,13 @@ async fn hand_out(hub: &Hub, keys: &[String], heard: Heard) {
         if own.is_empty() {
             continue;
         }
-        if heard != Heard::Deleted {
+        if matches!(heard, Heard::Filled | Heard::Shown) {
             ears.hear(&own, heard);
             continue;
         }
         for some in own.chunks(ears.room()) {
             Arc::clone(&ears).hear(some, heard);
-            // These are removed here, too, before more are heard of.
+            // These may be removed here, too, before more are heard of.
             Arc::clone(&ears).catch_up().await;
         }
     }

@@ -26,7 +26,11 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     #[must_use]
     pub fn remote(&self) -> Option<RemoteHealth> {
         let gate = self.shared.link.as_ref()?.gate.as_ref()?;
-        Some(gate.health())
+        let tables = self.shared.tables.each();
+        Some(RemoteHealth {
+            remembered: tables.map(|table| table.remembered()).sum(),
+            ..gate.health()
+        })
     }
 
     /// How the bus is, and what failed there last: nothing is sent. `None` without a bus, and when

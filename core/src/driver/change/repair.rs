@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use futures_util::future::{Either, join, select};
 use portable_atomic::Ordering;
 
+use crate::driver::change::failover::take_up_primary;
 use crate::driver::shared::Shared;
 use crate::driver::task::chore::Shift;
 use crate::driver::world::bounds::{CacheKey, CacheValue};
@@ -79,6 +80,7 @@ pub(crate) async fn repair<K: CacheKey, V: CacheValue>(
     let Some(link) = &shared.link else {
         return Vec::new();
     };
+    take_up_primary(shared);
     let mut batch = Batch::take(shared, by);
     // A user's key may write another text than when it was admitted. One that L2 cannot hold is not
     // sent, and stays in doubt.
@@ -90,15 +92,18 @@ pub(crate) async fn repair<K: CacheKey, V: CacheValue>(
         let all = zip(&cures, &texts).filter(move |(of, _)| **of == cure);
         all.filter_map(|(_, text)| text.as_deref())
     };
-    let removes: Vec<_> = those(Cure::Remove)
-        .map(|key| (Announce::Yes, key))
-        .collect();
+    let told = those(Cure::Remove).map(|key| (Announce::Yes, key));
+    let kept = those(Cure::Clear).map(|key| (Announce::No, key));
+    let removes: Vec<_> = told.chain(kept).collect();
     let unloads: Vec<_> = those(Cure::Unload).collect();
-    let (removed, unloaded) = join(link.remove(&removes), link.unload(&unloads)).await;
-    let (mut removed, mut unloaded) = (removed.into_iter(), unloaded.into_iter());
+    let (mut removed, unloaded) = join(link.remove(&removes), link.unload(&unloads)).await;
+    let cleared = removed.split_off(those(Cure::Remove).count().min(removed.len()));
+    let (mut removed, mut cleared) = (removed.into_iter(), cleared.into_iter());
+    let mut unloaded = unloaded.into_iter();
     let outcomes = zip(&cures, &texts).map(|(cure, text)| {
         let outcome = text.as_ref().and_then(|_| match cure {
             Cure::Remove => removed.next(),
+            Cure::Clear => cleared.next(),
             Cure::Unload => unloaded.next(),
         });
         let acknowledged = matches!(outcome, Some(Ok(())));

@@ -51,6 +51,9 @@ pub struct RemoteHealth {
     pub servers: usize,
     /// How many of them are not asked.
     pub open: usize,
+    /// How many keys that changed lately are remembered, to be removed again from another primary
+    /// that takes over: see [`failover_window`](crate::Builder::failover_window).
+    pub remembered: usize,
 }
 
 /// Whether items are to be sent.
@@ -243,6 +246,7 @@ impl Gate {
                 probe_in: circuit.due().map(|due| due.since(now)),
                 servers: 0,
                 open: 0,
+                remembered: 0,
             };
             let worse = |than: &RemoteHealth| {
                 (this.state, this.fault.is_some()) > (than.state, than.fault.is_some())
@@ -259,6 +263,7 @@ impl Gate {
             probe_in: None,
             servers: 0,
             open: 0,
+            remembered: 0,
         };
         RemoteHealth {
             servers: guards.len(),

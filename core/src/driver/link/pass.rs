@@ -4,12 +4,15 @@ use core::iter::zip;
 
 use crate::driver::link::gate::{Gate, Sorted};
 use crate::driver::link::outcomes::Outcomes;
+use crate::driver::link::primary::{Primary, not_taken_up};
 use crate::machine::error::Fault;
 use crate::machine::time::Timestamp;
 
 /// Which of some items are sent.
 pub(crate) struct Pass<'g, I> {
     gate: Option<(&'g Gate, Timestamp)>,
+    /// Which primary is asked.
+    primary: Option<(&'g Primary, u64)>,
     key: fn(&I) -> &str,
     sorted: Sorted,
     /// Those that are, if it is not all of them.
@@ -17,8 +20,16 @@ pub(crate) struct Pass<'g, I> {
 }
 
 impl<'g, I: Copy> Pass<'g, I> {
-    pub(crate) fn of(gate: Option<&'g Gate>, items: &[I], key: fn(&I) -> &str) -> Self {
+    pub(crate) fn of(
+        gate: Option<&'g Gate>,
+        primary: Option<&'g Primary>,
+        items: &[I],
+        key: fn(&I) -> &str,
+    ) -> Self {
+        let primary = primary.map(|primary| (primary, primary.known()));
+        let is_new = primary.is_some_and(|(primary, known)| !primary.is(known));
         let sorted = match gate {
+            _ if is_new => Sorted::None(vec![not_taken_up(); items.len()]),
             Some(gate) if !items.is_empty() => gate.sort(items.iter().map(key)),
             Some(_) | None => Sorted::All,
         };
@@ -31,6 +42,7 @@ impl<'g, I: Copy> Pass<'g, I> {
         };
         Self {
             gate: gate.map(|gate| (gate, gate.now())),
+            primary,
             key,
             sorted,
             asked,
@@ -53,8 +65,18 @@ impl<'g, I: Copy> Pass<'g, I> {
         }
     }
 
+    /// Whether the primary that was asked is the one that answers.
+    pub(crate) fn stands(&self) -> bool {
+        let stands = |(primary, known): (&Primary, u64)| primary.is(known);
+        self.primary.is_none_or(stands)
+    }
+
     /// The outcomes of all items, given those of the ones that were sent.
     pub(crate) fn outcomes<T>(self, sent: Outcomes<T>) -> Outcomes<T> {
+        let sent = match self.primary {
+            Some((primary, known)) => primary.outcomes(known, sent),
+            None => sent,
+        };
         match self.sorted {
             Sorted::All => sent,
             Sorted::None(faults) => faults.into_iter().map(Err).collect(),

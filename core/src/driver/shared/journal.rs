@@ -73,6 +73,11 @@ impl Journal {
             Event::RemoteFault(Fault::NotAsked(_)) => {}
             Event::RemoteFault(fault) => self.warn(&self.l2, fault),
             Event::BusFault(fault) => self.warn(&self.bus, fault),
+            Event::FailedOver => tracing::warn!(
+                target: "jetcache",
+                "L2 of {}: another primary has taken over; what changed lately is removed again",
+                self.name
+            ),
             _ => {}
         }
         if !self.observers.is_empty() {

@@ -43,6 +43,7 @@ pub(crate) trait AnyRemote: Send + Sync {
     fn unlock<'a>(&'a self, name: &'a str, token: Token) -> Boxed<'a, Result<(), Fault>>;
     fn server(&self) -> Option<u64>;
     fn server_of(&self, key: &str) -> Option<u64>;
+    fn failovers(&self) -> Option<u64>;
     fn announcing(&self, herald: Herald) -> Option<Arc<dyn AnyRemote>>;
 }
 
@@ -106,6 +107,10 @@ impl<R: Remote> AnyRemote for R {
 
     fn server_of(&self, key: &str) -> Option<u64> {
         Remote::server_of(self, key)
+    }
+
+    fn failovers(&self) -> Option<u64> {
+        Remote::failovers(self)
     }
 
     fn announcing(&self, herald: Herald) -> Option<Arc<dyn AnyRemote>> {

@@ -16,7 +16,7 @@ use crate::machine::error::Fault;
 use crate::machine::event::Event;
 use crate::machine::policy::call::Call;
 use crate::machine::shard::{Context, Shard};
-use crate::machine::table::unconfirmed::Number;
+use crate::machine::table::unconfirmed::{Cure, Number};
 use crate::machine::tier::verb::{Announce, Claimed, Condition, Stamp};
 use crate::machine::token::Token;
 use crate::machine::writes::Sweep;
@@ -60,7 +60,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         match (take(&mut self.changes[at].state), reply) {
             (State::Fresh, ChangeReply::Begin) => self.on_begin(at, context, effects),
             (State::Removing(number, reach), ChangeReply::Removed(Ok(()))) => {
-                self.acknowledge(at, number, true);
+                self.acknowledge(at, number, Cure::Remove);
                 self.end(at, reach, true, context, effects)
             }
             (State::Removing(number, _), ChangeReply::Removed(Err(fault))) => {
@@ -110,7 +110,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         context: &Context<'_>,
         effects: &mut Effects<K, V>,
     ) -> ChangeStep<V> {
-        let change = &mut self.changes[at];
+        let change = &self.changes[at];
         if !context.policy.kind.has_remote() {
             return match (&change.plan, change.condition()) {
                 (Plan::WriteThrough { .. }, _) => self.write(at, None),
@@ -129,9 +129,10 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             Plan::WriteThrough { .. } => (context.policy.longest_hold(), None, false),
             Plan::Insert { .. } | Plan::Invalidate => return self.remove(at, Reach::Everywhere),
         };
-        let number = self.doubts.send();
+        let slot = change.slot;
+        let number = self.send(slot, Cure::Remove);
         let token = Token::from_bits(context.roll);
-        change.state = State::Claiming(number, token);
+        self.changes[at].state = State::Claiming(number, token);
         ChangeStep::Ask(Wish::Claim {
             token,
             life,
@@ -142,7 +143,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
 
     /// Removes the key from L2; once that is acknowledged the change has reached that far.
     pub(super) fn remove(&mut self, at: usize, reach: Reach) -> ChangeStep<V> {
-        self.changes[at].state = State::Removing(self.doubts.send(), reach);
+        let number = self.send(self.changes[at].slot, Cure::Remove);
+        self.changes[at].state = State::Removing(number, reach);
         ChangeStep::Ask(Wish::Remove(Announce::Yes))
     }
 
@@ -202,7 +204,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         context: &Context<'_>,
     ) -> ChangeStep<V> {
         if matches!(self.changes[at].plan, Plan::WriteThrough { .. }) {
-            self.acknowledge(at, number, false);
+            self.acknowledge(at, number, Cure::Clear);
             return self.write(at, Some((token, context.now)));
         }
         self.put(at, token, spared, context)
@@ -337,11 +339,11 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         doubt.is_unconfirmed() || self.doubts.bypassed(context.now)
     }
 
-    /// `told`: whether the other nodes were told of it. Of a write-through's claim they are not.
-    pub(super) fn acknowledge(&mut self, at: usize, number: Number, told: bool) {
+    /// `by`: how much it removed. The other nodes are not told of a write-through's claim.
+    pub(super) fn acknowledge(&mut self, at: usize, number: Number, by: Cure) {
         let slot = self.changes[at].slot;
         self.doubts
-            .acknowledged(slot, &mut self.slots.at(slot).doubt, number, told);
+            .acknowledged(slot, &mut self.slots.at(slot).doubt, number, by);
     }
 
     pub(super) fn give_up(
@@ -352,6 +354,6 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         effects: &mut Effects<K, V>,
     ) {
         let slot = self.changes[at].slot;
-        self.lose(slot, number, true, context, effects);
+        self.lose(slot, number, Cure::Remove, context, effects);
     }
 }

@@ -9,7 +9,7 @@ use crate::machine::effects::Effects;
 use crate::machine::error::Fault;
 use crate::machine::event::Event;
 use crate::machine::shard::{Context, Shard};
-use crate::machine::table::unconfirmed::Number;
+use crate::machine::table::unconfirmed::{Cure, Number};
 use crate::machine::tier::verb::{Announce, Placed, Stamp, Times};
 use crate::machine::token::Token;
 
@@ -30,7 +30,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             };
         }
         let claim_life = context.policy.claim_life();
-        let number = self.doubts.send();
+        let number = self.send(self.changes[at].slot, Cure::Remove);
         let change = &mut self.changes[at];
         let age = context.now.since(change.born);
         let life = change.lives.remote.saturating_sub(age);
@@ -67,7 +67,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let not_applied = ChangeStep::Finish(ChangeOutcome::Applied(false));
         match put {
             Ok(Placed::Stored) => {
-                self.acknowledge(at, number, true);
+                self.acknowledge(at, number, Cure::Remove);
                 let reach = self.reach_of_put(at, context);
                 self.end(at, reach, true, context, effects)
             }

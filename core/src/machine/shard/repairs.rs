@@ -8,6 +8,7 @@ use core::time::Duration;
 use crate::machine::effects::Effects;
 use crate::machine::event::Event;
 use crate::machine::shard::{Context, Shard};
+pub use crate::machine::table::unconfirmed::Cure;
 use crate::machine::table::unconfirmed::{Loss, Number};
 use crate::machine::time::Timestamp;
 use crate::machine::writes::Sweep;
@@ -17,6 +18,8 @@ use crate::machine::writes::Sweep;
 pub enum Heard {
     /// They changed it.
     Changed,
+    /// It was changed or filled, by them or by this node: L2 shows no more than that.
+    Shown,
     /// They filled it with what they had loaded.
     Filled,
     /// They removed it and know nothing of leases: a load that began before may still fill L2.
@@ -32,18 +35,7 @@ pub struct Repair<K> {
     slot: usize,
     number: Number,
     key: K,
-    told: bool,
-}
-
-/// How L2 is repaired.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cure {
-    /// Value and lease are removed, and the other nodes are told: a change of this node's own may
-    /// not have reached L2.
-    Remove,
-    /// What a load may have put there is removed, and nobody is told: each node does that by itself
-    /// (PROTOCOL.md, G2).
-    Unload,
+    cure: Cure,
 }
 
 impl<K> Repair<K> {
@@ -54,11 +46,7 @@ impl<K> Repair<K> {
 
     /// How the key is repaired.
     pub fn cure(&self) -> Cure {
-        if self.told {
-            Cure::Remove
-        } else {
-            Cure::Unload
-        }
+        self.cure
     }
 }
 
@@ -76,11 +64,14 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     fn take_up(&mut self, slot: usize, now: Timestamp) -> Repair<K> {
         self.doubts
             .taken_up(slot, &mut self.slots.at(slot).doubt, now);
+        let cure = self.slots.look(slot).doubt.cure();
+        // Once more if another primary takes over before this has reached it.
+        let number = self.send(slot, cure.max(Cure::Clear));
         Repair {
             slot,
-            number: self.doubts.send(),
+            number,
             key: self.slots.use_again(slot),
-            told: self.slots.look(slot).doubt.is_told(),
+            cure,
         }
     }
 
@@ -96,14 +87,14 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             slot,
             number,
             key,
-            told,
+            cure,
         } = repair;
         effects.spent_keys.push(key);
         if acknowledged {
             self.doubts
-                .acknowledged(slot, &mut self.slots.at(slot).doubt, number, told);
+                .acknowledged(slot, &mut self.slots.at(slot).doubt, number, cure);
         } else {
-            self.lose(slot, number, told, context, effects);
+            self.lose(slot, number, cure, context, effects);
         }
         self.doubts
             .try_again(slot, &mut self.slots.at(slot).doubt, context.now);
@@ -129,7 +120,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     /// flight that has yet to look at what they have filled it with (PROTOCOL.md, H1).
     ///
     /// If they know nothing of leases, and deleted it, a load that began before may still fill L2
-    /// or has done so: this node removes that, at once and without telling anybody (G2).
+    /// or has done so: this node removes that, at once and without telling anybody (G2). So it does
+    /// with whatever they changed while another primary has just taken over (F2).
     pub fn heard(
         &mut self,
         key: K,
@@ -137,29 +129,23 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         context: &Context<'_>,
         effects: &mut Effects<K, V>,
     ) -> Sweep {
-        if !(heard == Heard::Deleted && context.policy.strangers) {
-            let sweep = match heard {
-                Heard::Filled => self.supersede_fed(&key, effects),
-                Heard::Changed | Heard::Deleted | Heard::Unclear => self.supersede(&key, effects),
-            };
+        if heard == Heard::Filled {
+            let sweep = self.supersede_fed(&key, effects);
             effects.spent_keys.push(key);
             return sweep;
         }
-        let (slot, spare) = self.slots.open(key);
-        effects.spent_keys.extend(spare);
-        let pending = self.supersede_slot(slot, effects);
-        let number = self.doubts.send();
-        let longest = Self::longest_life(context);
-        self.doubts.note_life(longest);
-        let doubt = &mut self.slots.at(slot).doubt;
-        let (now, room) = (context.now, context.policy.unconfirmed);
-        let loss = self.doubts.doubted(slot, doubt, number, (now, now), room);
-        if loss == Loss::Bypassed {
-            effects.events.push(Event::Bypassed);
+        self.recents.note(self.slots.hash(&key), &key, Cure::Clear);
+        let sweep = self.supersede(&key, effects);
+        match heard {
+            // Its own removals are shown to it, too: it would answer itself.
+            Heard::Shown => effects.spent_keys.push(key),
+            _ if self.is_healing(context.now) => self.doubt(key, Cure::Clear, context, effects),
+            Heard::Deleted if context.policy.strangers => {
+                self.doubt(key, Cure::Unload, context, effects);
+            }
+            _ => effects.spent_keys.push(key),
         }
-        let closed = self.slots.close(slot);
-        effects.spent_keys.extend(closed);
-        self.begin_sweep(pending)
+        sweep
     }
 
     /// [`supersede`](Self::supersede) for a key that others have filled. A flight that has found
@@ -183,20 +169,19 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
 
     /// How long an entry may stand in L2 that is there now or still comes: a load that holds an
     /// older lease may fill for as long as it may hold that.
-    fn longest_life(context: &Context<'_>) -> Duration {
+    pub(super) fn longest_life(context: &Context<'_>) -> Duration {
         let policy = context.policy;
         let life = policy.ttl.saturating_add(policy.stale_for);
         let life = life.max(policy.negative_ttl);
         life.saturating_add(policy.longest_hold())
     }
 
-    /// A removal, claim, conditional fill or settlement was given up; `told`: the other nodes are
-    /// to be told of it.
+    /// A removal, claim, conditional fill or settlement was given up; this cure makes up for it.
     pub(in crate::machine) fn lose(
         &mut self,
         slot: usize,
         number: Number,
-        told: bool,
+        cure: Cure,
         context: &Context<'_>,
         effects: &mut Effects<K, V>,
     ) {
@@ -204,7 +189,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         self.doubts.note_life(longest);
         let doubt = &mut self.slots.at(slot).doubt;
         let room = context.policy.unconfirmed;
-        match (self.doubts).given_up(slot, doubt, number, told, context.now, room) {
+        match (self.doubts).given_up(slot, doubt, number, cure, context.now, room) {
             Loss::Known => {}
             Loss::Unconfirmed => effects.events.push(Event::Unconfirmed),
             Loss::Bypassed => effects.events.push(Event::Bypassed),

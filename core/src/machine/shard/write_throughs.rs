@@ -9,7 +9,7 @@ use crate::machine::effects::Effects;
 use crate::machine::error::Fault;
 use crate::machine::event::Event;
 use crate::machine::shard::{Context, Shard};
-use crate::machine::table::unconfirmed::Number;
+use crate::machine::table::unconfirmed::{Cure, Number};
 use crate::machine::tier::entry::Load;
 use crate::machine::tier::verb::{Announce, Filled, Times};
 use crate::machine::time::Timestamp;
@@ -52,7 +52,9 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             return self.settle_nothing(at, claim.is_some(), context, effects);
         };
         change.written = Some(value.clone());
-        change.state = State::Settling(self.doubts.send());
+        let slot = change.slot;
+        let number = self.send(slot, Cure::Remove);
+        self.changes[at].state = State::Settling(number);
         let lease = context.policy.longest_hold();
         self.doubts.note_life(lives.kept().saturating_add(lease));
         ChangeStep::Ask(Wish::Settle {

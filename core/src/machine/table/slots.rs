@@ -32,6 +32,12 @@ pub(in crate::machine) struct Slot<K> {
     pub(in crate::machine) doubt: Doubt,
 }
 
+impl<K> Slot<K> {
+    pub(in crate::machine) fn key(&self) -> &K {
+        &self.key
+    }
+}
+
 impl<K: Hash + Eq + Clone, S: BuildHasher> Slots<K, S> {
     pub(in crate::machine) fn new(hasher: S) -> Self {
         Self {

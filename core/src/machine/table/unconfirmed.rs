@@ -27,8 +27,8 @@ pub(in crate::machine) struct Doubt {
     tries: u32,
     /// When the removal is repeated next.
     due: Option<Timestamp>,
-    /// Whether the other nodes are to be told of it.
-    told: bool,
+    /// How much is to be removed, at least.
+    cure: Cure,
 }
 
 impl Doubt {
@@ -36,9 +36,31 @@ impl Doubt {
         self.given_up > self.acknowledged
     }
 
-    pub(in crate::machine) fn is_told(&self) -> bool {
-        self.told
+    pub(in crate::machine) fn cure(&self) -> Cure {
+        self.cure
     }
+
+    /// Only this much ends the doubt, if there is one.
+    pub(in crate::machine) fn needs(&mut self, cure: Cure) {
+        if self.is_unconfirmed() {
+            self.cure = self.cure.max(cure);
+        }
+    }
+}
+
+/// How L2 is repaired, the weakest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cure {
+    /// What a load may have put there is removed, and nobody is told: each node does that by itself
+    /// (PROTOCOL.md, G2).
+    #[default]
+    Unload,
+    /// Value and lease are removed, and nobody is told: all have heard of the change, and L2 may have
+    /// lost it (PROTOCOL.md, F1, F2).
+    Clear,
+    /// Value and lease are removed, and the other nodes are told: a change of this node's own may
+    /// not have reached L2.
+    Remove,
 }
 
 /// The unconfirmed keys of a shard: their number, their turn, and what happens when they are too
@@ -78,41 +100,41 @@ impl Doubts {
         at: usize,
         doubt: &mut Doubt,
         number: Number,
-        told: bool,
+        by: Cure,
     ) {
-        if doubt.told && !told {
-            // Otherwise the other nodes would never be told.
+        if doubt.cure > by {
+            // Otherwise the other nodes would never be told, or something would be left.
             return;
         }
         let before = doubt.is_unconfirmed();
         doubt.acknowledged = doubt.acknowledged.max(number);
-        if told {
+        if by == Cure::Remove {
             doubt.told_of = doubt.told_of.max(number);
         }
         if before && !doubt.is_unconfirmed() {
             self.unconfirmed -= 1;
             self.forget_turn(at, doubt);
-            (doubt.tries, doubt.told) = (0, false);
+            (doubt.tries, doubt.cure) = (0, Cure::default());
         }
     }
 
-    /// A command was given up; `told`: the other nodes are to be told of it. Returns what that did
-    /// to its key.
+    /// A command was given up, and this cure is to make up for it. Returns what that did to its
+    /// key.
     pub(in crate::machine) fn given_up(
         &mut self,
         at: usize,
         doubt: &mut Doubt,
         number: Number,
-        told: bool,
+        cure: Cure,
         now: Timestamp,
         room: usize,
     ) -> Loss {
         // The removal that was acknowledged since may be one that nobody was told of.
-        let untold = told && number > doubt.told_of && number <= doubt.acknowledged;
+        let untold = cure == Cure::Remove && number > doubt.told_of && number <= doubt.acknowledged;
         let number = if untold { self.send() } else { number };
         let due = now + Backoff::REMOVAL.pause(doubt.tries);
         let loss = self.doubted(at, doubt, number, (now, due), room);
-        doubt.told |= told && doubt.is_unconfirmed();
+        doubt.needs(cure);
         loss
     }
 
@@ -127,8 +149,7 @@ impl Doubts {
     ) -> Loss {
         let before = doubt.is_unconfirmed();
         if !before && number > doubt.acknowledged && self.unconfirmed + self.elsewhere >= room {
-            // By then everything that may stand in L2 has ended.
-            self.bypass_until = Some(now + self.longest);
+            self.bypass(now);
             return Loss::Bypassed;
         }
         doubt.given_up = doubt.given_up.max(number);
@@ -167,6 +188,12 @@ impl Doubts {
     /// When the next removal is to be repeated.
     pub(in crate::machine) fn next_turn(&self) -> Option<Timestamp> {
         self.turns.first().map(|&(due, _)| due)
+    }
+
+    /// There was no room for a key: L2 is not believed until everything that may stand there has
+    /// ended.
+    pub(in crate::machine) fn bypass(&mut self, now: Timestamp) {
+        self.bypass_until = Some(now + self.longest);
     }
 
     pub(in crate::machine) fn bypassed(&self, now: Timestamp) -> bool {
@@ -214,13 +241,13 @@ mod tests {
         let (mut doubts, mut doubt) = (Doubts::default(), Doubt::default());
         let (first, second) = (doubts.send(), doubts.send());
         assert_eq!(
-            doubts.given_up(0, &mut doubt, second, true, NOW, 8),
+            doubts.given_up(0, &mut doubt, second, Cure::Remove, NOW, 8),
             Loss::Unconfirmed
         );
-        doubts.acknowledged(0, &mut doubt, first, true);
+        doubts.acknowledged(0, &mut doubt, first, Cure::Remove);
         assert!(doubt.is_unconfirmed());
         let third = doubts.send();
-        doubts.acknowledged(0, &mut doubt, third, true);
+        doubts.acknowledged(0, &mut doubt, third, Cure::Remove);
         assert!(!doubt.is_unconfirmed());
         assert_eq!((doubts.len(), doubts.next_turn()), (0, None));
     }
@@ -229,9 +256,9 @@ mod tests {
     fn a_command_older_than_an_acknowledged_one_is_no_doubt() {
         let (mut doubts, mut doubt) = (Doubts::default(), Doubt::default());
         let (first, second) = (doubts.send(), doubts.send());
-        doubts.acknowledged(0, &mut doubt, second, true);
+        doubts.acknowledged(0, &mut doubt, second, Cure::Remove);
         assert_eq!(
-            doubts.given_up(0, &mut doubt, first, true, NOW, 8),
+            doubts.given_up(0, &mut doubt, first, Cure::Remove, NOW, 8),
             Loss::Known
         );
         assert!(!doubt.is_unconfirmed());
@@ -241,15 +268,15 @@ mod tests {
     fn a_removal_that_nobody_was_told_of_does_not_make_up_for_one_that_was_to_be_told() {
         let (mut doubts, mut doubt) = (Doubts::default(), Doubt::default());
         let (own, quiet) = (doubts.send(), doubts.send());
-        doubts.acknowledged(0, &mut doubt, quiet, false);
+        doubts.acknowledged(0, &mut doubt, quiet, Cure::Clear);
         assert_eq!(
-            doubts.given_up(0, &mut doubt, own, true, NOW, 8),
+            doubts.given_up(0, &mut doubt, own, Cure::Remove, NOW, 8),
             Loss::Unconfirmed
         );
-        assert!(doubt.is_told());
+        assert!(doubt.cure() == Cure::Remove);
         let repeated = doubts.send();
-        doubts.acknowledged(0, &mut doubt, repeated, true);
-        assert!(!doubt.is_unconfirmed() && !doubt.is_told());
+        doubts.acknowledged(0, &mut doubt, repeated, Cure::Remove);
+        assert!(!doubt.is_unconfirmed() && doubt.cure() == Cure::Unload);
     }
 
     #[test]
@@ -258,11 +285,11 @@ mod tests {
         let (own, heard) = (doubts.send(), doubts.send());
         doubts.doubted(0, &mut doubt, heard, (NOW, NOW), 8);
         let quiet = doubts.send();
-        doubts.given_up(0, &mut doubt, own, true, NOW, 8);
-        doubts.acknowledged(0, &mut doubt, quiet, false);
-        assert!(doubt.is_unconfirmed() && doubt.is_told());
+        doubts.given_up(0, &mut doubt, own, Cure::Remove, NOW, 8);
+        doubts.acknowledged(0, &mut doubt, quiet, Cure::Clear);
+        assert!(doubt.is_unconfirmed() && doubt.cure() == Cure::Remove);
         let repeated = doubts.send();
-        doubts.acknowledged(0, &mut doubt, repeated, true);
+        doubts.acknowledged(0, &mut doubt, repeated, Cure::Remove);
         assert!(!doubt.is_unconfirmed());
     }
 
@@ -273,12 +300,12 @@ mod tests {
         doubts.note_life(Duration::from_secs(9));
         let (first, second) = (doubts.send(), doubts.send());
         assert_eq!(
-            doubts.given_up(0, &mut one, first, true, NOW, 1),
+            doubts.given_up(0, &mut one, first, Cure::Remove, NOW, 1),
             Loss::Unconfirmed
         );
         assert!(!doubts.bypassed(NOW));
         assert_eq!(
-            doubts.given_up(1, &mut two, second, true, NOW, 1),
+            doubts.given_up(1, &mut two, second, Cure::Remove, NOW, 1),
             Loss::Bypassed
         );
         assert!(!two.is_unconfirmed() && doubts.len() == 1);
@@ -290,7 +317,7 @@ mod tests {
     fn removals_are_repeated_with_back_off() {
         let (mut doubts, mut doubt) = (Doubts::default(), Doubt::default());
         let number = doubts.send();
-        doubts.given_up(3, &mut doubt, number, true, NOW, 8);
+        doubts.given_up(3, &mut doubt, number, Cure::Remove, NOW, 8);
         assert_eq!(doubts.next_due(NOW), None);
         let mut now = NOW;
         for pause in [50, 100, 200, 400, 800, 1000, 1000] {
@@ -301,5 +328,22 @@ mod tests {
             assert_eq!(doubts.next_turn(), Some(now + PATIENCE));
             doubts.try_again(3, &mut doubt, now);
         }
+    }
+
+    #[test]
+    fn what_removes_less_than_is_needed_does_not_end_the_doubt() {
+        let (mut doubts, mut doubt) = (Doubts::default(), Doubt::default());
+        let lost = doubts.send();
+        doubts.doubted(0, &mut doubt, lost, (NOW, NOW), 8);
+        doubt.needs(Cure::Clear);
+        let unloaded = doubts.send();
+        doubts.acknowledged(0, &mut doubt, unloaded, Cure::Unload);
+        assert!(doubt.is_unconfirmed());
+        let cleared = doubts.send();
+        doubts.acknowledged(0, &mut doubt, cleared, Cure::Clear);
+        assert_eq!(
+            (doubt.is_unconfirmed(), doubt.cure()),
+            (false, Cure::Unload)
+        );
     }
 }

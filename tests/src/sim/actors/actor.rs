@@ -23,6 +23,7 @@ impl World {
             return;
         }
         self.note(|| format!("ask {at}: {ask:?}"));
+        self.take_up_primary(ask.node);
         let actor = match ask.what {
             What::Evict => {
                 self.nodes[ask.node].l1[usize::from(ask.key)] = None;

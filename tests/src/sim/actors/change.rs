@@ -226,6 +226,7 @@ impl World {
             floors,
             foreign: None,
             filled: None,
+            lasting: 0,
             begun: Some(change.begun),
         }))
     }

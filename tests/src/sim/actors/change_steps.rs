@@ -235,6 +235,7 @@ impl World {
         self.note(|| format!("change {id} returns {outcome:?}, nothing before {floor:?}"));
         if let Some(floor) = floor {
             self.judge.returned(node, key, floor, change.superseded, id);
+            self.judge.lasts(node, key, floor);
             let pending = matches!(
                 outcome,
                 ChangeOutcome::Made(Reach::Pending) | ChangeOutcome::Undecided

@@ -28,6 +28,8 @@ pub(crate) struct Sweep {
     pub(crate) foreign: Option<(Index, bool)>,
     /// The birth of what the key was filled with, if that is all that was heard.
     pub(crate) filled: Option<Index>,
+    /// Nothing older than what was heard of may be read, whatever becomes of L2.
+    pub(crate) lasting: Index,
     /// When the node's own change began, if it follows one.
     pub(crate) begun: Option<Index>,
 }
@@ -55,6 +57,12 @@ impl World {
             Message {
                 filled: Some(_), ..
             } => Heard::Filled,
+            // A bus that watches, or the user.
+            Message {
+                source: None,
+                foreign: None,
+                ..
+            } => Heard::Shown,
             _ => Heard::Changed,
         };
         let rest = self.machine(node, |shard, context, effects| {
@@ -70,6 +78,10 @@ impl World {
             floors: self.judge.newest(),
             foreign: message.foreign.map(|change| (change, message.removed)),
             filled: message.filled,
+            lasting: match message.filled.is_some() || self.is_too_late(message.said) {
+                true => 0,
+                false => message.due,
+            },
             begun: None,
         };
         self.begin_sweep(sweep);
@@ -96,6 +108,7 @@ impl World {
             floors: self.judge.newest(),
             foreign: None,
             filled: None,
+            lasting: 0,
             begun: None,
         };
         self.begin_sweep(sweep);
@@ -125,6 +138,7 @@ impl World {
             // A flight that was yet to look at what the key was filled with goes on.
             let superseded = Some(superseded).filter(|_| sweep.filled.is_none());
             self.judge.returned(node, key, floor, superseded, id);
+            self.judge.lasts(node, key, sweep.lasting);
             if let (Some(birth), None) = (sweep.filled, sweep.foreign) {
                 self.judge.fed(node, key, birth);
             }
@@ -132,6 +146,7 @@ impl World {
                 self.judge.heard_foreign(node, key, change, removed);
             }
             if let Some(begun) = sweep.begun {
+                self.judge.lasts(node, key, begun);
                 self.obliged(node, key, begun, true);
             }
         }

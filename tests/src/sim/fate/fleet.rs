@@ -9,6 +9,7 @@ use jetcache_core::ports::remote::Wire;
 use crate::sim::fate::mix::pick;
 use crate::sim::world::air::Air;
 use crate::sim::world::bus::Bus;
+use crate::sim::world::failover::Failover;
 use crate::sim::world::foreign::{Deed, Foreign};
 
 /// What happens to the nodes without being asked of them.
@@ -29,6 +30,7 @@ pub(crate) struct Fleet {
     pub(crate) cuts: Vec<Cut>,
     pub(crate) deaths: Vec<Death>,
     pub(crate) foreign: Vec<Foreign>,
+    pub(crate) failovers: Vec<Failover>,
 }
 
 /// A node hears nothing from here on, and notices after so many milliseconds.
@@ -62,6 +64,7 @@ impl Fleet {
             cuts: Vec::new(),
             deaths: Vec::new(),
             foreign: Vec::new(),
+            failovers: Vec::new(),
         }
     }
 
@@ -171,5 +174,24 @@ impl Fleet {
             });
         }
         fleet
+    }
+
+    /// In one seed of six a replica takes over, once or twice. No change is lost that is older than is
+    /// remembered.
+    pub(crate) fn fall_over(&mut self, rng: &mut Rng, span: u64, policy: &mut Policy) {
+        if rng.u8(..6) != 0 || !policy.kind.has_remote() || self.wire == Wire::JetcacheGo {
+            return;
+        }
+        let longest = pick(rng, &[0, 3, 20, 200, 2_000]);
+        let failover = |rng: &mut Rng| Failover {
+            at: rng.u64(..=span + longest),
+            lag: rng.u64(..=longest),
+        };
+        self.failovers = (0..rng.usize(1..=2)).map(|_| failover(rng)).collect();
+        let window = longest + pick(rng, &[1, 100, 3_000]);
+        policy.failover_window = Duration::from_millis(window);
+        if let Some(blind) = &mut self.blind {
+            blind.failover_window = policy.failover_window;
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! birth; for every key, what L2 took and when (the ledger); for every node, what its changes
 //! promised when they returned. Events are numbered, and "older" means "of a smaller number".
 
-mod ledger;
+pub(crate) mod ledger;
 pub(crate) mod loads;
 
 use std::collections::BTreeMap;
@@ -69,6 +69,9 @@ pub(crate) struct Writer {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Floor {
     own: Index,
+    /// The same if there was a failover of L2 since, and how many there were before.
+    lasting: Index,
+    failovers: u64,
     /// The same for foreign changes, and the last foreign removal then.
     foreign: Option<(Index, Index)>,
 }
@@ -92,6 +95,8 @@ struct Local {
     heard_removal: Index,
     /// Nothing older may be read any more.
     floor: Index,
+    /// Nor if L2 forgets some of what it took: the node made that change itself, or heard of it.
+    lasting: Index,
     /// When the last one superseded what was under way.
     superseded: Index,
     /// When changes that have returned had superseded, and which they were.
@@ -108,6 +113,7 @@ pub(crate) struct Judge {
     granted: BTreeMap<Token, Granted>,
     asked: BTreeMap<Token, usize>,
     due: Vec<Due>,
+    failovers: u64,
     pub(crate) broken: Option<Broken>,
 }
 
@@ -151,12 +157,17 @@ impl Judge {
     pub(crate) fn floor(&self, node: usize, key: Key) -> Floor {
         let removal = self.shared[usize::from(key)].foreign_removal;
         let Some(local) = self.local.get(&(node, key)) else {
-            return Floor::default();
+            return Floor {
+                failovers: self.failovers,
+                ..Floor::default()
+            };
         };
         // A foreign removal of which the node has not heard may have let anything in.
         let sure = local.heard_removal >= removal;
         Floor {
             own: local.floor,
+            lasting: local.lasting,
+            failovers: self.failovers,
             foreign: sure.then_some((local.heard, removal)),
         }
     }
@@ -170,7 +181,11 @@ impl Judge {
         self.rule(!fact.barred, Promise::P2, || {
             format!("node {node} answers {id:?}, which a refused or undecided insert brought")
         });
-        let Floor { own, foreign } = floor;
+        let foreign = floor.foreign;
+        let own = match floor.failovers == self.failovers {
+            true => floor.own,
+            false => floor.lasting,
+        };
         let birth = fact.birth.max(fact.put);
         self.rule(birth >= own, Promise::P2, || {
             format!(
@@ -235,6 +250,13 @@ impl Judge {
         let local = self.of(node, key);
         local.floor = local.floor.max(floor);
         local.returned.extend(superseded.map(|at| (at, actor)));
+    }
+
+    /// The node has made a change, or heard of one, which L2 may forget.
+    pub(crate) fn lasts(&mut self, node: usize, key: Key, floor: Index) {
+        let local = self.of(node, key);
+        local.floor = local.floor.max(floor);
+        local.lasting = local.lasting.max(floor);
     }
 
     /// Everything older than this is gone from L2.

@@ -181,6 +181,8 @@ impl Plan {
                 blind.unconfirmed = 1024;
             }
         }
+        let mut falls = Rng::with_seed(seed.rotate_left(48) ^ 0xfa11);
+        fleet.fall_over(&mut falls, span, &mut policy);
         Self {
             fleet,
             policy,

@@ -48,6 +48,7 @@ impl World {
         for at in 0..self.plan.fleet.deaths.len() {
             self.queue(self.plan.fleet.deaths[at].at, Happening::Die(at));
         }
+        self.await_failovers();
         for at in 0..self.plan.fleet.foreign.len() {
             self.queue(self.plan.fleet.foreign[at].at, Happening::Meddle(at));
         }
@@ -67,6 +68,8 @@ impl World {
         }
         self.drain();
         self.judge_waiting();
+        self.all_meet_primary();
+        self.drain();
         self.read_at_rest();
         self.judge_left();
     }

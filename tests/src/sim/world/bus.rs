@@ -40,8 +40,10 @@ pub(crate) struct Message {
     /// The birth of what a load brought, if the key was filled with that.
     pub(crate) filled: Option<Index>,
     /// When it has arrived everywhere, nothing older may be read.
-    due: Index,
+    pub(crate) due: Index,
     ask: usize,
+    /// When it was said, in milliseconds.
+    pub(crate) said: u64,
 }
 
 impl Message {
@@ -55,6 +57,7 @@ impl Message {
             filled: None,
             due: 0,
             ask: usize::MAX,
+            said: 0,
         }
     }
 }
@@ -124,6 +127,7 @@ impl World {
                     ear.down = None;
                     self.note(|| format!("node {node} has subscribed"));
                     self.hear_of_everything(node);
+                    self.subscribed_to_primary(node);
                 }
             }
         }
@@ -165,16 +169,21 @@ impl World {
     fn cut(&mut self, which: usize) {
         let cut = self.plan.fleet.cuts[which];
         let life = self.nodes[cut.node].life;
-        let Some(ear) = self.ear(cut.node, life) else {
+        let Some(subscription) = self.deafen(cut.node, life) else {
             return;
         };
-        ear.stands = false;
-        let subscription = ear.subscription;
         self.note(|| format!("node {} is cut off from the bus", cut.node));
         self.queue(
             self.now + cut.noticed,
             Happening::Bus(Moment::Notice(cut.node, life, subscription)),
         );
+    }
+
+    /// Whatever is said from now on is not heard. Returns the number of the subscription that is over.
+    pub(crate) fn deafen(&mut self, node: usize, life: u32) -> Option<u32> {
+        let ear = self.ear(node, life)?;
+        ear.stands = false;
+        Some(ear.subscription)
     }
 
     /// L2 took a command, and tells the others in the same step, if this bus works so.
@@ -204,6 +213,7 @@ impl World {
             filled: filled.filter(|_| !watched),
             due,
             ask,
+            said: self.now,
         });
         self.publish(message);
     }
@@ -237,6 +247,7 @@ impl World {
             filled,
             due,
             ask,
+            said: self.now,
         });
         let pause = self.pause(ask, Point::Publish);
         self.queue(
@@ -256,6 +267,7 @@ impl World {
             filled: Some(change).filter(|change| !removed && change % 2 == 0),
             due: 0,
             ask: usize::MAX,
+            said: self.now,
         });
         self.queue(self.now + after, Happening::Bus(Moment::Foreign(message)));
     }
@@ -268,7 +280,10 @@ impl World {
     /// Sends a message to all who have subscribed.
     pub(crate) fn publish(&mut self, id: MessageId) {
         let message = self.messages[id];
-        self.judge.is_due(message.key, message.due, None);
+        // What it tells of may be lost since, and its node with it.
+        if !self.has_failed_over_since(message.said) {
+            self.judge.is_due(message.key, message.due, None);
+        }
         self.note(|| format!("    the bus takes {message:?}"));
         let said = self.pause(message.ask, Point::Hear);
         for node in 0..self.nodes.len() {

@@ -36,6 +36,7 @@ impl World {
         own.l1 = [const { None }; KEYS];
         own.ear = Ear::default();
         own.repair_at = None;
+        own.answered = self.now;
         // It may come back on another machine, whose clock is another.
         own.clock = 50 + (own.clock * 7 + 123_457) % 900_000;
         if let Some(after) = death.returns {
@@ -45,7 +46,9 @@ impl World {
 
     pub(crate) fn come_back(&mut self, node: usize) {
         self.note(|| format!("node {node} is back"));
-        self.nodes[node].alive = true;
+        let own = &mut self.nodes[node];
+        own.alive = true;
+        (own.met, own.known) = (self.primaries.count, self.primaries.count);
         self.subscribe_soon(node, 0);
     }
 

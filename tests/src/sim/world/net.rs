@@ -25,6 +25,9 @@ pub(crate) struct Command {
     ask: usize,
     verb: Verb,
     sent: Index,
+    /// The primary that its sender knew, and the one to which it goes.
+    known: u64,
+    primary: u64,
     /// The number of the junk that it found.
     pub(crate) junk: Option<Index>,
     sender: Sender,
@@ -67,6 +70,10 @@ impl World {
             // Nobody sends it twice, and a connection doubles nothing (PROTOCOL.md, Sent once).
             fate.again = None;
         }
+        // Nothing is sent to a primary that is not taken up.
+        if self.nodes[node].known != self.nodes[node].met {
+            fate = Fate::unsent();
+        }
         let id = self.commands.len();
         self.note(|| format!("    command {id} of node {node}: {verb:?}, {fate:?}"));
         self.excuse_if_lost(verb, fate);
@@ -89,6 +96,8 @@ impl World {
             ask,
             verb,
             sent: self.index,
+            known: self.nodes[node].known,
+            primary: self.primaries.count,
             junk: None,
             sender,
             fate,
@@ -135,6 +144,9 @@ impl World {
             Cure::Remove => Verb::Remove {
                 announce: Announce::Yes,
             },
+            Cure::Clear => Verb::Remove {
+                announce: Announce::No,
+            },
             Cure::Unload => Verb::Unload,
         };
         self.send(node, key, verb, Sender::Repair(repair));
@@ -143,8 +155,16 @@ impl World {
     /// The command arrives at L2.
     pub(crate) fn apply(&mut self, id: CommandId) {
         let Command {
-            node, key, verb, ..
+            node,
+            key,
+            verb,
+            primary,
+            ..
         } = self.commands[id];
+        if primary != self.primaries.count {
+            return;
+        }
+        self.meet_primary(node);
         let receipt = self.applied(id, key, verb);
         self.note(|| format!("L2 applies command {id} of node {node}: {receipt:?}"));
         let said = self.said(id, &receipt);
@@ -216,8 +236,13 @@ impl World {
             return;
         }
         let command = &mut self.commands[id];
+        let stands = self.nodes[command.node].met == command.known;
         let reply = match (command.fate.error, command.receipt.take()) {
-            (None, Some(receipt)) => Ok(receipt),
+            (None, Some(_)) if !stands => Err(Fault::Unreachable("another primary".into())),
+            (None, Some(receipt)) => {
+                self.nodes[command.node].answered = self.now;
+                Ok(receipt)
+            }
             _ if command.fate.unsent => Err(Fault::NotAsked("the breaker is open".into())),
             _ => Err(Fault::Unreachable("the connection broke".into())),
         };

@@ -3,6 +3,7 @@
 use core::hash::BuildHasherDefault;
 use std::hash::DefaultHasher;
 
+use jetcache_core::Timestamp;
 use jetcache_core::machine::effects::Effects;
 use jetcache_core::machine::shard::{Context, Shard};
 use jetcache_core::machine::tier::entry::Entry;
@@ -26,6 +27,11 @@ pub(crate) struct Node {
     /// How often it has died.
     pub(crate) life: u32,
     pub(crate) ear: Ear,
+    /// The primary of L2 to which it connected last, and the one that it has taken up.
+    pub(crate) met: u64,
+    pub(crate) known: u64,
+    /// When that answered last, in milliseconds.
+    pub(crate) answered: u64,
 }
 
 /// What L1 holds of a key.
@@ -53,7 +59,18 @@ impl World {
             },
         };
         let mut effects = Effects::default();
-        let answer = call(&mut self.nodes[node].shard, &context, &mut effects);
+        let Node {
+            shard,
+            clock,
+            answered,
+            ..
+        } = &mut self.nodes[node];
+        if !self.plan.fleet.failovers.is_empty() {
+            let answered = Timestamp::from_nanos((*clock + *answered) * 1_000_000);
+            let room = self.plan.policy.unconfirmed;
+            shard.remember(answered, room, context.policy, &mut effects);
+        }
+        let answer = call(shard, &context, &mut effects);
         effects.carry_out(|_| ());
         answer
     }
@@ -131,6 +148,7 @@ impl World {
         if !self.nodes[node].alive {
             return;
         }
+        self.take_up_primary(node);
         let now = self.timestamp(node);
         for repair in self.nodes[node].shard.repairs(now, now, 1) {
             self.send_repair(node, repair);

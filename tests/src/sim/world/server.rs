@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use jetcache_core::machine::lookup::step::Seen;
 use jetcache_core::machine::tier::envelope;
-use jetcache_core::machine::tier::verb::Times;
+use jetcache_core::machine::tier::verb::{Announce, Times};
 use jetcache_core::machine::tier::wire::PLACEHOLDER;
 use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{
@@ -204,9 +204,10 @@ impl World {
                 self.judge.settle_applied(key, token, id, filled, index);
                 Receipt::Filled(filled)
             }
-            Verb::Remove { .. } => {
+            Verb::Remove { announce } => {
                 let node = self.commands[command].source().0;
-                let changes = self.changes(node, key);
+                // Whoever has heard of a change may have to make it again after a failover.
+                let changes = announce == Announce::No || self.changes(node, key);
                 self.judge.rule(changes, Promise::P2, || {
                     format!("node {node} removes key {key}, which it never changed")
                 });

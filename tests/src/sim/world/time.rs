@@ -18,6 +18,7 @@ use crate::sim::fate::promise::Promise;
 use crate::sim::fate::script::Point;
 use crate::sim::world::batch::Batches;
 use crate::sim::world::bus::{Ear, Message, Moment};
+use crate::sim::world::failover::Primaries;
 use crate::sim::world::net::{Command, CommandId};
 use crate::sim::world::nodes::Node;
 
@@ -35,6 +36,8 @@ pub(crate) enum Happening {
     Die(usize),
     Return(usize),
     Meddle(usize),
+    Replicate(usize),
+    FailOver(usize),
 }
 
 pub(crate) struct World {
@@ -45,6 +48,7 @@ pub(crate) struct World {
     queued: Index,
     pub(crate) nodes: Vec<Node>,
     pub(crate) table: Table,
+    pub(crate) primaries: Primaries,
     pub(crate) judge: Judge,
     pub(crate) actors: Vec<Option<Actor>>,
     /// The actors that may still be there.
@@ -76,6 +80,9 @@ impl World {
             alive: true,
             life: 0,
             ear: Ear::default(),
+            met: 0,
+            known: 0,
+            answered: 0,
         };
         let nodes = (0..plan.nodes).map(node).collect();
         let asks = core::mem::take(&mut plan.asks);
@@ -86,6 +93,7 @@ impl World {
             queued: 0,
             nodes,
             table: Table::with_capacity(64),
+            primaries: Primaries::default(),
             judge: Judge::default(),
             actors: Vec::new(),
             busy: Vec::new(),
@@ -139,6 +147,8 @@ impl World {
             Happening::Die(which) => self.die(which),
             Happening::Return(node) => self.come_back(node),
             Happening::Meddle(which) => self.meddle(which),
+            Happening::Replicate(which) => self.replicate(which),
+            Happening::FailOver(which) => self.fail_over(which),
         }
     }
 

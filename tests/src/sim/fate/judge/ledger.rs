@@ -4,7 +4,7 @@ use jetcache_core::Token;
 use jetcache_core::ports::remote::{Filled, Placed};
 
 use crate::sim::fate::judge::{Fact, Id, Index, Judge};
-use crate::sim::fate::plan::Key;
+use crate::sim::fate::plan::{KEYS, Key};
 use crate::sim::fate::promise::Promise;
 
 /// What L2 holds of a key.
@@ -37,7 +37,28 @@ pub(crate) struct Granted {
     pub(crate) excused: bool,
 }
 
+/// What L2 holds of all keys.
+pub(crate) type Ledger = [Shared; KEYS];
+
 impl Judge {
+    pub(crate) fn ledger(&self) -> Ledger {
+        self.shared.clone()
+    }
+
+    /// L2 has forgotten what it took since. A change that a node made or heard of stands all the same,
+    /// if it can be `told` again; that others have it from L2 is nothing that they were promised.
+    pub(crate) fn failed_over(&mut self, ledger: Ledger, told: bool) {
+        self.shared = ledger;
+        self.failovers += 1;
+        for local in self.local.values_mut() {
+            local.floor = local.lasting;
+        }
+        self.due.retain(|due| told && due.of.is_some());
+        for granted in self.granted.values_mut() {
+            granted.excused = true;
+        }
+    }
+
     /// L2 showed this value.
     pub(crate) fn seen_in_l2(&mut self, key: Key, value: Option<Id>, fresh: bool, now: u64) -> Id {
         let content = self.shared[usize::from(key)].content;

@@ -1,0 +1,179 @@
+//! The keys that changed lately: a primary that takes over may not know of that (PROTOCOL.md, F1).
+
+use core::mem::{replace, take};
+use core::time::Duration;
+
+use hashbrown::HashTable;
+
+use crate::machine::table::unconfirmed::Cure;
+use crate::machine::time::Timestamp;
+
+/// Remembers keys for one span at least and for two at most.
+///
+/// Time is that of the last answer of L2: while L2 is away nothing is forgotten, since nobody knows
+/// yet what its next primary knows.
+#[derive(Debug)]
+pub(in crate::machine) struct Recents<K> {
+    young: Page<K>,
+    old: Page<K>,
+    /// When the young page was begun.
+    turned: Timestamp,
+    /// How many keys both pages may have.
+    room: usize,
+}
+
+#[derive(Debug)]
+struct Page<K> {
+    keys: HashTable<Recent<K>>,
+    /// Some did not fit.
+    full: bool,
+}
+
+/// A key that changed, and how it is repaired in a primary that may not know.
+#[derive(Debug)]
+pub(in crate::machine) struct Recent<K> {
+    hash: u64,
+    pub(in crate::machine) key: K,
+    pub(in crate::machine) cure: Cure,
+}
+
+impl<K: Eq + Clone> Recents<K> {
+    /// Remembers a key.
+    pub(in crate::machine) fn note(&mut self, hash: u64, key: &K, cure: Cure) {
+        let keys = &mut self.young.keys;
+        if let Some(known) = keys.find_mut(hash, |known| known.key == *key) {
+            known.cure = known.cure.max(cure);
+            return;
+        }
+        if keys.len() + self.old.keys.len() >= self.room {
+            self.young.full = true;
+            return;
+        }
+        let key = key.clone();
+        keys.insert_unique(hash, Recent { hash, key, cure }, |known| known.hash);
+    }
+
+    /// L2 has answered then. Returns what is forgotten, to be dropped outside the lock.
+    pub(in crate::machine) fn turn(
+        &mut self,
+        answered: Timestamp,
+        span: Duration,
+        room: usize,
+    ) -> impl Iterator<Item = K> + use<K> {
+        self.room = room;
+        let over = if answered.since(self.turned) >= span {
+            self.turned = answered;
+            replace(&mut self.old, take(&mut self.young))
+        } else {
+            Page::default()
+        };
+        over.keys.into_iter().map(|forgotten| forgotten.key)
+    }
+
+    /// All of them, which are remembered no more, and whether there were others for which there was
+    /// no room.
+    pub(in crate::machine) fn take(&mut self) -> (impl Iterator<Item = Recent<K>> + use<K>, bool) {
+        let (young, old) = (take(&mut self.young), take(&mut self.old));
+        let full = young.full || old.full;
+        (old.keys.into_iter().chain(young.keys), full)
+    }
+
+    pub(in crate::machine) fn len(&self) -> usize {
+        self.young.keys.len() + self.old.keys.len()
+    }
+}
+
+impl<K> Default for Recents<K> {
+    fn default() -> Self {
+        Self {
+            young: Page::default(),
+            old: Page::default(),
+            turned: Timestamp::default(),
+            room: 0,
+        }
+    }
+}
+
+impl<K> Default for Page<K> {
+    fn default() -> Self {
+        Self {
+            keys: HashTable::new(),
+            full: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    const SPAN: Duration = Duration::from_secs(2);
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_nanos(seconds * 1_000_000_000)
+    }
+
+    fn keys(recents: &mut Recents<u64>) -> Vec<(u64, Cure)> {
+        let (all, _) = recents.take();
+        let mut keys: Vec<_> = all.map(|recent| (recent.key, recent.cure)).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    #[test]
+    fn a_key_is_remembered_for_one_span_at_least_and_two_at_most() {
+        let mut recents = Recents::default();
+        assert_eq!(recents.turn(at(10), SPAN, 8).count(), 0);
+        recents.note(1, &1, Cure::Remove);
+        assert_eq!(recents.turn(at(11), SPAN, 8).count(), 0);
+        recents.note(2, &2, Cure::Clear);
+        assert_eq!(recents.turn(at(12), SPAN, 8).count(), 0);
+        let forgotten: Vec<u64> = recents.turn(at(14), SPAN, 8).collect();
+        assert_eq!(forgotten.len(), 2);
+        recents.note(3, &3, Cure::Clear);
+        assert_eq!(keys(&mut recents), [(3, Cure::Clear)]);
+    }
+
+    #[test]
+    fn a_key_is_there_once_with_the_strongest_cure() {
+        let mut recents = Recents::default();
+        let _ = recents.turn(at(10), SPAN, 8).count();
+        for cure in [Cure::Clear, Cure::Remove, Cure::Clear] {
+            recents.note(1, &1, cure);
+        }
+        assert_eq!(
+            (recents.len(), keys(&mut recents)),
+            (1, [(1, Cure::Remove)].into())
+        );
+        assert_eq!(recents.len(), 0);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_said_until_it_would_be_forgotten() {
+        let mut recents = Recents::default();
+        let _ = recents.turn(at(10), SPAN, 1).count();
+        recents.note(1, &1, Cure::Remove);
+        recents.note(2, &2, Cure::Remove);
+        assert_eq!(recents.len(), 1);
+        let _ = recents.turn(at(12), SPAN, 1).count();
+        assert!(recents.old.full);
+        let _ = recents.turn(at(14), SPAN, 1).count();
+        assert!(!recents.take().1);
+        recents.note(1, &1, Cure::Remove);
+        recents.note(2, &2, Cure::Remove);
+        assert!(recents.take().1 && !recents.take().1);
+    }
+
+    #[test]
+    fn while_l2_does_not_answer_nothing_is_forgotten() {
+        let mut recents = Recents::default();
+        let _ = recents.turn(at(10), SPAN, 8).count();
+        recents.note(1, &1, Cure::Remove);
+        for _ in 0..9 {
+            assert_eq!(recents.turn(at(11), SPAN, 8).count(), 0);
+        }
+        assert_eq!(recents.len(), 1);
+    }
+}
