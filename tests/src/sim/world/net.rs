@@ -162,7 +162,7 @@ impl World {
             ..
         } = self.commands[id];
         if primary != self.primaries.count {
-            return;
+            return self.excuse_if_lost(verb, Fate::lost());
         }
         self.meet_primary(node);
         let receipt = self.applied(id, key, verb);
@@ -237,6 +237,12 @@ impl World {
         }
         let command = &mut self.commands[id];
         let stands = self.nodes[command.node].met == command.known;
+        if !stands && matches!(command.receipt, Some(Receipt::Leased(Granted::Yes, _))) {
+            // Nobody believes the primary that granted it, and nobody fills.
+            let verb = command.verb;
+            self.excuse_if_lost(verb, Fate::lost());
+        }
+        let command = &mut self.commands[id];
         let reply = match (command.fate.error, command.receipt.take()) {
             (None, Some(_)) if !stands => Err(Fault::Unreachable("another primary".into())),
             (None, Some(receipt)) => {
