@@ -4,6 +4,8 @@
 //! In a script a way to L2 or back takes 1 ms, the timeout of L2 is 20 ms, a load may take 100 ms,
 //! a lease stands for 180 ms and is waited for for 40 ms; all else happens at once.
 
+#[path = "kept/failover.rs"]
+mod failover;
 #[path = "kept/fleet.rs"]
 mod fleet;
 #[path = "kept/go.rs"]

@@ -188,6 +188,13 @@ impl Fleet {
             lag: rng.u64(..=longest),
         };
         self.failovers = (0..rng.usize(1..=2)).map(|_| failover(rng)).collect();
+        // A bus of its own outlives the primary, and its words may be late.
+        if self.bus == Bus::WithChange && rng.bool() {
+            self.bus = Bus::Publish;
+            for slow in &mut self.slow {
+                *slow = pick(rng, &[0, 12, 80, 400]);
+            }
+        }
         let window = longest + pick(rng, &[1, 100, 3_000]);
         policy.failover_window = Duration::from_millis(window);
         if let Some(blind) = &mut self.blind {

@@ -10,6 +10,7 @@ use crate::sim::fate::chance::Chance;
 use crate::sim::fate::fleet::{Cut, Death};
 use crate::sim::fate::plan::{Ask, Brings, Loader, Plan, What, Wish, Writes, plain};
 use crate::sim::world::bus::Bus;
+use crate::sim::world::failover::Failover;
 use crate::sim::world::foreign::{Deed, Foreign};
 
 /// The points at which something takes time: before a step of an actor, or on the way to L2.
@@ -174,6 +175,20 @@ impl Plan {
     pub fn stale(mut self, window: u64, retry: u64) -> Self {
         self.policy.stale_for = Duration::from_millis(window);
         self.policy.stale_retry = Duration::from_millis(retry);
+        self
+    }
+
+    /// For how long changes are remembered for another primary.
+    #[must_use]
+    pub fn failover_window(mut self, millis: u64) -> Self {
+        self.policy.failover_window = Duration::from_millis(millis);
+        self
+    }
+
+    /// A replica takes over that was so far behind.
+    #[must_use]
+    pub fn fails_over(mut self, at: u64, lag: u64) -> Self {
+        self.fleet.failovers.push(Failover { at, lag });
         self
     }
 
