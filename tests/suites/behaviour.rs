@@ -10,6 +10,7 @@ mod behaviour {
         pub(crate) mod many;
         pub(crate) mod writes;
     }
+    pub(crate) mod failover;
     pub(crate) mod fleet;
     pub(crate) mod hostile;
     pub(crate) mod lookup {
@@ -42,7 +43,7 @@ use self::behaviour::lookup::{cap, clock, flights, levels, stale};
 use self::behaviour::node::{caches, handle};
 use self::behaviour::stage::{Case, Cases, Host, L2, Stage};
 use self::behaviour::value::{bytes, strangers};
-use self::behaviour::{batch, breaker, fleet, hostile, outages, refresh, runtimes};
+use self::behaviour::{batch, breaker, failover, fleet, hostile, outages, refresh, runtimes};
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -115,6 +116,7 @@ const ANY_L2: &[Cases<Case>] = &[
 /// Played over a real Redis of each case's own, which it may kill.
 const OWN_REDIS: &[Cases<Case>] = &[
     outages::CASES,
+    failover::CASES,
     breaker::CASES,
     caches::OWN_REDIS,
     writes::OWN_REDIS,

@@ -12,7 +12,7 @@ mod times;
 use core::fmt;
 use core::hash::Hash;
 use core::time::Duration;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use event_listener::Event as Bell;
 
@@ -110,6 +110,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             repairs: Repairs {
                 needed: false.into(),
                 chore: Chore::new(policy.remote_timeout),
+                start: OnceLock::new(),
                 first: 0.into(),
                 back: Bell::new(),
             },

@@ -18,6 +18,7 @@ use core::hash::Hash;
 use std::sync::{Arc, Weak};
 
 use crate::driver::bus::hub::BusState;
+use crate::driver::change::repair::ensure_repairs;
 use crate::driver::link::namespaces::Registration;
 use crate::driver::shared::Shared;
 use crate::machine::policy::{Kind, Policy};
@@ -121,6 +122,13 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             let member: Weak<Shared<K, V>> = Arc::downgrade(&shared);
             gate.join(member);
         }
+        let cache = Arc::downgrade(&shared);
+        let start = move || {
+            if let Some(shared) = cache.upgrade() {
+                ensure_repairs(&shared);
+            }
+        };
+        let _ = shared.repairs.start.set(Box::new(start));
         let handle = Handle {
             shared: Arc::clone(&shared),
             member,

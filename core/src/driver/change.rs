@@ -1,7 +1,6 @@
 //! A change of one key under way.
 
 pub(super) mod carry_out;
-pub(super) mod failover;
 pub(super) mod heard;
 pub(super) mod repair;
 pub(super) mod sweep;

@@ -11,7 +11,7 @@ pub(super) mod tables;
 use core::fmt;
 use core::future::Future;
 use core::time::Duration;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use event_listener::Event as Bell;
 use portable_atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -59,12 +59,17 @@ pub(super) struct Shared<K, V> {
     pub(super) report: Option<Report>,
 }
 
+/// Starts a task.
+type Start = Box<dyn Fn() + Send + Sync>;
+
 /// The removals that are repeated.
 pub(super) struct Repairs {
     /// Set when a key becomes unconfirmed, so that calls need not look into every shard.
     pub(super) needed: AtomicBool,
     /// The task that repeats them.
     pub(super) chore: Chore,
+    /// Starts it, where nobody who can is at hand.
+    pub(super) start: OnceLock<Start>,
     /// The shard at which the next batch begins.
     pub(super) first: AtomicUsize,
     /// Rings when L2 is back.
@@ -114,6 +119,7 @@ impl<K: CacheKey, V: CacheValue> Shared<K, V> {
         shard: usize,
         question: impl FnOnce(&mut Table<K, V>, &Context<'_>, &mut Aftermath<K, V>) -> R,
     ) -> R {
+        self.take_up_primary();
         let context = Context {
             now: self.runtime.now(),
             roll: self.runtime.roll(),
@@ -134,6 +140,30 @@ impl<K: CacheKey, V: CacheValue> Shared<K, V> {
         }
         effects.carry_out(|event| self.journal.note(&event));
         answer
+    }
+
+    /// If another primary of L2 answers than before, has what changed lately removed there again
+    /// (PROTOCOL.md, F1). Until then nothing is sent to it, and no answer of it counts; so nothing is
+    /// asked of the machine before either.
+    pub(super) fn take_up_primary(&self) {
+        let primary = self.link.as_ref().and_then(|link| link.primary.as_ref());
+        let Some(primary) = primary.filter(|primary| primary.is_new()) else {
+            return;
+        };
+        // If somebody else is about to, nobody waits for that.
+        let Some(change) = primary.begin() else {
+            return;
+        };
+        for shard in 0..self.tables.len() {
+            self.ask(shard, |table, context, effects| {
+                table.failed_over(context, effects);
+            });
+        }
+        change.done();
+        self.journal.note(&Event::FailedOver);
+        if let Some(start) = self.repairs.start.get() {
+            start();
+        }
     }
 
     /// Asks the machine about many things, in order; neighbours of one shard share a lock.

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use crate::driver::bus::publisher::ensure_publisher;
 use crate::driver::bus::subscriber::ensure_subscriber;
 use crate::driver::cache::Cache;
-use crate::driver::change::failover::take_up_primary;
 use crate::driver::change::repair::ensure_repairs;
 use crate::driver::change::sweep::forget;
 use crate::driver::report::ensure_report;
@@ -96,7 +95,6 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// still with it, so calls look again and again.
     pub(super) fn ensure_tasks(&self) {
         let shared = &self.shared;
-        take_up_primary(shared);
         ensure_repairs(shared);
         ensure_report(shared);
         if let Some(hub) = shared.hub.as_ref().filter(|_| !shared.life.is_closed()) {

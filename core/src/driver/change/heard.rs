@@ -8,7 +8,6 @@ use futures_util::future::{Either, select};
 
 use crate::driver::bus::hub::BusState;
 use crate::driver::bus::members::Hears;
-use crate::driver::change::failover::take_up_primary;
 use crate::driver::change::repair::{ensure_repairs, repair};
 use crate::driver::change::sweep::{forget_all, sweep};
 use crate::driver::shared::Shared;
@@ -54,7 +53,7 @@ impl<K: CacheKey, V: CacheValue> Hears for Shared<K, V> {
             self.journal.note_panic_of_local();
         }
         // The server of both may be another one by now.
-        take_up_primary(&self);
+        self.take_up_primary();
         ensure_repairs(&self);
     }
 

@@ -8,7 +8,6 @@ use std::sync::{Arc, Weak};
 use futures_util::future::{Either, join, select};
 use portable_atomic::Ordering;
 
-use crate::driver::change::failover::take_up_primary;
 use crate::driver::shared::Shared;
 use crate::driver::task::chore::Shift;
 use crate::driver::world::bounds::{CacheKey, CacheValue};
@@ -80,7 +79,6 @@ pub(crate) async fn repair<K: CacheKey, V: CacheValue>(
     let Some(link) = &shared.link else {
         return Vec::new();
     };
-    take_up_primary(shared);
     let mut batch = Batch::take(shared, by);
     // A user's key may write another text than when it was admitted. One that L2 cannot hold is not
     // sent, and stays in doubt.

@@ -1,5 +1,6 @@
 //! Kept cases of failovers: a replica takes over that lacks the last changes.
 
+use jetcache_core::Kind;
 use jetcache_tests::sim::Point::{Publish, Read};
 use jetcache_tests::sim::{Bus, Fate, Plan};
 
@@ -35,6 +36,7 @@ fn f1_so_is_what_it_inserted() {
 fn f1_so_is_what_it_wrote_through() {
     keeps(
         Plan::scripted(1)
+            .kind(Kind::Remote)
             .load(0, A, 5)
             .write_through(40, A, 1, 2)
             .fails_over(60, 30)
