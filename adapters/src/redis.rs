@@ -55,6 +55,12 @@ pub use crate::redis::tracking::RedisTracking;
 /// sent once more on a new one if that does no harm: read, release, remove and unload. The others are
 /// never sent twice.
 ///
+/// # When another server takes over
+/// A promoted replica may lack the last changes, and so may a server that was restarted from an older
+/// snapshot. Either is recognised by its run id when a connection is made, or by being the master of
+/// slots of a cluster for the first time; what the cache does then is said at
+/// [`failover_window`](jetcache_core::Builder::failover_window). The older connections end.
+///
 /// # When the server refuses
 /// A server that answers an attempt to connect with a refusal (a wrong password, too many clients)
 /// is tried again after a pause, which grows from 50 ms to 2 s and is one for all connections to it;
@@ -87,7 +93,9 @@ pub use crate::redis::tracking::RedisTracking;
 /// `+mget +get +set +del +pttl +time +getrange +setrange +evalsha +script|load`, better with
 /// `+pexpiretime` (without it the server logs denials, and the same bytes stored again pass for those
 /// before: what Go sets after it deleted a key goes with it if a load stored the same within a
-/// minute before), `+multi +exec` in the jetcache-go format, `+select` if the URL names a database, and
+/// minute before) and with `+info` (without it, and with a denial in the server's log at each connection,
+/// a server that took over is not recognised, and what it has lost stays lost; a cache whose
+/// [`failover_window`](jetcache_core::Builder::failover_window) is zero does not need it), `+multi +exec` in the jetcache-go format, `+select` if the URL names a database, and
 /// `+client|setname` for the name in `CLIENT LIST` (without it the connection has none). It needs
 /// these keys, for a cache named `ns`: `~ns:*` for the values and `~{ns:*` for their leases and
 /// marks; values whose keys have a `}` and no hash tag have leases like `{42}ns:...#lease`, for

@@ -113,7 +113,7 @@ impl Dial {
         config: &AsyncConnectionConfig,
     ) -> Result<(MultiplexedConnection, u64), Fault> {
         let mut connection = self.connect(client, config).await?;
-        let (greeting, run) = greeting(&connection, self.timeout).await?;
+        let (greeting, run) = greeting(&connection, self.timeout, self.primary.is_asked()).await?;
         check_age(&greeting)?;
         if self.target.wants_a_primary() {
             check_role(&greeting, client.get_connection_info().addr())?;

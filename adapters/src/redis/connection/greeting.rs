@@ -68,17 +68,23 @@ pub(super) fn denial(error: &RedisError, login: &RedisConnectionInfo, given: &Gi
     Fault::Refused(words.into())
 }
 
-/// Asks the server who it is, and for the id that its process has drawn when it was started.
+/// Asks the server who it is, and if it is to be `identified` for the id that its process drew when it
+/// was started.
 pub(super) async fn greeting(
     connection: &MultiplexedConnection,
     patience: Duration,
+    identified: bool,
 ) -> Result<(Value, Option<String>), Fault> {
     let mut connection = connection.clone();
     connection.set_response_timeout(patience);
     let mut questions = Pipeline::with_capacity(2);
-    // The first needs no right. A user without the right to the second does without the answer.
-    questions.cmd("HELLO").cmd("INFO").arg("server");
-    let answers = connection.send_packed_commands(&questions, 0, 2).await;
+    // It needs no right. A user without the right to the next one does without the answer.
+    questions.cmd("HELLO");
+    if identified {
+        questions.cmd("INFO").arg("server");
+    }
+    let count = questions.len();
+    let answers = connection.send_packed_commands(&questions, 0, count).await;
     let mut answers = answers.map_err(|error| fault(&error))?.into_iter();
     let greeting = answers.next().unwrap_or(Value::Nil);
     if let Value::ServerError(error) = greeting {

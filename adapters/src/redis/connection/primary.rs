@@ -1,6 +1,6 @@
 //! Which server process answers at an address: another one may lack the last changes.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The server process to which one address led last.
@@ -10,8 +10,17 @@ pub(crate) struct Primary {
     known: Mutex<Option<Box<str>>>,
     /// How many there were before it.
     turn: AtomicU64,
+    all: Arc<All>,
+}
+
+/// What all addresses of a handle have in common.
+#[derive(Debug, Default)]
+struct All {
     /// How often any server of the handle was followed by another one.
-    all: Arc<AtomicU64>,
+    failovers: AtomicU64,
+    /// Somebody has asked for that. Until then nobody asks the servers who they are, which needs a
+    /// right.
+    asked: AtomicBool,
 }
 
 impl Primary {
@@ -31,7 +40,7 @@ impl Primary {
             && known.replace(run.into()).is_some()
         {
             self.turn.fetch_add(1, Ordering::AcqRel);
-            self.all.fetch_add(1, Ordering::AcqRel);
+            self.all.failovers.fetch_add(1, Ordering::AcqRel);
         }
         self.turn.load(Ordering::Acquire)
     }
@@ -43,12 +52,20 @@ impl Primary {
 
     /// An address that was none of a primary is one now.
     pub(crate) fn promoted(&self) {
-        self.all.fetch_add(1, Ordering::AcqRel);
+        self.all.failovers.fetch_add(1, Ordering::AcqRel);
     }
 
     /// How often another primary has begun to answer.
     pub(crate) fn failovers(&self) -> u64 {
-        self.all.load(Ordering::Acquire)
+        if !self.is_asked() {
+            self.all.asked.store(true, Ordering::Release);
+        }
+        self.all.failovers.load(Ordering::Acquire)
+    }
+
+    /// Whether anybody wants to know.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.all.asked.load(Ordering::Acquire)
     }
 }
 

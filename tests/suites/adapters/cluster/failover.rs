@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use jetcache_adapters::RedisCluster;
+use jetcache_adapters::{Raw, RedisCluster};
 use jetcache_core::ports::remote::{Filled, Hold, Settle, Wire};
-use jetcache_core::{Remote, Token};
+use jetcache_core::{Cached, Reach, Remote, Token};
 use jetcache_tests::redis_cluster::RedisNodes;
 
 use super::impostors::Rude;
@@ -59,6 +59,72 @@ fn a_master_that_died_is_replaced_by_its_replica() {
             Filled::Stored
         );
         assert!(read(&cluster, &key).await.unwrap().is_some());
+    });
+}
+
+#[test]
+fn changes_that_the_new_master_lacks_are_made_again() {
+    let mut nodes = RedisNodes::start_with(1);
+    let keys = nodes.keys_on(0, 12, "ns:#");
+    many().block_on(async {
+        let cache = || {
+            let node = jetcache_tokio::node().remote(open(&nodes));
+            let cache = node.cache::<String, String>("ns", Raw).no_local();
+            cache.build().unwrap()
+        };
+        // What this one changed is not what the other one changes.
+        let [cache, other] = [cache(), cache()];
+        let ids: Vec<String> = keys.iter().map(|key| key.replace("ns:", "")).collect();
+        for id in &ids {
+            let reach = other.insert(id.clone(), "old".into()).await.unwrap();
+            assert_eq!(reach, Reach::Everywhere);
+        }
+        until("the replica has it", async || {
+            nodes.node(3).cli(&["DBSIZE"]) == "12"
+        })
+        .await;
+        nodes.node(3).pause();
+        nodes.node(0).cli(&["CLIENT", "KILL", "TYPE", "replica"]);
+        for id in &ids[..10] {
+            assert_eq!(cache.invalidate(id).await, Reach::Everywhere);
+        }
+        nodes.node_mut(0).kill();
+        nodes.node(3).resume();
+        until("the replica takes over", async || {
+            nodes.node(3).cli(&["ROLE"]).starts_with("master")
+        })
+        .await;
+        assert_eq!(nodes.node(3).cli(&["DBSIZE"]), "12", "it is lost");
+        until("the cluster answers", async || {
+            for id in &ids[..10] {
+                assert_eq!(cache.get(id).await, Cached::Miss, "{id} came back");
+            }
+            cache.get(&ids[11]).await == Cached::Hit("old".into())
+        })
+        .await;
+        until("it is removed again", async || {
+            nodes.node(3).cli(&["DBSIZE"]) == "2"
+        })
+        .await;
+        assert!(cache.stats().failovers > 0);
+    });
+}
+
+/// A server of a cluster that was restarted from an older snapshot.
+#[test]
+fn a_master_that_was_restarted_is_another_one() {
+    let mut nodes = RedisNodes::start();
+    let key = nodes.keys_on(0, 1, "ns:#").remove(0);
+    let cluster = open(&nodes);
+    many().block_on(async {
+        let before = cluster.failovers().unwrap();
+        assert!(claim(&cluster, &key, T).await.unwrap());
+        nodes.node_mut(0).restart();
+        until("the cluster answers", async || {
+            read(&cluster, &key).await.is_ok()
+        })
+        .await;
+        assert!(cluster.failovers().unwrap() > before);
     });
 }
 

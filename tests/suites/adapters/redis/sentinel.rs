@@ -35,15 +35,17 @@ fn on_both<F: Future<Output = ()>>(test: impl Fn(Make) -> F) {
     smol::block_on(test(jetcache_smol::node));
 }
 
-/// A cache, over L2 and a bus that are this value's.
-async fn cached(node: Node, redis: &Redis, tracking: bool) -> Cache<u64, String> {
+/// A cache, over L2 and a bus that are this value's, which makes the changes of this window again after
+/// a failover.
+async fn cached(node: Node, redis: &Redis, tracking: bool, window: Duration) -> Cache<u64, String> {
     let node = node.remote(redis.clone());
     let node = if tracking {
         node.bus(redis.tracking())
     } else {
         node.bus(redis.pubsub("shop"))
     };
-    let cache = node.cache::<u64, String>("ns", Raw).build().unwrap();
+    let cache = node.cache::<u64, String>("ns", Raw);
+    let cache = cache.failover_window(window).build().unwrap();
     assert_eq!(cache.listen().await, BusState::Up);
     cache
 }
@@ -94,7 +96,7 @@ async fn a_failover(make: Make, tracking: bool, fail: impl Fn(&mut RedisGroup)) 
         .heartbeat(Duration::from_secs(600))
         .open()
         .unwrap();
-    let cache = cached(make(), &redis, tracking).await;
+    let cache = cached(make(), &redis, tracking, Duration::ZERO).await;
     for key in 0..10 {
         let reach = cache.insert(key, format!("v{key}")).await.unwrap();
         assert_eq!(reach, Reach::Everywhere);
@@ -120,7 +122,7 @@ async fn a_failover(make: Make, tracking: bool, fail: impl Fn(&mut RedisGroup)) 
 
     // Another node's change, by way of the new primary.
     let other = through(&group).open().unwrap();
-    let other = cached(make(), &other, tracking).await;
+    let other = cached(make(), &other, tracking, Duration::ZERO).await;
     cache.get(&7).await;
     other.insert(7, "newer".into()).await.unwrap();
     within("L1 forgets what another changed", async {
@@ -151,6 +153,60 @@ fn a_primary_that_hangs_is_followed_by_another() {
 #[test]
 fn a_primary_that_hands_over_is_left() {
     on_both(|make| a_failover(make, false, |group| group.fail_over()));
+}
+
+/// The last hundred changes never reached the replica that is promoted: their old values are there, and
+/// nobody reads them, neither who made the changes nor who heard of them.
+#[test]
+fn changes_that_the_new_primary_lacks_are_made_again() {
+    on_both(async |make| {
+        let mut group = RedisGroup::start(1, 1);
+        let redis = || through(&group).open().unwrap();
+        let [one, two] = [redis(), redis()];
+        let one = cached(make(), &one, false, WINDOW).await;
+        let two = cached(make(), &two, false, WINDOW).await;
+        for key in 0..100 {
+            one.insert(key, "old".into()).await.unwrap();
+        }
+        group.settle("the replica has it", |group| {
+            group.cli(1, &["EXISTS", "ns:99"]) == "1"
+        });
+        // What the replica has not taken when its primary is gone never comes.
+        group.server(1).pause();
+        let _ = group.cli(0, &["CLIENT", "KILL", "TYPE", "replica"]);
+        for key in 0..100 {
+            let reach = match key % 2 {
+                0 => one.invalidate(&key).await,
+                _ => one.insert(key, "new".into()).await.unwrap(),
+            };
+            assert_eq!(reach, Reach::Everywhere);
+        }
+        within("the other has heard of it", async {
+            while two.stats().heard < 200 {
+                sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        let epochs = [one.epoch(), two.epoch()];
+        group.server_mut(0).kill();
+        group.server(1).resume();
+        group.wait_for_another(0);
+        assert_eq!(
+            group.cli(1, &["EXISTS", "ns:0", "ns:99"]),
+            "2",
+            "it is lost"
+        );
+
+        for (cache, epoch) in [(&two, epochs[1]), (&one, epochs[0])] {
+            for key in 0..100 {
+                let found = cache.get(&key).await;
+                assert_ne!(found, Cached::Hit("old".into()), "{key} came back");
+            }
+            is_whole_again(cache, epoch).await;
+            assert!(cache.stats().failovers > 0);
+        }
+        assert_eq!(group.cli(1, &["EXISTS", "ns:0", "ns:99"]), "0");
+    });
 }
 
 /// It comes back before the Sentinels have told it that it leads no more, and takes changes: nobody
@@ -478,3 +534,5 @@ fn it_keeps_the_contract() {
     let group = RedisGroup::start(1, 1);
     contract_on_tokio(&through(&group).open().unwrap());
 }
+
+const WINDOW: Duration = Duration::from_secs(10);
