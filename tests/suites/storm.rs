@@ -15,6 +15,7 @@
 //! | net, weather | the commands on their way to L2 and back; how bad that way is |
 //! | bus, air, ear | how nodes hear of changes; what carries the words; who listens |
 //! | life | a node from its birth to its death |
+//! | failover | L2 falls back to what it was a while ago, and all connections to it break |
 //! | judge, promise | who checks P1 to P7 at every event |
 //! | ledger | what L2 took, and what follows from it |
 //! | kept case | what a seed once found, as a list of steps |
@@ -45,6 +46,7 @@ mod kept;
 mod world {
     pub(crate) mod bus;
     pub(crate) mod codec;
+    pub(crate) mod failover;
     pub(crate) mod gap;
     pub(crate) mod lives;
     pub(crate) mod net;
@@ -84,7 +86,11 @@ fn storms_break_no_promise() {
     );
     assert!(tally.batched > 0 && tally.again > 0, "{tally:?}");
     assert!(
-        tally.written > 0 && tally.heard > 0 && tally.epochs > 0 && tally.died > 0,
+        tally.written > 0
+            && tally.heard > 0
+            && tally.epochs > 0
+            && tally.died > 0
+            && tally.failovers > 0,
         "{tally:?}"
     );
 }

@@ -21,6 +21,9 @@ pub(crate) struct Plan {
     pub(crate) lasting: bool,
     /// Nodes die.
     pub(crate) mortal: bool,
+    /// A replica of L2 takes over. Without a bus, since that would break with the primary; and where
+    /// nobody dies, who might be the only one to know what is lost.
+    pub(crate) fails_over: bool,
     pub(crate) write_timeout: Option<Duration>,
     pub(crate) load_concurrency: usize,
     pub(crate) batch_loader: bool,
@@ -34,10 +37,13 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn of(world: &World, weather: Weather, fleet: bool) -> Self {
+        let lasting = world.percent(if fleet { 80 } else { 20 });
+        let mortal = world.percent(30);
         Self {
             weather,
-            lasting: world.percent(if fleet { 80 } else { 20 }),
-            mortal: world.percent(30),
+            lasting,
+            mortal,
+            fails_over: !fleet && !mortal && world.percent(50),
             write_timeout: (world.percent(40)).then(|| Duration::from_millis(world.below(400) + 1)),
             load_concurrency: [1, 2, 16][world.below(3) as usize],
             batch_loader: world.percent(60),

@@ -108,6 +108,8 @@ impl Run {
             .jitter(0, Duration::ZERO)
             .load_timeout(Duration::from_millis(300))
             .lease_wait(Duration::from_millis(100))
+            // Longer than any storm.
+            .failover_window(HOUR)
             .not_found_when(is_absence)
             .batch_chunk(self.plan.chunk)
             .load_concurrency(self.plan.load_concurrency)
@@ -196,6 +198,7 @@ impl Run {
                     self.die();
                     callers.extend((0..world.below(8)).map(|_| self.caller()));
                 }
+                5 if self.plan.fails_over => self.net.go_on(),
                 4 if fleet && callers.len() < MOST_CALLERS => callers.push(self.caller()),
                 _ => {}
             }
@@ -217,8 +220,23 @@ impl Run {
             world.cancel(*caller);
         }
         self.rest(&BTreeSet::new());
+        self.looks_at_l2();
         self.is_at_rest();
         self.ends();
+    }
+
+    /// Each node asks L2 once more, and so finds out who leads there.
+    fn looks_at_l2(&self) {
+        if self.net.failovers_so_far() == 0 {
+            return;
+        }
+        for Life { home, node, .. } in &self.nodes {
+            let node = node.clone();
+            home.begin(async move {
+                let _ = node.get(&0).await;
+            });
+        }
+        self.rest(&BTreeSet::new());
     }
 
     /// Everybody has an answer: what may be left in L1, in L2 and under way.
@@ -241,8 +259,10 @@ impl Run {
             judge.rests_in_l2(key, self.net.stands(&format!("storm:{key}")));
         }
         let leases = self.net.leases();
-        // The dead give nothing back.
-        let exempt = !self.plan.weather.is_calm() || self.lives > self.nodes.len();
+        // The dead give nothing back, and what was given back may be lost.
+        let exempt = !self.plan.weather.is_calm()
+            || self.lives > self.nodes.len()
+            || self.net.failovers_so_far() > 0;
         judge.rule(leases == 0 || exempt, Promise::P5, || {
             format!("{leases} leases were not given back")
         });
@@ -287,6 +307,7 @@ impl Run {
         self.tally.faults += stats.remote_faults;
         self.tally.heard += stats.heard;
         self.tally.epochs += stats.epochs;
+        self.tally.failovers += stats.failovers;
     }
 }
 

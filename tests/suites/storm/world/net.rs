@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use crate::fate::ledger::Applied;
 use crate::fate::promise::Promise;
 use crate::world::bus::{Air, Bus, key_of};
 use crate::world::codec::Fickle;
+use crate::world::failover::Primaries;
 use crate::world::time::World;
 use crate::world::weather::Weather;
 
@@ -37,6 +38,9 @@ pub(crate) struct Net {
     air: Option<Air>,
     /// The life of a node that this handle belongs to.
     life: usize,
+    primaries: Arc<Primaries>,
+    /// How many of them this life has left behind.
+    met: Arc<AtomicU64>,
     /// If set, every change is told to the others in its name.
     herald: Option<Herald>,
 }
@@ -66,6 +70,8 @@ impl Net {
             widest: Arc::default(),
             air: None,
             life: 0,
+            primaries: Arc::default(),
+            met: Arc::default(),
             herald: None,
         }
     }
@@ -79,13 +85,24 @@ impl Net {
     /// The handle of one life of a node.
     pub(crate) fn of(&self, life: usize) -> Self {
         let net = self.clone();
-        Self { life, ..net }
+        let met = Arc::new(self.primaries.count().into());
+        Self { life, met, ..net }
     }
 
     /// The same L2 in other weather.
     pub(crate) fn in_weather(&self, weather: Weather) -> Self {
         let net = self.clone();
         Self { weather, ..net }
+    }
+
+    /// The replica takes over, or begins to fall behind.
+    pub(crate) fn go_on(&self) {
+        self.primaries.go_on(&self.table);
+    }
+
+    /// How often a replica took over.
+    pub(crate) fn failovers_so_far(&self) -> u64 {
+        self.primaries.count()
     }
 
     pub(crate) fn heal(&self) {
@@ -155,11 +172,18 @@ impl Net {
         let singles: BTreeMap<String, Single> = keys.into_iter().map(single).collect();
         let (reply, answer) = channel();
         let net = self.clone();
+        let primary = self.primaries.count();
         if lost {
             std::mem::forget(reply);
         } else {
             self.world.begin(async move {
                 net.world.sleep(there).await;
+                if net.primaries.count() != primary {
+                    // Its connection broke.
+                    let _ = reply.send(commands.iter().map(|_| Err(away())).collect());
+                    return;
+                }
+                net.met.store(primary, Ordering::SeqCst);
                 let tick = net.world.tick();
                 let now = net.clock();
                 let mut acts = Vec::new();
@@ -484,6 +508,10 @@ impl Remote for Net {
             ((*key).to_owned(), command)
         };
         self.send(keys.iter().map(unload).collect()).await
+    }
+
+    fn failovers(&self) -> Option<u64> {
+        Some(self.met.load(Ordering::SeqCst))
     }
 
     fn server(&self) -> Option<u64> {
