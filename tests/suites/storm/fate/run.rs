@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use jetcache_core::{BusState, Cache, Runtime, Timestamp};
+use jetcache_core::{BusState, Cache, Call, Runtime, Timestamp};
 
 use crate::actors::caller::{Caller, Node, REMOTE_TIMEOUT};
 use crate::actors::loading::{Database, is_absence};
@@ -233,7 +233,7 @@ impl Run {
         for Life { home, node, .. } in &self.nodes {
             let node = node.clone();
             home.begin(async move {
-                let _ = node.get(&0).await;
+                let _ = node.get_with(&0, &Call::new().skip_local()).await;
             });
         }
         self.rest(&BTreeSet::new());

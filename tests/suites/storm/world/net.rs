@@ -446,8 +446,13 @@ impl Remote for Net {
             }
             (put.key.to_owned(), command)
         };
+        let met = self.failovers();
         let placed = self.send(puts.iter().map(put).collect()).await;
         for (put, placed) in puts.iter().zip(&placed) {
+            if self.failovers() != met {
+                // Its sender does not believe that.
+                break;
+            }
             if let (Ok(Placed::Overtaken | Placed::Refused), Some(value)) =
                 (placed, value_in(put.value.bytes))
             {
@@ -481,8 +486,12 @@ impl Remote for Net {
             };
             (settle.key.to_owned(), command)
         };
+        let met = self.failovers();
         let settled = self.send(settles.iter().map(settle).collect()).await;
         for (settle, settled) in settles.iter().zip(&settled) {
+            if self.failovers() != met {
+                break;
+            }
             if let (Ok(Filled::Refused), Some(value)) = (settled, value_in(settle.value.bytes)) {
                 self.judge.refused(value);
             }
