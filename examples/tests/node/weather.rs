@@ -1,10 +1,11 @@
-//! Three nodes under load while their Redis is stopped, killed, restarted empty, made read-only and
-//! out of memory: what their callers wait, beside the limits that were configured. The times are
+//! Three nodes under load while their Redis is stopped, killed, restarted empty, made read-only, out of
+//! memory and failed over: what their callers wait, beside the limits that were configured. The times are
 //! printed; what is checked is that nobody is ever answered an error, or later than the limits allow.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
+use jetcache_tests::redis_sentinels::{GROUP, RedisGroup};
 use jetcache_tests::redis_server::RedisServer;
 
 use super::process::Node;
@@ -51,44 +52,47 @@ fn callers(nodes: &mut [Node], phase: &str) -> Vec<u64> {
     })
 }
 
-#[test]
-fn callers_of_three_nodes_wait_no_longer_than_the_limits() {
-    let mut server = RedisServer::start();
+/// A node on each runtime.
+fn three(l2: &[&str]) -> Vec<Node> {
     let remote = REMOTE.as_millis().to_string();
-    let url = server.url();
-    let mut nodes: Vec<Node> = ["tokio", "smol", "async-std"]
-        .iter()
-        .map(|runtime| {
-            Node::start(&[
-                "--runtime",
-                runtime,
-                "--redis",
-                &url,
-                "--bus",
-                "pubsub",
-                "--remote-timeout-ms",
-                &remote,
-                "--stale-ms",
-                "60000",
-            ])
-        })
-        .collect();
+    let node = |runtime: &&str| {
+        let settings = [
+            "--runtime",
+            runtime,
+            "--bus",
+            "pubsub",
+            "--remote-timeout-ms",
+            &remote,
+            "--stale-ms",
+            "60000",
+        ];
+        Node::start(&[&settings[..], l2].concat())
+    };
+    ["tokio", "smol", "async-std"].iter().map(node).collect()
+}
+
+/// Callers in such weather: prints what they waited, and checks that against the limits.
+fn phase(nodes: &mut [Node], name: &str) {
     // A lookup pays one timeout of L2, and its load; it waits for another's load no longer than that
     // takes.
     let limit = REMOTE * 2 + LOAD * 2 + SLACK;
+    let mut spans = callers(nodes, &name.replace(' ', "-"));
+    spans.sort_unstable();
+    let at = |percent: usize| spans[(spans.len() - 1) * percent / 100];
+    println!("{name:<18}{:>9}{:>9}{:>9}", at(50), at(99), at(100));
+    let worst = Duration::from_micros(at(100));
+    assert!(worst <= limit, "{name}: {worst:?}, the limit is {limit:?}");
+}
+
+#[test]
+fn callers_of_three_nodes_wait_no_longer_than_the_limits() {
+    let mut server = RedisServer::start();
+    let mut nodes = three(&["--redis", &server.url()]);
     println!("limits: loader {LOAD:?}, remote_timeout {REMOTE:?}");
     println!(
         "{:<18}{:>9}{:>9}{:>9}",
         "Redis", "p50 us", "p99 us", "worst us"
     );
-    let phase = |nodes: &mut [Node], name: &str| {
-        let mut spans = callers(nodes, &name.replace(' ', "-"));
-        spans.sort_unstable();
-        let at = |percent: usize| spans[(spans.len() - 1) * percent / 100];
-        println!("{name:<18}{:>9}{:>9}{:>9}", at(50), at(99), at(100));
-        let worst = Duration::from_micros(at(100));
-        assert!(worst <= limit, "{name}: {worst:?}, the limit is {limit:?}");
-    };
     phase(&mut nodes, "healthy");
     server.pause();
     phase(&mut nodes, "stopped");
@@ -110,4 +114,39 @@ fn callers_of_three_nodes_wait_no_longer_than_the_limits() {
     for node in &mut nodes {
         node.until_count("unconfirmed", 0);
     }
+}
+
+/// A replica is promoted that lacks the last changes.
+#[test]
+fn nothing_comes_back_after_a_failover_under_three_nodes() {
+    let mut group = RedisGroup::start(1, 1);
+    let sentinel = format!("{GROUP}@{}", group.addresses().join(","));
+    let mut nodes = three(&["--redis-sentinel", &sentinel]);
+    phase(&mut nodes, "healthy");
+    for n in 0..60 {
+        nodes[n % 3].ask(format!("set row-{n} old {n}"));
+    }
+    group.settle("the replica has it", |group| {
+        group.cli(0, &["DBSIZE"]) == group.cli(1, &["DBSIZE"])
+    });
+    group.server(1).pause();
+    let _ = group.cli(0, &["CLIENT", "KILL", "TYPE", "replica"]);
+    for n in 0..60 {
+        let answer = nodes[(n + 1) % 3].ask(format!("set row-{n} new {n}"));
+        assert_eq!(answer["reach"], "everywhere", "{answer}");
+    }
+    group.server_mut(0).kill();
+    group.server(1).resume();
+    phase(&mut nodes, "primary killed");
+    group.wait_for_another(0);
+    phase(&mut nodes, "replica promoted");
+    for node in &mut nodes {
+        node.until_count("unconfirmed", 0);
+        for n in 0..60 {
+            let answer = node.ask(format!("load row-{n} loaded {n}"));
+            assert_ne!(answer["value"]["Str"], "old", "row-{n} came back");
+        }
+        assert!(node.ask("stats")["failovers"].as_u64() > Some(0));
+    }
+    phase(&mut nodes, "well again");
 }
