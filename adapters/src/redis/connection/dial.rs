@@ -113,10 +113,14 @@ impl Dial {
         config: &AsyncConnectionConfig,
     ) -> Result<(MultiplexedConnection, u64), Fault> {
         let mut connection = self.connect(client, config).await?;
-        let (greeting, run) = greeting(&connection, self.timeout, self.primary.is_asked()).await?;
+        let is_asked = self.primary.is_asked();
+        let (greeting, mut run) = greeting(&connection, self.timeout, is_asked).await?;
         check_age(&greeting)?;
         if self.target.wants_a_primary() {
-            check_role(&greeting, client.get_connection_info().addr())?;
+            let address = client.get_connection_info().addr();
+            check_role(&greeting, address)?;
+            // One that does not say which process it is is known by where it is.
+            run = run.or_else(|| is_asked.then(|| address.to_string()));
         }
         if let Some(name) = &self.name {
             // Its answer is not waited for: a user without the right to do this can do without it.
