@@ -94,7 +94,8 @@ pub use crate::redis::tracking::RedisTracking;
 /// `+pexpiretime` (without it the server logs denials, and the same bytes stored again pass for those
 /// before: what Go sets after it deleted a key goes with it if a load stored the same within a
 /// minute before) and with `+info` (without it, and with a denial in the server's log at each connection,
-/// a server that took over is not recognised, and what it has lost stays lost; a cache whose
+/// a server that took over is not recognised, unless Sentinels name another address, and what it has lost
+/// stays lost; a cache whose
 /// [`failover_window`](jetcache_core::Builder::failover_window) is zero does not need it), `+multi +exec` in the jetcache-go format, `+select` if the URL names a database, and
 /// `+client|setname` for the name in `CLIENT LIST` (without it the connection has none). It needs
 /// these keys, for a cache named `ns`: `~ns:*` for the values and `~{ns:*` for their leases and

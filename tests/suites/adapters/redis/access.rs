@@ -5,8 +5,8 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
 
-use jetcache_adapters::{Redis, contract};
-use jetcache_core::{Bus, Fault, Remote};
+use jetcache_adapters::{Raw, Redis, contract};
+use jetcache_core::{Bus, Cached, Fault, Reach, Remote};
 use jetcache_tests::redis_server::RedisServer;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
@@ -283,6 +283,32 @@ fn a_key_outside_the_rights_is_a_fault() {
             Err(Fault::Refused(_))
         ));
     });
+}
+
+/// What another process lacks comes back then: the right is documented as one for this.
+#[test]
+fn without_the_right_to_info_all_works_but_another_process_is_not_recognised() {
+    for (right, seen) in [("+info", 1), ("-info", 0)] {
+        let mut server = RedisServer::start();
+        let user = ["ACL", "SETUSER", "default", "+@all", right];
+        assert_eq!(server.cli(&user), "OK");
+        many().block_on(async {
+            let redis = Redis::open(&server.url()).unwrap();
+            let node = jetcache_tokio::node().remote(redis);
+            let cache = node.cache::<u64, String>("ns", Raw).no_local();
+            let cache = cache.build().unwrap();
+            let reach = cache.insert(7, "old".into()).await.unwrap();
+            assert_eq!(reach, Reach::Everywhere);
+            assert_eq!(server.cli(&["SAVE"]), "OK");
+            cache.invalidate(&7).await;
+            server.restart();
+            assert_eq!(server.cli(&user), "OK");
+            let found = cache.get(&7).await;
+            let back = Cached::Hit("old".to_owned());
+            assert_eq!(found == back, seen == 0, "{right}: {found:?}");
+            assert_eq!(cache.stats().failovers, seen, "{right}");
+        });
+    }
 }
 
 #[test]
