@@ -51,9 +51,24 @@ fn f1_what_a_node_heard_of_is_not_read_from_the_new_primary() {
         fleet(2)
             .load(0, A, 5)
             .invalidate(40, A)
+            .dies(48, A, None)
             .fails_over(50, 20)
             .get(60, B)
             .get(70, B),
+    );
+}
+
+/// B has missed the word, and copies the old value from the new primary before A has removed it there.
+#[test]
+fn f1_the_others_are_told_of_what_a_node_changes_again() {
+    keeps(
+        fleet(2)
+            .load(0, A, 5)
+            .invalidate(40, A)
+            .slow(B, 30)
+            .fails_over(50, 20)
+            .repair(Fate::delivered(20, 1))
+            .get(60, B),
     );
 }
 
