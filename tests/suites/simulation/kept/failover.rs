@@ -91,6 +91,26 @@ fn f1_while_l2_does_not_answer_nothing_is_forgotten() {
 }
 
 #[test]
+fn f1_what_did_not_fit_is_not_read_from_l2() {
+    keeps(
+        Plan::scripted(1)
+            .kind(Kind::Remote)
+            .room_for_one()
+            .load(0, A, 5)
+            .load(0, A, 5)
+            .other_key()
+            .invalidate(40, A)
+            .invalidate(41, A)
+            .other_key()
+            .fails_over(50, 20)
+            .get(60, A)
+            .get(70, A)
+            .get(70, A)
+            .other_key(),
+    );
+}
+
+#[test]
 fn f1_what_was_removed_again_is_lost_again() {
     keeps(
         Plan::scripted(1)
