@@ -165,7 +165,7 @@ async fn long(stage: &Stage) {
     node.invalidate("key").await;
     stage.server().kill();
     for _ in 0..10 {
-        assert_eq!(node.get("another").await, Cached::Miss);
+        assert_eq!(node.get("key").await, Cached::Miss);
         stage.host().sleep(window).await;
     }
     replace(stage);
