@@ -139,8 +139,10 @@ mod tests {
     use crate::machine::error::Error;
     use crate::machine::lookup::step::{Need, Reply, Step};
     use crate::machine::policy::{Kind, Policy};
+    use crate::machine::shard::glances::Glanced;
     use crate::machine::shard::{Context, Shard};
     use crate::machine::tier::entry::{Cached, Entry};
+    use crate::machine::tier::verb::Granted;
 
     const SECOND: Duration = Duration::from_secs(1);
     const KEY: u32 = 7;
@@ -182,6 +184,20 @@ mod tests {
             tell(self, Reply::Loaded(Err(Error::Overloaded)))
         }
 
+        /// A read without a loader finds a fresh value in L2, and puts it into L1.
+        fn feed(&mut self) {
+            let glanced = self.ask(|shard, context, effects| {
+                // Its hash matters only to changes, and there are none.
+                let glance = shard.glance(0, |key| *key == KEY, Call::new(), context, effects);
+                let read = Ok(Some(seen(60 * SECOND)));
+                shard.glanced(&glance.unwrap(), || KEY, read, context, effects)
+            });
+            let Glanced::Keep(_, kept, _) = glanced else {
+                panic!("{glanced:?}")
+            };
+            self.ask(|shard, _, effects| shard.kept(&kept, effects));
+        }
+
         fn ask<T>(
             &mut self,
             ask: impl FnOnce(
@@ -208,6 +224,19 @@ mod tests {
         Entry::new(Some("old"), end).stale_until(end + 11 * SECOND)
     }
 
+    /// What L2 shows of a value with so much left, or as stale as [`ended`].
+    fn seen(left: Duration) -> Seen<&'static str> {
+        let fresh = !left.is_zero();
+        Seen {
+            value: Some(if fresh { "new" } else { "old" }),
+            left,
+            over: if fresh { Duration::ZERO } else { SECOND },
+            window: Some(11 * SECOND),
+            cost: Duration::ZERO,
+            age: None,
+        }
+    }
+
     #[test]
     fn a_failing_load_leaves_the_stale_value_in_l1_for_a_while() {
         let mut world = World::new();
@@ -219,6 +248,42 @@ mod tests {
         let end = world.now + world.policy.stale_retry;
         assert_eq!((entry.expires(), entry.over()), (end, 2 * SECOND));
         assert_eq!(entry.stale_end(), Timestamp::default() + 20 * SECOND);
+    }
+
+    /// A `get` has brought a fresh value into L1 while the loader ran, for those who ask L1.
+    #[test]
+    fn a_call_that_skips_l1_does_not_look_there_after_a_failure() {
+        for (call, looks) in [(Call::new(), true), (Call::new().skip_local(), false)] {
+            let mut world = World::new();
+            world.policy.kind = Kind::Both;
+            let (ticket, _) =
+                world.ask(|shard, context, effects| shard.join(KEY, call, context, effects));
+            let tell = |world: &mut World, reply| {
+                world.ask(|shard, context, effects| shard.step(&ticket, context, reply, effects))
+            };
+            let mut step = tell(&mut world, Reply::Begin);
+            if looks {
+                assert!(matches!(step, Step::ReadLocal), "{step:?}");
+                step = tell(&mut world, Reply::Local(None));
+            }
+            assert!(matches!(step, Step::Ask(Need::Read)), "{step:?}");
+            let step = tell(&mut world, Reply::Remote(Ok(Some(seen(Duration::ZERO)))));
+            assert!(matches!(step, Step::Ask(Need::Lease { .. })), "{step:?}");
+            let found = Some(seen(Duration::ZERO));
+            let step = tell(&mut world, Reply::Leased(Ok((Granted::Yes, found))));
+            assert!(matches!(step, Step::Ask(Need::Load)), "{step:?}");
+            world.feed();
+            let step = tell(&mut world, Reply::Loaded(Err(Error::Overloaded)));
+            if looks {
+                assert!(matches!(step, Step::ReadLocal), "{step:?}");
+            } else {
+                let Step::Finish { answer, .. } = step else {
+                    panic!("{step:?}")
+                };
+                let outcome = answer.outcome.as_ref().unwrap();
+                assert_eq!(*outcome, Cached::Stale("old"));
+            }
+        }
     }
 
     #[test]
