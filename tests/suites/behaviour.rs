@@ -116,6 +116,7 @@ const ANY_L2: &[Cases<Case>] = &[
 const OWN_REDIS: &[Cases<Case>] = &[
     outages::CASES,
     breaker::CASES,
+    breaker::bus::CASES,
     caches::OWN_REDIS,
     writes::OWN_REDIS,
     refresh::faults::OWN_REDIS,
