@@ -222,6 +222,8 @@ impl Hub {
 
     /// The subscription broke, or could not be made.
     pub(crate) fn is_down(&self, fault: Fault) {
+        // Before the state: who sees the bus down looks next at why.
+        self.course().fault = Some((self.runtime.now(), fault.clone()));
         self.failures.fetch_add(1, Ordering::SeqCst);
         self.set_state(BusState::Down);
         self.note(&Event::BusFault(fault));
