@@ -16,6 +16,7 @@
 //! | bus, air, ear | how nodes hear of changes; what carries the words; who listens |
 //! | life | a node from its birth to its death |
 //! | judge, promise | who checks P1 to P7 at every event |
+//! | circuits | which breakers are open, and what is sent meanwhile |
 //! | ledger | what L2 took, and what follows from it |
 //! | kept case | what a seed once found, as a list of steps |
 //!
@@ -32,6 +33,7 @@ mod actors {
 }
 #[path = "storm/fate"]
 mod fate {
+    pub(crate) mod circuits;
     pub(crate) mod judge;
     pub(crate) mod ledger;
     pub(crate) mod plan;
@@ -84,7 +86,11 @@ fn storms_break_no_promise() {
     );
     assert!(tally.batched > 0 && tally.again > 0, "{tally:?}");
     assert!(
-        tally.written > 0 && tally.heard > 0 && tally.epochs > 0 && tally.died > 0,
+        tally.opened > 0
+            && tally.written > 0
+            && tally.heard > 0
+            && tally.epochs > 0
+            && tally.died > 0,
         "{tally:?}"
     );
 }

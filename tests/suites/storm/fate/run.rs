@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use jetcache_core::{BusState, Cache, Runtime, Timestamp};
+use jetcache_core::{BreakerState, BusState, Cache, Runtime, Timestamp};
 
 use crate::actors::caller::{Caller, Node, REMOTE_TIMEOUT};
 use crate::actors::loading::{Database, is_absence};
@@ -113,7 +113,10 @@ impl Run {
             .load_concurrency(self.plan.load_concurrency)
             .loader(move |key: Key| singly.clone().load(key));
         builder = match self.plan.breaker {
-            Some(breaker) => builder.breaker(breaker),
+            Some(breaker) => {
+                let turns = self.judge.circuits().of(number, breaker);
+                builder.breaker(breaker).observer(turns)
+            }
             None => builder.no_breaker(),
         };
         if self.plan.weather.is_calm() {
@@ -230,6 +233,11 @@ impl Run {
             judge.rule(left == Default::default(), Promise::P5, || {
                 format!("{left:?} are left")
             });
+            judge.rule(
+                node.stats().breaker == BreakerState::Closed,
+                Promise::P3,
+                || format!("{number} leaves L2 alone for ever"),
+            );
             judge.rule(node.bus() != BusState::Down, Promise::P4, || {
                 format!("{number} is deaf for ever")
             });
@@ -287,6 +295,7 @@ impl Run {
         self.tally.faults += stats.remote_faults;
         self.tally.heard += stats.heard;
         self.tally.epochs += stats.epochs;
+        self.tally.opened += stats.breaker_opened;
     }
 }
 

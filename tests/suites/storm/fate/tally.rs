@@ -22,6 +22,8 @@ pub(crate) struct Tally {
     /// Keys whose changes were heard of.
     pub(crate) heard: u64,
     pub(crate) epochs: u64,
+    /// Breakers that opened.
+    pub(crate) opened: u64,
 }
 
 impl AddAssign for Tally {
@@ -38,5 +40,6 @@ impl AddAssign for Tally {
         self.died += more.died;
         self.heard += more.heard;
         self.epochs += more.epochs;
+        self.opened += more.opened;
     }
 }
