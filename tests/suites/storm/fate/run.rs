@@ -277,11 +277,12 @@ impl Run {
     }
 
     fn rest(&self, silent: &BTreeSet<Id>) {
-        let end = self.world.time() + REST;
-        // Without a bus the tasks come to an end by themselves; with one they never do.
+        let now = self.world.time();
+        // Without a bus the tasks come to an end by themselves; with one they never do. An hour is
+        // enough to see that something goes on for ever.
         let end = || match self.air.bus() {
-            Bus::None => self.world.time() + Duration::from_secs(60),
-            _ => end,
+            Bus::None => (self.world.time() + Duration::from_secs(60)).min(now + HOUR),
+            _ => now + REST,
         };
         while self.step(silent, end()) {}
     }
