@@ -278,10 +278,10 @@ impl Run {
 
     fn rest(&self, silent: &BTreeSet<Id>) {
         let now = self.world.time();
-        // Without a bus the tasks come to an end by themselves; with one they never do. An hour is
-        // enough to see that something goes on for ever.
+        // Without a bus the tasks come to an end by themselves, or something goes on for ever; with one
+        // they never do.
         let end = || match self.air.bus() {
-            Bus::None => (self.world.time() + Duration::from_secs(60)).min(now + HOUR),
+            Bus::None => (self.world.time() + Duration::from_secs(60)).min(now + REST * 10),
             _ => now + REST,
         };
         while self.step(silent, end()) {}
