@@ -116,8 +116,10 @@ async fn forgets(stage: &Stage, node: &Node, key: &str) {
 }
 
 /// L2 is reached again by who asks: nothing is sent but this.
-async fn closes(node: &Node) {
-    node.ping().await.unwrap();
+async fn closes(stage: &Stage, node: &Node) {
+    stage
+        .until("L2 answers", async || node.ping().await.is_ok())
+        .await;
     assert_eq!(node.stats().breaker, BreakerState::Closed);
 }
 
@@ -148,7 +150,7 @@ async fn barred(stage: &Stage) {
         assert!(matches!(health.fault, Some(Fault::Unreachable(_))));
         assert!(health.lasts >= A_WHILE && health.fault_ago.unwrap() >= A_WHILE);
         assert_eq!(node.stats().bus_faults, faults);
-        closes(&node).await;
+        closes(stage, &node).await;
         is_up(stage, &node).await;
         assert_eq!(node.epoch(), epoch + 1);
         node.close().await;
@@ -248,7 +250,7 @@ async fn newcomers(stage: &Stage) {
     assert_eq!(users.bus(), BusState::Up);
     stage.server().cli(&["SET", "users:key", "new"]);
     forgets(stage, &users, "key").await;
-    closes(&users).await;
+    closes(stage, &users).await;
     stage
         .until("it is covered", async || {
             orders.listen().await == BusState::Up
@@ -338,7 +340,7 @@ async fn untold(stage: &Stage) {
     // It need not wait for that, since the other one is there to tell.
     orders.close().await;
     assert_eq!(users.activity().untold, 1);
-    closes(&users).await;
+    closes(stage, &users).await;
     forgets(stage, &far, "key").await;
     is_up(stage, &users).await;
     stage
