@@ -12,6 +12,7 @@ mod shared;
 
 /// The bus of a node: one subscription for all its caches, one way out.
 mod bus {
+    pub(super) mod barrier;
     pub(super) mod covered;
     pub(super) mod hub;
     pub(super) mod members;

@@ -118,6 +118,7 @@ const OWN_REDIS: &[Cases<Case>] = &[
     outages::CASES,
     failover::CASES,
     breaker::CASES,
+    breaker::bus::CASES,
     caches::OWN_REDIS,
     writes::OWN_REDIS,
     refresh::faults::OWN_REDIS,

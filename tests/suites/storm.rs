@@ -17,6 +17,7 @@
 //! | life | a node from its birth to its death |
 //! | failover | L2 falls back to what it was a while ago, and all connections to it break |
 //! | judge, promise | who checks P1 to P7 at every event |
+//! | circuits | which breakers are open, and what is sent meanwhile |
 //! | ledger | what L2 took, and what follows from it |
 //! | kept case | what a seed once found, as a list of steps |
 //!
@@ -33,6 +34,7 @@ mod actors {
 }
 #[path = "storm/fate"]
 mod fate {
+    pub(crate) mod circuits;
     pub(crate) mod judge;
     pub(crate) mod ledger;
     pub(crate) mod plan;
@@ -86,7 +88,8 @@ fn storms_break_no_promise() {
     );
     assert!(tally.batched > 0 && tally.again > 0, "{tally:?}");
     assert!(
-        tally.written > 0
+        tally.opened > 0
+            && tally.written > 0
             && tally.heard > 0
             && tally.epochs > 0
             && tally.died > 0

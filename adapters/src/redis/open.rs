@@ -46,10 +46,13 @@ impl Redis {
     /// If redis-rs does not accept the client's address.
     pub fn from_client(client: &Client) -> Result<Self, OpenError> {
         let client = resp3_client(client.get_connection_info().clone())?;
-        Ok(Self::made_of(adopt(client)))
+        let settings = RedisBuilder::new(String::new());
+        Ok(Self::made_of(settings.dial_to(Target::One(client))))
     }
 
-    fn made_of(connections: Connections) -> Self {
+    /// So many connections, each dialled like this.
+    fn made_of((dial, count): (Dial, usize)) -> Self {
+        let connections = Connections::new(Arc::new(dial), count);
         Self::on(Arc::new(connections), number(), None)
     }
 }
@@ -152,8 +155,7 @@ impl RedisBuilder {
     /// # Errors
     /// What is wrong with the settings, in words that say what to change.
     pub fn open(self) -> Result<Redis, OpenError> {
-        let (dial, count) = self.dial()?;
-        Ok(Redis::made_of(Connections::new(Arc::new(dial), count)))
+        self.dial().map(Redis::made_of)
     }
 
     /// The same settings for another URL.
@@ -259,25 +261,6 @@ impl fmt::Debug for RedisBuilder {
             .field("connect_timeout", &self.timeout)
             .finish_non_exhaustive()
     }
-}
-
-/// Connections by a client that the user made, with the default settings.
-fn adopt(client: Client) -> Connections {
-    Connections::new(
-        Arc::new(Dial {
-            target: Target::One(client),
-            name: Some(NAME.into()),
-            timeout: TIMEOUT,
-            heartbeat: HEARTBEAT,
-            patience: PATIENCE,
-            tally: Arc::default(),
-            door: Calm::default(),
-            renewals: Arc::default(),
-            primary: Primary::default(),
-            scripts: Arc::default(),
-        }),
-        CONNECTIONS,
-    )
 }
 
 fn parse(url: &str) -> Result<ConnectionInfo, OpenError> {

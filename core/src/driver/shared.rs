@@ -241,7 +241,7 @@ impl<K: CacheKey, V: CacheValue> Member for Shared<K, V> {
             Turned::Closed(after) => {
                 self.journal.note(&Event::BreakerClosed { after: *after });
                 if let Some(hub) = &self.hub {
-                    hub.note_l2(true);
+                    hub.l2_is_back();
                 }
                 self.repairs.back.notify(usize::MAX);
             }

@@ -236,3 +236,6 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         }
     }
 }
+
+#[cfg(test)]
+pub(in crate::machine) mod stage;

@@ -14,7 +14,9 @@ use crate::machine::error::Fault;
 /// subscription stands.
 ///
 /// A node has one subscription at a time. When it fails, the driver asks for a new one: at once,
-/// then after pauses that grow from 50 ms to 5 s, for ever; sooner when L2 answers again.
+/// then after pauses that grow from 50 ms to 5 s, for ever; sooner when L2 answers again. While the
+/// [circuit breaker](crate::Breaker) of an L2 is open that the bus [rides on](Self::telling), it
+/// neither subscribes nor publishes, and subscribes as soon as that closes.
 ///
 /// One for the nodes of a single process, over a channel of tokio's:
 ///

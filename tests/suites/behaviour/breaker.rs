@@ -1,5 +1,7 @@
 //! The circuit breaker of L2: when it opens, what is sent meanwhile, and how it closes.
 
+pub(crate) mod bus;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

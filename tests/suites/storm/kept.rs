@@ -1,5 +1,7 @@
 //! Kept cases: what storms have found, in the fewest steps.
 
+#[path = "kept/breaker.rs"]
+mod breaker;
 #[path = "kept/fleet.rs"]
 mod fleet;
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 
 use crate::redis::Redis;
-use crate::redis::connection::Connections;
 use crate::redis::connection::dial::sentinels::Sentinels;
 use crate::redis::connection::dial::target::Target;
 use crate::redis::open::RedisBuilder;
@@ -235,8 +234,7 @@ impl RedisSentinelBuilder {
         let client = self.client_at(somewhere.set_redis_settings(login))?;
         let login = client.get_connection_info().clone();
         let group = Sentinels::new(Arc::clone(&self.group), sentinels, login);
-        let (dial, count) = self.node.dial_to(Target::Group(group));
-        Ok(Redis::made_of(Connections::new(Arc::new(dial), count)))
+        Ok(Redis::made_of(self.node.dial_to(Target::Group(group))))
     }
 
     fn sentinel_client(&self, target: ConnectionInfo) -> Result<Client, OpenError> {

@@ -9,6 +9,7 @@ use portable_atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use crate::driver::bus::members::{Hears, Members};
 use crate::driver::bus::outbox::Outbox;
+use crate::driver::link::gate::Bar;
 use crate::driver::task::chore::Chore;
 use crate::driver::world::erased::{AnyBus, AnyRuntime};
 use crate::machine::error::Fault;
@@ -28,7 +29,8 @@ pub enum BusState {
     Idle = 1,
     /// The subscription stands.
     Up = 2,
-    /// The subscription broke, or could not be made; it is tried again and again.
+    /// The subscription broke, or could not be made; it is tried again and again, but while the
+    /// circuit breaker of L2 is open and the bus is on the same server: then as soon as that closes.
     Down = 3,
 }
 
@@ -57,6 +59,8 @@ struct Course {
 /// The bus of one node.
 pub(crate) struct Hub {
     pub(crate) bus: Arc<dyn AnyBus>,
+    /// The number of the L2 that it is on, if it is on one.
+    server: Option<u64>,
     /// The id by which the other nodes know this one, in this life.
     pub(crate) source: Arc<str>,
     pub(crate) runtime: Arc<dyn AnyRuntime>,
@@ -73,7 +77,7 @@ pub(crate) struct Hub {
     blind_since: AtomicU64,
     /// Whether L2 failed to answer its caches last time.
     l2_away: AtomicBool,
-    /// How often the subscription broke, or could not be made.
+    /// How often the subscription broke, or could not be made or extended.
     failures: AtomicU64,
     /// Rung when the state of the bus changes, and when messages were told or given up.
     stir: Bell,
@@ -94,8 +98,13 @@ impl Hub {
             Some(name) => format!("{name}-{random}"),
             None => random.to_owned(),
         };
+        let server = match bus.telling() {
+            Telling::WithChange { server, .. } | Telling::Watched { server } => Some(server),
+            Telling::Publish => None,
+        };
         Arc::new(Self {
             bus,
+            server,
             source: source.into(),
             members: Members::default(),
             state: AtomicU8::new(BusState::Idle as u8),
@@ -152,6 +161,19 @@ impl Hub {
         }
     }
 
+    /// A breaker of L2 has closed: whoever has waited for that goes on.
+    pub(crate) fn l2_is_back(&self) {
+        self.l2_away.store(false, Ordering::Relaxed);
+        self.nudge();
+    }
+
+    /// What keeps the bus from being dialled: the breaker of its own server, if it is open.
+    pub(crate) fn bar(&self) -> Option<Bar> {
+        let server = self.server?;
+        let mut ears = self.members.ears().into_iter();
+        ears.find_map(|(_, ears)| ears.bar(server))
+    }
+
     /// Completes when the state of the bus changes, or when messages were told or given up.
     pub(crate) fn stirs(&self) -> EventListener {
         self.stir.listen()
@@ -200,6 +222,8 @@ impl Hub {
 
     /// The subscription broke, or could not be made.
     pub(crate) fn is_down(&self, fault: Fault) {
+        // Before the state: who sees the bus down looks next at why.
+        self.course().fault = Some((self.runtime.now(), fault.clone()));
         self.failures.fetch_add(1, Ordering::SeqCst);
         self.set_state(BusState::Down);
         self.note(&Event::BusFault(fault));
@@ -211,6 +235,21 @@ impl Hub {
                 ears.go_blind(now);
             }
         }
+    }
+
+    /// A breaker keeps it from being dialled.
+    pub(crate) fn is_barred(&self, why: Fault) {
+        if self.state() == BusState::Down {
+            self.is_asked_in_vain();
+        } else {
+            self.is_down(why);
+        }
+    }
+
+    /// It is as it was, and who asks for more than that has asked in vain.
+    pub(crate) fn is_asked_in_vain(&self) {
+        self.failures.fetch_add(1, Ordering::SeqCst);
+        self.stir.notify(usize::MAX);
     }
 
     /// Nobody listens any more.
@@ -229,7 +268,7 @@ impl Hub {
             BusState::Up if of_all || self.covered.load(Ordering::SeqCst) > number => {
                 Some(BusState::Up)
             }
-            BusState::Down if self.failures() > failures => Some(BusState::Down),
+            BusState::Up | BusState::Down if self.failures() > failures => Some(BusState::Down),
             _ => None,
         }
     }
@@ -293,5 +332,7 @@ impl fmt::Debug for Hub {
 
 /// How long an attempt to publish, or to subscribe, may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+/// How often a task that only waits gives a sign of life.
+pub(crate) const BEAT: Duration = Duration::from_secs(1);
 /// How many random digits a source id has, as jetcache-go's.
 const SOURCE_DIGITS: usize = 16;

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use portable_atomic::{AtomicU64, Ordering};
 
+use crate::driver::link::gate::Bar;
 use crate::driver::world::erased::Boxed;
 use crate::machine::event::Event;
 use crate::machine::shard::repairs::Heard;
@@ -21,6 +22,9 @@ pub(crate) trait Hears: Send + Sync {
     fn hear_of_everything(self: Arc<Self>);
     /// The bus is down: from now on nothing is heard.
     fn go_blind(self: Arc<Self>, since: Timestamp);
+    /// What keeps a bus on this server from dialling it: a breaker of this cache's L2, if that is the
+    /// server.
+    fn bar(&self, server: u64) -> Option<Bar>;
     /// Notes an event.
     fn note(&self, event: &Event);
 }

@@ -3,7 +3,10 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use crate::driver::bus::hub::{Hub, PATIENCE};
+use futures_util::future::select;
+
+use crate::driver::bus::barrier::Barrier;
+use crate::driver::bus::hub::{BEAT, Hub, PATIENCE};
 use crate::driver::task::chore::Shift;
 use crate::driver::world::caught::caught_future;
 use crate::driver::world::timeout::timeout;
@@ -31,7 +34,17 @@ pub(crate) fn ensure_publisher(hub: &Arc<Hub>) {
 
 async fn empty_outbox(hub: Arc<Hub>, mut shift: Shift) {
     let mut failures = 0;
+    let mut barrier = Barrier::default();
     loop {
+        // Before the look at the breaker, or its closing in between is lost.
+        let nudged = hub.nudged();
+        if !hub.outbox().is_empty() && barrier.bars(&hub).is_some() {
+            if !shift.goes_on(hub.runtime.now(), BEAT) {
+                return;
+            }
+            select(hub.runtime.sleep(BEAT), nudged).await;
+            continue;
+        }
         let messages = hub.outbox().take(&hub.source);
         if messages.is_empty() {
             drop(shift);

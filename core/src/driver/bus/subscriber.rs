@@ -7,8 +7,9 @@ use std::sync::{Arc, Weak};
 
 use futures_util::future::{Either, select};
 
+use crate::driver::bus::barrier::Barrier;
 use crate::driver::bus::covered::{Covered, Growth};
-use crate::driver::bus::hub::{Hub, PATIENCE};
+use crate::driver::bus::hub::{BEAT, Hub, PATIENCE};
 use crate::driver::task::chore::Shift;
 use crate::driver::world::caught::caught_future;
 use crate::driver::world::erased::AnySubscription;
@@ -60,7 +61,7 @@ impl Listener {
 
     async fn go_on(&mut self) {
         let mut failures = 0;
-        while let Some(hub) = self.at_work(Duration::ZERO) {
+        while let Some(hub) = self.let_through(&mut failures).await {
             // The membership first: a cache that comes in between is then noticed later.
             let (membership, prefixes) = (hub.members.membership(), hub.members.prefixes());
             let subscribed = subscribe(&hub, &prefixes).await;
@@ -111,6 +112,25 @@ impl Listener {
         }
     }
 
+    /// The hub once its server may be dialled, if this task is to go on. What failed before a breaker
+    /// barred the way says nothing of the time after that.
+    async fn let_through(&mut self, failures: &mut u32) -> Option<Arc<Hub>> {
+        let mut barrier = Barrier::default();
+        loop {
+            let hub = self.at_work(BEAT)?;
+            // Before the look at the breaker, or its closing in between is lost.
+            let nudged = hub.nudged();
+            let Some(why) = barrier.bars(&hub) else {
+                return self.at_work(Duration::ZERO);
+            };
+            *failures = 0;
+            hub.is_barred(why);
+            let tick = hub.runtime.sleep(BEAT);
+            drop(hub);
+            select(tick, nudged).await;
+        }
+    }
+
     /// The hub, if this task is to go on; it may be silent for `nap` then.
     fn at_work(&mut self, nap: Duration) -> Option<Arc<Hub>> {
         let hub = self.hub.upgrade()?;
@@ -133,13 +153,19 @@ impl Listener {
             let nudged = hub.nudged();
             let now = hub.members.membership();
             if now != membership {
-                if hub.subscribes_to_keys()
-                    && let Err(end) = cover(&hub, &mut subscription, membership, &mut covered).await
-                {
-                    return end;
+                let covers = match hub.subscribes_to_keys() {
+                    true => cover(&hub, &mut subscription, membership, &mut covered).await,
+                    false => Ok(()),
+                };
+                match covers {
+                    Ok(()) => {
+                        membership = now;
+                        hub.is_up(membership);
+                    }
+                    // Another one cannot be had now, and this one is better than none.
+                    Err(End::Outgrown) if hub.bar().is_some() => hub.is_asked_in_vain(),
+                    Err(end) => return end,
                 }
-                membership = now;
-                hub.is_up(membership);
             }
             let tick = hub.runtime.sleep(BEAT);
             drop(hub);
@@ -258,7 +284,5 @@ async fn hand_out(hub: &Hub, keys: &[String], heard: Heard) {
     }
 }
 
-/// How often a task that only waits gives a sign of life.
-const BEAT: Duration = Duration::from_secs(1);
 /// How long a subscription must have stood for the next one to be made at once.
 const STOOD: Duration = Duration::from_secs(1);

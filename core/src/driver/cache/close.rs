@@ -20,7 +20,8 @@ use crate::machine::time::Timestamp;
 impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {
     /// Subscribes to the bus now and waits for up to 6 s until the subscription stands or has
     /// failed; returns the state of the bus. Rarely needed: the first call beyond L1 subscribes
-    /// too. If the bus is down, this tries again at once. Without a bus it does not wait.
+    /// too. If the bus is down, this tries again at once; but it answers [`BusState::Down`] while the
+    /// circuit breaker of the bus's server is open. Without a bus it does not wait.
     ///
     /// # Cancellation
     /// Dropping the future stops the waiting, not the listening.
@@ -105,7 +106,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     ///
     /// It waits for loads and changes that are under way, for at most `load_timeout` + 4 ×
     /// `remote_timeout`. Then it sends unconfirmed removals once more, as long as L2 confirms any,
-    /// tells the other nodes what they have not heard yet, and empties L1.
+    /// tells the other nodes what they have not heard yet, and empties L1. What is to be told by a bus
+    /// whose breaker is open is left to the other caches of its node, if there are any on that server.
     ///
     /// It closes every handle of this cache, and may be called any number of times.
     ///
@@ -154,7 +156,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         loop {
             let stirs = hub.stirs();
             ensure_publisher(hub);
-            if !hub.telling.is_taken() {
+            // Behind a breaker that is open it is left to the node's other caches.
+            if !hub.telling.is_taken() || hub.bar().is_some() {
                 return;
             }
             match select(stirs, patience).await {

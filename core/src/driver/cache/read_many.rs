@@ -12,6 +12,7 @@ use futures_util::{StreamExt, stream};
 
 use crate::driver::cache::Cache;
 use crate::driver::cache::batch::Batch;
+use crate::driver::cache::probe::Probe;
 use crate::driver::cache::read::{loaded, no_loader, unshared};
 use crate::driver::flight::board::{Board, Joined, Row};
 use crate::driver::flight::chain::{LoadKey, check, is_nested};
@@ -144,26 +145,14 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         T: Into<Loads<K, V>>,
     {
         if let Err(error) = self.check_load(call) {
-            return keys
-                .into_iter()
-                .map(|key| (key, Err(error.clone())))
-                .collect();
+            return failed(keys, &error);
         }
         let mut probe = self.probe(keys, call, |key, hit| self.after_hit(key, call, hit));
         while let Some(round) = probe.round(|| self.shared.runtime.now()) {
             let answers = Box::pin(self.load_many_by(&round.keys, *call, &mut loader)).await;
             probe.answered(round, answers);
         }
-        let batch = probe.outcomes(
-            |hit| Ok(hit.hit()),
-            |answer| outcome(&self.shared.journal, answer),
-        );
-        if call.refresh {
-            for (key, answer) in batch.iter() {
-                self.answered(*key, call, answer);
-            }
-        }
-        batch
+        self.handed_out(probe, call, call.refresh)
     }
 
     /// The values of `keys`, from L1, from L2, or from the registered loader; `None` for those that
@@ -204,10 +193,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized + 'k,
     {
         if let Err(error) = self.check_load(call) {
-            return keys
-                .into_iter()
-                .map(|key| (key, Err(error.clone())))
-                .collect();
+            return failed(keys, &error);
         }
         let mut probe = self.probe(keys, call, |key, hit| self.after_hit(key, call, hit));
         while let Some(round) = probe.round(|| self.shared.runtime.now()) {
@@ -220,12 +206,28 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             };
             probe.answered(round, answers);
         }
+        self.handed_out(probe, call, true)
+    }
+
+    /// What a batch of loads has come to. What is to be kept `fresh` counts as asked for.
+    pub(super) fn handed_out<'k, Q>(
+        &self,
+        probe: Probe<'k, Q, V, SharedAnswer<V>>,
+        call: &Call,
+        fresh: bool,
+    ) -> Batch<&'k Q, Result<Option<V>, Error>>
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
+    {
         let batch = probe.outcomes(
             |hit| Ok(hit.hit()),
             |answer| outcome(&self.shared.journal, answer),
         );
-        for (key, answer) in batch.iter() {
-            self.answered(*key, call, answer);
+        if fresh {
+            for (key, answer) in batch.iter() {
+                self.answered(*key, call, answer);
+            }
         }
         batch
     }
@@ -391,7 +393,7 @@ fn batched<K: Send + 'static, V: Send + 'static>(
 }
 
 /// The answer about one key, copied for its caller.
-pub(super) fn outcome<V: Clone>(
+fn outcome<V: Clone>(
     journal: &Journal,
     answer: Option<&SharedAnswer<V>>,
 ) -> Result<Option<V>, Error> {
@@ -411,6 +413,15 @@ fn whole<V>(answers: Vec<Option<SharedAnswer<V>>>) -> Vec<SharedAnswer<V>> {
 }
 
 /// The same error for all keys.
+/// The batch of a call that cannot be made.
+pub(super) fn failed<Q, V>(
+    keys: impl IntoIterator<Item = Q>,
+    error: &Error,
+) -> Batch<Q, Result<Option<V>, Error>> {
+    let failed = |key| (key, Err(error.clone()));
+    keys.into_iter().map(failed).collect()
+}
+
 fn refused<V>(count: usize, error: Error) -> Vec<SharedAnswer<V>> {
     let error = Arc::new(Answer::endless(Err(error)));
     (0..count).map(|_| Arc::clone(&error)).collect()

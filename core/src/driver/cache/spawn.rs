@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::driver::cache::Cache;
 use crate::driver::cache::batch::Batch;
 use crate::driver::cache::read::{loaded, no_loader, turn};
-use crate::driver::cache::read_many::outcome;
+use crate::driver::cache::read_many::failed;
 use crate::driver::flight::chain::{LoadKey, check};
 use crate::driver::flight::lead::lead;
 use crate::driver::flight::seat::{Led, Seat, SharedAnswer};
@@ -105,10 +105,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized + 'k,
     {
         if let Err(error) = self.check_load(call) {
-            return keys
-                .into_iter()
-                .map(|key| (key, Err(error.clone())))
-                .collect();
+            return failed(keys, &error);
         }
         let loader: Arc<dyn AnyBatchLoader<K, V>> = Arc::new(loader);
         let mut probe = self.probe(keys, call, |key, hit| self.after_hit(key, call, hit));
@@ -117,16 +114,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             let answers = Box::pin(loading).await;
             probe.answered(round, answers);
         }
-        let batch = probe.outcomes(
-            |hit| Ok(hit.hit()),
-            |answer| outcome(&self.shared.journal, answer),
-        );
-        if call.refresh {
-            for (key, answer) in batch.iter() {
-                self.answered(*key, call, answer);
-            }
-        }
-        batch
+        self.handed_out(probe, call, call.refresh)
     }
 
     pub(super) async fn load_registered<Q>(&self, key: &Q, call: Call) -> Result<Cached<V>, Error>

@@ -10,6 +10,7 @@ use crate::driver::bus::hub::BusState;
 use crate::driver::bus::members::Hears;
 use crate::driver::change::repair::{ensure_repairs, repair};
 use crate::driver::change::sweep::{forget_all, sweep};
+use crate::driver::link::gate::Bar;
 use crate::driver::shared::Shared;
 use crate::driver::world::bounds::{CacheKey, CacheValue};
 use crate::driver::world::caught::caught;
@@ -104,6 +105,11 @@ impl<K: CacheKey, V: CacheValue> Hears for Shared<K, V> {
                 }
             }
         });
+    }
+
+    fn bar(&self, server: u64) -> Option<Bar> {
+        let gate = self.link.as_ref()?.gate.as_ref()?;
+        gate.bar(server)
     }
 
     fn note(&self, event: &Event) {

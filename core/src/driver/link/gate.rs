@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 use crate::driver::link::guard::{Guard, Identity, Member, Probe};
 use crate::driver::world::erased::{AnyRemote, AnyRuntime};
 use crate::machine::error::Fault;
+use crate::machine::policy::backoff::Backoff;
 use crate::machine::policy::breaker::{Breaker, BreakerState};
 use crate::machine::tier::wire::Wire;
 use crate::machine::time::Timestamp;
@@ -54,6 +55,15 @@ pub struct RemoteHealth {
     /// How many keys that changed lately are remembered, to be removed again from another primary
     /// that takes over: see [`failover_window`](crate::Builder::failover_window).
     pub remembered: usize,
+}
+
+/// A breaker that keeps the bus on its server from dialling.
+#[derive(Debug)]
+pub(crate) struct Bar {
+    /// Why it is open.
+    pub(crate) why: Fault,
+    /// How long it does that at most.
+    pub(crate) for_at_most: Duration,
 }
 
 /// Whether items are to be sent.
@@ -221,6 +231,22 @@ impl Gate {
             }
         }
         away
+    }
+
+    /// What keeps a bus on this server from dialling it: the breaker of this store, if it is that
+    /// server and nothing at all would be sent to it. It sees to it that probes are.
+    pub(crate) fn bar(&self, server: u64) -> Option<Bar> {
+        if self.server != Some(server) || !self.is_away() {
+            return None;
+        }
+        let why = self.guards().iter().find_map(|guard| guard.refusal())?;
+        let for_at_most = if self.servers().is_empty() {
+            Duration::MAX
+        } else {
+            // There may be others that no call has met yet, and the bus may find one of them.
+            Backoff::BUS.longest
+        };
+        Some(Bar { why, for_at_most })
     }
 
     pub(crate) fn state(&self) -> BreakerState {

@@ -70,7 +70,7 @@ impl Journal {
         }
         match event {
             // The log has heard why when the breaker opened.
-            Event::RemoteFault(Fault::NotAsked(_)) => {}
+            Event::RemoteFault(Fault::NotAsked(_)) | Event::BusFault(Fault::NotAsked(_)) => {}
             Event::RemoteFault(fault) => self.warn(&self.l2, fault),
             Event::BusFault(fault) => self.warn(&self.bus, fault),
             Event::FailedOver => tracing::warn!(

@@ -132,34 +132,23 @@ impl<V: Clone> Lookup<V> {
 mod tests {
     use alloc::boxed::Box;
 
-    use hashbrown::DefaultHashBuilder;
-
     use super::*;
-    use crate::machine::effects::Effects;
     use crate::machine::error::Error;
     use crate::machine::lookup::step::{Need, Reply, Step};
-    use crate::machine::policy::{Kind, Policy};
-    use crate::machine::shard::{Context, Shard};
+    use crate::machine::policy::Kind;
+    use crate::machine::shard::glances::Glanced;
+    use crate::machine::shard::stage::{KEY, Stage};
     use crate::machine::tier::entry::{Cached, Entry};
+    use crate::machine::tier::verb::Granted;
 
     const SECOND: Duration = Duration::from_secs(1);
-    const KEY: u32 = 7;
 
-    struct World {
-        shard: Shard<u32, &'static str, DefaultHashBuilder>,
-        policy: Policy,
-        now: Timestamp,
-    }
-
-    impl World {
-        fn new() -> Self {
-            let mut policy = Policy::new(Kind::Local);
-            policy.stale_for = 60 * SECOND;
-            Self {
-                shard: Shard::new(DefaultHashBuilder::default()),
-                policy,
-                now: Timestamp::default() + 10 * SECOND,
-            }
+    impl Stage {
+        fn with_stale_values() -> Self {
+            let mut stage = Self::new(Kind::Local);
+            stage.policy.stale_for = 60 * SECOND;
+            stage.now = Timestamp::default() + 10 * SECOND;
+            stage
         }
 
         /// The last step of a lookup that finds this in L1, and whose loader fails. `meanwhile` happens
@@ -172,33 +161,25 @@ mod tests {
         ) -> Step<&'static str> {
             let (ticket, _) =
                 self.ask(|shard, context, effects| shard.join(KEY, call, context, effects));
-            let tell = |world: &mut Self, reply| {
-                world.ask(|shard, context, effects| shard.step(&ticket, context, reply, effects))
-            };
-            assert!(matches!(tell(self, Reply::Begin), Step::ReadLocal));
+            assert!(matches!(self.tell(&ticket, Reply::Begin), Step::ReadLocal));
             meanwhile(self);
-            let step = tell(self, Reply::Local(Some(found)));
+            let step = self.tell(&ticket, Reply::Local(Some(found)));
             assert!(matches!(step, Step::Ask(Need::Load)), "{step:?}");
-            tell(self, Reply::Loaded(Err(Error::Overloaded)))
+            self.tell(&ticket, Reply::Loaded(Err(Error::Overloaded)))
         }
 
-        fn ask<T>(
-            &mut self,
-            ask: impl FnOnce(
-                &mut Shard<u32, &'static str, DefaultHashBuilder>,
-                &Context<'_>,
-                &mut Effects<u32, &'static str>,
-            ) -> T,
-        ) -> T {
-            let context = Context {
-                now: self.now,
-                roll: 4,
-                policy: &self.policy,
+        /// A read without a loader finds a fresh value in L2, and puts it into L1.
+        fn feed(&mut self) {
+            let glanced = self.ask(|shard, context, effects| {
+                // Its hash matters only to changes, and there are none.
+                let glance = shard.glance(0, |key| *key == KEY, Call::new(), context, effects);
+                let read = Ok(Some(seen(60 * SECOND)));
+                shard.glanced(&glance.unwrap(), || KEY, read, context, effects)
+            });
+            let Glanced::Keep(_, kept, _) = glanced else {
+                panic!("{glanced:?}")
             };
-            let mut effects = Effects::default();
-            let answer = ask(&mut self.shard, &context, &mut effects);
-            effects.carry_out(|_| {});
-            answer
+            self.ask(|shard, _, effects| shard.kept(&kept, effects));
         }
     }
 
@@ -208,9 +189,22 @@ mod tests {
         Entry::new(Some("old"), end).stale_until(end + 11 * SECOND)
     }
 
+    /// What L2 shows of a value with so much left, or as stale as [`ended`].
+    fn seen(left: Duration) -> Seen<&'static str> {
+        let fresh = !left.is_zero();
+        Seen {
+            value: Some(if fresh { "new" } else { "old" }),
+            left,
+            over: if fresh { Duration::ZERO } else { SECOND },
+            window: Some(11 * SECOND),
+            cost: Duration::ZERO,
+            age: None,
+        }
+    }
+
     #[test]
     fn a_failing_load_leaves_the_stale_value_in_l1_for_a_while() {
-        let mut world = World::new();
+        let mut world = Stage::with_stale_values();
         let step = world.fails(Call::new(), ended(), |_| {});
         let Step::WriteLocal { entry, .. } = step else {
             panic!("{step:?}")
@@ -221,11 +215,44 @@ mod tests {
         assert_eq!(entry.stale_end(), Timestamp::default() + 20 * SECOND);
     }
 
+    /// A `get` has brought a fresh value into L1 while the loader ran, for those who ask L1.
+    #[test]
+    fn a_call_that_skips_l1_does_not_look_there_after_a_failure() {
+        for (call, looks) in [(Call::new(), true), (Call::new().skip_local(), false)] {
+            let mut world = Stage::with_stale_values();
+            world.policy.kind = Kind::Both;
+            let (ticket, _) =
+                world.ask(|shard, context, effects| shard.join(KEY, call, context, effects));
+            let mut step = world.tell(&ticket, Reply::Begin);
+            if looks {
+                assert!(matches!(step, Step::ReadLocal), "{step:?}");
+                step = world.tell(&ticket, Reply::Local(None));
+            }
+            assert!(matches!(step, Step::Ask(Need::Read)), "{step:?}");
+            let step = world.tell(&ticket, Reply::Remote(Ok(Some(seen(Duration::ZERO)))));
+            assert!(matches!(step, Step::Ask(Need::Lease { .. })), "{step:?}");
+            let found = Some(seen(Duration::ZERO));
+            let step = world.tell(&ticket, Reply::Leased(Ok((Granted::Yes, found))));
+            assert!(matches!(step, Step::Ask(Need::Load)), "{step:?}");
+            world.feed();
+            let step = world.tell(&ticket, Reply::Loaded(Err(Error::Overloaded)));
+            if looks {
+                assert!(matches!(step, Step::ReadLocal), "{step:?}");
+            } else {
+                let Step::Finish { answer, .. } = step else {
+                    panic!("{step:?}")
+                };
+                let outcome = answer.outcome.as_ref().unwrap();
+                assert_eq!(*outcome, Cached::Stale("old"));
+            }
+        }
+    }
+
     #[test]
     fn a_call_may_say_how_old_is_too_old() {
         for (window, taken) in [(SECOND, false), (2 * SECOND, true)] {
             let call = Call::new().stale_for(window);
-            let step = World::new().fails(call, ended(), |_| {});
+            let step = Stage::with_stale_values().fails(call, ended(), |_| {});
             let stale = matches!(step, Step::WriteLocal { .. });
             assert_eq!(stale, taken, "{window:?}: {step:?}");
         }
@@ -234,7 +261,7 @@ mod tests {
     /// The old value may be what is just being removed, and then it must not come back.
     #[test]
     fn what_is_found_while_l1_is_swept_is_no_fallback() {
-        let mut world = World::new();
+        let mut world = Stage::with_stale_values();
         let sweep = world.ask(|shard, _, effects| shard.supersede(&KEY, effects));
         let step = world.fails(Call::new(), ended(), |_| {});
         let Step::Finish { answer, .. } = step else {
@@ -249,21 +276,18 @@ mod tests {
     /// A sweep that began before the look, and ends after it, has removed what was found.
     #[test]
     fn what_is_swept_behind_a_look_is_no_fallback() {
-        let mut world = World::new();
+        let mut world = Stage::with_stale_values();
         let (ticket, _) =
             world.ask(|shard, context, effects| shard.join(KEY, Call::new(), context, effects));
-        let tell = |world: &mut World, reply| {
-            world.ask(|shard, context, effects| shard.step(&ticket, context, reply, effects))
-        };
-        let _ = tell(&mut world, Reply::Begin);
-        let step = tell(&mut world, Reply::Local(Some(ended())));
+        let _ = world.tell(&ticket, Reply::Begin);
+        let step = world.tell(&ticket, Reply::Local(Some(ended())));
         assert!(matches!(step, Step::Ask(Need::Load)), "{step:?}");
         world.ask(|shard, _, effects| {
             // The flight of another key's change, which sweeps all.
             let sweep = shard.supersede(&(KEY + 1), effects);
             shard.swept(&KEY, sweep);
         });
-        let step = tell(&mut world, Reply::Loaded(Err(Error::Overloaded)));
+        let step = world.tell(&ticket, Reply::Loaded(Err(Error::Overloaded)));
         assert!(
             matches!(&step, Step::Finish { answer, .. } if answer.outcome.is_err()),
             "{step:?}"
@@ -272,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_change_meanwhile_ends_it() {
-        let mut world = World::new();
+        let mut world = Stage::with_stale_values();
         let mut sweep = None;
         let step = world.fails(Call::new(), ended(), |world| {
             sweep = Some(world.ask(|shard, _, effects| shard.supersede(&KEY, effects)));

@@ -47,89 +47,42 @@ mod tests {
     use core::task::Waker;
     use core::time::Duration;
 
-    use hashbrown::DefaultHashBuilder;
-
     use super::*;
     use crate::machine::error::{Error, Fault};
     use crate::machine::lookup::step::{Need, Reply, Seen, Step};
-    use crate::machine::policy::{Kind, Policy};
+    use crate::machine::policy::Kind;
+    use crate::machine::shard::stage::{KEY, Stage};
     use crate::machine::table::flight::{Role, Turn};
     use crate::machine::tier::entry::Load;
     use crate::machine::tier::verb::{Filled, Granted};
     use crate::machine::time::Timestamp;
 
     const SECOND: Duration = Duration::from_secs(1);
-    const KEY: u32 = 7;
 
-    struct World {
-        shard: Shard<u32, &'static str, DefaultHashBuilder>,
-        policy: Policy,
-        now: Timestamp,
-    }
-
-    type Ask<'a, T> = &'a mut dyn FnMut(
-        &mut Shard<u32, &'static str, DefaultHashBuilder>,
-        &Context<'_>,
-        &mut Effects<u32, &'static str>,
-    ) -> T;
-
-    impl World {
-        fn new(kind: Kind) -> Self {
-            Self {
-                shard: Shard::new(DefaultHashBuilder::default()),
-                policy: Policy::new(kind),
-                now: Timestamp::from_nanos(0),
-            }
-        }
-
-        fn ask<T>(&mut self, ask: Ask<'_, T>) -> T {
-            let context = Context {
-                now: self.now,
-                roll: 4,
-                policy: &self.policy,
-            };
-            let mut effects = Effects::default();
-            let answer = ask(&mut self.shard, &context, &mut effects);
-            effects.carry_out(|_| {});
-            answer
-        }
-
+    impl Stage {
         fn open(&mut self, aim: Aim) -> Option<Ticket> {
             self.open_with(Call::new(), aim)
         }
 
         fn open_with(&mut self, call: Call, aim: Aim) -> Option<Ticket> {
-            self.ask(&mut |shard, context, effects| {
-                shard.open_refresh(KEY, call, aim, context, effects)
-            })
+            self.ask(|shard, context, effects| shard.open_refresh(KEY, call, aim, context, effects))
         }
 
         fn join(&mut self) -> (Ticket, Role) {
-            self.ask(&mut |shard, context, effects| shard.join(KEY, Call::new(), context, effects))
-        }
-
-        fn tell(&mut self, ticket: &Ticket, reply: Reply<&'static str>) -> Step<&'static str> {
-            let mut reply = Some(reply);
-            self.ask(&mut |shard, context, effects| {
-                let reply = reply.take().unwrap();
-                shard.step(ticket, context, reply, effects)
-            })
+            self.ask(|shard, context, effects| shard.join(KEY, Call::new(), context, effects))
         }
 
         fn leave(&mut self, ticket: Ticket) {
-            let mut ticket = Some(ticket);
-            self.ask(&mut |shard, context, effects| {
-                shard.leave(ticket.take().unwrap(), context, effects)
-            });
+            self.ask(|shard, context, effects| shard.leave(ticket, context, effects));
         }
 
         fn supersede(&mut self) {
-            let sweep = self.ask(&mut |shard, _, effects| shard.supersede(&KEY, effects));
+            let sweep = self.ask(|shard, _, effects| shard.supersede(&KEY, effects));
             self.shard.swept(&KEY, sweep);
         }
 
         fn turn(&mut self, ticket: &Ticket) -> Turn<&'static str> {
-            self.ask(&mut |shard, context, effects| {
+            self.ask(|shard, context, effects| {
                 shard.poll(ticket, context, Waker::noop().clone(), effects)
             })
         }
@@ -157,7 +110,7 @@ mod tests {
 
     #[test]
     fn an_old_value_is_loaded_anew_under_the_lease() {
-        let mut world = World::new(Kind::Both);
+        let mut world = Stage::new(Kind::Both);
         let ticket = world.open(YOUNG).unwrap();
         assert!(matches!(
             world.tell(&ticket, Reply::Begin),
@@ -187,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_young_value_is_copied_and_the_lease_given_back() {
-        let mut world = World::new(Kind::Both);
+        let mut world = Stage::new(Kind::Both);
         let ticket = world.open(YOUNG).unwrap();
         let _ = world.tell(&ticket, Reply::Begin);
         let Step::WriteLocal { write, entry } = world.tell(&ticket, leased(true, Some(9 * SECOND)))
@@ -212,7 +165,7 @@ mod tests {
 
     #[test]
     fn whose_turn_it_is_loads_and_the_others_copy() {
-        let mut world = World::new(Kind::Both);
+        let mut world = Stage::new(Kind::Both);
         let ticket = world.open(Aim::of_lock(true)).unwrap();
         let _ = world.tell(&ticket, Reply::Begin);
         assert!(matches!(
@@ -235,7 +188,7 @@ mod tests {
 
     #[test]
     fn without_the_lease_nothing_is_loaded() {
-        let mut world = World::new(Kind::Both);
+        let mut world = Stage::new(Kind::Both);
         let ticket = world.open(YOUNG).unwrap();
         let _ = world.tell(&ticket, Reply::Begin);
         // Another node has it for as long as anybody waits.
@@ -267,7 +220,7 @@ mod tests {
             (Kind::Local, Call::new()),
             (Kind::Both, Call::new().skip_remote()),
         ] {
-            let mut world = World::new(kind);
+            let mut world = Stage::new(kind);
             let ticket = world.open_with(call, YOUNG).unwrap();
             assert!(matches!(
                 world.tell(&ticket, Reply::Begin),
@@ -278,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_change_before_the_load_ends_the_refresh() {
-        let mut world = World::new(Kind::Both);
+        let mut world = Stage::new(Kind::Both);
         let ticket = world.open(YOUNG).unwrap();
         let _ = world.tell(&ticket, Reply::Begin);
         world.supersede();
@@ -292,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_change_during_the_load_keeps_it_out_of_l1() {
-        let mut world = World::new(Kind::Both);
+        let mut world = Stage::new(Kind::Both);
         let ticket = world.open(YOUNG).unwrap();
         let _ = world.tell(&ticket, Reply::Begin);
         let _ = world.tell(&ticket, leased(true, None));
@@ -310,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_failed_load_gives_the_lease_back() {
-        let mut world = World::new(Kind::Both);
+        let mut world = Stage::new(Kind::Both);
         let ticket = world.open(YOUNG).unwrap();
         let _ = world.tell(&ticket, Reply::Begin);
         let _ = world.tell(&ticket, leased(true, Some(10 * SECOND)));
@@ -327,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_refresh_does_not_begin_beside_another_flight() {
-        let mut world = World::new(Kind::Both);
+        let mut world = Stage::new(Kind::Both);
         let (reader, role) = world.join();
         assert_eq!(role, Role::Lead);
         assert!(world.open(YOUNG).is_none() && !world.is_refreshing());
@@ -340,7 +293,7 @@ mod tests {
 
     #[test]
     fn who_waits_leads_when_a_refresh_gives_up() {
-        let mut world = World::new(Kind::Both);
+        let mut world = Stage::new(Kind::Both);
         let refresh = world.open(YOUNG).unwrap();
         let _ = world.tell(&refresh, Reply::Begin);
         let (reader, role) = world.join();

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use futures_util::future::{join_all, pending};
 use jetcache_core::{Builder, Cached, Call, Error, Load, LoadError};
+use tokio::sync::oneshot;
 
 use crate::behaviour::stage::{Case, Cases, Node, Stage, Value, brings, value};
 
@@ -28,6 +30,10 @@ pub(crate) const CASES: Cases<Case> = &[
     ("what_is_loaded_in_the_background_is_kept", |s| {
         Box::pin(background(s))
     }),
+    (
+        "a_loader_that_has_run_says_so_and_no_time_has_run_out",
+        |s| Box::pin(spent(s)),
+    ),
     ("a_batch_says_which_values_are_stale", |s| {
         Box::pin(batch(s))
     }),
@@ -263,6 +269,36 @@ async fn background(stage: &Stage) {
         .unwrap();
     stage.until_quiet(&node).await;
     assert_eq!(node.get("other").await, Cached::Hit(value("inserted")));
+}
+
+/// Its task has loaded in vain, and the stale value in its place is removed before the caller has
+/// taken it: the caller leads anew, and has no loader any more.
+async fn spent(stage: &Stage) {
+    let node = builder(stage).build().unwrap();
+    outlived(stage, &node, "key").await;
+    let (caller_waits, waits) = oneshot::channel();
+    let fails_then = async || {
+        waits.await?;
+        fails().await
+    };
+    let mut call = Box::pin(node.get_or_spawn("key", PLAIN, fails_then));
+    assert!((&mut call).now_or_never().is_none());
+    caller_waits.send(()).unwrap();
+    stage
+        .until("the task has ended", async || {
+            node.stats().load_failures == 1 && node.tasks() == 0
+        })
+        .await;
+    node.invalidate("key").await;
+    let answer = call.await;
+    let Err(Error::Load(why)) = &answer else {
+        panic!("{answer:?}")
+    };
+    assert!(why.to_string().contains("has run already"), "{why}");
+    // Another loader is another matter.
+    let answer = node.get_or_spawn("key", PLAIN, brings("new")).await;
+    assert_eq!(answer.unwrap(), Cached::Hit(value("new")));
+    stage.until_quiet(&node).await;
 }
 
 async fn batch(stage: &Stage) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jetcache_core::{Cached, Error, Reach, Timestamp, Token};
 
+use crate::fate::circuits::{Circuits, Probing};
 use crate::fate::ledger::{Applied, Key, Ledger, Place};
 use crate::fate::promise::Promise;
 use crate::fate::tally::Tally;
@@ -51,6 +52,7 @@ impl Inserted {
 #[derive(Clone)]
 pub(crate) struct Judge {
     world: World,
+    circuits: Circuits,
     book: Arc<Mutex<Book>>,
 }
 
@@ -87,6 +89,7 @@ impl Judge {
     pub(crate) fn new(world: &World) -> Self {
         Self {
             world: world.clone(),
+            circuits: Circuits::new(world),
             book: Arc::default(),
         }
     }
@@ -129,6 +132,28 @@ impl Judge {
 
     pub(crate) fn was_silent(&self, caller: Id) -> bool {
         self.book().silent.contains(&caller)
+    }
+
+    // ---- breakers ----
+
+    pub(crate) fn circuits(&self) -> &Circuits {
+        &self.circuits
+    }
+
+    /// A life sends L2 something. What is returned is kept until that is answered or given up.
+    pub(crate) fn sends(&self, life: usize, reads_one: bool) -> Option<Probing> {
+        self.circuits.sends(life, reads_one).unwrap_or_else(|why| {
+            self.rule(false, Promise::P3, || why);
+            None
+        })
+    }
+
+    /// A life dials the bus that is on its L2's server.
+    pub(crate) fn dials(&self, life: usize) {
+        let open = self.circuits.is_open(life);
+        self.rule(!open, Promise::P3, || {
+            format!("{life} dials its bus though the server's breaker is open")
+        });
     }
 
     // ---- values ----

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use jetcache_core::{BusState, Cache, Call, Runtime, Timestamp};
+use jetcache_core::{BreakerState, BusState, Cache, Call, Runtime, Timestamp};
 
 use crate::actors::caller::{Caller, Node, REMOTE_TIMEOUT};
 use crate::actors::loading::{Database, is_absence};
@@ -115,7 +115,10 @@ impl Run {
             .load_concurrency(self.plan.load_concurrency)
             .loader(move |key: Key| singly.clone().load(key));
         builder = match self.plan.breaker {
-            Some(breaker) => builder.breaker(breaker),
+            Some(breaker) => {
+                let turns = self.judge.circuits().of(number, breaker);
+                builder.breaker(breaker).observer(turns)
+            }
             None => builder.no_breaker(),
         };
         if self.plan.weather.is_calm() {
@@ -248,6 +251,11 @@ impl Run {
             judge.rule(left == Default::default(), Promise::P5, || {
                 format!("{left:?} are left")
             });
+            judge.rule(
+                node.stats().breaker == BreakerState::Closed,
+                Promise::P3,
+                || format!("{number} leaves L2 alone for ever"),
+            );
             judge.rule(node.bus() != BusState::Down, Promise::P4, || {
                 format!("{number} is deaf for ever")
             });
@@ -289,11 +297,12 @@ impl Run {
     }
 
     fn rest(&self, silent: &BTreeSet<Id>) {
-        let end = self.world.time() + REST;
-        // Without a bus the tasks come to an end by themselves; with one they never do.
+        let now = self.world.time();
+        // Without a bus the tasks come to an end by themselves, or something goes on for ever; with one
+        // they never do.
         let end = || match self.air.bus() {
-            Bus::None => self.world.time() + Duration::from_secs(60),
-            _ => end,
+            Bus::None => (self.world.time() + Duration::from_secs(60)).min(now + REST * 10),
+            _ => now + REST,
         };
         while self.step(silent, end()) {}
     }
@@ -308,6 +317,7 @@ impl Run {
         self.tally.heard += stats.heard;
         self.tally.epochs += stats.epochs;
         self.tally.failovers += stats.failovers;
+        self.tally.opened += stats.breaker_opened;
     }
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct Tally {
     pub(crate) heard: u64,
     pub(crate) epochs: u64,
     pub(crate) failovers: u64,
+    /// Breakers that opened.
+    pub(crate) opened: u64,
 }
 
 impl AddAssign for Tally {
@@ -40,5 +42,6 @@ impl AddAssign for Tally {
         self.heard += more.heard;
         self.epochs += more.epochs;
         self.failovers += more.failovers;
+        self.opened += more.opened;
     }
 }

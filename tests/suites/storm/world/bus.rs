@@ -258,6 +258,14 @@ pub(crate) struct Antenna {
     life: usize,
 }
 
+impl Antenna {
+    fn dials(&self) {
+        if let Bus::WithChange | Bus::Watched = self.air.bus {
+            self.air.judge.dials(self.life);
+        }
+    }
+}
+
 impl bus::Bus for Antenna {
     type Subscription = Ear;
 
@@ -275,6 +283,7 @@ impl bus::Bus for Antenna {
     }
 
     async fn subscribe(&self, _: &[String]) -> Result<Ear, Fault> {
+        self.dials();
         self.air.obstructs().await?;
         let line = Line {
             life: self.life,
@@ -293,6 +302,7 @@ impl bus::Bus for Antenna {
     }
 
     async fn publish(&self, messages: &[Message]) -> Result<(), Fault> {
+        self.dials();
         for message in messages {
             self.air.obstructs().await?;
             self.air.say(self.life, message.clone());

@@ -109,6 +109,11 @@ impl Net {
         self.healed.store(true, Ordering::SeqCst);
     }
 
+    /// The weather is back.
+    pub(crate) fn ail(&self) {
+        self.healed.store(false, Ordering::SeqCst);
+    }
+
     pub(crate) fn leases(&self) -> usize {
         let now = self.clock();
         self.table.lock().unwrap().leases(now)
@@ -149,6 +154,15 @@ impl Net {
     /// Sends a pipeline, a command a key. It arrives whether or not its sender still waits, as a
     /// whole or not at all; each of its commands may fail for itself.
     async fn send<T, C>(&self, commands: Vec<(String, C)>) -> Vec<Result<T, Fault>>
+    where
+        T: Send + 'static,
+        C: FnOnce(&mut Table, u64, &str) -> (T, Act) + Send + 'static,
+    {
+        let _none = self.judge.sends(self.life, false);
+        self.carry(commands).await
+    }
+
+    async fn carry<T, C>(&self, commands: Vec<(String, C)>) -> Vec<Result<T, Fault>>
     where
         T: Send + 'static,
         C: FnOnce(&mut Table, u64, &str) -> (T, Act) + Send + 'static,
@@ -288,7 +302,8 @@ impl Remote for Net {
                 move |table: &mut Table, now, key: &str| (table.read(now, key, wire), Act::Nothing);
             ((*key).to_owned(), command)
         };
-        self.send(keys.iter().map(read).collect()).await
+        let _probing = self.judge.sends(self.life, keys.len() == 1);
+        self.carry(keys.iter().map(read).collect()).await
     }
 
     async fn lease(&self, asks: &[LeaseAsk<'_>], wire: Wire) -> Vec<Result<Leased, Fault>> {
