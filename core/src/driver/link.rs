@@ -79,8 +79,10 @@ impl<K, V> Link<K, V> {
                 .filter(|(_, outcome)| !pass.stands() && outcome.is_ok())
                 .map(|(ask, _)| Hold::of(ask.key, ask.token))
                 .collect();
-            if !vain.is_empty() {
-                remote.release(&vain).await;
+            let back = Pass::of(gate.as_deref(), None, &vain, |hold| hold.key);
+            let given_back = back.asked(&vain);
+            if !given_back.is_empty() {
+                remote.release(given_back).await;
             }
             pass.outcomes(outcomes)
         })
