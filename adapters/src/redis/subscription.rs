@@ -8,6 +8,7 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 
+use futures_util::future::{FutureExt, select};
 use jetcache_core::ports::bus::News;
 use jetcache_core::{Fault, Subscription};
 use redis::Cmd;
@@ -97,7 +98,12 @@ impl RedisSubscription {
             ear,
             connection: connection.clone(),
             more: None,
-            pulse: Box::pin(pulse(connection, host, Arc::clone(dial), opened.reign)),
+            pulse: Box::pin(pulse(
+                connection,
+                host,
+                Arc::clone(dial),
+                (opened.reign, opened.turn),
+            )),
         })
     }
 }
@@ -141,12 +147,13 @@ async fn pulse(
     connection: MultiplexedConnection,
     host: &Host,
     dial: Arc<Dial>,
-    reign: Reign,
+    (reign, turn): (Reign, u64),
 ) -> Fault {
     let mut signs = pin!(signs_of_life(connection, host, &dial));
-    let mut end = pin!(reign.end());
+    let (over, left) = (pin!(reign.end()), pin!(dial.primary.left(turn)));
+    let mut end = select(over, left);
     poll_fn(|context| {
-        let ended = end.as_mut().poll(context).map(|()| {
+        let ended = end.poll_unpin(context).map(|_| {
             Fault::Unreachable("another server is the primary now, subscribe there".into())
         });
         if ended.is_ready() {

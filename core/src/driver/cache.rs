@@ -18,6 +18,7 @@ use core::hash::Hash;
 use std::sync::{Arc, Weak};
 
 use crate::driver::bus::hub::BusState;
+use crate::driver::change::heard::forget_what_was_missed;
 use crate::driver::change::repair::ensure_repairs;
 use crate::driver::link::namespaces::Registration;
 use crate::driver::shared::Shared;
@@ -126,6 +127,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         let start = move || {
             if let Some(shared) = cache.upgrade() {
                 ensure_repairs(&shared);
+                forget_what_was_missed(&shared);
             }
         };
         let _ = shared.repairs.start.set(Box::new(start));

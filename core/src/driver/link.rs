@@ -217,6 +217,11 @@ impl<K, V> Link<K, V> {
         Ok(self.runtime.now().since(begun))
     }
 
+    /// Whether L2 is a store of several servers, of which one may be replaced.
+    pub(super) fn is_many_servers(&self) -> bool {
+        self.remote.server_of(&self.texts.prefix).is_some()
+    }
+
     fn pass<I: Copy>(&self, items: &[I], key: fn(&I) -> &str) -> Pass<'_, I> {
         Pass::of(self.gate.as_deref(), self.primary.as_deref(), items, key)
     }
@@ -252,7 +257,7 @@ impl<K, V> Link<K, V> {
         }
         let outcomes = self.bounded(1, operation).await;
         pass.note(&keys, &outcomes);
-        only(outcomes)
+        only(pass.outcomes(outcomes))
     }
 
     async fn bounded<T>(

@@ -68,7 +68,7 @@ pub(super) struct Repairs {
     pub(super) needed: AtomicBool,
     /// The task that repeats them.
     pub(super) chore: Chore,
-    /// Starts it, where nobody who can is at hand.
+    /// Starts it when another primary is taken up.
     pub(super) start: OnceLock<Start>,
     /// The shard at which the next batch begins.
     pub(super) first: AtomicUsize,

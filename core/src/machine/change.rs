@@ -167,6 +167,8 @@ pub(super) struct Change<V> {
     pub(super) born: Timestamp,
     pub(super) lives: Lives,
     pub(super) state: State,
+    /// Under which primary L2 was asked last.
+    pub(super) reign: u32,
     pub(super) write: Option<Write>,
     /// What a write-through wrote, if it is to be kept.
     pub(super) written: Option<Option<V>>,
@@ -187,6 +189,19 @@ pub(super) enum State {
     Applying(ChangeOutcome),
     #[default]
     Over,
+}
+
+impl<V> ChangeReply<V> {
+    /// The same, if another primary of L2 has taken over since it was asked.
+    pub(super) fn of_another(self, fault: fn() -> Fault) -> Self {
+        match self {
+            Self::Removed(Ok(())) => Self::Removed(Err(fault())),
+            Self::Claimed(Ok(_)) => Self::Claimed(Err(fault())),
+            Self::Put(Ok(_)) => Self::Put(Err(fault())),
+            Self::Settled(Ok(_)) => Self::Settled(Err(fault())),
+            reply => reply,
+        }
+    }
 }
 
 impl<V> Change<V> {

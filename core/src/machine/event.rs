@@ -73,7 +73,8 @@ pub enum Event {
         after: Duration,
     },
     /// Another primary of L2 answers than before, and may lack the last changes: the keys that changed
-    /// within [`failover_window`](crate::Builder::failover_window) are removed again.
+    /// within [`failover_window`](crate::Builder::failover_window) are removed again. On a cluster with a
+    /// bus, L1 is emptied too.
     FailedOver,
     /// L2 did not take a loaded value: a change has taken its lease away, or L2 has evicted the
     /// lease. L1 may keep the value.

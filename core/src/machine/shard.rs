@@ -5,7 +5,7 @@
 //! so they should be cheap to clone; the driver uses `Arc`.
 
 mod changes;
-mod failover;
+pub(crate) mod failover;
 mod flights;
 pub mod glances;
 mod inserts;
@@ -98,6 +98,8 @@ pub struct Shard<K, V, S> {
     pub(super) recents: Recents<K>,
     /// Until when what is heard is removed from L2 as well, since another primary has taken over.
     pub(super) healing: Option<Timestamp>,
+    /// How many primaries of L2 have taken over.
+    pub(super) reign: u32,
     pub(super) eras: Eras,
     pub(super) refusals: Refusals,
     /// How many removals from L1 are under way: what a look finds meanwhile may be what they remove.
@@ -115,6 +117,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             doubts: Doubts::default(),
             recents: Recents::default(),
             healing: None,
+            reign: 0,
             eras: Eras::default(),
             refusals: Refusals::default(),
             sweeping: 0,

@@ -16,7 +16,7 @@ use crate::redis::connection::calm::{Calm, Renewals};
 use crate::redis::connection::dial::reign::Reign;
 use crate::redis::connection::dial::target::{Place, Target};
 use crate::redis::connection::fault::fault;
-use crate::redis::connection::greeting::{check_age, check_role, greeting};
+use crate::redis::connection::greeting::{check_age, check_role, greeting, is_replica};
 use crate::redis::connection::primary::Primary;
 use crate::redis::connection::tally::Tally;
 
@@ -114,13 +114,13 @@ impl Dial {
     ) -> Result<(MultiplexedConnection, u64), Fault> {
         let mut connection = self.connect(client, config).await?;
         let is_asked = self.primary.is_asked();
-        let (greeting, mut run) = greeting(&connection, self.timeout, is_asked).await?;
+        let (greeting, mut id) = greeting(&connection, self.timeout, is_asked).await?;
         check_age(&greeting)?;
         if self.target.wants_a_primary() {
             let address = client.get_connection_info().addr();
             check_role(&greeting, address)?;
             // One that does not say which process it is is known by where it is.
-            run = run.or_else(|| is_asked.then(|| address.to_string()));
+            id = id.or_else(|| is_asked.then(|| address.to_string()));
         }
         if let Some(name) = &self.name {
             // Its answer is not waited for: a user without the right to do this can do without it.
@@ -128,8 +128,12 @@ impl Dial {
             command.arg("SETNAME").arg(name).set_no_response(true);
             let _ = connection.send_packed_command(&command).await;
         }
-        // Before anything is answered.
-        Ok((connection, self.primary.met(run.as_deref())))
+        // Before anything is answered. What a replica says of itself is said of no primary.
+        let turn = match is_replica(&greeting) {
+            true => self.primary.turn(),
+            false => self.primary.met(id.as_deref()),
+        };
+        Ok((connection, turn))
     }
 
     /// A nameless connection that speaks RESP2, to the server of another one.

@@ -68,8 +68,8 @@ pub(super) fn denial(error: &RedisError, login: &RedisConnectionInfo, given: &Gi
     Fault::Refused(words.into())
 }
 
-/// Asks the server who it is, and if it is to be `identified` for the id that its process drew when it
-/// was started.
+/// Asks the server who it is, and if it is to be `identified` what tells its process and its history
+/// from others.
 pub(super) async fn greeting(
     connection: &MultiplexedConnection,
     patience: Duration,
@@ -81,7 +81,7 @@ pub(super) async fn greeting(
     // It needs no right. A user without the right to the next one does without the answer.
     questions.cmd("HELLO");
     if identified {
-        questions.cmd("INFO").arg("server");
+        questions.cmd("INFO").arg("server").arg("replication");
     }
     let count = questions.len();
     let answers = connection.send_packed_commands(&questions, 0, count).await;
@@ -90,16 +90,27 @@ pub(super) async fn greeting(
     if let Value::ServerError(error) = greeting {
         return Err(fault(&error.into()));
     }
-    Ok((greeting, answers.next().as_ref().and_then(run_id)))
+    Ok((greeting, answers.next().as_ref().and_then(identity)))
 }
 
-fn run_id(info: &Value) -> Option<String> {
+/// The id that the process drew when it was started, and that of what it has: one that was a replica
+/// meanwhile has the other's.
+fn identity(info: &Value) -> Option<String> {
     let info = match info {
         Value::VerbatimString { text, .. } => text,
         other => text(other)?,
     };
-    let id = info.lines().find_map(|line| line.strip_prefix("run_id:"))?;
-    Some(id.trim().into())
+    let field = |name| {
+        let mut lines = info.lines().filter_map(|line| line.strip_prefix(name));
+        lines.next().map(str::trim)
+    };
+    let history = field("master_replid:").unwrap_or_default();
+    Some(format!("{} {history}", field("run_id:")?))
+}
+
+/// Whether the server says that it is one.
+pub(super) fn is_replica(greeting: &Value) -> bool {
+    matches!(field(greeting, "role"), Some("replica" | "slave"))
 }
 
 /// A server that is too old is refused here: it would answer reads, and refuse the leases without
@@ -113,7 +124,7 @@ pub(super) fn check_age(greeting: &Value) -> Result<(), Fault> {
 
 /// A replica that the Sentinels named is refused: they may be behind what they have done.
 pub(super) fn check_role(greeting: &Value, address: &ConnectionAddr) -> Result<(), Fault> {
-    if !matches!(field(greeting, "role"), Some("replica" | "slave")) {
+    if !is_replica(greeting) {
         return Ok(());
     }
     let words = format!(
@@ -199,17 +210,18 @@ mod tests {
     }
 
     #[test]
-    fn the_run_id_stands_among_other_lines() {
-        let info = "# Server\r\nredis_version:7.0.15\r\nrun_id:0f3c\r\ntcp_port:6379\r\n";
+    fn ids_stand_among_other_lines() {
+        let info = "# Server\r\nredis_version:7.0.15\r\nrun_id:0f3c\r\ntcp_port:6379\r\n\
+                    \r\n# Replication\r\nrole:master\r\nmaster_replid:9a\r\nmaster_replid2:00\r\n";
         let bulk = Value::BulkString(info.into());
-        assert_eq!(run_id(&bulk).as_deref(), Some("0f3c"));
+        assert_eq!(identity(&bulk).as_deref(), Some("0f3c 9a"));
         let verbatim = Value::VerbatimString {
             format: redis::VerbatimFormat::Text,
             text: info.into(),
         };
-        assert_eq!(run_id(&verbatim).as_deref(), Some("0f3c"));
-        assert_eq!(run_id(&Value::Nil), None);
-        assert_eq!(run_id(&Value::BulkString("# Server".into())), None);
+        assert_eq!(identity(&verbatim).as_deref(), Some("0f3c 9a"));
+        assert_eq!(identity(&Value::Nil), None);
+        assert_eq!(identity(&Value::BulkString("# Server".into())), None);
     }
 
     #[test]

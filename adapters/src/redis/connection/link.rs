@@ -83,7 +83,7 @@ impl Link {
         let Wire {
             dead, reign, dial, ..
         } = &*self.0;
-        dead.load(Ordering::Acquire) || reign.is_over() || !dial.primary.is(self.0.turn)
+        dead.load(Ordering::Acquire) || reign.is_over() || dial.primary.turn() != self.0.turn
     }
 
     /// Whether it answered so recently that checking it would only cost time.

@@ -298,12 +298,15 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     }
 
     /// For how long a change is remembered in case another primary of L2 takes over that does not know
-    /// of it: a promoted replica, or a server restarted from an older snapshot. The keys that this
-    /// node changed or heard of for so long before the last answer of the old one are not read from
-    /// the new one before they are removed there; for as long afterwards, what others change is removed
-    /// there too. At least as long as a replica may be behind; zero: what
-    /// a failover loses stays lost. As many keys are remembered as may be
-    /// [unconfirmed](Self::unconfirmed_capacity). Default: 10 s.
+    /// of it: a promoted replica, or a server restarted from an older snapshot. The keys that this node
+    /// changed or heard of within this time before the old one's last answer are not read from the new
+    /// one before they are removed there; for as long afterwards, what is heard of is removed there
+    /// too. At least as long as a replica may be behind, or clients may be cut off together with a
+    /// primary that has been replaced (Sentinel's `down-after-milliseconds`, `cluster-node-timeout`);
+    /// zero: what a failover loses stays lost. Default: 10 s.
+    ///
+    /// As many keys are remembered as may be [unconfirmed](Self::unconfirmed_capacity). If more have
+    /// changed, a failover makes part of the cache do without L2 for as long as what is there may live.
     pub fn failover_window(mut self, span: Duration) -> Self {
         self.times.failover_window = Some(span);
         self

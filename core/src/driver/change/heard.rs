@@ -10,6 +10,7 @@ use crate::driver::bus::hub::BusState;
 use crate::driver::bus::members::Hears;
 use crate::driver::change::repair::{ensure_repairs, repair};
 use crate::driver::change::sweep::{forget_all, sweep};
+use crate::driver::link::Link;
 use crate::driver::link::gate::Bar;
 use crate::driver::shared::Shared;
 use crate::driver::world::bounds::{CacheKey, CacheValue};
@@ -114,6 +115,19 @@ impl<K: CacheKey, V: CacheValue> Hears for Shared<K, V> {
 
     fn note(&self, event: &Event) {
         self.journal.note(event);
+    }
+}
+
+/// Another primary has taken over. Where it is one of several, the subscription may stand at another
+/// server, and nothing shows that words of the one that is gone are lost: L1 is emptied, as when a
+/// subscription broke (PROTOCOL.md, H3). Not at once: whoever is here may be in the middle of a write
+/// to L1.
+pub(crate) fn forget_what_was_missed<K: CacheKey, V: CacheValue>(shared: &Arc<Shared<K, V>>) {
+    let rides = |link: &Link<K, V>| link.hub.is_some() && link.is_many_servers();
+    if shared.link.as_ref().is_some_and(rides) {
+        let cache = Arc::clone(shared);
+        // Without a runtime nobody listens either.
+        let _ = shared.spawn(async move { cache.hear_of_everything() });
     }
 }
 

@@ -12,7 +12,7 @@ use crate::machine::time::Timestamp;
 pub(crate) struct Pass<'g, I> {
     gate: Option<(&'g Gate, Timestamp)>,
     /// Which primary is asked.
-    primary: Option<(&'g Primary, u64)>,
+    primary: Option<(&'g Primary, u64, Timestamp)>,
     key: fn(&I) -> &str,
     sorted: Sorted,
     /// Those that are, if it is not all of them.
@@ -26,8 +26,8 @@ impl<'g, I: Copy> Pass<'g, I> {
         items: &[I],
         key: fn(&I) -> &str,
     ) -> Self {
-        let primary = primary.map(|primary| (primary, primary.known()));
-        let is_new = primary.is_some_and(|(primary, known)| !primary.is(known));
+        let primary = primary.map(|primary| (primary, primary.known(), primary.now()));
+        let is_new = primary.is_some_and(|(primary, known, _)| !primary.is(known));
         let sorted = match gate {
             _ if is_new => Sorted::None(vec![not_taken_up(); items.len()]),
             Some(gate) if !items.is_empty() => gate.sort(items.iter().map(key)),
@@ -58,23 +58,26 @@ impl<'g, I: Copy> Pass<'g, I> {
         }
     }
 
-    /// Tells the breakers what came of that.
+    /// Tells the breakers what came of that, and when L2 has answered.
     pub(crate) fn note<T>(&self, asked: &[I], outcomes: &Outcomes<T>) {
         if let Some((gate, sent)) = self.gate {
             gate.note(asked.iter().map(self.key), outcomes, sent);
+        }
+        if let Some((primary, _, sent)) = self.primary.filter(|_| self.stands()) {
+            primary.note(asked.iter().map(self.key), outcomes, sent);
         }
     }
 
     /// Whether the primary that was asked is the one that answers.
     pub(crate) fn stands(&self) -> bool {
-        let stands = |(primary, known): (&Primary, u64)| primary.is(known);
+        let stands = |(primary, known, _): (&Primary, u64, Timestamp)| primary.is(known);
         self.primary.is_none_or(stands)
     }
 
     /// The outcomes of all items, given those of the ones that were sent.
     pub(crate) fn outcomes<T>(self, sent: Outcomes<T>) -> Outcomes<T> {
         let sent = match self.primary {
-            Some((primary, known)) => primary.outcomes(known, sent),
+            Some((primary, known, _)) => primary.outcomes(known, sent),
             None => sent,
         };
         match self.sorted {

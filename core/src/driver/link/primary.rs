@@ -1,13 +1,15 @@
 //! Which primary of L2 answers. One that has just taken over is not believed before the cache has taken
 //! up what it may lack (PROTOCOL.md, F1).
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use portable_atomic::{AtomicU64, Ordering};
 
 use crate::driver::link::outcomes::Outcomes;
 use crate::driver::world::erased::{AnyRemote, AnyRuntime};
 use crate::machine::error::Fault;
+use crate::machine::shard::failover::taken_over;
 use crate::machine::time::Timestamp;
 
 pub(crate) struct Primary {
@@ -15,10 +17,22 @@ pub(crate) struct Primary {
     runtime: Arc<dyn AnyRuntime>,
     /// The one that the cache has taken up, by the number of those before it.
     known: AtomicU64,
-    /// When it answered last, in nanoseconds.
+    /// When what it answered last was sent, in nanoseconds.
     answered: AtomicU64,
+    /// The same for each server of a store of several, of which one may be silent while the others
+    /// answer.
+    servers: Mutex<HashMap<u64, Server>>,
     /// Held while another one is taken up.
     change: Mutex<()>,
+}
+
+/// One server of several.
+#[derive(Clone, Copy, Default)]
+struct Server {
+    /// When what it answered last was sent.
+    answered: Timestamp,
+    /// Whether what was sent last failed.
+    fails: bool,
 }
 
 impl Primary {
@@ -29,6 +43,7 @@ impl Primary {
             remote: Arc::clone(remote),
             runtime: Arc::clone(runtime),
             answered: runtime.now().as_nanos().into(),
+            servers: Mutex::default(),
             change: Mutex::default(),
         })
     }
@@ -48,27 +63,70 @@ impl Primary {
         !self.is(self.known())
     }
 
-    /// When it answered last.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.runtime.now()
+    }
+
+    /// When what it answered last was sent. Of several servers that fail, the one that has been silent
+    /// for longest counts: what it was told last its successor may not know.
     pub(crate) fn answered(&self) -> Timestamp {
         Timestamp::from_nanos(self.answered.load(Ordering::Relaxed))
     }
 
     /// The outcomes of what was sent while this one was known, as far as they are its own.
     pub(crate) fn outcomes<T>(&self, known: u64, outcomes: Outcomes<T>) -> Outcomes<T> {
-        if !self.is(known) {
-            let refused = |outcome: Result<T, Fault>| outcome.and_then(|_| Err(taken_over()));
-            return outcomes.into_iter().map(refused).collect();
+        if self.is(known) {
+            return outcomes;
         }
-        if outcomes.iter().any(Result::is_ok) {
-            let now = self.runtime.now().as_nanos();
-            self.answered.fetch_max(now, Ordering::Relaxed);
+        let refused = |outcome: Result<T, Fault>| outcome.and_then(|_| Err(taken_over()));
+        outcomes.into_iter().map(refused).collect()
+    }
+
+    /// What was sent then for these keys has these outcomes.
+    pub(crate) fn note<'k, T>(
+        &self,
+        keys: impl Iterator<Item = &'k str>,
+        outcomes: &Outcomes<T>,
+        sent: Timestamp,
+    ) {
+        let mut any = None;
+        for (key, outcome) in keys.zip(outcomes) {
+            let Some(server) = self.remote.server_of(key) else {
+                any = Some(any.unwrap_or(false) || outcome.is_ok());
+                continue;
+            };
+            let mut servers = self.servers();
+            let server = servers.entry(server).or_default();
+            server.fails = outcome.is_err();
+            if outcome.is_ok() {
+                server.answered = server.answered.max(sent);
+            }
         }
-        outcomes
+        let answered = match any {
+            Some(false) => return,
+            Some(true) => sent,
+            None => {
+                let servers = self.servers();
+                let silent = servers.values().filter(|server| server.fails);
+                silent.map(|server| server.answered).min().unwrap_or(sent)
+            }
+        };
+        self.answered
+            .fetch_max(answered.as_nanos(), Ordering::Relaxed);
+    }
+
+    fn servers(&self) -> MutexGuard<'_, HashMap<u64, Server>> {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The one that is to be taken up, if there is one and nobody else does so.
     pub(crate) fn begin(&self) -> Option<Change<'_>> {
-        let guard = self.change.try_lock().ok()?;
+        let guard = match self.change.try_lock() {
+            Ok(guard) => guard,
+            // A key of the user's panicked in the middle: once more.
+            Err(TryLockError::Poisoned(guard)) => guard.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
         let to = self.remote.failovers()?;
         let change = Change {
             primary: self,
@@ -89,13 +147,10 @@ pub(crate) struct Change<'a> {
 impl Change<'_> {
     /// From now on it is believed.
     pub(crate) fn done(self) {
+        // Servers that are gone are not waited for.
+        self.primary.servers().clear();
         self.primary.known.store(self.to, Ordering::Release);
     }
-}
-
-/// Why an answer does not count.
-fn taken_over() -> Fault {
-    Fault::Unreachable("another primary has taken over, which may lack the last changes".into())
 }
 
 /// Why nothing is sent.

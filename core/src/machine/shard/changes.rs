@@ -15,6 +15,7 @@ use crate::machine::effects::Effects;
 use crate::machine::error::Fault;
 use crate::machine::event::Event;
 use crate::machine::policy::call::Call;
+use crate::machine::shard::failover::taken_over;
 use crate::machine::shard::{Context, Shard};
 use crate::machine::table::unconfirmed::{Cure, Number};
 use crate::machine::tier::verb::{Announce, Claimed, Condition, Stamp};
@@ -43,6 +44,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             born: context.now,
             lives: context.policy.insert_lives(&call, context.roll),
             state: State::Fresh,
+            reign: self.reign,
             write: None,
             written: None,
         }))
@@ -57,6 +59,11 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         effects: &mut Effects<K, V>,
     ) -> ChangeStep<V> {
         let at = ticket.0;
+        let reply = match self.changes[at].reign == self.reign {
+            true => reply,
+            false => reply.of_another(taken_over),
+        };
+        self.changes[at].reign = self.reign;
         match (take(&mut self.changes[at].state), reply) {
             (State::Fresh, ChangeReply::Begin) => self.on_begin(at, context, effects),
             (State::Removing(number, reach), ChangeReply::Removed(Ok(()))) => {
@@ -130,7 +137,11 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             Plan::Insert { .. } | Plan::Invalidate => return self.remove(at, Reach::Everywhere),
         };
         let slot = change.slot;
-        let number = self.send(slot, Cure::Remove);
+        // An insert's claim leaves the key as it is.
+        let number = match spares {
+            true => self.doubts.send(),
+            false => self.send(slot, Cure::Remove),
+        };
         let token = Token::from_bits(context.roll);
         self.changes[at].state = State::Claiming(number, token);
         ChangeStep::Ask(Wish::Claim {

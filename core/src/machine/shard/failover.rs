@@ -4,6 +4,7 @@
 use core::hash::{BuildHasher, Hash};
 
 use crate::machine::effects::Effects;
+use crate::machine::error::Fault;
 use crate::machine::event::Event;
 use crate::machine::policy::Policy;
 use crate::machine::shard::{Context, Shard};
@@ -34,13 +35,16 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     }
 
     /// Another primary answers. Each key that changed lately is in doubt until a removal is
-    /// acknowledged. What L1 has and what is under way stays: it came from the old primary, which knew
-    /// more.
+    /// acknowledged, and what L2 was asked before does not count, whoever answered. What L1 has stays:
+    /// it came from the old primary, which knew more.
     pub fn failed_over(&mut self, context: &Context<'_>, effects: &mut Effects<K, V>) {
+        self.reign = self.reign.wrapping_add(1);
         self.healing = Some(context.now + context.policy.failover_window);
         let (recent, full) = self.recents.take();
         for recent in recent {
-            self.doubt(recent.key, recent.cure, context, effects);
+            let (slot, spare) = self.slots.open_hashed(recent.hash, recent.key);
+            effects.spent_keys.extend(spare);
+            self.doubt(slot, recent.cure, context, effects);
         }
         if full {
             self.doubts.note_life(Self::longest_life(context));
@@ -61,16 +65,15 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         self.doubts.send()
     }
 
-    /// The key is not believed in L2 from now on, and is repaired at once.
+    /// L2 is not believed about the key of this slot, of which one user less is left, and the key is
+    /// repaired at once.
     pub(super) fn doubt(
         &mut self,
-        key: K,
+        slot: usize,
         cure: Cure,
         context: &Context<'_>,
         effects: &mut Effects<K, V>,
     ) {
-        let (slot, spare) = self.slots.open(key);
-        effects.spent_keys.extend(spare);
         let number = self.doubts.send();
         self.doubts.note_life(Self::longest_life(context));
         let doubt = &mut self.slots.at(slot).doubt;
@@ -82,5 +85,115 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         }
         let closed = self.slots.close(slot);
         effects.spent_keys.extend(closed);
+    }
+}
+
+/// Why an answer of L2 does not count.
+pub(crate) fn taken_over() -> Fault {
+    Fault::Unreachable("another primary has taken over, which may lack the last changes".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use crate::machine::change::{ChangeReply, ChangeStep, Plan, Reach, Wish};
+    use crate::machine::lookup::step::{Need, Reply, Seen, Step};
+    use crate::machine::policy::Kind;
+    use crate::machine::policy::call::Call;
+    use crate::machine::shard::glances::Glanced;
+    use crate::machine::shard::repairs::Heard;
+    use crate::machine::shard::stage::{KEY, Stage};
+    use crate::machine::tier::entry::Cached;
+    use crate::machine::tier::verb::{Claimed, Granted};
+
+    /// A node that has heard of a change of the key.
+    fn heard() -> Stage {
+        let mut stage = Stage::new(Kind::Remote);
+        stage.ask(|shard, context, effects| {
+            shard.remember(context.now, 8, context.policy, effects);
+            let sweep = shard.heard(KEY, Heard::Changed, context, effects);
+            shard.swept(&KEY, sweep);
+        });
+        stage
+    }
+
+    fn fails_over(stage: &mut Stage) {
+        stage.ask(|shard, context, effects| shard.failed_over(context, effects));
+    }
+
+    fn old() -> Option<Seen<&'static str>> {
+        Some(Seen {
+            value: Some("old"),
+            left: Duration::from_secs(9),
+            over: Duration::ZERO,
+            window: None,
+            cost: Duration::ZERO,
+            age: None,
+        })
+    }
+
+    #[test]
+    fn what_was_to_be_read_before_it_took_over_does_not_count() {
+        let mut stage = heard();
+        let (ticket, _) =
+            stage.ask(|shard, context, effects| shard.join(KEY, Call::new(), context, effects));
+        let step = stage.tell(&ticket, Reply::Begin);
+        assert!(matches!(step, Step::Ask(Need::Read)));
+        fails_over(&mut stage);
+        let step = stage.tell(&ticket, Reply::Remote(Ok(old())));
+        assert!(matches!(step, Step::Ask(Need::Load)), "{step:?}");
+    }
+
+    #[test]
+    fn nor_what_a_lease_shows() {
+        let mut stage = heard();
+        let (ticket, _) =
+            stage.ask(|shard, context, effects| shard.join(KEY, Call::new(), context, effects));
+        let _ = stage.tell(&ticket, Reply::Begin);
+        let step = stage.tell(&ticket, Reply::Remote(Ok(None)));
+        assert!(matches!(step, Step::Ask(Need::Lease { .. })));
+        fails_over(&mut stage);
+        let step = stage.tell(&ticket, Reply::Leased(Ok((Granted::No, old()))));
+        assert!(matches!(step, Step::Ask(Need::Load)), "{step:?}");
+    }
+
+    #[test]
+    fn nor_what_a_read_without_a_loader_finds() {
+        let mut stage = heard();
+        let hash = stage.shard.slots.hash(&KEY);
+        let glance = stage.ask(|shard, context, effects| {
+            shard.glance(hash, |key| *key == KEY, Call::new(), context, effects)
+        });
+        fails_over(&mut stage);
+        let glanced = stage.ask(|shard, context, effects| {
+            shard.glanced(&glance.unwrap(), || KEY, Ok(old()), context, effects)
+        });
+        assert!(matches!(glanced, Glanced::Answer(Cached::Miss)));
+    }
+
+    #[test]
+    fn a_claim_that_the_old_one_granted_does_not_end_the_doubt() {
+        let mut stage = heard();
+        let plan = Plan::Insert {
+            value: "new",
+            call: Call::new(),
+            condition: None,
+        };
+        let change = stage.ask(|shard, context, effects| shard.open(KEY, plan, context, effects));
+        let advance = |stage: &mut Stage, reply| {
+            stage.ask(|shard, context, effects| shard.advance(&change, context, reply, effects))
+        };
+        let step = advance(&mut stage, ChangeReply::Begin);
+        assert!(matches!(step, ChangeStep::Ask(Wish::Claim { .. })));
+        fails_over(&mut stage);
+        let granted = ChangeReply::Claimed(Ok(Claimed::Granted(None)));
+        let step = advance(&mut stage, granted);
+        assert!(matches!(step, ChangeStep::Apply { .. }), "{step:?}");
+        let step = advance(&mut stage, ChangeReply::Applied);
+        let pending = crate::machine::change::ChangeOutcome::Made(Reach::Pending);
+        assert!(matches!(step, ChangeStep::Finish(outcome) if outcome == pending));
+        assert_eq!(stage.shard.unconfirmed(), 1);
+        stage.ask(|shard, _, effects| shard.close(change, effects));
     }
 }

@@ -10,6 +10,7 @@ use crate::machine::event::Event;
 use crate::machine::lookup::step::{Answer, Filling, Need, Release, Renewal, Reply, Step};
 use crate::machine::lookup::{Move, Out, View};
 use crate::machine::policy::call::Call;
+use crate::machine::shard::failover::taken_over;
 use crate::machine::shard::{Context, Shard};
 use crate::machine::table::flight::{Flight, Role, Ticket, Turn, Waiter};
 use crate::machine::tier::entry::Cached;
@@ -87,6 +88,18 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         if flight.leader != Some(ticket.seat) {
             return Self::deposed(flight, ticket, reply, effects);
         }
+        let reply = match reply {
+            Reply::Remote(Ok(_)) | Reply::Leased(Ok(_)) if flight.reign != self.reign => {
+                let fault = taken_over();
+                let unsure = match &reply {
+                    Reply::Leased(_) => Reply::Leased(Err(fault)),
+                    _ => Reply::Remote(Err(fault)),
+                };
+                effects.spent_replies.push(reply);
+                unsure
+            }
+            reply => reply,
+        };
         let slot = self.slots.at(flight.slot);
         let view = View {
             now: context.now,
@@ -130,6 +143,9 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             let kept = times.life.saturating_add(times.stale);
             let hold = context.policy.longest_hold();
             self.doubts.note_life(kept.saturating_add(hold));
+        }
+        if let Step::Ask(Need::Read | Need::Lease { .. }) = &step {
+            flight.reign = self.reign;
         }
         flight.deadline = context.now + step.limit(context.policy) + context.policy.remote_timeout;
         step

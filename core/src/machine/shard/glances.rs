@@ -12,6 +12,7 @@ use crate::machine::error::Fault;
 use crate::machine::event::Event;
 use crate::machine::lookup::step::Seen;
 use crate::machine::policy::call::Call;
+use crate::machine::shard::failover::taken_over;
 use crate::machine::shard::{Context, Shard};
 use crate::machine::table::eras::Era;
 use crate::machine::tier::entry::{Cached, Entry};
@@ -23,6 +24,8 @@ use crate::machine::writes::Write;
 pub struct Glance {
     hash: u64,
     began: Era,
+    /// Under which primary L2 is asked.
+    reign: u32,
     sent: Timestamp,
     call: Call,
 }
@@ -78,6 +81,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         Some(Glance {
             hash,
             began: self.eras.now(),
+            reign: self.reign,
             sent: context.now,
             call,
         })
@@ -93,6 +97,14 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         effects: &mut Effects<K, V>,
     ) -> Glanced<V> {
         let took = context.now.since(glance.sent);
+        let read = match read {
+            Ok(found) if glance.reign != self.reign => {
+                let found = found.and_then(|seen| seen.value);
+                effects.spent_values.extend(found);
+                Err(taken_over())
+            }
+            read => read,
+        };
         let seen = match read {
             Ok(Some(seen)) if seen.is_fresh(glance.sent, context.now) => seen,
             Ok(ended) => {

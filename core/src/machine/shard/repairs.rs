@@ -134,16 +134,28 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             effects.spent_keys.push(key);
             return sweep;
         }
-        self.recents.note(self.slots.hash(&key), &key, Cure::Clear);
+        let hash = self.slots.hash(&key);
+        if heard == Heard::Shown {
+            // Most are loads, which are no changes.
+            self.recents.note_shown(hash, &key);
+        } else {
+            self.recents.note(hash, &key, Cure::Clear);
+        }
         let sweep = self.supersede(&key, effects);
-        match heard {
+        let cure = match heard {
             // Its own removals are shown to it, too: it would answer itself.
-            Heard::Shown => effects.spent_keys.push(key),
-            _ if self.is_healing(context.now) => self.doubt(key, Cure::Clear, context, effects),
-            Heard::Deleted if context.policy.strangers => {
-                self.doubt(key, Cure::Unload, context, effects);
+            Heard::Shown | Heard::Filled => None,
+            _ if self.is_healing(context.now) => Some(Cure::Clear),
+            Heard::Deleted if context.policy.strangers => Some(Cure::Unload),
+            Heard::Changed | Heard::Deleted | Heard::Unclear => None,
+        };
+        match cure {
+            None => effects.spent_keys.push(key),
+            Some(cure) => {
+                let (slot, spare) = self.slots.open_hashed(hash, key);
+                effects.spent_keys.extend(spare);
+                self.doubt(slot, cure, context, effects);
             }
-            _ => effects.spent_keys.push(key),
         }
         sweep
     }

@@ -58,6 +58,8 @@ pub(in crate::machine) struct Flight<V> {
     /// How many tickets are out.
     pub(in crate::machine) seats: u32,
     next_seat: u32,
+    /// Under which primary L2 was asked last.
+    pub(in crate::machine) reign: u32,
     /// When the leader counts as silent.
     pub(in crate::machine) deadline: Timestamp,
     pub(in crate::machine) answer: Option<Arc<Answer<V>>>,
@@ -87,6 +89,7 @@ impl<V: Clone> Flight<V> {
             waiters: BTreeMap::new(),
             seats: 1,
             next_seat: 1,
+            reign: 0,
             deadline,
             answer: None,
             writes: Vec::new(),

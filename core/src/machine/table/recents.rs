@@ -32,13 +32,20 @@ struct Page<K> {
 /// A key that changed, and how it is repaired in a primary that may not know.
 #[derive(Debug)]
 pub(in crate::machine) struct Recent<K> {
-    hash: u64,
+    pub(in crate::machine) hash: u64,
     pub(in crate::machine) key: K,
     pub(in crate::machine) cure: Cure,
 }
 
 impl<K: Eq + Clone> Recents<K> {
-    /// Remembers a key.
+    /// Remembers a key, if there is room.
+    pub(in crate::machine) fn note_shown(&mut self, hash: u64, key: &K) {
+        let full = self.young.full;
+        self.note(hash, key, Cure::Clear);
+        self.young.full = full;
+    }
+
+    /// Remembers a key, or that there was no room.
     pub(in crate::machine) fn note(&mut self, hash: u64, key: &K, cure: Cure) {
         let keys = &mut self.young.keys;
         if let Some(known) = keys.find_mut(hash, |known| known.key == *key) {

@@ -49,7 +49,11 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> Slots<K, S> {
 
     /// The slot of `key`, with one more user, and the key itself if it was not needed.
     pub(in crate::machine) fn open(&mut self, key: K) -> (usize, Option<K>) {
-        let hash = self.hasher.hash_one(&key);
+        self.open_hashed(self.hasher.hash_one(&key), key)
+    }
+
+    /// The same for a key whose hash is known.
+    pub(in crate::machine) fn open_hashed(&mut self, hash: u64, key: K) -> (usize, Option<K>) {
         let slots = &mut self.slots;
         let entry = self
             .by_key

@@ -207,7 +207,8 @@ impl World {
             Verb::Remove { announce } => {
                 let node = self.commands[command].source().0;
                 // Whoever has heard of a change may have to make it again after a failover.
-                let changes = announce == Announce::No || self.changes(node, key);
+                let failed_over = self.primaries.count > 0;
+                let changes = announce == Announce::No && failed_over || self.changes(node, key);
                 self.judge.rule(changes, Promise::P2, || {
                     format!("node {node} removes key {key}, which it never changed")
                 });
