@@ -23,7 +23,18 @@ impl World {
         reply: Result<Receipt, Fault>,
     ) -> ChangeReply<Id> {
         let applied_at = self.commands[command].applied_at;
+        let node = &self.nodes[change.node];
         match (self.verb(command), reply) {
+            // The node has taken up another primary since, and does not believe it.
+            (_, Ok(receipt)) if self.commands[command].is_disbelieved(node) => {
+                change.acknowledged = None;
+                match receipt {
+                    Receipt::Claimed(claimed) => ChangeReply::Claimed(Ok(claimed)),
+                    Receipt::Filled(filled) => ChangeReply::Settled(Ok(filled)),
+                    Receipt::Put(placed, _) => ChangeReply::Put(Ok(placed)),
+                    _ => ChangeReply::Removed(Ok(())),
+                }
+            }
             (Verb::Remove { .. }, reply) => {
                 change.acknowledged = applied_at.filter(|_| reply.is_ok());
                 // An inserted value that is not in L2 may be in L1 from now on.

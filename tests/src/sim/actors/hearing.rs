@@ -76,7 +76,10 @@ impl World {
             written: false,
             superseded: self.index,
             floors: self.judge.newest(),
-            foreign: message.foreign.map(|change| (change, message.removed)),
+            // What Go has changed nobody makes again whose primary was always the new one.
+            foreign: (message.foreign)
+                .filter(|_| !self.has_failed_over_since(message.said))
+                .map(|change| (change, message.removed)),
             filled: message.filled,
             lasting: match message.filled.is_some() || self.is_too_late(message.said) {
                 true => 0,

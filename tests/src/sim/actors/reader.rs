@@ -159,8 +159,9 @@ impl World {
         let (found, now) = (reader.found, self.now);
         let fact = found.map(|found| *self.judge.at(found));
         let absent = fact.map(|fact| fact.absent);
-        // It may have ended on its way.
-        let may_have_ended = fact.is_none_or(|fact| fact.ends <= now + LATEST);
+        // It may have ended on its way, or another primary has taken over, which is not believed.
+        let may_have_ended =
+            fact.is_none_or(|fact| fact.ends <= now + LATEST) || self.nodes[reader.node].known > 0;
         let honest = match answer {
             Cached::Hit(value) => found == Some(*value) && absent == Some(false),
             Cached::Absent => absent == Some(true),

@@ -179,7 +179,8 @@ impl Fleet {
     /// In one seed of six a replica takes over, once or twice. No change is lost that is older than is
     /// remembered.
     pub(crate) fn fall_over(&mut self, rng: &mut Rng, span: u64, policy: &mut Policy) {
-        if rng.u8(..6) != 0 || !policy.kind.has_remote() {
+        // Of what Go has set much was loaded, and nobody loads that again.
+        if rng.u8(..6) != 0 || !policy.kind.has_remote() || self.wire == Wire::JetcacheGo {
             return;
         }
         let longest = pick(rng, &[0, 3, 20, 200, 2_000]);

@@ -7,6 +7,7 @@
 use jetcache_adapters::memory::Table;
 
 use crate::sim::fate::judge::ledger::Ledger;
+use crate::sim::fate::judge::loads::Flight;
 use crate::sim::world::bus::{Bus, Moment};
 use crate::sim::world::time::{Happening, World, whole_millis};
 
@@ -92,6 +93,13 @@ impl World {
         self.machine(node, |shard, context, effects| {
             shard.failed_over(context, effects);
         });
+        // What L2 has been asked does not count, as after a fault.
+        let own = |flight: &&mut Flight| flight.node == node;
+        self.judge
+            .flights
+            .iter_mut()
+            .filter(own)
+            .for_each(|flight| flight.faulted = true);
     }
 
     /// A subscription stands, maybe to another primary.

@@ -366,6 +366,11 @@ impl Command {
         self.ask
     }
 
+    /// Whether its node has taken up another primary since it was sent.
+    pub(crate) fn is_disbelieved(&self, node: &Node) -> bool {
+        self.known != node.known
+    }
+
     /// Its node has died, so nobody waits for it.
     pub(crate) fn orphan(&mut self, node: usize) {
         if self.node == node {
