@@ -23,6 +23,8 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
+    /// The port to which new connections lead.
+    target: u16,
     commands: Gate,
     replies: Gate,
     is_cut: bool,
@@ -67,6 +69,7 @@ impl Proxy {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
         let port = listener.local_addr().expect("it has an address").port();
         let shared = Arc::new(Shared::default());
+        shared.state().target = target;
         let proxy = Self {
             port,
             shared: Arc::clone(&shared),
@@ -77,7 +80,7 @@ impl Proxy {
                     return;
                 }
                 // The server cannot be reached, so the client is hung up on.
-                let _ = shared.lead(client, target);
+                let _ = shared.lead(client);
             }
         });
         proxy
@@ -143,6 +146,12 @@ impl Proxy {
         self.shared.cut();
     }
 
+    /// New connections lead to this port. Those that stand go on where they lead: so does an address
+    /// that moves.
+    pub fn lead_to(&self, target: u16) {
+        self.shared.change(|state| state.target = target);
+    }
+
     /// Takes new connections again.
     pub fn mend(&self) {
         self.shared.change(|state| state.is_cut = false);
@@ -159,14 +168,14 @@ impl Drop for Proxy {
 }
 
 impl Shared {
-    fn lead(self: &Arc<Self>, client: TcpStream, target: u16) -> io::Result<()> {
-        let (cuts, number) = {
+    fn lead(self: &Arc<Self>, client: TcpStream) -> io::Result<()> {
+        let (cuts, number, target) = {
             let mut state = self.state();
             if state.is_cut {
                 return Ok(());
             }
             state.connections += 1;
-            (state.cuts, state.connections)
+            (state.cuts, state.connections, state.target)
         };
         let server = TcpStream::connect(("127.0.0.1", target))?;
         let both = [&client, &server];

@@ -23,6 +23,7 @@ mod adapters {
         mod bus;
         mod contract;
         pub(crate) mod ear;
+        mod moved;
         mod outage;
         mod refusals;
         mod sentinel;

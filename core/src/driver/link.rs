@@ -217,6 +217,12 @@ impl<K, V> Link<K, V> {
         Ok(self.runtime.now().since(begun))
     }
 
+    /// Whether its only server tells of changes itself, so that a subscription which stands hears of
+    /// those that its primary has.
+    pub(super) fn is_told_by_primary(&self) -> bool {
+        self.announcer.is_l2() && !self.is_many_servers()
+    }
+
     /// Whether L2 is a store of several servers, of which one may be replaced.
     pub(super) fn is_many_servers(&self) -> bool {
         self.remote.server_of(&self.texts.prefix).is_some()

@@ -300,8 +300,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// For how long a change is remembered in case another primary of L2 takes over that does not know
     /// of it: a promoted replica, or a server restarted from an older snapshot. The keys that this node
     /// changed or heard of within this time before the old one's last answer are not read from the new
-    /// one before they are removed there; for as long afterwards, what is heard of is removed there
-    /// too. At least as long as a replica may be behind, or clients may be cut off together with a
+    /// one before they are removed there; for as long afterwards, or until the bus of the same server
+    /// is back, what is heard of is removed there too. At least as long as a replica may be behind, or clients may be cut off together with a
     /// primary that has been replaced (Sentinel's `down-after-milliseconds`, `cluster-node-timeout`);
     /// zero: what a failover loses stays lost. Default: 10 s.
     ///

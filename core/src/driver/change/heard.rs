@@ -56,6 +56,11 @@ impl<K: CacheKey, V: CacheValue> Hears for Shared<K, V> {
         }
         // The server of both may be another one by now.
         self.take_up_primary();
+        if self.link.as_ref().is_some_and(Link::is_told_by_primary) {
+            for shard in 0..self.tables.len() {
+                self.ask(shard, |table, _, _| table.healed());
+            }
+        }
         ensure_repairs(&self);
     }
 

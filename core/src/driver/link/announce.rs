@@ -53,6 +53,11 @@ impl Announcer {
         })
     }
 
+    /// Whether L2 itself tells.
+    pub(crate) fn is_l2(&self) -> bool {
+        matches!(self, Self::L2(_))
+    }
+
     /// The handle of L2 to send a change to.
     pub(crate) fn remote<'a>(
         &'a self,

@@ -53,6 +53,12 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         }
     }
 
+    /// From now on a change of which it hears was made where the new primary sees it: the new one itself
+    /// tells of it.
+    pub fn healed(&mut self) {
+        self.healing = None;
+    }
+
     /// Whether a change of which it hears may have been made where the new primary does not see it.
     pub(super) fn is_healing(&self, now: Timestamp) -> bool {
         self.healing.is_some_and(|until| now < until)

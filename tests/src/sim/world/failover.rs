@@ -107,6 +107,7 @@ impl World {
         if self.is_bus_on_l2() {
             self.meet_primary(node);
             self.take_up_primary(node);
+            self.nodes[node].shard.healed();
         }
     }
 
