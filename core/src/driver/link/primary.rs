@@ -1,6 +1,7 @@
 //! Which primary of L2 answers. One that has just taken over is not believed before the cache has taken
 //! up what it may lack (PROTOCOL.md, F1).
 
+use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
@@ -27,12 +28,12 @@ pub(crate) struct Primary {
 }
 
 /// One server of several.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Server {
     /// When what it answered last was sent.
     answered: Timestamp,
-    /// Whether what was sent last failed.
-    fails: bool,
+    /// When it was asked last.
+    asked: Timestamp,
 }
 
 impl Primary {
@@ -67,8 +68,8 @@ impl Primary {
         self.runtime.now()
     }
 
-    /// When what it answered last was sent. Of several servers that fail, the one that has been silent
-    /// for longest counts: what it was told last its successor may not know.
+    /// When what it answered last was sent. Of several servers the one counts that has not answered for
+    /// longest: what it was told last its successor may not know.
     pub(crate) fn answered(&self) -> Timestamp {
         Timestamp::from_nanos(self.answered.load(Ordering::Relaxed))
     }
@@ -96,8 +97,12 @@ impl Primary {
                 continue;
             };
             let mut servers = self.servers();
-            let server = servers.entry(server).or_default();
-            server.fails = outcome.is_err();
+            let fresh = Server {
+                answered: sent,
+                asked: sent,
+            };
+            let server = servers.entry(server).or_insert(fresh);
+            server.asked = server.asked.max(sent);
             if outcome.is_ok() {
                 server.answered = server.answered.max(sent);
             }
@@ -106,9 +111,10 @@ impl Primary {
             Some(false) => return,
             Some(true) => sent,
             None => {
-                let servers = self.servers();
-                let silent = servers.values().filter(|server| server.fails);
-                silent.map(|server| server.answered).min().unwrap_or(sent)
+                let mut servers = self.servers();
+                servers.retain(|_, server| sent.since(server.asked) < GONE);
+                let answered = servers.values().map(|server| server.answered);
+                answered.min().unwrap_or(sent)
             }
         };
         self.answered
@@ -152,6 +158,9 @@ impl Change<'_> {
         self.primary.known.store(self.to, Ordering::Release);
     }
 }
+
+/// A server that nobody has asked for so long is no server of the store any more.
+const GONE: Duration = Duration::from_secs(600);
 
 /// Why nothing is sent.
 pub(crate) fn not_taken_up() -> Fault {
