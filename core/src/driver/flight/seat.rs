@@ -1,6 +1,7 @@
 //! A seat in a flight: leads it, or waits for its answer. Dropping it always leaves the flight.
 
 mod renewal;
+mod standing;
 
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
@@ -86,9 +87,9 @@ impl<V> Next<V> {
     pub(crate) fn is_unanswered(&self) -> bool {
         match self {
             Self::Reply(Reply::Remote(Err(_))) => true,
-            Self::Reply(Reply::Leased(Err(fault)) | Reply::Stored(Err(fault))) => {
-                Outage::is_silence(fault)
-            }
+            Self::Reply(
+                Reply::Leased(Err(fault)) | Reply::Stored(Err(fault)) | Reply::Extended(Err(fault)),
+            ) => Outage::is_silence(fault),
             _ => false,
         }
     }

@@ -92,14 +92,16 @@ impl World {
             Brings::Error | Brings::Panic => return None,
             Brings::Absent => (Load::from(None), whole_millis(policy.negative_ttl)),
             Brings::Uncached => (Load::from(row).uncached(), 0),
-            Brings::Value | Brings::Unencodable => {
+            Brings::Value | Brings::Unencodable | Brings::Unchanged | Brings::Remarked => {
                 let ttl = change.wish.ttl.unwrap_or(whole_millis(policy.ttl));
                 (Load::from(row), ttl)
             }
         };
         let ends = self.now + writer.ttl.unwrap_or(usual);
         let window = match writer.brings {
-            Brings::Value | Brings::Unencodable => self.window(change.wish),
+            Brings::Value | Brings::Unencodable | Brings::Unchanged | Brings::Remarked => {
+                self.window(change.wish)
+            }
             _ => 0,
         };
         let fact = self.judge.at(row);

@@ -1,0 +1,79 @@
+//! What a loader is shown of the value that stands there.
+
+use alloc::sync::Arc;
+use core::fmt;
+use core::time::Duration;
+
+#[cfg(feature = "std")]
+use crate::machine::lookup::step::Stands;
+use crate::machine::tier::mark::Mark;
+
+/// The value that stands in a tier while its key is loaded anew: one whose life is over, within its
+/// [`stale_for`](crate::Builder::stale_for), or one that is still fresh, if the load is a
+/// [refresh](crate::Call::refresh) or an [eager](crate::Builder::eager) one. So without a stale window,
+/// and without either of these, no loader is shown anything.
+///
+/// If the source says that nothing has changed since, the loader answers
+/// [`Load::unchanged`](crate::Load::unchanged): then the value's life begins anew, in both tiers, and it
+/// is neither fetched nor sent to L2 again. In [`Wire::JetcacheGo`](crate::Wire::JetcacheGo) it is sent,
+/// and so it is if its TTL or its window is to be another than it was.
+pub struct Standing<V> {
+    value: Arc<V>,
+    age: Option<Duration>,
+    mark: Option<Mark>,
+}
+
+impl<V> Standing<V> {
+    #[cfg(feature = "std")]
+    pub(crate) fn new(stands: &Stands<Arc<V>>) -> Self {
+        Self {
+            value: Arc::clone(&stands.value),
+            age: stands.age,
+            mark: stands.mark.clone(),
+        }
+    }
+
+    /// The value.
+    #[must_use]
+    pub fn value(&self) -> &V {
+        &self.value
+    }
+
+    /// How long ago its life began: when it was loaded, or said to be unchanged. `None` if nobody knows:
+    /// L1 alone has the value, and it has no mark.
+    #[must_use]
+    pub const fn age(&self) -> Option<Duration> {
+        self.age
+    }
+
+    /// What the loader that brought it has [kept](crate::Load::mark) with it.
+    #[must_use]
+    pub fn mark(&self) -> Option<&[u8]> {
+        self.mark.as_ref().map(Mark::bytes)
+    }
+
+    /// The same as text, if it is UTF-8: an etag.
+    #[must_use]
+    pub fn mark_text(&self) -> Option<&str> {
+        self.mark().and_then(|mark| core::str::from_utf8(mark).ok())
+    }
+}
+
+impl<V> Clone for Standing<V> {
+    fn clone(&self) -> Self {
+        Self {
+            value: Arc::clone(&self.value),
+            age: self.age,
+            mark: self.mark.clone(),
+        }
+    }
+}
+
+impl<V> fmt::Debug for Standing<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Standing")
+            .field("age", &self.age)
+            .field("mark", &self.mark)
+            .finish_non_exhaustive()
+    }
+}
