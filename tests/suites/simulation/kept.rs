@@ -8,6 +8,8 @@
 mod fleet;
 #[path = "kept/go.rs"]
 mod go;
+#[path = "kept/unchanged.rs"]
+mod unchanged;
 
 use jetcache_core::{Condition, Kind};
 use jetcache_tests::sim::Point::{Claim, Fill, Join, Lease, Poll, Read, Remove, Step, Write};
