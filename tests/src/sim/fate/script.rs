@@ -224,6 +224,16 @@ impl Plan {
         self
     }
 
+    /// What the last ask brings may be served stale for so many milliseconds.
+    #[must_use]
+    pub fn for_a_window(mut self, millis: u64) -> Self {
+        let what = self.asks.last_mut().map(|ask| &mut ask.what);
+        if let Some(What::Load(wish, _) | What::Insert(wish, _)) = what {
+            wish.stale_for = Some(millis);
+        }
+        self
+    }
+
     /// A caller whose loader fails after this long.
     #[must_use]
     pub fn load_fails(self, at: u64, node: usize, takes: u64) -> Self {

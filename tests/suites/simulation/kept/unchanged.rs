@@ -20,8 +20,7 @@ fn e1_an_insert_during_the_load_is_not_overtaken_by_the_old_value() {
         stood(10)
             .insert(46, B)
             .fate(Fill, Fate::delivered(15, 1))
-            .get(64, B)
-            .get(66, A),
+            .get(70, B),
     );
 }
 
@@ -42,6 +41,23 @@ fn e1_an_extension_whose_answer_is_lost_is_no_harm() {
             .fate(Fill, Fate::unanswered(1))
             .invalidate(60, B)
             .load(80, A, 1),
+    );
+}
+
+/// L1 of A has the first value for longer, and has not heard of the second.
+#[test]
+fn e2_what_is_extended_is_what_was_shown() {
+    keeps(
+        Plan::scripted(2)
+            .ttl(20)
+            .stale(60_000, 50)
+            .slow(A, 500)
+            .load(0, A, 1)
+            .insert(10, B)
+            .for_a_window(1_000)
+            .load_unchanged(40, A, 5)
+            .for_a_window(1_000)
+            .get(60, B),
     );
 }
 
