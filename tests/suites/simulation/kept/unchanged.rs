@@ -53,11 +53,12 @@ fn e2_what_is_extended_is_what_was_shown() {
             .stale(60_000, 50)
             .slow(A, 500)
             .load(0, A, 1)
-            .insert(10, B)
+            .invalidate(10, B)
+            .load(15, B, 1)
             .for_a_window(1_000)
-            .load_unchanged(40, A, 5)
+            .load_unchanged(50, A, 5)
             .for_a_window(1_000)
-            .get(60, B),
+            .get(70, B),
     );
 }
 
