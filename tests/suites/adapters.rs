@@ -23,6 +23,7 @@ mod adapters {
         mod bus;
         mod contract;
         pub(crate) mod ear;
+        mod extending;
         mod outage;
         mod refusals;
         mod sentinel;
