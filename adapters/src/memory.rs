@@ -1,4 +1,4 @@
-//! An L2 in the process: the nine verbs over a table, for tests and for programs of one node.
+//! An L2 in the process: the verbs over a table, for tests and for programs of one node.
 
 mod table;
 

@@ -1,4 +1,4 @@
-//! The nine verbs over plain data: one method a verb, one key a call, the time an argument.
+//! The verbs over plain data: one method a verb, one key a call, the time an argument.
 
 mod extension;
 mod life;

@@ -1,4 +1,4 @@
-//! The nine verbs, and the locks, each done slot by slot as [`Redis`] does it.
+//! The verbs, and the locks, each done slot by slot as [`Redis`] does it.
 
 use std::time::Duration;
 

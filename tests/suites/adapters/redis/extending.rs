@@ -175,10 +175,14 @@ fn what_cannot_be_extended_can_be_filled() {
                 server.cli(&["DEL", "ns:k"]);
                 server.cli(&["RPUSH", "ns:k", "a list"]);
             }
-            let before = read(redis, "ns:k").await.unwrap();
+            let bytes = async || {
+                let found = read(redis, "ns:k").await.unwrap();
+                found.map(|found| found.bytes)
+            };
+            let before = bytes().await;
             let extended = extend(redis, "ns:k", header, Kind::SetByOnce).await;
             assert_eq!(extended, Extended::Unlike);
-            assert_eq!(read(redis, "ns:k").await.unwrap(), before);
+            assert_eq!(bytes().await, before);
             let filled = fill(redis, "ns:k", T, &entry()).await.unwrap();
             assert_eq!(filled, Filled::Stored);
         }
