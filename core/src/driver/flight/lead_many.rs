@@ -17,7 +17,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use crate::driver::flight::chain::{loading, wait};
-use crate::driver::flight::load::load_many;
+use crate::driver::flight::load::{brought, load_many};
 use crate::driver::flight::member::{Going, Member};
 use crate::driver::flight::renew::renewing;
 use crate::driver::flight::seat::{Led, Next, Seat, SharedAnswer};
@@ -272,7 +272,7 @@ fn loaded<K: CacheKey, V: CacheValue>(
                 Some(Err(error)) => shared.loaders.judge(error),
             },
         };
-        let loaded = loaded.and_then(|load: Load<V>| load.map(Arc::new).checked());
+        let loaded = loaded.and_then(|load: Load<V>| brought(shared, load.map(Arc::new)));
         (member, Next::Reply(Reply::Loaded(loaded)))
     };
     members.into_iter().map(replied).collect()

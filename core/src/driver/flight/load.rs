@@ -41,10 +41,7 @@ where
     if let Some(stands) = stands {
         load = stands.put_back(load);
     }
-    if (load.mark.as_ref()).is_some_and(|mark| mark.len() > Mark::LONGEST) {
-        shared.journal.warn_of_mark();
-    }
-    load.checked()
+    brought(shared, load)
 }
 
 /// Waits for the loader of many keys. If it fails with "does not exist", none of the keys exists.
@@ -88,9 +85,23 @@ where
     )
     .await?
     {
-        Ok(load) => Load::map(load, Arc::new).checked(),
+        Ok(load) => brought(shared, Load::map(load, Arc::new)),
         Err(error) => Err(Error::Load(error.into_inner().into())),
     }
+}
+
+/// What user code brought, if that is something.
+///
+/// # Errors
+/// [`NothingStands`](crate::NothingStands).
+pub(crate) fn brought<K, V>(
+    shared: &Shared<K, V>,
+    load: Load<Arc<V>>,
+) -> Result<Load<Arc<V>>, Error> {
+    if (load.mark.as_ref()).is_some_and(|mark| mark.len() > Mark::LONGEST) {
+        shared.journal.warn_of_mark();
+    }
+    Ok(load.checked()?)
 }
 
 /// What a loader brings, or its own error. It waits for its turn, if not all may run at once; that

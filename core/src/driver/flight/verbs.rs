@@ -69,7 +69,7 @@ pub(crate) async fn fill<K: CacheKey, V: CacheValue>(
         .iter()
         .map(|filling| {
             let mark = filling.mark.as_ref();
-            encode_marked(link, filling.value.as_deref(), mark, filling.times)
+            encode(link, filling.value.as_deref(), mark, filling.times)
         })
         .collect();
     let fills: Vec<(Announce, Fill<'_>)> = zip(zip(seats.iter(), &texts), zip(fillings, &encoded))
@@ -138,23 +138,11 @@ fn told_as<K: CacheKey, V: CacheValue>(seat: &Seat<K, V>, loaded: Kind) -> Kind 
     }
 }
 
-/// The bytes that L2 is to hold.
+/// The bytes that L2 is to hold, with what is kept beside the value.
 ///
 /// # Errors
 /// [`Error::Encode`], [`Error::TooLarge`], and [`Error::Panicked`] if the codec panicked.
 pub(crate) fn encode<K, V: CacheValue>(
-    link: &Link<K, V>,
-    value: Option<&V>,
-    times: Times,
-) -> Result<Vec<u8>, Error> {
-    encode_marked(link, value, None, times)
-}
-
-/// The same with what is kept beside the value.
-///
-/// # Errors
-/// Those of `encode`.
-pub(crate) fn encode_marked<K, V: CacheValue>(
     link: &Link<K, V>,
     value: Option<&V>,
     mark: Option<&Mark>,

@@ -25,7 +25,7 @@ impl<V: Clone> Lookup<V> {
     ) -> Move<V> {
         let took = view.now.since(began);
         let shown = self.shown.take();
-        let loaded = loaded.and_then(Load::checked);
+        let loaded = loaded.and_then(|load| Ok(load.checked()?));
         let load = match loaded {
             Ok(load) => load,
             Err(error) => {

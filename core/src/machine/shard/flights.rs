@@ -14,7 +14,7 @@ use crate::machine::lookup::{Move, Out, View};
 use crate::machine::policy::call::Call;
 use crate::machine::shard::{Context, Shard};
 use crate::machine::table::flight::{Flight, Role, Ticket, Turn, Waiter};
-use crate::machine::tier::entry::{Cached, Load};
+use crate::machine::tier::entry::Cached;
 use crate::machine::tier::verb::{Extended, Filled};
 use crate::machine::token::Token;
 
@@ -231,7 +231,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         match reply {
             Reply::Loaded(loaded) => Step::Alone(Answer::endless(
                 loaded
-                    .and_then(Load::checked)
+                    .and_then(|load| Ok(load.checked()?))
                     .map(|load| Cached::known(load.value)),
             )),
             other => {

@@ -333,10 +333,10 @@ impl<V> Load<V> {
         }
     }
 
-    /// Keeps a mark with the value, in both tiers: an etag, a version, a date, at most 1024 bytes. The
-    /// next loader that is [shown](crate::Standing) the value is shown its mark as well.
+    /// Keeps a mark with the value, in both tiers: an etag, a version, a date, at most 1024 bytes. A
+    /// writer's answer may have one, too. The next loader that is [shown](crate::Standing) the value is shown its mark as well.
     ///
-    /// A longer one is not kept, which the log says once; nor is the mark of what does not exist, and in
+    /// A longer one is not kept, which the log says; nor is the mark of what does not exist, and in
     /// [`Wire::JetcacheGo`](crate::Wire::JetcacheGo) L2 has no room for any.
     #[must_use]
     pub fn mark(mut self, mark: impl AsRef<[u8]>) -> Self {
@@ -355,11 +355,13 @@ impl<V> Load<V> {
     ///
     /// # Errors
     /// [`NothingStands`].
-    pub(crate) fn checked(self) -> Result<Self, Error> {
-        if self.unchanged && self.value.is_none() {
-            return Err(Error::Load(Arc::new(NothingStands)));
+    pub(crate) fn checked(self) -> Result<Self, NothingStands> {
+        let nothing = self.unchanged && self.value.is_none();
+        if nothing {
+            Err(NothingStands)
+        } else {
+            Ok(self)
         }
-        Ok(self)
     }
 
     /// The same with another value, for instance one that is cheaper to clone.
@@ -403,3 +405,9 @@ impl fmt::Display for NothingStands {
 }
 
 impl core::error::Error for NothingStands {}
+
+impl From<NothingStands> for Error {
+    fn from(error: NothingStands) -> Self {
+        Self::Load(Arc::new(error))
+    }
+}

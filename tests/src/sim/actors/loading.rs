@@ -92,9 +92,7 @@ impl World {
         let renews =
             (stands.as_ref()).filter(|_| says == Brings::Unchanged || says == Brings::Remarked);
         let kept = renews.map(|stands| (stands.value, self.judge.at(stands.value).mark));
-        // jetcache-go's bytes have no place for one.
-        let marks = brings.0.is_multiple_of(2) && self.plan.fleet.wire == Wire::Native;
-        let own = (marks && says != Brings::Absent).then_some(brings);
+        let own = self.own_mark(brings).filter(|_| says != Brings::Absent);
         let fact = self.judge.at(brings);
         fact.renews = kept.map(|(value, _)| value);
         fact.mark = match kept {
@@ -103,6 +101,12 @@ impl World {
             None => own,
         };
         stands
+    }
+
+    /// Every other value has a mark: its own number. jetcache-go's bytes have no place for one.
+    pub(crate) fn own_mark(&self, id: Id) -> Option<Id> {
+        let marks = id.0.is_multiple_of(2) && self.plan.fleet.wire == Wire::Native;
+        marks.then_some(id)
     }
 
     /// When something is to be done beside a loader, at the latest when it ends.

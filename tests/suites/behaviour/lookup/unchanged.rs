@@ -38,6 +38,9 @@ pub(crate) const CASES: Cases<Case> = &[
     ("a_spawned_load_is_shown_what_stands", |s| {
         Box::pin(spawned(s))
     }),
+    ("what_was_written_through_has_a_mark", |s| {
+        Box::pin(written_through(s))
+    }),
     ("a_mark_that_is_too_long_is_not_kept", |s| Box::pin(long(s))),
     ("unchanged_may_be_kept_for_another_time", |s| {
         Box::pin(another_time(s))
@@ -391,6 +394,19 @@ async fn spawned(stage: &Stage) {
         .unwrap();
     assert_eq!(node.load("key").await.unwrap(), hit(0).hit());
     assert_eq!(source.shown(), [stood(0)]);
+}
+
+async fn written_through(stage: &Stage) {
+    let without_l2 = timed(stage.host().builder("users"));
+    for builder in [builder(stage), without_l2] {
+        let (node, source) = (builder.build().unwrap(), Source::default());
+        source.change();
+        let write = async || Ok::<_, LoadError>(Load::from(value("row v1")).mark("v1"));
+        node.write_through("key", write).await.unwrap();
+        outlive(stage).await;
+        assert_eq!(source.ask(&node).await, hit(1));
+        assert_eq!((source.fetched(), source.shown()), (0, vec![stood(1)]));
+    }
 }
 
 async fn long(stage: &Stage) {
