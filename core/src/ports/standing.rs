@@ -11,7 +11,8 @@ use crate::machine::tier::mark::Mark;
 /// The value that stands in a tier while its key is loaded anew: one whose life is over, within its
 /// [`stale_for`](crate::Builder::stale_for), or one that is still fresh, if the load is a
 /// [refresh](crate::Call::refresh) or an [eager](crate::Builder::eager) one. So without a stale window,
-/// and without either of these, no loader is shown anything.
+/// and without either of these, no loader is shown anything; nor is it what L2 does not have any more,
+/// unless there is a bus: it may have been removed by a change of which this node has not heard.
 ///
 /// If the source says that nothing has changed since, the loader answers
 /// [`Load::unchanged`](crate::Load::unchanged): then the value's life begins anew, in both tiers, and it
