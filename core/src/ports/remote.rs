@@ -320,7 +320,7 @@ pub struct Extend<'a> {
     /// The token that must hold the lease.
     pub token: Token,
     /// What the value must begin with still, its end included.
-    pub header: Header,
+    pub header: &'a Header,
     /// How long the value is fresh again, counted from the moment the command was sent.
     pub life: Duration,
     /// The life that the lease was given.

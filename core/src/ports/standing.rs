@@ -4,7 +4,6 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::time::Duration;
 
-#[cfg(feature = "std")]
 use crate::machine::lookup::step::Stands;
 use crate::machine::tier::mark::Mark;
 
@@ -18,39 +17,31 @@ use crate::machine::tier::mark::Mark;
 /// [`Load::unchanged`](crate::Load::unchanged): then the value's life begins anew, in both tiers, and it
 /// is neither fetched nor sent to L2 again. In [`Wire::JetcacheGo`](crate::Wire::JetcacheGo) it is sent,
 /// and so it is if its TTL or its window is to be another than it was.
-pub struct Standing<V> {
-    value: Arc<V>,
-    age: Option<Duration>,
-    mark: Option<Mark>,
-}
+pub struct Standing<V>(Arc<Stands<Arc<V>>>);
 
 impl<V> Standing<V> {
     #[cfg(feature = "std")]
-    pub(crate) fn new(stands: &Stands<Arc<V>>) -> Self {
-        Self {
-            value: Arc::clone(&stands.value),
-            age: stands.age,
-            mark: stands.mark.clone(),
-        }
+    pub(crate) const fn new(stands: Arc<Stands<Arc<V>>>) -> Self {
+        Self(stands)
     }
 
     /// The value.
     #[must_use]
     pub fn value(&self) -> &V {
-        &self.value
+        &self.0.value
     }
 
     /// How long ago its life began: when it was loaded, or said to be unchanged. `None` if nobody knows:
     /// L1 alone has the value, and it has no mark.
     #[must_use]
-    pub const fn age(&self) -> Option<Duration> {
-        self.age
+    pub fn age(&self) -> Option<Duration> {
+        self.0.age
     }
 
     /// What the loader that brought it has [kept](crate::Load::mark) with it.
     #[must_use]
     pub fn mark(&self) -> Option<&[u8]> {
-        self.mark.as_ref().map(Mark::bytes)
+        self.0.mark.as_ref().map(Mark::bytes)
     }
 
     /// The same as text, if it is UTF-8: an etag.
@@ -62,19 +53,15 @@ impl<V> Standing<V> {
 
 impl<V> Clone for Standing<V> {
     fn clone(&self) -> Self {
-        Self {
-            value: Arc::clone(&self.value),
-            age: self.age,
-            mark: self.mark.clone(),
-        }
+        Self(Arc::clone(&self.0))
     }
 }
 
 impl<V> fmt::Debug for Standing<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Standing")
-            .field("age", &self.age)
-            .field("mark", &self.mark)
+            .field("age", &self.age())
+            .field("mark", &self.0.mark)
             .finish_non_exhaustive()
     }
 }

@@ -72,7 +72,7 @@ async fn header<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>, key: &
     }
 }
 
-fn asked(key: &str, token: Token, header: Header) -> Extend<'_> {
+fn asked<'a>(key: &'a str, token: Token, header: &'a Header) -> Extend<'a> {
     Extend {
         key,
         token,
@@ -96,7 +96,7 @@ async fn can_extend<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) ->
     let (key, header) = stood(suite, LIFE).await;
     let token = suite.token();
     suite.lease(&key, token).await;
-    let extended = extend(suite, asked(&key, token, header)).await;
+    let extended = extend(suite, asked(&key, token, &header)).await;
     if extended == Extended::Unlike {
         suite.put_again(&key, token).await;
     }
@@ -110,7 +110,7 @@ async fn what_is_extended_is_fresh_again<R: Remote, S: AsyncFn(Duration)>(suite:
     assert_eq!(suite.left(&found), Duration::ZERO, "its life is over");
     let token = suite.token();
     suite.lease(&key, token).await;
-    let extended = extend(suite, asked(&key, token, header)).await;
+    let extended = extend(suite, asked(&key, token, &header)).await;
     assert_eq!(extended, Extended::Stored);
     let found = present(suite.read(&key).await);
     assert_eq!(suite.payload(&found), b"v", "the same value");
@@ -123,17 +123,17 @@ async fn only_who_holds_the_lease_extends<R: Remote, S: AsyncFn(Duration)>(
     suite: &Suite<'_, R, S>,
 ) {
     let (key, header) = stood(suite, SHORT).await;
-    let extended = extend(suite, asked(&key, suite.token(), header)).await;
+    let extended = extend(suite, asked(&key, suite.token(), &header)).await;
     assert_eq!(extended, Extended::Refused, "nobody holds it");
     let holder = suite.token();
     suite.lease(&key, holder).await;
-    let extended = extend(suite, asked(&key, suite.token(), header)).await;
+    let extended = extend(suite, asked(&key, suite.token(), &header)).await;
     assert_eq!(extended, Extended::Refused, "another one holds it");
     let left = suite.left(&present(suite.read(&key).await));
     assert!(left <= SHORT, "{left:?}: nothing was extended");
     let (token, any) = (suite.token(), None);
     assert!(suite.claim_sparing(&key, token, any).await.is_some());
-    let extended = extend(suite, asked(&key, holder, header)).await;
+    let extended = extend(suite, asked(&key, holder, &header)).await;
     assert_eq!(extended, Extended::Refused, "an insert has claimed it");
     assert!(!suite.is_free(&key).await, "whose claim stands");
 }
@@ -143,7 +143,7 @@ async fn something_else_is_not_extended<R: Remote, S: AsyncFn(Duration)>(suite: 
     suite.put(&key, kept(&windowed(b"other"))).await;
     let token = suite.token();
     suite.lease(&key, token).await;
-    let extended = extend(suite, asked(&key, token, old)).await;
+    let extended = extend(suite, asked(&key, token, &old)).await;
     assert_eq!(extended, Extended::Unlike, "another value");
     suite.release(&key, token).await;
     // The same bytes again, with another end.
@@ -161,7 +161,7 @@ async fn something_else_is_not_extended<R: Remote, S: AsyncFn(Duration)>(suite: 
         .await;
     let token = suite.token();
     suite.lease(&key, token).await;
-    let extended = extend(suite, asked(&key, token, old)).await;
+    let extended = extend(suite, asked(&key, token, &old)).await;
     assert_eq!(extended, Extended::Unlike, "the same bytes, stored later");
     suite.put_again(&key, token).await;
 }
@@ -170,7 +170,7 @@ async fn nothing_is_not_extended<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<
     let (_, header) = stood(suite, LIFE).await;
     let (key, token) = (suite.key(), suite.token());
     suite.lease(&key, token).await;
-    let extended = extend(suite, asked(&key, token, header)).await;
+    let extended = extend(suite, asked(&key, token, &header)).await;
     assert_eq!(extended, Extended::Unlike);
     assert!(suite.read(&key).await.is_none(), "and nothing came of it");
     suite.put_again(&key, token).await;
@@ -184,7 +184,7 @@ async fn an_extension_gives_no_more_than_the_header_says<R: Remote, S: AsyncFn(D
     suite.lease(&key, token).await;
     let longer = Extend {
         life: LIFE * 3,
-        ..asked(&key, token, header)
+        ..asked(&key, token, &header)
     };
     assert_eq!(extend(suite, longer).await, Extended::Stored);
     let left = suite.left(&present(suite.read(&key).await));
@@ -202,7 +202,7 @@ async fn the_time_on_the_way_is_taken_off<R: Remote, S: AsyncFn(Duration)>(
     let late = |life| Extend {
         life,
         age: Duration::ZERO,
-        ..asked(&key, token, header)
+        ..asked(&key, token, &header)
     };
     let extended = extend(suite, late(Duration::from_secs(30))).await;
     assert_eq!(extended, Extended::Stored);
@@ -216,7 +216,7 @@ async fn the_time_on_the_way_is_taken_off<R: Remote, S: AsyncFn(Duration)>(
     let over = Extend {
         life: Duration::from_millis(50),
         age: Duration::ZERO,
-        ..asked(&key, token, header)
+        ..asked(&key, token, &header)
     };
     assert_eq!(extend(suite, over).await, Extended::Refused, "all of it");
     assert!(suite.is_free(&key).await, "and the lease is given back");
@@ -228,7 +228,7 @@ async fn an_extension_sent_twice_is_refused<R: Remote, S: AsyncFn(Duration)>(
     let (key, header) = stood(suite, LIFE).await;
     let token = suite.token();
     suite.lease(&key, token).await;
-    let ask = asked(&key, token, header);
+    let ask = asked(&key, token, &header);
     assert_eq!(extend(suite, ask).await, Extended::Stored);
     assert_eq!(extend(suite, ask).await, Extended::Refused);
 }
@@ -241,7 +241,7 @@ async fn an_extended_value_is_kept_for_its_own_window<R: Remote, S: AsyncFn(Dura
     suite.lease(&key, token).await;
     let brief = Extend {
         life: Duration::from_millis(1),
-        ..asked(&key, token, header)
+        ..asked(&key, token, &header)
     };
     assert_eq!(extend(suite, brief).await, Extended::Stored);
     suite.pause(Duration::from_millis(50)).await;
@@ -260,7 +260,7 @@ async fn many_are_extended_each_for_itself<R: Remote, S: AsyncFn(Duration)>(
     let (two, other) = stood(suite, LIFE).await;
     let token = suite.token();
     suite.lease(&one, token).await;
-    let asks = [asked(&two, token, other), asked(&one, token, header)];
+    let asks = [asked(&two, token, &other), asked(&one, token, &header)];
     let outcomes = suite.remote.extend(&asks).await;
     let outcomes: Result<Vec<Extended>, Fault> = outcomes.into_iter().collect();
     match outcomes {

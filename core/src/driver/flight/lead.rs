@@ -75,7 +75,10 @@ async fn meet<K: CacheKey, V: CacheValue>(
         Need::Read => read(&shared, seats).await,
         Need::Lease { token, life } => lease(&shared, seats, &[(token, life)]).await,
         Need::Fill(filling) => fill(&shared, seats, &[filling], Kind::SetByOnce).await,
-        Need::Extend(extension) => extend(&shared, seats, &[extension], Kind::SetByOnce).await,
+        // Seldom: boxed, so that the usual way does not make room for it.
+        Need::Extend(extension) => {
+            Box::pin(extend(&shared, seats, &[*extension], Kind::SetByOnce)).await
+        }
         Need::Pause(pause) => {
             shared.runtime.sleep(pause).await;
             vec![Next::Reply(Reply::Paused)]

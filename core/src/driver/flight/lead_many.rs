@@ -154,7 +154,7 @@ where
             }
             Need::Load => loads.push(member),
             Need::Fill(filling) => fills.push((member, filling)),
-            Need::Extend(extension) => extends.push((member, extension)),
+            Need::Extend(extension) => extends.push((member, *extension)),
         }
     }
     let mut works = Vec::new();

@@ -24,14 +24,14 @@ use crate::ports::standing::Standing;
 pub(crate) async fn load<K, V, L, F, T>(
     shared: &Shared<K, V>,
     loader: L,
-    stands: Option<Stands<Arc<V>>>,
+    stands: Option<Arc<Stands<Arc<V>>>>,
 ) -> Result<Load<Arc<V>>, Error>
 where
     L: FnOnce(Option<Standing<V>>) -> F,
     F: Future<Output = Result<T, LoadError>>,
     T: Into<Load<V>>,
 {
-    let standing = stands.as_ref().map(Standing::new);
+    let standing = stands.clone().map(Standing::new);
     let loading = async move { loader(standing).await.map(Into::into) };
     let load: Load<V> = match loaded(shared, loading).await? {
         Ok(load) => load,

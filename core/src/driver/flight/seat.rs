@@ -26,6 +26,7 @@ use crate::machine::policy::outage::Outage;
 use crate::machine::policy::pace::{Aim, RefreshOutcome};
 use crate::machine::shard::{Context, Ticket, Turn};
 use crate::machine::tier::entry::{Cached, Load};
+use crate::machine::tier::envelope::Header;
 use crate::machine::tier::verb::Granted;
 use crate::machine::tier::wire::Wire;
 use crate::machine::token::Token;
@@ -370,8 +371,17 @@ impl<K: CacheKey, V: CacheValue> Seat<K, V> {
         let stood = (self.refreshes() && link.format.wire == Wire::JetcacheGo)
             .then(|| found.as_ref().map(|found| found.bytes.clone()))
             .flatten();
+        let header = (self.refreshes() && link.format.wire == Wire::Native)
+            .then(|| Header::of(&found.as_ref()?.bytes))
+            .flatten();
         let (seen, junk) = match link.format.decode(found) {
-            Ok(seen) => (seen, None),
+            Ok(seen) => (
+                seen.map(|seen| Seen {
+                    header: header.or(seen.header),
+                    ..seen
+                }),
+                None,
+            ),
             Err(junk) => {
                 self.shared.journal.note(&Event::Undecodable);
                 (None, Some(junk))

@@ -116,7 +116,7 @@ pub(crate) async fn extend<K: CacheKey, V: CacheValue>(
         let extend = Extend {
             key,
             token: extension.token,
-            header: extension.header,
+            header: &extension.header,
             life,
             lease,
             age,

@@ -169,7 +169,7 @@ impl<V: 'static> Format<V> {
             cost: entry.cost,
             age: Some(entry.life.saturating_sub(left)),
             mark: entry.mark.and_then(Mark::new),
-            header: Header::of(&found.bytes),
+            header: (left.is_zero()).then(|| Header::of(&found.bytes)).flatten(),
         })
     }
 

@@ -62,7 +62,7 @@ impl<V> Fallback<V> {
         now: Timestamp,
     ) -> Found<V> {
         let until = seen.stale_end(sent, policy);
-        let (note, age, header) = (seen.note(sent), seen.aged(sent), seen.header);
+        let (note, age, header) = (seen.note(sent), seen.aged(sent), seen.header.take());
         let known = (sent + seen.left, seen.over);
         Self::new(seen.value, known, until, now, |found| Self {
             note,
@@ -149,7 +149,7 @@ impl<V: Clone> Fallback<V> {
     pub(super) fn show(&self, now: Timestamp) -> Option<(Stands<V>, Shown)> {
         let mark = self.note.as_ref().map(|note| note.mark().clone());
         let shown = Shown {
-            header: self.header,
+            header: self.header.clone(),
             mark: mark.clone(),
         };
         let value = (now < self.until).then(|| self.value.clone())?;

@@ -19,7 +19,7 @@ impl Shown {
     /// What may be extended in L2: the very entry that was shown, with its own mark and window, for no
     /// more than the life that its header says. That must be about as much as is wanted.
     pub(super) fn extends(&self, mark: Option<&Mark>, lives: &Lives) -> Option<(Header, Duration)> {
-        let header = self.header.filter(|_| mark == self.mark.as_ref())?;
+        let header = self.header.clone().filter(|_| mark == self.mark.as_ref())?;
         let life = lives.remote.min(header.life());
         let alike = millis(header.stale()) == millis(lives.stale) && life >= lives.least;
         alike.then_some((header, life))

@@ -1,6 +1,7 @@
 //! What stands is shown to the loader, who may say that it is still right: then its life is renewed,
 //! in L2 without sending it again (PROTOCOL.md, E1 to E3).
 
+use alloc::boxed::Box;
 use core::time::Duration;
 
 use crate::machine::error::Fault;
@@ -49,12 +50,12 @@ impl<V: Clone> Lookup<V> {
             stale,
             cost,
         };
-        Move::Do(Step::Ask(Need::Extend(Extension {
+        Move::Do(Step::Ask(Need::Extend(Box::new(Extension {
             token,
             header,
             times,
             announce,
-        })))
+        }))))
     }
 
     pub(super) fn on_extended(
@@ -235,7 +236,7 @@ mod tests {
 
     fn extension(step: Step<&'static str>) -> Extension {
         match step {
-            Step::Ask(Need::Extend(extension)) => extension,
+            Step::Ask(Need::Extend(extension)) => *extension,
             step => panic!("{step:?}"),
         }
     }

@@ -1,5 +1,6 @@
 //! The steps of a lookup: what they need of the world, the replies, the answer.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::time::Duration;
 
@@ -158,7 +159,7 @@ pub enum Need<V> {
     /// Encode the value and fill L2; reply [`Reply::Stored`].
     Fill(Filling<V>),
     /// Renew the life of the value in L2, which is unchanged; reply [`Reply::Extended`].
-    Extend(Extension),
+    Extend(Box<Extension>),
 }
 
 /// A value on its way to L2.
@@ -200,13 +201,13 @@ pub struct Stands<V> {
     pub mark: Option<Mark>,
 }
 
-impl<V> Stands<V> {
+impl<V: Clone> Stands<V> {
     /// What the loader brought: if it said `unchanged`, this value.
     #[must_use]
-    pub fn put_back(self, load: Load<V>) -> Load<V> {
+    pub fn put_back(&self, load: Load<V>) -> Load<V> {
         match load.unchanged {
             true => Load {
-                value: Some(self.value),
+                value: Some(self.value.clone()),
                 ..load
             },
             false => load,
@@ -254,7 +255,7 @@ pub struct Seen<V> {
     pub age: Option<Duration>,
     /// What was kept with the value.
     pub mark: Option<Mark>,
-    /// How it stands there, if it can be extended.
+    /// How it stands there, if it may have to be extended: its life is over, or a refresh looks.
     pub header: Option<Header>,
 }
 

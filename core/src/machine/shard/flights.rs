@@ -7,9 +7,7 @@ use core::task::Waker;
 use crate::machine::effects::Effects;
 use crate::machine::error::{Error, Fault};
 use crate::machine::event::Event;
-use crate::machine::lookup::step::{
-    Answer, Extension, Filling, Need, Release, Renewal, Reply, Stands, Step,
-};
+use crate::machine::lookup::step::{Answer, Need, Release, Renewal, Reply, Stands, Step};
 use crate::machine::lookup::{Move, Out, View};
 use crate::machine::policy::call::Call;
 use crate::machine::shard::{Context, Shard};
@@ -132,10 +130,12 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             Move::GiveUp => Step::GiveUp,
         };
         // A bypass lasts until everything that may stand in L2 has ended, so each life is noted.
-        if let Step::Ask(
-            Need::Fill(Filling { times, .. }) | Need::Extend(Extension { times, .. }),
-        ) = &step
-        {
+        let times = match &step {
+            Step::Ask(Need::Fill(filling)) => Some(filling.times),
+            Step::Ask(Need::Extend(extension)) => Some(extension.times),
+            _ => None,
+        };
+        if let Some(times) = times {
             let kept = times.life.saturating_add(times.stale);
             let hold = context.policy.longest_hold();
             self.doubts.note_life(kept.saturating_add(hold));

@@ -20,6 +20,7 @@
 //! is not covered, since the server writes it later: a flip there can only shorten the life, or
 //! lengthen it up to what it was at first.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
@@ -81,41 +82,41 @@ impl fmt::Display for Junk {
 }
 
 /// The header of an entry as it stands in L2, the end stamped. With its end and its checksum it tells
-/// this entry from any other that may take its place.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Header([u8; HEADER]);
+/// this entry from any other that may take its place. One pointer: most reads have no use for it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Header(Arc<[u8; HEADER]>);
 
 impl Header {
     /// The header of these bytes; `None` if they are not ours, or of another version.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Option<Self> {
         let header = *bytes.first_chunk::<HEADER>()?;
-        header.starts_with(&PREFIX).then_some(Self(header))
+        header.starts_with(&PREFIX).then(|| Self(Arc::new(header)))
     }
 
     /// Its bytes.
     #[must_use]
-    pub const fn bytes(&self) -> &[u8; HEADER] {
+    pub fn bytes(&self) -> &[u8; HEADER] {
         &self.0
     }
 
     /// How long the entry was fresh when it was stored.
     #[must_use]
     pub fn life(&self) -> Duration {
-        Duration::from_millis(number(&self.0, 16))
+        Duration::from_millis(number(&self.0[..], 16))
     }
 
     /// How long after the end it may still be served.
     #[must_use]
     pub fn stale(&self) -> Duration {
-        Duration::from_millis(number(&self.0, 24))
+        Duration::from_millis(number(&self.0[..], 24))
     }
 }
 
 impl fmt::Debug for Header {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Header")
-            .field("end", &number(&self.0, END_AT))
+            .field("end", &number(&self.0[..], END_AT))
             .field("life", &self.life())
             .field("stale", &self.stale())
             .finish_non_exhaustive()

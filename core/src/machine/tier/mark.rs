@@ -7,8 +7,10 @@ use core::time::Duration;
 use crate::machine::time::Timestamp;
 
 /// What a loader keeps with a value to know it again: an etag, a version, a date.
+///
+/// One pointer: most values have none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mark(Box<[u8]>);
+pub struct Mark(Arc<Box<[u8]>>);
 
 impl Mark {
     /// How long a mark may be, in bytes.
@@ -17,7 +19,7 @@ impl Mark {
     /// The mark of these bytes; `None` if they are longer than [`LONGEST`](Self::LONGEST).
     #[must_use]
     pub fn new(bytes: &[u8]) -> Option<Self> {
-        (bytes.len() <= Self::LONGEST).then(|| Self(bytes.into()))
+        (bytes.len() <= Self::LONGEST).then(|| Self(Arc::new(bytes.into())))
     }
 
     /// Its bytes.
@@ -94,5 +96,6 @@ mod tests {
     #[test]
     fn a_note_is_one_pointer() {
         assert_eq!(size_of::<Option<Note>>(), size_of::<usize>());
+        assert_eq!(size_of::<Option<Mark>>(), size_of::<usize>());
     }
 }

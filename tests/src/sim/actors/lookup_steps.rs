@@ -85,15 +85,16 @@ impl World {
                     State::Command(self.send(node, key, verb, Sender::Actor(id)))
                 }
             }
-            Step::Ask(Need::Extend(Extension {
-                token,
-                header,
-                times,
-                announce,
-            })) => {
-                let verb = Verb::Extend {
+            Step::Ask(Need::Extend(extension)) => {
+                let Extension {
                     token,
                     header,
+                    times,
+                    announce,
+                } = *extension;
+                let verb = Verb::Extend {
+                    token,
+                    header: *header.bytes(),
                     id: caller.last.expect("it was loaded"),
                     times,
                     announce,

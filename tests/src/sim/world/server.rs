@@ -104,10 +104,11 @@ impl World {
                 },
                 ..
             } => {
+                let header = Header::of(&header).expect("it was shown");
                 let extend = Extend {
                     key: name,
                     token,
-                    header,
+                    header: &header,
                     life,
                     lease,
                     age,

@@ -4,10 +4,9 @@ use core::time::Duration;
 
 use jetcache_core::Token;
 use jetcache_core::machine::lookup::step::Seen;
+use jetcache_core::machine::tier::envelope::HEADER;
 use jetcache_core::machine::tier::verb::{Announce, Times};
-use jetcache_core::ports::remote::{
-    Claimed, Condition, Extended, Filled, Granted, Header, Placed, Stamp,
-};
+use jetcache_core::ports::remote::{Claimed, Condition, Extended, Filled, Granted, Placed, Stamp};
 
 use crate::sim::fate::judge::{Id, Index};
 use crate::sim::fate::script::Point;
@@ -34,7 +33,8 @@ pub(crate) enum Verb {
     },
     Extend {
         token: Token,
-        header: Header,
+        /// What the value must begin with.
+        header: [u8; HEADER],
         id: Id,
         times: Times,
         announce: Announce,

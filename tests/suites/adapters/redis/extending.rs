@@ -109,7 +109,7 @@ async fn stands(remote: &impl Remote, key: &str) -> Header {
     Header::of(&read(remote, key).await.unwrap().unwrap().bytes).unwrap()
 }
 
-async fn extend(remote: &impl Remote, key: &str, header: Header, kind: Kind) -> Extended {
+async fn extend(remote: &impl Remote, key: &str, header: &Header, kind: Kind) -> Extended {
     let Stored {
         life, lease, age, ..
     } = stored(b"");
@@ -133,7 +133,7 @@ fn the_key_lives_as_long_as_its_value_and_window() {
         let header = stands(&redis, "ns:k").await;
         assert!(lease(&redis, "ns:k", T).await.unwrap().is_granted());
         assert_eq!(server.cli(&["PEXPIRE", "ns:k", "5000"]), "1");
-        let extended = extend(&redis, "ns:k", header, Kind::SetByOnce).await;
+        let extended = extend(&redis, "ns:k", &header, Kind::SetByOnce).await;
         assert_eq!(extended, Extended::Stored);
     });
     let left: u64 = server.cli(&["PTTL", "ns:k"]).parse().unwrap();
@@ -152,7 +152,7 @@ fn a_server_without_memory_extends() {
         assert!(lease(&redis, "ns:k", T).await.unwrap().is_granted());
         assert_eq!(server.cli(&["CONFIG", "SET", "maxmemory", "1"]), "OK");
         assert!(server.cli(&["SET", "ns:other", "v"]).contains("OOM"));
-        let extended = extend(&redis, "ns:k", header, Kind::SetByOnce).await;
+        let extended = extend(&redis, "ns:k", &header, Kind::SetByOnce).await;
         assert_eq!(extended, Extended::Stored);
     });
 }
@@ -180,7 +180,7 @@ fn what_cannot_be_extended_can_be_filled() {
                 found.map(|found| found.bytes)
             };
             let before = bytes().await;
-            let extended = extend(redis, "ns:k", header, Kind::SetByOnce).await;
+            let extended = extend(redis, "ns:k", &header, Kind::SetByOnce).await;
             assert_eq!(extended, Extended::Unlike);
             assert_eq!(bytes().await, before);
             let filled = fill(redis, "ns:k", T, &entry()).await.unwrap();
@@ -200,11 +200,11 @@ async fn tells(remote: &impl Remote, ear: &mut Ear) {
     for (kind, number) in [(Kind::SetByOnce, 2), (Kind::SetByRefresh, 3)] {
         assert!(lease(remote, "any:1", T).await.unwrap().is_granted());
         let header = match number {
-            2 => header,
+            2 => header.clone(),
             _ => Header::of(&read(remote, "any:1").await.unwrap().unwrap().bytes).unwrap(),
         };
         assert_eq!(
-            extend(&telling, "any:1", header, kind).await,
+            extend(&telling, "any:1", &header, kind).await,
             Extended::Stored
         );
         let event = format!(
@@ -212,12 +212,12 @@ async fn tells(remote: &impl Remote, ear: &mut Ear) {
         );
         ear.awaits("an extension", &[&event]);
     }
-    let extended = extend(&telling, "any:1", header, Kind::SetByRefresh).await;
+    let extended = extend(&telling, "any:1", &header, Kind::SetByRefresh).await;
     assert_eq!(extended, Extended::Refused);
     assert!(lease(remote, "any:1", T).await.unwrap().is_granted());
     remote.remove(&["any:1"]).await.remove(0).unwrap();
     assert!(lease(remote, "any:1", T).await.unwrap().is_granted());
-    let extended = extend(&telling, "any:1", header, Kind::SetByRefresh).await;
+    let extended = extend(&telling, "any:1", &header, Kind::SetByRefresh).await;
     assert_eq!(extended, Extended::Unlike);
     ear.hears("what was not extended", &[]);
 }

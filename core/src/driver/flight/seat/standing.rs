@@ -8,9 +8,10 @@ use crate::machine::lookup::step::Stands;
 
 impl<K: CacheKey, V: CacheValue> Seat<K, V> {
     /// What stands there. From now on its flight renews that, if the loader says that it is unchanged.
-    pub(crate) fn standing(&self) -> Option<Stands<Arc<V>>> {
+    pub(crate) fn standing(&self) -> Option<Arc<Stands<Arc<V>>>> {
         let ticket = self.ticket.as_ref()?;
         let shard = self.address.shard;
-        (self.shared).ask(shard, |table, context, _| table.standing(ticket, context))
+        let stands = (self.shared).ask(shard, |table, context, _| table.standing(ticket, context));
+        stands.map(Arc::new)
     }
 }
