@@ -306,6 +306,12 @@ async fn not_here(stage: &Stage) {
     let error = answer.unwrap_err();
     assert!(error.load_as::<NothingStands>().is_some(), "{error}");
     assert_eq!(node.get("key").await, Cached::Miss, "nobody knows the row");
+    // A batch loader that loads one key.
+    let node = builder(stage).batch_loader(load).build().unwrap();
+    node.insert("key".into(), value("old")).await.unwrap();
+    outlive(stage).await;
+    let error = node.load_with("key", &strict).await.unwrap_err();
+    assert!(error.load_as::<NothingStands>().is_some(), "{error}");
 }
 
 async fn refresh(stage: &Stage) {
