@@ -11,7 +11,6 @@ use crate::driver::world::timeout::timeout;
 use crate::machine::error::{Error, Limit};
 use crate::machine::lookup::step::Stands;
 use crate::machine::tier::entry::Load;
-use crate::machine::tier::mark::Mark;
 use crate::ports::batch_loader::Loads;
 use crate::ports::loader::LoadError;
 use crate::ports::standing::Standing;
@@ -98,7 +97,7 @@ pub(crate) fn brought<K, V>(
     shared: &Shared<K, V>,
     load: Load<Arc<V>>,
 ) -> Result<Load<Arc<V>>, Error> {
-    if (load.mark.as_ref()).is_some_and(|mark| mark.len() > Mark::LONGEST) {
+    if load.overlong {
         shared.journal.warn_of_mark();
     }
     Ok(load.checked()?)

@@ -10,7 +10,7 @@ use crate::machine::lookup::step::{Answer, Filling, Need, Step};
 use crate::machine::lookup::{Lookup, Move, Out, State, View};
 use crate::machine::policy::pace::RefreshOutcome;
 use crate::machine::tier::entry::{Cached, Entry, Load};
-use crate::machine::tier::mark::{Age, Mark, Note};
+use crate::machine::tier::mark::{Age, Note};
 use crate::machine::tier::verb::{Announce, Filled, Times};
 use crate::machine::time::Timestamp;
 use crate::machine::token::Token;
@@ -59,8 +59,7 @@ impl<V: Clone> Lookup<V> {
         let Some(mut lives) = view.policy.lives(&self.call, &load, view.dice) else {
             return self.finish(Answer::endless(outcome));
         };
-        let brought = load.mark.as_deref().and_then(Mark::new);
-        let mark = brought.or_else(|| shown.as_ref()?.mark.clone());
+        let mark = load.mark.or_else(|| shown.as_ref()?.mark.clone());
         let header = shown.and_then(|shown| {
             let (header, life) = shown.extends(mark.as_ref(), &lives)?;
             lives.cap(life);

@@ -11,7 +11,7 @@ use crate::machine::event::Event;
 use crate::machine::shard::{Context, Shard};
 use crate::machine::table::unconfirmed::Number;
 use crate::machine::tier::entry::Load;
-use crate::machine::tier::mark::{Age, Mark, Note};
+use crate::machine::tier::mark::{Age, Note};
 use crate::machine::tier::verb::{Announce, Filled, Times};
 use crate::machine::time::Timestamp;
 use crate::machine::token::Token;
@@ -38,9 +38,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let lives = written
             .as_ref()
             .and_then(|load| context.policy.lives(&change.call(), load, context.roll));
-        let mark = written
-            .as_ref()
-            .and_then(|load| Mark::new(load.mark.as_deref()?));
+        let mark = written.as_ref().and_then(|load| load.mark.clone());
         let value = written.map(|load| load.value);
         let (Some(value), Some(lives)) = (value.clone(), lives) else {
             effects.spent_values.extend(value.flatten());

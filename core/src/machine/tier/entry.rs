@@ -1,13 +1,12 @@
 //! What a tier holds for a key, and what a loader brings.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
 use crate::machine::error::Error;
 use crate::machine::policy::call::Call;
-use crate::machine::tier::mark::Note;
+use crate::machine::tier::mark::{Mark, Note};
 use crate::machine::time::Timestamp;
 
 /// What L1 holds for a key: a value, or the not-found placeholder, and until when.
@@ -256,8 +255,10 @@ pub struct Load<V> {
     pub(crate) local_ttl: Option<Duration>,
     pub(crate) stale_for: Option<Duration>,
     pub(crate) kept: bool,
-    /// What is to be kept with the value, however long.
-    pub(crate) mark: Option<Vec<u8>>,
+    /// What is to be kept with the value.
+    pub(crate) mark: Option<Mark>,
+    /// It was too long for that.
+    pub(crate) overlong: bool,
     /// The value is the one that stood there and was shown to the loader. There is no value here until
     /// the driver has put it back.
     pub(crate) unchanged: bool,
@@ -272,6 +273,7 @@ impl<V> Load<V> {
             stale_for: None,
             kept: true,
             mark: None,
+            overlong: false,
             unchanged: false,
         }
     }
@@ -340,7 +342,8 @@ impl<V> Load<V> {
     /// [`Wire::JetcacheGo`](crate::Wire::JetcacheGo) L2 has no room for any.
     #[must_use]
     pub fn mark(mut self, mark: impl AsRef<[u8]>) -> Self {
-        self.mark = Some(mark.as_ref().to_vec());
+        self.mark = Mark::new(mark.as_ref());
+        self.overlong = self.mark.is_none();
         self
     }
 
@@ -373,6 +376,7 @@ impl<V> Load<V> {
             stale_for: self.stale_for,
             kept: self.kept,
             mark: self.mark,
+            overlong: self.overlong,
             unchanged: self.unchanged,
         }
     }
