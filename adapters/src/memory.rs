@@ -1,4 +1,4 @@
-//! An L2 in the process: the nine verbs over a table, for tests and for programs of one node.
+//! An L2 in the process: the verbs over a table, for tests and for programs of one node.
 
 mod table;
 
@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Fill, Filled, Found, Hold, LeaseAsk, Leased, Placed, Put, Settle, Wire,
+    Claim, Claimed, Extend, Extended, Fill, Filled, Found, Hold, LeaseAsk, Leased, Placed, Put,
+    Settle, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 
@@ -135,6 +136,10 @@ impl Remote for Memory {
 
     async fn fill(&self, fills: &[Fill<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
         self.each(fills, |table, now, fill| table.fill(now, &fill, wire))
+    }
+
+    async fn extend(&self, extends: &[Extend<'_>]) -> Vec<Result<Extended, Fault>> {
+        self.each(extends, |table, now, extend| table.extend(now, &extend))
     }
 
     async fn release(&self, holds: &[Hold<'_>]) -> Vec<Result<(), Fault>> {

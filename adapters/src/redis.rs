@@ -91,6 +91,7 @@ pub use crate::redis::tracking::RedisTracking;
 /// # Rights
 /// An ACL user needs these commands, the scripts' among them:
 /// `+mget +get +set +del +pttl +time +getrange +setrange +evalsha +script|load`, better with
+/// `+pexpire` (without it what is [unchanged](jetcache_core::Load::unchanged) is sent again) and
 /// `+pexpiretime` (without it the server logs denials, and the same bytes stored again pass for those
 /// before: what Go sets after it deleted a key goes with it if a load stored the same within a
 /// minute before) and with `+info` (without it, and with a denial in the server's log at each connection,

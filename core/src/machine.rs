@@ -64,6 +64,7 @@ pub mod tier {
     pub mod entry;
     pub mod envelope;
     pub mod lru;
+    pub mod mark;
     pub mod verb;
     pub mod wire;
 }

@@ -11,3 +11,4 @@ pub mod local;
 pub mod observer;
 pub mod remote;
 pub mod runtime;
+pub mod standing;

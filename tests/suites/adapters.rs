@@ -23,6 +23,7 @@ mod adapters {
         mod bus;
         mod contract;
         pub(crate) mod ear;
+        mod extending;
         mod moved;
         mod outage;
         mod refusals;

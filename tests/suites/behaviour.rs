@@ -19,6 +19,7 @@ mod behaviour {
         pub(crate) mod flights;
         pub(crate) mod levels;
         pub(crate) mod stale;
+        pub(crate) mod unchanged;
     }
     pub(crate) mod node {
         pub(crate) mod caches;
@@ -39,7 +40,7 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, FormatSetting, Trial};
 
 use self::behaviour::change::{changes, many, writes};
-use self::behaviour::lookup::{cap, clock, flights, levels, stale};
+use self::behaviour::lookup::{cap, clock, flights, levels, stale, unchanged};
 use self::behaviour::node::{caches, handle};
 use self::behaviour::stage::{Case, Cases, Host, L2, Stage};
 use self::behaviour::value::{bytes, strangers};
@@ -96,6 +97,7 @@ const ANY_L2: &[Cases<Case>] = &[
     cap::CASES,
     levels::CASES,
     stale::CASES,
+    unchanged::CASES,
     strangers::CASES,
     handle::CASES,
     changes::CASES,

@@ -53,6 +53,27 @@ fn a_seed_always_gives_the_same_events() {
     }
 }
 
+/// Or what the judge says of them would mean nothing.
+#[test]
+fn the_dice_draw_every_outcome_of_an_extension() {
+    let mut drawn = [0; 4];
+    for seed in 0..2_000 {
+        for line in run(Plan::seeded(seed), true).trace {
+            let outcomes = ["Stored", "Refused", "Unlike"].map(|said| format!("Extended({said})"));
+            let outcomes = outcomes
+                .iter()
+                .map(|said| line.contains("L2 applies") && line.contains(said));
+            let lost = line.contains("Extended(Err(Timeout))");
+            let outcomes = outcomes.chain([lost]);
+            (drawn.iter_mut().zip(outcomes)).for_each(|(drawn, so)| *drawn += i32::from(so));
+        }
+    }
+    assert!(
+        !drawn.contains(&0),
+        "stored, refused, unlike, lost: {drawn:?}"
+    );
+}
+
 /// Prints what happens, and panics if a promise is broken. `mutants/run` reads the last line.
 fn replay(seed: u64) {
     let report = run(Plan::seeded(seed), true);

@@ -1,6 +1,7 @@
 //! What every [`Remote`] must do.
 
 mod changes;
+mod extensions;
 mod inserts;
 mod jetcache_go;
 mod locks;
@@ -30,6 +31,7 @@ pub async fn run<R: Remote>(remote: &R, sleep: impl AsyncFn(Duration)) {
     inserts::run(&suite).await;
     marks::run(&suite).await;
     native::run(&suite).await;
+    extensions::run(&suite).await;
 }
 
 /// As [`run`], in [`Wire::JetcacheGo`], for stores that serve it.

@@ -4,7 +4,8 @@ use core::future::Future;
 use core::time::Duration;
 
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Placed, Put, Settle, Wire,
+    Claim, Claimed, Extend, Extended, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Placed,
+    Put, Settle, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 
@@ -89,6 +90,11 @@ impl<R: Remote> Remote for Faulty<R> {
 
     async fn renew(&self, asks: &[LeaseAsk<'_>]) -> Vec<Result<bool, Fault>> {
         self.all(asks.len(), || self.remote.renew(asks)).await
+    }
+
+    async fn extend(&self, extends: &[Extend<'_>]) -> Vec<Result<Extended, Fault>> {
+        self.all(extends.len(), || self.remote.extend(extends))
+            .await
     }
 
     async fn release(&self, holds: &[Hold<'_>]) -> Vec<Result<(), Fault>> {

@@ -1,4 +1,7 @@
-//! The nine verbs over plain data: one method a verb, one key a call, the time an argument.
+//! The verbs over plain data: one method a verb, one key a call, the time an argument.
+
+mod extension;
+mod life;
 
 use core::fmt;
 use core::hash::{Hash, Hasher};
@@ -16,6 +19,8 @@ use jetcache_core::ports::remote::{
     Placed, Put, Settle, Stamp, Stored, Wire,
 };
 use lru::LruCache;
+
+use crate::memory::table::life::left;
 
 /// Values and leases under text keys, each with its end, as a server holds them.
 ///
@@ -402,8 +407,7 @@ impl Table {
         wire: Wire,
         loaded: bool,
     ) -> Filled {
-        let known = u64::try_from(value.age.as_millis()).unwrap_or(u64::MAX);
-        let life = millis(value.life).saturating_sub(aged.saturating_sub(known));
+        let life = left(value.life, aged, value.age);
         if life == 0 {
             return Filled::Refused;
         }

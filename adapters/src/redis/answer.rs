@@ -1,6 +1,6 @@
 //! What a server's answer to a command means.
 
-use jetcache_core::ports::remote::{Claimed, Filled, Granted, Placed, Stamp};
+use jetcache_core::ports::remote::{Claimed, Extended, Filled, Granted, Placed, Stamp};
 use jetcache_core::{Fault, Token};
 use redis::{ServerError, ServerErrorKind, Value};
 
@@ -94,6 +94,16 @@ pub(super) fn filled(answer: Value) -> Result<Filled, Fault> {
     } else {
         Filled::Refused
     })
+}
+
+/// What an extension answered: 0 for refused, 1 for extended, 2 for something else.
+pub(super) fn extended(answer: Value) -> Result<Extended, Fault> {
+    match answer {
+        Value::Int(0) => Ok(Extended::Refused),
+        Value::Int(1) => Ok(Extended::Stored),
+        Value::Int(2) => Ok(Extended::Unlike),
+        other => Err(unexpected(&other)),
+    }
 }
 
 /// What a put answered: 0 for refused, 1 for stored, 2 for overtaken.

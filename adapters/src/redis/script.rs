@@ -11,6 +11,8 @@
 //! - Numbers are written with `%.0f`, since Lua writes big ones as `1e+15`.
 //! - A key of another type (`WRONGTYPE`) counts as absent; any other error is handed on.
 
+mod leases;
+
 use std::sync::LazyLock;
 
 use jetcache_core::Fault;
@@ -19,6 +21,7 @@ use redis::{Cmd, Pipeline, ServerErrorKind, Value};
 use crate::redis::answer::{lacks, outcome};
 use crate::redis::connection::calm::Calm;
 use crate::redis::connection::line::{Batch, Line, Repeat};
+use crate::redis::script::leases::{EXTEND, RELEASE, RENEW};
 
 /// One of the scripts.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +38,11 @@ pub(super) enum Script {
     Release,
     /// Keys: lease. Arguments: (1) the token, (2) the lease's life from now on, in milliseconds.
     Renew,
+    /// Keys: value, lease. Arguments: (1) the token, (2) what the value must begin with, (3) its life
+    /// from now on, (4) the lease's life, (5) its age when this was sent (3 to 5 in milliseconds). To
+    /// announce: (6) the channel, (7) the event. The answer is 0 for refused, 1 for extended, 2 if
+    /// something else stands there.
+    Extend,
     /// Keys: value, lease. Arguments: (1) the token, (2) the claim's life in milliseconds, (3)
     /// `absent`, `present` or `any`, (4) the placeholder of the jetcache-go format; in the native
     /// format empty, (5) `1` to spare what stands under the key. The answer is 0, 1, or what tells the
@@ -52,10 +60,11 @@ pub(super) enum Script {
 }
 
 impl Script {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Store,
         Self::Release,
         Self::Renew,
+        Self::Extend,
         Self::Claim,
         Self::Put,
         Self::Remove,
@@ -67,6 +76,7 @@ impl Script {
             Self::Store => STORE,
             Self::Release => RELEASE,
             Self::Renew => RENEW,
+            Self::Extend => EXTEND,
             Self::Claim => CLAIM,
             Self::Put => PUT,
             Self::Remove => REMOVE,
@@ -271,28 +281,11 @@ return 1
 "
 );
 
-/// Gives the lease back if it is the token's. Whoever else has it keeps it.
-const RELEASE: &str = r"
-if redis.call('GET', KEYS[1]) == ARGV[1] then
-  redis.call('DEL', KEYS[1])
-  if ARGV[2] then redis.pcall('SET', KEYS[1], '!' .. ARGV[1], 'PX', ARGV[2]) end
-end
-return 1
-";
-
-/// Without `PEXPIRE`, which would need one more right. The `DEL` lets a server store that is out of
-/// memory.
-const RENEW: &str = r"
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('DEL', KEYS[1])
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
-";
-
 /// What claims and puts share: the server's time in milliseconds, and whether a condition holds. `go`
 /// is the placeholder of the jetcache-go format; in the native format empty.
 ///
-/// Present is what `envelope::is_present` says: a header of ours and of this version, a value, and
+/// Present is what `envelope::is_present` says: a header of ours and of this version, a value (with or
+/// without a mark), and
 /// an end that lies ahead; in the jetcache-go format, whatever is not the placeholder and has time
 /// left (a key is there still for the millisecond in which `PTTL` is 0, and a read is a miss).
 macro_rules! judge {
@@ -315,7 +308,7 @@ local function holds(condition, go)
     if not string.find(found.err or '', 'WRONGTYPE', 1, true) then error(found) end
   elseif go ~= '' then
     present = found and found ~= go and redis.call('PTTL', KEYS[1]) ~= 0
-  elseif #found == 36 and string.sub(found, 1, 4) == '\193J\1\0' then
+  elseif #found == 36 and string.find(found, '^\193J\1[%z\2]') then
     local left = struct.unpack('>I8', found, 9) - clock()
     present = left > 0 and left <= struct.unpack('>I8', found, 17)
   end

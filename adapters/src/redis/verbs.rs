@@ -1,4 +1,4 @@
-//! The ten verbs, and the locks, as commands to a line.
+//! The eleven verbs, and the locks, as commands to a line.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use jetcache_core::machine::tier::wire::PLACEHOLDER;
 use jetcache_core::machine::time::millis;
 use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Condition, Fill, Filled, Found, Granted, Herald, Hold, LeaseAsk, Leased,
-    Placed, Put, Settle, Stored, Wire,
+    Claim, Claimed, Condition, Extend, Extended, Fill, Filled, Found, Granted, Herald, Hold,
+    LeaseAsk, Leased, Placed, Put, Settle, Stored, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 use redis::{Cmd, Pipeline, Value};
 
-use crate::redis::answer::{claimed, filled, granted, is_one, outcome, placed};
+use crate::redis::answer::{claimed, extended, filled, granted, is_one, outcome, placed};
 use crate::redis::connection::line::{Batch, Repeat};
 use crate::redis::lease_key::{lease_key, mark_key};
 use crate::redis::look::{found, look, look_len};
@@ -89,6 +89,21 @@ impl Remote for Redis {
             )
         });
         self.run(commands, Repeat::Never, filled).await
+    }
+
+    async fn extend(&self, extends: &[Extend<'_>]) -> Vec<Result<Extended, Fault>> {
+        let commands = extends.iter().map(|extend| {
+            let mut command = Script::Extend.call(&[extend.key, &lease_key(extend.key)]);
+            command
+                .arg(extend.token.to_string())
+                .arg(extend.header.bytes())
+                .arg(px(extend.life))
+                .arg(px(extend.lease))
+                .arg(aged(extend.age));
+            self.tell(&mut command, extend.key, &[extend.kind]);
+            command
+        });
+        self.run(commands, Repeat::Never, extended).await
     }
 
     async fn release(&self, holds: &[Hold<'_>]) -> Vec<Result<(), Fault>> {
@@ -332,15 +347,18 @@ fn storing(script: Script, key: &str, wire: Wire) -> Cmd {
 
 /// Adds the first six arguments of a script that stores: the token, the value, its times.
 fn add(command: &mut Cmd, token: Token, value: &Stored<'_>) {
-    // Rounded down: too great an age would lengthen the value's life.
-    let age = u64::try_from(value.age.as_millis()).unwrap_or(MOST);
     command
         .arg(token.to_string())
         .arg(value.bytes)
         .arg(px(value.life))
         .arg(px(value.stale))
         .arg(px(value.lease))
-        .arg(age.min(MOST));
+        .arg(aged(value.age));
+}
+
+/// The age of a lease in milliseconds, rounded down: too great an age would lengthen the value's life.
+fn aged(age: Duration) -> u64 {
+    u64::try_from(age.as_millis()).unwrap_or(MOST).min(MOST)
 }
 
 fn condition(condition: Option<Condition>) -> &'static str {

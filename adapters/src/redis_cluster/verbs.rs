@@ -1,9 +1,10 @@
-//! The nine verbs, and the locks, each done slot by slot as [`Redis`] does it.
+//! The verbs, and the locks, each done slot by slot as [`Redis`] does it.
 
 use std::time::Duration;
 
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Placed, Put, Settle, Wire,
+    Claim, Claimed, Extend, Extended, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Placed,
+    Put, Settle, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 
@@ -48,6 +49,11 @@ impl Remote for RedisCluster {
     async fn fill(&self, fills: &[Fill<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
         let verb = move |slot: Redis, fills: Vec<_>| async move { slot.fill(&fills, wire).await };
         self.each(fills, |fill| fill.key, verb).await
+    }
+
+    async fn extend(&self, extends: &[Extend<'_>]) -> Vec<Result<Extended, Fault>> {
+        let verb = |slot: Redis, extends: Vec<_>| async move { slot.extend(&extends).await };
+        self.each(extends, |extend| extend.key, verb).await
     }
 
     async fn release(&self, holds: &[Hold<'_>]) -> Vec<Result<(), Fault>> {

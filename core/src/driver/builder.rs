@@ -3,6 +3,7 @@
 
 mod fleet;
 mod levels;
+mod loader;
 mod loading;
 pub(super) mod node;
 mod settings;

@@ -35,7 +35,8 @@ use crate::machine::time::Timestamp;
 use crate::machine::token::Token;
 use crate::ports::bus::Kind;
 use crate::ports::remote::{
-    Claim, Claimed, Fill, Filled, Found, Hold, LeaseAsk, Leased, Placed, Put, Settle,
+    Claim, Claimed, Extend, Extended, Fill, Filled, Found, Hold, LeaseAsk, Leased, Placed, Put,
+    Settle,
 };
 
 /// The L2 of one cache.
@@ -108,6 +109,14 @@ impl<K, V> Link<K, V> {
             |fill: &Fill<'_>, filled: &Filled| (*filled == Filled::Stored).then_some(fill.kind);
         let verb: Verb<Fill<'_>, Filled> = |remote, fills, wire| remote.fill(fills, wire);
         self.change(fills, verb, |fill| fill.key, kind).await
+    }
+
+    pub(super) async fn extend(&self, extends: &[(Announce, Extend<'_>)]) -> Outcomes<Extended> {
+        let kind = |extend: &Extend<'_>, extended: &Extended| {
+            (*extended == Extended::Stored).then_some(extend.kind)
+        };
+        let verb: Verb<Extend<'_>, Extended> = |remote, extends, _| remote.extend(extends);
+        self.change(extends, verb, |extend| extend.key, kind).await
     }
 
     /// Nobody is told of a claim: the others are told of what follows.

@@ -8,6 +8,7 @@ use crate::machine::policy::Lives;
 use crate::machine::policy::call::Call;
 use crate::machine::table::unconfirmed::Number;
 use crate::machine::tier::entry::{Entry, Load};
+use crate::machine::tier::mark::{Mark, Note};
 use crate::machine::tier::verb::{Announce, Claimed, Condition, Filled, Placed, Stamp, Times};
 use crate::machine::time::Timestamp;
 use crate::machine::token::Token;
@@ -112,6 +113,8 @@ pub enum Wish<V> {
         token: Token,
         /// The value, or `None` for the not-found placeholder.
         value: Option<V>,
+        /// What is kept with the value.
+        mark: Option<Mark>,
         /// Its times.
         times: Times,
         /// Whether the other nodes are told of it.
@@ -172,6 +175,8 @@ pub(super) struct Change<V> {
     pub(super) write: Option<Write>,
     /// What a write-through wrote, if it is to be kept.
     pub(super) written: Option<Option<V>>,
+    /// The mark of that.
+    pub(super) note: Option<Note>,
 }
 
 #[derive(Debug, Default)]

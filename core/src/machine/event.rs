@@ -38,6 +38,8 @@ pub enum Event {
         /// From its start to its end.
         took: Duration,
     },
+    /// A loader said that the value which stood there is unchanged: the load is an event of its own.
+    Unchanged,
     /// A loader failed, panicked or ran out of time.
     LoadFailed {
         /// From its start to its end.

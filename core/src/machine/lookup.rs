@@ -5,7 +5,9 @@ mod lease;
 mod leasing;
 mod loaded;
 mod refresh;
+mod shown;
 mod stale;
+mod standing;
 pub mod step;
 
 use alloc::vec::Vec;
@@ -16,10 +18,11 @@ use crate::machine::error::{Error, Fault};
 use crate::machine::event::Event;
 use crate::machine::lookup::fallback::Fallback;
 use crate::machine::lookup::lease::Lease;
+use crate::machine::lookup::shown::Shown;
 use crate::machine::lookup::step::{Answer, Need, Release, Reply, Seen, Step};
 use crate::machine::policy::Policy;
 use crate::machine::policy::call::Call;
-use crate::machine::policy::pace::RefreshOutcome;
+use crate::machine::policy::pace::{Aim, RefreshOutcome};
 use crate::machine::tier::entry::Entry;
 use crate::machine::time::Timestamp;
 
@@ -71,6 +74,11 @@ pub(super) struct Lookup<V> {
     refusals: u32,
     /// What may be answered if nothing fresh can be had.
     fallback: Option<Fallback<V>>,
+    /// What L2 showed last, if it can be extended. L1 may have the same for a little longer, or something
+    /// newer: whether it is still right is the loader's to say.
+    in_l2: Option<Fallback<V>>,
+    /// What the loader was shown.
+    shown: Option<Shown>,
     /// What L1 has, and is to be loaded anew before its end.
     due: Option<Entry<V>>,
     /// Somebody else has put a fresh value into L1 meanwhile.
@@ -103,6 +111,13 @@ enum State<V> {
         entry: Entry<V>,
         answer: Answer<V>,
     },
+    /// As `Filling`, but L2 has the value already; its window, and what its loading took.
+    Extending {
+        entry: Entry<V>,
+        answer: Answer<V>,
+        stale: Duration,
+        cost: Duration,
+    },
     Keeping {
         answer: Answer<V>,
     },
@@ -119,6 +134,8 @@ impl<V: Clone> Lookup<V> {
             waits_since: None,
             refusals: 0,
             fallback: None,
+            in_l2: None,
+            shown: None,
             due: None,
             fed: false,
             failing: None,
@@ -138,6 +155,8 @@ impl<V: Clone> Lookup<V> {
             waits_since: self.waits_since,
             refusals: self.refusals,
             fallback: self.fallback.clone(),
+            in_l2: self.in_l2.clone(),
+            shown: None,
             due: None,
             fed: self.fed,
             failing: None,
@@ -174,6 +193,15 @@ impl<V: Clone> Lookup<V> {
             (State::Filling { entry, answer }, Reply::Stored(stored)) => {
                 self.on_stored(view, entry, answer, stored, out)
             }
+            (
+                State::Extending {
+                    entry,
+                    answer,
+                    stale,
+                    cost,
+                },
+                Reply::Extended(extended),
+            ) => self.on_extended(view, entry, answer, (stale, cost), extended, out),
             (State::Keeping { answer }, Reply::Kept(_)) => self.finish(answer),
             // A reply that belongs to no step: the driver is wrong, and its caller must not hang.
             (_, _) => self.finish(Answer::endless(Err(Error::Closed))),
@@ -206,9 +234,8 @@ impl<V: Clone> Lookup<V> {
     /// L1 lost the key. A look under way may still find the old entry, so it looks again; what an
     /// earlier look has found is dead.
     pub(super) fn on_swept(&mut self) {
-        if let Some(dead) = &mut self.fallback {
-            dead.bury();
-        }
+        let dead = self.fallback.iter_mut().chain(&mut self.in_l2);
+        dead.for_each(Fallback::bury);
         if let State::Local { swept } = &mut self.state {
             *swept = true;
         }
@@ -220,8 +247,10 @@ impl<V: Clone> Lookup<V> {
         found: Option<Entry<V>>,
         out: &mut Out<'_, V>,
     ) -> Move<V> {
-        if self.call.aim.is_some() {
-            return self.on_due(view, found, out);
+        match self.call.aim {
+            Some(Aim::Eager) => return self.on_due(view, found, out),
+            Some(_) => return self.on_standing(view, found, out),
+            None => {}
         }
         match found {
             Some(entry) if entry.answers(&self.call, view.now) => {
@@ -230,7 +259,9 @@ impl<V: Clone> Lookup<V> {
             }
             ended => {
                 out.events.push(Event::LocalMiss);
-                let found = ended.map_or(Err(None), |entry| Fallback::of_l1(entry, view.sweeping));
+                let found = ended.map_or(Err(None), |entry| {
+                    Fallback::of_l1(entry, view.sweeping, view.now)
+                });
                 self.fall_back_on(found, out);
                 self.read_remote(view, out)
             }
@@ -282,7 +313,7 @@ impl<V: Clone> Lookup<V> {
         &mut self,
         view: &View<'_>,
         sent: Timestamp,
-        seen: Seen<V>,
+        mut seen: Seen<V>,
         out: &mut Out<'_, V>,
     ) -> Move<V> {
         self.outcome = RefreshOutcome::Copied(seen.age);
@@ -301,7 +332,10 @@ impl<V: Clone> Lookup<V> {
         }
         let stale_end = seen.stale_end(sent, view.policy);
         let life = seen.left.saturating_add(seen.age.unwrap_or_default());
-        let entry = Entry::new(seen.value, end).stale_until(stale_end);
+        let note = seen.note(sent);
+        let entry = Entry::new(seen.value, end)
+            .stale_until(stale_end)
+            .noted(note);
         let entry = (view.policy).led(entry, seen.cost, life, view.dice >> 64);
         self.keep(view, entry, answer)
     }

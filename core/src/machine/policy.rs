@@ -53,10 +53,15 @@ impl Jitter {
     /// nothing.
     #[must_use]
     pub fn shorten(self, span: Duration, dice: u32) -> Duration {
-        let widest = (span / 100 * u32::from(self.percent)).min(self.at_most);
+        let widest = self.widest(span);
         let nanos = widest.as_nanos() * u128::from(dice) / (u128::from(u32::MAX) + 1);
         let shorter = span.saturating_sub(Duration::from_nanos(u64::try_from(nanos).unwrap_or(0)));
         if shorter.is_zero() { span } else { shorter }
+    }
+
+    /// The most that may be taken off.
+    fn widest(self, span: Duration) -> Duration {
+        (span / 100 * u32::from(self.percent)).min(self.at_most)
     }
 }
 
@@ -258,6 +263,7 @@ impl Policy {
             remote,
             local: self.local_life(local, dice >> 32).min(remote),
             stale,
+            least: fresh.saturating_sub(self.jitter.widest(fresh)),
         }
     }
 
@@ -312,9 +318,17 @@ pub(super) struct Lives {
     pub(super) local: Duration,
     /// How long after `remote` it may be served stale, by either tier.
     pub(super) stale: Duration,
+    /// What `remote` is at least: the jitter takes off no more.
+    pub(super) least: Duration,
 }
 
 impl Lives {
+    /// No tier keeps it for longer than this.
+    pub(super) fn cap(&mut self, life: Duration) {
+        self.remote = self.remote.min(life);
+        self.local = self.local.min(life);
+    }
+
     /// The entry of L1 for a value that was born then.
     pub(super) fn entry<V>(&self, value: Option<V>, born: Timestamp) -> Entry<V> {
         let end = born + self.remote.saturating_add(self.stale);

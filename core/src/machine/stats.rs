@@ -23,6 +23,7 @@ pub enum Counter {
     Miss,
     Loaded,
     NotFound,
+    Unchanged,
     LoadFailed,
     Overloaded,
     Stale,
@@ -64,6 +65,7 @@ impl Counter {
             Event::Miss => Self::Miss,
             Event::Loaded { .. } => Self::Loaded,
             Event::NotFound { .. } => Self::NotFound,
+            Event::Unchanged => Self::Unchanged,
             Event::LoadFailed { .. } => Self::LoadFailed,
             Event::Overloaded { .. } => Self::Overloaded,
             Event::Stale => Self::Stale,
@@ -120,6 +122,8 @@ pub struct Stats {
     pub stale: u64,
     /// Loaders that said "does not exist".
     pub not_found: u64,
+    /// Loaders that said "unchanged" of the value that stood there; they are among the loads.
+    pub unchanged: u64,
     /// Callers that joined another's flight.
     pub coalesced: u64,
     /// Flights that a change superseded.
@@ -187,6 +191,7 @@ impl Stats {
             overloaded: count(Counter::Overloaded),
             stale: count(Counter::Stale),
             not_found: count(Counter::NotFound),
+            unchanged: count(Counter::Unchanged),
             coalesced: count(Counter::Coalesced),
             superseded: count(Counter::Superseded),
             deposed: count(Counter::Deposed),
@@ -243,6 +248,7 @@ impl Stats {
             overloaded: self.overloaded.saturating_sub(earlier.overloaded),
             stale: self.stale.saturating_sub(earlier.stale),
             not_found: self.not_found.saturating_sub(earlier.not_found),
+            unchanged: self.unchanged.saturating_sub(earlier.unchanged),
             coalesced: self.coalesced.saturating_sub(earlier.coalesced),
             superseded: self.superseded.saturating_sub(earlier.superseded),
             deposed: self.deposed.saturating_sub(earlier.deposed),

@@ -15,7 +15,8 @@ use crate::machine::tier::entry::Load;
 pub trait BatchLoader<K, V>: Send + Sync + 'static {
     /// Loads the values of `keys`, none of which is there twice. It is bounded by `load_timeout`
     /// and then dropped. A key that it says nothing about does not exist; what it says about
-    /// others is ignored. If it fails, it fails for all of them.
+    /// others is ignored. If it fails, it fails for all of them. It is not shown what stands, and cannot
+    /// say that something is [`unchanged`](Load::unchanged).
     fn load_many(
         &self,
         keys: Vec<K>,

@@ -6,6 +6,7 @@ use core::future::Future;
 
 use crate::machine::error::BoxError;
 use crate::machine::tier::entry::Load;
+use crate::ports::standing::Standing;
 
 /// A loader that is registered with a cache, for [`load`](crate::Cache::load).
 ///
@@ -14,6 +15,20 @@ use crate::machine::tier::entry::Load;
 pub trait Loader<K, V>: Send + Sync + 'static {
     /// Loads the value of `key`. It is bounded by `load_timeout` and then dropped.
     fn load(&self, key: K) -> impl Future<Output = Result<Load<V>, LoadError>> + Send;
+
+    /// Loads the value of `key` anew, beside the one that stands there, if there is one: it may answer
+    /// that this one is [`unchanged`](Load::unchanged).
+    ///
+    /// It runs in place of `load`, which it calls unless it is written. A function that takes what
+    /// stands is registered with [`Builder::conditional_loader`](crate::Builder::conditional_loader).
+    fn load_if_changed(
+        &self,
+        key: K,
+        standing: Option<Standing<V>>,
+    ) -> impl Future<Output = Result<Load<V>, LoadError>> + Send {
+        let _ = standing;
+        self.load(key)
+    }
 }
 
 impl<K, V, F, R, T> Loader<K, V> for F
@@ -25,6 +40,33 @@ where
 {
     fn load(&self, key: K) -> impl Future<Output = Result<Load<V>, LoadError>> + Send {
         let loading = self(key);
+        async move { loading.await.map(Into::into) }
+    }
+}
+
+/// A function of the key and of what stands there, as a loader.
+#[cfg(feature = "std")]
+pub(crate) struct Conditional<F>(pub(crate) F);
+
+#[cfg(feature = "std")]
+impl<K, V, F, R, T> Loader<K, V> for Conditional<F>
+where
+    K: Send,
+    V: Send + Sync,
+    F: Fn(K, Option<Standing<V>>) -> R + Send + Sync + 'static,
+    R: Future<Output = Result<T, LoadError>> + Send,
+    T: Into<Load<V>>,
+{
+    fn load(&self, key: K) -> impl Future<Output = Result<Load<V>, LoadError>> + Send {
+        self.load_if_changed(key, None)
+    }
+
+    fn load_if_changed(
+        &self,
+        key: K,
+        standing: Option<Standing<V>>,
+    ) -> impl Future<Output = Result<Load<V>, LoadError>> + Send {
+        let loading = (self.0)(key, standing);
         async move { loading.await.map(Into::into) }
     }
 }

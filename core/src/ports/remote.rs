@@ -1,4 +1,4 @@
-//! L2: the ten verbs through which a shared store is read and written.
+//! L2: the eleven verbs through which a shared store is read and written.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -6,7 +6,10 @@ use core::future::Future;
 use core::time::Duration;
 
 use crate::machine::error::Fault;
-pub use crate::machine::tier::verb::{Claimed, Condition, Filled, Granted, Placed, Stamp};
+pub use crate::machine::tier::envelope::Header;
+pub use crate::machine::tier::verb::{
+    Claimed, Condition, Extended, Filled, Granted, Placed, Stamp,
+};
 pub use crate::machine::tier::wire::Wire;
 use crate::machine::token::Token;
 use crate::ports::bus::Kind;
@@ -23,7 +26,7 @@ use crate::ports::bus::Kind;
 /// The driver bounds every call by `remote_timeout` and then drops the future. A command whose
 /// future was dropped may still be carried out, late: the protocol is made for that. Nothing but
 /// `read`, `release`, `remove` and `unload` may be sent a second time by the implementation if it
-/// does not know whether the first was carried out: a lease, claim, put or fill whose first copy
+/// does not know whether the first was carried out: a lease, claim, put, fill or extension whose first copy
 /// lands after the second, and after a newer change, would bring back what that change removed; and
 /// a renewal that lands twice would make a lease pass for younger than its holder knows.
 ///
@@ -63,6 +66,23 @@ pub trait Remote: Send + Sync + 'static {
         fills: &[Fill<'_>],
         wire: Wire,
     ) -> impl Future<Output = Vec<Result<Filled, Fault>>> + Send;
+
+    /// Lets the value that stands under each key be fresh for another `life`, if the lease is the token's
+    /// and the value still is the one of this [`header`](Extend::header); and gives the lease back.
+    ///
+    /// As by a fill the end is stamped, and the time for which the lease has stood beyond `age` is taken
+    /// off the life; nothing left means released and [`Extended::Refused`]. The life is at most the one
+    /// that the header says, and the value is kept for the header's own stale window after that.
+    /// Something else under the key, or nothing, is [`Extended::Unlike`], and the lease stands.
+    ///
+    /// Only the native format has it. A store that cannot do it answers `Unlike`, and the value is filled.
+    fn extend(
+        &self,
+        extends: &[Extend<'_>],
+    ) -> impl Future<Output = Vec<Result<Extended, Fault>>> + Send {
+        let unlike = extends.iter().map(|_| Ok(Extended::Unlike)).collect();
+        async { unlike }
+    }
 
     /// Gives each lease back if it is the token's. One that is given back as
     /// [failing](Hold::failing) leaves a mark in its place for so long, which is nobody's: it is
@@ -178,7 +198,7 @@ pub trait Remote: Send + Sync + 'static {
     /// Another handle of the same store, one that tells of each change, if the store can.
     ///
     /// In the same atomic step as the change of a key, and as its last part: a fill that was stored
-    /// says its [`kind`](Fill::kind), and a put or settlement that was stored [`Kind::Set`]; any
+    /// says its [`kind`](Fill::kind), and so does an extension, and a put or settlement that was stored [`Kind::Set`]; any
     /// other settlement, a removal, and any other put without a condition say [`Kind::Delete`]. A
     /// claim says nothing, since what follows it does. If telling fails, the change stands.
     fn announcing(&self, herald: Herald) -> Option<Self>
@@ -298,6 +318,25 @@ pub struct Fill<'a> {
     pub token: Token,
     /// What to store.
     pub value: Stored<'a>,
+    /// What an [announcing](Remote::announcing) store says of it.
+    pub kind: Kind,
+}
+
+/// A value whose life is to be renewed.
+#[derive(Clone, Copy, Debug)]
+pub struct Extend<'a> {
+    /// The value's key.
+    pub key: &'a str,
+    /// The token that must hold the lease.
+    pub token: Token,
+    /// What the value must begin with still, its end included.
+    pub header: &'a Header,
+    /// How long the value is fresh again, counted from the moment the command was sent.
+    pub life: Duration,
+    /// The life that the lease was given.
+    pub lease: Duration,
+    /// How old the lease was when the command was sent, by the sender's clock.
+    pub age: Duration,
     /// What an [announcing](Remote::announcing) store says of it.
     pub kind: Kind,
 }

@@ -397,7 +397,7 @@ fn the_documented_rights_are_enough() {
     let nodes = RedisNodes::start();
     let rights = "on >pw resetkeys ~contract:* ~{contract:* ~{*}contract:* resetchannels -@all \
                   +mget +get +set +del +pttl +time +getrange +setrange +evalsha \
-                  +multi +exec +pexpiretime +script|load +client|setname +cluster|slots";
+                  +multi +exec +pexpiretime +pexpire +script|load +client|setname +cluster|slots";
     let mut command = vec!["ACL", "SETUSER", "app"];
     command.extend(rights.split_whitespace());
     for at in 0..3 {

@@ -10,6 +10,8 @@ mod failover;
 mod fleet;
 #[path = "kept/go.rs"]
 mod go;
+#[path = "kept/unchanged.rs"]
+mod unchanged;
 
 use jetcache_core::{Condition, Kind};
 use jetcache_tests::sim::Point::{Claim, Fill, Join, Lease, Poll, Read, Remove, Step, Write};

@@ -3,12 +3,15 @@
 use core::time::Duration;
 
 use jetcache_core::Remote;
+use jetcache_core::machine::tier::envelope::{mark, open, seal};
+use jetcache_core::machine::tier::mark::Mark;
 use jetcache_core::ports::remote::{Condition, Life, Stored};
 
-use crate::contract::remote::suite::{Suite, present, sealed, stored};
+use crate::contract::remote::suite::{LIFE, Suite, present, sealed, stored};
 
 pub(super) async fn run<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
     a_stale_value_is_kept_for_its_window(suite).await;
+    a_value_with_a_mark_is_present(suite).await;
     all_else_is_absent(suite).await;
 }
 
@@ -33,6 +36,25 @@ async fn a_stale_value_is_kept_for_its_window<R: Remote, S: AsyncFn(Duration)>(
     if let Life::Clock(_) = found.life {
         assert_eq!(suite.left(&found), Duration::ZERO, "its life is over");
     }
+}
+
+async fn a_value_with_a_mark_is_present<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
+    let key = suite.key();
+    let mut bytes = Vec::new();
+    open(&mut bytes, Some(200));
+    if let Some(version) = Mark::new(b"v1") {
+        mark(&mut bytes, &version);
+    }
+    seal(&mut bytes, LIFE, Duration::ZERO);
+    suite.put(&key, stored(&bytes)).await;
+    let absent = suite
+        .claim(&key, suite.token(), Some(Condition::Absent))
+        .await;
+    assert!(!absent, "it is not absent");
+    let present = suite
+        .claim(&key, suite.token(), Some(Condition::Present))
+        .await;
+    assert!(present, "it is present");
 }
 
 async fn all_else_is_absent<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {

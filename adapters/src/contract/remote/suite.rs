@@ -201,6 +201,12 @@ impl<'a, R: Remote, S: AsyncFn(Duration)> Suite<'a, R, S> {
         );
     }
 
+    /// The lease of this token stands, and fills.
+    pub(super) async fn put_again(&self, key: &str, token: Token) {
+        let filled = self.fill(key, token, &self.entry(Some(b"w"))).await;
+        assert_eq!(filled, Filled::Stored, "{key}: the lease stands, and fills");
+    }
+
     pub(super) async fn is_free(&self, key: &str) -> bool {
         let token = self.token();
         let granted = self.lease(key, token).await.is_granted();

@@ -21,7 +21,6 @@ use crate::ports::bus::Bus;
 use crate::ports::codec::Codec;
 use crate::ports::compression::Compression;
 use crate::ports::key::Key;
-use crate::ports::loader::Loader;
 use crate::ports::local::Local;
 use crate::ports::observer::Observer;
 use crate::ports::remote::Remote;
@@ -136,26 +135,6 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
 
 /// Loaders and batches.
 impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Builder<K, V> {
-    /// The loader that [`load`](crate::Cache::load) runs: a [`Loader`], or a function of the key.
-    /// What it captures is cloned into each future:
-    /// `move |id: u64| { let db = db.clone(); async move { .. } }`.
-    ///
-    /// ```
-    /// # use jetcache_core::doc::{block_on, Threads};
-    /// use jetcache_core::{Cache, LoadError};
-    ///
-    /// let cache = Cache::<String, String>::builder("greetings", Threads)
-    ///     .loader(|name: String| async move { Ok::<_, LoadError>(format!("hello, {name}")) })
-    ///     .build()?;
-    /// let greeting = block_on(cache.load("world"))?;
-    /// assert_eq!(greeting.as_deref(), Some("hello, world"));
-    /// # Ok::<(), jetcache_core::Error>(())
-    /// ```
-    pub fn loader(mut self, loader: impl Loader<K, V>) -> Self {
-        self.loaders.one = Some(Arc::new(loader));
-        self
-    }
-
     /// The loader that [`load_many`](crate::Cache::load_many) runs: a [`BatchLoader`], or a
     /// function of the keys. Without one, `load_many` runs the [`loader`](Self::loader) key by key;
     /// without that, [`load`](crate::Cache::load) runs this one for its single key.

@@ -17,6 +17,9 @@ impl<K, V> Builder<K, V> {
     /// stale. [`Cached::Stale`](crate::Cached::Stale), an event and
     /// [`Stats::stale`](crate::Stats::stale) say that it is stale.
     ///
+    /// A loader that takes what [stands](crate::Standing) there may find that such a value is
+    /// [`unchanged`](crate::Load::unchanged).
+    ///
     /// [`Call::stale_for`](crate::Call::stale_for) and [`Load::stale_for`](crate::Load::stale_for)
     /// set it for a call and for a value. L2 keeps a value for its TTL and the window. In the
     /// jetcache-go format only L1 has a window.

@@ -13,6 +13,7 @@ use crate::machine::policy::call::Call;
 use crate::machine::policy::pace::Aim;
 use crate::machine::tier::entry::{Entry, Load};
 use crate::ports::loader::LoadError;
+use crate::ports::standing::Standing;
 
 impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {
     /// A call that loads had a hit: the registered loader runs again if it is time.
@@ -36,7 +37,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         if let Some(loader) = &self.shared.loaders.one {
             self.load_early(key, call, hit, |key| {
                 let (loader, key) = (Arc::clone(loader), Arc::clone(key));
-                move || async move { loader.load((*key).clone()).await }
+                move |standing| async move { loader.load((*key).clone(), standing).await }
             });
         }
     }
@@ -53,7 +54,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     ) where
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
-        L: FnOnce() -> F + Send + 'static,
+        L: FnOnce(Option<Standing<V>>) -> F + Send + 'static,
         F: Future<Output = Result<T, LoadError>> + Send + 'static,
         T: Into<Load<V>> + Send + 'static,
     {

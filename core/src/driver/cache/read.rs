@@ -20,6 +20,7 @@ use crate::machine::lookup::step::Answer;
 use crate::machine::policy::call::Call;
 use crate::machine::tier::entry::{Cached, Entry, Load};
 use crate::ports::loader::LoadError;
+use crate::ports::standing::Standing;
 
 /// Reading.
 impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {
@@ -65,7 +66,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
                 self.after_hit(key, &Call::new(), &hit);
                 Ok(hit.into_value())
             }
-            None => Ok(self.load_far(key, Call::new(), loader).await?.hit()),
+            None => Ok(self.load_far(key, Call::new(), |_| loader()).await?.hit()),
         }
     }
 
@@ -107,6 +108,62 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
         L: FnOnce() -> F,
+        F: Future<Output = Result<T, LoadError>>,
+        T: Into<Load<V>>,
+    {
+        self.get_or_load_if_changed(key, call, |_| loader()).await
+    }
+
+    /// [`get_or_load_cached`](Self::get_or_load_cached) by a loader that is shown the value that
+    /// [stands](Standing) there, if there is one: it may answer that this one is
+    /// [`unchanged`](Load::unchanged), and then neither fetches it nor has it sent to L2 again. With
+    /// [`stale_for`](crate::Builder::stale_for) that is a value whose life is over.
+    ///
+    /// # Errors
+    /// Those of `get_or_load_with`; [`NothingStands`](crate::NothingStands) as an [`Error::Load`] for a
+    /// loader that says `unchanged` of nothing.
+    ///
+    /// ```
+    /// # use jetcache_core::doc::{block_on, Threads};
+    /// # use jetcache_core::{Cache, Cached, Call, Load, Standing};
+    /// # use core::time::Duration;
+    /// # use std::sync::Arc;
+    /// # struct Api;
+    /// # impl Api {
+    /// #     /// `None`: not modified, as a 304 says.
+    /// #     async fn page(&self, id: u64, etag: Option<&str>) -> Result<Option<(Arc<str>, String)>, std::io::Error> {
+    /// #         Ok((etag != Some("v1")).then(|| ("page".into(), "v1".into())))
+    /// #     }
+    /// # }
+    /// # let (api, id) = (Api, 7_u64);
+    /// # block_on(async {
+    /// let cache = Cache::<u64, Arc<str>>::builder("pages", Threads)
+    ///     .ttl(Duration::from_secs(60))
+    ///     .stale_for(Duration::from_secs(3600))
+    ///     .build()?;
+    /// let page = cache
+    ///     .get_or_load_if_changed(&id, &Call::new(), async |standing: Option<Standing<Arc<str>>>| {
+    ///         let etag = standing.as_ref().and_then(Standing::mark_text);
+    ///         Ok(match api.page(id, etag).await? {
+    ///             None => Load::unchanged(),
+    ///             Some((page, etag)) => Load::from(page).mark(etag),
+    ///         })
+    ///     })
+    ///     .await?;
+    /// assert_eq!(page, Cached::Hit("page".into()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn get_or_load_if_changed<Q, L, F, T>(
+        &self,
+        key: &Q,
+        call: &Call,
+        loader: L,
+    ) -> Result<Cached<V>, Error>
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
+        L: FnOnce(Option<Standing<V>>) -> F,
         F: Future<Output = Result<T, LoadError>>,
         T: Into<Load<V>>,
     {
@@ -290,7 +347,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     ) -> Pin<Box<impl Future<Output = Result<Cached<V>, Error>> + use<'a, K, V, Q, L, F, T>>>
     where
         Q: ToOwned<Owned = K> + ?Sized,
-        L: FnOnce() -> F,
+        L: FnOnce(Option<Standing<V>>) -> F,
         F: Future<Output = Result<T, LoadError>>,
         T: Into<Load<V>>,
     {
@@ -300,7 +357,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     async fn load_by<Q, L, F, T>(&self, key: &Q, call: Call, loader: L) -> Result<Cached<V>, Error>
     where
         Q: ToOwned<Owned = K> + ?Sized,
-        L: FnOnce() -> F,
+        L: FnOnce(Option<Standing<V>>) -> F,
         F: Future<Output = Result<T, LoadError>>,
         T: Into<Load<V>>,
     {

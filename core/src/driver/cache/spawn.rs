@@ -20,6 +20,7 @@ use crate::machine::policy::call::Call;
 use crate::machine::tier::entry::{Cached, Load};
 use crate::ports::batch_loader::BatchLoader;
 use crate::ports::loader::LoadError;
+use crate::ports::standing::Standing;
 
 /// Reading with a loader that owns what it needs.
 impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {
@@ -66,6 +67,31 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
         L: FnOnce() -> F + Send + 'static,
+        F: Future<Output = Result<T, LoadError>> + Send + 'static,
+        T: Into<Load<V>> + Send + 'static,
+    {
+        self.get_or_spawn_if_changed(key, call, |_| loader()).await
+    }
+
+    /// [`get_or_spawn`](Self::get_or_spawn) by a loader that is shown the value that [stands](Standing)
+    /// there, and may answer that it is [`unchanged`](Load::unchanged), as that of
+    /// [`get_or_load_if_changed`](Self::get_or_load_if_changed).
+    ///
+    /// # Errors
+    /// Those of `get_or_load_if_changed`.
+    ///
+    /// # Cancellation
+    /// Dropping the future stops the waiting, not the load.
+    pub async fn get_or_spawn_if_changed<Q, L, F, T>(
+        &self,
+        key: &Q,
+        call: &Call,
+        loader: L,
+    ) -> Result<Cached<V>, Error>
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
+        L: FnOnce(Option<Standing<V>>) -> F + Send + 'static,
         F: Future<Output = Result<T, LoadError>> + Send + 'static,
         T: Into<Load<V>> + Send + 'static,
     {
@@ -140,7 +166,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         };
         let load = |key: &Arc<K>| {
             let (loader, key) = (Arc::clone(loader), Arc::clone(key));
-            Supply::of(move || async move { loader.load((*key).clone()).await })
+            Supply::of(move |standing| async move { loader.load((*key).clone(), standing).await })
         };
         self.answer_by_task(key, call, load).await
     }
@@ -153,7 +179,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     ) -> Result<Cached<V>, Error>
     where
         Q: ToOwned<Owned = K> + ?Sized,
-        L: FnOnce() -> F + Send + 'static,
+        L: FnOnce(Option<Standing<V>>) -> F + Send + 'static,
         F: Future<Output = Result<T, LoadError>> + Send + 'static,
         T: Into<Load<V>> + Send + 'static,
     {
@@ -174,7 +200,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     ) -> Result<SharedAnswer<V>, Error>
     where
         Q: ToOwned<Owned = K> + ?Sized,
-        L: FnOnce() -> F + Send + 'static,
+        L: FnOnce(Option<Standing<V>>) -> F + Send + 'static,
         F: Future<Output = Result<T, LoadError>> + Send + 'static,
         T: Into<Load<V>> + Send + 'static,
     {
@@ -227,14 +253,14 @@ impl<L> Supply<L> {
     where
         K: CacheKey,
         V: CacheValue,
-        L: FnOnce() -> F,
+        L: FnOnce(Option<Standing<V>>) -> F,
         F: Future<Output = Result<T, LoadError>>,
         T: Into<Load<V>>,
     {
         let mut loader = self.lock().take();
         if loader.is_none() {
             // The tiers may answer all the same.
-            let spent = || async { Err::<Load<V>, LoadError>(SPENT.into()) };
+            let spent = |_| async { Err::<Load<V>, LoadError>(SPENT.into()) };
             return lead(seat, &mut Some(spent)).await;
         }
         let led = lead(seat, &mut loader).await;

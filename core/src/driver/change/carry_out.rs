@@ -135,15 +135,18 @@ async fn meet<K: CacheKey, V: CacheValue>(
             (Wish::Put { times, .. }, Some(link)) => {
                 link.format.seal(&mut change.bytes, *times);
             }
-            (Wish::Settle { value, times, .. }, Some(link)) => {
-                match encode(link, value.as_deref(), *times) {
-                    Ok(bytes) => change.bytes = bytes,
-                    Err(error) => {
-                        shared.journal.warn_of_value(&error);
-                        *reply = Some(ChangeReply::Settled(Err(unencoded(error))));
-                    }
+            (
+                Wish::Settle {
+                    value, mark, times, ..
+                },
+                Some(link),
+            ) => match encode(link, value.as_deref(), mark.as_ref(), *times) {
+                Ok(bytes) => change.bytes = bytes,
+                Err(error) => {
+                    shared.journal.warn_of_value(&error);
+                    *reply = Some(ChangeReply::Settled(Err(unencoded(error))));
                 }
-            }
+            },
             (_, _) => {}
         }
     }

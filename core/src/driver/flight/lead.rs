@@ -8,7 +8,7 @@ use crate::driver::flight::chain::loading;
 use crate::driver::flight::load::load;
 use crate::driver::flight::renew::renewing;
 use crate::driver::flight::seat::{Led, Next, Seat};
-use crate::driver::flight::verbs::{fill, lease, read};
+use crate::driver::flight::verbs::{extend, fill, lease, read};
 use crate::driver::world::bounds::{CacheKey, CacheValue};
 use crate::driver::world::caught::caught_future;
 use crate::machine::error::{Error, Limit};
@@ -16,14 +16,15 @@ use crate::machine::lookup::step::{Need, Reply};
 use crate::machine::tier::entry::Load;
 use crate::ports::bus::Kind;
 use crate::ports::loader::LoadError;
+use crate::ports::standing::Standing;
 
-/// Leads the flight of this seat. The loader is taken when it is run, so that a leader deposed
+/// Leads the flight of this seat. The loader is shown what stands there. It is taken when it is run, so that a leader deposed
 /// before that may lead again. If user code panics, the flight fails with [`Error::Panicked`].
 pub(crate) async fn lead<K, V, L, F, T>(seat: &mut Seat<K, V>, loader: &mut Option<L>) -> Led<V>
 where
     K: CacheKey,
     V: CacheValue,
-    L: FnOnce() -> F,
+    L: FnOnce(Option<Standing<V>>) -> F,
     F: Future<Output = Result<T, LoadError>>,
     T: Into<Load<V>>,
 {
@@ -36,7 +37,8 @@ where
                 Next::Ask(Need::Load) => Next::Reply(Reply::Loaded(match loader.take() {
                     Some(loader) => {
                         let keys = Arc::from([seat.load_key()]);
-                        let loading = loading(keys, load(seat.shared(), loader));
+                        let stands = seat.standing();
+                        let loading = loading(keys, load(seat.shared(), loader, stands));
                         let loaded = renewing(seat.shared(), &[&*seat], loading).await;
                         if let Err(error) = &loaded
                             && seat.refreshes()
@@ -73,6 +75,10 @@ async fn meet<K: CacheKey, V: CacheValue>(
         Need::Read => read(&shared, seats).await,
         Need::Lease { token, life } => lease(&shared, seats, &[(token, life)]).await,
         Need::Fill(filling) => fill(&shared, seats, &[filling], Kind::SetByOnce).await,
+        // Seldom: boxed, so that the usual way does not make room for it.
+        Need::Extend(extension) => {
+            Box::pin(extend(&shared, seats, &[*extension], Kind::SetByOnce)).await
+        }
         Need::Pause(pause) => {
             shared.runtime.sleep(pause).await;
             vec![Next::Reply(Reply::Paused)]

@@ -17,16 +17,16 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use crate::driver::flight::chain::{loading, wait};
-use crate::driver::flight::load::load_many;
+use crate::driver::flight::load::{brought, load_many};
 use crate::driver::flight::member::{Going, Member};
 use crate::driver::flight::renew::renewing;
 use crate::driver::flight::seat::{Led, Next, Seat, SharedAnswer};
-use crate::driver::flight::verbs::{fill, lease, read};
+use crate::driver::flight::verbs::{extend, fill, lease, read};
 use crate::driver::shared::Shared;
 use crate::driver::world::bounds::{CacheKey, CacheValue};
 use crate::driver::world::caught::caught;
 use crate::machine::error::Error;
-use crate::machine::lookup::step::{Answer, Filling, Need, Reply};
+use crate::machine::lookup::step::{Answer, Extension, Filling, Need, Reply};
 use crate::machine::policy::outage::Outage;
 use crate::machine::tier::entry::Load;
 use crate::machine::token::Token;
@@ -125,6 +125,7 @@ enum Work<K: CacheKey, V: CacheValue, F> {
     Pause(Vec<Member<K, V>>, Duration),
     Load(Vec<Member<K, V>>, Result<F, Error>),
     Fill(Vec<Full<K, V>>),
+    Extend(Vec<(Member<K, V>, Extension)>),
 }
 
 /// A member, and the value that is on its way to L2.
@@ -141,6 +142,7 @@ where
     L: FnMut(Vec<K>) -> F,
 {
     let (mut reads, mut leases, mut fills) = (Vec::new(), Vec::new(), Vec::new());
+    let mut extends = Vec::new();
     let (mut loads, mut pauses, mut shortest) = (Vec::new(), Vec::new(), Duration::MAX);
     for (member, need) in needs {
         match need {
@@ -152,6 +154,7 @@ where
             }
             Need::Load => loads.push(member),
             Need::Fill(filling) => fills.push((member, filling)),
+            Need::Extend(extension) => extends.push((member, *extension)),
         }
     }
     let mut works = Vec::new();
@@ -173,6 +176,9 @@ where
     }
     if !fills.is_empty() {
         works.push(Work::Fill(fills));
+    }
+    if !extends.is_empty() {
+        works.push(Work::Extend(extends));
     }
     works
 }
@@ -234,6 +240,11 @@ where
             let nexts = fill(shared, &mut seats(&mut members), &fillings, Kind::SetByMGet).await;
             (members, nexts)
         }
+        Work::Extend(extends) => {
+            let (mut members, extends): (Vec<_>, Vec<_>) = extends.into_iter().unzip();
+            let nexts = extend(shared, &mut seats(&mut members), &extends, Kind::SetByMGet).await;
+            (members, nexts)
+        }
     };
     let unanswered = nexts.iter().filter(|next| next.is_unanswered()).count();
     let mut outage = outage.lock().unwrap_or_else(PoisonError::into_inner);
@@ -261,7 +272,7 @@ fn loaded<K: CacheKey, V: CacheValue>(
                 Some(Err(error)) => shared.loaders.judge(error),
             },
         };
-        let loaded = loaded.map(|load: Load<V>| load.map(Arc::new));
+        let loaded = loaded.and_then(|load: Load<V>| brought(shared, load.map(Arc::new)));
         (member, Next::Reply(Reply::Loaded(loaded)))
     };
     members.into_iter().map(replied).collect()

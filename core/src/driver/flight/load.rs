@@ -9,29 +9,38 @@ use crate::driver::world::caught::caught_future;
 use crate::driver::world::erased::AnyRuntime;
 use crate::driver::world::timeout::timeout;
 use crate::machine::error::{Error, Limit};
+use crate::machine::lookup::step::Stands;
 use crate::machine::tier::entry::Load;
 use crate::ports::batch_loader::Loads;
 use crate::ports::loader::LoadError;
+use crate::ports::standing::Standing;
 
-/// Runs the loader of one key.
+/// Runs the loader of one key, which is shown what stands there. A value that it says is unchanged is
+/// that very one, whatever the tiers hold by then.
 ///
 /// # Errors
 /// Those of everyone who waits for the load.
 pub(crate) async fn load<K, V, L, F, T>(
     shared: &Shared<K, V>,
     loader: L,
+    stands: Option<Arc<Stands<Arc<V>>>>,
 ) -> Result<Load<Arc<V>>, Error>
 where
-    L: FnOnce() -> F,
+    L: FnOnce(Option<Standing<V>>) -> F,
     F: Future<Output = Result<T, LoadError>>,
     T: Into<Load<V>>,
 {
-    let loading = async move { loader().await.map(Into::into) };
-    let load = match loaded(shared, loading).await? {
+    let standing = stands.clone().map(Standing::new);
+    let loading = async move { loader(standing).await.map(Into::into) };
+    let load: Load<V> = match loaded(shared, loading).await? {
         Ok(load) => load,
         Err(error) => shared.loaders.judge(error)?,
     };
-    Ok(load.map(Arc::new))
+    let mut load = load.map(Arc::new);
+    if let Some(stands) = stands {
+        load = stands.put_back(load);
+    }
+    brought(shared, load)
 }
 
 /// Waits for the loader of many keys. If it fails with "does not exist", none of the keys exists.
@@ -75,9 +84,23 @@ where
     )
     .await?
     {
-        Ok(load) => Ok(Load::map(load, Arc::new)),
+        Ok(load) => brought(shared, Load::map(load, Arc::new)),
         Err(error) => Err(Error::Load(error.into_inner().into())),
     }
+}
+
+/// What user code brought, if that is something.
+///
+/// # Errors
+/// [`NothingStands`](crate::NothingStands).
+pub(crate) fn brought<K, V>(
+    shared: &Shared<K, V>,
+    load: Load<Arc<V>>,
+) -> Result<Load<Arc<V>>, Error> {
+    if load.overlong {
+        shared.journal.warn_of_mark();
+    }
+    Ok(load.checked()?)
 }
 
 /// What a loader brings, or its own error. It waits for its turn, if not all may run at once; that

@@ -1,6 +1,7 @@
 //! A seat in a flight: leads it, or waits for its answer. Dropping it always leaves the flight.
 
 mod renewal;
+mod standing;
 
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
@@ -25,6 +26,7 @@ use crate::machine::policy::outage::Outage;
 use crate::machine::policy::pace::{Aim, RefreshOutcome};
 use crate::machine::shard::{Context, Ticket, Turn};
 use crate::machine::tier::entry::{Cached, Load};
+use crate::machine::tier::envelope::Header;
 use crate::machine::tier::verb::Granted;
 use crate::machine::tier::wire::Wire;
 use crate::machine::token::Token;
@@ -86,9 +88,9 @@ impl<V> Next<V> {
     pub(crate) fn is_unanswered(&self) -> bool {
         match self {
             Self::Reply(Reply::Remote(Err(_))) => true,
-            Self::Reply(Reply::Leased(Err(fault)) | Reply::Stored(Err(fault))) => {
-                Outage::is_silence(fault)
-            }
+            Self::Reply(
+                Reply::Leased(Err(fault)) | Reply::Stored(Err(fault)) | Reply::Extended(Err(fault)),
+            ) => Outage::is_silence(fault),
             _ => false,
         }
     }
@@ -369,8 +371,17 @@ impl<K: CacheKey, V: CacheValue> Seat<K, V> {
         let stood = (self.refreshes() && link.format.wire == Wire::JetcacheGo)
             .then(|| found.as_ref().map(|found| found.bytes.clone()))
             .flatten();
+        let header = (self.refreshes() && link.format.wire == Wire::Native)
+            .then(|| Header::of(&found.as_ref()?.bytes))
+            .flatten();
         let (seen, junk) = match link.format.decode(found) {
-            Ok(seen) => (seen, None),
+            Ok(seen) => (
+                seen.map(|seen| Seen {
+                    header: header.or(seen.header),
+                    ..seen
+                }),
+                None,
+            ),
             Err(junk) => {
                 self.shared.journal.note(&Event::Undecodable);
                 (None, Some(junk))

@@ -11,11 +11,12 @@ use crate::driver::shared::Shared;
 use crate::driver::world::bounds::{CacheKey, CacheValue};
 use crate::driver::world::caught::caught;
 use crate::machine::error::{Error, Fault};
-use crate::machine::lookup::step::{Filling, Reply};
+use crate::machine::lookup::step::{Extension, Filling, Reply};
+use crate::machine::tier::mark::Mark;
 use crate::machine::tier::verb::{Announce, Times};
 use crate::machine::token::Token;
 use crate::ports::bus::Kind;
-use crate::ports::remote::{Fill, Stored};
+use crate::ports::remote::{Extend, Fill, Stored};
 
 /// How each seat goes on, in the order of the seats.
 pub(crate) type Nexts<V> = Vec<Next<V>>;
@@ -66,7 +67,10 @@ pub(crate) async fn fill<K: CacheKey, V: CacheValue>(
     };
     let encoded: Vec<Result<Vec<u8>, Error>> = fillings
         .iter()
-        .map(|filling| encode(link, filling.value.as_deref(), filling.times))
+        .map(|filling| {
+            let mark = filling.mark.as_ref();
+            encode(link, filling.value.as_deref(), mark, filling.times)
+        })
         .collect();
     let fills: Vec<(Announce, Fill<'_>)> = zip(zip(seats.iter(), &texts), zip(fillings, &encoded))
         .filter_map(|((seat, key), (filling, encoded))| {
@@ -75,11 +79,7 @@ pub(crate) async fn fill<K: CacheKey, V: CacheValue>(
                 key,
                 token: filling.token,
                 value: stored(filling.times, bytes, seat.junk()),
-                kind: if seat.refreshes() {
-                    Kind::SetByRefresh
-                } else {
-                    loaded
-                },
+                kind: told_as(seat, loaded),
             };
             Some((filling.announce, fill))
         })
@@ -98,16 +98,57 @@ pub(crate) async fn fill<K: CacheKey, V: CacheValue>(
         .collect()
 }
 
-/// The bytes that L2 is to hold.
+/// Renews what stands in L2. `loaded`: as of [`fill`].
+pub(crate) async fn extend<K: CacheKey, V: CacheValue>(
+    shared: &Arc<Shared<K, V>>,
+    seats: &mut [&mut Seat<K, V>],
+    extensions: &[Extension],
+    loaded: Kind,
+) -> Nexts<V> {
+    let Some((link, texts)) = route(shared, seats) else {
+        return closed(seats);
+    };
+    let mut extends = Vec::with_capacity(extensions.len());
+    for ((seat, key), extension) in zip(zip(seats.iter(), &texts), extensions) {
+        let Times {
+            life, lease, age, ..
+        } = extension.times;
+        let extend = Extend {
+            key,
+            token: extension.token,
+            header: &extension.header,
+            life,
+            lease,
+            age,
+            kind: told_as(seat, loaded),
+        };
+        extends.push((extension.announce, extend));
+    }
+    let extended = link.extend(&extends).await;
+    let replies = extended.into_iter().map(Reply::Extended);
+    replies.map(Next::Reply).collect()
+}
+
+/// What the others are told of what this seat's flight has loaded.
+fn told_as<K: CacheKey, V: CacheValue>(seat: &Seat<K, V>, loaded: Kind) -> Kind {
+    if seat.refreshes() {
+        Kind::SetByRefresh
+    } else {
+        loaded
+    }
+}
+
+/// The bytes that L2 is to hold, with what is kept beside the value.
 ///
 /// # Errors
 /// [`Error::Encode`], [`Error::TooLarge`], and [`Error::Panicked`] if the codec panicked.
 pub(crate) fn encode<K, V: CacheValue>(
     link: &Link<K, V>,
     value: Option<&V>,
+    mark: Option<&Mark>,
     times: Times,
 ) -> Result<Vec<u8>, Error> {
-    let mut bytes = caught(|| link.format.encode(value))??;
+    let mut bytes = caught(|| link.format.encode_marked(value, mark))??;
     link.format.seal(&mut bytes, times);
     Ok(bytes)
 }

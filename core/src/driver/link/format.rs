@@ -9,7 +9,8 @@ use portable_atomic::{AtomicUsize, Ordering};
 use crate::driver::world::caught::caught;
 use crate::machine::error::{BoxError, Error};
 use crate::machine::lookup::step::Seen;
-use crate::machine::tier::envelope::{self, HEADER};
+use crate::machine::tier::envelope::{self, Header};
+use crate::machine::tier::mark::Mark;
 use crate::machine::tier::verb::Times;
 use crate::machine::tier::wire::{COMPRESSED_FROM, PLACEHOLDER, Trailed, Wire, trail};
 use crate::ports::codec::Codec;
@@ -79,8 +80,20 @@ impl<V: 'static> Format<V> {
     /// # Errors
     /// [`Error::Encode`], [`Error::TooLarge`].
     pub(crate) fn encode(&self, value: Option<&V>) -> Result<Vec<u8>, Error> {
+        self.encode_marked(value, None)
+    }
+
+    /// The same with a mark, for which jetcache-go has no place.
+    ///
+    /// # Errors
+    /// Those of `encode`.
+    pub(crate) fn encode_marked(
+        &self,
+        value: Option<&V>,
+        mark: Option<&Mark>,
+    ) -> Result<Vec<u8>, Error> {
         match self.wire {
-            Wire::Native => self.encode_native(value),
+            Wire::Native => self.encode_native(value, mark),
             Wire::JetcacheGo => self.encode_go(value),
         }
     }
@@ -112,16 +125,20 @@ impl<V: 'static> Format<V> {
         }
     }
 
-    fn encode_native(&self, value: Option<&V>) -> Result<Vec<u8>, Error> {
+    fn encode_native(&self, value: Option<&V>, mark: Option<&Mark>) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
         envelope::open(&mut bytes, value.map(|_| self.codec.id()));
         let Some(value) = value else {
             return Ok(bytes);
         };
+        if let Some(mark) = mark {
+            envelope::mark(&mut bytes, mark);
+        }
+        let start = bytes.len();
         self.append(value, &mut bytes)?;
         match self.codec.compression() {
-            Some((method, from)) if bytes.len().saturating_sub(HEADER) >= from => {
-                Ok(compressed(method, &bytes).unwrap_or(bytes))
+            Some((method, from)) if bytes.len().saturating_sub(start) >= from => {
+                Ok(compressed(method, &bytes, start).unwrap_or(bytes))
             }
             _ => Ok(bytes),
         }
@@ -151,6 +168,8 @@ impl<V: 'static> Format<V> {
             window: Some(window),
             cost: entry.cost,
             age: Some(entry.life.saturating_sub(left)),
+            mark: entry.mark.and_then(Mark::new),
+            header: (left.is_zero()).then(|| Header::of(&found.bytes)).flatten(),
         })
     }
 
@@ -194,6 +213,8 @@ impl<V: 'static> Format<V> {
             window: None,
             cost: Duration::ZERO,
             age: None,
+            mark: None,
+            header: None,
         })
     }
 
@@ -312,9 +333,9 @@ fn is_plain<V: 'static>() -> bool {
     plain.contains(&TypeId::of::<V>())
 }
 
-/// The same envelope with its payload compressed, if that makes it shorter.
-fn compressed(method: &dyn Compression, plain: &[u8]) -> Option<Vec<u8>> {
-    let (header, payload) = plain.split_at_checked(HEADER)?;
+/// The same envelope with its payload, from `start` on, compressed, if that makes it shorter.
+fn compressed(method: &dyn Compression, plain: &[u8], start: usize) -> Option<Vec<u8>> {
+    let (header, payload) = plain.split_at_checked(start)?;
     let mut bytes = header.to_vec();
     envelope::compressed(&mut bytes, method.id());
     method.compress(payload, &mut bytes).ok()?;

@@ -111,7 +111,7 @@ async fn refresh_by<K: CacheKey, V: CacheValue>(
     let Some(mut seat) = Seat::refresh(shared, address, call, aim) else {
         return RefreshOutcome::Passed;
     };
-    let load = move || async move { loader.load((*key).clone()).await };
+    let load = move |standing| async move { loader.load((*key).clone(), standing).await };
     match lead(&mut seat, &mut Some(load)).await {
         Led::Answered(answer) => match &answer.outcome {
             Ok(_) => seat.outcome().unwrap_or(RefreshOutcome::Passed),

@@ -106,6 +106,12 @@ impl Journal {
         self.warn(&self.value, error);
     }
 
+    /// A mark is too long to be kept.
+    pub(crate) fn warn_of_mark(&self) {
+        let why = "a mark is longer than 1024 bytes and is not kept: give the loads shorter ones";
+        self.warn(&self.value, &why);
+    }
+
     /// No cache can run on the runtime of a caller.
     pub(crate) fn warn_of_runtime(&self, why: &str) {
         self.warn(&self.runtime_of_callers, &why);

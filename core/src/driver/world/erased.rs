@@ -14,10 +14,11 @@ use crate::ports::batch_loader::{BatchLoader, Loads};
 use crate::ports::bus::{Bus, Message, News, Subscription, Telling};
 use crate::ports::loader::{LoadError, Loader};
 use crate::ports::remote::{
-    Claim, Claimed, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Placed, Put, Remote,
-    Settle, Wire,
+    Claim, Claimed, Extend, Extended, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Placed,
+    Put, Remote, Settle, Wire,
 };
 use crate::ports::runtime::{Runtime, Task};
+use crate::ports::standing::Standing;
 
 pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 type Outcomes<'a, T> = Boxed<'a, Vec<Result<T, Fault>>>;
@@ -28,6 +29,7 @@ pub(crate) trait AnyRemote: Send + Sync {
     fn lease<'a>(&'a self, asks: &'a [LeaseAsk<'a>], wire: Wire) -> Outcomes<'a, Leased>;
     fn renew<'a>(&'a self, asks: &'a [LeaseAsk<'a>]) -> Outcomes<'a, bool>;
     fn fill<'a>(&'a self, fills: &'a [Fill<'a>], wire: Wire) -> Outcomes<'a, Filled>;
+    fn extend<'a>(&'a self, extends: &'a [Extend<'a>]) -> Outcomes<'a, Extended>;
     fn release<'a>(&'a self, holds: &'a [Hold<'a>]) -> Outcomes<'a, ()>;
     fn claim<'a>(&'a self, claims: &'a [Claim<'a>], wire: Wire) -> Outcomes<'a, Claimed>;
     fn put<'a>(&'a self, puts: &'a [Put<'a>], wire: Wire) -> Outcomes<'a, Placed>;
@@ -62,6 +64,10 @@ impl<R: Remote> AnyRemote for R {
 
     fn fill<'a>(&'a self, fills: &'a [Fill<'a>], wire: Wire) -> Outcomes<'a, Filled> {
         Box::pin(Remote::fill(self, fills, wire))
+    }
+
+    fn extend<'a>(&'a self, extends: &'a [Extend<'a>]) -> Outcomes<'a, Extended> {
+        Box::pin(Remote::extend(self, extends))
     }
 
     fn release<'a>(&'a self, holds: &'a [Hold<'a>]) -> Outcomes<'a, ()> {
@@ -206,12 +212,12 @@ impl fmt::Debug for dyn AnyRuntime {
 }
 
 pub(crate) trait AnyLoader<K: 'static, V: 'static>: Send + Sync {
-    fn load(&self, key: K) -> Boxed<'_, Result<Load<V>, LoadError>>;
+    fn load(&self, key: K, standing: Option<Standing<V>>) -> Boxed<'_, Result<Load<V>, LoadError>>;
 }
 
 impl<K: Send + 'static, V: 'static, L: Loader<K, V>> AnyLoader<K, V> for L {
-    fn load(&self, key: K) -> Boxed<'_, Result<Load<V>, LoadError>> {
-        Box::pin(Loader::load(self, key))
+    fn load(&self, key: K, standing: Option<Standing<V>>) -> Boxed<'_, Result<Load<V>, LoadError>> {
+        Box::pin(Loader::load_if_changed(self, key, standing))
     }
 }
 
@@ -239,6 +245,6 @@ where
         let mut last_first = loads.entries.into_iter().rev();
         last_first
             .find(|(loaded, _)| *loaded == key)
-            .map_or_else(|| Ok(Load::from(None)), |(_, load)| load)
+            .map_or_else(|| Ok(Load::from(None)), |(_, load)| Ok(load?.checked()?))
     }
 }

@@ -2,13 +2,17 @@
 
 use core::time::Duration;
 
-use crate::machine::lookup::step::{Answer, Seen};
+use crate::machine::lookup::shown::Shown;
+use crate::machine::lookup::step::{Answer, Seen, Stands};
 use crate::machine::policy::Policy;
 use crate::machine::policy::call::Call;
 use crate::machine::tier::entry::Entry;
+use crate::machine::tier::envelope::Header;
+use crate::machine::tier::mark::{Age, Note};
 use crate::machine::time::Timestamp;
 
-/// A value whose life is over. What did not exist is none: it may exist by now.
+/// A value whose life is over, or that is fresh but too old for a refresh. What did not exist is none:
+/// it may exist by now.
 #[derive(Clone, Debug)]
 pub(super) struct Fallback<V> {
     value: V,
@@ -16,6 +20,11 @@ pub(super) struct Fallback<V> {
     known: (Timestamp, Duration),
     /// Until when it may be served.
     until: Timestamp,
+    /// Its mark, and how old it is, if that is known.
+    note: Option<Note>,
+    age: Option<Age>,
+    /// How it stood in L2, if it is from there.
+    header: Option<Header>,
 }
 
 /// The fallback, or the value that is none.
@@ -26,32 +35,60 @@ impl<V> Fallback<V> {
     ///
     /// # Errors
     /// The value, to be dropped outside the lock.
-    pub(super) fn of_l1(entry: Entry<V>, sweeping: bool) -> Found<V> {
+    pub(super) fn of_l1(entry: Entry<V>, sweeping: bool, now: Timestamp) -> Found<V> {
+        let note = entry.note().cloned();
+        let age = note.as_ref().map(Note::age);
         let known = (entry.expires(), entry.over());
         let until = if sweeping {
             Timestamp::default()
         } else {
             entry.stale_end()
         };
-        Self::new(entry.into_value(), known, until)
+        Self::new(entry.into_value(), known, until, now, |found| Self {
+            note,
+            age,
+            ..found
+        })
     }
 
     /// What L2 showed.
     ///
     /// # Errors
     /// The value, to be dropped outside the lock.
-    pub(super) fn of_l2(seen: Seen<V>, sent: Timestamp, policy: &Policy) -> Found<V> {
+    pub(super) fn of_l2(
+        mut seen: Seen<V>,
+        sent: Timestamp,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Found<V> {
         let until = seen.stale_end(sent, policy);
-        Self::new(seen.value, (sent + seen.left, seen.over), until)
+        let (note, age, header) = (seen.note(sent), seen.aged(sent), seen.header.take());
+        let known = (sent + seen.left, seen.over);
+        Self::new(seen.value, known, until, now, |found| Self {
+            note,
+            age,
+            header,
+            ..found
+        })
     }
 
-    fn new(value: Option<V>, known: (Timestamp, Duration), until: Timestamp) -> Found<V> {
+    fn new(
+        value: Option<V>,
+        known: (Timestamp, Duration),
+        until: Timestamp,
+        now: Timestamp,
+        completed: impl FnOnce(Self) -> Self,
+    ) -> Found<V> {
+        let fresh = known.1.is_zero() && now < known.0 && known.0 <= until;
         match value {
-            Some(value) if known.0 < until => Ok(Self {
+            Some(value) if fresh || known.0 < until => Ok(completed(Self {
                 value,
                 known,
                 until,
-            }),
+                note: None,
+                age: None,
+                header: None,
+            })),
             none => Err(none),
         }
     }
@@ -66,6 +103,11 @@ impl<V> Fallback<V> {
 
     pub(super) fn into_value(self) -> V {
         self.value
+    }
+
+    /// Whether L2 can renew it where it stands.
+    pub(super) fn is_extensible(&self) -> bool {
+        self.header.is_some()
     }
 
     /// It is not answered any more. It is dropped later, outside the lock.
@@ -99,7 +141,19 @@ impl<V: Clone> Fallback<V> {
     pub(super) fn entry(&self, end: Timestamp) -> Entry<V> {
         let end = end.min(self.until);
         let over = end.since(self.known.0).saturating_add(self.known.1);
-        let entry = Entry::new(Some(self.value.clone()), end);
+        let entry = Entry::new(Some(self.value.clone()), end).noted(self.note.clone());
         entry.stale_until(self.until).overdue(over)
+    }
+
+    /// What a loader is shown of it at `now`, and what the flight remembers of that.
+    pub(super) fn show(&self, now: Timestamp) -> Option<(Stands<V>, Shown)> {
+        let mark = self.note.as_ref().map(|note| note.mark().clone());
+        let shown = Shown {
+            header: self.header.clone(),
+            mark: mark.clone(),
+        };
+        let value = (now < self.until).then(|| self.value.clone())?;
+        let age = self.age.map(|age| age.by(now));
+        Some((Stands { value, age, mark }, shown))
     }
 }

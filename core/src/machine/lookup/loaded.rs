@@ -10,8 +10,10 @@ use crate::machine::lookup::step::{Answer, Filling, Need, Step};
 use crate::machine::lookup::{Lookup, Move, Out, State, View};
 use crate::machine::policy::pace::RefreshOutcome;
 use crate::machine::tier::entry::{Cached, Entry, Load};
+use crate::machine::tier::mark::{Age, Note};
 use crate::machine::tier::verb::{Announce, Filled, Times};
 use crate::machine::time::Timestamp;
+use crate::machine::token::Token;
 
 impl<V: Clone> Lookup<V> {
     pub(super) fn on_loaded(
@@ -22,6 +24,8 @@ impl<V: Clone> Lookup<V> {
         out: &mut Out<'_, V>,
     ) -> Move<V> {
         let took = view.now.since(began);
+        let shown = self.shown.take();
+        let loaded = loaded.and_then(|load| Ok(load.checked()?));
         let load = match loaded {
             Ok(load) => load,
             Err(error) => {
@@ -47,50 +51,97 @@ impl<V: Clone> Lookup<V> {
         if self.call.aim.is_some() {
             out.events.push(Event::Refreshed);
         }
+        let shown = shown.filter(|_| load.unchanged);
+        if load.unchanged {
+            out.events.push(Event::Unchanged);
+        }
         let outcome = Ok(Cached::known(load.value.clone()));
-        let Some(lives) = view.policy.lives(&self.call, &load, view.dice) else {
+        let Some(mut lives) = view.policy.lives(&self.call, &load, view.dice) else {
             return self.finish(Answer::endless(outcome));
         };
+        let mark = load.mark.or_else(|| shown.as_ref()?.mark.clone());
+        let header = shown.and_then(|shown| {
+            let (header, life) = shown.extends(mark.as_ref(), &lives)?;
+            lives.cap(life);
+            Some(header)
+        });
         let answer = Answer {
             outcome,
             until: view.now + lives.remote,
             loaded: Some(began),
             over: None,
         };
-        let entry = lives.entry(load.value, view.now);
+        let note = mark.map(|mark| Note::new(mark, Age::born(view.now)));
+        let entry = lives.entry(load.value, view.now).noted(note);
         // A load that took no time that can be measured still takes some.
         let cost = took.max(Duration::from_millis(1));
         let entry = view.policy.led(entry, cost, lives.remote, view.dice >> 64);
+        match header {
+            Some(header) => self.extend(view, entry, answer, (lives.stale, cost), header),
+            None => self.fill(view, entry, answer, (lives.stale, cost)),
+        }
+    }
+
+    /// Fills L2, if it may.
+    pub(super) fn fill(
+        &mut self,
+        view: &View<'_>,
+        entry: Entry<V>,
+        answer: Answer<V>,
+        times: (Duration, Duration),
+    ) -> Move<V> {
+        let Some((token, times)) = self.may_fill(view, &answer, times) else {
+            return self.keep(view, entry, answer);
+        };
+        let announce = self.announces(view);
+        let (value, mark) = (
+            entry.value().cloned(),
+            entry.note().map(Note::mark).cloned(),
+        );
+        self.state = State::Filling { entry, answer };
+        Move::Do(Step::Ask(Need::Fill(Filling {
+            token,
+            value,
+            mark,
+            times,
+            announce,
+        })))
+    }
+
+    /// The token that may fill L2 with this answer, and the answer's times: its window, and what its
+    /// loading took, are given.
+    pub(super) fn may_fill(
+        &self,
+        view: &View<'_>,
+        answer: &Answer<V>,
+        (stale, cost): (Duration, Duration),
+    ) -> Option<(Token, Times)> {
         match self.lease.held() {
             // With strangers a superseded load does not fill: its lease does not show what they
             // removed.
             Some((token, since))
                 if self.asks_l2(view) && !(view.superseded && view.policy.strangers) =>
             {
-                let value = entry.value().cloned();
-                self.state = State::Filling { entry, answer };
                 let times = Times {
-                    life: lives.remote,
-                    stale: lives.stale,
+                    life: answer.until.since(view.now),
+                    stale,
                     cost,
                     lease: view.policy.lease,
                     age: view.now.since(since),
                 };
-                Move::Do(Step::Ask(Need::Fill(Filling {
-                    token,
-                    value,
-                    times,
-                    // A load is no change, and comes only where nothing stood; but a refresh
-                    // replaces what others may have in L1. Among strangers all is told that
-                    // jetcache-go tells.
-                    announce: if self.call.aim.is_some() || view.policy.strangers {
-                        Announce::Yes
-                    } else {
-                        Announce::No
-                    },
-                })))
+                (!times.life.is_zero()).then_some((token, times))
             }
-            _ => self.keep(view, entry, answer),
+            _ => None,
+        }
+    }
+
+    /// A load is no change, and comes only where nothing stood; but a refresh replaces what others may
+    /// have in L1. Among strangers all is told that jetcache-go tells.
+    pub(super) fn announces(&self, view: &View<'_>) -> Announce {
+        if self.call.aim.is_some() || view.policy.strangers {
+            Announce::Yes
+        } else {
+            Announce::No
         }
     }
 
@@ -113,7 +164,9 @@ impl<V: Clone> Lookup<V> {
                 self.lease = Lease::None;
                 out.events.push(Event::FillRefused);
                 let end = entry.expires().min(view.now + view.refused_ttl);
-                self.keep(view, Entry::new(entry.into_value(), end), answer)
+                let note = entry.note().cloned();
+                let entry = Entry::new(entry.into_value(), end).noted(note);
+                self.keep(view, entry, answer)
             }
             Err(Fault::Encode(_)) => {
                 out.events.push(Event::Unencodable);

@@ -1,5 +1,6 @@
 //! What a refresh does otherwise than a lookup that a caller waits for.
 
+use crate::machine::lookup::fallback::Fallback;
 use crate::machine::lookup::step::{Answer, Seen};
 use crate::machine::lookup::{Lookup, Move, Out, View};
 use crate::machine::policy::pace::{Aim, RefreshOutcome};
@@ -7,7 +8,7 @@ use crate::machine::tier::entry::Entry;
 
 impl<V: Clone> Lookup<V> {
     /// A refresh asks for the lease at once, without a look at L1 or L2; one that only copies reads
-    /// L2. Without an L2 it loads: there is nobody to share the work with.
+    /// L2. Without an L2 it loads, whatever L1 has: there is nobody to share the work with.
     pub(super) fn begin_refresh(
         &mut self,
         view: &View<'_>,
@@ -19,13 +20,32 @@ impl<V: Clone> Lookup<V> {
             return self.look();
         }
         if !kind.has_remote() || self.call.skip_remote {
-            return self.load(view, out);
+            // In L1 there may be what its loader knows to be unchanged.
+            return if kind.has_local() && !self.call.skip_local {
+                self.look()
+            } else {
+                self.load(view, out)
+            };
         }
         match aim {
             Aim::Younger(_) | Aim::Load => self.ask_lease(view, out),
             Aim::Copy if kind.has_local() && !self.call.skip_local => self.read_remote(view, out),
             Aim::Copy | Aim::Eager => self.give_up(RefreshOutcome::Copied(None)),
         }
+    }
+
+    /// What L1 has is what a loader is shown.
+    pub(super) fn on_standing(
+        &mut self,
+        view: &View<'_>,
+        found: Option<Entry<V>>,
+        out: &mut Out<'_, V>,
+    ) -> Move<V> {
+        let found = found.map_or(Err(None), |entry| {
+            Fallback::of_l1(entry, view.sweeping, view.now)
+        });
+        self.fall_back_on(found, out);
+        self.load(view, out)
     }
 
     /// What L1 has is to be loaded anew, unless that was done meanwhile.

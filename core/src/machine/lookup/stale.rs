@@ -36,11 +36,16 @@ impl<V: Clone> Lookup<V> {
         seen: Option<Seen<V>>,
         out: &mut Out<'_, V>,
     ) {
-        let found = seen.map_or(Err(None), |seen| Fallback::of_l2(seen, sent, view.policy));
+        let found = seen.map_or(Err(None), |seen| {
+            Fallback::of_l2(seen, sent, view.policy, view.now)
+        });
         if found.is_err() && !view.policy.hears {
             let dead = self.fallback.take();
             out.spent.extend(dead.map(Fallback::into_value));
         }
+        let extensible = found.as_ref().ok().filter(|found| found.is_extensible());
+        let before = core::mem::replace(&mut self.in_l2, extensible.cloned());
+        out.spent.extend(before.map(Fallback::into_value));
         self.fall_back_on(found, out);
     }
 
@@ -199,6 +204,8 @@ mod tests {
             window: Some(11 * SECOND),
             cost: Duration::ZERO,
             age: None,
+            header: None,
+            mark: None,
         }
     }
 
@@ -320,7 +327,7 @@ mod tests {
         let longer = Entry::new(Some("longer"), Timestamp::default());
         let longer = longer.stale_until(Timestamp::default() + 60 * SECOND);
         for entry in [ended(), longer, ended()] {
-            let found = Fallback::of_l1(entry, false);
+            let found = Fallback::of_l1(entry, false, Timestamp::default());
             lookup.fall_back_on(found, &mut out);
         }
         let answer = lookup.stale(&Call::new(), false, Timestamp::default() + 10 * SECOND);

@@ -1,5 +1,6 @@
 //! The steps of a lookup: what they need of the world, the replies, the answer.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::time::Duration;
 
@@ -7,7 +8,9 @@ use crate::machine::error::{Error, Fault};
 use crate::machine::policy::Policy;
 use crate::machine::policy::call::Call;
 use crate::machine::tier::entry::{Cached, Entry, Load};
-use crate::machine::tier::verb::{Announce, Filled, Granted, Times};
+use crate::machine::tier::envelope::Header;
+use crate::machine::tier::mark::{Age, Mark, Note};
+use crate::machine::tier::verb::{Announce, Extended, Filled, Granted, Times};
 use crate::machine::time::Timestamp;
 use crate::machine::token::Token;
 use crate::machine::writes::Write;
@@ -155,6 +158,8 @@ pub enum Need<V> {
     Load,
     /// Encode the value and fill L2; reply [`Reply::Stored`].
     Fill(Filling<V>),
+    /// Renew the life of the value in L2, which is unchanged; reply [`Reply::Extended`].
+    Extend(Box<Extension>),
 }
 
 /// A value on its way to L2.
@@ -164,10 +169,50 @@ pub struct Filling<V> {
     pub token: Token,
     /// The value, or `None` for the not-found placeholder.
     pub value: Option<V>,
+    /// What is kept with the value.
+    pub mark: Option<Mark>,
     /// Its times.
     pub times: Times,
     /// Whether the others hear of it.
     pub announce: Announce,
+}
+
+/// A value of L2 whose life is to be renewed.
+#[derive(Debug)]
+pub struct Extension {
+    /// The token that holds the lease.
+    pub token: Token,
+    /// What must still stand there.
+    pub header: Header,
+    /// Its times.
+    pub times: Times,
+    /// Whether the others hear of it.
+    pub announce: Announce,
+}
+
+/// A value that stands there, as its loader is shown it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stands<V> {
+    /// The value.
+    pub value: V,
+    /// How long ago its life began, if that is known.
+    pub age: Option<Duration>,
+    /// What was kept with it.
+    pub mark: Option<Mark>,
+}
+
+impl<V: Clone> Stands<V> {
+    /// What the loader brought: if it said `unchanged`, this value.
+    #[must_use]
+    pub fn put_back(&self, load: Load<V>) -> Load<V> {
+        match load.unchanged {
+            true => Load {
+                value: Some(self.value.clone()),
+                ..load
+            },
+            false => load,
+        }
+    }
 }
 
 /// What happened.
@@ -187,6 +232,8 @@ pub enum Reply<V> {
     Loaded(Result<Load<V>, Error>),
     /// Whether L2 took the value.
     Stored(Result<Filled, Fault>),
+    /// Whether L2 has renewed the value.
+    Extended(Result<Extended, Fault>),
     /// The write is done.
     Kept(Write),
 }
@@ -204,8 +251,12 @@ pub struct Seen<V> {
     pub window: Option<Duration>,
     /// How long it took to load the value; zero if nobody knows.
     pub cost: Duration,
-    /// How long ago its life began, if that is known.
+    /// How long ago its life began, if that is known; of a value whose life is over, its whole life.
     pub age: Option<Duration>,
+    /// What was kept with the value.
+    pub mark: Option<Mark>,
+    /// How it stands there, if it may have to be extended: its life is over, or a refresh looks.
+    pub header: Option<Header>,
 }
 
 impl<V> Seen<V> {
@@ -213,6 +264,19 @@ impl<V> Seen<V> {
     /// sent.
     pub(in crate::machine) fn is_fresh(&self, sent: Timestamp, now: Timestamp) -> bool {
         now < sent + self.left
+    }
+
+    /// How old it is: it was read at `sent`.
+    pub(in crate::machine) fn aged(&self, sent: Timestamp) -> Option<Age> {
+        let then = self.age?.saturating_add(self.over);
+        Some(Age { at: sent, then })
+    }
+
+    /// Its mark as an entry of L1 has it, if it has one. It is taken.
+    pub(in crate::machine) fn note(&mut self, sent: Timestamp) -> Option<Note> {
+        let mark = self.mark.take()?;
+        let age = self.aged(sent).unwrap_or(Age::born(sent));
+        Some(Note::new(mark, age))
     }
 
     /// Until when it may be served stale. An entry that does not say it, in the jetcache-go format,
@@ -230,7 +294,9 @@ impl<V> Step<V> {
     /// How long the step may take before its leader counts as silent.
     pub(in crate::machine) fn limit(&self, policy: &Policy) -> Duration {
         match self {
-            Self::Ask(Need::Read | Need::Lease { .. } | Need::Fill(_)) => policy.remote_timeout,
+            Self::Ask(Need::Read | Need::Lease { .. } | Need::Fill(_) | Need::Extend(_)) => {
+                policy.remote_timeout
+            }
             // A renewal may be on its way when the loader ends.
             Self::Ask(Need::Load) => policy.load_timeout.saturating_add(policy.remote_timeout),
             Self::Ask(Need::Pause(pause)) => *pause,

@@ -47,6 +47,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             reign: self.reign,
             write: None,
             written: None,
+            note: None,
         }))
     }
 
@@ -291,7 +292,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let (born, lives) = (change.born, change.lives);
         let kept = kept && !superseded && wanted && context.now < born + lives.local;
         let entry = match value {
-            Some(value) if kept => Some(lives.entry(value, born)),
+            Some(value) if kept => Some(lives.entry(value, born).noted(change.note.take())),
             // It may be the last clone: it is dropped outside the lock.
             value => {
                 effects.spent_values.extend(value.flatten());

@@ -136,6 +136,8 @@ mod tests {
             window: None,
             cost: Duration::ZERO,
             age: None,
+            header: None,
+            mark: None,
         })
     }
 

@@ -7,13 +7,14 @@ use core::task::Waker;
 use crate::machine::effects::Effects;
 use crate::machine::error::{Error, Fault};
 use crate::machine::event::Event;
-use crate::machine::lookup::step::{Answer, Filling, Need, Release, Renewal, Reply, Step};
+use crate::machine::lookup::step::{Answer, Need, Release, Renewal, Reply, Stands, Step};
 use crate::machine::lookup::{Move, Out, View};
 use crate::machine::policy::call::Call;
 use crate::machine::shard::failover::taken_over;
 use crate::machine::shard::{Context, Shard};
 use crate::machine::table::flight::{Flight, Role, Ticket, Turn, Waiter};
 use crate::machine::tier::entry::Cached;
+use crate::machine::tier::verb::{Extended, Filled};
 use crate::machine::token::Token;
 
 impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
@@ -76,8 +77,11 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         reply: Reply<V>,
         effects: &mut Effects<K, V>,
     ) -> Step<V> {
-        if let Reply::Stored(Ok(filled)) = &reply {
-            self.refusals.note(*filled);
+        match &reply {
+            Reply::Stored(Ok(filled)) => self.refusals.note(*filled),
+            Reply::Extended(Ok(Extended::Stored)) => self.refusals.note(Filled::Stored),
+            Reply::Extended(Ok(Extended::Refused)) => self.refusals.note(Filled::Refused),
+            _ => {}
         }
         let flight = &mut self.flights[ticket.flight];
         // Also for a deposed leader: a change may be waiting for this write.
@@ -139,7 +143,12 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             Move::GiveUp => Step::GiveUp,
         };
         // A bypass lasts until everything that may stand in L2 has ended, so each life is noted.
-        if let Step::Ask(Need::Fill(Filling { times, .. })) = &step {
+        let times = match &step {
+            Step::Ask(Need::Fill(filling)) => Some(filling.times),
+            Step::Ask(Need::Extend(extension)) => Some(extension.times),
+            _ => None,
+        };
+        if let Some(times) = times {
             let kept = times.life.saturating_add(times.stale);
             let hold = context.policy.longest_hold();
             self.doubts.note_life(kept.saturating_add(hold));
@@ -149,6 +158,16 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         }
         flight.deadline = context.now + step.limit(context.policy) + context.policy.remote_timeout;
         step
+    }
+
+    /// What stands there, for the loader that this seat is about to run: it may say that it is
+    /// [unchanged](crate::Load::unchanged), and the flight then renews what it was shown.
+    pub fn standing(&mut self, ticket: &Ticket, context: &Context<'_>) -> Option<Stands<V>> {
+        let flight = &mut self.flights[ticket.flight];
+        let superseded = self.slots.look(flight.slot).era != flight.era;
+        let leads = flight.leader == Some(ticket.seat) && flight.answer.is_none();
+        let stands = leads.then(|| flight.lookup.standing(superseded, context.now));
+        stands.flatten()
     }
 
     /// When the lease of the flight that this seat leads is to be renewed, and how; `None` while it is
@@ -227,7 +246,9 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     ) -> Step<V> {
         match reply {
             Reply::Loaded(loaded) => Step::Alone(Answer::endless(
-                loaded.map(|load| Cached::known(load.value)),
+                loaded
+                    .and_then(|load| Ok(load.checked()?))
+                    .map(|load| Cached::known(load.value)),
             )),
             other => {
                 effects.spent_replies.push(other);

@@ -105,7 +105,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             }
             read => read,
         };
-        let seen = match read {
+        let mut seen = match read {
             Ok(Some(seen)) if seen.is_fresh(glance.sent, context.now) => seen,
             Ok(ended) => {
                 effects
@@ -151,7 +151,10 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let answer = Cached::known(seen.value.clone());
         let stale_end = seen.stale_end(glance.sent, context.policy);
         let life = seen.left.saturating_add(seen.age.unwrap_or_default());
-        let entry = Entry::new(seen.value, end).stale_until(stale_end);
+        let note = seen.note(glance.sent);
+        let entry = Entry::new(seen.value, end)
+            .stale_until(stale_end)
+            .noted(note);
         let dice = context.roll >> 64;
         let entry = (context.policy).led(entry, seen.cost, life, dice);
         Glanced::Keep(answer, kept, entry)

@@ -290,6 +290,8 @@ mod tests {
             window: None,
             cost: Duration::ZERO,
             age: None,
+            mark: None,
+            header: None,
         })
     }
 

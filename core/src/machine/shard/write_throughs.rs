@@ -11,6 +11,7 @@ use crate::machine::event::Event;
 use crate::machine::shard::{Context, Shard};
 use crate::machine::table::unconfirmed::{Cure, Number};
 use crate::machine::tier::entry::Load;
+use crate::machine::tier::mark::{Age, Note};
 use crate::machine::tier::verb::{Announce, Filled, Times};
 use crate::machine::time::Timestamp;
 use crate::machine::token::Token;
@@ -37,12 +38,15 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let lives = written
             .as_ref()
             .and_then(|load| context.policy.lives(&change.call(), load, context.roll));
+        let mark = written.as_ref().and_then(|load| load.mark.clone());
         let value = written.map(|load| load.value);
         let (Some(value), Some(lives)) = (value.clone(), lives) else {
             effects.spent_values.extend(value.flatten());
             return self.settle_nothing(at, claim.is_some(), context, effects);
         };
         (change.born, change.lives) = (context.now, lives);
+        let noted = |mark| Note::new(mark, Age::born(context.now));
+        change.note = mark.clone().map(noted);
         if !context.policy.kind.has_remote() {
             change.written = Some(value);
             return self.end(at, Reach::Everywhere, true, context, effects);
@@ -60,6 +64,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         ChangeStep::Ask(Wish::Settle {
             token,
             value,
+            mark,
             times: Times {
                 life: lives.remote,
                 stale: lives.stale,

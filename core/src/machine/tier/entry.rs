@@ -1,8 +1,12 @@
 //! What a tier holds for a key, and what a loader brings.
 
+use alloc::sync::Arc;
+use core::fmt;
 use core::time::Duration;
 
+use crate::machine::error::Error;
 use crate::machine::policy::call::Call;
+use crate::machine::tier::mark::{Mark, Note};
 use crate::machine::time::Timestamp;
 
 /// What L1 holds for a key: a value, or the not-found placeholder, and until when.
@@ -15,7 +19,9 @@ pub struct Entry<V> {
     /// Above zero: how long its life will have been over at `expires`, in milliseconds; it is stale
     /// already, and served because it could not be loaded anew. Below zero: how long before `expires`
     /// it is to be loaded anew.
-    mark: i32,
+    lag: i32,
+    /// What a loader has kept with the value, if it has.
+    note: Option<Note>,
 }
 
 impl<V> Entry<V> {
@@ -25,7 +31,8 @@ impl<V> Entry<V> {
             value,
             expires,
             window: 0,
-            mark: 0,
+            lag: 0,
+            note: None,
         }
     }
 
@@ -44,7 +51,7 @@ impl<V> Entry<V> {
     #[must_use]
     pub fn overdue(self, over: Duration) -> Self {
         Self {
-            mark: mark(over),
+            lag: millis(over),
             ..self
         }
     }
@@ -54,7 +61,7 @@ impl<V> Entry<V> {
     #[must_use]
     pub fn with_lead(self, lead: Duration) -> Self {
         Self {
-            mark: -mark(lead),
+            lag: -millis(lead),
             ..self
         }
     }
@@ -63,29 +70,46 @@ impl<V> Entry<V> {
     #[must_use]
     pub(crate) fn without_lead(self) -> Self {
         Self {
-            mark: self.mark.max(0),
+            lag: self.lag.max(0),
             ..self
         }
     }
 
     /// Whether it is loaded anew before its end.
     pub const fn has_lead(&self) -> bool {
-        self.mark < 0
+        self.lag < 0
     }
 
     /// Whether it is time to load it anew, though it is fresh still.
     pub fn is_due(&self, now: Timestamp) -> bool {
-        let lead = Duration::from_millis(u64::from(self.mark.min(0).unsigned_abs()));
-        self.mark < 0 && self.expires <= now + lead
+        let lead = Duration::from_millis(u64::from(self.lag.min(0).unsigned_abs()));
+        self.lag < 0 && self.expires <= now + lead
     }
 
-    /// The same times for another value.
+    /// The same entry with what is known of its value.
+    #[must_use]
+    pub(in crate::machine) fn noted(self, note: Option<Note>) -> Self {
+        let note = note.filter(|_| self.value.is_some());
+        Self { note, ..self }
+    }
+
+    pub(in crate::machine) fn note(&self) -> Option<&Note> {
+        self.note.as_ref()
+    }
+
+    /// The mark that a loader has kept with the value.
+    pub fn mark(&self) -> Option<&[u8]> {
+        self.note.as_ref().map(|note| note.mark().bytes())
+    }
+
+    /// The same times, and the same mark, for another value.
     pub fn map<W>(self, f: impl FnOnce(V) -> W) -> Entry<W> {
         Entry {
             value: self.value.map(f),
             expires: self.expires,
             window: self.window,
-            mark: self.mark,
+            lag: self.lag,
+            note: self.note,
         }
     }
 
@@ -120,13 +144,13 @@ impl<V> Entry<V> {
 
     /// Whether its life is over, and it is served because it could not be loaded anew.
     pub const fn is_stale(&self) -> bool {
-        self.mark > 0
+        self.lag > 0
     }
 
     /// For how long its life will have been over when it [`expires`](Self::expires): nothing, unless
     /// it is stale already.
     pub fn over(&self) -> Duration {
-        Duration::from_millis(u64::from(self.mark.max(0).unsigned_abs()))
+        Duration::from_millis(u64::from(self.lag.max(0).unsigned_abs()))
     }
 
     /// Whether this call may be answered with it at `now`: it is fresh, and if it is stale, not for
@@ -144,7 +168,7 @@ impl<V> Entry<V> {
 }
 
 /// At least a millisecond, 24 days at most.
-fn mark(span: Duration) -> i32 {
+fn millis(span: Duration) -> i32 {
     i32::try_from(span.as_millis()).unwrap_or(i32::MAX).max(1)
 }
 
@@ -231,6 +255,13 @@ pub struct Load<V> {
     pub(crate) local_ttl: Option<Duration>,
     pub(crate) stale_for: Option<Duration>,
     pub(crate) kept: bool,
+    /// What is to be kept with the value.
+    pub(crate) mark: Option<Mark>,
+    /// It was too long for that.
+    pub(crate) overlong: bool,
+    /// The value is the one that stood there and was shown to the loader. There is no value here until
+    /// the driver has put it back.
+    pub(crate) unchanged: bool,
 }
 
 impl<V> Load<V> {
@@ -241,6 +272,9 @@ impl<V> Load<V> {
             local_ttl: None,
             stale_for: None,
             kept: true,
+            mark: None,
+            overlong: false,
+            unchanged: false,
         }
     }
 
@@ -269,11 +303,68 @@ impl<V> Load<V> {
         self
     }
 
+    /// The value that stood there, and was [shown](crate::Standing) to the loader, is still right: it
+    /// counts as loaded just now, with its whole life ahead, and is not sent to L2 again. Its mark stays,
+    /// unless this brings another one.
+    ///
+    /// Only a loader that was shown a value may say so. From any other the load fails with
+    /// [`NothingStands`].
+    ///
+    /// ```
+    /// use jetcache_core::{Load, LoadError, Standing};
+    ///
+    /// # struct Page; struct Response { status: u16, etag: String }
+    /// # impl Response { async fn page(self) -> Result<Page, std::io::Error> { Ok(Page) } }
+    /// # async fn fetch(_: Option<&str>) -> Result<Response, std::io::Error> { Err(std::io::Error::other("")) }
+    /// async fn load(standing: Option<Standing<Page>>) -> Result<Load<Page>, LoadError> {
+    ///     let etag = standing.as_ref().and_then(|standing| standing.mark_text());
+    ///     let response = fetch(etag).await?;
+    ///     if response.status == 304 {
+    ///         return Ok(Load::unchanged());
+    ///     }
+    ///     let etag = response.etag.clone();
+    ///     Ok(Load::from(response.page().await?).mark(etag))
+    /// }
+    /// # let _ = load;
+    /// ```
+    #[must_use]
+    pub fn unchanged() -> Self {
+        Self {
+            unchanged: true,
+            ..Self::new(None)
+        }
+    }
+
+    /// Keeps a mark with the value, in both tiers: an etag, a version, a date, at most 1024 bytes. A
+    /// writer's answer may have one, too. The next loader that is [shown](crate::Standing) the value is shown its mark as well.
+    ///
+    /// A longer one is not kept, which the log says; nor is the mark of what does not exist, and in
+    /// [`Wire::JetcacheGo`](crate::Wire::JetcacheGo) L2 has no room for any.
+    #[must_use]
+    pub fn mark(mut self, mark: impl AsRef<[u8]>) -> Self {
+        self.mark = Mark::new(mark.as_ref());
+        self.overlong = self.mark.is_none();
+        self
+    }
+
     /// Answer the callers, and keep the value in no tier.
     #[must_use]
     pub fn uncached(mut self) -> Self {
         self.kept = false;
         self
+    }
+
+    /// The load itself, unless it says that a value is unchanged which nobody has put back.
+    ///
+    /// # Errors
+    /// [`NothingStands`].
+    pub(crate) fn checked(self) -> Result<Self, NothingStands> {
+        let nothing = self.unchanged && self.value.is_none();
+        if nothing {
+            Err(NothingStands)
+        } else {
+            Ok(self)
+        }
     }
 
     /// The same with another value, for instance one that is cheaper to clone.
@@ -284,6 +375,9 @@ impl<V> Load<V> {
             local_ttl: self.local_ttl,
             stale_for: self.stale_for,
             kept: self.kept,
+            mark: self.mark,
+            overlong: self.overlong,
+            unchanged: self.unchanged,
         }
     }
 }
@@ -297,5 +391,27 @@ impl<V> From<V> for Load<V> {
 impl<V> From<Option<V>> for Load<V> {
     fn from(value: Option<V>) -> Self {
         Self::new(value)
+    }
+}
+
+/// Why a load failed whose loader said [`unchanged`](Load::unchanged): no value was shown to it. The
+/// loader is to bring the value itself when it is given no [`Standing`](crate::Standing).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NothingStands;
+
+impl fmt::Display for NothingStands {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "the loader said `unchanged`, and no value was shown to it: load the value where no \
+             `Standing` is given, and in batches and writers always",
+        )
+    }
+}
+
+impl core::error::Error for NothingStands {}
+
+impl From<NothingStands> for Error {
+    fn from(error: NothingStands) -> Self {
+        Self::Load(Arc::new(error))
     }
 }

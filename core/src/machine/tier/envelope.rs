@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 0..2 | magic `C1 4A`: a byte that MessagePack never uses, and a J |
 //! | 2 | version, 1 |
-//! | 3 | kind: 0 a value, 1 the not-found placeholder |
+//! | 3 | kind: 0 a value, 1 the not-found placeholder, 2 a value with a mark |
 //! | 4 | codec id |
 //! | 5 | compression id, 0 for none |
 //! | 6..8 | how long it took to load the value, in ms rounded up, 65,535 at most; 0 if nobody did |
@@ -13,14 +13,19 @@
 //! | 24..32 | stale window after the end, in milliseconds |
 //! | 32..36 | CRC-32 of all the rest, the end excepted |
 //!
+//! Before the payload of a value with a mark stand the length of the mark (two bytes) and the mark, which
+//! is never compressed. Versions that do not know this kind take it for damaged.
+//!
 //! Numbers are big-endian. What does not parse is a miss. A flipped bit fails the checksum. The end
 //! is not covered, since the server writes it later: a flip there can only shorten the life, or
 //! lengthen it up to what it was at first.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
+use crate::machine::tier::mark::Mark;
 use crate::machine::time::millis;
 
 /// Where the server stamps the end: eight bytes, big-endian.
@@ -32,12 +37,15 @@ pub const PREFIX: [u8; 3] = [0xC1, b'J', 1];
 
 const KIND_VALUE: u8 = 0;
 const KIND_NOT_FOUND: u8 = 1;
+const KIND_MARKED: u8 = 2;
 
 /// An L2 entry, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Envelope<'a> {
     /// Codec id and encoded value, or `None` for the not-found placeholder.
     pub value: Option<(u8, &'a [u8])>,
+    /// The mark that was stored with the value.
+    pub mark: Option<&'a [u8]>,
     /// How the encoded value is compressed; 0 for not at all.
     pub compression: u8,
     /// How long it took to load the value; zero if nobody did.
@@ -73,6 +81,48 @@ impl fmt::Display for Junk {
     }
 }
 
+/// The header of an entry as it stands in L2, the end stamped. With its end and its checksum it tells
+/// this entry from any other that may take its place. One pointer: most reads have no use for it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Header(Arc<[u8; HEADER]>);
+
+impl Header {
+    /// The header of these bytes; `None` if they are not ours, or of another version.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        let header = *bytes.first_chunk::<HEADER>()?;
+        header.starts_with(&PREFIX).then(|| Self(Arc::new(header)))
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8; HEADER] {
+        &self.0
+    }
+
+    /// How long the entry was fresh when it was stored.
+    #[must_use]
+    pub fn life(&self) -> Duration {
+        Duration::from_millis(number(&self.0[..], 16))
+    }
+
+    /// How long after the end it may still be served.
+    #[must_use]
+    pub fn stale(&self) -> Duration {
+        Duration::from_millis(number(&self.0[..], 24))
+    }
+}
+
+impl fmt::Debug for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Header")
+            .field("end", &number(&self.0[..], END_AT))
+            .field("life", &self.life())
+            .field("stale", &self.stale())
+            .finish_non_exhaustive()
+    }
+}
+
 /// Opens an envelope in `out`; [`seal`] closes it after the payload was appended.
 pub fn open(out: &mut Vec<u8>, codec: Option<u8>) {
     out.clear();
@@ -84,6 +134,16 @@ pub fn open(out: &mut Vec<u8>, codec: Option<u8>) {
     });
     out.push(codec.unwrap_or(0));
     out.resize(HEADER, 0);
+}
+
+/// Puts a mark into an envelope that was opened for a value, before the payload is appended.
+pub fn mark(out: &mut Vec<u8>, mark: &Mark) {
+    let length = u16::try_from(mark.bytes().len()).unwrap_or(u16::MAX);
+    if let Some(kind) = out.get_mut(3).filter(|kind| **kind == KIND_VALUE) {
+        *kind = KIND_MARKED;
+        out.extend_from_slice(&length.to_be_bytes());
+        out.extend_from_slice(mark.bytes());
+    }
 }
 
 /// Notes in an opened envelope how its payload is compressed.
@@ -135,13 +195,21 @@ pub fn parse(bytes: &[u8]) -> Result<Envelope<'_>, Junk> {
     if u32::from_be_bytes([bytes[32], bytes[33], bytes[34], bytes[35]]) != checksum(bytes) {
         return Err(Junk::Damaged);
     }
-    let value = match bytes[3] {
-        KIND_VALUE => Some((bytes[4], &bytes[HEADER..])),
-        KIND_NOT_FOUND => None,
+    let body = &bytes[HEADER..];
+    let (value, mark) = match bytes[3] {
+        KIND_VALUE => (Some(body), None),
+        KIND_NOT_FOUND => (None, None),
+        KIND_MARKED => {
+            let (length, rest) = body.split_first_chunk().ok_or(Junk::Damaged)?;
+            let length = usize::from(u16::from_be_bytes(*length));
+            let (mark, payload) = rest.split_at_checked(length).ok_or(Junk::Damaged)?;
+            (Some(payload), Some(mark))
+        }
         _ => return Err(Junk::Damaged),
     };
     Ok(Envelope {
-        value,
+        value: value.map(|payload| (bytes[4], payload)),
+        mark,
         compression: bytes[5],
         cost: Duration::from_millis(u64::from(u16::from_be_bytes([bytes[6], bytes[7]]))),
         end: number(bytes, END_AT),
@@ -187,7 +255,7 @@ pub fn is_present(bytes: &[u8], clock: u64) -> bool {
     let (end, life) = (number(bytes, END_AT), number(bytes, 16));
     bytes.len() >= HEADER
         && bytes[..3] == PREFIX
-        && bytes[3] == KIND_VALUE
+        && matches!(bytes[3], KIND_VALUE | KIND_MARKED)
         && (1..=life).contains(&end.saturating_sub(clock))
 }
 
@@ -252,11 +320,76 @@ mod tests {
         assert!(!is_present(&bytes, 0));
     }
 
+    fn marked(mark: &[u8], payload: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        open(&mut bytes, Some(7));
+        super::mark(&mut bytes, &Mark::new(mark).unwrap());
+        bytes.extend_from_slice(payload);
+        seal(&mut bytes, Duration::from_secs(3), Duration::from_secs(1));
+        stamp(&mut bytes, 10_000);
+        bytes
+    }
+
+    #[test]
+    fn a_mark_stands_before_the_payload() {
+        for (mark, payload) in [
+            (&b"W/\"v1\""[..], &b"payload"[..]),
+            (b"", b""),
+            (&[0; Mark::LONGEST], &[0; 3]),
+        ] {
+            let bytes = marked(mark, payload);
+            let envelope = parse(&bytes).unwrap();
+            assert_eq!(envelope.value, Some((7, payload)));
+            assert_eq!(envelope.mark, Some(mark));
+            assert!(is_present(&bytes, 9_999));
+        }
+        assert_eq!(parse(&sealed(b"\0\0")).unwrap().mark, None);
+    }
+
+    #[test]
+    fn what_does_not_exist_has_no_mark() {
+        let mut bytes = Vec::new();
+        open(&mut bytes, None);
+        super::mark(&mut bytes, &Mark::new(b"v1").unwrap());
+        seal(&mut bytes, Duration::from_secs(3), Duration::ZERO);
+        assert_eq!(bytes.len(), HEADER);
+        assert_eq!(parse(&bytes).unwrap().value, None);
+    }
+
+    #[test]
+    fn a_mark_that_is_longer_than_the_entry_is_junk() {
+        let mut bytes = marked(b"v1", b"");
+        bytes[HEADER + 1] = 3;
+        let sum = checksum(&bytes);
+        bytes[32..36].copy_from_slice(&sum.to_be_bytes());
+        assert_eq!(parse(&bytes), Err(Junk::Damaged));
+        bytes.truncate(HEADER + 1);
+        let sum = checksum(&bytes);
+        bytes[32..36].copy_from_slice(&sum.to_be_bytes());
+        assert_eq!(parse(&bytes), Err(Junk::Damaged));
+    }
+
+    #[test]
+    fn a_header_tells_its_life_and_its_window() {
+        let bytes = sealed(b"payload");
+        let header = Header::of(&bytes).unwrap();
+        let times = (header.life(), header.stale());
+        assert_eq!(times, (Duration::from_secs(3), Duration::from_secs(1)));
+        assert_eq!(Header::of(&bytes[..HEADER - 1]), None);
+        assert_eq!(Header::of(&[7; HEADER]), None);
+    }
+
     #[test]
     fn any_flipped_bit_is_junk_or_harmless() {
         let good = sealed(b"payload");
+        for good in [good, marked(b"v1", b"payload")] {
+            flip_any_bit_of(&good);
+        }
+    }
+
+    fn flip_any_bit_of(good: &[u8]) {
         for bit in 0..good.len() * 8 {
-            let mut bytes = good.clone();
+            let mut bytes = good.to_vec();
             bytes[bit / 8] ^= 1 << (bit % 8);
             match parse(&bytes) {
                 Err(_) => {}
@@ -270,9 +403,10 @@ mod tests {
 
     #[test]
     fn every_truncation_is_junk() {
-        let good = sealed(b"payload");
-        for len in 0..good.len() {
-            assert!(parse(&good[..len]).is_err(), "{len}");
+        for good in [sealed(b"payload"), marked(b"v1", b"payload")] {
+            for len in 0..good.len() {
+                assert!(parse(&good[..len]).is_err(), "{len}");
+            }
         }
     }
 }

@@ -32,6 +32,18 @@ pub enum Filled {
     Refused,
 }
 
+/// The outcome of an extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extended {
+    /// What stood there is fresh again, and the lease is given back.
+    Stored,
+    /// The lease is not the token's, or the life was over.
+    Refused,
+    /// Something else stands there, or nothing, or it cannot be extended; the lease stands. The value
+    /// is to be filled.
+    Unlike,
+}
+
 /// The outcome of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claimed {

@@ -48,6 +48,8 @@ pub enum Wire {
     /// load that failed; this cache gives it back.
     ///
     /// # What cannot be had
+    /// - [Marks](crate::Load::mark) in L2: only who has the value in L1 is shown its mark. And what is
+    ///   [unchanged](crate::Load::unchanged) is sent again.
     /// - A stale window: L2 says how long an entry is kept, and nothing else.
     /// - Notice of what a Go service writes, before its event arrives: until then L1 serves what it
     ///   has, for at most `local_ttl`. So it is between Go services.

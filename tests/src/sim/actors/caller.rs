@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Wake;
 
-use jetcache_core::machine::lookup::step::{Reply, Seen};
+use jetcache_core::machine::lookup::step::{Reply, Seen, Stands};
 use jetcache_core::machine::policy::pace::Aim;
 use jetcache_core::machine::shard::{Role, Ticket, Write};
 use jetcache_core::machine::tier::entry::Entry;
@@ -68,6 +68,8 @@ pub(crate) enum State {
 pub(crate) struct Loading {
     pub(crate) until: u64,
     pub(crate) brings: Id,
+    /// What it was shown.
+    pub(crate) stands: Option<Stands<Id>>,
     /// The renewal of its lease that is on its way.
     pub(crate) renewal: Option<CommandId>,
 }

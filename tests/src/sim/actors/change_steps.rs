@@ -4,6 +4,7 @@ use jetcache_core::machine::change;
 use jetcache_core::machine::change::{ChangeOutcome, ChangeReply, ChangeStep, Reach};
 use jetcache_core::machine::error::Fault;
 use jetcache_core::machine::tier::entry::Entry;
+use jetcache_core::machine::tier::mark::Mark;
 use jetcache_core::ports::remote::{Claimed, Condition, Filled, Placed};
 
 use crate::sim::actors::actor::Actor;
@@ -162,10 +163,12 @@ impl World {
             ChangeStep::Ask(change::Wish::Settle {
                 token,
                 value,
+                mark,
                 times,
                 announce,
             }) => {
-                let wrote = self.wrote(&change, value);
+                let mark = mark.as_ref().map(Mark::bytes);
+                let wrote = self.wrote(&change, value, mark);
                 if self.encodes(&change) {
                     let verb = Verb::Settle {
                         token,
@@ -210,7 +213,7 @@ impl World {
     }
 
     pub(crate) fn put(&mut self, id: ActorId, change: &Change, entry: Entry<Id>) {
-        let id_of = self.wrote(change, entry.value().copied());
+        let id_of = self.wrote(change, entry.value().copied(), entry.mark());
         let row = Row {
             id: id_of,
             entry,

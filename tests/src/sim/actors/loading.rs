@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jetcache_core::machine::error::{Error, Limit};
-use jetcache_core::machine::lookup::step::{Renewal, Reply};
+use jetcache_core::machine::lookup::step::{Renewal, Reply, Stands};
 use jetcache_core::machine::shard::{Context, Ticket};
 use jetcache_core::machine::tier::entry::Load;
+use jetcache_core::machine::tier::mark::Mark;
 use jetcache_core::ports::remote::Wire;
 
 use crate::sim::actors::caller::{Caller, Loading, State};
@@ -63,15 +64,49 @@ impl World {
         let absent = loader.brings == Brings::Absent;
         let brings = self.judge.fact(caller.key, absent, self.index);
         self.judge.at(brings).loaded = self.now;
+        let stands = self.stands(caller, brings);
         let until = self.now + loader.takes.min(timeout);
         self.note(|| format!("    its loader sees {brings:?}"));
         let loading = Loading {
             until,
             brings,
+            stands,
             renewal: None,
         };
         self.turn_at(id, self.next_turn(caller, &loading));
         State::Loading(loading)
+    }
+
+    /// What the loader is shown, and what becomes of the value that it brings.
+    fn stands(&mut self, caller: &Caller, brings: Id) -> Option<Stands<Id>> {
+        let (ticket, _) = caller.seat();
+        let stands = self.machine(caller.node, |shard, context, _| {
+            shard.standing(ticket, context)
+        });
+        if let Some(Stands { value, mark, .. }) = &stands {
+            self.note(|| format!("    its loader is shown {value:?}"));
+            let mark = mark.as_ref().map(Mark::bytes);
+            self.judge.shown(caller.key, *value, mark, self.now);
+        }
+        let says = caller.loader.brings;
+        let renews =
+            (stands.as_ref()).filter(|_| says == Brings::Unchanged || says == Brings::Remarked);
+        let kept = renews.map(|stands| (stands.value, self.judge.at(stands.value).mark));
+        let own = self.own_mark(brings).filter(|_| says != Brings::Absent);
+        let fact = self.judge.at(brings);
+        fact.renews = kept.map(|(value, _)| value);
+        fact.mark = match kept {
+            Some((_, mark)) if says == Brings::Unchanged => mark,
+            Some((_, mark)) => own.or(mark),
+            None => own,
+        };
+        stands
+    }
+
+    /// Every other value has a mark: its own number. jetcache-go's bytes have no place for one.
+    pub(crate) fn own_mark(&self, id: Id) -> Option<Id> {
+        let marks = id.0.is_multiple_of(2) && self.plan.fleet.wire == Wire::Native;
+        marks.then_some(id)
     }
 
     /// When something is to be done beside a loader, at the latest when it ends.
@@ -117,7 +152,7 @@ impl World {
             });
         }
         if self.now >= loading.until {
-            return self.loaded(id, caller, loading.brings);
+            return self.loaded(id, caller, loading.brings, loading.stands);
         }
         let renewal = self.renewal(node, caller.seat().0);
         if let Some(Renewal { token, at, life }) = renewal
@@ -134,7 +169,13 @@ impl World {
         caller
     }
 
-    pub(crate) fn loaded(&mut self, id: ActorId, mut caller: Caller, brings: Id) -> Caller {
+    fn loaded(
+        &mut self,
+        id: ActorId,
+        mut caller: Caller,
+        brings: Id,
+        stands: Option<Stands<Id>>,
+    ) -> Caller {
         self.judge.load_ends(id);
         let loader = caller.loader;
         let policy = &self.plan.policy;
@@ -153,14 +194,24 @@ impl World {
         let ends = if kept { self.now + life } else { u64::MAX };
         let fact = self.judge.at(brings);
         (fact.ends, fact.window) = (ends, window);
+        let fact = *fact;
         let loaded = match loader.brings {
             _ if !in_time => Err(Error::Timeout(Limit::Load(policy.load_timeout))),
             Brings::Error => Err(Error::Load(Arc::new(std::fmt::Error))),
             Brings::Panic => Err(Error::Panicked("as the plan says".into())),
             Brings::Absent => Ok(Load::from(None)),
             Brings::Uncached => Ok(Load::from(brings).uncached()),
-            Brings::Value | Brings::Unencodable => Ok(Load::from(brings)),
+            Brings::Unchanged | Brings::Remarked if fact.renews.is_some() => {
+                let value = brings;
+                let put_back = |stands| Stands { value, ..stands }.put_back(Load::unchanged());
+                Ok(stands.map_or(Load::from(None), put_back))
+            }
+            _ => Ok(Load::from(brings)),
         };
+        let loaded = loaded.map(|load| match fact.mark {
+            Some(mark) if mark == brings => load.mark(mark.0.to_be_bytes()),
+            _ => load,
+        });
         let loaded = loaded.map(|load| match loader.ttl {
             Some(ttl) => load.ttl(Duration::from_millis(ttl)),
             None => load,

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use jetcache_core::machine::error::Fault;
-use jetcache_core::machine::lookup::step::{Filling, Need, Reply, Step};
+use jetcache_core::machine::lookup::step::{Extension, Filling, Need, Reply, Step};
 use jetcache_core::machine::policy::pace::Aim;
 use jetcache_core::machine::tier::entry::Entry;
+use jetcache_core::machine::tier::mark::Mark;
 use jetcache_core::machine::tier::verb::Granted;
 
 use crate::sim::actors::caller::{Caller, State};
@@ -60,10 +61,13 @@ impl World {
                 token,
                 times,
                 value,
+                mark,
                 announce,
             })) => {
                 let brought = caller.last.expect("it was loaded");
-                let known = self.judge.at(brought).absent == value.is_none();
+                let fact = *self.judge.at(brought);
+                let marked = fact.mark_is(mark.as_ref().map(Mark::bytes));
+                let known = fact.absent == value.is_none() && marked;
                 self.judge
                     .rule(known, Promise::P6, || "a value became absent".to_owned());
                 if caller.loader.brings == Brings::Unencodable {
@@ -80,6 +84,22 @@ impl World {
                     };
                     State::Command(self.send(node, key, verb, Sender::Actor(id)))
                 }
+            }
+            Step::Ask(Need::Extend(extension)) => {
+                let Extension {
+                    token,
+                    header,
+                    times,
+                    announce,
+                } = *extension;
+                let verb = Verb::Extend {
+                    token,
+                    header: *header.bytes(),
+                    id: caller.last.expect("it was loaded"),
+                    times,
+                    announce,
+                };
+                State::Command(self.send(node, key, verb, Sender::Actor(id)))
             }
             Step::WriteLocal { write, entry } => {
                 self.turn_after(id, Point::Write);
@@ -106,7 +126,9 @@ impl World {
     fn hear_of(&mut self, flight: usize, news: News, step: &Step<Id>) {
         let policy = &self.plan.policy;
         let limit = match step {
-            Step::Ask(Need::Read | Need::Lease { .. } | Need::Fill(_)) => policy.remote_timeout,
+            Step::Ask(Need::Read | Need::Lease { .. } | Need::Fill(_) | Need::Extend(_)) => {
+                policy.remote_timeout
+            }
             Step::Ask(Need::Load) => policy.load_timeout + policy.remote_timeout,
             Step::Ask(Need::Pause(pause)) => *pause,
             _ => Duration::ZERO,
@@ -172,6 +194,7 @@ impl World {
                 Reply::Leased(Ok((granted, caller.sees(found))))
             }
             Ok(Receipt::Filled(filled)) => Reply::Stored(Ok(filled)),
+            Ok(Receipt::Extended(extended)) => Reply::Extended(Ok(extended)),
             Ok(Receipt::Claimed(_) | Receipt::Put(..) | Receipt::Renewed(_) | Receipt::Done) => {
                 unreachable!("a caller does not ask that")
             }
@@ -184,6 +207,7 @@ impl World {
         match self.verb(command) {
             Verb::Lease { .. } => Reply::Leased(Err(fault)),
             Verb::Fill { .. } => Reply::Stored(Err(fault)),
+            Verb::Extend { .. } => Reply::Extended(Err(fault)),
             _ => Reply::Remote(Err(fault)),
         }
     }
@@ -212,7 +236,8 @@ impl World {
     ) {
         let found = found.expect("something was found");
         let known = self.judge.at(found).absent == entry.value().is_none()
-            && entry.value().is_none_or(|value| *value == found);
+            && entry.value().is_none_or(|value| *value == found)
+            && (self.judge.at(found).mark_is(entry.mark()) || entry.value().is_none());
         self.judge.rule(known, Promise::P6, || {
             format!("{entry:?} goes to L1, and {found:?} was found")
         });
@@ -245,6 +270,7 @@ impl News {
             Reply::Leased(Ok((Granted::Failing, _))) => Self::Failing,
             Reply::Remote(Err(_)) | Reply::Leased(Err(_)) => Self::Fault,
             Reply::Stored(Err(fault)) if !matches!(fault, Fault::Encode(_)) => Self::Fault,
+            Reply::Extended(Err(_)) => Self::Fault,
             Reply::Loaded(Err(_)) => Self::Failed,
             _ => Self::Other,
         }

@@ -80,6 +80,7 @@ impl World {
         }
         let absent = writer.brings == Brings::Absent;
         let row = self.judge.fact(change.key, absent, self.index);
+        self.judge.at(row).mark = self.own_mark(row).filter(|_| !absent);
         self.note(|| format!("change {id} has written the row: {row:?}"));
         change.value = Some(row);
         change.begun = self.index;
@@ -92,18 +93,24 @@ impl World {
             Brings::Error | Brings::Panic => return None,
             Brings::Absent => (Load::from(None), whole_millis(policy.negative_ttl)),
             Brings::Uncached => (Load::from(row).uncached(), 0),
-            Brings::Value | Brings::Unencodable => {
+            Brings::Value | Brings::Unencodable | Brings::Unchanged | Brings::Remarked => {
                 let ttl = change.wish.ttl.unwrap_or(whole_millis(policy.ttl));
                 (Load::from(row), ttl)
             }
         };
         let ends = self.now + writer.ttl.unwrap_or(usual);
         let window = match writer.brings {
-            Brings::Value | Brings::Unencodable => self.window(change.wish),
+            Brings::Value | Brings::Unencodable | Brings::Unchanged | Brings::Remarked => {
+                self.window(change.wish)
+            }
             _ => 0,
         };
         let fact = self.judge.at(row);
         (fact.ends, fact.window) = (ends, window);
+        let load = match fact.mark {
+            Some(mark) => load.mark(mark.0.to_be_bytes()),
+            None => load,
+        };
         Some(match writer.ttl {
             Some(ttl) => load.ttl(Duration::from_millis(ttl)),
             None => load,
@@ -111,9 +118,11 @@ impl World {
     }
 
     /// Checks that what the machine wants kept is what was written or inserted.
-    pub(crate) fn wrote(&mut self, change: &Change, value: Option<Id>) -> Id {
+    pub(crate) fn wrote(&mut self, change: &Change, value: Option<Id>, mark: Option<&[u8]>) -> Id {
         let brought = change.value.expect("something was written or inserted");
-        let known = value.is_none() == self.judge.at(brought).absent
+        let fact = *self.judge.at(brought);
+        let known = value.is_none() == fact.absent
+            && fact.mark_is(mark)
             && value.is_none_or(|value| value == brought);
         self.judge.rule(known, Promise::P6, || {
             format!("{value:?} is to be kept, and {brought:?} was written")

@@ -48,9 +48,22 @@ pub(crate) struct Fact {
     pub(crate) refused: bool,
     /// A stranger set it.
     pub(crate) foreign: bool,
+    /// The value of which its loader said that it is unchanged: it has its bytes.
+    pub(crate) renews: Option<Id>,
+    /// The number that is kept with it as its mark.
+    pub(crate) mark: Option<Id>,
 }
 
 impl Fact {
+    /// Whether this is its mark.
+    pub(crate) fn mark_is(&self, mark: Option<&[u8]>) -> bool {
+        mark == self
+            .mark
+            .map(|id| id.0.to_be_bytes())
+            .as_ref()
+            .map(|bytes| &bytes[..])
+    }
+
     /// Until when it may be served, in milliseconds.
     pub(crate) fn stale_ends(&self) -> u64 {
         self.ends.saturating_add(self.window)
@@ -141,12 +154,25 @@ impl Judge {
             barred: false,
             refused: false,
             foreign: false,
+            renews: None,
+            mark: None,
         });
         id
     }
 
     pub(crate) fn at(&mut self, id: Id) -> &mut Fact {
         &mut self.facts[id.0 as usize]
+    }
+
+    /// A loader is shown what stands there. It may be shown anything that could be served.
+    pub(crate) fn shown(&mut self, key: Key, id: Id, mark: Option<&[u8]>, now: u64) {
+        let fact = *self.at(id);
+        self.rule(fact.key == key && fact.mark_is(mark), Promise::P6, || {
+            format!("a loader of key {key} is shown {id:?} with {mark:?}: {fact:?}")
+        });
+        self.rule(now < fact.stale_ends(), Promise::P7, || {
+            format!("a loader is shown {id:?} at {now} ms: {fact:?}")
+        });
     }
 
     fn of(&mut self, node: usize, key: Key) -> &mut Local {

@@ -269,6 +269,41 @@ pub(crate) fn stale_wishes(rng: &mut Rng, policy: &Policy, ask: &mut Ask) {
     }
 }
 
+/// In half of the seeds loaders say that what stands there is unchanged. In some of those values end soon and
+/// stand for long after that, and fewer changes take them away, or hardly anything would stand there.
+pub(crate) fn conditional_loads(rng: &mut Rng, policy: &mut Policy) -> Option<u8> {
+    let changed = pick(rng, &[None, None, None, Some(0), Some(30), Some(70)])?;
+    if changed > 0 {
+        policy.ttl = Duration::from_millis(pick(rng, &[15, 40, 100]));
+        policy.local_ttl = policy.local_ttl.min(policy.ttl);
+        policy.stale_for = Duration::from_millis(pick(rng, &[300, 60_000]));
+    }
+    Some(changed)
+}
+
+/// Some loaders are asked whether what stands there has changed, and say that it has not. Of a hundred
+/// other asks so many become such loads.
+pub(crate) fn unchanged(rng: &mut Rng, ask: &mut Ask, others: u8) {
+    let (unchanged, value) = (Brings::Unchanged, Brings::Value);
+    let brings = pick(
+        rng,
+        &[unchanged, unchanged, unchanged, Brings::Remarked, value],
+    );
+    let becomes = rng.u8(..100) < others;
+    match &mut ask.what {
+        What::Load(_, loader) | What::Refresh(_, loader) => {
+            let loads = loader.brings == Brings::Value;
+            loader.brings = if loads { brings } else { loader.brings };
+        }
+        what if becomes && ask.batch.is_none() => {
+            let takes = rng.u64(..=10);
+            let ttl = None;
+            *what = What::Load(Wish::default(), Loader { takes, brings, ttl });
+        }
+        _ => {}
+    }
+}
+
 /// Picks one of these.
 pub(crate) fn pick<T: Copy>(rng: &mut Rng, of: &[T]) -> T {
     of[rng.usize(..of.len())]

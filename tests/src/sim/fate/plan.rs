@@ -10,7 +10,9 @@ use jetcache_core::{Call, Condition, Kind};
 
 use crate::sim::fate::chance::{Chance, Pauses};
 use crate::sim::fate::fleet::Fleet;
-use crate::sim::fate::mix::{Mix, pick, policy, stale_windows, stale_wishes};
+use crate::sim::fate::mix::{
+    Mix, conditional_loads, pick, policy, stale_windows, stale_wishes, unchanged,
+};
 use crate::sim::fate::script::Script;
 use crate::sim::world::batch::BatchId;
 use crate::sim::world::weather::Weather;
@@ -134,6 +136,10 @@ pub(crate) struct Writes {
 pub(crate) enum Brings {
     Value,
     Absent,
+    /// That what stands there is unchanged, or a value where nothing does.
+    Unchanged,
+    /// The same, with another mark.
+    Remarked,
     /// A value that is to be kept nowhere.
     Uncached,
     /// A value that the codec cannot encode.
@@ -157,6 +163,8 @@ impl Plan {
         let mut policy = policy(&mut rng);
         let mut stale = Rng::with_seed(seed.rotate_left(17) ^ 0x57a1e);
         let has_windows = stale_windows(&mut stale, &mut policy);
+        let mut conditional = Rng::with_seed(seed.rotate_left(48) ^ 0xe7a6);
+        let conditional_loads = conditional_loads(&mut conditional, &mut policy);
         let span = pick(&mut rng, &[4, 15, 60, 300, 2_000, 12_000]);
         let mix = Mix::new(&mut rng, &policy, nodes, keys, span);
         let mut asks = mix.asks(&mut rng);
@@ -164,6 +172,10 @@ impl Plan {
         let weather = Weather::profile(&mut rng, span);
         if has_windows {
             let each = |ask| stale_wishes(&mut stale, &policy, ask);
+            asks.iter_mut().for_each(each);
+        }
+        if let Some(others) = conditional_loads {
+            let each = |ask| unchanged(&mut conditional, ask, others);
             asks.iter_mut().for_each(each);
         }
         let mut fates = Rng::with_seed(seed.rotate_left(32) ^ 0x5eed);

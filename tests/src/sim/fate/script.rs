@@ -219,6 +219,36 @@ impl Plan {
         self.ask(at, node, What::Load(Wish::default(), loader))
     }
 
+    /// A caller whose loader takes this long, and says that what stands there is unchanged.
+    #[must_use]
+    pub fn load_unchanged(self, at: u64, node: usize, takes: u64) -> Self {
+        let loader = Loader {
+            takes,
+            brings: Brings::Unchanged,
+            ttl: None,
+        };
+        self.ask(at, node, What::Load(Wish::default(), loader))
+    }
+
+    /// The last ask's load gives its value this life.
+    #[must_use]
+    pub fn for_millis(mut self, millis: u64) -> Self {
+        if let Some(What::Load(_, loader)) = self.asks.last_mut().map(|ask| &mut ask.what) {
+            loader.ttl = Some(millis);
+        }
+        self
+    }
+
+    /// What the last ask brings may be served stale for so many milliseconds.
+    #[must_use]
+    pub fn for_a_window(mut self, millis: u64) -> Self {
+        let what = self.asks.last_mut().map(|ask| &mut ask.what);
+        if let Some(What::Load(wish, _) | What::Insert(wish, _)) = what {
+            wish.stale_for = Some(millis);
+        }
+        self
+    }
+
     /// A caller whose loader fails after this long.
     #[must_use]
     pub fn load_fails(self, at: u64, node: usize, takes: u64) -> Self {

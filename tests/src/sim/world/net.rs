@@ -4,7 +4,7 @@ use jetcache_core::machine::error::Fault;
 use jetcache_core::machine::lookup::step::Release;
 use jetcache_core::machine::shard::repairs::{Cure, Repair};
 use jetcache_core::machine::tier::verb::Granted;
-use jetcache_core::machine::tier::verb::{Announce, Filled};
+use jetcache_core::machine::tier::verb::{Announce, Extended, Filled};
 use jetcache_core::ports::remote::Wire;
 
 use crate::sim::fate::judge::{ActorId, Index};
@@ -197,13 +197,16 @@ impl World {
             ask,
             ..
         } = self.commands[id];
-        let stored = matches!(receipt, Receipt::Filled(Filled::Stored));
+        let stored = matches!(
+            receipt,
+            Receipt::Filled(Filled::Stored) | Receipt::Extended(Extended::Stored)
+        );
         let refreshes =
             matches!(self.plan.asks.get(ask), Some(ask) if matches!(ask.what, What::Refresh(..)));
         let told = refreshes || self.plan.fleet.wire == Wire::JetcacheGo;
         // A node that publishes may not know that L2 took it.
         let always = matches!(self.plan.fleet.bus, Bus::WithChange | Bus::Watched);
-        if let Verb::Fill { id, .. } = verb
+        if let Verb::Fill { id, .. } | Verb::Extend { id, .. } = verb
             && verb.is_loads_fill()
             && stored
             && told
@@ -222,9 +225,10 @@ impl World {
         // A repeated removal is no new change.
         let sent = if ask == usize::MAX { 0 } else { sent };
         let birth = match verb {
-            Verb::Settle { id, .. } | Verb::Put { id, .. } | Verb::Fill { id, .. } => {
-                self.judge.at(id).birth
-            }
+            Verb::Settle { id, .. }
+            | Verb::Put { id, .. }
+            | Verb::Fill { id, .. }
+            | Verb::Extend { id, .. } => self.judge.at(id).birth,
             _ => sent,
         };
         verb.said(receipt, sent, birth)

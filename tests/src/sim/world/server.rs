@@ -4,14 +4,16 @@ use core::time::Duration;
 
 use jetcache_core::machine::lookup::step::Seen;
 use jetcache_core::machine::tier::envelope;
+use jetcache_core::machine::tier::mark::Mark;
 use jetcache_core::machine::tier::verb::{Announce, Times};
 use jetcache_core::machine::tier::wire::PLACEHOLDER;
 use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Fill, Found, Granted, Hold, LeaseAsk, Life, Placed, Put, Settle, Stored, Wire,
+    Claim, Claimed, Extend, Extended, Fill, Found, Granted, Header, Hold, LeaseAsk, Life, Placed,
+    Put, Settle, Stored, Wire,
 };
 
-use crate::sim::fate::judge::Id;
+use crate::sim::fate::judge::{Fact, Id};
 use crate::sim::fate::plan::{Key, What};
 use crate::sim::fate::promise::Promise;
 use crate::sim::world::foreign::junk;
@@ -92,6 +94,32 @@ impl World {
                 let filled = self.table.fill(now, &fill, wire);
                 self.judge.fill_applied(key, token, id, filled);
                 Receipt::Filled(filled)
+            }
+            Verb::Extend {
+                token,
+                header,
+                id,
+                times: Times {
+                    life, lease, age, ..
+                },
+                ..
+            } => {
+                let header = Header::of(&header).expect("it was shown");
+                let extend = Extend {
+                    key: name,
+                    token,
+                    header: &header,
+                    life,
+                    lease,
+                    age,
+                    kind: Kind::SetByOnce,
+                };
+                let extended = self.table.extend(now, &extend);
+                self.judge.extend_applied(key, token, id, extended);
+                if extended == Extended::Stored {
+                    self.is_fresh_in_l2(key, id);
+                }
+                Receipt::Extended(extended)
             }
             Verb::Release { token, failing } => {
                 let hold = Hold {
@@ -226,6 +254,17 @@ impl World {
         }
     }
 
+    /// What was extended just now has some life left, and no more than its header says.
+    fn is_fresh_in_l2(&mut self, key: Key, id: Id) {
+        let now = self.server_clock();
+        let found = self.table.read(now, name(key), Wire::Native);
+        let left = found.and_then(|found| Some(envelope::parse(&found.bytes).ok()?.left(now)));
+        let fresh = left.is_some_and(|left| !left.is_zero());
+        self.judge.rule(fresh, Promise::P7, || {
+            format!("L2 has extended {id:?}, and {left:?} of its life is left")
+        });
+    }
+
     /// Whether the node was ever asked to change the key.
     fn changes(&self, node: usize, key: Key) -> bool {
         self.plan.asks.iter().any(|ask| {
@@ -238,7 +277,7 @@ impl World {
     }
 
     pub(crate) fn encode(&mut self, id: Id, life: Duration, stale: Duration) -> Vec<u8> {
-        let absent = self.judge.at(id).absent;
+        let Fact { absent, mark, .. } = *self.judge.at(id);
         if self.plan.fleet.wire == Wire::JetcacheGo {
             return match absent {
                 true => PLACEHOLDER.to_vec(),
@@ -247,6 +286,9 @@ impl World {
         }
         let mut bytes = Vec::new();
         envelope::open(&mut bytes, (!absent).then_some(1));
+        if let Some(mark) = mark.and_then(|mark| Mark::new(&mark.0.to_be_bytes())) {
+            envelope::mark(&mut bytes, &mark);
+        }
         if !absent {
             bytes.extend_from_slice(&id.0.to_be_bytes());
         }
@@ -266,10 +308,12 @@ impl World {
             return None;
         };
         let (mut over, mut window) = (Duration::ZERO, None);
+        let (mut mark, header) = (None, Header::of(&found.bytes));
         let (left, life, payload) = match found.life {
             Life::Clock(clock) => {
                 let envelope = envelope::parse(&found.bytes).ok()?;
                 let payload = envelope.value.map(|(_, payload)| payload);
+                mark = envelope.mark.and_then(Mark::new);
                 let stale = envelope.over(clock);
                 (over, window) = (stale.0, Some(stale.1));
                 (envelope.left(clock), Some(envelope.life), payload)
@@ -295,14 +339,22 @@ impl World {
             Id(u32::from_be_bytes(number))
         });
         let id = (self.judge).seen_in_l2(key, value, !left.is_zero(), self.now);
+        let fact = *self.judge.at(id);
+        let known = fact.mark_is(mark.as_ref().map(Mark::bytes));
+        self.judge.rule(known, Promise::P6, || {
+            format!("L2 shows {id:?} with {mark:?}: {fact:?}")
+        });
         let age = life.map(|life| life.saturating_sub(left));
         let seen = Seen {
-            value,
+            // The value that was sent may have been renewed since.
+            value: value.map(|_| id),
             left,
             over,
             window,
             cost: Duration::from_millis(3),
             age,
+            mark,
+            header,
         };
         Some((seen, id))
     }

@@ -4,8 +4,9 @@ use core::time::Duration;
 
 use jetcache_core::Token;
 use jetcache_core::machine::lookup::step::Seen;
+use jetcache_core::machine::tier::envelope::HEADER;
 use jetcache_core::machine::tier::verb::{Announce, Times};
-use jetcache_core::ports::remote::{Claimed, Condition, Filled, Granted, Placed, Stamp};
+use jetcache_core::ports::remote::{Claimed, Condition, Extended, Filled, Granted, Placed, Stamp};
 
 use crate::sim::fate::judge::{Id, Index};
 use crate::sim::fate::script::Point;
@@ -28,6 +29,14 @@ pub(crate) enum Verb {
         times: Times,
         /// The number of the junk that the fill may replace.
         junk: Option<Index>,
+        announce: Announce,
+    },
+    Extend {
+        token: Token,
+        /// What the value must begin with.
+        header: [u8; HEADER],
+        id: Id,
+        times: Times,
         announce: Announce,
     },
     Release {
@@ -69,6 +78,7 @@ pub(crate) enum Receipt {
     Leased(Granted, Option<(Seen<Id>, Id)>),
     Renewed(bool),
     Filled(Filled),
+    Extended(Extended),
     Claimed(Claimed),
     /// And whether the key was removed instead.
     Put(Placed, bool),
@@ -81,7 +91,7 @@ impl Verb {
             Self::Read => Point::Read,
             Self::Lease { .. } => Point::Lease,
             Self::Renew { .. } => Point::Renew,
-            Self::Fill { .. } | Self::Put { .. } => Point::Fill,
+            Self::Fill { .. } | Self::Extend { .. } | Self::Put { .. } => Point::Fill,
             Self::Release { .. } => Point::Release,
             Self::Claim { .. } => Point::Claim,
             Self::Settle { .. } => Point::Settle,
@@ -103,12 +113,13 @@ impl Verb {
                     Receipt::Put(Placed::Stored, _) | Receipt::Put(_, true)
                 )
                 | (Self::Fill { .. }, Receipt::Filled(Filled::Stored))
+                | (Self::Extend { .. }, Receipt::Extended(Extended::Stored))
         )
     }
 
     /// Whether it fills the key with what a load brought.
     pub(crate) fn is_loads_fill(self) -> bool {
-        matches!(self, Self::Fill { .. })
+        matches!(self, Self::Fill { .. } | Self::Extend { .. })
     }
 
     /// What the others are told of a command with this receipt, if anything. `sent`: when it was
@@ -129,7 +140,10 @@ impl Verb {
                 },
                 Receipt::Put(..),
             ) => (true, birth),
-            (Self::Fill { announce: Yes, .. }, Receipt::Filled(Stored)) => (false, 0),
+            (Self::Fill { announce: Yes, .. }, Receipt::Filled(Stored))
+            | (Self::Extend { announce: Yes, .. }, Receipt::Extended(Extended::Stored)) => {
+                (false, 0)
+            }
             (Self::Settle { announce: Yes, .. }, Receipt::Filled(Stored)) => (false, birth),
             (Self::Settle { announce: Yes, .. }, Receipt::Filled(Refused)) => (true, sent),
             _ => return None,

@@ -225,7 +225,7 @@ fn the_documented_rights_are_enough() {
     let server = RedisServer::start();
     let rights = "on >pw resetkeys ~contract:* ~{contract:* ~{*}contract:* resetchannels -@all \
                   +mget +get +set +del +pttl +time +getrange +setrange +evalsha +multi +exec \
-                  +pexpiretime +script|load +select +client|setname";
+                  +pexpiretime +pexpire +script|load +select +client|setname";
     let mut command = vec!["ACL", "SETUSER", "app"];
     command.extend(rights.split_whitespace());
     assert_eq!(server.cli(&command), "OK");
@@ -233,7 +233,7 @@ fn the_documented_rights_are_enough() {
     contract_on_tokio(&Redis::open(&url("/1")).unwrap());
     assert_eq!(server.cli(&["ACL", "LOG", "1"]), "", "nothing was denied");
 
-    // Only the name, the database and when a value goes can be done without.
+    // Only the name, the database, when a value goes and its extension can be done without.
     assert_eq!(
         server.cli(&[
             "ACL",
@@ -241,7 +241,8 @@ fn the_documented_rights_are_enough() {
             "app",
             "-select",
             "-client|setname",
-            "-pexpiretime"
+            "-pexpiretime",
+            "-pexpire"
         ]),
         "OK"
     );

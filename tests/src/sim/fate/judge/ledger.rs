@@ -1,7 +1,7 @@
 //! The ledger: what L2 took, which leases it granted, and what must follow from that.
 
 use jetcache_core::Token;
-use jetcache_core::ports::remote::{Filled, Placed};
+use jetcache_core::ports::remote::{Extended, Filled, Placed};
 
 use crate::sim::fate::judge::{Fact, Id, Index, Judge};
 use crate::sim::fate::plan::{KEYS, Key};
@@ -11,6 +11,8 @@ use crate::sim::fate::promise::Promise;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shared {
     content: Option<Id>,
+    /// Whose bytes these are: of what it was when it was sent.
+    bytes: Option<Id>,
     lease: Option<(Token, u64)>,
     /// When the last removal or claim was applied.
     wiped: Index,
@@ -61,10 +63,10 @@ impl Judge {
 
     /// L2 showed this value.
     pub(crate) fn seen_in_l2(&mut self, key: Key, value: Option<Id>, fresh: bool, now: u64) -> Id {
-        let content = self.shared[usize::from(key)].content;
+        let Shared { content, bytes, .. } = self.shared[usize::from(key)];
         let absent = content.is_some_and(|id| self.at(id).absent);
         let same = match value {
-            Some(id) => content == Some(id) && !absent,
+            Some(id) => content.is_some() && bytes == Some(id) && !absent,
             None => absent,
         };
         self.rule(same, Promise::P6, || {
@@ -92,7 +94,7 @@ impl Judge {
 
     pub(crate) fn foreign_set(&mut self, key: Key, id: Option<Id>) {
         let shared = &mut self.shared[usize::from(key)];
-        (shared.content, shared.loaded) = (id, false);
+        (shared.content, shared.bytes, shared.loaded) = (id, id, false);
     }
 
     /// What a load may have put there was removed; `value`: there was one.
@@ -223,6 +225,7 @@ impl Judge {
         let inserts = self.granted.entry(token).or_default().inserts;
         let shared = &mut self.shared[usize::from(key)];
         let before = shared.content.replace(id);
+        shared.bytes = Some(id);
         shared.loaded = !inserts;
         let wiped = match inserts {
             true => shared.wiped,
@@ -243,6 +246,23 @@ impl Judge {
         self.rule(!barred, Promise::P2, || {
             format!("L2 took {id:?}, which a refused or undecided insert brought")
         });
+    }
+
+    /// What stands there is fresh again, as `id`: its bytes are those of what that renews.
+    pub(crate) fn extend_applied(&mut self, key: Key, token: Token, id: Id, extended: Extended) {
+        let Shared { content, bytes, .. } = self.shared[usize::from(key)];
+        match extended {
+            Extended::Stored => {
+                let renews = self.at(id).renews;
+                self.rule(content.is_some() && content == renews, Promise::P2, || {
+                    format!("L2 extends {content:?} as {id:?}, which renews {renews:?}")
+                });
+                self.fill_applied(key, token, id, Filled::Stored);
+                self.shared[usize::from(key)].bytes = bytes;
+            }
+            Extended::Refused => self.fill_applied(key, token, id, Filled::Refused),
+            Extended::Unlike => {}
+        }
     }
 
     /// A write-through is settled: its value is stored, or the key removed.

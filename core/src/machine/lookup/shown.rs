@@ -1,0 +1,27 @@
+//! What a flight remembers of the value that its loader was shown.
+
+use core::time::Duration;
+
+use crate::machine::policy::Lives;
+use crate::machine::tier::envelope::Header;
+use crate::machine::tier::mark::Mark;
+use crate::machine::time::millis;
+
+/// What was shown to the loader: that is renewed, whatever the tiers hold by then.
+#[derive(Clone, Debug)]
+pub(super) struct Shown {
+    /// How it stood in L2, if it is from there.
+    pub(super) header: Option<Header>,
+    pub(super) mark: Option<Mark>,
+}
+
+impl Shown {
+    /// What may be extended in L2: the very entry that was shown, with its own mark and window, for no
+    /// more than the life that its header says. That must be about as much as is wanted.
+    pub(super) fn extends(&self, mark: Option<&Mark>, lives: &Lives) -> Option<(Header, Duration)> {
+        let header = self.header.clone().filter(|_| mark == self.mark.as_ref())?;
+        let life = lives.remote.min(header.life());
+        let alike = millis(header.stale()) == millis(lives.stale) && life >= lives.least;
+        alike.then_some((header, life))
+    }
+}
