@@ -421,14 +421,11 @@ impl Table {
             }
             until = end.saturating_add(millis(value.stale));
         }
+        let marked = now.saturating_add(millis(MARKED));
         let row = Row {
             bytes,
             until,
-            loaded_until: if loaded {
-                now.saturating_add(millis(MARKED))
-            } else {
-                0
-            },
+            loaded_until: if loaded { marked } else { 0 },
         };
         self.values.push(key.to_owned(), row);
         Filled::Stored
