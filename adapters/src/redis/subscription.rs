@@ -7,8 +7,8 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 
-use futures_util::future::{FutureExt, select};
 use jetcache_core::ports::bus::News;
 use jetcache_core::{Fault, Subscription};
 use redis::Cmd;
@@ -150,14 +150,11 @@ async fn pulse(
     (reign, turn): (Reign, u64),
 ) -> Fault {
     let mut signs = pin!(signs_of_life(connection, host, &dial));
-    let (over, left) = (pin!(reign.end()), pin!(dial.primary.left(turn)));
-    let mut end = select(over, left);
+    let (mut over, mut left) = (pin!(reign.end()), pin!(dial.primary.left(turn)));
     poll_fn(|context| {
-        let ended = end.poll_unpin(context).map(|_| {
-            Fault::Unreachable("another server is the primary now, subscribe there".into())
-        });
-        if ended.is_ready() {
-            return ended;
+        if over.as_mut().poll(context).is_ready() || left.as_mut().poll(context).is_ready() {
+            let why = "another server is the primary now, subscribe there";
+            return Poll::Ready(Fault::Unreachable(why.into()));
         }
         signs.as_mut().poll(context)
     })
