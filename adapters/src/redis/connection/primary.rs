@@ -1,6 +1,7 @@
 //! Which server process answers at an address: another one may lack the last changes.
 
 use std::future::pending;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,8 +12,10 @@ use tokio::sync::watch;
 #[derive(Debug)]
 pub(crate) struct Primary {
     known: Mutex<Known>,
-    /// How many there were before it.
-    turn: watch::Sender<u64>,
+    /// How many there were before it. With tokio's feature `parking_lot`, which a user's program may turn
+    /// on, the channel is not `RefUnwindSafe` by itself; no code of ours that can panic runs under its
+    /// lock.
+    turn: AssertUnwindSafe<watch::Sender<u64>>,
     all: Arc<All>,
 }
 
@@ -36,6 +39,7 @@ struct All {
 
 impl Primary {
     /// That of another address of the same handle.
+    #[allow(dead_code, reason = "one server alone has no others")]
     pub(crate) fn other(&self) -> Self {
         Self {
             all: Arc::clone(&self.all),
@@ -116,7 +120,7 @@ impl Default for Primary {
     fn default() -> Self {
         Self {
             known: Mutex::default(),
-            turn: watch::channel(0).0,
+            turn: AssertUnwindSafe(watch::Sender::new(0)),
             all: Arc::default(),
         }
     }
