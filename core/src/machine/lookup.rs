@@ -81,6 +81,8 @@ pub(super) struct Lookup<V> {
     shown: Option<Shown>,
     /// What L1 has, and is to be loaded anew before its end.
     due: Option<Entry<V>>,
+    /// Whether that may be shown to the loader: not if L2 has lost it, and no bus would tell of that.
+    due_stands: bool,
     /// Somebody else has put a fresh value into L1 meanwhile.
     fed: bool,
     /// For how long nobody else need try, since the load has failed.
@@ -137,6 +139,7 @@ impl<V: Clone> Lookup<V> {
             in_l2: None,
             shown: None,
             due: None,
+            due_stands: true,
             fed: false,
             failing: None,
             outcome: RefreshOutcome::Passed,
@@ -158,6 +161,7 @@ impl<V: Clone> Lookup<V> {
             in_l2: self.in_l2.clone(),
             shown: None,
             due: None,
+            due_stands: true,
             fed: self.fed,
             failing: None,
             outcome: RefreshOutcome::Passed,

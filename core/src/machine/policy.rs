@@ -264,6 +264,7 @@ impl Policy {
             local: self.local_life(local, dice >> 32).min(remote),
             stale,
             least: fresh.saturating_sub(self.jitter.widest(fresh)),
+            most: fresh,
         }
     }
 
@@ -320,12 +321,14 @@ pub(super) struct Lives {
     pub(super) stale: Duration,
     /// What `remote` is at least: the jitter takes off no more.
     pub(super) least: Duration,
+    /// And at most.
+    pub(super) most: Duration,
 }
 
 impl Lives {
-    /// No tier keeps it for longer than this.
-    pub(super) fn cap(&mut self, life: Duration) {
-        self.remote = self.remote.min(life);
+    /// L2 keeps it for so long, and L1 no longer.
+    pub(super) fn last(&mut self, life: Duration) {
+        self.remote = life;
         self.local = self.local.min(life);
     }
 

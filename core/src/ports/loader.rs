@@ -26,7 +26,7 @@ pub trait Loader<K, V>: Send + Sync + 'static {
         key: K,
         standing: Option<Standing<V>>,
     ) -> impl Future<Output = Result<Load<V>, LoadError>> + Send {
-        let _ = standing;
+        Standing::hide(standing);
         self.load(key)
     }
 }

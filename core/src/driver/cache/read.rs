@@ -66,7 +66,13 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
                 self.after_hit(key, &Call::new(), &hit);
                 Ok(hit.into_value())
             }
-            None => Ok(self.load_far(key, Call::new(), |_| loader()).await?.hit()),
+            None => Ok(self
+                .load_far(key, Call::new(), |standing| {
+                    Standing::hide(standing);
+                    loader()
+                })
+                .await?
+                .hit()),
         }
     }
 
@@ -111,7 +117,11 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         F: Future<Output = Result<T, LoadError>>,
         T: Into<Load<V>>,
     {
-        self.get_or_load_if_changed(key, call, |_| loader()).await
+        self.get_or_load_if_changed(key, call, |standing| {
+            Standing::hide(standing);
+            loader()
+        })
+        .await
     }
 
     /// [`get_or_load_cached`](Self::get_or_load_cached) by a loader that is shown the value that

@@ -70,7 +70,11 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         F: Future<Output = Result<T, LoadError>> + Send + 'static,
         T: Into<Load<V>> + Send + 'static,
     {
-        self.get_or_spawn_if_changed(key, call, |_| loader()).await
+        self.get_or_spawn_if_changed(key, call, |standing| {
+            Standing::hide(standing);
+            loader()
+        })
+        .await
     }
 
     /// [`get_or_spawn`](Self::get_or_spawn) by a loader that is shown the value that [stands](Standing)

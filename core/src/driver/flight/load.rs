@@ -9,7 +9,6 @@ use crate::driver::world::caught::caught_future;
 use crate::driver::world::erased::AnyRuntime;
 use crate::driver::world::timeout::timeout;
 use crate::machine::error::{Error, Limit};
-use crate::machine::lookup::step::Stands;
 use crate::machine::tier::entry::Load;
 use crate::ports::batch_loader::Loads;
 use crate::ports::loader::LoadError;
@@ -23,22 +22,22 @@ use crate::ports::standing::Standing;
 pub(crate) async fn load<K, V, L, F, T>(
     shared: &Shared<K, V>,
     loader: L,
-    stands: Option<Arc<Stands<Arc<V>>>>,
+    standing: Option<Standing<V>>,
 ) -> Result<Load<Arc<V>>, Error>
 where
     L: FnOnce(Option<Standing<V>>) -> F,
     F: Future<Output = Result<T, LoadError>>,
     T: Into<Load<V>>,
 {
-    let standing = stands.clone().map(Standing::new);
+    let shown = standing.clone();
     let loading = async move { loader(standing).await.map(Into::into) };
     let load: Load<V> = match loaded(shared, loading).await? {
         Ok(load) => load,
         Err(error) => shared.loaders.judge(error)?,
     };
     let mut load = load.map(Arc::new);
-    if let Some(stands) = stands {
-        load = stands.put_back(load);
+    if let Some(shown) = shown {
+        load = shown.put_back(load);
     }
     brought(shared, load)
 }

@@ -9,7 +9,7 @@ use crate::driver::world::caught::caught;
 use crate::driver::world::erased::{AnyBatchLoader, AnyLoader, AnyRuntime};
 use crate::driver::world::timeout::timeout;
 use crate::machine::error::{BoxError, Error};
-use crate::machine::tier::entry::Load;
+use crate::machine::tier::entry::{Load, NothingStands};
 use crate::ports::loader::LoadError;
 
 pub(crate) type Predicate = Box<dyn Fn(&BoxError) -> bool + Send + Sync>;
@@ -79,7 +79,9 @@ impl<K, V> Loaders<K, V> {
     /// [`Error::Load`], or [`Error::Panicked`] if the user's predicate panicked.
     pub(crate) fn judge<W>(&self, error: LoadError) -> Result<Load<W>, Error> {
         let error = error.into_inner();
-        if let Some(means_absent) = &self.not_found
+        // To say that nothing has changed is no word of what does not exist.
+        if !error.is::<NothingStands>()
+            && let Some(means_absent) = &self.not_found
             && caught(|| means_absent(&error))?
         {
             return Ok(Load::from(None));

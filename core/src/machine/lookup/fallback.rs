@@ -130,7 +130,7 @@ impl<V: Clone> Fallback<V> {
     pub(super) fn answer(&self, call: &Call, now: Timestamp) -> Option<Answer<V>> {
         let until = self.until(call);
         let (value, (end, over)) = (self.value.clone(), self.known);
-        if now + over < end {
+        if now + over < end && now < self.until {
             // Fresh, though too old for a refresh to copy.
             return Some(Answer::found(Some(value), end));
         }

@@ -59,10 +59,12 @@ impl<V: Clone> Lookup<V> {
         let Some(mut lives) = view.policy.lives(&self.call, &load, view.dice) else {
             return self.finish(Answer::endless(outcome));
         };
-        let mark = load.mark.or_else(|| shown.as_ref()?.mark.clone());
+        // One that is too long is not kept, and the one before is not its mark any more.
+        let before = shown.as_ref().filter(|_| !load.overlong);
+        let mark = load.mark.or_else(|| before?.mark.clone());
         let header = shown.and_then(|shown| {
             let (header, life) = shown.extends(mark.as_ref(), &lives)?;
-            lives.cap(life);
+            lives.last(life);
             Some(header)
         });
         let answer = Answer {

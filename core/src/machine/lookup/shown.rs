@@ -16,12 +16,14 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    /// What may be extended in L2: the very entry that was shown, with its own mark and window, for no
-    /// more than the life that its header says. That must be about as much as is wanted.
+    /// What may be extended in L2: the very entry that was shown, with its own mark and window, for the
+    /// life that its header says and no other, since its age is told by that. It must be one that the
+    /// jitter might have drawn.
     pub(super) fn extends(&self, mark: Option<&Mark>, lives: &Lives) -> Option<(Header, Duration)> {
         let header = self.header.clone().filter(|_| mark == self.mark.as_ref())?;
-        let life = lives.remote.min(header.life());
-        let alike = millis(header.stale()) == millis(lives.stale) && life >= lives.least;
+        let life = header.life();
+        let alike = millis(header.stale()) == millis(lives.stale)
+            && (lives.least..=lives.most).contains(&life);
         alike.then_some((header, life))
     }
 }

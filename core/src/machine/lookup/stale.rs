@@ -42,6 +42,7 @@ impl<V: Clone> Lookup<V> {
         if found.is_err() && !view.policy.hears {
             let dead = self.fallback.take();
             out.spent.extend(dead.map(Fallback::into_value));
+            self.due_stands = false;
         }
         let extensible = found.as_ref().ok().filter(|found| found.is_extensible());
         let before = core::mem::replace(&mut self.in_l2, extensible.cloned());
@@ -90,7 +91,7 @@ impl<V: Clone> Lookup<V> {
     /// the lease stands, as a mark for the other nodes.
     pub(super) fn fail_over(&mut self, view: &View<'_>) -> Option<Move<V>> {
         let fed = core::mem::take(&mut self.fed) && !self.call.skip_local;
-        if fed && self.fallback.is_some() {
+        if fed && self.fallback.is_some() && self.call.aim.is_none() {
             // What L1 has now is newer. Should that be over by now, it is the fallback.
             return Some(self.look());
         }

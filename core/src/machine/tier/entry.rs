@@ -305,7 +305,8 @@ impl<V> Load<V> {
 
     /// The value that stood there, and was [shown](crate::Standing) to the loader, is still right: it
     /// counts as loaded just now, with its whole life ahead, and is not sent to L2 again. Its mark stays,
-    /// unless this brings another one.
+    /// unless this brings another one. Times that were set for the value itself, such as
+    /// [`ttl`](Self::ttl), are to be set here again: otherwise those of the call or of the cache hold.
     ///
     /// Only a loader that was shown a value may say so. From any other the load fails with
     /// [`NothingStands`].

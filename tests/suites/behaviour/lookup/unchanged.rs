@@ -28,6 +28,9 @@ pub(crate) const CASES: Cases<Case> = &[
     ("unchanged_of_nothing_is_an_error_that_says_so", |s| {
         Box::pin(of_nothing(s))
     }),
+    ("nor_may_a_loader_say_so_that_was_shown_nothing", |s| {
+        Box::pin(unshown(s))
+    }),
     ("a_batch_and_a_writer_cannot_say_unchanged", |s| {
         Box::pin(not_here(s))
     }),
@@ -413,6 +416,31 @@ async fn written_through(stage: &Stage) {
         assert_eq!(source.ask(&node).await, hit(1));
         assert_eq!((source.fetched(), source.shown()), (0, vec![stood(1)]));
     }
+}
+
+/// It knows something from elsewhere, and not what stands there. That it says so is no absence either,
+/// whatever else means one.
+async fn unshown(stage: &Stage) {
+    let node = builder(stage)
+        .not_found_when(|_| true)
+        .loader(async |_: String| Ok(Load::<Value>::unchanged()))
+        .build()
+        .unwrap();
+    (node.insert("key".into(), value("old")).await).unwrap();
+    outlive(stage).await;
+    let stale = Cached::Stale(value("old"));
+    let say = || async { Ok::<_, LoadError>(Load::<Value>::unchanged()) };
+    let given = node.get_or_load_cached("key", PLAIN, say).await.unwrap();
+    assert_eq!(given, stale);
+    node.clear_local();
+    outlive(stage).await;
+    let spawned = node.get_or_spawn("key", PLAIN, say).await.unwrap();
+    assert_eq!(spawned, stale);
+    let registered = node.load_cached("key", PLAIN).await.unwrap();
+    assert_eq!(registered, stale);
+    let stats = node.stats();
+    assert_eq!((stats.unchanged, stats.not_found), (0, 0));
+    assert!(stats.load_failures > 0, "{stats:?}");
 }
 
 async fn long(stage: &Stage) {
