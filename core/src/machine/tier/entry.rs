@@ -336,7 +336,8 @@ impl<V> Load<V> {
         }
     }
 
-    /// Keeps a mark with the value, in both tiers: an etag, a version, a date, at most 1024 bytes. A
+    /// Keeps a mark with the value, in both tiers: an etag, a version, a date, at most 1024 bytes, which
+    /// an L1 that is bounded by bytes does not count. A
     /// writer's answer may have one, too. The next loader that is [shown](crate::Standing) the value is shown its mark as well.
     ///
     /// A longer one is not kept, which the log says; nor is the mark of what does not exist, and in
