@@ -24,8 +24,10 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     ) {
         // What is answered now was sent as long ago as an operation may take.
         let span = policy.failover_window.saturating_add(policy.remote_timeout);
-        let forgotten = self.recents.turn(answered, span, room);
-        effects.spent_keys.extend(forgotten);
+        if self.recents.is_due(answered, span, room) {
+            let forgotten = self.recents.turn(answered);
+            effects.spent_keys.extend(forgotten);
+        }
     }
 
     /// How many keys are remembered for a primary that takes over.

@@ -60,20 +60,24 @@ impl<K: Eq + Clone> Recents<K> {
         keys.insert_unique(hash, Recent { hash, key, cure }, |known| known.hash);
     }
 
-    /// L2 has answered then. Returns what is forgotten, to be dropped outside the lock.
-    pub(in crate::machine) fn turn(
+    /// L2 has answered then, and there is so much room. Whether it is time to [turn](Self::turn).
+    pub(in crate::machine) fn is_due(
         &mut self,
         answered: Timestamp,
         span: Duration,
         room: usize,
-    ) -> impl Iterator<Item = K> + use<K> {
+    ) -> bool {
         self.room = room;
-        let over = if answered.since(self.turned) >= span {
-            self.turned = answered;
-            replace(&mut self.old, take(&mut self.young))
-        } else {
-            Page::default()
-        };
+        answered.since(self.turned) >= span
+    }
+
+    /// Begins a new page. Returns what is forgotten, to be dropped outside the lock.
+    pub(in crate::machine) fn turn(
+        &mut self,
+        answered: Timestamp,
+    ) -> impl Iterator<Item = K> + use<K> {
+        self.turned = answered;
+        let over = replace(&mut self.old, take(&mut self.young));
         over.keys.into_iter().map(|forgotten| forgotten.key)
     }
 
@@ -118,6 +122,14 @@ mod tests {
 
     const SPAN: Duration = Duration::from_secs(2);
 
+    /// What is forgotten once L2 has answered then.
+    fn turn(recents: &mut Recents<u64>, answered: Timestamp, room: usize) -> Vec<u64> {
+        match recents.is_due(answered, SPAN, room) {
+            true => recents.turn(answered).collect(),
+            false => Vec::new(),
+        }
+    }
+
     fn at(seconds: u64) -> Timestamp {
         Timestamp::from_nanos(seconds * 1_000_000_000)
     }
@@ -132,12 +144,12 @@ mod tests {
     #[test]
     fn a_key_is_remembered_for_one_span_at_least_and_two_at_most() {
         let mut recents = Recents::default();
-        assert_eq!(recents.turn(at(10), SPAN, 8).count(), 0);
+        assert_eq!(turn(&mut recents, at(10), 8), []);
         recents.note(1, &1, Cure::Remove);
-        assert_eq!(recents.turn(at(11), SPAN, 8).count(), 0);
+        assert_eq!(turn(&mut recents, at(11), 8), []);
         recents.note(2, &2, Cure::Clear);
-        assert_eq!(recents.turn(at(12), SPAN, 8).count(), 0);
-        let forgotten: Vec<u64> = recents.turn(at(14), SPAN, 8).collect();
+        assert_eq!(turn(&mut recents, at(12), 8), []);
+        let forgotten = turn(&mut recents, at(14), 8);
         assert_eq!(forgotten.len(), 2);
         recents.note(3, &3, Cure::Clear);
         assert_eq!(keys(&mut recents), [(3, Cure::Clear)]);
@@ -146,7 +158,7 @@ mod tests {
     #[test]
     fn a_key_is_there_once_with_the_strongest_cure() {
         let mut recents = Recents::default();
-        let _ = recents.turn(at(10), SPAN, 8).count();
+        turn(&mut recents, at(10), 8);
         for cure in [Cure::Clear, Cure::Remove, Cure::Clear] {
             recents.note(1, &1, cure);
         }
@@ -160,13 +172,13 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_said_until_it_would_be_forgotten() {
         let mut recents = Recents::default();
-        let _ = recents.turn(at(10), SPAN, 1).count();
+        turn(&mut recents, at(10), 1);
         recents.note(1, &1, Cure::Remove);
         recents.note(2, &2, Cure::Remove);
         assert_eq!(recents.len(), 1);
-        let _ = recents.turn(at(12), SPAN, 1).count();
+        turn(&mut recents, at(12), 1);
         assert!(recents.old.full);
-        let _ = recents.turn(at(14), SPAN, 1).count();
+        turn(&mut recents, at(14), 1);
         assert!(!recents.take().1);
         recents.note(1, &1, Cure::Remove);
         recents.note(2, &2, Cure::Remove);
@@ -176,10 +188,10 @@ mod tests {
     #[test]
     fn while_l2_does_not_answer_nothing_is_forgotten() {
         let mut recents = Recents::default();
-        let _ = recents.turn(at(10), SPAN, 8).count();
+        turn(&mut recents, at(10), 8);
         recents.note(1, &1, Cure::Remove);
         for _ in 0..9 {
-            assert_eq!(recents.turn(at(11), SPAN, 8).count(), 0);
+            assert_eq!(turn(&mut recents, at(11), 8), []);
         }
         assert_eq!(recents.len(), 1);
     }
