@@ -75,16 +75,6 @@ impl<K, V> Link<K, V> {
             let leasing = async { remote.lease(asked, wire).await };
             let outcomes = survived(asked.len(), leasing).await;
             pass.note(asked, &outcomes);
-            // The primary that granted it is not to be believed yet, and nobody will fill.
-            let vain: Vec<Hold<'_>> = (zip(asked, &outcomes))
-                .filter(|(_, outcome)| !pass.stands() && outcome.is_ok())
-                .map(|(ask, _)| Hold::of(ask.key, ask.token))
-                .collect();
-            let back = Pass::of(gate.as_deref(), None, &vain, |hold| hold.key);
-            let given_back = back.asked(&vain);
-            if !given_back.is_empty() {
-                remote.release(given_back).await;
-            }
             pass.outcomes(outcomes)
         })
     }

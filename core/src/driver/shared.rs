@@ -143,23 +143,27 @@ impl<K: CacheKey, V: CacheValue> Shared<K, V> {
     }
 
     /// If another primary of L2 answers than before, has what changed lately removed there again
-    /// (PROTOCOL.md, F1). Until then nothing is sent to it, and no answer of it counts; so nothing is
-    /// asked of the machine before either.
+    /// (PROTOCOL.md, F1), before the machine is asked anything: it knows then what not to believe.
     pub(super) fn take_up_primary(&self) {
         let primary = self.link.as_ref().and_then(|link| link.primary.as_ref());
-        let Some(primary) = primary.filter(|primary| primary.is_new()) else {
+        let Some(change) = primary.and_then(|primary| primary.begin()) else {
             return;
         };
-        // If somebody else is about to, nobody waits for that.
-        let Some(change) = primary.begin() else {
-            return;
-        };
+        let mut effects = Effects::default();
         for shard in 0..self.tables.len() {
-            self.ask(shard, |table, context, effects| {
-                table.failed_over(context, effects);
+            let context = Context {
+                now: self.runtime.now(),
+                roll: self.runtime.roll(),
+                policy: self.policy_now(),
+            };
+            self.tables.ask(shard, |table| {
+                table.failed_over(&context, &mut effects);
             });
         }
+        self.repairs.needed.store(true, Ordering::SeqCst);
+        // Whatever users have to say to that may ask the machine.
         change.done();
+        effects.carry_out(|event| self.journal.note(&event));
         self.journal.note(&Event::FailedOver);
         if let Some(start) = self.repairs.start.get() {
             start();

@@ -209,6 +209,19 @@ impl<V> ChangeReply<V> {
     }
 }
 
+impl State {
+    /// The command that is under way.
+    pub(super) fn number(&self) -> Option<Number> {
+        match self {
+            Self::Removing(number, _)
+            | Self::Claiming(number, _)
+            | Self::Putting(number)
+            | Self::Settling(number) => Some(*number),
+            _ => None,
+        }
+    }
+}
+
 impl<V> Change<V> {
     pub(super) fn condition(&self) -> Option<Condition> {
         match self.plan {

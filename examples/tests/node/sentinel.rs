@@ -43,7 +43,9 @@ fn a_failover_needs_no_restart() {
             loop {
                 round += 1;
                 let node = &mut nodes[at];
-                assert_eq!(node.ask("get k"), is("old"), "L1, or the replica, has it");
+                // It was changed a moment before, so it is not believed in the new primary.
+                let found = node.ask("get k");
+                assert!(found == is("old") || found["outcome"] == "miss", "{found}");
                 let loaded = node.ask(format!("load l{round} new 1"));
                 assert_eq!(loaded["outcome"], "hit");
                 let set = node.ask(format!("set s{round} new 1"));

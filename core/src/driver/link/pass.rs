@@ -4,7 +4,7 @@ use core::iter::zip;
 
 use crate::driver::link::gate::{Gate, Sorted};
 use crate::driver::link::outcomes::Outcomes;
-use crate::driver::link::primary::{Primary, not_taken_up};
+use crate::driver::link::primary::Primary;
 use crate::machine::error::Fault;
 use crate::machine::time::Timestamp;
 
@@ -27,9 +27,7 @@ impl<'g, I: Copy> Pass<'g, I> {
         key: fn(&I) -> &str,
     ) -> Self {
         let primary = primary.map(|primary| (primary, primary.known(), primary.now()));
-        let is_new = primary.is_some_and(|(primary, known, _)| !primary.is(known));
         let sorted = match gate {
-            _ if is_new => Sorted::None(vec![not_taken_up(); items.len()]),
             Some(gate) if !items.is_empty() => gate.sort(items.iter().map(key)),
             Some(_) | None => Sorted::All,
         };
@@ -63,23 +61,13 @@ impl<'g, I: Copy> Pass<'g, I> {
         if let Some((gate, sent)) = self.gate {
             gate.note(asked.iter().map(self.key), outcomes, sent);
         }
-        if let Some((primary, _, sent)) = self.primary.filter(|_| self.stands()) {
+        if let Some((primary, _, sent)) = self.primary.filter(|(it, known, _)| it.is(*known)) {
             primary.note(asked.iter().map(self.key), outcomes, sent);
         }
     }
 
-    /// Whether the primary that was asked is the one that answers.
-    pub(crate) fn stands(&self) -> bool {
-        let stands = |(primary, known, _): (&Primary, u64, Timestamp)| primary.is(known);
-        self.primary.is_none_or(stands)
-    }
-
     /// The outcomes of all items, given those of the ones that were sent.
     pub(crate) fn outcomes<T>(self, sent: Outcomes<T>) -> Outcomes<T> {
-        let sent = match self.primary {
-            Some((primary, known, _)) => primary.outcomes(known, sent),
-            None => sent,
-        };
         match self.sorted {
             Sorted::All => sent,
             Sorted::None(faults) => faults.into_iter().map(Err).collect(),

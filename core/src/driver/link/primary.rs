@@ -3,14 +3,12 @@
 
 use core::time::Duration;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use portable_atomic::{AtomicU64, Ordering};
 
 use crate::driver::link::outcomes::Outcomes;
 use crate::driver::world::erased::{AnyRemote, AnyRuntime};
-use crate::machine::error::Fault;
-use crate::machine::shard::failover::taken_over;
 use crate::machine::time::Timestamp;
 
 pub(crate) struct Primary {
@@ -75,15 +73,6 @@ impl Primary {
         Timestamp::from_nanos(self.answered.load(Ordering::Relaxed))
     }
 
-    /// The outcomes of what was sent while this one was known, as far as they are its own.
-    pub(crate) fn outcomes<T>(&self, known: u64, outcomes: Outcomes<T>) -> Outcomes<T> {
-        if self.is(known) {
-            return outcomes;
-        }
-        let refused = |outcome: Result<T, Fault>| outcome.and_then(|_| Err(taken_over()));
-        outcomes.into_iter().map(refused).collect()
-    }
-
     /// What was sent then for these keys has these outcomes.
     pub(crate) fn note<'k, T>(
         &self,
@@ -126,14 +115,13 @@ impl Primary {
         self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The one that is to be taken up, if there is one and nobody else does so.
+    /// The one that is to be taken up, if there is one. Whoever comes meanwhile waits.
     pub(crate) fn begin(&self) -> Option<Change<'_>> {
-        let guard = match self.change.try_lock() {
-            Ok(guard) => guard,
-            // A key of the user's panicked in the middle: once more.
-            Err(TryLockError::Poisoned(guard)) => guard.into_inner(),
-            Err(TryLockError::WouldBlock) => return None,
-        };
+        if !self.is_new() {
+            return None;
+        }
+        // After a panic, of a key of the user's: once more.
+        let guard = self.change.lock().unwrap_or_else(PoisonError::into_inner);
         let to = self.remote.failovers()?;
         let change = Change {
             primary: self,
@@ -162,8 +150,3 @@ impl Change<'_> {
 
 /// A server that nobody has asked for so long is no server of the store any more.
 const GONE: Duration = Duration::from_secs(600);
-
-/// Why nothing is sent.
-pub(crate) fn not_taken_up() -> Fault {
-    Fault::NotAsked("another primary has taken over, and the last changes are made again".into())
-}

@@ -60,9 +60,17 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         effects: &mut Effects<K, V>,
     ) -> ChangeStep<V> {
         let at = ticket.0;
-        let reply = match self.changes[at].reign == self.reign {
-            true => reply,
-            false => reply.of_another(taken_over),
+        let reply = match self.disbelieves(ticket) {
+            // A removal does no harm, and is sent again under the one that is known now.
+            true if matches!(reply, ChangeReply::Removed(Ok(()))) => {
+                self.changes[at].reign = self.reign;
+                return match take(&mut self.changes[at].state) {
+                    State::Removing(_, reach) => self.remove(at, reach),
+                    _ => ChangeStep::Finish(ChangeOutcome::Undecided),
+                };
+            }
+            true => reply.of_another(taken_over),
+            false => reply,
         };
         self.changes[at].reign = self.reign;
         match (take(&mut self.changes[at].state), reply) {
@@ -110,6 +118,16 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             // A reply that belongs to no step: the driver is wrong, and its caller must not hang.
             (_, _) => ChangeStep::Finish(ChangeOutcome::Undecided),
         }
+    }
+
+    /// Whether what L2 answers now to the change does not count: another primary has taken over since,
+    /// and may lack what this one or another change has done to the key.
+    #[must_use]
+    pub fn disbelieves(&self, ticket: &ChangeTicket) -> bool {
+        let change = &self.changes[ticket.0];
+        let doubt = &self.slots.look(change.slot).doubt;
+        let is_doubted = |number| doubt.is_since(number);
+        change.reign != self.reign && change.state.number().is_some_and(is_doubted)
     }
 
     fn on_begin(

@@ -37,7 +37,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     }
 
     /// Another primary answers. Each key that changed lately is in doubt until a removal is
-    /// acknowledged, and what L2 was asked before does not count, whoever answered. What L1 has stays:
+    /// acknowledged, and what L2 was asked of it before does not count, whoever answered. What L1 has stays:
     /// it came from the old primary, which knew more.
     pub fn failed_over(&mut self, context: &Context<'_>, effects: &mut Effects<K, V>) {
         self.reign = self.reign.wrapping_add(1);
@@ -46,6 +46,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         for recent in recent {
             let (slot, spare) = self.slots.open_hashed(recent.hash, recent.key);
             effects.spent_keys.extend(spare);
+            // Nor is it believed what a read under way may find.
+            self.eras.begin(recent.hash);
             self.doubt(slot, recent.cure, context, effects);
         }
         if full {

@@ -93,7 +93,11 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             return Self::deposed(flight, ticket, reply, effects);
         }
         let reply = match reply {
-            Reply::Remote(Ok(_)) | Reply::Leased(Ok(_)) if flight.reign != self.reign => {
+            Reply::Remote(Ok(_)) | Reply::Leased(Ok(_))
+                if flight.reign != self.reign
+                    && (self.slots.look(flight.slot).doubt.is_since(flight.asked)
+                        || self.doubts.bypassed(context.now)) =>
+            {
                 let fault = taken_over();
                 let unsure = match &reply {
                     Reply::Leased(_) => Reply::Leased(Err(fault)),
@@ -154,7 +158,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             self.doubts.note_life(kept.saturating_add(hold));
         }
         if let Step::Ask(Need::Read | Need::Lease { .. }) = &step {
-            flight.reign = self.reign;
+            (flight.reign, flight.asked) = (self.reign, self.doubts.last());
         }
         flight.deadline = context.now + step.limit(context.policy) + context.policy.remote_timeout;
         step

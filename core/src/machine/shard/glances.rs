@@ -98,7 +98,11 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     ) -> Glanced<V> {
         let took = context.now.since(glance.sent);
         let read = match read {
-            Ok(found) if glance.reign != self.reign => {
+            Ok(found)
+                if glance.reign != self.reign
+                    && (self.eras.has_ended(glance.hash, glance.began)
+                        || self.doubts.bypassed(context.now)) =>
+            {
                 let found = found.and_then(|seen| seen.value);
                 effects.spent_values.extend(found);
                 Err(taken_over())

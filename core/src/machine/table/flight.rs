@@ -9,6 +9,7 @@ use crate::machine::lookup::Lookup;
 use crate::machine::lookup::step::Answer;
 use crate::machine::policy::Policy;
 use crate::machine::policy::call::Call;
+use crate::machine::table::unconfirmed::Number;
 use crate::machine::time::Timestamp;
 use crate::machine::writes::Write;
 
@@ -58,8 +59,9 @@ pub(in crate::machine) struct Flight<V> {
     /// How many tickets are out.
     pub(in crate::machine) seats: u32,
     next_seat: u32,
-    /// Under which primary L2 was asked last.
+    /// Under which primary L2 was asked last, and before which commands.
     pub(in crate::machine) reign: u32,
+    pub(in crate::machine) asked: Number,
     /// When the leader counts as silent.
     pub(in crate::machine) deadline: Timestamp,
     pub(in crate::machine) answer: Option<Arc<Answer<V>>>,
@@ -90,6 +92,7 @@ impl<V: Clone> Flight<V> {
             seats: 1,
             next_seat: 1,
             reign: 0,
+            asked: Number::default(),
             deadline,
             answer: None,
             writes: Vec::new(),

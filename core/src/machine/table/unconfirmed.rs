@@ -40,6 +40,11 @@ impl Doubt {
         self.cure
     }
 
+    /// Whether the key has come into doubt since.
+    pub(in crate::machine) fn is_since(&self, number: Number) -> bool {
+        self.given_up > number
+    }
+
     /// Only this much ends the doubt, if there is one.
     pub(in crate::machine) fn needs(&mut self, cure: Cure) {
         if self.is_unconfirmed() {
@@ -82,6 +87,11 @@ impl Doubts {
     /// Numbers a command that is about to be sent.
     pub(in crate::machine) fn send(&mut self) -> Number {
         self.last.0 += 1;
+        self.last
+    }
+
+    /// The number of the last command.
+    pub(in crate::machine) fn last(&self) -> Number {
         self.last
     }
 

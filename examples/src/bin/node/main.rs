@@ -102,7 +102,6 @@
 //! | `became_unconfirmed`, `became_bypassed` | how often a key became one of those `unconfirmed`; how often there was no room for it |
 //! | `breaker` | how the breaker of L2 is: `closed`, `open`, or `half-open` while a probe is on its way |
 //! | `recovery` | removals that wait for L2 to acknowledge them |
-//! | `failovers` | how often another primary of L2 had taken over |
 //! | `remote_not_asked` | operations of L2 that were not sent, because its breaker was open |
 //! | `remote_faults` | operations of L2 that failed or did not answer in time |
 //! | `refused_fills` | loaded values that L2 did not take, because their lease was gone |

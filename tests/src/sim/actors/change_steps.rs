@@ -24,10 +24,13 @@ impl World {
         reply: Result<Receipt, Fault>,
     ) -> ChangeReply<Id> {
         let applied_at = self.commands[command].applied_at;
-        let node = &self.nodes[change.node];
+        self.take_up_primary(change.node);
+        let shard = &self.nodes[change.node].shard;
+        let believed = |ticket| !shard.disbelieves(ticket);
+        let believed = change.ticket.as_ref().is_none_or(believed);
         match (self.verb(command), reply) {
-            // The node has taken up another primary since, and does not believe it.
-            (_, Ok(receipt)) if self.commands[command].is_disbelieved(node) => {
+            // Another primary has taken over since, and the node does not believe it.
+            (_, Ok(receipt)) if !believed => {
                 change.acknowledged = None;
                 match receipt {
                     Receipt::Claimed(claimed) => ChangeReply::Claimed(Ok(claimed)),

@@ -70,10 +70,6 @@ impl World {
             // Nobody sends it twice, and a connection doubles nothing (PROTOCOL.md, Sent once).
             fate.again = None;
         }
-        // Nothing is sent to a primary that is not taken up.
-        if self.nodes[node].known != self.nodes[node].met {
-            fate = Fate::unsent();
-        }
         let id = self.commands.len();
         self.note(|| format!("    command {id} of node {node}: {verb:?}, {fate:?}"));
         self.excuse_if_lost(verb, fate);
@@ -240,17 +236,12 @@ impl World {
             return;
         }
         let command = &mut self.commands[id];
-        let stands = self.nodes[command.node].met == command.known;
-        if !stands && matches!(command.receipt, Some(Receipt::Leased(Granted::Yes, _))) {
-            // Nobody believes the primary that granted it, and nobody fills.
-            let verb = command.verb;
-            self.excuse_if_lost(verb, Fate::lost());
-        }
-        let command = &mut self.commands[id];
         let reply = match (command.fate.error, command.receipt.take()) {
-            (None, Some(_)) if !stands => Err(Fault::Unreachable("another primary".into())),
             (None, Some(receipt)) => {
-                self.nodes[command.node].answered = self.now;
+                let node = &mut self.nodes[command.node];
+                if node.met == command.known {
+                    node.answered = self.now;
+                }
                 Ok(receipt)
             }
             _ if command.fate.unsent => Err(Fault::NotAsked("the breaker is open".into())),
@@ -368,11 +359,6 @@ impl Command {
 
     pub(crate) fn ask(&self) -> usize {
         self.ask
-    }
-
-    /// Whether its node has taken up another primary since it was sent.
-    pub(crate) fn is_disbelieved(&self, node: &Node) -> bool {
-        self.known != node.known
     }
 
     /// Its node has died, so nobody waits for it.

@@ -50,6 +50,7 @@ impl World {
         node: usize,
         call: impl FnOnce(&mut Machine, &Context<'_>, &mut Effects<Key, Id>) -> R,
     ) -> R {
+        self.take_up_primary(node);
         let context = Context {
             now: self.timestamp(node),
             roll: self.plan.chance.rng.u128(..),
@@ -148,8 +149,8 @@ impl World {
         if !self.nodes[node].alive {
             return;
         }
-        self.take_up_primary(node);
         let now = self.timestamp(node);
+        self.take_up_primary(node);
         for repair in self.nodes[node].shard.repairs(now, now, 1) {
             self.send_repair(node, repair);
         }
