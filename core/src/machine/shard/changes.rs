@@ -61,14 +61,6 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     ) -> ChangeStep<V> {
         let at = ticket.0;
         let reply = match self.disbelieves(ticket) {
-            // A removal does no harm, and is sent again under the one that is known now.
-            true if matches!(reply, ChangeReply::Removed(Ok(()))) => {
-                self.changes[at].reign = self.reign;
-                return match take(&mut self.changes[at].state) {
-                    State::Removing(_, reach) => self.remove(at, reach),
-                    _ => ChangeStep::Finish(ChangeOutcome::Undecided),
-                };
-            }
             true => reply.of_another(taken_over),
             false => reply,
         };
