@@ -262,7 +262,7 @@ impl<K, V> Link<K, V> {
         }
         let outcomes = self.bounded(1, operation).await;
         pass.note(&keys, &outcomes);
-        only(pass.outcomes(outcomes))
+        only(outcomes)
     }
 
     async fn bounded<T>(

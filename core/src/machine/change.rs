@@ -172,6 +172,8 @@ pub(super) struct Change<V> {
     pub(super) state: State,
     /// Under which primary L2 was asked last.
     pub(super) reign: u32,
+    /// Under which primary it was claimed.
+    pub(super) claimed: u32,
     pub(super) write: Option<Write>,
     /// What a write-through wrote, if it is to be kept.
     pub(super) written: Option<Option<V>>,

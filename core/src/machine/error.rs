@@ -160,8 +160,7 @@ pub enum Fault {
     Unreachable(Arc<str>),
     /// The tier answered with an error, and did not do what it was asked.
     Refused(Arc<str>),
-    /// Nothing was sent: the tier's [circuit breaker](crate::Breaker) is open, for this reason, or another
-    /// primary of L2 has just taken over.
+    /// Nothing was sent: the tier's [circuit breaker](crate::Breaker) is open, for this reason.
     NotAsked(Arc<str>),
     /// The value could not be encoded, so nothing was sent.
     Encode(Arc<str>),

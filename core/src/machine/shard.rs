@@ -5,7 +5,7 @@
 //! so they should be cheap to clone; the driver uses `Arc`.
 
 mod changes;
-pub(crate) mod failover;
+mod failover;
 mod flights;
 pub mod glances;
 mod inserts;

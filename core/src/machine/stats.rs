@@ -136,8 +136,7 @@ pub struct Stats {
     pub bypassed: u64,
     /// Operations of L2 that failed or did not answer in time.
     pub remote_faults: u64,
-    /// Operations that were not sent to L2 because its breaker was open, or another primary had just
-    /// taken over.
+    /// Operations that were not sent to L2 because its breaker was open.
     pub remote_not_asked: u64,
     /// How often a breaker of L2 opened.
     pub breaker_opened: u64,

@@ -187,8 +187,7 @@ pub trait Remote: Send + Sync + 'static {
 
     /// How often another primary has begun to answer, one that may lack the last changes: a replica
     /// that was promoted, or a server that was restarted from an older snapshot. It is counted before
-    /// the first answer of that primary is handed out, and what the old one still says is not handed
-    /// out from then on. The cache makes its last changes again then
+    /// the first answer of that primary is handed out. The cache makes its last changes again then
     /// ([`failover_window`](crate::Builder::failover_window)). It is asked for at every operation and
     /// must cost nothing. `None`, now and later, if the store cannot tell, or cannot lose a change.
     fn failovers(&self) -> Option<u64> {

@@ -45,6 +45,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             lives: context.policy.insert_lives(&call, context.roll),
             state: State::Fresh,
             reign: self.reign,
+            claimed: self.reign,
             write: None,
             written: None,
             note: None,
@@ -154,7 +155,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             false => self.send(slot, Cure::Remove),
         };
         let token = Token::from_bits(context.roll);
-        self.changes[at].state = State::Claiming(number, token);
+        let change = &mut self.changes[at];
+        (change.state, change.claimed) = (State::Claiming(number, token), self.reign);
         ChangeStep::Ask(Wish::Claim {
             token,
             life,

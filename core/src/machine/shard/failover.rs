@@ -99,7 +99,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
 }
 
 /// Why an answer of L2 does not count.
-pub(crate) fn taken_over() -> Fault {
+pub(super) fn taken_over() -> Fault {
     Fault::Unreachable("another primary has taken over, which may lack the last changes".into())
 }
 
@@ -107,7 +107,7 @@ pub(crate) fn taken_over() -> Fault {
 mod tests {
     use core::time::Duration;
 
-    use crate::machine::change::{ChangeReply, ChangeStep, Plan, Reach, Wish};
+    use crate::machine::change::{ChangeOutcome, ChangeReply, ChangeStep, Plan, Reach, Wish};
     use crate::machine::lookup::step::{Need, Reply, Seen, Step};
     use crate::machine::policy::Kind;
     use crate::machine::policy::call::Call;
@@ -115,7 +115,7 @@ mod tests {
     use crate::machine::shard::repairs::Heard;
     use crate::machine::shard::stage::{KEY, Stage};
     use crate::machine::tier::entry::Cached;
-    use crate::machine::tier::verb::{Claimed, Granted};
+    use crate::machine::tier::verb::{Claimed, Granted, Placed};
 
     /// A node that has heard of a change of the key.
     fn heard() -> Stage {
@@ -203,9 +203,38 @@ mod tests {
         let step = advance(&mut stage, granted);
         assert!(matches!(step, ChangeStep::Apply { .. }), "{step:?}");
         let step = advance(&mut stage, ChangeReply::Applied);
-        let pending = crate::machine::change::ChangeOutcome::Made(Reach::Pending);
+        let pending = ChangeOutcome::Made(Reach::Pending);
         assert!(matches!(step, ChangeStep::Finish(outcome) if outcome == pending));
         assert_eq!(stage.shard.unconfirmed(), 1);
+        stage.ask(|shard, _, effects| shard.close(change, effects));
+    }
+
+    #[test]
+    fn what_a_claim_of_the_old_one_finds_overtaken_is_in_doubt() {
+        let mut stage = Stage::new(Kind::Remote);
+        let plan = Plan::Insert {
+            value: "new",
+            call: Call::new(),
+            condition: None,
+        };
+        let change = stage.ask(|shard, context, effects| shard.open(KEY, plan, context, effects));
+        let advance = |stage: &mut Stage, reply| {
+            stage.ask(|shard, context, effects| shard.advance(&change, context, reply, effects))
+        };
+        let _ = advance(&mut stage, ChangeReply::Begin);
+        fails_over(&mut stage);
+        // Nothing is known of the key, so the claim is believed.
+        let granted = ChangeReply::Claimed(Ok(Claimed::Granted(None)));
+        let step = advance(&mut stage, granted);
+        assert!(
+            matches!(step, ChangeStep::Ask(Wish::Put { .. })),
+            "{step:?}"
+        );
+        let overtaken = ChangeReply::Put(Ok(Placed::Overtaken));
+        let step = advance(&mut stage, overtaken);
+        assert!(matches!(step, ChangeStep::Apply { .. }), "{step:?}");
+        assert_eq!(stage.shard.unconfirmed(), 1);
+        let _ = advance(&mut stage, ChangeReply::Applied);
         stage.ask(|shard, _, effects| shard.close(change, effects));
     }
 }
