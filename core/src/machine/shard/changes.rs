@@ -18,7 +18,7 @@ use crate::machine::policy::call::Call;
 use crate::machine::shard::failover::taken_over;
 use crate::machine::shard::{Context, Shard};
 use crate::machine::table::unconfirmed::{Cure, Number};
-use crate::machine::tier::verb::{Announce, Claimed, Condition, Stamp};
+use crate::machine::tier::verb::{Announce, Claimed, Condition, Placed, Stamp};
 use crate::machine::token::Token;
 use crate::machine::writes::Sweep;
 
@@ -61,7 +61,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         effects: &mut Effects<K, V>,
     ) -> ChangeStep<V> {
         let at = ticket.0;
-        let reply = match self.disbelieves(ticket) {
+        let reply = match self.disbelieves(ticket, &reply) {
             true => reply.of_another(taken_over),
             false => reply,
         };
@@ -116,8 +116,14 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     /// Whether what L2 answers now to the change does not count: another primary has taken over since,
     /// and may lack what this one or another change has done to the key.
     #[must_use]
-    pub fn disbelieves(&self, ticket: &ChangeTicket) -> bool {
+    pub fn disbelieves(&self, ticket: &ChangeTicket, reply: &ChangeReply<V>) -> bool {
         let change = &self.changes[ticket.0];
+        // What the claim spared this one may never have had: what it has may be older.
+        if let ChangeReply::Put(Ok(Placed::Overtaken)) = reply
+            && change.claimed != self.reign
+        {
+            return true;
+        }
         let doubt = &self.slots.look(change.slot).doubt;
         let is_doubted = |number| doubt.is_since(number);
         change.reign != self.reign && change.state.number().is_some_and(is_doubted)

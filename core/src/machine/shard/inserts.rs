@@ -8,7 +8,6 @@ use crate::machine::change::{ChangeOutcome, ChangeStep, Reach, State, Wish};
 use crate::machine::effects::Effects;
 use crate::machine::error::Fault;
 use crate::machine::event::Event;
-use crate::machine::shard::failover::taken_over;
 use crate::machine::shard::{Context, Shard};
 use crate::machine::table::unconfirmed::{Cure, Number};
 use crate::machine::tier::verb::{Announce, Placed, Stamp, Times};
@@ -66,11 +65,6 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     ) -> ChangeStep<V> {
         let conditional = self.changes[at].condition().is_some();
         let not_applied = ChangeStep::Finish(ChangeOutcome::Applied(false));
-        // What the claim spared another primary may never have had: what it has may be older.
-        let put = match put {
-            Ok(Placed::Overtaken) if self.changes[at].claimed != self.reign => Err(taken_over()),
-            put => put,
-        };
         match put {
             Ok(Placed::Stored) => {
                 self.acknowledge(at, number, Cure::Remove);

@@ -25,20 +25,23 @@ impl World {
     ) -> ChangeReply<Id> {
         let applied_at = self.commands[command].applied_at;
         self.take_up_primary(change.node);
-        let shard = &self.nodes[change.node].shard;
-        let believed = |ticket| !shard.disbelieves(ticket);
-        let believed = change.ticket.as_ref().is_none_or(believed);
-        match (self.verb(command), reply) {
+        if let Ok(receipt) = &reply
+            && let Some(ticket) = &change.ticket
+        {
+            let answer = match receipt {
+                Receipt::Claimed(claimed) => ChangeReply::Claimed(Ok(*claimed)),
+                Receipt::Filled(filled) => ChangeReply::Settled(Ok(*filled)),
+                Receipt::Put(placed, _) => ChangeReply::Put(Ok(*placed)),
+                _ => ChangeReply::Removed(Ok(())),
+            };
             // Another primary has taken over since, and the node does not believe it.
-            (_, Ok(receipt)) if !believed => {
+            let shard = &self.nodes[change.node].shard;
+            if shard.disbelieves(ticket, &answer) {
                 change.acknowledged = None;
-                match receipt {
-                    Receipt::Claimed(claimed) => ChangeReply::Claimed(Ok(claimed)),
-                    Receipt::Filled(filled) => ChangeReply::Settled(Ok(filled)),
-                    Receipt::Put(placed, _) => ChangeReply::Put(Ok(placed)),
-                    _ => ChangeReply::Removed(Ok(())),
-                }
+                return answer;
             }
+        }
+        match (self.verb(command), reply) {
             (Verb::Remove { .. }, reply) => {
                 change.acknowledged = applied_at.filter(|_| reply.is_ok());
                 // An inserted value that is not in L2 may be in L1 from now on.
