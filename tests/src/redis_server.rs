@@ -6,7 +6,8 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -108,8 +109,9 @@ impl RedisServer {
         while !self.launch(deadline) {
             assert!(
                 Instant::now() < deadline,
-                "redis-server does not start on port {}",
-                self.port
+                "redis-server does not start on port {}:\n{}",
+                self.port,
+                self.log()
             );
             sleep(STEP);
         }
@@ -169,8 +171,15 @@ impl RedisServer {
         }
         end(watchdog);
         end(child);
-        let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
-        panic!("redis-server does not answer on port {}:\n{log}", self.port);
+        panic!(
+            "redis-server does not answer on port {}:\n{}",
+            self.port,
+            self.log()
+        );
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 
     fn signal(&self, signal: &str) {
@@ -223,12 +232,15 @@ fn answers(port: u16) -> bool {
         && stream.read_exact(&mut answer).is_ok()
 }
 
+/// A port that nobody listens on, and that no connection gets for its own end: a server may be
+/// killed and come back at it as often as a test wants.
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
-    listener
-        .local_addr()
-        .expect("a listener has an address")
-        .port()
+    /// Where the next search begins; another process of tests begins elsewhere.
+    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new(fastrand::u16(..PORTS)));
+    (0..PORTS)
+        .map(|_| FIRST_PORT + NEXT.fetch_add(1, Ordering::Relaxed) % PORTS)
+        .find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok())
+        .expect("a port is free")
 }
 
 fn folder() -> PathBuf {
@@ -243,5 +255,9 @@ fn folder() -> PathBuf {
     folder
 }
 
+/// Below those that the system gives to whoever connects or asks for any port (from 32,768 on
+/// Linux).
+const FIRST_PORT: u16 = 12_000;
+const PORTS: u16 = 20_000;
 const PATIENCE: Duration = Duration::from_secs(20);
 const STEP: Duration = Duration::from_millis(5);
