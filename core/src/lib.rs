@@ -44,6 +44,7 @@ pub use machine::policy::{Jitter, Kind, Policy};
 pub use machine::shard::Activity;
 pub use machine::stats::Stats;
 pub use machine::tier::entry::{Cached, Entry, Load, NothingStands};
+pub use machine::tier::unreadable::Unreadable;
 pub use machine::tier::wire::Wire;
 pub use machine::time::Timestamp;
 pub use machine::token::Token;

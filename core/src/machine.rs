@@ -65,6 +65,8 @@ pub mod tier {
     pub mod envelope;
     pub mod lru;
     pub mod mark;
+    pub mod names;
+    pub mod unreadable;
     pub mod verb;
     pub mod wire;
 }

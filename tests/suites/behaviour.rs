@@ -32,6 +32,7 @@ mod behaviour {
     pub(crate) mod value {
         pub(crate) mod bytes;
         pub(crate) mod strangers;
+        pub(crate) mod unreadable;
     }
 }
 
@@ -43,7 +44,7 @@ use self::behaviour::change::{changes, many, writes};
 use self::behaviour::lookup::{cap, clock, flights, levels, stale, unchanged};
 use self::behaviour::node::{caches, handle};
 use self::behaviour::stage::{Case, Cases, Host, L2, Stage};
-use self::behaviour::value::{bytes, strangers};
+use self::behaviour::value::{bytes, strangers, unreadable};
 use self::behaviour::{batch, breaker, failover, fleet, hostile, outages, refresh, runtimes};
 
 fn main() -> ExitCode {
@@ -106,6 +107,7 @@ const ANY_L2: &[Cases<Case>] = &[
     batch::flights::CASES,
     batch::loaders::CASES,
     bytes::CASES,
+    unreadable::CASES,
     caches::CASES,
     writes::CASES,
     fleet::words::CASES,

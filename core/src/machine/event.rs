@@ -1,12 +1,14 @@
 //! The events of a cache: what its observers see.
 
+use alloc::sync::Arc;
 use core::time::Duration;
 
 use crate::machine::error::Fault;
+use crate::machine::tier::unreadable::Unreadable;
 
 /// Something that happened in a cache.
 ///
-/// An event names no key: there is one at every hit, and it must cost nothing. Spans are measured
+/// Hardly any event names its key: there is one at every hit, and it must cost nothing. Spans are measured
 /// by the cache's coarse clock, in steps of some milliseconds: they show whether an operation was
 /// slow or quick, and no more.
 #[derive(Clone, Debug)]
@@ -81,8 +83,14 @@ pub enum Event {
     /// L2 did not take a loaded value: a change has taken its lease away, or L2 has evicted the
     /// lease. L1 may keep the value.
     FillRefused,
-    /// L2 held bytes that are no entry, or that the codec cannot decode.
-    Undecodable,
+    /// L2 held something under a key that cannot be read, and counts as a miss. The log has it too, at
+    /// most once in ten seconds.
+    Undecodable {
+        /// The key, as it is in L2.
+        key: Arc<str>,
+        /// Why.
+        why: Unreadable,
+    },
     /// A value could not be encoded. A loaded one stays in L1 only; one that was written through is
     /// kept nowhere.
     Unencodable,

@@ -80,7 +80,7 @@ impl Counter {
             Event::BreakerClosed { .. } => Self::BreakerClosed,
             Event::FailedOver => Self::FailedOver,
             Event::FillRefused => Self::FillRefused,
-            Event::Undecodable => Self::Undecodable,
+            Event::Undecodable { .. } => Self::Undecodable,
             Event::Unencodable => Self::Unencodable,
             Event::TooLarge => Self::TooLarge,
             Event::Heard { .. } => Self::Heard,

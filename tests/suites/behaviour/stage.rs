@@ -327,8 +327,13 @@ impl Log {
     }
 
     pub(crate) fn contains(&self, text: &str) -> bool {
+        self.count(text) > 0
+    }
+
+    /// How often this was said.
+    pub(crate) fn count(&self, text: &str) -> usize {
         let log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&log).contains(text)
+        String::from_utf8_lossy(&log).matches(text).count()
     }
 }
 

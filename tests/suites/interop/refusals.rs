@@ -1,9 +1,11 @@
 //! Values that the Go format cannot hold are refused, and the error says so.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use jetcache_adapters::{Json, MessagePack, Postcard, Raw, S2};
-use jetcache_core::{BoxError, Cached, Codec, Compression, Error, LoadError, Wire};
+use jetcache_core::{
+    BoxError, Cached, Codec, Compression, Error, Event, LoadError, Observer, Unreadable, Wire,
+};
 use serde::{Serialize, Serializer};
 
 use super::stage::Stage;
@@ -151,4 +153,45 @@ fn what_does_not_go_together_is_not_built() {
     built::<Arc<String>>(Raw, false).unwrap();
     built::<Arc<Vec<u8>>>(Raw, false).unwrap();
     built::<String>(Own, false).unwrap();
+}
+
+/// Notes what cannot be read.
+#[derive(Clone, Default)]
+struct Diary(Arc<Mutex<Vec<(String, Unreadable)>>>);
+
+impl Observer for Diary {
+    fn on(&self, _: &str, event: &Event) {
+        if let Event::Undecodable { key, why } = event {
+            self.0.lock().unwrap().push((key.to_string(), why.clone()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_says_why() {
+    let stage = Stage::new();
+    let diary = Diary::default();
+    let builder = stage.builder(MessagePack).observer(diary.clone());
+    let cache = builder.build().unwrap();
+    let why_of = async |bytes: &[u8]| {
+        stage.go().set("shop:k", bytes);
+        let found: Cached<u32> = cache.get("k").await;
+        assert_eq!(found, Cached::Miss);
+        let seen = core::mem::take(&mut *diary.0.lock().unwrap());
+        assert_eq!(seen.len(), 1, "{seen:?}");
+        assert_eq!(seen[0].0, "shop:k");
+        seen[0].1.clone()
+    };
+    assert_eq!(why_of(b"").await, Unreadable::Trailer(None));
+    assert_eq!(why_of(b"\x07\x09").await, Unreadable::Trailer(Some(9)));
+    let text = why_of(b"{\"Num\":1}").await.to_string();
+    assert!(text.contains("its last byte is 0x7d"), "{text}");
+    let why = why_of(b"\xc1\x00").await;
+    assert!(matches!(why, Unreadable::Decode { codec: 1, .. }), "{why}");
+    let why = why_of(b"\xff\xff\xff\x01").await;
+    assert!(
+        matches!(why, Unreadable::Decompress { compression: 3, .. }),
+        "{why}"
+    );
+    assert_eq!(cache.stats().undecodable, 5);
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::driver::flight::board::{Board, Row};
 use crate::driver::link::Link;
+use crate::driver::link::format::Junk;
 use crate::driver::link::outcomes::answered;
 use crate::driver::shared::Shared;
 use crate::driver::world::bounds::{CacheKey, CacheValue};
@@ -98,9 +99,9 @@ async fn glance_part<K: CacheKey, V: CacheValue>(
     }
     let read = link.read(&asked).await;
     outage.note(asked.len(), read.len(), answered(&read));
-    let mut brought: Vec<Brought<'_, K, V>> = zip(glances, read)
-        .map(|((row, glance), read)| {
-            let seen = read.map(|found| seen(shared, link, found));
+    let mut brought: Vec<Brought<'_, K, V>> = zip(zip(glances, &asked), read)
+        .map(|(((row, glance), text), read)| {
+            let seen = read.map(|found| seen(shared, link, text, found));
             (row, glance, Some(seen))
         })
         .collect();
@@ -145,11 +146,13 @@ async fn glance_part<K: CacheKey, V: CacheValue>(
 fn seen<K: CacheKey, V: CacheValue>(
     shared: &Shared<K, V>,
     link: &Link<K, V>,
+    text: &str,
     found: Option<Found>,
 ) -> Option<Seen<Arc<V>>> {
     let seen = link.format.decode(found);
-    seen.unwrap_or_else(|_junk| {
-        shared.journal.note(&Event::Undecodable);
+    seen.unwrap_or_else(|Junk { why, .. }| {
+        let key = text.into();
+        shared.journal.note(&Event::Undecodable { key, why });
         None
     })
 }

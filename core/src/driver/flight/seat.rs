@@ -11,6 +11,7 @@ use futures_util::FutureExt;
 
 use crate::driver::flight::chain::LoadKey;
 use crate::driver::flight::lease::release;
+use crate::driver::link::format::Junk;
 use crate::driver::shared::Shared;
 use crate::driver::shared::address::Address;
 use crate::driver::shared::tables::{Aftermath, Table};
@@ -27,6 +28,7 @@ use crate::machine::policy::pace::{Aim, RefreshOutcome};
 use crate::machine::shard::{Context, Ticket, Turn};
 use crate::machine::tier::entry::{Cached, Load};
 use crate::machine::tier::envelope::Header;
+use crate::machine::tier::unreadable::Unreadable;
 use crate::machine::tier::verb::Granted;
 use crate::machine::tier::wire::Wire;
 use crate::machine::token::Token;
@@ -382,15 +384,21 @@ impl<K: CacheKey, V: CacheValue> Seat<K, V> {
                 }),
                 None,
             ),
-            Err(junk) => {
-                self.shared.journal.note(&Event::Undecodable);
-                (None, Some(junk))
+            Err(Junk { bytes, why }) => {
+                self.note_unreadable(why);
+                (None, Some(bytes))
             }
         };
         if junk.is_some() || self.notes.is_some() {
             self.notes().junk = junk.or(stood);
         }
         seen
+    }
+
+    fn note_unreadable(&self, why: Unreadable) {
+        if let Some(key) = self.address.text.clone() {
+            self.shared.journal.note(&Event::Undecodable { key, why });
+        }
     }
 
     fn notes(&mut self) -> &mut Notes<V> {

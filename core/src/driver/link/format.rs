@@ -11,11 +11,19 @@ use crate::machine::error::{BoxError, Error};
 use crate::machine::lookup::step::Seen;
 use crate::machine::tier::envelope::{self, Header};
 use crate::machine::tier::mark::Mark;
+use crate::machine::tier::names::FIRST_OF_USERS;
+use crate::machine::tier::unreadable::Unreadable;
 use crate::machine::tier::verb::Times;
 use crate::machine::tier::wire::{COMPRESSED_FROM, PLACEHOLDER, Trailed, Wire, trail};
 use crate::ports::codec::Codec;
 use crate::ports::compression::Compression;
 use crate::ports::remote::{Found, Life};
+
+/// Bytes of L2 that cannot be read.
+pub(crate) struct Junk {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) why: Unreadable,
+}
 
 /// How one cache writes its values.
 pub(crate) struct Format<V> {
@@ -109,20 +117,27 @@ impl<V: 'static> Format<V> {
     /// What stands in L2.
     ///
     /// # Errors
-    /// The bytes, if they are junk. So are those that make the codec panic: they come from outside,
-    /// and must not fail every reader.
-    pub(crate) fn decode(&self, found: Option<Found>) -> Result<Option<Seen<Arc<V>>>, Vec<u8>> {
+    /// Junk. So is what makes the codec panic: it comes from outside, and must not fail every reader.
+    pub(crate) fn decode(&self, found: Option<Found>) -> Result<Option<Seen<Arc<V>>>, Junk> {
         let Some(found) = found else {
             return Ok(None);
         };
+        self.decode_found(&found).map(Some).map_err(|why| Junk {
+            bytes: found.bytes,
+            why,
+        })
+    }
+
+    /// The same for what is there, and is to stay the caller's.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub(crate) fn decode_found(&self, found: &Found) -> Result<Seen<Arc<V>>, Unreadable> {
         let seen = caught(|| match self.wire {
-            Wire::Native => self.decode_native(&found),
-            Wire::JetcacheGo => self.decode_go(&found),
+            Wire::Native => self.decode_native(found),
+            Wire::JetcacheGo => self.decode_go(found),
         });
-        match seen {
-            Ok(Some(seen)) => Ok(Some(seen)),
-            Ok(None) | Err(_) => Err(found.bytes),
-        }
+        seen.unwrap_or_else(|panic| Err(Unreadable::Panicked(panic.message().into())))
     }
 
     fn encode_native(&self, value: Option<&V>, mark: Option<&Mark>) -> Result<Vec<u8>, Error> {
@@ -144,8 +159,8 @@ impl<V: 'static> Format<V> {
         }
     }
 
-    fn decode_native(&self, found: &Found) -> Option<Seen<Arc<V>>> {
-        let entry = envelope::parse(&found.bytes).ok()?;
+    fn decode_native(&self, found: &Found) -> Result<Seen<Arc<V>>, Unreadable> {
+        let entry = envelope::parse(&found.bytes)?;
         let (left, (over, window)) = match found.life {
             Life::Clock(clock) => (entry.left(clock), entry.over(clock)),
             // How long L2 keeps it, the stale window included.
@@ -159,9 +174,12 @@ impl<V: 'static> Format<V> {
             Some((codec, bytes)) if codec == self.codec.id() => {
                 Some(self.value(entry.compression, bytes)?)
             }
-            Some(_) => return None,
+            Some((written, _)) => {
+                let ours = self.codec.id();
+                return Err(Unreadable::Codec { written, ours });
+            }
         };
-        Some(Seen {
+        Ok(Seen {
             value,
             left,
             over,
@@ -193,20 +211,21 @@ impl<V: 'static> Format<V> {
         Ok(bytes)
     }
 
-    fn decode_go(&self, found: &Found) -> Option<Seen<Arc<V>>> {
+    fn decode_go(&self, found: &Found) -> Result<Seen<Arc<V>>, Unreadable> {
         let left = match found.life {
             Life::Left(left) => left,
-            Life::Clock(_) => return None,
+            Life::Clock(_) => return Err(Unreadable::NoLife),
         };
         let value = match &found.bytes[..] {
             PLACEHOLDER => None,
-            bytes if self.has_trailer() => Some(match Trailed::parse(bytes)? {
-                Trailed::Plain(bytes) => self.value(PLAIN, bytes)?,
-                Trailed::S2(bytes) => self.value(S2, bytes)?,
+            bytes if self.has_trailer() => Some(match Trailed::parse(bytes) {
+                Some(Trailed::Plain(bytes)) => self.value(PLAIN, bytes)?,
+                Some(Trailed::S2(bytes)) => self.value(S2, bytes)?,
+                None => return Err(Unreadable::Trailer(bytes.last().copied())),
             }),
             bytes => Some(self.value(PLAIN, bytes)?),
         };
-        Some(Seen {
+        Ok(Seen {
             value,
             left,
             over: Duration::ZERO,
@@ -270,21 +289,31 @@ impl<V: 'static> Format<V> {
         }
     }
 
-    fn value(&self, compression: u8, bytes: &[u8]) -> Option<Arc<V>> {
+    fn value(&self, compression: u8, bytes: &[u8]) -> Result<Arc<V>, Unreadable> {
         let mut unpacked = Vec::new();
         let plain = match compression {
             PLAIN => bytes,
             id => {
-                let method = self.compression(id)?;
-                method.decompress(bytes, self.limit, &mut unpacked).ok()?;
+                let method = self.compression(id).ok_or(Unreadable::Compression(id))?;
+                (method.decompress(bytes, self.limit, &mut unpacked)).map_err(|why| {
+                    Unreadable::Decompress {
+                        compression: id,
+                        why: why.to_string().into(),
+                    }
+                })?;
                 &unpacked
             }
         };
         // Only the plain bytes count: a block of what does not compress is longer than they are.
-        if plain.len() > self.limit {
-            return None;
+        let (size, limit) = (plain.len(), self.limit);
+        if size > limit {
+            return Err(Unreadable::TooLarge { size, limit });
         }
-        self.codec.decode(plain).ok().map(Arc::new)
+        let value = self.codec.decode(plain);
+        value.map(Arc::new).map_err(|why| Unreadable::Decode {
+            codec: self.codec.id(),
+            why: why.to_string().into(),
+        })
     }
 
     /// The method of this number.
@@ -350,5 +379,3 @@ pub(crate) const S2: u8 = 3;
 const MESSAGE_PACK: u8 = 1;
 /// The number of the codec that stores strings and bytes as they are.
 const RAW: u8 = 4;
-/// From here on codecs are users' own, and may do anything.
-const FIRST_OF_USERS: u8 = 128;

@@ -12,6 +12,7 @@ use crate::driver::world::erased::AnyRuntime;
 use crate::machine::error::{Error, Fault};
 use crate::machine::event::Event;
 use crate::machine::stats::{Counter, Stats};
+use crate::machine::tier::unreadable::Unreadable;
 use crate::ports::observer::Observer;
 
 pub(crate) struct Journal {
@@ -23,6 +24,7 @@ pub(crate) struct Journal {
     bus: Warning,
     refresh: Warning,
     value: Warning,
+    entry: Warning,
     runtime_of_callers: Warning,
 }
 
@@ -53,6 +55,7 @@ impl Journal {
             bus: warning("the bus"),
             refresh: warning("a refresh"),
             value: warning("a value"),
+            entry: warning("an entry"),
             runtime_of_callers: warning("the runtime of a caller"),
         }
     }
@@ -73,6 +76,7 @@ impl Journal {
             Event::RemoteFault(Fault::NotAsked(_)) | Event::BusFault(Fault::NotAsked(_)) => {}
             Event::RemoteFault(fault) => self.warn(&self.l2, fault),
             Event::BusFault(fault) => self.warn(&self.bus, fault),
+            Event::Undecodable { key, why } => self.warn_of_entry(key, why),
             Event::FailedOver => tracing::warn!(
                 target: "jetcache",
                 "L2 of {}: another primary has taken over; what changed lately is removed again",
@@ -122,19 +126,37 @@ impl Journal {
         tracing::error!(target: "jetcache", "L1 of {} panicked", self.name);
     }
 
+    /// An entry of L2 cannot be read: every reader misses it until it is loaded anew.
+    fn warn_of_entry(&self, key: &str, why: &Unreadable) {
+        if self.is_due(&self.entry) {
+            tracing::warn!(
+                target: "jetcache",
+                cache = &*self.name,
+                key,
+                fault = %why,
+                "an entry of L2 cannot be read and counts as a miss; it stands there until its key is \
+                 loaded anew"
+            );
+        }
+    }
+
     fn warn(&self, warning: &Warning, why: &dyn fmt::Display) {
+        if self.is_due(warning) {
+            tracing::warn!(target: "jetcache", "{} of {}: {why}", warning.of, self.name);
+        }
+    }
+
+    /// Whether the log may hear of it again. Of several threads one is told so.
+    fn is_due(&self, warning: &Warning) -> bool {
         let now = self.runtime.now();
         let next = warning.next.load(Ordering::Relaxed);
         if now.as_nanos() < next {
-            return;
+            return false;
         }
         let then = (now + WARNINGS_APART).as_nanos();
-        // Of several threads one logs.
         let exchanged =
             (warning.next).compare_exchange(next, then, Ordering::Relaxed, Ordering::Relaxed);
-        if exchanged.is_ok() {
-            tracing::warn!(target: "jetcache", "{} of {}: {why}", warning.of, self.name);
-        }
+        exchanged.is_ok()
     }
 
     /// A panic of an observer must not end the call that it watches.

@@ -28,12 +28,17 @@ impl Panic {
     pub(crate) fn resume(self) -> ! {
         resume_unwind(self.0)
     }
+
+    /// What it says.
+    pub(crate) fn message(&self) -> &str {
+        let text = self.0.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| self.0.downcast_ref::<String>().map(String::as_str));
+        text.unwrap_or("no message")
+    }
 }
 
 impl From<Panic> for Error {
-    fn from(Panic(panic): Panic) -> Self {
-        let text = panic.downcast_ref::<&str>().copied();
-        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        Self::Panicked(text.unwrap_or("no message").into())
+    fn from(panic: Panic) -> Self {
+        Self::Panicked(panic.message().into())
     }
 }

@@ -115,7 +115,7 @@ impl<C: Codec<String>> Codec<Value> for Text<C> {
 }
 
 /// An entry with these numbers of codec and compression, and this payload.
-fn entry(codec: u8, compression: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn entry(codec: u8, compression: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     envelope::open(&mut bytes, Some(codec));
     envelope::compressed(&mut bytes, compression);
@@ -124,7 +124,7 @@ fn entry(codec: u8, compression: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn packed(text: &str) -> Vec<u8> {
+pub(crate) fn packed(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     MessagePack.encode(&text.to_owned(), &mut bytes).unwrap();
     bytes
