@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Extend, Extended, Fill, Filled, Found, Hold, LeaseAsk, Leased, Placed, Put,
-    Settle, Wire,
+    Claim, Claimed, Extend, Extended, Fill, Filled, Found, Hold, Inspected, LeaseAsk, Leased,
+    Placed, Put, Settle, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 
@@ -168,6 +168,11 @@ impl Remote for Memory {
         self.each(keys, |table, now, key| {
             table.unload(now, key);
         })
+    }
+
+    async fn inspect(&self, key: &str, wire: Wire) -> Result<Inspected, Fault> {
+        let now = (self.0.clock)();
+        Ok(self.table().inspect(now, key, wire))
     }
 
     async fn lock(&self, name: &str, token: Token, life: Duration) -> Result<bool, Fault> {

@@ -3,6 +3,7 @@
 pub(crate) mod answer;
 pub(crate) mod connection;
 mod event;
+mod inspection;
 pub(crate) mod lease_key;
 mod look;
 pub(crate) mod open;

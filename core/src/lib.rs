@@ -38,6 +38,10 @@ pub use driver::{
 pub use machine::change::Reach;
 pub use machine::error::{BoxError, Error, Fault, Limit};
 pub use machine::event::Event;
+pub use machine::inspection::{
+    EntryFormat, EntryKind, Freshness, Holder, InL1, InL2, Inspection, L1Entry, L2Entry, LeaseSeen,
+    UnderWay,
+};
 pub use machine::policy::breaker::{Breaker, BreakerState};
 pub use machine::policy::call::Call;
 pub use machine::policy::{Jitter, Kind, Policy};

@@ -3,6 +3,7 @@
 mod changes;
 mod extensions;
 mod inserts;
+mod inspection;
 mod jetcache_go;
 mod locks;
 mod marks;
@@ -32,6 +33,7 @@ pub async fn run<R: Remote>(remote: &R, sleep: impl AsyncFn(Duration)) {
     marks::run(&suite).await;
     native::run(&suite).await;
     extensions::run(&suite).await;
+    inspection::run(&suite).await;
 }
 
 /// As [`run`], in [`Wire::JetcacheGo`], for stores that serve it.
@@ -47,6 +49,7 @@ pub async fn run_jetcache_go<R: Remote>(remote: &R, sleep: impl AsyncFn(Duration
     jetcache_go::run(&suite).await;
     locks::run(&suite).await;
     unload::run(&suite).await;
+    inspection::run(&suite).await;
 }
 
 /// Rules beyond those of [`run_jetcache_go`], for stores that know which values were loaded: then

@@ -105,6 +105,10 @@ where
         self.cache.get(key)
     }
 
+    fn peek(&self, key: &dyn Probe<K>) -> Option<Entry<V>> {
+        self.cache.peek(key)
+    }
+
     fn insert(&self, key: K, entry: Entry<V>) {
         let mut leaving = Leaving {
             replacing: Some(self.hasher.hash_one(&key)),

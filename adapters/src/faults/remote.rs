@@ -4,8 +4,8 @@ use core::future::Future;
 use core::time::Duration;
 
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Extend, Extended, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Placed,
-    Put, Settle, Wire,
+    Claim, Claimed, Extend, Extended, Fill, Filled, Found, Herald, Hold, Inspected, LeaseAsk,
+    Leased, Placed, Put, Settle, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 
@@ -129,6 +129,17 @@ impl<R: Remote> Remote for Faulty<R> {
 
     async fn unlock(&self, name: &str, token: Token) -> Result<(), Fault> {
         self.one(|| self.remote.unlock(name, token)).await
+    }
+
+    async fn inspect(&self, key: &str, wire: Wire) -> Result<Inspected, Fault> {
+        let mut seen = self.one(|| self.remote.inspect(key, wire)).await;
+        if let Ok(Inspected {
+            found: Some(found), ..
+        }) = &mut seen
+        {
+            self.faults.corrupt(found);
+        }
+        seen
     }
 
     fn failovers(&self) -> Option<u64> {

@@ -1,6 +1,7 @@
 //! The verbs over plain data: one method a verb, one key a call, the time an argument.
 
 mod extension;
+mod inspection;
 mod life;
 
 use core::fmt;

@@ -103,7 +103,7 @@ fn text(value: Value) -> Result<Option<Vec<u8>>, Fault> {
 }
 
 /// What `PTTL` says is left: -1 for no end, -2 for no key.
-fn left(life: &Value) -> Result<Option<Duration>, Fault> {
+pub(super) fn left(life: &Value) -> Result<Option<Duration>, Fault> {
     match life {
         Value::Int(-2) => Ok(None),
         Value::Int(-1) => Ok(Some(Duration::MAX)),

@@ -7,13 +7,14 @@ use jetcache_core::machine::time::millis;
 use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{
     Claim, Claimed, Condition, Extend, Extended, Fill, Filled, Found, Granted, Herald, Hold,
-    LeaseAsk, Leased, Placed, Put, Settle, Stored, Wire,
+    Inspected, LeaseAsk, Leased, Placed, Put, Settle, Stored, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 use redis::{Cmd, Pipeline, Value};
 
 use crate::redis::answer::{claimed, extended, filled, granted, is_one, outcome, placed};
 use crate::redis::connection::line::{Batch, Repeat};
+use crate::redis::inspection::{BESIDE, inspected, inspection};
 use crate::redis::lease_key::{lease_key, mark_key};
 use crate::redis::look::{found, look, look_len};
 use crate::redis::script::{Script, run};
@@ -181,6 +182,12 @@ impl Remote for Redis {
         let together = keys.chunks(UNLOADED_TOGETHER).zip(answers);
         let each = together.flat_map(|(keys, answer)| keys.iter().map(move |_| answer.clone()));
         each.collect()
+    }
+
+    async fn inspect(&self, key: &str, wire: Wire) -> Result<Inspected, Fault> {
+        let pipeline = inspection(key, wire);
+        let parse = |beside, look| inspected(beside, look, wire).map(|seen| vec![Ok(seen)]);
+        one(self.ask(&pipeline, BESIDE, 1, Repeat::Once, parse).await)
     }
 
     fn failovers(&self) -> Option<u64> {

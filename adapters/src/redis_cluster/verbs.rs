@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Extend, Extended, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Placed,
-    Put, Settle, Wire,
+    Claim, Claimed, Extend, Extended, Fill, Filled, Found, Herald, Hold, Inspected, LeaseAsk,
+    Leased, Placed, Put, Settle, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 
@@ -86,6 +86,18 @@ impl Remote for RedisCluster {
     async fn unload(&self, keys: &[&str]) -> Vec<Result<(), Fault>> {
         let verb = |slot: Redis, keys: Vec<_>| async move { slot.unload(&keys).await };
         self.each(keys, |key| key, verb).await
+    }
+
+    async fn inspect(&self, key: &str, wire: Wire) -> Result<Inspected, Fault> {
+        let verb = move |slot: Redis, keys: Vec<_>| async move {
+            let mut outcomes = Vec::with_capacity(keys.len());
+            for key in keys {
+                outcomes.push(slot.inspect(key, wire).await);
+            }
+            outcomes
+        };
+        let mut outcomes = self.each(&[key], |key| key, verb).await;
+        outcomes.pop().unwrap_or(Err(Fault::Timeout))
     }
 
     fn failovers(&self) -> Option<u64> {

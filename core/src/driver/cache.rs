@@ -6,6 +6,7 @@ mod change;
 mod close;
 mod eager;
 mod health;
+mod inspect;
 mod keep_fresh;
 mod probe;
 mod read;

@@ -68,6 +68,11 @@ impl<K: Hash + Eq + Send, V: Clone + Send> Local<K, V> for LruLocal<K, V> {
             .cloned()
     }
 
+    fn peek(&self, key: &dyn Probe<K>) -> Option<Entry<V>> {
+        let shard = self.shard(key);
+        shard.peek(&Sought(key) as &dyn Same<K>).cloned()
+    }
+
     fn insert(&self, key: K, entry: Entry<V>) {
         // Dropped once the lock is open: a user's `Drop` may take it again.
         let gone = self.shard(&key).insert(Stored(key), entry);

@@ -111,6 +111,11 @@ impl<K: Hash + Eq + Clone> Refreshes<K> {
         true
     }
 
+    /// Whether a key is kept fresh. Nobody has asked for it by that.
+    pub fn contains(&self, hash: u64, is_key: impl Fn(&K) -> bool) -> bool {
+        self.find(hash, is_key).is_some()
+    }
+
     /// Keeps a key fresh from now on that [`touch`](Self::touch) did not find. Returns the key if
     /// somebody else has put it there meanwhile.
     pub fn insert(

@@ -9,6 +9,7 @@ mod failover;
 mod flights;
 pub mod glances;
 mod inserts;
+mod inspection;
 mod refreshes;
 pub mod repairs;
 mod write_throughs;

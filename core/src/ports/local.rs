@@ -18,6 +18,11 @@ pub trait Local<K, V>: Send + Sync {
     /// A copy of the entry of `key`.
     fn get(&self, key: &dyn Probe<K>) -> Option<Entry<V>>;
 
+    /// The same for who only looks: if the engine can, it does not count as a use.
+    fn peek(&self, key: &dyn Probe<K>) -> Option<Entry<V>> {
+        self.get(key)
+    }
+
     /// Puts `entry` in the place of whatever the key had. An entry too heavy for the engine's
     /// bound may be dropped at once, but what stood there before must be gone.
     fn insert(&self, key: K, entry: Entry<V>);

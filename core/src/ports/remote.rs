@@ -1,5 +1,7 @@
 //! L2: the eleven verbs through which a shared store is read and written.
 
+mod inspected;
+
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::future::Future;
@@ -13,6 +15,7 @@ pub use crate::machine::tier::verb::{
 pub use crate::machine::tier::wire::Wire;
 use crate::machine::token::Token;
 use crate::ports::bus::Kind;
+pub use crate::ports::remote::inspected::{Holder, Inspected, LeaseSeen};
 
 /// A store that all nodes share, such as Redis.
 ///
@@ -168,6 +171,22 @@ pub trait Remote: Send + Sync + 'static {
     fn unlock(&self, name: &str, token: Token) -> impl Future<Output = Result<(), Fault>> + Send {
         let _ = (name, token);
         async { Err(no_locks()) }
+    }
+
+    /// What stands under a key, and what a read does not show: how long the store keeps it, and who has
+    /// the lease. It changes nothing. For people who look into a store, so one key at a time.
+    ///
+    /// The default reads, and says of the rest that this store cannot tell.
+    fn inspect(
+        &self,
+        key: &str,
+        wire: Wire,
+    ) -> impl Future<Output = Result<Inspected, Fault>> + Send {
+        async move {
+            let read = self.read(&[key], wire).await.pop();
+            let none = || Fault::Unreachable("the remote did not answer".into());
+            Ok(Inspected::of(read.ok_or_else(none)??))
+        }
     }
 
     /// Which store this is, if a [`Bus`](super::bus::Bus) may ride on it: two handles of one store

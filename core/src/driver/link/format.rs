@@ -8,6 +8,7 @@ use portable_atomic::{AtomicUsize, Ordering};
 
 use crate::driver::world::caught::caught;
 use crate::machine::error::{BoxError, Error};
+use crate::machine::inspection::{EntryFormat, EntryKind, L2Entry};
 use crate::machine::lookup::step::Seen;
 use crate::machine::tier::envelope::{self, Header};
 use crate::machine::tier::mark::Mark;
@@ -314,6 +315,20 @@ impl<V: 'static> Format<V> {
             codec: self.codec.id(),
             why: why.to_string().into(),
         })
+    }
+
+    /// What only this cache's settings say of an entry in the jetcache-go format.
+    pub(crate) fn complete(&self, entry: &mut L2Entry, bytes: &[u8]) {
+        if entry.format != EntryFormat::JetcacheGo || entry.kind != Some(EntryKind::Value) {
+            return;
+        }
+        entry.codec = Some(self.codec.id());
+        entry.compression = match Trailed::parse(bytes) {
+            _ if !self.has_trailer() => Some(PLAIN),
+            Some(Trailed::Plain(_)) => Some(PLAIN),
+            Some(Trailed::S2(_)) => Some(S2),
+            None => None,
+        };
     }
 
     /// The method of this number.

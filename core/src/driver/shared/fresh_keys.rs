@@ -66,6 +66,11 @@ impl<K: Hash + Eq> FreshKeys<K> {
         self.table_of(hash).touch(hash, is_key, call, now)
     }
 
+    /// Whether a key is kept fresh.
+    pub(crate) fn contains(&self, hash: u64, is_key: impl Fn(&Arc<K>) -> bool) -> bool {
+        self.table_of(hash).contains(hash, is_key)
+    }
+
     /// Keeps a key fresh from now on. False if there is no room for one more.
     pub(crate) fn add(
         &self,

@@ -14,8 +14,8 @@ use crate::ports::batch_loader::{BatchLoader, Loads};
 use crate::ports::bus::{Bus, Message, News, Subscription, Telling};
 use crate::ports::loader::{LoadError, Loader};
 use crate::ports::remote::{
-    Claim, Claimed, Extend, Extended, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Placed,
-    Put, Remote, Settle, Wire,
+    Claim, Claimed, Extend, Extended, Fill, Filled, Found, Herald, Hold, Inspected, LeaseAsk,
+    Leased, Placed, Put, Remote, Settle, Wire,
 };
 use crate::ports::runtime::{Runtime, Task};
 use crate::ports::standing::Standing;
@@ -43,6 +43,7 @@ pub(crate) trait AnyRemote: Send + Sync {
         life: Duration,
     ) -> Boxed<'a, Result<bool, Fault>>;
     fn unlock<'a>(&'a self, name: &'a str, token: Token) -> Boxed<'a, Result<(), Fault>>;
+    fn inspect<'a>(&'a self, key: &'a str, wire: Wire) -> Boxed<'a, Result<Inspected, Fault>>;
     fn server(&self) -> Option<u64>;
     fn server_of(&self, key: &str) -> Option<u64>;
     fn failovers(&self) -> Option<u64>;
@@ -105,6 +106,10 @@ impl<R: Remote> AnyRemote for R {
 
     fn unlock<'a>(&'a self, name: &'a str, token: Token) -> Boxed<'a, Result<(), Fault>> {
         Box::pin(Remote::unlock(self, name, token))
+    }
+
+    fn inspect<'a>(&'a self, key: &'a str, wire: Wire) -> Boxed<'a, Result<Inspected, Fault>> {
+        Box::pin(Remote::inspect(self, key, wire))
     }
 
     fn server(&self) -> Option<u64> {

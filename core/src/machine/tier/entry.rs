@@ -102,6 +102,11 @@ impl<V> Entry<V> {
         self.note.as_ref().map(|note| note.mark().bytes())
     }
 
+    /// How old its value is at `now`, if that is known: a value with a mark has it.
+    pub fn age(&self, now: Timestamp) -> Option<Duration> {
+        self.note.as_ref().map(|note| note.age().by(now))
+    }
+
     /// The same times, and the same mark, for another value.
     pub fn map<W>(self, f: impl FnOnce(V) -> W) -> Entry<W> {
         Entry {

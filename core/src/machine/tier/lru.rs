@@ -51,6 +51,15 @@ impl<K: Hash + Eq, V, S: BuildHasher> Lru<K, V, S> {
         }
     }
 
+    /// The entry of `key`, however old, for who only looks: it does not count as used.
+    pub fn peek<Q>(&self, key: &Q) -> Option<&Entry<V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.entries.peek(key)
+    }
+
     /// The entry of `key` if it is fresh at `now`; one that is not is removed.
     pub fn get<Q>(&mut self, key: &Q, now: Timestamp) -> Option<&Entry<V>>
     where

@@ -22,6 +22,7 @@ pub enum Verb {
     Unload,
     Lock,
     Unlock,
+    Inspect,
 }
 
 impl Verb {
@@ -42,6 +43,7 @@ impl Verb {
             Self::Unload => "unload",
             Self::Lock => "lock",
             Self::Unlock => "unlock",
+            Self::Inspect => "inspect",
         }
     }
 }

@@ -1,0 +1,202 @@
+//! An inspection in a few lines, for people.
+
+use alloc::string::String;
+use core::fmt;
+use core::time::Duration;
+
+use crate::machine::inspection::{
+    EntryFormat, EntryKind, Freshness, InL1, InL2, Inspection, L1Entry, L2Entry, UnderWay,
+};
+use crate::machine::tier::unreadable::{Codec, Compression};
+
+/// ```text
+/// users:7
+///   L1     a value, fresh for 52 s
+///   L2     a value in the native format, 1234 bytes, MessagePack, LZ4
+///          fresh for 3588 s, then stale for 60 s; 12 s old of 3600 s; loaded in 0.035 s
+///   lease  none
+///   here   a flight is under way, 3 callers wait
+/// ```
+impl fmt::Display for Inspection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.key {
+            Some(key) => writeln!(f, "{key}")?,
+            None => writeln!(f, "a key of {}", self.cache)?,
+        }
+        writeln!(f, "  L1     {}", self.l1)?;
+        match &self.l2 {
+            InL2::Off => writeln!(f, "  L2     none")?,
+            InL2::Unheld(why) => writeln!(f, "  L2     cannot hold it: {why}")?,
+            InL2::Away(fault) => writeln!(f, "  L2     is away: {fault}")?,
+            InL2::Answered { entry, lease } => {
+                match entry {
+                    Some(entry) => writeln!(f, "  L2     {entry}")?,
+                    None => writeln!(f, "  L2     nothing")?,
+                }
+                writeln!(f, "  lease  {lease}")?;
+            }
+        }
+        write!(f, "  here   {}", self.here)
+    }
+}
+
+impl fmt::Display for InL1 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("none"),
+            Self::Nothing => f.write_str("nothing"),
+            Self::Entry(entry) => entry.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for L1Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, ", self.kind)?;
+        lives(f, self.freshness, Some(self.left), Some(self.stale_left))?;
+        if let Some(age) = self.age {
+            write!(f, "; {} old", Span(age))?;
+        }
+        marked(f, self.mark.as_deref())
+    }
+}
+
+/// Two lines, or three.
+impl fmt::Display for L2Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            Some(kind) => kind.fmt(f)?,
+            None => f.write_str("an entry")?,
+        }
+        let format = match self.format {
+            EntryFormat::Native => "in the native format",
+            EntryFormat::JetcacheGo => "in the format of jetcache-go",
+            EntryFormat::Foreign => "of somebody else",
+        };
+        write!(f, " {format}, {} bytes", self.size)?;
+        if let Some(codec) = self.codec {
+            write!(f, ", {}", Codec(codec))?;
+        }
+        match self.compression {
+            Some(0) => f.write_str(", not compressed")?,
+            Some(id) => write!(f, ", {}", Compression(id))?,
+            None => {}
+        }
+        if let Some(freshness) = self.freshness {
+            write!(f, "\n{INDENT}")?;
+            lives(f, freshness, self.left, self.stale_left)?;
+            match (self.age, self.life) {
+                (Some(age), Some(life)) => write!(f, "; {} old of {}", Span(age), Span(life))?,
+                (None, Some(life)) => write!(f, "; of {}", Span(life))?,
+                _ => {}
+            }
+            if let Some(cost) = self.cost {
+                write!(f, "; loaded in {}", Span(cost))?;
+            }
+        }
+        marked(f, self.mark.as_deref())?;
+        match &self.unreadable {
+            Some(why) => write!(f, "\n{INDENT}cannot be read: {why}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for EntryKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Value => "a value",
+            Self::NotFound => "\"does not exist\"",
+        })
+    }
+}
+
+impl fmt::Display for UnderWay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut sep = "";
+        match self.flight {
+            Some(1) => f.write_str("a flight is under way, 1 caller waits")?,
+            Some(waiters) => write!(f, "a flight is under way, {waiters} callers wait")?,
+            None => {}
+        }
+        if self.flight.is_some() {
+            sep = "; ";
+        }
+        let states = [
+            (self.unconfirmed, "a change is unconfirmed"),
+            (self.kept_fresh, "kept fresh"),
+        ];
+        for (_, text) in states.iter().filter(|(holds, _)| *holds) {
+            write!(f, "{sep}{text}")?;
+            sep = "; ";
+        }
+        if sep.is_empty() {
+            f.write_str("nothing is under way")?;
+        }
+        Ok(())
+    }
+}
+
+fn lives(
+    f: &mut fmt::Formatter<'_>,
+    freshness: Freshness,
+    left: Option<Duration>,
+    stale_left: Option<Duration>,
+) -> fmt::Result {
+    let stale_left = stale_left.filter(|left| !left.is_zero());
+    match (freshness, left, stale_left) {
+        (Freshness::Fresh, Some(Duration::MAX), _) => f.write_str("fresh for ever"),
+        (Freshness::Fresh, Some(left), Some(stale)) => {
+            write!(
+                f,
+                "fresh for {}, then stale for {}",
+                Span(left),
+                Span(stale)
+            )
+        }
+        (Freshness::Fresh, Some(left), None) => write!(f, "fresh for {}", Span(left)),
+        (Freshness::Fresh, None, _) => f.write_str("fresh"),
+        (Freshness::Stale, Some(left), _) if !left.is_zero() => {
+            write!(
+                f,
+                "stale, served for {} before it is tried again",
+                Span(left)
+            )
+        }
+        (Freshness::Stale, _, Some(stale)) => write!(f, "stale, for {} yet", Span(stale)),
+        (Freshness::Stale, _, None) => f.write_str("stale"),
+        (Freshness::Over, _, _) => f.write_str("over: it is not served any more"),
+    }
+}
+
+fn marked(f: &mut fmt::Formatter<'_>, mark: Option<&[u8]>) -> fmt::Result {
+    match mark {
+        Some(mark) => write!(f, "; marked {:?}", String::from_utf8_lossy(mark)),
+        None => Ok(()),
+    }
+}
+
+/// A span in seconds, to the millisecond.
+pub(super) struct Span(pub(super) Duration);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0.as_secs(), self.0.subsec_millis()) {
+            (seconds @ 0..60, millis @ 1..) => write!(f, "{seconds}.{millis:03} s"),
+            (seconds, _) => write!(f, "{seconds} s"),
+        }
+    }
+}
+
+/// A mark as text: it usually is one.
+#[cfg(feature = "serde")]
+#[expect(clippy::ref_option, reason = "serde hands fields over so")]
+pub(super) fn mark<S: serde::Serializer>(
+    mark: &Option<alloc::vec::Vec<u8>>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    let mark = mark.as_deref().map(String::from_utf8_lossy);
+    serde::Serialize::serialize(&mark, to)
+}
+
+const INDENT: &str = "         ";
