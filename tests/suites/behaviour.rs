@@ -13,6 +13,7 @@ mod behaviour {
     pub(crate) mod failover;
     pub(crate) mod fleet;
     pub(crate) mod hostile;
+    pub(crate) mod inspect;
     pub(crate) mod lookup {
         pub(crate) mod cap;
         pub(crate) mod clock;
@@ -45,7 +46,9 @@ use self::behaviour::lookup::{cap, clock, flights, levels, stale, unchanged};
 use self::behaviour::node::{caches, handle};
 use self::behaviour::stage::{Case, Cases, Host, L2, Stage};
 use self::behaviour::value::{bytes, strangers, unreadable};
-use self::behaviour::{batch, breaker, failover, fleet, hostile, outages, refresh, runtimes};
+use self::behaviour::{
+    batch, breaker, failover, fleet, hostile, inspect, outages, refresh, runtimes,
+};
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -108,6 +111,7 @@ const ANY_L2: &[Cases<Case>] = &[
     batch::loaders::CASES,
     bytes::CASES,
     unreadable::CASES,
+    inspect::CASES,
     caches::CASES,
     writes::CASES,
     fleet::words::CASES,
@@ -126,6 +130,7 @@ const OWN_REDIS: &[Cases<Case>] = &[
     caches::OWN_REDIS,
     writes::OWN_REDIS,
     refresh::faults::OWN_REDIS,
+    inspect::OWN_REDIS,
 ];
 
 /// Played on tokio, each over an L2 of its own making.

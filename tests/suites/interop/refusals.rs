@@ -1,10 +1,12 @@
 //! Values that the Go format cannot hold are refused, and the error says so.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use jetcache_adapters::{Json, MessagePack, Postcard, Raw, S2};
 use jetcache_core::{
-    BoxError, Cached, Codec, Compression, Error, Event, LoadError, Observer, Unreadable, Wire,
+    BoxError, Cached, Codec, Compression, EntryFormat, EntryKind, Error, Event, Holder, InL2,
+    Inspection, LoadError, Observer, Unreadable, Wire,
 };
 use serde::{Serialize, Serializer};
 
@@ -194,4 +196,60 @@ async fn what_cannot_be_read_says_why() {
         "{why}"
     );
     assert_eq!(cache.stats().undecodable, 5);
+}
+
+#[tokio::test]
+async fn an_inspection_shows_what_go_has_written() {
+    let stage = Stage::new();
+    let cache = stage.builder(MessagePack).build().unwrap();
+    let look = async |bytes: &[u8]| {
+        stage.go().set("shop:k", bytes);
+        let seen = cache.inspect("k").await;
+        match seen.l2 {
+            InL2::Answered {
+                entry: Some(entry),
+                lease,
+            } => {
+                assert_eq!(lease.holder, Holder::Nobody);
+                assert_eq!(entry.size, bytes.len());
+                entry
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let seen = look(b"\x07\x00").await;
+    assert_eq!(seen.format, EntryFormat::JetcacheGo);
+    assert_eq!(seen.kind, Some(EntryKind::Value));
+    assert_eq!(
+        (seen.codec_name(), seen.compression),
+        (Some("MessagePack"), Some(0))
+    );
+    assert!(
+        seen.left
+            .is_some_and(|left| left <= Duration::from_secs(60))
+    );
+    assert_eq!((seen.life, seen.age, &seen.unreadable), (None, None, &None));
+    let text = seen.to_string();
+    assert!(
+        text.starts_with("a value in the format of jetcache-go, 2 bytes"),
+        "{text}"
+    );
+    let absent = look(b"*").await;
+    assert_eq!(
+        (absent.kind, absent.codec),
+        (Some(EntryKind::NotFound), None)
+    );
+    assert_eq!(
+        look(b"\x07\x09").await.unreadable,
+        Some(Unreadable::Trailer(Some(9)))
+    );
+    let s2 = look(b"\xff\xff\x01").await;
+    assert_eq!(s2.compression_name(), Some("S2"));
+    assert!(s2.unreadable.is_some());
+    // What has no end lives for ever.
+    let () = stage.go().run("PERSIST", &["shop:k"]);
+    let seen: Inspection = cache.inspect("k").await;
+    assert!(seen.to_string().contains("fresh for ever"), "{seen}");
+    let found: Cached<u32> = cache.peek("k");
+    assert_eq!(found, Cached::Miss);
 }

@@ -18,9 +18,10 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// to know why they see what they see.
     ///
     /// It only looks: nothing is filled, loaded or removed, and no hit or miss is counted. L2 is asked
-    /// in one round trip of at most `remote_timeout`, if its [breaker](crate::Breaker) lets it pass.
-    /// If it does not answer, [`InL2::Away`] says why, and what this node knows is there all the same.
-    /// It decodes the value to find out whether it can be read.
+    /// in one round trip of at most `remote_timeout`, which observers see as
+    /// [`Verb::Inspect`](crate::Verb), if its [breaker](crate::Breaker) lets it pass. If it does not
+    /// answer, [`InL2::Away`] says why, and what this node knows is there all the same. The value is
+    /// decoded to find out whether it can be read.
     ///
     /// A closed cache is inspected like any other.
     ///
