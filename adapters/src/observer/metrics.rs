@@ -124,14 +124,12 @@ fn write(cache: &str, snapshot: &Snapshot) {
 
 /// Each time, since a recorder may be installed at any time.
 fn describe() {
-    for Metric {
-        name, help, kind, ..
-    } in Metric::all()
-    {
-        match kind {
-            MetricKind::Counter => metrics::describe_counter!(*name, *help),
-            MetricKind::Histogram => metrics::describe_histogram!(*name, Unit::Seconds, *help),
-            _ => metrics::describe_gauge!(*name, *help),
+    for metric in Metric::all() {
+        let (name, help) = (metric.name, metric.family());
+        match metric.kind {
+            MetricKind::Counter => metrics::describe_counter!(name, help),
+            MetricKind::Histogram => metrics::describe_histogram!(name, Unit::Seconds, help),
+            _ => metrics::describe_gauge!(name, help),
         }
     }
 }

@@ -52,18 +52,18 @@ impl OpenTelemetry {
             match metric.kind {
                 MetricKind::Counter => {
                     let counter = meter.u64_observable_counter(name);
-                    let counter = counter.with_description(metric.help);
+                    let counter = counter.with_description(metric.family());
                     let _ = counter.with_callback(observed(&caches, metric)).build();
                 }
                 MetricKind::Histogram => {
                     let histogram = meter.f64_histogram(name).with_unit("s");
-                    let histogram = histogram.with_description(metric.help);
+                    let histogram = histogram.with_description(metric.family());
                     let histogram = histogram.with_boundaries(Measured::BUCKETS.into()).build();
                     histograms.push((metric, histogram));
                 }
                 _ => {
                     let gauge = meter.u64_observable_gauge(name);
-                    let gauge = gauge.with_description(metric.help);
+                    let gauge = gauge.with_description(metric.family());
                     let _ = gauge.with_callback(observed(&caches, metric)).build();
                 }
             }

@@ -1,4 +1,6 @@
 //! What can be measured of a cache: the one table of names.
+//!
+#![doc = include_str!("../../../METRICS.md")]
 
 use core::fmt;
 use core::time::Duration;
@@ -13,7 +15,7 @@ use crate::machine::stats::{COUNTS, activity};
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metric {
-    /// The field of [`Stats`], [`Activity`](crate::Activity) or [`Snapshot`](crate::Snapshot) that
+    /// The field of [`Stats`](crate::Stats), [`Activity`](crate::Activity) or [`Snapshot`](crate::Snapshot) that
     /// holds it; of a histogram, its name without prefix and unit.
     pub field: &'static str,
     /// The name, such as `jetcache_lookups_total`.
@@ -59,6 +61,18 @@ impl Metric {
             .chain(&activity::METRICS)
             .chain(&LEVELS)
             .chain(&HISTOGRAMS)
+    }
+
+    /// What all metrics of this name are, for exporters that explain a name once.
+    #[must_use]
+    pub fn family(&self) -> &'static str {
+        match self.name {
+            "jetcache_lookups_total" => {
+                "Lookups, by the level that was asked and whether it had an answer."
+            }
+            "jetcache_loads_total" => "Loads, by what came of them.",
+            _ => self.help,
+        }
     }
 
     /// A counter without labels.
