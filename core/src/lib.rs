@@ -47,7 +47,7 @@ pub use machine::policy::call::Call;
 pub use machine::policy::{Jitter, Kind, Policy};
 pub use machine::stats::Stats;
 pub use machine::stats::activity::Activity;
-pub use machine::stats::metric::{Metric, MetricKind, Sample};
+pub use machine::stats::metric::{Measured, Metric, MetricKind, Sample};
 pub use machine::tier::entry::{Cached, Entry, Load, NothingStands};
 pub use machine::tier::unreadable::Unreadable;
 pub use machine::tier::verb::Verb;

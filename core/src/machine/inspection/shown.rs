@@ -66,12 +66,12 @@ impl fmt::Display for L2Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
             Some(kind) => kind.fmt(f)?,
-            None => f.write_str("an entry")?,
+            None => f.write_str("something")?,
         }
         let format = match self.format {
             EntryFormat::Native => "in the native format",
             EntryFormat::JetcacheGo => "in the format of jetcache-go",
-            EntryFormat::Foreign => "of somebody else",
+            EntryFormat::Foreign => "in no format of ours",
         };
         write!(f, " {format}, {} bytes", self.size)?;
         if let Some(codec) = self.codec {

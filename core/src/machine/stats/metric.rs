@@ -1,7 +1,11 @@
 //! What can be measured of a cache: the one table of names.
+//!
+#![doc = include_str!("../../../METRICS.md")]
 
 use core::fmt;
+use core::time::Duration;
 
+use crate::machine::event::Event;
 use crate::machine::stats::{COUNTS, activity};
 
 /// What is measured under one name, or under one name and its labels.
@@ -11,7 +15,7 @@ use crate::machine::stats::{COUNTS, activity};
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metric {
-    /// The field of [`Stats`], [`Activity`](crate::Activity) or [`Snapshot`](crate::Snapshot) that
+    /// The field of [`Stats`](crate::Stats), [`Activity`](crate::Activity) or [`Snapshot`](crate::Snapshot) that
     /// holds it; of a histogram, its name without prefix and unit.
     pub field: &'static str,
     /// The name, such as `jetcache_lookups_total`.
@@ -22,8 +26,8 @@ pub struct Metric {
     pub kind: MetricKind,
     /// The label `level`, `l1` or `l2`, if it has one.
     pub level: Option<&'static str>,
-    /// The label `outcome`, if it has one. Of a histogram: each is measured apart, under labels that
-    /// the exporter makes.
+    /// The label `outcome`, if it has one that is always the same. A histogram has several:
+    /// [`Measured`].
     pub outcome: Option<&'static str>,
 }
 
@@ -57,6 +61,18 @@ impl Metric {
             .chain(&activity::METRICS)
             .chain(&LEVELS)
             .chain(&HISTOGRAMS)
+    }
+
+    /// What all metrics of this name are, for exporters that explain a name once.
+    #[must_use]
+    pub fn family(&self) -> &'static str {
+        match self.name {
+            "jetcache_lookups_total" => {
+                "Lookups, by the level that was asked and whether it had an answer."
+            }
+            "jetcache_loads_total" => "Loads, by what came of them.",
+            _ => self.help,
+        }
     }
 
     /// A counter without labels.
@@ -146,12 +162,53 @@ impl fmt::Display for Sample {
     }
 }
 
-/// How long a round trip to L2 took, in seconds; labels `verb` and `outcome` (`ok`, `fault`).
-pub const REMOTE_DURATION: &Metric = &HISTOGRAMS[0];
-/// How long a loader took, in seconds; label `outcome` (`found`, `not_found`, `failed`).
-pub const LOAD_DURATION: &Metric = &HISTOGRAMS[1];
-/// How long a caller waited for what another loads, in seconds.
-pub const WAIT_DURATION: &Metric = &HISTOGRAMS[2];
+/// Something that took time: what a histogram counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Measured {
+    /// Which histogram.
+    pub metric: &'static Metric,
+    /// The label `verb`, if it has one.
+    pub verb: Option<&'static str>,
+    /// The label `outcome`, if it has one.
+    pub outcome: Option<&'static str>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Measured {
+    /// What this event measured, if it did.
+    #[must_use]
+    pub fn of(event: &Event) -> Option<Self> {
+        let [remote, load, wait] = &HISTOGRAMS;
+        let (metric, verb, outcome, took) = match event {
+            Event::RemoteAsked {
+                verb, took, faults, ..
+            } => {
+                let outcome = if *faults == 0 { "ok" } else { "fault" };
+                (remote, Some(verb.name()), Some(outcome), took)
+            }
+            Event::Loaded { took } => (load, None, Some("found"), took),
+            Event::NotFound { took } => (load, None, Some("not_found"), took),
+            Event::LoadFailed { took } => (load, None, Some("failed"), took),
+            Event::Waited { took } => (wait, None, None, took),
+            _ => return None,
+        };
+        Some(Self {
+            metric,
+            verb,
+            outcome,
+            took: *took,
+        })
+    }
+
+    /// Upper bounds of buckets for these histograms, in seconds: from a tenth of a millisecond to ten
+    /// seconds.
+    pub const BUCKETS: [f64; 16] = [
+        0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+        5.0, 10.0,
+    ];
+}
 
 static HISTOGRAMS: [Metric; 3] = [
     Metric::histogram(

@@ -99,7 +99,8 @@ fn histogram(text: &mut String, tally: &Tally) {
     let names = names.chain(["for ever".to_owned()]);
     for (name, count) in names.zip(tally.lives) {
         let bar = "#".repeat((count * WIDTH).div_ceil(most));
-        let _ = writeln!(text, "  {name:<12} {count:>8} {bar}");
+        let line = format!("  {name:<12} {count:>8} {bar}");
+        let _ = writeln!(text, "{}", line.trim_end());
     }
 }
 

@@ -108,7 +108,8 @@ impl Tally {
     }
 
     fn life(&mut self, entry: &L2Entry) {
-        if let Some(left) = entry.left {
+        // Of what cannot be read nobody knows more than how long it is kept.
+        if let Some(left) = entry.left.or(entry.kept) {
             let class = LIVES.iter().position(|(end, _)| left <= *end);
             self.lives[class.unwrap_or(LIVES.len())] += 1;
         }

@@ -69,7 +69,7 @@ async fn what_cannot_be_read_says_why() {
     let server = RedisServer::start();
     server.cli(&["SET", "users:1", "something else"]);
     let parts = [
-        "of somebody else, 14 bytes",
+        "something in no format of ours, 14 bytes",
         "cannot be read: ",
         "--format go",
     ];
