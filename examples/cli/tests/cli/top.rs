@@ -1,11 +1,11 @@
 //! `top`: nodes by their metrics, one of them away.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use crate::process::jetcache;
+use crate::process::{command, jetcache};
 
 /// A node whose figures grow with each scrape, for as long as the test runs.
 fn node(text: fn(u64) -> String) -> String {
@@ -103,4 +103,21 @@ fn it_fails_if_no_node_answers() {
         .unwrap();
     let ended = jetcache(&["top", "--once", "--every", "0.1", &gone.to_string()]);
     ended.is(1, &["down: ", "no node answers"]);
+}
+
+#[test]
+fn the_table_is_drawn_again_and_again() {
+    let (good, arguments) = (node(figures), ["top", "--every", "0.05"]);
+    let mut child = command(&[&arguments[..], &[&good]].concat())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let (mut tables, mut line) = (0, String::new());
+    while tables < 3 {
+        line.clear();
+        assert_ne!(out.read_line(&mut line).unwrap(), 0, "it has ended");
+        tables += line.matches("\x1b[H\x1b[2Jnode").count();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
