@@ -38,10 +38,6 @@ pub use driver::{
 pub use machine::change::Reach;
 pub use machine::error::{BoxError, Error, Fault, Limit};
 pub use machine::event::Event;
-pub use machine::inspection::{
-    EntryFormat, EntryKind, Freshness, Holder, InL1, InL2, Inspection, L1Entry, L2Entry, LeaseSeen,
-    UnderWay,
-};
 pub use machine::policy::breaker::{Breaker, BreakerState};
 pub use machine::policy::call::Call;
 pub use machine::policy::{Jitter, Kind, Policy};
@@ -49,6 +45,10 @@ pub use machine::stats::Stats;
 pub use machine::stats::activity::Activity;
 pub use machine::stats::metric::{Measured, Metric, MetricKind, Sample};
 pub use machine::tier::entry::{Cached, Entry, Load, NothingStands};
+pub use machine::tier::inspection::{
+    EntryFormat, EntryKind, Freshness, Holder, InL1, InL2, Inspection, L1Entry, L2Entry, LeaseSeen,
+    UnderWay,
+};
 pub use machine::tier::unreadable::Unreadable;
 pub use machine::tier::verb::Verb;
 pub use machine::tier::wire::Wire;

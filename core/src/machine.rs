@@ -50,7 +50,6 @@ pub mod change;
 pub mod effects;
 pub mod error;
 pub mod event;
-pub mod inspection;
 pub mod lookup;
 pub mod policy;
 pub mod schedule;
@@ -64,6 +63,7 @@ mod writes;
 pub mod tier {
     pub mod entry;
     pub mod envelope;
+    pub mod inspection;
     pub mod lru;
     pub mod mark;
     pub mod names;

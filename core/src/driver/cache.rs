@@ -6,7 +6,6 @@ mod change;
 mod close;
 mod eager;
 mod health;
-mod inspect;
 mod keep_fresh;
 mod probe;
 mod read;

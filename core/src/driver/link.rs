@@ -4,6 +4,7 @@ pub(super) mod announce;
 pub(super) mod format;
 pub(super) mod gate;
 pub(super) mod guard;
+mod look;
 pub(super) mod namespaces;
 pub(super) mod outcomes;
 mod pass;
@@ -39,8 +40,8 @@ use crate::machine::time::Timestamp;
 use crate::machine::token::Token;
 use crate::ports::bus::Kind;
 use crate::ports::remote::{
-    Claim, Claimed, Extend, Extended, Fill, Filled, Found, Hold, Inspected, LeaseAsk, Leased,
-    Placed, Put, Settle,
+    Claim, Claimed, Extend, Extended, Fill, Filled, Found, Hold, LeaseAsk, Leased, Placed, Put,
+    Settle,
 };
 
 /// The L2 of one cache.
@@ -218,12 +219,6 @@ impl<K, V> Link<K, V> {
     pub(super) async fn unlock(&self, name: &str, token: Token) {
         let unlock = async { vec![self.remote.unlock(name, token).await] };
         let _ = self.send_one(Verb::Unlock, name, unlock).await;
-    }
-
-    /// What stands under a key and beside it.
-    pub(super) async fn inspect(&self, key: &str) -> Result<Inspected, Fault> {
-        let inspect = async { vec![self.remote.inspect(key, self.format.wire).await] };
-        self.send_one(Verb::Inspect, key, inspect).await
     }
 
     /// Asks L2 for a sign of life, whatever its breakers say, and tells them.

@@ -1,7 +1,5 @@
 //! L2: the eleven verbs through which a shared store is read and written.
 
-mod inspected;
-
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::future::Future;
@@ -9,13 +7,13 @@ use core::time::Duration;
 
 use crate::machine::error::Fault;
 pub use crate::machine::tier::envelope::Header;
+pub use crate::machine::tier::inspection::{Holder, LeaseSeen};
 pub use crate::machine::tier::verb::{
     Claimed, Condition, Extended, Filled, Granted, Placed, Stamp,
 };
 pub use crate::machine::tier::wire::Wire;
 use crate::machine::token::Token;
 use crate::ports::bus::Kind;
-pub use crate::ports::remote::inspected::{Holder, Inspected, LeaseSeen};
 
 /// A store that all nodes share, such as Redis.
 ///
@@ -264,6 +262,30 @@ pub enum Life {
     Clock(u64),
     /// The server says what is left.
     Left(Duration),
+}
+
+/// The answer to [`Remote::inspect`](Remote::inspect).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Inspected {
+    /// What stands under the key, as a read shows it.
+    pub found: Option<Found>,
+    /// How long the store keeps it; [`Duration::MAX`] for ever, `None` if it cannot tell.
+    pub kept: Option<Duration>,
+    /// The lease of the key.
+    pub lease: LeaseSeen,
+}
+
+impl Inspected {
+    /// By a store that can tell no more than what a read shows.
+    #[must_use]
+    pub const fn of(found: Option<Found>) -> Self {
+        Self {
+            found,
+            kept: None,
+            lease: LeaseSeen::UNTOLD,
+        }
+    }
 }
 
 /// A lease asked for.

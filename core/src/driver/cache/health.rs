@@ -1,5 +1,7 @@
 //! Whether L2 is there: what this node knows, and what it finds out when it asks.
 
+mod inspect;
+
 use core::hash::Hash;
 use core::time::Duration;
 

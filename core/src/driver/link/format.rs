@@ -8,9 +8,9 @@ use portable_atomic::{AtomicUsize, Ordering};
 
 use crate::driver::world::caught::caught;
 use crate::machine::error::{BoxError, Error};
-use crate::machine::inspection::{EntryFormat, EntryKind, L2Entry};
 use crate::machine::lookup::step::Seen;
 use crate::machine::tier::envelope::{self, Header};
+use crate::machine::tier::inspection::{EntryFormat, EntryKind, L2Entry};
 use crate::machine::tier::mark::Mark;
 use crate::machine::tier::names::FIRST_OF_USERS;
 use crate::machine::tier::unreadable::Unreadable;

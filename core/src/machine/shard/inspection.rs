@@ -2,8 +2,8 @@
 
 use core::hash::{BuildHasher, Hash};
 
-use crate::machine::inspection::UnderWay;
 use crate::machine::shard::Shard;
+use crate::machine::tier::inspection::UnderWay;
 use crate::machine::time::Timestamp;
 
 impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {

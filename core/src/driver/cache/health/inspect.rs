@@ -6,11 +6,9 @@ use std::borrow::ToOwned;
 use std::sync::Arc;
 
 use crate::driver::cache::Cache;
-use crate::driver::link::Link;
 use crate::driver::link::text::reserved;
 use crate::machine::error::Fault;
-use crate::machine::inspection::{InL1, InL2, Inspection, L1Entry, L2Entry, UnderWay};
-use crate::ports::remote::{Found, Life};
+use crate::machine::tier::inspection::{InL1, InL2, Inspection, L1Entry, UnderWay};
 
 /// Looking at a key.
 impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {
@@ -100,30 +98,5 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             kept_fresh: fresh_keys.is_some_and(|keys| keys.contains(hash, is_key)),
             ..under_way
         };
-    }
-}
-
-impl<K, V: Send + Sync + 'static> Link<K, V> {
-    async fn look(&self, text: &str) -> InL2 {
-        match self.inspect(text).await {
-            Ok(seen) => InL2::Answered {
-                entry: seen.found.map(|found| self.entry(&found, seen.kept)),
-                lease: seen.lease,
-            },
-            Err(fault) => InL2::Away(fault),
-        }
-    }
-
-    fn entry(&self, found: &Found, kept: Option<core::time::Duration>) -> L2Entry {
-        let (clock, kept) = match found.life {
-            Life::Clock(clock) => (Some(clock), kept),
-            Life::Left(left) => (None, kept.or(Some(left))),
-        };
-        let mut entry = L2Entry::of(&found.bytes, self.format.wire, clock, kept);
-        self.format.complete(&mut entry, &found.bytes);
-        if entry.unreadable.is_none() {
-            entry.unreadable = self.format.decode_found(found).err();
-        }
-        entry
     }
 }

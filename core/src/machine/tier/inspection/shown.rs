@@ -1,11 +1,10 @@
 //! An inspection in a few lines, for people.
 
-use alloc::string::String;
 use core::fmt;
-use core::time::Duration;
 
-use crate::machine::inspection::{
-    EntryFormat, EntryKind, Freshness, InL1, InL2, Inspection, L1Entry, L2Entry, UnderWay,
+use crate::machine::tier::inspection::span::{Span, lives, marked};
+use crate::machine::tier::inspection::{
+    EntryFormat, InL1, InL2, Inspection, L1Entry, L2Entry, UnderWay,
 };
 use crate::machine::tier::unreadable::{Codec, Compression};
 
@@ -102,15 +101,6 @@ impl fmt::Display for L2Entry {
     }
 }
 
-impl fmt::Display for EntryKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Value => "a value",
-            Self::NotFound => "\"does not exist\"",
-        })
-    }
-}
-
 impl fmt::Display for UnderWay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut sep = "";
@@ -135,68 +125,6 @@ impl fmt::Display for UnderWay {
         }
         Ok(())
     }
-}
-
-fn lives(
-    f: &mut fmt::Formatter<'_>,
-    freshness: Freshness,
-    left: Option<Duration>,
-    stale_left: Option<Duration>,
-) -> fmt::Result {
-    let stale_left = stale_left.filter(|left| !left.is_zero());
-    match (freshness, left, stale_left) {
-        (Freshness::Fresh, Some(Duration::MAX), _) => f.write_str("fresh for ever"),
-        (Freshness::Fresh, Some(left), Some(stale)) => {
-            write!(
-                f,
-                "fresh for {}, then stale for {}",
-                Span(left),
-                Span(stale)
-            )
-        }
-        (Freshness::Fresh, Some(left), None) => write!(f, "fresh for {}", Span(left)),
-        (Freshness::Fresh, None, _) => f.write_str("fresh"),
-        (Freshness::Stale, Some(left), _) if !left.is_zero() => {
-            write!(
-                f,
-                "stale, served for {} before it is tried again",
-                Span(left)
-            )
-        }
-        (Freshness::Stale, _, Some(stale)) => write!(f, "stale, for {} yet", Span(stale)),
-        (Freshness::Stale, _, None) => f.write_str("stale"),
-        (Freshness::Over, _, _) => f.write_str("over: it is not served any more"),
-    }
-}
-
-fn marked(f: &mut fmt::Formatter<'_>, mark: Option<&[u8]>) -> fmt::Result {
-    match mark {
-        Some(mark) => write!(f, "; marked {:?}", String::from_utf8_lossy(mark)),
-        None => Ok(()),
-    }
-}
-
-/// A span in seconds, to the millisecond.
-pub(super) struct Span(pub(super) Duration);
-
-impl fmt::Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.0.as_secs(), self.0.subsec_millis()) {
-            (seconds @ 0..60, millis @ 1..) => write!(f, "{seconds}.{millis:03} s"),
-            (seconds, _) => write!(f, "{seconds} s"),
-        }
-    }
-}
-
-/// A mark as text: it usually is one.
-#[cfg(feature = "serde")]
-#[expect(clippy::ref_option, reason = "serde hands fields over so")]
-pub(super) fn mark<S: serde::Serializer>(
-    mark: &Option<alloc::vec::Vec<u8>>,
-    to: S,
-) -> Result<S::Ok, S::Error> {
-    let mark = mark.as_deref().map(String::from_utf8_lossy);
-    serde::Serialize::serialize(&mark, to)
 }
 
 const INDENT: &str = "         ";

@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::machine::inspection::{EntryKind, Freshness};
 use crate::machine::tier::envelope::{self, Envelope, PREFIX};
+use crate::machine::tier::inspection::kind::{EntryKind, Freshness};
 use crate::machine::tier::names;
 use crate::machine::tier::unreadable::Unreadable;
 use crate::machine::tier::wire::{PLACEHOLDER, Wire};
@@ -99,7 +99,7 @@ pub struct L2Entry {
     )]
     pub cost: Option<Duration>,
     /// The mark that its loader has kept with it.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "super::shown::mark"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::span::mark"))]
     pub mark: Option<Vec<u8>>,
     /// Why it cannot be read.
     pub unreadable: Option<Unreadable>,

@@ -1,7 +1,9 @@
 //! What is known of one key: in L1, in L2, and under way on this node.
 
+mod kind;
 mod lease;
 mod shown;
+mod span;
 mod stored;
 
 use alloc::sync::Arc;
@@ -9,9 +11,10 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::machine::error::Fault;
-pub use crate::machine::inspection::lease::{Holder, LeaseSeen};
-pub use crate::machine::inspection::stored::{EntryFormat, L2Entry};
 use crate::machine::tier::entry::Entry;
+pub use crate::machine::tier::inspection::kind::{EntryKind, Freshness};
+pub use crate::machine::tier::inspection::lease::{Holder, LeaseSeen};
+pub use crate::machine::tier::inspection::stored::{EntryFormat, L2Entry};
 use crate::machine::time::Timestamp;
 
 /// What a cache knows of one key, level by level: the answer of `Cache::inspect`. Its `Display` is a
@@ -101,38 +104,6 @@ pub struct UnderWay {
     pub kept_fresh: bool,
 }
 
-/// What kind of entry it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize),
-    serde(rename_all = "snake_case")
-)]
-#[non_exhaustive]
-pub enum EntryKind {
-    /// A value.
-    Value,
-    /// The not-found placeholder: the key is known not to exist.
-    NotFound,
-}
-
-/// Whether an entry is served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize),
-    serde(rename_all = "snake_case")
-)]
-#[non_exhaustive]
-pub enum Freshness {
-    /// It is served.
-    Fresh,
-    /// Its life is over, and it is served if it cannot be loaded anew, or not in time.
-    Stale,
-    /// It is not served any more.
-    Over,
-}
-
 /// An entry of L1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -170,7 +141,7 @@ pub struct L1Entry {
     )]
     pub stale_left: Duration,
     /// The mark that its loader has kept with it.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "shown::mark"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "span::mark"))]
     pub mark: Option<Vec<u8>>,
 }
 

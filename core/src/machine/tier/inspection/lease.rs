@@ -3,7 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::machine::inspection::shown::Span;
+use crate::machine::tier::inspection::span::Span;
 
 /// The lease of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
