@@ -88,6 +88,11 @@ impl Observer for Metrics {
     }
 
     fn watch(&self, cache: Arc<dyn Watched>) {
+        // A program may build caches and drop them, and never publish by itself.
+        let known = self.caches().clone();
+        for gone in known.iter().filter(|cache| cache.snapshot().is_none()) {
+            self.forget(gone);
+        }
         self.caches().push(cache);
     }
 

@@ -96,7 +96,14 @@ impl Observer for OpenTelemetry {
     }
 
     fn watch(&self, cache: Arc<dyn Watched>) {
-        lock(&self.0.caches).push(cache);
+        // A program may build caches and drop them before anybody collects.
+        let known = lock(&self.0.caches).clone();
+        let gone: Vec<_> = (known.into_iter())
+            .filter(|cache| cache.snapshot().is_none())
+            .collect();
+        let mut caches = lock(&self.0.caches);
+        caches.retain(|cache| !gone.iter().any(|gone| Arc::ptr_eq(cache, gone)));
+        caches.push(cache);
     }
 }
 
