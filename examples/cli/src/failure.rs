@@ -68,6 +68,17 @@ impl From<redis::RedisError> for Failure {
 
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
-        Self::Failed(format!("Redis: {fault}; is --redis right?"))
+        let advice = advice(&fault);
+        Self::Failed(format!("Redis: {fault}; {advice}"))
+    }
+}
+
+/// What to do about it.
+pub(crate) fn advice(fault: &Fault) -> &'static str {
+    match fault {
+        // The library names what serves a cluster; here it is an option.
+        Fault::Refused(why) if why.contains("node of a cluster") => "give --cluster",
+        Fault::Refused(_) => "may this user do it?",
+        _ => "is --redis right?",
     }
 }

@@ -6,7 +6,7 @@ use jetcache_core::ports::remote::Herald;
 use jetcache_core::{Fault, Remote, roll};
 
 use crate::args::Invalidate;
-use crate::failure::Failure;
+use crate::failure::{Failure, advice};
 use crate::server::Store;
 
 pub(crate) fn run(options: &Invalidate) -> Result<(), Failure> {
@@ -35,7 +35,11 @@ pub(crate) fn run(options: &Invalidate) -> Result<(), Failure> {
             }
             (Ok(()), None) => writeln!(out, "{key}: removed, with its lease; nobody was told")?,
             (Err(fault), _) => {
-                writeln!(out, "{key}: NOT removed, or nobody knows: {fault}")?;
+                let advice = advice(&fault);
+                writeln!(
+                    out,
+                    "{key}: NOT removed, or nobody knows: {fault}; {advice}"
+                )?;
                 failed += 1;
             }
         }

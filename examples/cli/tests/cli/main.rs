@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod bus;
+mod cluster;
 mod command_line;
 mod inspect;
 mod process;
