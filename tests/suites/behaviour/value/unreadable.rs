@@ -48,6 +48,9 @@ fn watched(stage: &Stage) -> (Node, Diary) {
     (builder.build().unwrap(), diary)
 }
 
+/// Bytes, whether this is why they cannot be read, and what that says.
+type Unread = (Vec<u8>, fn(&Unreadable) -> bool, &'static str);
+
 async fn why(stage: &Stage) {
     let good = packed("good");
     let mut newer = entry(1, 0, &good);
@@ -57,7 +60,7 @@ async fn why(stage: &Stage) {
     let mut block = Vec::new();
     Lz4.compress(&packed(&"x".repeat(5000)), &mut block)
         .unwrap();
-    let cases: &[(Vec<u8>, fn(&Unreadable) -> bool, &str)] = &[
+    let cases: &[Unread] = &[
         (
             b"* no entry of this project at all, and a long text *".to_vec(),
             |why| *why == Unreadable::Foreign,
