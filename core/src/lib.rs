@@ -43,7 +43,8 @@ pub use machine::policy::call::Call;
 pub use machine::policy::{Jitter, Kind, Policy};
 pub use machine::stats::Stats;
 pub use machine::stats::activity::Activity;
-pub use machine::stats::metric::{Measured, Metric, MetricKind, Sample};
+pub use machine::stats::measured::Measured;
+pub use machine::stats::metric::{Metric, MetricKind, Sample};
 pub use machine::tier::entry::{Cached, Entry, Load, NothingStands};
 pub use machine::tier::inspection::{
     EntryFormat, EntryKind, Freshness, Holder, InL1, InL2, Inspection, L1Entry, L2Entry, LeaseSeen,
@@ -63,7 +64,7 @@ pub use ports::key::{Key, Text};
 pub use ports::loader::{LoadError, Loader};
 pub use ports::local::{Local, Probe};
 pub use ports::observer::Observer;
+pub use ports::observer::watched::{Snapshot, Watched};
 pub use ports::remote::{Condition, Remote};
 pub use ports::runtime::{Runtime, Task};
 pub use ports::standing::Standing;
-pub use ports::watched::{Snapshot, Watched};

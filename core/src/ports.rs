@@ -12,4 +12,3 @@ pub mod observer;
 pub mod remote;
 pub mod runtime;
 pub mod standing;
-pub mod watched;

@@ -25,7 +25,7 @@ use crate::machine::policy::{Kind, Policy};
 use crate::machine::stats::Stats;
 use crate::machine::stats::activity::Activity;
 use crate::ports::bus::BusState;
-use crate::ports::watched::Snapshot;
+use crate::ports::observer::watched::Snapshot;
 
 /// A cache with two levels: L1 in the process, L2 shared by all nodes. Either may be missing.
 ///

@@ -3,64 +3,14 @@
 
 use core::pin::pin;
 use core::time::Duration;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 
 use futures_util::future::{Either, select};
 
 use crate::driver::shared::Shared;
-use crate::driver::task::chore::{Chore, Shift};
+use crate::driver::shared::reports::To;
+use crate::driver::task::chore::Shift;
 use crate::driver::world::bounds::{CacheKey, CacheValue};
-use crate::machine::error::Error;
-use crate::machine::stats::Stats;
-use crate::ports::observer::Observer;
-
-/// Something that is shown every so often.
-pub(super) struct Report {
-    every: Duration,
-    /// The task that shows it.
-    chore: Chore,
-    to: To,
-}
-
-/// Who is shown what.
-enum To {
-    /// The log: a table. What the last one counted up to, by whichever task.
-    Log(Box<Mutex<Stats>>),
-    /// An observer: all figures.
-    Observer(Arc<dyn Observer>),
-}
-
-impl Report {
-    /// All that are wanted.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for a period of zero.
-    pub(super) fn of(
-        observers: &[Arc<dyn Observer>],
-        table_every: Option<Duration>,
-    ) -> Result<Vec<Self>, Error> {
-        let table = table_every.map(|every| (every, To::Log(Box::default())));
-        let observers = observers.iter().filter_map(|observer| {
-            let every = observer.every()?;
-            Some((every, To::Observer(Arc::clone(observer))))
-        });
-        let wanted = table.into_iter().chain(observers);
-        let reports = wanted.map(|(every, to)| match (every.is_zero(), &to) {
-            (true, To::Log(_)) => Err(Error::config(
-                "stats_every is zero: give it a period, or leave it out",
-            )),
-            (true, To::Observer(_)) => Err(Error::config(
-                "an observer wants its figures every 0 s: give it a period, or None",
-            )),
-            (false, _) => Ok(Self {
-                every,
-                chore: Chore::new(Duration::ZERO),
-                to,
-            }),
-        });
-        reports.collect()
-    }
-}
 
 /// Starts the tasks that show what was asked for, where none runs.
 pub(super) fn ensure_reports<K: CacheKey, V: CacheValue>(shared: &Arc<Shared<K, V>>) {

@@ -6,6 +6,7 @@ pub(super) mod journal;
 pub(super) mod level1;
 pub(super) mod life;
 pub(super) mod loaders;
+pub(super) mod reports;
 pub(super) mod tables;
 mod watcher;
 
@@ -21,13 +22,13 @@ use crate::driver::bus::hub::Hub;
 use crate::driver::link::Link;
 use crate::driver::link::guard::Member;
 use crate::driver::link::text::reserved;
-use crate::driver::report::Report;
 use crate::driver::shared::address::Address;
 use crate::driver::shared::fresh_keys::FreshKeys;
 use crate::driver::shared::journal::Journal;
 use crate::driver::shared::level1::Level1;
 use crate::driver::shared::life::Life;
 use crate::driver::shared::loaders::Loaders;
+use crate::driver::shared::reports::Report;
 use crate::driver::shared::tables::{Aftermath, Table, Tables};
 use crate::driver::task::chore::Chore;
 use crate::driver::world::bounds::{CacheKey, CacheValue};
@@ -42,8 +43,8 @@ use crate::machine::shard::Context;
 use crate::machine::stats::Stats;
 use crate::machine::stats::activity::Activity;
 use crate::ports::bus::BusState;
+use crate::ports::observer::watched::Snapshot;
 use crate::ports::runtime::Task;
-use crate::ports::watched::Snapshot;
 
 pub(super) struct Shared<K, V> {
     pub(super) policy: Policy,

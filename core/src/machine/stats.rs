@@ -1,6 +1,7 @@
 //! The counts of a cache.
 
 pub mod activity;
+pub mod measured;
 pub mod metric;
 
 use alloc::string::String;
@@ -11,7 +12,7 @@ use core::time::Duration;
 use crate::machine::error::Fault;
 use crate::machine::event::Event;
 use crate::machine::policy::breaker::BreakerState;
-use crate::machine::stats::metric::{Metric, Sample};
+use crate::machine::stats::metric::{Metric, Sample, figures};
 
 /// Makes [`Counter`] and [`Stats`] of one table, so that a counter which is added later is counted,
 /// summed, exported and explained everywhere.
@@ -308,27 +309,6 @@ impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         figures(f, self.iter(), "nothing counted")
     }
-}
-
-/// Writes what is not zero, `field=value` each, or else what nothing is called.
-pub(crate) fn figures(
-    f: &mut fmt::Formatter<'_>,
-    samples: impl Iterator<Item = Sample>,
-    nothing: &str,
-) -> fmt::Result {
-    let mut between = "";
-    for sample in samples.filter(|sample| sample.value > 0) {
-        write!(f, "{between}{}=", sample.metric.field)?;
-        match sample.state() {
-            Some(state) => f.write_str(state)?,
-            None => write!(f, "{}", sample.value)?,
-        }
-        between = " ";
-    }
-    if between.is_empty() {
-        f.write_str(nothing)?;
-    }
-    Ok(())
 }
 
 fn number(count: u64) -> String {

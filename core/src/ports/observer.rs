@@ -1,10 +1,12 @@
 //! An observer sees what happens in a cache.
 
+pub mod watched;
+
 use alloc::sync::Arc;
 use core::time::Duration;
 
 use crate::machine::event::Event;
-use crate::ports::watched::{Snapshot, Watched};
+use crate::ports::observer::watched::{Snapshot, Watched};
 
 /// Sees every event of a cache, as it happens and on the thread on which it happens.
 ///

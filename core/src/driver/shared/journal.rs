@@ -15,7 +15,7 @@ use crate::machine::stats::{Counter, Stats};
 use crate::machine::tier::unreadable::Unreadable;
 use crate::machine::time::Timestamp;
 use crate::ports::observer::Observer;
-use crate::ports::watched::{Snapshot, Watched};
+use crate::ports::observer::watched::{Snapshot, Watched};
 
 pub(crate) struct Journal {
     pub(crate) name: Arc<str>,

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use crate::driver::shared::Shared;
 use crate::driver::world::bounds::{CacheKey, CacheValue};
-use crate::ports::watched::{Snapshot, Watched};
+use crate::ports::observer::watched::{Snapshot, Watched};
 
 /// A cache that is watched, and not kept alive by it.
 struct Watcher<K, V> {

@@ -4,7 +4,7 @@ use core::fmt;
 use core::iter::zip;
 use core::ops::Add;
 
-use crate::machine::stats::metric::{Metric, Sample};
+use crate::machine::stats::metric::{Metric, Sample, figures};
 
 /// How much is under way in a cache, or in a part of its tables.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,11 +34,11 @@ pub struct Activity {
 impl Activity {
     /// Each figure with its name and what it is, for exporters.
     pub fn iter(&self) -> impl Iterator<Item = Sample> + use<> {
-        zip(&METRICS, self.figures()).map(|(metric, figure)| metric.sample(figure as u64))
+        zip(&FIGURES, self.figures()).map(|(metric, figure)| metric.sample(figure as u64))
     }
 
     /// The fields in order.
-    const fn figures(&self) -> [usize; FIGURES] {
+    const fn figures(&self) -> [usize; COUNT] {
         // By name, so that a field that is added later cannot be forgotten.
         let Self {
             flights,
@@ -86,14 +86,14 @@ impl Add for Activity {
 /// What is under way, without zeros: `flights=2 waiters=7`.
 impl fmt::Display for Activity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        super::figures(f, self.iter(), "idle")
+        figures(f, self.iter(), "idle")
     }
 }
 
-const FIGURES: usize = 9;
+const COUNT: usize = 9;
 
 /// What the fields are to exporters, in order.
-pub(crate) static METRICS: [Metric; FIGURES] = [
+pub(crate) static FIGURES: [Metric; COUNT] = [
     Metric::gauge("flights", "jetcache_flights", "Lookups under way."),
     Metric::gauge(
         "waiters",

@@ -1,12 +1,8 @@
-//! What can be measured of a cache: the one table of names.
-//!
-#![doc = include_str!("../../../METRICS.md")]
+//! Something that can be measured of a cache, and a value of it.
+
+pub mod all;
 
 use core::fmt;
-use core::time::Duration;
-
-use crate::machine::event::Event;
-use crate::machine::stats::{COUNTS, activity};
 
 /// What is measured under one name, or under one name and its labels.
 ///
@@ -55,14 +51,6 @@ pub struct Sample {
 }
 
 impl Metric {
-    /// The whole table: counters, gauges, histograms.
-    pub fn all() -> impl Iterator<Item = &'static Self> {
-        (COUNTS.iter())
-            .chain(&activity::METRICS)
-            .chain(&LEVELS)
-            .chain(&HISTOGRAMS)
-    }
-
     /// What all metrics of this name are, for exporters that explain a name once.
     #[must_use]
     pub fn family(&self) -> &'static str {
@@ -98,7 +86,11 @@ impl Metric {
         }
     }
 
-    const fn histogram(field: &'static str, name: &'static str, help: &'static str) -> Self {
+    pub(crate) const fn histogram(
+        field: &'static str,
+        name: &'static str,
+        help: &'static str,
+    ) -> Self {
         Self {
             kind: MetricKind::Histogram,
             ..Self::counter(field, name, help)
@@ -162,89 +154,23 @@ impl fmt::Display for Sample {
     }
 }
 
-/// Something that took time: what a histogram counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Measured {
-    /// Which histogram.
-    pub metric: &'static Metric,
-    /// The label `verb`, if it has one.
-    pub verb: Option<&'static str>,
-    /// The label `outcome`, if it has one.
-    pub outcome: Option<&'static str>,
-    /// How long it took.
-    pub took: Duration,
-}
-
-impl Measured {
-    /// What this event measured, if it did.
-    #[must_use]
-    pub fn of(event: &Event) -> Option<Self> {
-        let [remote, load, wait] = &HISTOGRAMS;
-        let (metric, verb, outcome, took) = match event {
-            Event::RemoteAsked {
-                verb, took, faults, ..
-            } => {
-                let outcome = if *faults == 0 { "ok" } else { "fault" };
-                (remote, Some(verb.name()), Some(outcome), took)
-            }
-            Event::Loaded { took } => (load, None, Some("found"), took),
-            Event::NotFound { took } => (load, None, Some("not_found"), took),
-            Event::LoadFailed { took } => (load, None, Some("failed"), took),
-            Event::Waited { took } => (wait, None, None, took),
-            _ => return None,
-        };
-        Some(Self {
-            metric,
-            verb,
-            outcome,
-            took: *took,
-        })
+/// Writes what is not zero, `field=value` each, or else what nothing is called.
+pub(crate) fn figures(
+    f: &mut fmt::Formatter<'_>,
+    samples: impl Iterator<Item = Sample>,
+    nothing: &str,
+) -> fmt::Result {
+    let mut between = "";
+    for sample in samples.filter(|sample| sample.value > 0) {
+        write!(f, "{between}{}=", sample.metric.field)?;
+        match sample.state() {
+            Some(state) => f.write_str(state)?,
+            None => write!(f, "{}", sample.value)?,
+        }
+        between = " ";
     }
-
-    /// Upper bounds of buckets for these histograms, in seconds: from a tenth of a millisecond to ten
-    /// seconds.
-    pub const BUCKETS: [f64; 16] = [
-        0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
-        5.0, 10.0,
-    ];
+    if between.is_empty() {
+        f.write_str(nothing)?;
+    }
+    Ok(())
 }
-
-static HISTOGRAMS: [Metric; 3] = [
-    Metric::histogram(
-        "remote_duration",
-        "jetcache_remote_duration_seconds",
-        "How long a round trip to L2 took.",
-    ),
-    Metric::histogram(
-        "load_duration",
-        "jetcache_load_duration_seconds",
-        "How long a loader took.",
-    ),
-    Metric::histogram(
-        "wait_duration",
-        "jetcache_wait_duration_seconds",
-        "How long a caller waited for what another loads.",
-    ),
-];
-
-/// What a [`Snapshot`](crate::Snapshot) has beside its counts and its activity.
-pub(crate) static LEVELS: [Metric; 5] = [
-    Metric::gauge("entries", "jetcache_entries", "Entries in L1."),
-    Metric::gauge(
-        "weight",
-        "jetcache_weight",
-        "The weight of the entries in L1: their number, or bytes where the engine has a weigher.",
-    ),
-    Metric::gauge("tasks", "jetcache_tasks", "Tasks that run for the cache."),
-    Metric::gauge(
-        "bus",
-        "jetcache_bus_state",
-        "How the bus is: 0 none, 1 idle, 2 up, 3 down.",
-    ),
-    Metric::gauge(
-        "epoch",
-        "jetcache_epoch",
-        "The epoch of L1, which advances when changes may have been missed.",
-    ),
-];

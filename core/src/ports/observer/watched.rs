@@ -3,9 +3,10 @@
 use core::fmt;
 use core::iter::zip;
 
+use crate::machine::stats::Stats;
 use crate::machine::stats::activity::Activity;
-use crate::machine::stats::metric::{LEVELS, Sample};
-use crate::machine::stats::{Stats, figures};
+use crate::machine::stats::metric::all::LEVELS;
+use crate::machine::stats::metric::{Sample, figures};
 use crate::ports::bus::BusState;
 
 /// A cache that is watched. It does not keep the cache alive.
