@@ -3,6 +3,7 @@
 mod builder;
 mod cache;
 mod change;
+mod check;
 mod counters;
 mod link;
 mod lru;

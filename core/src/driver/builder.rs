@@ -23,6 +23,7 @@ use crate::driver::builder::loading::finished;
 use crate::driver::builder::times::Times;
 use crate::driver::cache::Cache;
 use crate::driver::sharding::shard_count;
+use crate::driver::shared::checks::Checks;
 use crate::driver::shared::fresh_keys::FreshKeys;
 use crate::driver::shared::journal::Journal;
 use crate::driver::shared::loaders::Loaders;
@@ -68,7 +69,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// capacity, a lease shorter than it can be, a table or refresh period of zero,
     /// [`refresh_all`](Self::refresh_all) without a period or a loader, keys in L2 that another
     /// living cache of the same [`Node`](crate::Node) may have, a bus without an L2, or one that
-    /// cannot watch it.
+    /// cannot watch it, [`check_one_in`](Self::check_one_in) without a bus and both levels.
     pub fn build(self) -> Result<Cache<K, V>, Error> {
         let Self {
             name,
@@ -117,6 +118,10 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             fresh_keys: (policy.refresh)
                 .map(|pace| FreshKeys::new(pace, fleet.refresh_all, shards)),
             reports,
+            checks: (fleet.check_one_in).map(|one_in| {
+                // It may wait for L2 once.
+                Checks::new(one_in, Chore::new(policy.remote_timeout))
+            }),
             runtime,
             policy,
         };

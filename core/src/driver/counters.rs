@@ -1,7 +1,7 @@
 //! Counters that many threads can raise at once.
 
 use core::fmt;
-use portable_atomic::{AtomicU64, AtomicUsize, Ordering};
+use portable_atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use crate::machine::event::Event;
 use crate::machine::stats::{Counter, Stats};
@@ -30,10 +30,8 @@ impl Counters {
     /// All zero.
     #[must_use]
     pub fn new() -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let stripes = (threads * 2).next_power_of_two().min(MOST_STRIPES);
         Self {
-            stripes: (0..stripes).map(|_| Stripe::new()).collect(),
+            stripes: (0..stripes()).map(|_| Stripe::new()).collect(),
         }
     }
 
@@ -74,6 +72,42 @@ impl fmt::Debug for Counters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.read().fmt(f)
     }
+}
+
+/// Draws one in so many, without a line that all cores write.
+pub(crate) struct Sampler {
+    one_in: u32,
+    stripes: Box<[Beat]>,
+}
+
+#[repr(align(128))]
+struct Beat(AtomicU32);
+
+impl Sampler {
+    pub(crate) fn new(one_in: u32) -> Self {
+        Self {
+            one_in,
+            stripes: (0..stripes()).map(|_| Beat(AtomicU32::new(0))).collect(),
+        }
+    }
+
+    /// Whether this one is drawn: each thread draws every nth of its own.
+    #[inline]
+    pub(crate) fn draws(&self) -> bool {
+        // The number of stripes is a power of two, so the mask is a valid index.
+        let Beat(beat) = &self.stripes[THREAD.with(|thread| *thread) & (self.stripes.len() - 1)];
+        let count = beat.load(Ordering::Relaxed) + 1;
+        let drawn = count >= self.one_in;
+        // Threads that share a stripe may lose a beat: it is a sample.
+        beat.store(if drawn { 0 } else { count }, Ordering::Relaxed);
+        drawn
+    }
+}
+
+/// As many as there are threads to expect, twice; a power of two.
+fn stripes() -> usize {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    (threads * 2).next_power_of_two().min(MOST_STRIPES)
 }
 
 static THREADS: AtomicUsize = AtomicUsize::new(0);

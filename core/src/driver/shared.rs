@@ -1,6 +1,7 @@
 //! What all handles of a cache share: the machine behind its locks, the tiers, what runs for it.
 
 pub(super) mod address;
+pub(super) mod checks;
 pub(super) mod fresh_keys;
 pub(super) mod journal;
 pub(super) mod level1;
@@ -23,6 +24,7 @@ use crate::driver::link::Link;
 use crate::driver::link::guard::Member;
 use crate::driver::link::text::reserved;
 use crate::driver::shared::address::Address;
+use crate::driver::shared::checks::Checks;
 use crate::driver::shared::fresh_keys::FreshKeys;
 use crate::driver::shared::journal::Journal;
 use crate::driver::shared::level1::Level1;
@@ -63,6 +65,8 @@ pub(super) struct Shared<K, V> {
     /// The keys that are kept fresh, if any may be.
     pub(super) fresh_keys: Option<FreshKeys<K>>,
     pub(super) reports: Vec<Report>,
+    /// The L1 hits that are checked, if any are.
+    pub(super) checks: Option<Checks<K>>,
 }
 
 /// Starts a task.

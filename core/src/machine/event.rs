@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use core::time::Duration;
 
 use crate::machine::error::Fault;
+use crate::machine::tier::inspection::EntryKind;
 use crate::machine::tier::unreadable::Unreadable;
 use crate::machine::tier::verb::Verb;
 
@@ -107,6 +108,18 @@ pub enum Event {
         key: Arc<str>,
         /// Why.
         why: Unreadable,
+    },
+    /// An L1 hit was compared with L2, as [`check_one_in`](crate::Builder::check_one_in) wants it.
+    Checked,
+    /// L1 and L2 have had different things of a key for seconds, though nothing was under way and the
+    /// bus was up: see [`check_one_in`](crate::Builder::check_one_in).
+    Differs {
+        /// The key as it is in L2.
+        key: Arc<str>,
+        /// What L1 has.
+        l1: EntryKind,
+        /// What L2 has.
+        l2: EntryKind,
     },
     /// A value could not be encoded. A loaded one stays in L1 only; one that was written through is
     /// kept nowhere.

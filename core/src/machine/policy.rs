@@ -3,6 +3,7 @@
 pub mod backoff;
 pub mod breaker;
 pub mod call;
+pub mod check;
 pub mod outage;
 pub mod pace;
 

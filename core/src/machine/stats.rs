@@ -134,6 +134,10 @@ counts! {
     refused_fills = FillRefused as "jetcache_refused_fills_total";
     /// Entries of L2 that could not be read.
     undecodable = Undecodable as "jetcache_undecodable_total";
+    /// L1 hits that were compared with L2, as `check_one_in` wants it.
+    checked = Checked as "jetcache_checked_total";
+    /// Of those, how many differed for seconds though nothing was under way and the bus was up.
+    differences = Differs as "jetcache_differences_total";
     /// Loaded values that could not be encoded.
     unencodable = Unencodable as "jetcache_unencodable_total";
     /// Loaded values that were longer than `max_value_size`.
@@ -185,6 +189,8 @@ impl Counter {
             Event::FailedOver => Self::FailedOver,
             Event::FillRefused => Self::FillRefused,
             Event::Undecodable { .. } => Self::Undecodable,
+            Event::Checked => Self::Checked,
+            Event::Differs { .. } => Self::Differs,
             Event::Unencodable => Self::Unencodable,
             Event::TooLarge => Self::TooLarge,
             Event::Heard { .. } => Self::Heard,

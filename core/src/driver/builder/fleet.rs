@@ -16,6 +16,7 @@ pub(super) struct Fleet {
     pub(super) source_id: Option<String>,
     pub(super) blind_local_ttl: Option<Duration>,
     pub(super) refresh_all: bool,
+    pub(super) check_one_in: Option<u32>,
 }
 
 /// A bus of the cache's own, or its node's.
@@ -39,6 +40,11 @@ impl Fleet {
                 "stop_refresh_after without a period: give the builder refresh_every",
             ));
         }
+        if self.check_one_in == Some(0) {
+            return Err(Error::config(
+                "check_one_in is zero: give it at least 1, or leave it out",
+            ));
+        }
         refuse_zero("blind_local_ttl", self.blind_local_ttl)
     }
 
@@ -51,6 +57,12 @@ impl Fleet {
         runtime: &Arc<dyn AnyRuntime>,
         kind: Kind,
     ) -> Result<Option<Arc<Hub>>, Error> {
+        if self.check_one_in.is_some() && (self.bus.is_none() || kind != Kind::Both) {
+            return Err(Error::config(
+                "check_one_in compares L1 with L2 where a bus tells of changes: give the builder \
+                 both levels and a bus, or leave it out",
+            ));
+        }
         match &self.bus {
             None if self.source_id.is_some() || self.blind_local_ttl.is_some() => {
                 Err(Error::config(

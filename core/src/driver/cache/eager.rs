@@ -1,4 +1,5 @@
-//! Loading anew, in the background, what a hit finds in the last part of its life.
+//! What a hit leaves to the background: loading anew what is in the last part of its life, and
+//! checking it.
 
 use core::borrow::Borrow;
 use core::future::Future;
@@ -7,8 +8,10 @@ use std::borrow::ToOwned;
 use std::sync::Arc;
 
 use crate::driver::cache::Cache;
+use crate::driver::check::check;
 use crate::driver::flight::lead::lead;
 use crate::driver::flight::seat::Seat;
+use crate::driver::shared::checks::Checks;
 use crate::machine::policy::call::Call;
 use crate::machine::policy::pace::Aim;
 use crate::machine::tier::entry::{Entry, Load};
@@ -26,6 +29,29 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         if hit.has_lead() {
             self.load_early_registered(key, call, hit);
         }
+        self.draw(key, hit);
+    }
+
+    /// A hit may be drawn to be checked against L2.
+    #[inline]
+    pub(super) fn draw<Q>(&self, key: &Q, hit: &Entry<V>)
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
+    {
+        if let Some(checks) = &self.shared.checks
+            && checks.draws()
+        {
+            self.check(checks, key, hit);
+        }
+    }
+
+    #[cold]
+    fn check<Q>(&self, checks: &Checks<K>, key: &Q, hit: &Entry<V>)
+    where
+        Q: ToOwned<Owned = K> + ?Sized,
+    {
+        check(&self.shared, checks, key.to_owned(), hit);
     }
 
     #[cold]

@@ -261,7 +261,10 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
     {
         match self.hit_with(key, call) {
-            Some(hit) => hit.into_cached(),
+            Some(hit) => {
+                self.draw(key, &hit);
+                hit.into_cached()
+            }
             None => Box::pin(self.look_further(key, *call)).await,
         }
     }

@@ -9,6 +9,7 @@ use portable_atomic::{AtomicUsize, Ordering};
 use crate::driver::world::caught::caught;
 use crate::machine::error::{BoxError, Error};
 use crate::machine::lookup::step::Seen;
+use crate::machine::policy::check::Compared;
 use crate::machine::tier::envelope::{self, Header};
 use crate::machine::tier::inspection::{EntryFormat, EntryKind, L2Entry};
 use crate::machine::tier::mark::Mark;
@@ -139,6 +140,43 @@ impl<V: 'static> Format<V> {
             Wire::JetcacheGo => self.decode_go(found),
         });
         seen.unwrap_or_else(|panic| Err(Unreadable::Panicked(panic.message().into())))
+    }
+
+    /// How what L1 has compares with what stands in L2, and what that is; `None` if that is nothing
+    /// fresh that can be read, or if L1's value cannot be encoded.
+    ///
+    /// Their bytes are compared, in whatever order. What L1 has may never have been bytes, so it takes
+    /// the same way there and back first.
+    pub(crate) fn compare(
+        &self,
+        local: Option<&V>,
+        found: &Found,
+    ) -> Option<(Compared, EntryKind)> {
+        let seen = self.decode_found(found).ok()?;
+        if seen.left.is_zero() {
+            return None;
+        }
+        let unlike = || Compared::Unlike(u64::from(crc32fast::hash(&found.bytes)));
+        Some(match (local, &seen.value) {
+            (None, None) => (Compared::Alike, EntryKind::NotFound),
+            (Some(_), None) => (unlike(), EntryKind::NotFound),
+            (None, Some(_)) => (unlike(), EntryKind::Value),
+            (Some(local), Some(remote)) => {
+                let codec = &self.codec;
+                let alike = caught(|| {
+                    let (mut there, mut ours, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
+                    codec.encode(local, &mut there).ok()?;
+                    codec.encode(&codec.decode(&there).ok()?, &mut ours).ok()?;
+                    codec.encode(remote, &mut theirs).ok()?;
+                    Some(are_alike(&ours, &theirs))
+                });
+                let alike = alike.ok()??;
+                (
+                    if alike { Compared::Alike } else { unlike() },
+                    EntryKind::Value,
+                )
+            }
+        })
     }
 
     fn encode_native(&self, value: Option<&V>, mark: Option<&Mark>) -> Result<Vec<u8>, Error> {

@@ -12,6 +12,7 @@ use crate::driver::world::erased::AnyRuntime;
 use crate::machine::error::{Error, Fault};
 use crate::machine::event::Event;
 use crate::machine::stats::{Counter, Stats};
+use crate::machine::tier::inspection::EntryKind;
 use crate::machine::tier::unreadable::Unreadable;
 use crate::machine::time::Timestamp;
 use crate::ports::observer::Observer;
@@ -29,6 +30,7 @@ pub(crate) struct Journal {
     refresh: Warning,
     value: Warning,
     entry: Warning,
+    difference: Warning,
     runtime_of_callers: Warning,
 }
 
@@ -64,6 +66,7 @@ impl Journal {
             refresh: warning("a refresh"),
             value: warning("a value"),
             entry: warning("an entry"),
+            difference: warning("a difference"),
             runtime_of_callers: warning("the runtime of a caller"),
         }
     }
@@ -89,6 +92,7 @@ impl Journal {
             Event::RemoteFault(fault) => self.warn(&self.l2, fault),
             Event::BusFault(fault) => self.warn(&self.bus, fault),
             Event::Undecodable { key, why } => self.warn_of_entry(key, why),
+            Event::Differs { key, l1, l2 } => self.warn_of_difference(key, *l1, *l2),
             Event::FailedOver => tracing::warn!(
                 target: "jetcache",
                 cache = &*self.name,
@@ -150,6 +154,20 @@ impl Journal {
                 fault = %why,
                 "an entry of L2 cannot be read and counts as a miss; it stands there until its key is \
                  loaded anew"
+            );
+        }
+    }
+
+    /// L1 and L2 differ, and should not.
+    fn warn_of_difference(&self, key: &str, l1: EntryKind, l2: EntryKind) {
+        if self.is_due(&self.difference) {
+            tracing::warn!(
+                target: "jetcache",
+                cache = &*self.name,
+                key,
+                %l1,
+                %l2,
+                "L1 has answered what L2 has not had for seconds: a change was told to nobody, or lost"
             );
         }
     }
