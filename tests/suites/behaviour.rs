@@ -30,6 +30,7 @@ mod behaviour {
     pub(crate) mod refresh;
     pub(crate) mod runtimes;
     pub(crate) mod seen {
+        pub(crate) mod check;
         pub(crate) mod export;
         pub(crate) mod logs;
         pub(crate) mod names;
@@ -49,7 +50,7 @@ use libtest_mimic::{Arguments, FormatSetting, Trial};
 use self::behaviour::change::{changes, many, writes};
 use self::behaviour::lookup::{cap, clock, flights, levels, stale, unchanged};
 use self::behaviour::node::{caches, handle};
-use self::behaviour::seen::{export, logs, names};
+use self::behaviour::seen::{check, export, logs, names};
 use self::behaviour::stage::{Case, Cases, Host, L2, Stage};
 use self::behaviour::value::{bytes, strangers, unreadable};
 use self::behaviour::{
@@ -78,7 +79,7 @@ fn main() -> ExitCode {
     trials.extend(cases.map(|(name, case)| trial("hostile", name, case)));
     let cases = runtimes::CASES.iter();
     trials.extend(cases.map(|&(name, case)| trial("runtimes", name, case)));
-    let cases = names::CASES.iter();
+    let cases = names::CASES.iter().chain(check::ALONE);
     trials.extend(cases.map(|&(name, case)| trial("seen", name, case)));
     trials.push(trial(
         "breaker",
@@ -112,6 +113,7 @@ const ANY_L2: &[Cases<Case>] = &[
     unchanged::CASES,
     strangers::CASES,
     handle::CASES,
+    check::CASES,
     export::CASES,
     logs::CASES,
     changes::CASES,

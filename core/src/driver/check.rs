@@ -67,7 +67,7 @@ async fn look<K: CacheKey, V: CacheValue>(cache: Weak<Shared<K, V>>, mut shift: 
             select(sleep, pin!(stopped)).await;
             continue;
         }
-        let taken = checks.take(now);
+        let taken = checks.take(now, shared.loaders.chunk);
         let texts: Vec<&str> = taken.iter().map(|checked| &*checked.text).collect();
         let found = link.read(&texts).await;
         for (checked, found) in zip(taken, found) {

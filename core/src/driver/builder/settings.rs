@@ -421,7 +421,9 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// this cache or its bus is at fault. Nothing is removed.
     ///
     /// Values are compared by their encoded bytes, in whatever order those are, so two values of the
-    /// same bytes in another order pass for the same. What L2 does not have, cannot give or nobody can
+    /// same bytes in another order pass for the same. Two loads of an unchanged row must bring the same
+    /// bytes (no time of the load among them): a call that skips L2, or whose value L2 does not take,
+    /// keeps its own in L1. What L2 does not have, cannot give or nobody can
     /// read is not compared. At most 64 hits are being checked at once; those that are drawn meanwhile
     /// are not. Hits of [`peek`](crate::Cache::peek), of `exists` and of `get_many` are not drawn.
     ///

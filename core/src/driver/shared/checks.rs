@@ -61,13 +61,13 @@ impl<K: CacheKey> Checks<K> {
         waiting.iter().map(|checked| checked.check.due()).min()
     }
 
-    /// Takes those that are to be looked at by now.
-    pub(crate) fn take(&self, now: Timestamp) -> Vec<Checked<K>> {
+    /// Takes those that are to be looked at by now, as many as that at most.
+    pub(crate) fn take(&self, now: Timestamp, most: usize) -> Vec<Checked<K>> {
         let mut waiting = self.waiting();
-        let all = core::mem::take(&mut *waiting);
-        let (due, rest) = (all.into_iter()).partition(|checked| checked.check.due() <= now);
-        *waiting = rest;
-        due
+        let mut taken = Vec::new();
+        let due = |checked: &mut Checked<K>| checked.check.due() <= now;
+        taken.extend(waiting.extract_if(.., due).take(most));
+        taken
     }
 
     fn waiting(&self) -> MutexGuard<'_, Vec<Checked<K>>> {

@@ -134,6 +134,11 @@ impl Run {
         if self.air.bus() != Bus::None {
             let antenna = self.air.antenna(number);
             builder = builder.bus(antenna).source_id(&format!("shop{place}"));
+            // What it finds is not judged: two loads of a row bring two values here, and a call that
+            // skips L2 keeps one of them in L1.
+            if self.plan.lasting {
+                builder = builder.check_one_in(1);
+            }
         }
         if let Some((window, soft)) = self.plan.stale {
             builder = builder.stale_for(window).stale_retry(window / 4);
