@@ -336,6 +336,8 @@ fn statistics_have_all_their_names() {
             "remote_faults",
             "refused_fills",
             "undecodable",
+            "checked",
+            "differences",
             "unencodable",
             "too_large",
             "heard",

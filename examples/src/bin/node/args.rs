@@ -46,6 +46,7 @@ node: a cache node that is driven by lines on stdin; the head of its main.rs has
   --soft-timeout-ms N             how long a load is waited for if there is a stale value
   --eager                         a hit late in a value's life has it loaded anew
   --max-loads N                   how many loaders may run at once; a load waits 1 s for its turn
+  --check-one-in N                one L1 hit in so many is compared with L2 (needs a bus)
   --lease-ms N                    how long a lease stands that is not renewed (8 x remote timeout)
   --lease-wait-ms N               how long to wait for another's lease (2000)
   --refresh-ms N                  how often keys asked for with `refresh` are loaded anew
@@ -71,6 +72,7 @@ pub(crate) struct Options {
     pub(crate) codec: Codec,
     pub(crate) max_value: Option<usize>,
     pub(crate) max_loads: Option<usize>,
+    pub(crate) check_one_in: Option<u32>,
     pub(crate) local: Local,
     pub(crate) bound: Bound,
     pub(crate) namespace: Option<String>,
@@ -181,6 +183,9 @@ impl Options {
                 "codec" => options.codec = codec(&text()?)?,
                 "max-loads" => {
                     options.max_loads = Some(number("--max-loads", &text()?)?);
+                }
+                "check-one-in" => {
+                    options.check_one_in = Some(number("--check-one-in", &text()?)?);
                 }
                 "max-value-bytes" => {
                     options.max_value = Some(number("--max-value-bytes", &text()?)?);
@@ -382,7 +387,7 @@ mod tests {
         let millis = |millis| Some(Duration::from_millis(millis));
         let options = parse(
             "--runtime async-std --redis rediss://host --ca file --wire jetcache-go --codec json \
-             --max-value-bytes 10 --max-loads 11 --local moka --max-bytes 9 --namespace ns --jitter 8 \
+             --max-value-bytes 10 --max-loads 11 --check-one-in 12 --local moka --max-bytes 9 --namespace ns --jitter 8 \
              --ttl-ms 1 --local-ttl-ms 2 --negative-ttl-ms 3 --remote-timeout-ms 4 \
              --load-timeout-ms=5 --lease-ms 6 --lease-wait-ms 0 --bus-channel news --source-id me \
              --stale-ms 10 --stale-retry-ms 11 --soft-timeout-ms 12 --eager --blind-local-ttl-ms 7 --refresh-ms 8 --stop-refresh-ms 9 --log debug",
@@ -395,6 +400,7 @@ mod tests {
             codec: Codec::Json,
             max_value: Some(10),
             max_loads: Some(11),
+            check_one_in: Some(12),
             local: Local::Moka,
             bound: Bound::Bytes(9),
             namespace: Some("ns".into()),

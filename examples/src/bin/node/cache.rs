@@ -115,6 +115,9 @@ fn with_settings(builder: Objects, options: &Options) -> Objects {
     if let Some(loads) = options.max_loads {
         builder = builder.max_loads(loads, Duration::from_secs(1));
     }
+    if let Some(hits) = options.check_one_in {
+        builder = builder.check_one_in(hits);
+    }
     if options.eager {
         builder = builder.eager();
     }

@@ -106,6 +106,7 @@
 //! | `remote_faults` | operations of L2 that failed or did not answer in time |
 //! | `refused_fills` | loaded values that L2 did not take, because their lease was gone |
 //! | `undecodable`, `unencodable`, `too_large` | entries of L2 that could not be read; loaded values that could not be encoded; those that were longer than `--max-value-bytes` |
+//! | `checked`, `differences` | L1 hits that `--check-one-in` compared with L2; those that differed for seconds |
 //! | `heard` | words of the bus about keys of this cache |
 //! | `garbled` | words of the bus that could not be understood |
 //! | `bus_faults` | how often the bus broke, could not be had, or took no word |

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jetcache_tokio::{BreakerState, BusState, Cache, Kind};
+use jetcache_tokio::{BusState, Cache, Kind};
 use serde::Serialize;
 
 use crate::object::Object;
@@ -42,12 +42,14 @@ pub(crate) struct Statistics {
     deposed: u64,
     became_unconfirmed: u64,
     became_bypassed: u64,
-    breaker: &'static str,
+    breaker: String,
     recovery: usize,
     remote_not_asked: u64,
     remote_faults: u64,
     refused_fills: u64,
     undecodable: u64,
+    checked: u64,
+    differences: u64,
     unencodable: u64,
     too_large: u64,
     heard: u64,
@@ -105,16 +107,14 @@ impl Statistics {
             deposed: stats.deposed,
             became_unconfirmed: stats.unconfirmed,
             became_bypassed: stats.bypassed,
-            breaker: match stats.breaker {
-                BreakerState::Closed => "closed",
-                BreakerState::HalfOpen => "half-open",
-                BreakerState::Open => "open",
-            },
+            breaker: stats.breaker.to_string(),
             recovery: now.unconfirmed,
             remote_not_asked: stats.remote_not_asked,
             remote_faults: stats.remote_faults,
             refused_fills: stats.refused_fills,
             undecodable: stats.undecodable,
+            checked: stats.checked,
+            differences: stats.differences,
             unencodable: stats.unencodable,
             too_large: stats.too_large,
             heard: stats.heard,
