@@ -143,7 +143,8 @@ async fn meet<K: CacheKey, V: CacheValue>(
             ) => match encode(link, value.as_deref(), mark.as_ref(), *times) {
                 Ok(bytes) => change.bytes = bytes,
                 Err(error) => {
-                    shared.journal.warn_of_value(&error);
+                    let key = change.address.text.as_deref();
+                    shared.journal.warn_of_value(key, &error);
                     *reply = Some(ChangeReply::Settled(Err(unencoded(error))));
                 }
             },

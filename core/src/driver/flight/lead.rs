@@ -44,7 +44,8 @@ where
                             && seat.refreshes()
                         {
                             // It has no caller who would be told.
-                            seat.shared().journal.warn_of_refresh(error);
+                            let key = seat.address().text.as_deref();
+                            seat.shared().journal.warn_of_refresh(key, error);
                         }
                         loaded
                     }

@@ -91,7 +91,8 @@ pub(crate) async fn fill<K: CacheKey, V: CacheValue>(
             Ok(_) => Next::Reply(Reply::Stored(filled.next().unwrap_or(Err(Fault::Timeout)))),
             Err(panicked @ Error::Panicked(_)) => Next::Over(seat.fail(panicked)),
             Err(error) => {
-                shared.journal.warn_of_value(&error);
+                let key = seat.address().text.as_deref();
+                shared.journal.warn_of_value(key, &error);
                 Next::Reply(Reply::Stored(Err(unencoded(error))))
             }
         })

@@ -119,13 +119,13 @@ impl Journal {
     }
 
     /// A refresh failed, and there is no caller to answer.
-    pub(crate) fn warn_of_refresh(&self, error: &Error) {
-        self.warn(&self.refresh, error);
+    pub(crate) fn warn_of_refresh(&self, key: Option<&str>, error: &Error) {
+        self.warn_about(&self.refresh, key, error);
     }
 
     /// A value cannot be written to L2, and its loader or writer cannot be told.
-    pub(crate) fn warn_of_value(&self, error: &Error) {
-        self.warn(&self.value, error);
+    pub(crate) fn warn_of_value(&self, key: Option<&str>, error: &Error) {
+        self.warn_about(&self.value, key, error);
     }
 
     /// A mark is too long to be kept.
@@ -173,10 +173,16 @@ impl Journal {
     }
 
     fn warn(&self, warning: &Warning, why: &dyn fmt::Display) {
+        self.warn_about(warning, None, why);
+    }
+
+    /// The same about a key, as it is in L2.
+    fn warn_about(&self, warning: &Warning, key: Option<&str>, why: &dyn fmt::Display) {
         if self.is_due(warning) {
             tracing::warn!(
                 target: "jetcache",
                 cache = &*self.name,
+                key,
                 fault = %why,
                 "{} of {}: {why}",
                 warning.of,

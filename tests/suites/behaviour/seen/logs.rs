@@ -10,6 +10,9 @@ pub(crate) const CASES: Cases<Case> = &[
         |s| Box::pin(table(s)),
     ),
     ("loads_and_round_trips_have_spans", |s| Box::pin(spans(s))),
+    ("a_value_that_cannot_be_kept_is_named_by_its_key", |s| {
+        Box::pin(too_large(s))
+    }),
 ];
 
 pub(crate) const OWN_REDIS: Cases<Case> = &[("a_fault_is_a_field", |s| Box::pin(fault(s)))];
@@ -56,6 +59,18 @@ async fn spans(stage: &Stage) {
         let trip = format!("jetcache.l2{{cache=\"{name}\" verb=\"{verb}\" keys=1}}: jetcache: new");
         assert_eq!(trace.count(&trip), 1, "{}", trace.text());
     }
+    node.close().await;
+}
+
+async fn too_large(stage: &Stage) {
+    let log = Log::capture();
+    let (builder, name) = stage.builder_alone();
+    let node = builder.max_value_size(10).build().unwrap();
+    let long = brings("longer than ten bytes");
+    node.get_or_load("long", long).await.unwrap();
+    let line = log.line(&format!("a value of {name}: ")).unwrap();
+    let fields = format!("cache=\"{name}\" key=\"{name}:long\" fault=");
+    assert!(line.contains(&fields), "{line}");
     node.close().await;
 }
 
