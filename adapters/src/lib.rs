@@ -19,6 +19,8 @@
 //! | `lz4` | `Lz4`, the fastest to read | [`Compression`] |
 //! | `zstd` | `Zstd`, the smallest bytes | [`Compression`] |
 //! | `s2` | `S2`, which jetcache-go uses | [`Compression`] |
+//! | `metrics` | `Metrics`: every figure on the `metrics` facade | [`Observer`](jetcache_core::Observer) |
+//! | `opentelemetry` | `OpenTelemetry`: every figure on a meter of OpenTelemetry's | [`Observer`](jetcache_core::Observer) |
 //! | `faults` | `Faulty`, `FaultyBus`: any other, with faults that a test switches on and off | [`Remote`](jetcache_core::Remote), [`Bus`](jetcache_core::Bus) |
 //! | `contract` | `contract`: the suites that an adapter of your own should pass | |
 
@@ -61,6 +63,10 @@ pub use crate::engine::quick_cache::{QuickCache, QuickCacheEngine};
 pub use crate::faults::{Faults, Faulty, FaultyBus};
 #[cfg(feature = "memory")]
 pub use crate::memory::Memory;
+#[cfg(feature = "metrics")]
+pub use crate::observer::metrics::Metrics;
+#[cfg(feature = "opentelemetry")]
+pub use crate::observer::opentelemetry::OpenTelemetry;
 #[cfg(feature = "redis")]
 pub use crate::redis::{Redis, RedisPubSub, RedisTracking};
 #[cfg(feature = "cluster")]
@@ -72,6 +78,14 @@ mod engine {
     pub(crate) mod moka;
     #[cfg(feature = "quick-cache")]
     pub(crate) mod quick_cache;
+}
+
+/// [`Observer`](jetcache_core::Observer): where the figures of caches go.
+mod observer {
+    #[cfg(feature = "metrics")]
+    pub(crate) mod metrics;
+    #[cfg(feature = "opentelemetry")]
+    pub(crate) mod opentelemetry;
 }
 
 /// [`Codec`](jetcache_core::Codec): how values become bytes.

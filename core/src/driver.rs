@@ -59,7 +59,7 @@ mod world {
 
 pub use builder::Builder;
 pub use builder::node::Node;
-pub use bus::hub::{BusHealth, BusState};
+pub use bus::hub::BusHealth;
 pub use cache::Cache;
 pub use cache::batch::Batch;
 pub use counters::Counters;

@@ -31,8 +31,8 @@ pub mod ports;
 pub use driver::PausedClock;
 #[cfg(feature = "std")]
 pub use driver::{
-    Batch, Builder, BusHealth, BusState, Cache, Clock, Counters, LruEngine, LruLocal, Node,
-    RemoteHealth, roll,
+    Batch, Builder, BusHealth, Cache, Clock, Counters, LruEngine, LruLocal, Node, RemoteHealth,
+    roll,
 };
 
 pub use machine::change::Reach;
@@ -41,14 +41,16 @@ pub use machine::event::Event;
 pub use machine::policy::breaker::{Breaker, BreakerState};
 pub use machine::policy::call::Call;
 pub use machine::policy::{Jitter, Kind, Policy};
-pub use machine::shard::Activity;
 pub use machine::stats::Stats;
+pub use machine::stats::activity::Activity;
+pub use machine::stats::metric::{Measured, Metric, MetricKind, Sample};
 pub use machine::tier::entry::{Cached, Entry, Load, NothingStands};
+pub use machine::tier::verb::Verb;
 pub use machine::tier::wire::Wire;
 pub use machine::time::Timestamp;
 pub use machine::token::Token;
 pub use ports::batch_loader::{BatchLoader, Loads};
-pub use ports::bus::{Bus, Kind as MessageKind, Message, News, Subscription, Telling};
+pub use ports::bus::{Bus, BusState, Kind as MessageKind, Message, News, Subscription, Telling};
 pub use ports::codec::Codec;
 pub use ports::compression::Compression;
 pub use ports::engine::Engine;
@@ -59,3 +61,4 @@ pub use ports::observer::Observer;
 pub use ports::remote::{Condition, Remote};
 pub use ports::runtime::{Runtime, Task};
 pub use ports::standing::Standing;
+pub use ports::watched::{Snapshot, Watched};

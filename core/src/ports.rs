@@ -12,3 +12,4 @@ pub mod observer;
 pub mod remote;
 pub mod runtime;
 pub mod standing;
+pub mod watched;

@@ -28,6 +28,11 @@ mod behaviour {
     pub(crate) mod outages;
     pub(crate) mod refresh;
     pub(crate) mod runtimes;
+    pub(crate) mod seen {
+        pub(crate) mod export;
+        pub(crate) mod logs;
+        pub(crate) mod names;
+    }
     pub(crate) mod stage;
     pub(crate) mod value {
         pub(crate) mod bytes;
@@ -42,6 +47,7 @@ use libtest_mimic::{Arguments, FormatSetting, Trial};
 use self::behaviour::change::{changes, many, writes};
 use self::behaviour::lookup::{cap, clock, flights, levels, stale, unchanged};
 use self::behaviour::node::{caches, handle};
+use self::behaviour::seen::{export, logs, names};
 use self::behaviour::stage::{Case, Cases, Host, L2, Stage};
 use self::behaviour::value::{bytes, strangers};
 use self::behaviour::{batch, breaker, failover, fleet, hostile, outages, refresh, runtimes};
@@ -68,6 +74,8 @@ fn main() -> ExitCode {
     trials.extend(cases.map(|(name, case)| trial("hostile", name, case)));
     let cases = runtimes::CASES.iter();
     trials.extend(cases.map(|&(name, case)| trial("runtimes", name, case)));
+    let cases = names::CASES.iter();
+    trials.extend(cases.map(|&(name, case)| trial("seen", name, case)));
     trials.push(trial(
         "breaker",
         "settings_that_cannot_work_are_named",
@@ -100,6 +108,8 @@ const ANY_L2: &[Cases<Case>] = &[
     unchanged::CASES,
     strangers::CASES,
     handle::CASES,
+    export::CASES,
+    logs::CASES,
     changes::CASES,
     many::CASES,
     batch::answers::CASES,
@@ -119,6 +129,7 @@ const ANY_L2: &[Cases<Case>] = &[
 const OWN_REDIS: &[Cases<Case>] = &[
     outages::CASES,
     failover::CASES,
+    logs::OWN_REDIS,
     breaker::CASES,
     breaker::bus::CASES,
     caches::OWN_REDIS,

@@ -13,7 +13,7 @@ mod times;
 use core::fmt;
 use core::hash::Hash;
 use core::time::Duration;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use event_listener::Event as Bell;
 
@@ -22,17 +22,17 @@ use crate::driver::builder::levels::Levels;
 use crate::driver::builder::loading::finished;
 use crate::driver::builder::times::Times;
 use crate::driver::cache::Cache;
+use crate::driver::report::Report;
 use crate::driver::sharding::shard_count;
 use crate::driver::shared::fresh_keys::FreshKeys;
 use crate::driver::shared::journal::Journal;
 use crate::driver::shared::loaders::Loaders;
 use crate::driver::shared::tables::Tables;
-use crate::driver::shared::{Repairs, Report, Shared};
+use crate::driver::shared::{Repairs, Shared};
 use crate::driver::task::chore::Chore;
 use crate::driver::world::erased::AnyRuntime;
 use crate::machine::error::Error;
 use crate::machine::policy::Policy;
-use crate::machine::stats::Stats;
 use crate::ports::observer::Observer;
 
 /// Puts a [`Cache`] together. Every setting has a default that is right in production; by default
@@ -82,17 +82,16 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             report_every,
         } = self;
         let kind = levels.kind()?;
-        if report_every.is_some_and(|every| every.is_zero()) {
-            return Err(Error::config(
-                "stats_every is zero: give it a period, or leave it out",
-            ));
-        }
         let shards = shard_count();
         let mut policy = times.policy(kind, levels.wire)?;
         let loaders = finished(loaders)?;
         fleet.check(&times, &loaders)?;
         let hub = fleet.hub(&runtime, kind)?;
-        let (level1, link, registration) = levels.build(&name, &runtime, hub.as_ref(), &policy)?;
+        let reports = Report::of(&observers, report_every)?;
+        let journal = Journal::new(name, Arc::clone(&runtime), counted, observers);
+        let journal = Arc::new(journal);
+        let (level1, link, registration) =
+            levels.build(&journal, &runtime, hub.as_ref(), &policy)?;
         let blind_policy = hub.as_ref().map(|_| Policy {
             local_cap: fleet.blind_local_ttl.unwrap_or(policy.local_cap),
             ..policy.clone()
@@ -107,7 +106,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             hub,
             loaders,
             life: Arc::default(),
-            journal: Journal::new(name, Arc::clone(&runtime), counted, observers),
+            journal,
             repairs: Repairs {
                 needed: false.into(),
                 chore: Chore::new(policy.remote_timeout),
@@ -117,11 +116,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             },
             fresh_keys: (policy.refresh)
                 .map(|pace| FreshKeys::new(pace, fleet.refresh_all, shards)),
-            report: report_every.map(|every| Report {
-                every,
-                chore: Chore::new(Duration::ZERO),
-                before: Mutex::new(Stats::default()),
-            }),
+            reports,
             runtime,
             policy,
         };

@@ -17,14 +17,15 @@ use core::fmt;
 use core::hash::Hash;
 use std::sync::{Arc, Weak};
 
-use crate::driver::bus::hub::BusState;
 use crate::driver::change::heard::forget_what_was_missed;
 use crate::driver::change::repair::ensure_repairs;
 use crate::driver::link::namespaces::Registration;
 use crate::driver::shared::Shared;
 use crate::machine::policy::{Kind, Policy};
-use crate::machine::shard::Activity;
 use crate::machine::stats::Stats;
+use crate::machine::stats::activity::Activity;
+use crate::ports::bus::BusState;
+use crate::ports::watched::Snapshot;
 
 /// A cache with two levels: L1 in the process, L2 shared by all nodes. Either may be missing.
 ///
@@ -131,6 +132,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             }
         };
         let _ = shared.repairs.start.set(Box::new(start));
+        Shared::show_observers(&shared);
         let handle = Handle {
             shared: Arc::clone(&shared),
             member,
@@ -190,6 +192,23 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         self.shared.activity()
     }
 
+    /// All of these at once: what was counted, what is under way, how L1, breaker and bus are. Its
+    /// [`iter`](Snapshot::iter) names each figure, for an exporter that is to miss none.
+    ///
+    /// ```
+    /// # use jetcache_core::doc::Threads;
+    /// # use jetcache_core::Cache;
+    /// # let cache = Cache::<u32, String>::builder("names", Threads).build()?;
+    /// for sample in cache.snapshot().iter() {
+    ///     println!("{} = {}", sample.metric.field, sample.value);
+    /// }
+    /// # Ok::<(), jetcache_core::Error>(())
+    /// ```
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.shared.snapshot()
+    }
+
     /// How many tasks run for this cache. Its node's own tasks, which listen to the bus and tell
     /// the other nodes, are not among them.
     #[must_use]
@@ -200,16 +219,14 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// How the bus is; [`BusState::None`] also when the cache is closed.
     #[must_use]
     pub fn bus(&self) -> BusState {
-        let hub = self.shared.hub.as_ref();
-        let hub = hub.filter(|_| !self.shared.life.is_closed());
-        hub.map_or(BusState::None, |hub| hub.state())
+        self.shared.bus()
     }
 
     /// The epoch of L1: it advances when a subscription to the bus stands, at first and after each
     /// break, and when the bus says that anything may have changed. L1 is emptied then.
     #[must_use]
     pub fn epoch(&self) -> u64 {
-        self.shared.hub.as_ref().map_or(0, |hub| hub.epoch())
+        self.shared.epoch()
     }
 
     /// This node's source id on the bus, in this life; `None` without a bus.

@@ -18,8 +18,13 @@ pub struct Counters {
 
 /// Padded to two cache lines, which is what processors fetch at once.
 #[repr(align(128))]
-#[derive(Default)]
 struct Stripe([AtomicU64; Counter::COUNT]);
+
+impl Stripe {
+    fn new() -> Self {
+        Self([const { AtomicU64::new(0) }; Counter::COUNT])
+    }
+}
 
 impl Counters {
     /// All zero.
@@ -28,7 +33,7 @@ impl Counters {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let stripes = (threads * 2).next_power_of_two().min(MOST_STRIPES);
         Self {
-            stripes: (0..stripes).map(|_| Stripe::default()).collect(),
+            stripes: (0..stripes).map(|_| Stripe::new()).collect(),
         }
     }
 

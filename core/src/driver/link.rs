@@ -9,6 +9,7 @@ pub(super) mod outcomes;
 mod pass;
 pub(super) mod primary;
 pub(super) mod text;
+pub(super) mod trip;
 
 use core::fmt;
 use core::future::Future;
@@ -17,6 +18,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use futures_util::future::join;
+use tracing::Instrument;
 
 use crate::driver::bus::hub::Hub;
 use crate::driver::link::announce::{Announcer, merge, split};
@@ -26,10 +28,12 @@ use crate::driver::link::outcomes::{Outcomes, failed, only, survived};
 use crate::driver::link::pass::Pass;
 use crate::driver::link::primary::Primary;
 use crate::driver::link::text::Texts;
+use crate::driver::link::trip::Trip;
+use crate::driver::shared::journal::Journal;
 use crate::driver::world::erased::{AnyRemote, AnyRuntime, Boxed};
 use crate::driver::world::timeout::timeout;
 use crate::machine::error::Fault;
-use crate::machine::tier::verb::Announce;
+use crate::machine::tier::verb::{Announce, Verb};
 use crate::machine::tier::wire::Wire;
 use crate::machine::time::Timestamp;
 use crate::machine::token::Token;
@@ -46,6 +50,7 @@ pub(super) struct Link<K, V> {
     pub(super) remote: Arc<dyn AnyRemote>,
     pub(super) announcer: Announcer,
     pub(super) hub: Option<Arc<Hub>>,
+    pub(super) journal: Arc<Journal>,
     pub(super) runtime: Arc<dyn AnyRuntime>,
     pub(super) timeout: Duration,
     /// The breakers of its servers, if they have any.
@@ -56,8 +61,9 @@ pub(super) struct Link<K, V> {
 
 impl<K, V> Link<K, V> {
     pub(super) async fn read(&self, keys: &[&str]) -> Outcomes<Option<Found>> {
-        let verb: Verb<&str, Option<Found>> = |remote, keys, wire| remote.read(keys, wire);
-        self.send(&*self.remote, keys, |key| key, verb).await
+        let verb: Sending<&str, Option<Found>> = |remote, keys, wire| remote.read(keys, wire);
+        self.send(Verb::Read, &*self.remote, keys, |key| key, verb)
+            .await
     }
 
     /// Without a timeout: who stops waiting leaves a task that still listens for the reply.
@@ -82,8 +88,9 @@ impl<K, V> Link<K, V> {
     /// Whether each lease stands for another while.
     pub(super) async fn renew(&self, asks: &[Ask]) -> Outcomes<bool> {
         let asks: Vec<_> = asks.iter().map(Ask::lease).collect();
-        let verb: Verb<LeaseAsk<'_>, bool> = |remote, asks, _| remote.renew(asks);
-        self.send(&*self.remote, &asks, |ask| ask.key, verb).await
+        let verb: Sending<LeaseAsk<'_>, bool> = |remote, asks, _| remote.renew(asks);
+        self.send(Verb::Renew, &*self.remote, &asks, |ask| ask.key, verb)
+            .await
     }
 
     /// Who asked for leases waits no longer.
@@ -97,22 +104,24 @@ impl<K, V> Link<K, V> {
     pub(super) async fn fill(&self, fills: &[(Announce, Fill<'_>)]) -> Outcomes<Filled> {
         let kind =
             |fill: &Fill<'_>, filled: &Filled| (*filled == Filled::Stored).then_some(fill.kind);
-        let verb: Verb<Fill<'_>, Filled> = |remote, fills, wire| remote.fill(fills, wire);
-        self.change(fills, verb, |fill| fill.key, kind).await
+        let verb: Sending<Fill<'_>, Filled> = |remote, fills, wire| remote.fill(fills, wire);
+        self.change(Verb::Fill, fills, verb, |fill| fill.key, kind)
+            .await
     }
 
     pub(super) async fn extend(&self, extends: &[(Announce, Extend<'_>)]) -> Outcomes<Extended> {
         let kind = |extend: &Extend<'_>, extended: &Extended| {
             (*extended == Extended::Stored).then_some(extend.kind)
         };
-        let verb: Verb<Extend<'_>, Extended> = |remote, extends, _| remote.extend(extends);
-        self.change(extends, verb, |extend| extend.key, kind).await
+        let verb: Sending<Extend<'_>, Extended> = |remote, extends, _| remote.extend(extends);
+        self.change(Verb::Extend, extends, verb, |extend| extend.key, kind)
+            .await
     }
 
     /// Nobody is told of a claim: the others are told of what follows.
     pub(super) async fn claim(&self, claims: &[Claim<'_>]) -> Outcomes<Claimed> {
-        let verb: Verb<Claim<'_>, Claimed> = |remote, claims, wire| remote.claim(claims, wire);
-        self.send(&*self.remote, claims, |claim| claim.key, verb)
+        let verb: Sending<Claim<'_>, Claimed> = |remote, claims, wire| remote.claim(claims, wire);
+        self.send(Verb::Claim, &*self.remote, claims, |claim| claim.key, verb)
             .await
     }
 
@@ -122,8 +131,9 @@ impl<K, V> Link<K, V> {
             // The others may still have what is older.
             Placed::Overtaken | Placed::Refused => put.condition.is_none().then_some(Kind::Delete),
         };
-        let verb: Verb<Put<'_>, Placed> = |remote, puts, wire| remote.put(puts, wire);
-        self.change(puts, verb, |put| put.key, kind).await
+        let verb: Sending<Put<'_>, Placed> = |remote, puts, wire| remote.put(puts, wire);
+        self.change(Verb::Put, puts, verb, |put| put.key, kind)
+            .await
     }
 
     pub(super) async fn settle(&self, settles: &[(Announce, Settle<'_>)]) -> Outcomes<Filled> {
@@ -131,34 +141,38 @@ impl<K, V> Link<K, V> {
             Filled::Stored => Some(Kind::Set),
             Filled::Refused => Some(Kind::Delete),
         };
-        let verb: Verb<Settle<'_>, Filled> = |remote, settles, wire| remote.settle(settles, wire);
-        self.change(settles, verb, |settle| settle.key, kind).await
+        let verb: Sending<Settle<'_>, Filled> =
+            |remote, settles, wire| remote.settle(settles, wire);
+        self.change(Verb::Settle, settles, verb, |settle| settle.key, kind)
+            .await
     }
 
     pub(super) async fn remove(&self, keys: &[(Announce, &str)]) -> Outcomes<()> {
         let kind = |_: &&str, (): &()| Some(Kind::Delete);
-        let verb: Verb<&str, ()> = |remote, keys, _| remote.remove(keys);
-        self.change(keys, verb, |key| key, kind).await
+        let verb: Sending<&str, ()> = |remote, keys, _| remote.remove(keys);
+        self.change(Verb::Remove, keys, verb, |key| key, kind).await
     }
 
     /// Never told: each node does it by itself.
     pub(super) async fn unload(&self, keys: &[&str]) -> Outcomes<()> {
-        let verb: Verb<&str, ()> = |remote, keys, _| remote.unload(keys);
-        self.send(&*self.remote, keys, |key| key, verb).await
+        let verb: Sending<&str, ()> = |remote, keys, _| remote.unload(keys);
+        self.send(Verb::Unload, &*self.remote, keys, |key| key, verb)
+            .await
     }
 
     /// Sends what is announced and what is not, side by side.
     async fn change<I: Copy, T>(
         &self,
+        verb: Verb,
         items: &[(Announce, I)],
-        verb: Verb<I, T>,
+        sending: Sending<I, T>,
         key: fn(&I) -> &str,
         kind: fn(&I, &T) -> Option<Kind>,
     ) -> Outcomes<T> {
         let (told, kept) = split(items);
         let send = async |announce, items: &[I]| {
             let remote = self.announcer.remote(&*self.remote, announce);
-            let outcomes = self.send(remote, items, key, verb).await;
+            let outcomes = self.send(verb, remote, items, key, sending).await;
             let said = zip(items, &outcomes).filter_map(|(item, outcome)| {
                 Some((kind(item, outcome.as_ref().ok()?)?, key(item)))
             });
@@ -176,10 +190,17 @@ impl<K, V> Link<K, V> {
         }
     }
 
+    /// A round trip to L2 begins.
+    pub(super) fn trip(&self, verb: Verb, keys: usize) -> Trip<'_> {
+        Trip::begin(&self.journal, verb, keys)
+    }
+
     /// A release that is lost costs readers of the key `lease_wait`, until the lease ends.
     pub(super) async fn release(&self, holds: &[Hold<'_>]) {
-        let verb: Verb<Hold<'_>, ()> = |remote, holds, _| remote.release(holds);
-        let _ = self.send(&*self.remote, holds, |hold| hold.key, verb).await;
+        let verb: Sending<Hold<'_>, ()> = |remote, holds, _| remote.release(holds);
+        let _ = self
+            .send(Verb::Release, &*self.remote, holds, |hold| hold.key, verb)
+            .await;
     }
 
     /// Takes the lock of jetcache-go's refreshes. Whether this token has it now.
@@ -190,13 +211,13 @@ impl<K, V> Link<K, V> {
         life: Duration,
     ) -> Result<bool, Fault> {
         let lock = async { vec![self.remote.lock(name, token, life).await] };
-        self.send_one(name, lock).await
+        self.send_one(Verb::Lock, name, lock).await
     }
 
     /// A lock that is not given back ends by itself.
     pub(super) async fn unlock(&self, name: &str, token: Token) {
         let unlock = async { vec![self.remote.unlock(name, token).await] };
-        let _ = self.send_one(name, unlock).await;
+        let _ = self.send_one(Verb::Unlock, name, unlock).await;
     }
 
     /// Asks L2 for a sign of life, whatever its breakers say, and tells them.
@@ -207,7 +228,7 @@ impl<K, V> Link<K, V> {
             None => {
                 let (keys, wire) = ([PING], self.format.wire);
                 let read = async { self.remote.read(&keys, wire).await };
-                match only(self.bounded(1, read).await) {
+                match only(self.bounded(Verb::Read, 1, read).await) {
                     Ok(_) | Err(Fault::Refused(_)) => {}
                     Err(fault) => return Err(fault),
                 }
@@ -234,24 +255,26 @@ impl<K, V> Link<K, V> {
     /// Sends what the breakers let pass.
     async fn send<I: Copy, T>(
         &self,
+        verb: Verb,
         remote: &dyn AnyRemote,
         items: &[I],
         key: fn(&I) -> &str,
-        verb: Verb<I, T>,
+        sending: Sending<I, T>,
     ) -> Outcomes<T> {
         let pass = self.pass(items, key);
         let asked = pass.asked(items);
         if asked.is_empty() {
             return pass.outcomes(Vec::new());
         }
-        let sent = async { verb(remote, asked, self.format.wire).await };
-        let outcomes = self.bounded(asked.len(), sent).await;
+        let sent = async { sending(remote, asked, self.format.wire).await };
+        let outcomes = self.bounded(verb, asked.len(), sent).await;
         pass.note(asked, &outcomes);
         pass.outcomes(outcomes)
     }
 
     async fn send_one<T>(
         &self,
+        verb: Verb,
         key: &str,
         operation: impl Future<Output = Outcomes<T>>,
     ) -> Result<T, Fault> {
@@ -260,19 +283,22 @@ impl<K, V> Link<K, V> {
         if pass.asked(&keys).is_empty() {
             return only(pass.outcomes(Vec::new()));
         }
-        let outcomes = self.bounded(1, operation).await;
+        let outcomes = self.bounded(verb, 1, operation).await;
         pass.note(&keys, &outcomes);
         only(outcomes)
     }
 
     async fn bounded<T>(
         &self,
+        verb: Verb,
         count: usize,
         operation: impl Future<Output = Outcomes<T>>,
     ) -> Outcomes<T> {
-        let operation = survived(count, operation);
+        let trip = self.trip(verb, count);
+        let operation = survived(count, operation).instrument(trip.span());
         let outcomes = timeout(&*self.runtime, self.timeout, operation).await;
         let outcomes = outcomes.unwrap_or_else(|| failed(count, &Fault::Timeout));
+        trip.note(&outcomes);
         if let Some(hub) = &self.hub {
             hub.note_l2(outcomes.iter().any(Result::is_ok));
         }
@@ -289,7 +315,7 @@ impl<K, V> fmt::Debug for Link<K, V> {
 }
 
 /// A verb of L2 that changes keys.
-type Verb<I, T> = for<'a> fn(&'a dyn AnyRemote, &'a [I], Wire) -> Boxed<'a, Outcomes<T>>;
+type Sending<I, T> = for<'a> fn(&'a dyn AnyRemote, &'a [I], Wire) -> Boxed<'a, Outcomes<T>>;
 
 /// A lease that is asked for, and the shard of its key.
 #[derive(Debug)]

@@ -7,19 +7,21 @@ pub(super) mod level1;
 pub(super) mod life;
 pub(super) mod loaders;
 pub(super) mod tables;
+mod watcher;
 
 use core::fmt;
 use core::future::Future;
 use core::time::Duration;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use event_listener::Event as Bell;
 use portable_atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::driver::bus::hub::{BusState, Hub};
+use crate::driver::bus::hub::Hub;
 use crate::driver::link::Link;
 use crate::driver::link::guard::Member;
 use crate::driver::link::text::reserved;
+use crate::driver::report::Report;
 use crate::driver::shared::address::Address;
 use crate::driver::shared::fresh_keys::FreshKeys;
 use crate::driver::shared::journal::Journal;
@@ -36,9 +38,12 @@ use crate::machine::error::Error;
 use crate::machine::event::Event;
 use crate::machine::policy::Policy;
 use crate::machine::policy::breaker::{BreakerState, Turned};
-use crate::machine::shard::{Activity, Context};
+use crate::machine::shard::Context;
 use crate::machine::stats::Stats;
+use crate::machine::stats::activity::Activity;
+use crate::ports::bus::BusState;
 use crate::ports::runtime::Task;
+use crate::ports::watched::Snapshot;
 
 pub(super) struct Shared<K, V> {
     pub(super) policy: Policy,
@@ -52,11 +57,11 @@ pub(super) struct Shared<K, V> {
     pub(super) hub: Option<Arc<Hub>>,
     pub(super) loaders: Loaders<K, V>,
     pub(super) life: Arc<Life>,
-    pub(super) journal: Journal,
+    pub(super) journal: Arc<Journal>,
     pub(super) repairs: Repairs,
     /// The keys that are kept fresh, if any may be.
     pub(super) fresh_keys: Option<FreshKeys<K>>,
-    pub(super) report: Option<Report>,
+    pub(super) reports: Vec<Report>,
 }
 
 /// Starts a task.
@@ -74,15 +79,6 @@ pub(super) struct Repairs {
     pub(super) first: AtomicUsize,
     /// Rings when L2 is back.
     pub(super) back: Bell,
-}
-
-/// The statistics table in the log.
-pub(super) struct Report {
-    pub(super) every: Duration,
-    /// The task that logs it.
-    pub(super) chore: Chore,
-    /// What the last table counted up to, by whichever task.
-    pub(super) before: Mutex<Stats>,
 }
 
 impl<K: CacheKey, V: CacheValue> Shared<K, V> {
@@ -195,6 +191,29 @@ impl<K: CacheKey, V: CacheValue> Shared<K, V> {
         match (&self.blind_policy, &self.hub) {
             (Some(blind), Some(hub)) if hub.state() == BusState::Down => blind,
             _ => &self.policy,
+        }
+    }
+
+    /// How the bus is; none also when the cache is closed.
+    pub(super) fn bus(&self) -> BusState {
+        let hub = self.hub.as_ref().filter(|_| !self.life.is_closed());
+        hub.map_or(BusState::None, |hub| hub.state())
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.hub.as_ref().map_or(0, |hub| hub.epoch())
+    }
+
+    /// All that it shows of itself.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            stats: self.stats(),
+            activity: self.activity(),
+            entries: self.level1.len(),
+            weight: self.level1.weight(),
+            tasks: self.life.tasks(),
+            bus: self.bus(),
+            epoch: self.epoch(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! A change of one key, an invalidation, an insert or a write-through, as its driver sees it: the
 //! plan, the steps, the replies, the outcome.
 
+use core::fmt;
 use core::time::Duration;
 
 use crate::machine::error::Fault;
@@ -16,6 +17,8 @@ use crate::machine::writes::{Pending, Write};
 
 /// How far a change has reached when it returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Reach {
     /// The change stands in L2, which holds the inserted value, or nothing after a removal, or what
     /// a later change has left. The other nodes were told or are about to be. (Without a bus another
@@ -29,6 +32,17 @@ pub enum Reach {
     /// the key, and repeats a removal, also of the inserted value, until L2 confirms it. That can be
     /// waited for: `Cache::confirmed`.
     Pending,
+}
+
+/// `everywhere`, `not stored` or `pending`.
+impl fmt::Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Everywhere => "everywhere",
+            Self::NotStored => "not stored",
+            Self::Pending => "pending",
+        })
+    }
 }
 
 /// What a change is to do.

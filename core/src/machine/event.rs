@@ -3,12 +3,12 @@
 use core::time::Duration;
 
 use crate::machine::error::Fault;
+use crate::machine::tier::verb::Verb;
 
 /// Something that happened in a cache.
 ///
-/// An event names no key: there is one at every hit, and it must cost nothing. Spans are measured
-/// by the cache's coarse clock, in steps of some milliseconds: they show whether an operation was
-/// slow or quick, and no more.
+/// There is one at every hit, and it must cost nothing: only the rare ones name a key. Spans are
+/// measured by the runtime's exact clock.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
@@ -55,6 +55,12 @@ pub enum Event {
     Stale,
     /// A caller joined a flight that was under way.
     Coalesced,
+    /// A caller was answered that had to wait for what another caller of this process loads, or a
+    /// leader for what another node loads.
+    Waited {
+        /// For how long.
+        took: Duration,
+    },
     /// A change made a flight nobody's any more.
     Superseded,
     /// A leader was silent past its flight's deadline, and a waiting caller took over.
@@ -64,6 +70,17 @@ pub enum Event {
     /// A change was not acknowledged and there was no room to remember its key: for the longest
     /// life that was written, part of this node's cache does without L2.
     Bypassed,
+    /// L2 was asked, by one round trip.
+    RemoteAsked {
+        /// For what.
+        verb: Verb,
+        /// About how many keys.
+        keys: usize,
+        /// From sending to the answer, or until nobody waited any more.
+        took: Duration,
+        /// For how many of the keys it failed.
+        faults: usize,
+    },
     /// L2 failed, did not answer in time, or was not asked because its breaker is open.
     RemoteFault(Fault),
     /// The circuit breaker of L2, or of one of its servers, opened because of this: nothing but

@@ -14,7 +14,6 @@ pub mod repairs;
 mod write_throughs;
 
 use core::hash::{BuildHasher, Hash};
-use core::ops::Add;
 
 use slab::Slab;
 
@@ -22,6 +21,7 @@ use crate::machine::change::Change;
 use crate::machine::effects::Effects;
 use crate::machine::event::Event;
 use crate::machine::policy::Policy;
+use crate::machine::stats::activity::Activity;
 use crate::machine::table::eras::Eras;
 use crate::machine::table::flight::Flight;
 pub use crate::machine::table::flight::{Role, Ticket, Turn};
@@ -42,48 +42,6 @@ pub struct Context<'a> {
     pub roll: u128,
     /// The cache's settings.
     pub policy: &'a Policy,
-}
-
-/// How much is under way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Activity {
-    /// Flights.
-    pub flights: usize,
-    /// Callers that wait for a flight's answer.
-    pub waiters: usize,
-    /// Changes.
-    pub changes: usize,
-    /// Announced L1 writes.
-    pub writes: usize,
-    /// Keys about which L2 is not believed.
-    pub unconfirmed: usize,
-    /// Keys that are kept fresh.
-    pub refreshes: usize,
-    /// Changes that the other nodes are still to be told of, from all caches of the node.
-    pub untold: usize,
-    /// Keys in the table.
-    pub keys: usize,
-    /// Shards that do without L2, because a change that was not acknowledged did not fit.
-    pub bypassed: usize,
-}
-
-impl Add for Activity {
-    type Output = Self;
-
-    fn add(self, more: Self) -> Self {
-        Self {
-            flights: self.flights + more.flights,
-            waiters: self.waiters + more.waiters,
-            changes: self.changes + more.changes,
-            writes: self.writes + more.writes,
-            unconfirmed: self.unconfirmed + more.unconfirmed,
-            refreshes: self.refreshes + more.refreshes,
-            untold: self.untold + more.untold,
-            keys: self.keys + more.keys,
-            bypassed: self.bypassed + more.bypassed,
-        }
-    }
 }
 
 /// One shard of a node's tables. They grow with the callers, changes and unconfirmed keys; the last

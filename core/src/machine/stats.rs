@@ -1,59 +1,160 @@
 //! The counts of a cache.
 
+pub mod activity;
+pub mod metric;
+
 use alloc::string::String;
-use core::fmt::Write;
+use core::fmt::{self, Write};
+use core::iter::zip;
 use core::time::Duration;
 
 use crate::machine::error::Fault;
 use crate::machine::event::Event;
 use crate::machine::policy::breaker::BreakerState;
+use crate::machine::stats::metric::{Metric, Sample};
 
-/// What is counted. [`Counter::of`] says which events count as what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(usize)]
-#[expect(
-    missing_docs,
-    reason = "the fields of `Stats` say what each of them is"
-)]
-pub enum Counter {
-    LocalHit,
-    LocalMiss,
-    RemoteHit,
-    RemoteMiss,
-    Miss,
-    Loaded,
-    NotFound,
-    Unchanged,
-    LoadFailed,
-    Overloaded,
-    Stale,
-    Coalesced,
-    Superseded,
-    Deposed,
-    Unconfirmed,
-    Bypassed,
-    RemoteFault,
-    RemoteNotAsked,
-    BreakerOpened,
-    BreakerClosed,
-    FailedOver,
-    FillRefused,
-    Undecodable,
-    Unencodable,
-    TooLarge,
-    Heard,
-    Garbled,
-    BusFault,
-    EpochAdvanced,
-    Refreshed,
-    Copied,
-    NotRefreshed,
+/// Makes [`Counter`] and [`Stats`] of one table, so that a counter which is added later is counted,
+/// summed, exported and explained everywhere.
+macro_rules! counts {
+    ($($(#[doc = $help:literal])+ $field:ident = $counter:ident as $name:literal $([$level:literal $outcome:literal])?;)+) => {
+        /// What is counted. [`Counter::of`] says which events count as what.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(usize)]
+        pub enum Counter {
+            $($(#[doc = $help])+ $counter,)+
+        }
+
+        impl Counter {
+            /// How many counters there are.
+            pub const COUNT: usize = [$(Self::$counter),+].len();
+        }
+
+        /// What a cache has counted since it was built.
+        ///
+        /// A caller that joins a flight counts as [`coalesced`](Self::coalesced) and nothing else, so
+        /// hits and misses are those of the callers that led.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+        #[non_exhaustive]
+        pub struct Stats {
+            $($(#[doc = $help])+ pub $field: u64,)+
+            /// How the breaker of L2 is now; of several, the worst.
+            pub breaker: BreakerState,
+            /// Entries that L1 evicted to stay within its bound, if its engine counts them.
+            pub evicted: Option<u64>,
+        }
+
+        impl Stats {
+            const fn counts(&self) -> [u64; Counter::COUNT] {
+                [$(self.$field),+]
+            }
+
+            const fn of_counts(counts: [u64; Counter::COUNT]) -> Self {
+                let [$($field),+] = counts;
+                Self {
+                    $($field,)+
+                    breaker: BreakerState::Closed,
+                    evicted: None,
+                }
+            }
+        }
+
+        /// What the fields are to exporters: first those that count, in order.
+        pub(crate) static COUNTS: [Metric; Counter::COUNT + 2] = [
+            $(Metric::counter(
+                stringify!($field),
+                $name,
+                concat!($($help),+).trim_ascii(),
+            )$(.labelled($level, $outcome))?,)+
+            Metric::gauge(
+                "breaker",
+                "jetcache_breaker_state",
+                "How the breaker of L2 is, of several the worst: 0 closed, 1 half-open, 2 open.",
+            ),
+            Metric::counter(
+                "evicted",
+                "jetcache_evicted_total",
+                "Entries that L1 evicted to stay within its bound.",
+            ),
+        ];
+    };
+}
+
+counts! {
+    /// Lookups that L1 answered.
+    local_hits = LocalHit as "jetcache_lookups_total" ["l1" "hit"];
+    /// Lookups that asked L1 in vain.
+    local_misses = LocalMiss as "jetcache_lookups_total" ["l1" "miss"];
+    /// Lookups that L2 answered.
+    remote_hits = RemoteHit as "jetcache_lookups_total" ["l2" "hit"];
+    /// Lookups that asked L2 in vain.
+    remote_misses = RemoteMiss as "jetcache_lookups_total" ["l2" "miss"];
+    /// Lookups that no tier could answer.
+    misses = Miss as "jetcache_misses_total";
+    /// Loaders that brought a value or "does not exist".
+    loads = Loaded as "jetcache_loads_total" ["" "ok"];
+    /// Loaders that failed, panicked or ran out of time.
+    load_failures = LoadFailed as "jetcache_loads_total" ["" "failed"];
+    /// Loads for which no loader ran, because as many as `max_loads` did already.
+    overloaded = Overloaded as "jetcache_loads_total" ["" "overloaded"];
+    /// Callers that were given a value whose life is over, because it could not be loaded anew, or not
+    /// in time.
+    stale = Stale as "jetcache_stale_total";
+    /// Loaders that said "does not exist".
+    not_found = NotFound as "jetcache_loads_not_found_total";
+    /// Loaders that said "unchanged" of the value that stood there; they are among the loads.
+    unchanged = Unchanged as "jetcache_loads_unchanged_total";
+    /// Callers that joined another's flight.
+    coalesced = Coalesced as "jetcache_coalesced_total";
+    /// Callers that had to wait for what another caller, or another node, loads.
+    waits = Waited as "jetcache_waits_total";
+    /// Flights that a change superseded.
+    superseded = Superseded as "jetcache_superseded_total";
+    /// Leaders that were silent for too long.
+    deposed = Deposed as "jetcache_deposed_total";
+    /// Keys that became unconfirmed: L2 did not acknowledge a change of theirs.
+    unconfirmed = Unconfirmed as "jetcache_unconfirmed_total";
+    /// Changes that L2 did not acknowledge and that there was no room to remember.
+    bypassed = Bypassed as "jetcache_bypassed_total";
+    /// Operations of L2 that failed or did not answer in time.
+    remote_faults = RemoteFault as "jetcache_remote_faults_total";
+    /// Operations that were not sent to L2 because its breaker was open.
+    remote_not_asked = RemoteNotAsked as "jetcache_remote_not_asked_total";
+    /// Round trips to L2, of any verb and any number of keys.
+    remote_calls = RemoteAsked as "jetcache_remote_calls_total";
+    /// How often a breaker of L2 opened.
+    breaker_opened = BreakerOpened as "jetcache_breaker_opened_total";
+    /// How often a breaker of L2 closed again.
+    breaker_closed = BreakerClosed as "jetcache_breaker_closed_total";
+    /// How often another primary of L2 had taken over.
+    failovers = FailedOver as "jetcache_failovers_total";
+    /// Loaded values that L2 did not take, because a change had taken the lease away or L2 had
+    /// evicted it. Many of them, and few changes: choose another `maxmemory-policy`.
+    refused_fills = FillRefused as "jetcache_refused_fills_total";
+    /// Entries of L2 that could not be read.
+    undecodable = Undecodable as "jetcache_undecodable_total";
+    /// Loaded values that could not be encoded.
+    unencodable = Unencodable as "jetcache_unencodable_total";
+    /// Loaded values that were longer than `max_value_size`.
+    too_large = TooLarge as "jetcache_too_large_total";
+    /// Messages of the bus about keys of this cache.
+    heard = Heard as "jetcache_heard_total";
+    /// Messages of the bus that could not be understood. Every cache of the node counts them; one
+    /// that names a key of a cache is counted by that cache alone.
+    garbled = Garbled as "jetcache_garbled_total";
+    /// Failures of the bus; every cache of the node counts them.
+    bus_faults = BusFault as "jetcache_bus_faults_total";
+    /// How often L1 was emptied because changes might have been missed.
+    epochs = EpochAdvanced as "jetcache_epochs_total";
+    /// Refreshes that loaded; they are among the loads.
+    refreshed = Refreshed as "jetcache_refreshed_total";
+    /// Refreshes that found a value in L2 which another node had loaded.
+    copied = Copied as "jetcache_copied_total";
+    /// Times that a key was to be kept fresh and there was no room to remember it.
+    not_refreshed = NotRefreshed as "jetcache_not_refreshed_total";
 }
 
 impl Counter {
-    /// How many counters there are.
-    pub const COUNT: usize = Self::NotRefreshed as usize + 1;
-
     /// The counter of an event.
     #[must_use]
     pub const fn of(event: &Event) -> Self {
@@ -70,12 +171,14 @@ impl Counter {
             Event::Overloaded { .. } => Self::Overloaded,
             Event::Stale => Self::Stale,
             Event::Coalesced => Self::Coalesced,
+            Event::Waited { .. } => Self::Waited,
             Event::Superseded => Self::Superseded,
             Event::Deposed => Self::Deposed,
             Event::Unconfirmed => Self::Unconfirmed,
             Event::Bypassed => Self::Bypassed,
             Event::RemoteFault(Fault::NotAsked(_)) => Self::RemoteNotAsked,
             Event::RemoteFault(_) => Self::RemoteFault,
+            Event::RemoteAsked { .. } => Self::RemoteAsked,
             Event::BreakerOpened(_) => Self::BreakerOpened,
             Event::BreakerClosed { .. } => Self::BreakerClosed,
             Event::FailedOver => Self::FailedOver,
@@ -94,127 +197,14 @@ impl Counter {
     }
 }
 
-/// What a cache has counted since it was built.
-///
-/// A caller that joins a flight counts as [`coalesced`](Self::coalesced) and nothing else, so hits
-/// and misses are those of the callers that led.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stats {
-    /// Lookups that L1 answered.
-    pub local_hits: u64,
-    /// Lookups that asked L1 in vain.
-    pub local_misses: u64,
-    /// Lookups that L2 answered.
-    pub remote_hits: u64,
-    /// Lookups that asked L2 in vain.
-    pub remote_misses: u64,
-    /// Lookups that no tier could answer.
-    pub misses: u64,
-    /// Loaders that brought a value or "does not exist".
-    pub loads: u64,
-    /// Loaders that failed, panicked or ran out of time.
-    pub load_failures: u64,
-    /// Loads for which no loader ran, because as many as `max_loads` did already.
-    pub overloaded: u64,
-    /// Callers that were given a value whose life is over, because it could not be loaded anew, or not
-    /// in time.
-    pub stale: u64,
-    /// Loaders that said "does not exist".
-    pub not_found: u64,
-    /// Loaders that said "unchanged" of the value that stood there; they are among the loads.
-    pub unchanged: u64,
-    /// Callers that joined another's flight.
-    pub coalesced: u64,
-    /// Flights that a change superseded.
-    pub superseded: u64,
-    /// Leaders that were silent for too long.
-    pub deposed: u64,
-    /// Keys that became unconfirmed: L2 did not acknowledge a change of theirs.
-    pub unconfirmed: u64,
-    /// Changes that L2 did not acknowledge and that there was no room to remember.
-    pub bypassed: u64,
-    /// Operations of L2 that failed or did not answer in time.
-    pub remote_faults: u64,
-    /// Operations that were not sent to L2 because its breaker was open.
-    pub remote_not_asked: u64,
-    /// How often a breaker of L2 opened.
-    pub breaker_opened: u64,
-    /// How often a breaker of L2 closed again.
-    pub breaker_closed: u64,
-    /// How often another primary of L2 had taken over.
-    pub failovers: u64,
-    /// How the breaker of L2 is now; of several, the worst.
-    pub breaker: BreakerState,
-    /// Loaded values that L2 did not take, because a change had taken the lease away or L2 had
-    /// evicted it. Many of them, and few changes: choose another `maxmemory-policy`.
-    pub refused_fills: u64,
-    /// Entries of L2 that could not be read.
-    pub undecodable: u64,
-    /// Loaded values that could not be encoded.
-    pub unencodable: u64,
-    /// Loaded values that were longer than `max_value_size`.
-    pub too_large: u64,
-    /// Messages of the bus about keys of this cache.
-    pub heard: u64,
-    /// Messages of the bus that could not be understood. Every cache of the node counts them; one
-    /// that names a key of a cache is counted by that cache alone.
-    pub garbled: u64,
-    /// Failures of the bus; every cache of the node counts them.
-    pub bus_faults: u64,
-    /// How often L1 was emptied because changes might have been missed.
-    pub epochs: u64,
-    /// Refreshes that loaded; they are among the loads.
-    pub refreshed: u64,
-    /// Refreshes that found a value in L2 which another node had loaded.
-    pub copied: u64,
-    /// Times that a key was to be kept fresh and there was no room to remember it.
-    pub not_refreshed: u64,
-    /// Entries that L1 evicted to stay within its bound, if its engine counts them.
-    pub evicted: Option<u64>,
-}
-
 impl Stats {
     /// The counts of `counters`, indexed by [`Counter`].
     #[must_use]
-    pub fn from_counters(counters: &[u64; Counter::COUNT]) -> Self {
-        let count = |counter: Counter| counters[counter as usize];
-        Self {
-            local_hits: count(Counter::LocalHit),
-            local_misses: count(Counter::LocalMiss),
-            remote_hits: count(Counter::RemoteHit),
-            remote_misses: count(Counter::RemoteMiss),
-            misses: count(Counter::Miss),
-            loads: count(Counter::Loaded) + count(Counter::NotFound),
-            load_failures: count(Counter::LoadFailed),
-            overloaded: count(Counter::Overloaded),
-            stale: count(Counter::Stale),
-            not_found: count(Counter::NotFound),
-            unchanged: count(Counter::Unchanged),
-            coalesced: count(Counter::Coalesced),
-            superseded: count(Counter::Superseded),
-            deposed: count(Counter::Deposed),
-            unconfirmed: count(Counter::Unconfirmed),
-            bypassed: count(Counter::Bypassed),
-            remote_faults: count(Counter::RemoteFault),
-            remote_not_asked: count(Counter::RemoteNotAsked),
-            breaker_opened: count(Counter::BreakerOpened),
-            breaker_closed: count(Counter::BreakerClosed),
-            failovers: count(Counter::FailedOver),
-            breaker: BreakerState::Closed,
-            refused_fills: count(Counter::FillRefused),
-            undecodable: count(Counter::Undecodable),
-            unencodable: count(Counter::Unencodable),
-            too_large: count(Counter::TooLarge),
-            heard: count(Counter::Heard),
-            garbled: count(Counter::Garbled),
-            bus_faults: count(Counter::BusFault),
-            epochs: count(Counter::EpochAdvanced),
-            refreshed: count(Counter::Refreshed),
-            copied: count(Counter::Copied),
-            not_refreshed: count(Counter::NotRefreshed),
-            evicted: None,
-        }
+    pub const fn from_counters(counters: &[u64; Counter::COUNT]) -> Self {
+        let mut stats = Self::of_counts(*counters);
+        // A loader that says "does not exist" has loaded.
+        stats.loads += stats.not_found;
+        stats
     }
 
     /// Lookups that a tier answered.
@@ -232,48 +222,41 @@ impl Stats {
     /// The counts since `earlier`.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
+        let mut counts = self.counts();
+        for (count, then) in zip(&mut counts, earlier.counts()) {
+            *count = count.saturating_sub(then);
+        }
         let evicted = match (self.evicted, earlier.evicted) {
             (Some(now), Some(then)) => Some(now.saturating_sub(then)),
             (now, _) => now,
         };
         Self {
-            local_hits: self.local_hits.saturating_sub(earlier.local_hits),
-            local_misses: self.local_misses.saturating_sub(earlier.local_misses),
-            remote_hits: self.remote_hits.saturating_sub(earlier.remote_hits),
-            remote_misses: self.remote_misses.saturating_sub(earlier.remote_misses),
-            misses: self.misses.saturating_sub(earlier.misses),
-            loads: self.loads.saturating_sub(earlier.loads),
-            load_failures: self.load_failures.saturating_sub(earlier.load_failures),
-            overloaded: self.overloaded.saturating_sub(earlier.overloaded),
-            stale: self.stale.saturating_sub(earlier.stale),
-            not_found: self.not_found.saturating_sub(earlier.not_found),
-            unchanged: self.unchanged.saturating_sub(earlier.unchanged),
-            coalesced: self.coalesced.saturating_sub(earlier.coalesced),
-            superseded: self.superseded.saturating_sub(earlier.superseded),
-            deposed: self.deposed.saturating_sub(earlier.deposed),
-            unconfirmed: self.unconfirmed.saturating_sub(earlier.unconfirmed),
-            bypassed: self.bypassed.saturating_sub(earlier.bypassed),
-            remote_faults: self.remote_faults.saturating_sub(earlier.remote_faults),
-            remote_not_asked: self
-                .remote_not_asked
-                .saturating_sub(earlier.remote_not_asked),
-            breaker_opened: self.breaker_opened.saturating_sub(earlier.breaker_opened),
-            breaker_closed: self.breaker_closed.saturating_sub(earlier.breaker_closed),
-            failovers: self.failovers.saturating_sub(earlier.failovers),
             breaker: self.breaker,
-            refused_fills: self.refused_fills.saturating_sub(earlier.refused_fills),
-            undecodable: self.undecodable.saturating_sub(earlier.undecodable),
-            unencodable: self.unencodable.saturating_sub(earlier.unencodable),
-            too_large: self.too_large.saturating_sub(earlier.too_large),
-            heard: self.heard.saturating_sub(earlier.heard),
-            garbled: self.garbled.saturating_sub(earlier.garbled),
-            bus_faults: self.bus_faults.saturating_sub(earlier.bus_faults),
-            epochs: self.epochs.saturating_sub(earlier.epochs),
-            refreshed: self.refreshed.saturating_sub(earlier.refreshed),
-            copied: self.copied.saturating_sub(earlier.copied),
-            not_refreshed: self.not_refreshed.saturating_sub(earlier.not_refreshed),
             evicted,
+            ..Self::of_counts(counts)
         }
+    }
+
+    /// Whether nothing was counted.
+    #[must_use]
+    pub fn is_zero(&self) -> bool {
+        self.counts().iter().all(|count| *count == 0) && self.evicted.unwrap_or(0) == 0
+    }
+
+    /// Each count with its name and what it is, for exporters; last the breaker's state, and what L1
+    /// evicted, if its engine counts that.
+    ///
+    /// ```
+    /// # use jetcache_core::Stats;
+    /// for sample in Stats::default().iter() {
+    ///     println!("# HELP {} {}", sample.metric.name, sample.metric.help);
+    ///     println!("{sample}");
+    /// }
+    /// ```
+    pub fn iter(&self) -> impl Iterator<Item = Sample> + use<> {
+        let last = [Some(self.breaker as u64), self.evicted];
+        let values = self.counts().into_iter().map(Some).chain(last);
+        zip(&COUNTS, values).filter_map(|(metric, value)| Some(metric.sample(value?)))
     }
 
     /// A table of these counts, which were made within `period`: a row for the cache and one for
@@ -320,6 +303,34 @@ impl Stats {
     }
 }
 
+/// What was counted, without zeros: `local_hits=50 misses=3`; and the breaker, unless it is closed.
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        figures(f, self.iter(), "nothing counted")
+    }
+}
+
+/// Writes what is not zero, `field=value` each, or else what nothing is called.
+pub(crate) fn figures(
+    f: &mut fmt::Formatter<'_>,
+    samples: impl Iterator<Item = Sample>,
+    nothing: &str,
+) -> fmt::Result {
+    let mut between = "";
+    for sample in samples.filter(|sample| sample.value > 0) {
+        write!(f, "{between}{}=", sample.metric.field)?;
+        match sample.state() {
+            Some(state) => f.write_str(state)?,
+            None => write!(f, "{}", sample.value)?,
+        }
+        between = " ";
+    }
+    if between.is_empty() {
+        f.write_str(nothing)?;
+    }
+    Ok(())
+}
+
 fn number(count: u64) -> String {
     alloc::format!("{count}")
 }
@@ -343,6 +354,7 @@ fn ratio(hits: u64, misses: u64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::stats::metric::MetricKind;
 
     #[test]
     fn the_table_has_a_row_for_the_cache_and_each_tier() {
@@ -367,5 +379,60 @@ mod tests {
             "{table}"
         );
         assert!(rows[4].starts_with("users_remote"), "{table}");
+    }
+
+    #[test]
+    fn every_counter_is_summed_and_has_a_sample_of_its_own() {
+        let mut counters = [0; Counter::COUNT];
+        for (count, value) in zip(&mut counters, 1..) {
+            *count = value;
+        }
+        let stats = Stats::from_counters(&counters);
+        let samples: alloc::vec::Vec<Sample> = stats.iter().collect();
+        let of = |field| samples.iter().find(|sample| sample.metric.field == field);
+        let value = |field| of(field).map(|sample| sample.value);
+        assert_eq!(value("local_hits"), Some(Counter::LocalHit as u64 + 1));
+        assert_eq!(
+            value("not_refreshed"),
+            Some(Counter::NotRefreshed as u64 + 1)
+        );
+        assert_eq!(
+            value("loads"),
+            Some(Counter::Loaded as u64 + Counter::NotFound as u64 + 2),
+            "a loader that says \"does not exist\" has loaded"
+        );
+        assert_eq!(value("evicted"), None, "an engine may not count");
+        assert_eq!(samples.len(), Counter::COUNT + 1);
+        assert_eq!(stats.since(&stats).counts(), [0; Counter::COUNT]);
+    }
+
+    #[test]
+    fn names_follow_the_rules_and_no_two_are_the_same() {
+        let mut seen = alloc::collections::BTreeSet::new();
+        for metric in Metric::all() {
+            let name = metric.name;
+            assert!(name.starts_with("jetcache_"), "{name}");
+            let total = name.ends_with("_total");
+            assert_eq!(total, metric.kind == MetricKind::Counter, "{name}");
+            let seconds = name.ends_with("_seconds");
+            assert_eq!(seconds, metric.kind == MetricKind::Histogram, "{name}");
+            assert!(
+                metric.help.ends_with('.') && !metric.help.starts_with(' '),
+                "{name}: {}",
+                metric.help
+            );
+            assert!(seen.insert((name, metric.level, metric.outcome)), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_zero_is_displayed() {
+        let stats = Stats {
+            local_hits: 50,
+            breaker: BreakerState::Open,
+            ..Stats::default()
+        };
+        assert_eq!(alloc::format!("{stats}"), "local_hits=50 breaker=open");
+        assert_eq!(alloc::format!("{}", Stats::default()), "nothing counted");
     }
 }

@@ -75,6 +75,21 @@ pub fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
+/// A span in seconds, for whoever reads it.
+#[cfg(feature = "serde")]
+pub(crate) fn seconds<S: serde::Serializer>(span: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_f64(span.as_secs_f64())
+}
+
+/// The same of a span that there may not be.
+#[cfg(feature = "serde")]
+pub(crate) fn maybe_seconds<S: serde::Serializer>(
+    span: &Option<Duration>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    serde::Serialize::serialize(&span.map(|span| span.as_secs_f64()), to)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

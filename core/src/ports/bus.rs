@@ -3,6 +3,7 @@
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 use core::future::{Future, ready};
 
 use crate::machine::error::Fault;
@@ -231,5 +232,36 @@ impl Kind {
     #[must_use]
     pub const fn number(self) -> i64 {
         self as i64
+    }
+}
+
+/// How the bus is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum BusState {
+    /// There is none.
+    #[default]
+    None = 0,
+    /// Nobody has subscribed yet: the first call that goes further than L1 does.
+    Idle = 1,
+    /// The subscription stands.
+    Up = 2,
+    /// The subscription broke, or could not be made; it is tried again and again, but while the
+    /// circuit breaker of L2 is open and the bus is on the same server: then as soon as that closes.
+    Down = 3,
+}
+
+/// `none`, `idle`, `up` or `down`.
+impl fmt::Display for BusState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::None => "none",
+            Self::Idle => "idle",
+            Self::Up => "up",
+            Self::Down => "down",
+        })
     }
 }

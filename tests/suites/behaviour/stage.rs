@@ -7,6 +7,7 @@ use std::future::{Future, Ready, ready};
 use std::io;
 use std::panic::resume_unwind;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,8 @@ use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{Claim, Fill, Granted, LeaseAsk, Stored, Wire};
 use jetcache_core::{Builder, Cache, Codec, LoadError, Remote, Token, roll};
 use jetcache_tests::redis_server::RedisServer;
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::fmt::format::FmtSpan;
 
 pub(crate) type Value = Arc<String>;
 pub(crate) type Node = Cache<String, Value>;
@@ -141,7 +144,23 @@ impl Stage {
 
     /// The same with another codec.
     pub(crate) fn builder_with(&self, codec: impl Codec<Value>) -> Builder<String, Value> {
-        let builder = self.host.builder("users").namespace(&self.namespace);
+        self.with_l2(self.host.builder("users").namespace(&self.namespace), codec)
+    }
+
+    /// A builder for a node whose name no other cache of this process has, and that name.
+    pub(crate) fn builder_alone(&self) -> (Builder<String, Value>, String) {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{}-{count}", self.namespace);
+        let builder = self.host.builder(&name);
+        (self.with_l2(builder, MessagePack), name)
+    }
+
+    fn with_l2(
+        &self,
+        builder: Builder<String, Value>,
+        codec: impl Codec<Value>,
+    ) -> Builder<String, Value> {
         match &self.url {
             None => builder.remote(self.memory.clone(), codec),
             Some(url) => builder.remote(Redis::open(url).expect("a good URL"), codec),
@@ -326,9 +345,40 @@ impl Log {
         LOG.clone()
     }
 
+    /// A log of its own for this thread, with the spans that begin there, for as long as the guard
+    /// lives.
+    pub(crate) fn trace() -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let own = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::DEBUG)
+            .with_span_events(FmtSpan::NEW)
+            .with_writer(move || own.clone())
+            .with_ansi(false)
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
     pub(crate) fn contains(&self, text: &str) -> bool {
+        self.count(text) > 0
+    }
+
+    /// How many lines have this text.
+    pub(crate) fn count(&self, text: &str) -> usize {
+        let log = self.text();
+        log.lines().filter(|line| line.contains(text)).count()
+    }
+
+    /// The first line that has this text.
+    pub(crate) fn line(&self, text: &str) -> Option<String> {
+        let log = self.text();
+        let line = log.lines().find(|line| line.contains(text));
+        line.map(str::to_owned)
+    }
+
+    pub(crate) fn text(&self) -> String {
         let log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&log).contains(text)
+        String::from_utf8_lossy(&log).into_owned()
     }
 }
 

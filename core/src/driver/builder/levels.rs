@@ -11,6 +11,7 @@ use crate::driver::link::gate::Gate;
 use crate::driver::link::namespaces::{Namespaces, Registration};
 use crate::driver::link::primary::Primary;
 use crate::driver::link::text::Texts;
+use crate::driver::shared::journal::Journal;
 use crate::driver::shared::level1::Level1;
 use crate::driver::world::erased::{AnyRemote, AnyRuntime};
 use crate::machine::error::Error;
@@ -90,7 +91,7 @@ impl<K, V: 'static> Levels<K, V> {
     /// that does not fit the values, a bus that does not fit L2.
     pub(super) fn build(
         self,
-        name: &Arc<str>,
+        journal: &Arc<Journal>,
         runtime: &Arc<dyn AnyRuntime>,
         hub: Option<&Arc<Hub>>,
         policy: &Policy,
@@ -105,6 +106,7 @@ impl<K, V: 'static> Levels<K, V> {
                 Some((self.engine)(capacity))
             }
         };
+        let name = &journal.name;
         let prefix = prefix(self.namespace.as_deref().unwrap_or(name), &self.separator)?;
         let Some(l2) = self.l2 else {
             return Ok((Level1(local), None, None));
@@ -141,6 +143,7 @@ impl<K, V: 'static> Levels<K, V> {
                 .flatten(),
             remote: l2.remote,
             hub: hub.cloned(),
+            journal: Arc::clone(journal),
             runtime: Arc::clone(runtime),
             timeout,
             gate,

@@ -15,37 +15,26 @@ use crate::driver::world::erased::{AnyBus, AnyRuntime};
 use crate::machine::error::Fault;
 use crate::machine::event::Event;
 use crate::machine::time::Timestamp;
+#[cfg(feature = "serde")]
+use crate::machine::time::{maybe_seconds, seconds};
 use crate::machine::token::Token;
-use crate::ports::bus::Telling;
-
-/// How the bus is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-#[non_exhaustive]
-pub enum BusState {
-    /// There is none.
-    None = 0,
-    /// Nobody has subscribed yet: the first call that goes further than L1 does.
-    Idle = 1,
-    /// The subscription stands.
-    Up = 2,
-    /// The subscription broke, or could not be made; it is tried again and again, but while the
-    /// circuit breaker of L2 is open and the bus is on the same server: then as soon as that closes.
-    Down = 3,
-}
+use crate::ports::bus::{BusState, Telling};
 
 /// How the bus is, as far as this node knows without asking.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct BusHealth {
     /// How it is.
     pub state: BusState,
     /// How long it has been so.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "seconds"))]
     pub lasts: Duration,
     /// What failed last: a subscription that broke or could not be made, or a message that was not
     /// taken.
     pub fault: Option<Fault>,
     /// How long ago that was.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "maybe_seconds"))]
     pub fault_ago: Option<Duration>,
 }
 

@@ -9,7 +9,7 @@ use crate::driver::bus::subscriber::ensure_subscriber;
 use crate::driver::cache::Cache;
 use crate::driver::change::repair::ensure_repairs;
 use crate::driver::change::sweep::forget;
-use crate::driver::report::ensure_report;
+use crate::driver::report::ensure_reports;
 use crate::driver::shared::address::Address;
 use crate::driver::shared::life::Errand;
 use crate::machine::error::Error;
@@ -96,7 +96,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     pub(super) fn ensure_tasks(&self) {
         let shared = &self.shared;
         ensure_repairs(shared);
-        ensure_report(shared);
+        ensure_reports(shared);
         if let Some(hub) = shared.hub.as_ref().filter(|_| !shared.life.is_closed()) {
             ensure_subscriber(hub);
             ensure_publisher(hub);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::future::{Either, select};
 
-use crate::driver::bus::hub::{BusState, PATIENCE};
+use crate::driver::bus::hub::PATIENCE;
 use crate::driver::bus::publisher::ensure_publisher;
 use crate::driver::cache::Cache;
 use crate::driver::change::repair::repair;
@@ -15,6 +15,7 @@ use crate::driver::task::chore::GRACE;
 use crate::machine::error::Error;
 use crate::machine::policy::backoff::Backoff;
 use crate::machine::time::Timestamp;
+use crate::ports::bus::BusState;
 
 /// Listening to the bus, waiting for confirmation, and closing.
 impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {

@@ -6,7 +6,6 @@ use std::sync::{Arc, Weak};
 use event_listener::EventListener;
 use futures_util::future::{Either, select};
 
-use crate::driver::bus::hub::BusState;
 use crate::driver::bus::members::Hears;
 use crate::driver::change::repair::{ensure_repairs, repair};
 use crate::driver::change::sweep::{forget_all, sweep};
@@ -19,6 +18,7 @@ use crate::driver::world::erased::Boxed;
 use crate::machine::event::Event;
 use crate::machine::shard::repairs::Heard;
 use crate::machine::time::Timestamp;
+use crate::ports::bus::BusState;
 
 impl<K: CacheKey, V: CacheValue> Hears for Shared<K, V> {
     fn hear(self: Arc<Self>, keys: &[&str], what: Heard) {

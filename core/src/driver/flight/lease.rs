@@ -4,6 +4,7 @@ use core::pin::pin;
 use std::sync::Arc;
 
 use futures_util::future::{Either, select};
+use tracing::Instrument;
 
 use crate::driver::link::outcomes::{Outcomes, failed};
 use crate::driver::link::{Ask, Link};
@@ -14,7 +15,7 @@ use crate::driver::world::erased::Boxed;
 use crate::driver::world::timeout::timeout;
 use crate::machine::error::Fault;
 use crate::machine::lookup::step::Release;
-use crate::machine::tier::verb::Granted;
+use crate::machine::tier::verb::{Granted, Verb};
 use crate::ports::remote::{Hold, Leased};
 
 /// Asks for leases, and waits `remote_timeout` for the reply: one outcome an ask.
@@ -24,12 +25,15 @@ pub(crate) async fn ask<K: CacheKey, V: CacheValue>(
     asks: Vec<Ask>,
 ) -> Outcomes<Leased> {
     let asks: Arc<[Ask]> = asks.into();
+    let trip = link.trip(Verb::Lease, asks.len());
     let mut asked = Asked {
         shared: Arc::clone(shared),
         reply: Some(link.lease(Arc::clone(&asks))),
         asks,
     };
-    asked.reply(link).await
+    let leased = asked.reply(link).instrument(trip.span()).await;
+    trip.note(&leased);
+    leased
 }
 
 /// Gives a lease back, without waiting for the reply. Beyond a bound, or without a runtime, the

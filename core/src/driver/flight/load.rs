@@ -4,6 +4,8 @@
 use core::future::Future;
 use std::sync::Arc;
 
+use tracing::{Instrument, debug_span};
+
 use crate::driver::shared::Shared;
 use crate::driver::world::caught::caught_future;
 use crate::driver::world::erased::AnyRuntime;
@@ -120,7 +122,8 @@ async fn loaded<K, V, T>(
         Ok(loader.await)
     };
     let limit = Limit::Load(shared.policy.load_timeout);
-    limited(runtime, Some(limit), loading).await
+    let span = debug_span!(target: "jetcache", "jetcache.load", cache = &*shared.journal.name);
+    limited(runtime, Some(limit), loading.instrument(span)).await
 }
 
 /// What user code brings, or its own error.

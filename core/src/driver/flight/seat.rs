@@ -2,12 +2,9 @@
 
 mod renewal;
 mod standing;
+mod turn;
 
-use core::future::poll_fn;
-use core::task::{Poll, Waker};
 use std::sync::Arc;
-
-use futures_util::FutureExt;
 
 use crate::driver::flight::chain::LoadKey;
 use crate::driver::flight::lease::release;
@@ -16,19 +13,18 @@ use crate::driver::shared::address::Address;
 use crate::driver::shared::tables::{Aftermath, Table};
 use crate::driver::world::bounds::{CacheKey, CacheValue};
 use crate::driver::world::caught::caught;
-use crate::driver::world::erased::Boxed;
-use crate::driver::world::timeout::TICK;
 use crate::machine::error::{Error, Fault};
 use crate::machine::event::Event;
 use crate::machine::lookup::step::{Answer, Need, Release, Reply, Seen, Step};
 use crate::machine::policy::call::Call;
 use crate::machine::policy::outage::Outage;
 use crate::machine::policy::pace::{Aim, RefreshOutcome};
-use crate::machine::shard::{Context, Ticket, Turn};
+use crate::machine::shard::{Context, Ticket};
 use crate::machine::tier::entry::{Cached, Load};
 use crate::machine::tier::envelope::Header;
 use crate::machine::tier::verb::Granted;
 use crate::machine::tier::wire::Wire;
+use crate::machine::time::Timestamp;
 use crate::machine::token::Token;
 use crate::ports::remote::{Found, Leased};
 
@@ -40,6 +36,8 @@ pub(crate) struct Seat<K: CacheKey, V: CacheValue> {
     /// There until the seat is left.
     ticket: Option<Ticket>,
     rejoined: u32,
+    /// Since when it waits, if it had to.
+    waits: Option<Timestamp>,
 }
 
 /// What a leader remembers from one step to the next.
@@ -143,6 +141,7 @@ impl<K: CacheKey, V: CacheValue> Seat<K, V> {
             notes: None,
             ticket,
             rejoined: 0,
+            waits: None,
         }
     }
 
@@ -173,63 +172,6 @@ impl<K: CacheKey, V: CacheValue> Seat<K, V> {
     /// What became of the refresh that this seat led, if its flight came to its end.
     pub(crate) fn outcome(&self) -> Option<RefreshOutcome> {
         self.notes.as_ref()?.outcome
-    }
-
-    /// Waits for the flight's answer. What ends before it can be handed out is looked up anew, in
-    /// another flight. `None`: this seat is to lead.
-    pub(crate) async fn turn(&mut self) -> Option<SharedAnswer<V>> {
-        let mut timer: Option<Boxed<'static, ()>> = None;
-        poll_fn(|cx| {
-            loop {
-                let until = match self.poll(cx.waker().clone()) {
-                    Turn::Answer(answer) => return Poll::Ready(Some(answer)),
-                    Turn::Lead => return Poll::Ready(None),
-                    Turn::Ended => {
-                        self.rejoin();
-                        continue;
-                    }
-                    Turn::Wait(until) => until,
-                };
-                // Asked again when the leader counts as silent.
-                timer = until.map(|until| {
-                    let left = until.since(self.shared.runtime.now());
-                    self.shared.runtime.sleep(left.max(TICK))
-                });
-                let rings = (timer.as_mut()).is_some_and(|alarm| alarm.poll_unpin(cx).is_ready());
-                if !rings {
-                    return Poll::Pending;
-                }
-            }
-        })
-        .await
-    }
-
-    fn poll(&self, waker: Waker) -> Turn<Arc<V>> {
-        let Some(ticket) = &self.ticket else {
-            return Turn::Answer(Arc::new(Answer::endless(Err(Error::Closed))));
-        };
-        self.shared
-            .ask(self.address.shard, |table, context, effects| {
-                table.poll(ticket, context, waker, effects)
-            })
-    }
-
-    fn rejoin(&mut self) {
-        let Some(ticket) = self.ticket.take() else {
-            return;
-        };
-        let (ticket, _) = self
-            .shared
-            .ask(self.address.shard, |table, context, effects| {
-                table.rejoin(ticket, context, effects)
-            });
-        self.ticket = Some(ticket);
-        self.rejoined += 1;
-    }
-
-    /// How often it left a flight for another one.
-    pub(crate) const fn rejoined(&self) -> u32 {
-        self.rejoined
     }
 
     /// Hands the flight a reply and does what is done at once, until it needs the world.

@@ -14,6 +14,8 @@ use crate::machine::policy::backoff::Backoff;
 use crate::machine::policy::breaker::{Breaker, BreakerState};
 use crate::machine::tier::wire::Wire;
 use crate::machine::time::Timestamp;
+#[cfg(feature = "serde")]
+use crate::machine::time::{maybe_seconds, seconds};
 
 /// The breakers of the servers on which a cache's keys are.
 pub(crate) struct Gate {
@@ -36,17 +38,21 @@ type Servers = HashMap<u64, (Arc<Guard>, Box<str>)>;
 
 /// How L2 is, as far as this node knows without asking.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct RemoteHealth {
     /// Whether it is asked. Of several servers the worst.
     pub state: BreakerState,
     /// How long it has been so.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "seconds"))]
     pub lasts: Duration,
     /// What failed last, since the cache was built.
     pub fault: Option<Fault>,
     /// How long ago that was.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "maybe_seconds"))]
     pub fault_ago: Option<Duration>,
     /// When it is asked again, if it is not asked now.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "maybe_seconds"))]
     pub probe_in: Option<Duration>,
     /// How many servers of the store this node has a breaker for.
     pub servers: usize,

@@ -134,10 +134,14 @@ impl Guard {
         match &turned {
             Turned::Opened(fault) => tracing::warn!(
                 target: "jetcache",
+                caches = %names,
+                %fault,
                 "L2 of {names} is not asked any more until it answers a probe: {fault}"
             ),
             Turned::Closed(after) => tracing::info!(
                 target: "jetcache",
+                caches = %names,
+                after_seconds = after.as_secs_f64(),
                 "L2 of {names} is back after {after:.1?}"
             ),
         }

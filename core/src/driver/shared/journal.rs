@@ -12,13 +12,17 @@ use crate::driver::world::erased::AnyRuntime;
 use crate::machine::error::{Error, Fault};
 use crate::machine::event::Event;
 use crate::machine::stats::{Counter, Stats};
+use crate::machine::time::Timestamp;
 use crate::ports::observer::Observer;
+use crate::ports::watched::{Snapshot, Watched};
 
 pub(crate) struct Journal {
     pub(crate) name: Arc<str>,
     runtime: Arc<dyn AnyRuntime>,
     counters: Option<Counters>,
     observers: Vec<Arc<dyn Observer>>,
+    /// Those that are shown hits, too.
+    observers_of_hits: Vec<Arc<dyn Observer>>,
     l2: Warning,
     bus: Warning,
     refresh: Warning,
@@ -48,6 +52,10 @@ impl Journal {
             name,
             runtime,
             counters: counted.then(Counters::new),
+            observers_of_hits: (observers.iter())
+                .filter(|observer| observer.wants_hits())
+                .cloned()
+                .collect(),
             observers,
             l2: warning("L2"),
             bus: warning("the bus"),
@@ -63,6 +71,10 @@ impl Journal {
             .map_or_else(Stats::default, Counters::read)
     }
 
+    pub(crate) fn now(&self) -> Timestamp {
+        self.runtime.now()
+    }
+
     /// Something happened.
     pub(crate) fn note(&self, event: &Event) {
         if let Some(counters) = &self.counters {
@@ -75,13 +87,15 @@ impl Journal {
             Event::BusFault(fault) => self.warn(&self.bus, fault),
             Event::FailedOver => tracing::warn!(
                 target: "jetcache",
+                cache = &*self.name,
                 "L2 of {}: another primary has taken over; what changed lately is removed again",
                 self.name
             ),
             _ => {}
         }
-        if !self.observers.is_empty() {
-            self.show(event);
+        match event {
+            Event::LocalHit => self.show(&self.observers_of_hits, event),
+            _ => self.show(&self.observers, event),
         }
     }
 
@@ -91,8 +105,8 @@ impl Journal {
         if let Some(counters) = &self.counters {
             counters.raise(Counter::LocalHit);
         }
-        if !self.observers.is_empty() {
-            self.show(&Event::LocalHit);
+        if !self.observers_of_hits.is_empty() {
+            self.show(&self.observers_of_hits, &Event::LocalHit);
         }
     }
 
@@ -119,7 +133,7 @@ impl Journal {
 
     /// L1, or a `Clone` or `Drop` that it called, panicked where no caller can be answered.
     pub(crate) fn note_panic_of_local(&self) {
-        tracing::error!(target: "jetcache", "L1 of {} panicked", self.name);
+        tracing::error!(target: "jetcache", cache = &*self.name, "L1 of {} panicked", self.name);
     }
 
     fn warn(&self, warning: &Warning, why: &dyn fmt::Display) {
@@ -133,16 +147,69 @@ impl Journal {
         let exchanged =
             (warning.next).compare_exchange(next, then, Ordering::Relaxed, Ordering::Relaxed);
         if exchanged.is_ok() {
-            tracing::warn!(target: "jetcache", "{} of {}: {why}", warning.of, self.name);
+            tracing::warn!(
+                target: "jetcache",
+                cache = &*self.name,
+                fault = %why,
+                "{} of {}: {why}",
+                warning.of,
+                self.name
+            );
+        }
+    }
+
+    /// Shows all observers a cache that was built.
+    pub(crate) fn watch(&self, cache: &Arc<dyn Watched>) {
+        for observer in &self.observers {
+            self.guarded(|| observer.watch(Arc::clone(cache)));
+        }
+    }
+
+    /// Shows one observer the figures.
+    pub(crate) fn show_figures(&self, observer: &Arc<dyn Observer>, snapshot: &Snapshot) {
+        self.guarded(|| observer.show(&self.name, snapshot));
+    }
+
+    /// The statistics table in the log: for people, and in fields for programs.
+    pub(crate) fn log_table(&self, counted: &Stats, period: Duration) {
+        tracing::info!(
+            target: "jetcache",
+            cache = &*self.name,
+            period_seconds = period.as_secs_f64(),
+            hit_ratio = counted.hit_ratio(),
+            local_hits = counted.local_hits,
+            local_misses = counted.local_misses,
+            remote_hits = counted.remote_hits,
+            remote_misses = counted.remote_misses,
+            misses = counted.misses,
+            coalesced = counted.coalesced,
+            loads = counted.loads,
+            load_failures = counted.load_failures,
+            stale = counted.stale,
+            remote_faults = counted.remote_faults,
+            bus_faults = counted.bus_faults,
+            breaker = %counted.breaker,
+            evicted = counted.evicted,
+            "statistics of the last {period:?}\n{}",
+            counted.table(&self.name, period)
+        );
+    }
+
+    fn show(&self, observers: &[Arc<dyn Observer>], event: &Event) {
+        for observer in observers {
+            self.guarded(|| observer.on(&self.name, event));
         }
     }
 
     /// A panic of an observer must not end the call that it watches.
-    fn show(&self, event: &Event) {
-        for observer in &self.observers {
-            if caught(|| observer.on(&self.name, event)).is_err() {
-                tracing::error!(target: "jetcache", "an observer of {} panicked", self.name);
-            }
+    fn guarded(&self, show: impl FnOnce()) {
+        if caught(show).is_err() {
+            tracing::error!(
+                target: "jetcache",
+                cache = &*self.name,
+                "an observer of {} panicked",
+                self.name
+            );
         }
     }
 }

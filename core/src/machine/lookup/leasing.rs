@@ -1,6 +1,7 @@
 //! How a lookup gets the key's lease, waits for it, and renews it (PROTOCOL.md, R1).
 
 use crate::machine::error::Fault;
+use crate::machine::event::Event;
 use crate::machine::lookup::lease::Lease;
 use crate::machine::lookup::step::{Need, Renewal, Seen, Step};
 use crate::machine::lookup::{Lookup, Move, Out, State, View};
@@ -52,6 +53,7 @@ impl<V: Clone> Lookup<V> {
         self.lease.on_reply(granted == Granted::Yes, view.now);
         match found {
             Some(seen) if seen.is_fresh(sent, view.now) && !self.is_old(&seen) => {
+                self.note_wait(view, out);
                 return self.take_seen(view, sent, seen, out);
             }
             other => self.learn(view, sent, other, out),
@@ -60,7 +62,10 @@ impl<V: Clone> Lookup<V> {
             return self.give_up(RefreshOutcome::Passed);
         }
         match granted {
-            Granted::Yes => self.load(view, out),
+            Granted::Yes => {
+                self.note_wait(view, out);
+                self.load(view, out)
+            }
             // Another node does it, or has tried.
             Granted::No | Granted::Failing if self.due.is_some() => match self.due.take() {
                 Some(entry) => self.keep_due(view, entry),
@@ -85,6 +90,7 @@ impl<V: Clone> Lookup<V> {
             return self.finish(answer);
         }
         if left.is_zero() {
+            self.note_wait(view, out);
             return self.load(view, out);
         }
         let pause = Backoff::LEASE.pause(self.refusals).min(left);
@@ -92,6 +98,14 @@ impl<V: Clone> Lookup<V> {
         self.state = State::Pausing;
         let pause = soft.map_or(pause, |soft| pause.min(soft));
         Move::Do(Step::Ask(Need::Pause(pause)))
+    }
+
+    /// It waits for another node no longer, if it did.
+    fn note_wait(&mut self, view: &View<'_>, out: &mut Out<'_, V>) {
+        if let Some(since) = self.waits_since.take() {
+            let took = view.now.since(since);
+            out.events.push(Event::Waited { took });
+        }
     }
 
     /// The lease was granted after its asker had left. The flight takes it if it may still ask for

@@ -5,6 +5,7 @@
 //! **half-open**: one probe is sent, and nothing else. If that is answered the breaker closes, if not
 //! the next pause is longer.
 
+use core::fmt;
 use core::time::Duration;
 
 use crate::machine::error::{Error, Fault};
@@ -88,6 +89,8 @@ impl Breaker {
 
 /// How a breaker is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum BreakerState {
     /// Everything is sent.
     #[default]
@@ -96,6 +99,17 @@ pub enum BreakerState {
     HalfOpen,
     /// Nothing is sent.
     Open,
+}
+
+/// `closed`, `half-open` or `open`.
+impl fmt::Display for BreakerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Closed => "closed",
+            Self::HalfOpen => "half-open",
+            Self::Open => "open",
+        })
+    }
 }
 
 /// A breaker has turned.

@@ -1,7 +1,56 @@
 //! The parts of L2's verbs that the machine decides by. The verbs themselves are in
 //! [`ports::remote`](crate::ports::remote).
 
+use core::fmt;
 use core::time::Duration;
+
+/// What L2 is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "`ports::remote` says what each of them is")]
+pub enum Verb {
+    Read,
+    Lease,
+    Renew,
+    Fill,
+    Extend,
+    Release,
+    Claim,
+    Put,
+    Settle,
+    Remove,
+    Unload,
+    Lock,
+    Unlock,
+}
+
+impl Verb {
+    /// Its name in the logs and in the labels of metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Lease => "lease",
+            Self::Renew => "renew",
+            Self::Fill => "fill",
+            Self::Extend => "extend",
+            Self::Release => "release",
+            Self::Claim => "claim",
+            Self::Put => "put",
+            Self::Settle => "settle",
+            Self::Remove => "remove",
+            Self::Unload => "unload",
+            Self::Lock => "lock",
+            Self::Unlock => "unlock",
+        }
+    }
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
 
 /// What must hold for a conditional insert. Present means: a value, readable and fresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Runs a plan to its end, and judges what is left at rest.
 
-use jetcache_core::machine::shard::Activity;
+use jetcache_core::machine::stats::activity::Activity;
 
 use crate::sim::fate::plan::{KEYS, Plan, What, Wish};
 use crate::sim::fate::promise::{Broken, Promise};

@@ -1,0 +1,88 @@
+//! What the log says, in fields that programs can read; and the spans of whoever traces.
+
+use std::time::Duration;
+
+use crate::behaviour::stage::{Case, Cases, Log, Stage, brings, nobody};
+
+pub(crate) const CASES: Cases<Case> = &[
+    (
+        "the_table_has_fields_and_is_silent_while_nothing_happens",
+        |s| Box::pin(table(s)),
+    ),
+    ("loads_and_round_trips_have_spans", |s| Box::pin(spans(s))),
+];
+
+pub(crate) const OWN_REDIS: Cases<Case> = &[("a_fault_is_a_field", |s| Box::pin(fault(s)))];
+
+async fn table(stage: &Stage) {
+    let log = Log::capture();
+    let (builder, name) = stage.builder_alone();
+    let node = builder.stats_every(Duration::from_millis(20)).build();
+    let node = node.unwrap();
+    node.get_or_load("key", brings("one")).await.unwrap();
+    let fields = format!("cache=\"{name}\" period_seconds=0.02");
+    let logged = || log.count(&fields);
+    stage
+        .until("a table is logged", async || logged() > 0)
+        .await;
+    let line = log.line(&fields).unwrap();
+    for field in ["misses=1", "loads=1", "breaker=closed", "hit_ratio=0"] {
+        assert!(line.contains(field), "{field}: {line}");
+    }
+    // The lease may be given back a moment later, which counts; then there is nothing to say.
+    let quiet = async || node.activity() == Default::default();
+    stage.until("nothing is under way", quiet).await;
+    stage.host().sleep(Duration::from_millis(60)).await;
+    let before = logged();
+    stage.host().sleep(Duration::from_millis(200)).await;
+    assert_eq!(logged(), before);
+    node.get_or_load("key", nobody).await.unwrap();
+    stage
+        .until("another table is logged", async || logged() > before)
+        .await;
+    node.close().await;
+}
+
+async fn spans(stage: &Stage) {
+    let (builder, name) = stage.builder_alone();
+    let node = builder.build().unwrap();
+    let (trace, here) = Log::trace();
+    // Polled on this thread, which is the one that traces.
+    node.get_or_load("key", brings("one")).await.unwrap();
+    drop(here);
+    let load = format!("jetcache.load{{cache=\"{name}\"}}: jetcache: new");
+    assert_eq!(trace.count(&load), 1, "{}", trace.text());
+    for verb in ["lease", "fill"] {
+        let trip = format!("jetcache.l2{{cache=\"{name}\" verb=\"{verb}\" keys=1}}: jetcache: new");
+        assert_eq!(trace.count(&trip), 1, "{}", trace.text());
+    }
+    node.close().await;
+}
+
+async fn fault(stage: &Stage) {
+    let log = Log::capture();
+    let (builder, name) = stage.builder_alone();
+    let node = builder.build().unwrap();
+    stage.server().kill();
+    node.get_or_load("key", brings("one")).await.unwrap();
+    let line = log.line(&format!("L2 of {name}: ")).unwrap();
+    assert!(line.contains(" WARN jetcache: "), "{line}");
+    let fields = format!("cache=\"{name}\" fault=not reachable: ");
+    assert!(line.contains(&fields), "{line}");
+    for number in 0..50 {
+        let key = format!("{number}");
+        node.get_or_load(&key, brings("one")).await.unwrap();
+    }
+    assert!(
+        log.count(&format!("caches={name} fault=")) == 1,
+        "the breaker opened once"
+    );
+    stage.server().restart();
+    let back = format!("caches={name} after_seconds=");
+    stage
+        .until("the log says that L2 is back", async || {
+            log.count(&back) == 1
+        })
+        .await;
+    node.close().await;
+}
