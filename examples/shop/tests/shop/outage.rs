@@ -104,7 +104,7 @@ fn redis_goes_and_comes_back_and_no_request_fails() {
             (health.status, &health.json()["status"]),
             (200, &"degraded".into())
         );
-        assert_eq!(health.json()["l2"]["ok"], false);
+        assert_eq!(health.json()["ping"]["ok"], false);
         assert_eq!(shop.get("/ready").status, 200);
 
         redis.restart();
