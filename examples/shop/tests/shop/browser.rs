@@ -59,7 +59,7 @@ impl Browser {
             "--no-sandbox",
             "--disable-dev-shm-usage",
             "--disable-gpu",
-            "--window-size=1160,1180",
+            "--window-size=1160,1600",
             "--hide-scrollbars",
             if dark {
                 "--force-dark-mode"

@@ -65,7 +65,7 @@ impl Shop {
     }
 
     pub(crate) fn put(&self, path: &str, body: &str) -> Answer {
-        Answer::of(self.agent.put(self.url(path)).send(body))
+        put(&self.agent, &self.url(path), body)
     }
 
     pub(crate) fn delete(&self, path: &str) -> Answer {
@@ -93,6 +93,10 @@ pub(crate) fn agent() -> Agent {
 
 pub(crate) fn get(agent: &Agent, url: &str) -> Answer {
     Answer::of(agent.get(url).call())
+}
+
+pub(crate) fn put(agent: &Agent, url: &str, body: &str) -> Answer {
+    Answer::of(agent.put(url).send(body))
 }
 
 /// What a shop has answered.
