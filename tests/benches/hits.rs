@@ -16,8 +16,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use jetcache_adapters::QuickCache;
+use jetcache_adapters::{Metrics, OpenTelemetry, QuickCache};
 use jetcache_core::{Cache, Clock, Entry, LoadError, Local, Timestamp};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use opentelemetry::metrics::MeterProvider;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
 
 const KEYS: usize = 1000;
 const ROUNDS: usize = 200_000;
@@ -36,6 +39,13 @@ fn main() {
     }
     let builder = || jetcache_tokio::builder::<String, Arc<str>>("hits");
     let cache: Cache<String, Arc<str>> = builder().build().unwrap();
+    let _prometheus = PrometheusBuilder::new().install_recorder().unwrap();
+    let meter = SdkMeterProvider::default().meter("hits");
+    let measured: Cache<String, Arc<str>> = builder()
+        .observer(Metrics::new())
+        .observer(OpenTelemetry::new(&meter))
+        .build()
+        .unwrap();
     let silent: Cache<String, Arc<str>> = builder().no_stats().build().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -45,6 +55,7 @@ fn main() {
     let load = || async { Ok::<_, LoadError>(Arc::clone(&value)) };
     for key in &keys {
         ready(cache.get_or_load(key.as_str(), load)).unwrap();
+        ready(measured.get_or_load(key.as_str(), load)).unwrap();
         ready(silent.get_or_load(key.as_str(), load)).unwrap();
     }
 
@@ -64,6 +75,12 @@ fn main() {
     let by_cache = || {
         ready(time_async(async |i| {
             black_box(cache.get_or_load(keys[i % KEYS].as_str(), load).await.ok());
+        }))
+    };
+    let by_measured = || {
+        ready(time_async(async |i| {
+            let key = keys[i % KEYS].as_str();
+            black_box(measured.get_or_load(key, load).await.ok());
         }))
     };
     let by_silent = || {
@@ -88,7 +105,12 @@ fn main() {
         &by_engine,
     );
     compare(
-        "peek / the same                       ",
+        "with metrics / without them           ",
+        &by_measured,
+        &by_cache,
+    );
+    compare(
+        "peek / bare quick_cache + clock       ",
         &by_peek,
         &by_engine,
     );

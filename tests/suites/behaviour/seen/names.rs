@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use jetcache_core::{Metric, MetricKind};
+use jetcache_adapters::{Memory, Raw};
+use jetcache_core::{Metric, MetricKind, Reach};
 
 use crate::behaviour::stage::Cases;
 
 pub(crate) const CASES: Cases<fn()> = &[
     ("the_table_of_metrics_is_that_of_the_code", table),
+    ("what_a_cache_shows_can_be_serialized", serialized),
     ("the_dashboard_shows_each_metric_and_no_other", dashboard),
 ];
 
@@ -41,6 +43,36 @@ fn table() {
     assert!(
         page.contains(&table),
         "core/METRICS.md is to have:\n{table}"
+    );
+}
+
+fn serialized() {
+    let cache = jetcache_tokio::builder::<u64, String>("serialized").remote(Memory::new(), Raw);
+    let cache = cache.build().unwrap();
+    let shown = serde_json::to_value(cache.snapshot()).unwrap();
+    // Each sample is a field, of the snapshot or of a part of it.
+    for sample in cache.snapshot().iter() {
+        let field = sample.metric.field;
+        let parts = [&shown, &shown["stats"], &shown["activity"]];
+        assert!(
+            parts.iter().any(|part| part.get(field).is_some()),
+            "{field}: {shown}"
+        );
+    }
+    assert_eq!(shown["stats"]["breaker"], "closed");
+    assert_eq!(shown["bus"], "none");
+    let health = serde_json::to_value(cache.remote().unwrap()).unwrap();
+    assert_eq!(
+        (&health["state"], &health["fault"]),
+        (&"closed".into(), &().into())
+    );
+    assert!(health["lasts"].is_f64(), "{health}");
+    let reaches = [Reach::Everywhere, Reach::NotStored, Reach::Pending];
+    let text = serde_json::to_string(&reaches).unwrap();
+    assert_eq!(text, r#"["everywhere","not_stored","pending"]"#);
+    assert_eq!(
+        reaches.map(|reach| reach.to_string()).join(", "),
+        "everywhere, not stored, pending"
     );
 }
 
