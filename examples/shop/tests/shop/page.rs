@@ -40,9 +40,9 @@ impl Reader {
     }
 
     async fn keep(&self, name: &str) {
-        let picture = self.0.screenshot().await.unwrap();
+        let picture = self.0.screenshot().await.expect("it has a face");
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        fs::write(folder.join(name), picture).unwrap();
+        fs::write(folder.join(name), picture).expect("the target directory is writable");
     }
 }
 

@@ -79,9 +79,11 @@ impl Shop {
 
     /// Waits for its end. Returns how it ended, and its log.
     pub(crate) fn ended(mut self) -> (ExitStatus, String) {
-        let status = within("the shop ends", || self.group.child.try_wait().unwrap());
+        let status = within("the shop ends", || {
+            self.group.child.try_wait().expect("a child can be asked")
+        });
         let log = self.log.take().expect("it is read once");
-        (status, log.join().unwrap())
+        (status, log.join().expect("it only reads"))
     }
 }
 
