@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::response::Redirect;
 use axum::routing::get;
 use axum::{Json, Router};
+use jetcache_tokio::Inspection;
 use serde::Deserialize;
 
 use crate::error::Error;
@@ -35,6 +36,7 @@ pub(crate) fn router(shop: Shop) -> Router {
         .route("/ready", get(ready))
         .route("/metrics", get(metrics))
         .route("/cache", get(page))
+        .route("/cache/inspect/{id}", get(inspect))
         .fallback(async || Error::NotFound("page"))
         .with_state(shop)
 }
@@ -45,6 +47,12 @@ async fn one(State(shop): State<Shop>, id: Id) -> Result<Json<Arc<Product>>, Err
     let Path(id) = id?;
     let product = shop.products.product(id).await?;
     Ok(Json(product.ok_or(Error::NotFound("product"))?))
+}
+
+/// What each level has of a product, and why.
+async fn inspect(State(shop): State<Shop>, id: Id) -> Result<Json<Inspection>, Error> {
+    let Path(id) = id?;
+    Ok(Json(shop.products.cache().inspect(&id).await))
 }
 
 /// `?ids=1,2,3`

@@ -1,8 +1,9 @@
-//! Products over HTTP, without Redis.
+//! Products over HTTP, mostly without Redis.
 
+use jetcache_tests::redis_server::RedisServer;
 use serde_json::{Value, json};
 
-use crate::process::{Folder, Shop};
+use crate::process::{Folder, Shop, within};
 
 fn alone(folder: &Folder) -> Shop {
     Shop::start(&folder.file("db"), None)
@@ -40,6 +41,26 @@ fn a_product_is_put_and_read_and_deleted() {
     assert_eq!(shop.delete("/products/5000").status, 204);
     assert_eq!(shop.get("/products/5000").status, 404);
     assert_eq!(shop.delete("/products/5000").status, 404);
+}
+
+#[test]
+fn a_key_is_inspected() {
+    let folder = Folder::new();
+    let redis = RedisServer::start();
+    let shop = Shop::start(&folder.file("db"), Some(&redis.url()));
+    let seen = || shop.get("/cache/inspect/7").json();
+    let nothing = seen();
+    assert_eq!(
+        (&nothing["key"], &nothing["l1"]),
+        (&json!("products:7"), &json!("nothing"))
+    );
+    // L1 is emptied when the subscription to the bus stands.
+    let seen = within("L1 has it", || {
+        shop.get("/products/7");
+        Some(seen()).filter(|seen| seen["l1"]["entry"]["kind"] == "value")
+    });
+    assert_eq!(seen["l2"]["answered"]["entry"]["kind"], "value", "{seen}");
+    assert_eq!(shop.get("/cache/inspect/lamp").status, 400);
 }
 
 #[test]

@@ -121,6 +121,12 @@ async fn the_page_shows_what_the_cache_does() {
         page.until("counters", |text| text.contains("lookups l1 hit"))
             .await;
         page.until("gauges", |text| text.contains("entries")).await;
+        let key = page.0.find(Locator::Id("inspect-key")).await.unwrap();
+        key.send_keys("999").await.unwrap();
+        let go = page.0.find(Locator::Id("inspect-go")).await.unwrap();
+        go.click().await.unwrap();
+        page.until("inspect-out", |text| text.contains("products:999"))
+            .await;
 
         redis.kill();
         page.until("bus", |text| text == "down").await;
