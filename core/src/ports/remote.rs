@@ -264,7 +264,7 @@ pub enum Life {
     Left(Duration),
 }
 
-/// The answer to [`Remote::inspect`](Remote::inspect).
+/// The answer to [`Remote::inspect`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Inspected {

@@ -23,7 +23,7 @@ pub struct Metric {
     /// The label `level`, `l1` or `l2`, if it has one.
     pub level: Option<&'static str>,
     /// The label `outcome`, if it has one that is always the same. A histogram has several:
-    /// [`Measured`].
+    /// [`Measured`](crate::Measured).
     pub outcome: Option<&'static str>,
 }
 
