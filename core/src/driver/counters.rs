@@ -3,6 +3,7 @@
 use core::fmt;
 use portable_atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use crate::driver::world::dice::roll;
 use crate::machine::event::Event;
 use crate::machine::stats::{Counter, Stats};
 use crate::ports::observer::Observer;
@@ -85,22 +86,40 @@ struct Beat(AtomicU32);
 
 impl Sampler {
     pub(crate) fn new(one_in: u32) -> Self {
-        Self {
-            one_in,
-            stripes: (0..stripes()).map(|_| Beat(AtomicU32::new(0))).collect(),
-        }
+        let mut sampler = Self {
+            one_in: one_in.max(1),
+            stripes: Box::default(),
+        };
+        let beat = |_| Beat(AtomicU32::new(sampler.gap()));
+        sampler.stripes = (0..stripes()).map(beat).collect();
+        sampler
     }
 
-    /// Whether this one is drawn: each thread draws every nth of its own.
+    /// Whether this one is drawn.
     #[inline]
     pub(crate) fn draws(&self) -> bool {
         // The number of stripes is a power of two, so the mask is a valid index.
-        let Beat(beat) = &self.stripes[THREAD.with(|thread| *thread) & (self.stripes.len() - 1)];
-        let count = beat.load(Ordering::Relaxed) + 1;
-        let drawn = count >= self.one_in;
+        let Beat(left) = &self.stripes[THREAD.with(|thread| *thread) & (self.stripes.len() - 1)];
         // Threads that share a stripe may lose a beat: it is a sample.
-        beat.store(if drawn { 0 } else { count }, Ordering::Relaxed);
-        drawn
+        match left.load(Ordering::Relaxed) {
+            0 => {
+                left.store(self.gap(), Ordering::Relaxed);
+                true
+            }
+            more => {
+                left.store(more - 1, Ordering::Relaxed);
+                false
+            }
+        }
+    }
+
+    /// How many are let pass until the next is drawn, `one_in - 1` on average. By chance: with a
+    /// constant gap, who reads the same keys in the same order would have the same ones drawn for ever.
+    #[cold]
+    fn gap(&self) -> u32 {
+        let most = u64::from(self.one_in - 1) * 2 + 1;
+        // The remainder of 64 random bits by 33 is as good as even.
+        u32::try_from(roll() as u64 % most).unwrap_or(u32::MAX)
     }
 }
 
@@ -117,3 +136,24 @@ thread_local! {
 }
 
 const MOST_STRIPES: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_in_so_many_is_drawn_and_not_always_at_the_same_place() {
+        let sampler = Sampler::new(10);
+        let mut drawn = [0_u32; 10];
+        for at in 0..100_000 {
+            if sampler.draws() {
+                drawn[at % 10] += 1;
+            }
+        }
+        let all: u32 = drawn.iter().sum();
+        assert!((9_000..11_000).contains(&all), "{all}");
+        assert!(drawn.iter().all(|place| *place > 500), "{drawn:?}");
+        let all = Sampler::new(1);
+        assert!((0..100).all(|_| all.draws()));
+    }
+}

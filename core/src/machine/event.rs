@@ -33,19 +33,24 @@ pub enum Event {
     Miss,
     /// A loader brought a value.
     Loaded {
-        /// From its start to its end.
+        /// From its start to its end, its wait for a turn included.
         took: Duration,
     },
     /// A loader said that the key does not exist.
     NotFound {
-        /// From its start to its end.
+        /// From its start to its end, its wait for a turn included.
         took: Duration,
     },
     /// A loader said that the value which stood there is unchanged: the load is an event of its own.
     Unchanged,
     /// A loader failed, panicked or ran out of time.
     LoadFailed {
-        /// From its start to its end.
+        /// From its start to its end, its wait for a turn included.
+        took: Duration,
+    },
+    /// A load was given up before it ended: its caller left, as when its own caller hung up.
+    LoadGivenUp {
+        /// From its start, its wait for a turn included.
         took: Duration,
     },
     /// A loader did not run, because as many as `max_loads` did already.
@@ -83,6 +88,8 @@ pub enum Event {
         took: Duration,
         /// For how many of the keys it failed.
         faults: usize,
+        /// Whether the caller left before there was an answer, as when its own caller hung up.
+        given_up: bool,
     },
     /// L2 failed, did not answer in time, or was not asked because its breaker is open.
     RemoteFault(Fault),

@@ -98,6 +98,8 @@ counts! {
     load_failures = LoadFailed as "jetcache_loads_total" ["" "failed"];
     /// Loads for which no loader ran, because as many as `max_loads` did already.
     overloaded = Overloaded as "jetcache_loads_total" ["" "overloaded"];
+    /// Loads that were given up before they ended, because their caller left.
+    loads_given_up = LoadGivenUp as "jetcache_loads_total" ["" "given_up"];
     /// Callers that were given a value whose life is over, because it could not be loaded anew, or not
     /// in time.
     stale = Stale as "jetcache_stale_total";
@@ -173,6 +175,7 @@ impl Counter {
             Event::NotFound { .. } => Self::NotFound,
             Event::Unchanged => Self::Unchanged,
             Event::LoadFailed { .. } => Self::LoadFailed,
+            Event::LoadGivenUp { .. } => Self::LoadGivenUp,
             Event::Overloaded { .. } => Self::Overloaded,
             Event::Stale => Self::Stale,
             Event::Coalesced => Self::Coalesced,

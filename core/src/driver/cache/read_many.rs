@@ -308,7 +308,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
-        let (known, outage) = self.look_further_many(keys, call).await;
+        let (known, outage) = self.look_further_many(keys, call.first_look()).await;
         let call = call.within(outage);
         let load = async |(at, key): (usize, &&Q)| match answer(known[at].clone()) {
             Some(known) => Arc::new(known),

@@ -7,11 +7,14 @@ use std::sync::Arc;
 use tracing::{Instrument, debug_span};
 
 use crate::driver::shared::Shared;
+use crate::driver::shared::journal::Journal;
 use crate::driver::world::caught::caught_future;
 use crate::driver::world::erased::AnyRuntime;
 use crate::driver::world::timeout::timeout;
 use crate::machine::error::{Error, Limit};
+use crate::machine::event::Event;
 use crate::machine::tier::entry::Load;
+use crate::machine::time::Timestamp;
 use crate::ports::batch_loader::Loads;
 use crate::ports::loader::LoadError;
 use crate::ports::standing::Standing;
@@ -123,7 +126,33 @@ async fn loaded<K, V, T>(
     };
     let limit = Limit::Load(shared.policy.load_timeout);
     let span = debug_span!(target: "jetcache", "jetcache.load", cache = &*shared.journal.name);
-    limited(runtime, Some(limit), loading.instrument(span)).await
+    let leaving = Leaving {
+        journal: &shared.journal,
+        began: runtime.now(),
+    };
+    let loaded = limited(runtime, Some(limit), loading.instrument(span)).await;
+    leaving.stays();
+    loaded
+}
+
+/// A load that is under way. Dropped before it ends, it was given up.
+struct Leaving<'a> {
+    journal: &'a Journal,
+    began: Timestamp,
+}
+
+impl Leaving<'_> {
+    /// It has ended.
+    fn stays(self) {
+        core::mem::forget(self);
+    }
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        let took = self.journal.now().since(self.began);
+        self.journal.note(&Event::LoadGivenUp { took });
+    }
 }
 
 /// What user code brings, or its own error.

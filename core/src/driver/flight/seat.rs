@@ -38,7 +38,9 @@ pub(crate) struct Seat<K: CacheKey, V: CacheValue> {
     /// There until the seat is left.
     ticket: Option<Ticket>,
     rejoined: u32,
-    /// Since when it waits, if it had to.
+    /// Its flight is led by a task of the same caller: that is no wait for another.
+    follows_itself: bool,
+    /// Since when it waits for another, if it had to.
     waits: Option<Timestamp>,
 }
 
@@ -143,6 +145,7 @@ impl<K: CacheKey, V: CacheValue> Seat<K, V> {
             notes: None,
             ticket,
             rejoined: 0,
+            follows_itself: false,
             waits: None,
         }
     }
@@ -155,6 +158,7 @@ impl<K: CacheKey, V: CacheValue> Seat<K, V> {
         });
         let mut second = Self::of(&self.shared, self.address.clone(), ticket);
         second.rejoined = self.rejoined;
+        second.follows_itself = true;
         second
     }
 

@@ -4,7 +4,7 @@
 use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use portable_atomic::{AtomicBool, Ordering};
+use portable_atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::driver::link::outcomes::{only, survived};
 use crate::driver::task::chore::{Chore, Shift};
@@ -28,6 +28,8 @@ pub(crate) struct Guard {
     closed: AtomicBool,
     /// By whose clock it goes.
     pub(crate) clock: Arc<dyn AnyRuntime>,
+    /// For how many minutes it was open when the log heard of it last.
+    told: AtomicU64,
     /// The task that probes while it is open.
     probes: Chore,
     members: Mutex<Vec<Weak<dyn Member>>>,
@@ -69,6 +71,7 @@ impl Guard {
             circuit: Mutex::new(Circuit::new(breaker, clock.now())),
             closed: AtomicBool::new(true),
             clock: Arc::clone(clock),
+            told: AtomicU64::new(0),
             probes: Chore::new(PROBING),
             members: Mutex::default(),
         });
@@ -117,9 +120,30 @@ impl Guard {
     /// A probe has ended, the task's or one that somebody asked for.
     pub(crate) fn probed(&self, answer: Result<(), Fault>) {
         let (now, dice) = (self.clock.now(), self.clock.roll());
+        let fault = answer.as_ref().err().cloned();
         let mut circuit = self.circuit();
         let turned = circuit.probed(answer, now, dice);
+        let away = circuit.away(now);
         self.turned(circuit, turned);
+        if let Some((fault, away)) = fault.zip(away) {
+            self.warn_again(away, &fault);
+        }
+    }
+
+    /// An outage that lasts is told again now and then. Of several probes one says so.
+    fn warn_again(&self, lasts: Duration, fault: &Fault) {
+        let (outage, order) = (lasts.as_secs() / TOLD_AGAIN.as_secs(), Ordering::Relaxed);
+        if self.told.swap(outage, order) < outage {
+            let members: Vec<_> = self.members().iter().filter_map(Weak::upgrade).collect();
+            let names = Names(&members);
+            tracing::warn!(
+                target: "jetcache",
+                caches = %names,
+                %fault,
+                after_seconds = lasts.as_secs_f64(),
+                "L2 of {names} has been away for {lasts:.0?}: {fault}"
+            );
+        }
     }
 
     fn turned(&self, circuit: MutexGuard<'_, Circuit>, turned: Option<Turned>) -> bool {
@@ -248,5 +272,7 @@ impl core::fmt::Display for Names<'_> {
 
 /// How many caches the log names.
 const NAMED: usize = 4;
+/// How often the log hears that an outage lasts.
+const TOLD_AGAIN: Duration = Duration::from_secs(60);
 /// How long the task works beside the pauses and timeouts that it announces.
 const PROBING: Duration = Duration::from_secs(1);

@@ -9,8 +9,9 @@ use crate::machine::event::Event;
 use crate::machine::tier::verb::Verb;
 use crate::machine::time::Timestamp;
 
-/// One that is under way. Dropped before it is noted, it is not counted: nobody knows how it ended.
+/// One that is under way. Dropped before it is over, it was given up.
 pub(crate) struct Trip<'a> {
+    over: bool,
     journal: &'a Journal,
     verb: Verb,
     keys: usize,
@@ -20,6 +21,7 @@ pub(crate) struct Trip<'a> {
 impl<'a> Trip<'a> {
     pub(crate) fn begin(journal: &'a Journal, verb: Verb, keys: usize) -> Self {
         Self {
+            over: false,
             journal,
             verb,
             keys,
@@ -39,7 +41,8 @@ impl<'a> Trip<'a> {
     }
 
     /// It is over. What the breaker kept back was none.
-    pub(crate) fn note<T>(&self, outcomes: &Outcomes<T>) {
+    pub(crate) fn note<T>(mut self, outcomes: &Outcomes<T>) {
+        self.over = true;
         let kept = |outcome: &&Result<T, Fault>| matches!(outcome, Err(Fault::NotAsked(_)));
         let kept = outcomes.iter().filter(kept).count();
         if kept < outcomes.len() {
@@ -49,6 +52,21 @@ impl<'a> Trip<'a> {
                 keys: outcomes.len() - kept,
                 took: self.journal.now().since(self.begun),
                 faults: failed - kept,
+                given_up: false,
+            });
+        }
+    }
+}
+
+impl Drop for Trip<'_> {
+    fn drop(&mut self) {
+        if !self.over {
+            self.journal.note(&Event::RemoteAsked {
+                verb: self.verb,
+                keys: self.keys,
+                took: self.journal.now().since(self.begun),
+                faults: 0,
+                given_up: true,
             });
         }
     }

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use portable_atomic::{AtomicUsize, Ordering};
+
 use crate::driver::counters::Sampler;
 use crate::driver::task::chore::Chore;
 use crate::driver::world::bounds::CacheKey;
@@ -12,6 +14,8 @@ pub(crate) struct Checks<K> {
     sampler: Sampler,
     /// Those that wait to be looked at.
     waiting: Mutex<Vec<Checked<K>>>,
+    /// How many they are.
+    count: AtomicUsize,
     /// The task that looks.
     pub(crate) chore: Chore,
 }
@@ -29,6 +33,7 @@ impl<K: CacheKey> Checks<K> {
         Self {
             sampler: Sampler::new(one_in),
             waiting: Mutex::default(),
+            count: AtomicUsize::new(0),
             chore,
         }
     }
@@ -36,7 +41,7 @@ impl<K: CacheKey> Checks<K> {
     /// Whether this hit is to be checked.
     #[inline]
     pub(crate) fn draws(&self) -> bool {
-        self.sampler.draws()
+        self.sampler.draws() && self.count.load(Ordering::Relaxed) < MOST
     }
 
     /// One more is to be looked at, unless its key is, or too many are.
@@ -46,13 +51,19 @@ impl<K: CacheKey> Checks<K> {
         if !known && waiting.len() < MOST {
             waiting.push(checked);
         }
+        self.count.store(waiting.len(), Ordering::Relaxed);
     }
 
     /// One is to be looked at again. It goes before a later hit of its key.
     pub(crate) fn put_back(&self, checked: Checked<K>) {
         let mut waiting = self.waiting();
-        waiting.retain(|other| other.text != checked.text);
+        let later = waiting.iter().position(|other| other.text == checked.text);
+        let later = later.map(|at| waiting.swap_remove(at));
         waiting.push(checked);
+        self.count.store(waiting.len(), Ordering::Relaxed);
+        drop(waiting);
+        // A user's key is not dropped under the lock.
+        drop(later);
     }
 
     /// When the next is to be looked at.
@@ -67,6 +78,7 @@ impl<K: CacheKey> Checks<K> {
         let mut taken = Vec::new();
         let due = |checked: &mut Checked<K>| checked.check.due() <= now;
         taken.extend(waiting.extract_if(.., due).take(most));
+        self.count.store(waiting.len(), Ordering::Relaxed);
         taken
     }
 

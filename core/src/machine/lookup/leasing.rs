@@ -43,6 +43,7 @@ impl<V: Clone> Lookup<V> {
             Ok(answer) => answer,
             Err(fault) => {
                 self.lease.on_fault(&fault, view.now);
+                self.note_wait(view, out);
                 self.on_fault(fault, out);
                 if let Some(entry) = self.due.take() {
                     return self.keep_due(view, entry);
@@ -72,7 +73,10 @@ impl<V: Clone> Lookup<V> {
                 None => self.give_up(RefreshOutcome::Passed),
             },
             Granted::No => self.wait_for_lease(view, out),
-            Granted::Failing => self.while_failing(view, out),
+            Granted::Failing => {
+                self.note_wait(view, out);
+                self.while_failing(view, out)
+            }
         }
     }
 
@@ -87,6 +91,7 @@ impl<V: Clone> Lookup<V> {
         if (left.is_zero() || soft.is_some_and(|soft| soft.is_zero()))
             && let Some(answer) = self.stale_answer(view)
         {
+            self.note_wait(view, out);
             return self.finish(answer);
         }
         if left.is_zero() {

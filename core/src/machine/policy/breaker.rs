@@ -205,6 +205,11 @@ impl Circuit {
         (self.state != BreakerState::Closed).then_some(self.due)
     }
 
+    /// How long the server has been away at `now`, if it is: since the breaker opened.
+    pub fn away(&self, now: Timestamp) -> Option<Duration> {
+        (self.state != BreakerState::Closed).then(|| now.since(self.opened))
+    }
+
     /// A call ended at `now`. It says nothing while the breaker is open, nor if it was sent before
     /// that closed: those are the last ones of the outage.
     pub fn called(&mut self, call: Called<'_>, now: Timestamp, dice: u128) -> Option<Turned> {

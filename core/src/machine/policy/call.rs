@@ -28,6 +28,8 @@ pub struct Call {
     pub(crate) skip_remote: bool,
     pub(crate) no_store: bool,
     pub(crate) refresh: bool,
+    /// What it does not find is looked up once more, and counted then.
+    pub(crate) looked_up_again: bool,
     /// The lookup is a refresh.
     pub(in crate::machine) aim: Option<Aim>,
 }
@@ -44,6 +46,7 @@ impl Call {
             skip_remote: false,
             no_store: false,
             refresh: false,
+            looked_up_again: false,
             aim: None,
         }
     }
@@ -108,6 +111,12 @@ impl Call {
     /// The wishes of a refresh.
     pub(in crate::machine) const fn refreshing(mut self, aim: Aim) -> Self {
         self.aim = Some(aim);
+        self
+    }
+
+    /// The wishes of a first look, after which what was not found is looked up as by any call.
+    pub(crate) const fn first_look(mut self) -> Self {
+        self.looked_up_again = true;
         self
     }
 

@@ -68,14 +68,16 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         effects: &mut Effects<K, V>,
     ) -> Option<Glance> {
         let kind = context.policy.kind;
-        if kind.has_local() && !call.skip_local {
+        if kind.has_local() && !call.skip_local && !call.looked_up_again {
             effects.events.push(Event::LocalMiss);
         }
         let slot = self.slots.find_by(hash, is_key);
         let doubted = slot.is_some_and(|slot| self.slots.look(slot).doubt.is_unconfirmed());
         let believed = !doubted && !self.doubts.bypassed(context.now);
         if !kind.has_remote() || call.skip_remote || !believed {
-            effects.events.push(Event::Miss);
+            if !call.looked_up_again {
+                effects.events.push(Event::Miss);
+            }
             return None;
         }
         Some(Glance {
@@ -115,20 +117,26 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
                 effects
                     .spent_values
                     .extend(ended.and_then(|seen| seen.value));
-                effects
-                    .events
-                    .extend([Event::RemoteMiss { took }, Event::Miss]);
+                if !glance.call.looked_up_again {
+                    effects
+                        .events
+                        .extend([Event::RemoteMiss { took }, Event::Miss]);
+                }
                 return Glanced::Answer(Cached::Miss);
             }
             Err(fault) => {
-                effects
-                    .events
-                    .extend([Event::RemoteFault(fault), Event::Miss]);
+                effects.events.push(Event::RemoteFault(fault));
+                if !glance.call.looked_up_again {
+                    effects.events.push(Event::Miss);
+                }
                 return Glanced::Answer(Cached::Miss);
             }
         };
-        effects.events.push(Event::RemoteHit { took });
         let call = &glance.call;
+        if call.looked_up_again && context.policy.kind.has_local() && !call.skip_local {
+            effects.events.push(Event::LocalMiss);
+        }
+        effects.events.push(Event::RemoteHit { took });
         let end = context
             .policy
             .local_end(call, glance.sent, seen.left, context.roll);

@@ -26,13 +26,22 @@ impl Measured {
         let [remote, load, wait] = &HISTOGRAMS;
         let (metric, verb, outcome, took) = match event {
             Event::RemoteAsked {
-                verb, took, faults, ..
+                verb,
+                took,
+                faults,
+                given_up,
+                ..
             } => {
-                let outcome = if *faults == 0 { "ok" } else { "fault" };
+                let outcome = match (given_up, faults) {
+                    (true, _) => "given_up",
+                    (false, 0) => "ok",
+                    (false, _) => "fault",
+                };
                 (remote, Some(verb.name()), Some(outcome), took)
             }
             Event::Loaded { took } => (load, None, Some("found"), took),
             Event::NotFound { took } => (load, None, Some("not_found"), took),
+            Event::LoadGivenUp { took } => (load, None, Some("given_up"), took),
             Event::LoadFailed { took } => (load, None, Some("failed"), took),
             Event::Waited { took } => (wait, None, None, took),
             _ => return None,
@@ -62,7 +71,7 @@ pub(crate) static HISTOGRAMS: [Metric; 3] = [
     Metric::histogram(
         "load_duration",
         "jetcache_load_duration_seconds",
-        "How long a loader took.",
+        "How long the load of a key took, its wait for a turn included; each key of a batch counts.",
     ),
     Metric::histogram(
         "wait_duration",

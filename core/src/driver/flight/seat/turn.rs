@@ -27,14 +27,17 @@ impl<K: CacheKey, V: CacheValue> Seat<K, V> {
                         self.note_wait();
                         return Poll::Ready(Some(answer));
                     }
-                    Turn::Lead => return Poll::Ready(None),
+                    Turn::Lead => {
+                        self.note_wait();
+                        return Poll::Ready(None);
+                    }
                     Turn::Ended => {
                         self.rejoin();
                         continue;
                     }
                     Turn::Wait(until) => until,
                 };
-                if self.waits.is_none() {
+                if self.waits.is_none() && !self.follows_itself {
                     self.waits = Some(self.shared.runtime.now());
                 }
                 // Asked again when the leader counts as silent.
@@ -61,7 +64,7 @@ impl<K: CacheKey, V: CacheValue> Seat<K, V> {
             })
     }
 
-    /// It has the answer that it waited for, if it had to.
+    /// It waits no longer for what another loads, if it did: it has the answer, or is to lead.
     fn note_wait(&mut self) {
         if let Some(since) = self.waits.take() {
             let took = self.shared.runtime.now().since(since);
@@ -79,6 +82,7 @@ impl<K: CacheKey, V: CacheValue> Seat<K, V> {
                 table.rejoin(ticket, context, effects)
             });
         self.ticket = Some(ticket);
+        self.follows_itself = false;
         self.rejoined += 1;
     }
 
