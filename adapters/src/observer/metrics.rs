@@ -1,7 +1,8 @@
 //! Publishes to the `metrics` facade, and so to whatever exporter the program has installed.
 
 use core::time::Duration;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jetcache_core::{Event, Measured, Metric, MetricKind, Observer, Snapshot, Watched};
 use metrics::{Label, Unit};
@@ -15,8 +16,9 @@ use metrics::{Label, Unit};
 /// happen. An exporter may be installed before or after the caches are built; what happened before
 /// is missing in its histograms only.
 ///
-/// Caches that are shown to one recorder need different names. When a cache is gone its gauges are
-/// set to zero.
+/// Caches that live at the same time and are shown to one recorder need different names. When a cache
+/// is gone its gauges are set to zero; one that is built later under its name counts on where it
+/// stopped. Without counting ([`no_stats`](jetcache_core::Builder::no_stats)) the counters stay zero.
 ///
 /// ```
 /// use jetcache_adapters::Metrics;
@@ -28,7 +30,14 @@ use metrics::{Label, Unit};
 /// metrics.publish();
 /// ```
 #[derive(Clone, Default)]
-pub struct Metrics(Arc<Mutex<Vec<Arc<dyn Watched>>>>);
+pub struct Metrics(Arc<Mutex<Seen>>);
+
+#[derive(Default)]
+struct Seen {
+    caches: Vec<Arc<dyn Watched>>,
+    /// What caches that are gone have counted, by their name and the counter's.
+    before: HashMap<(String, &'static str), u64>,
+}
 
 impl Metrics {
     /// Upper bounds of buckets for the histograms, in seconds, for exporters that want them:
@@ -43,27 +52,39 @@ impl Metrics {
 
     /// Publishes counters and gauges of all its caches as they are now.
     pub fn publish(&self) {
-        let caches = self.caches().clone();
+        // Not under the lock: looking at a cache takes locks of its own.
+        let caches = self.seen().caches.clone();
         for cache in caches {
-            match cache.snapshot() {
-                Some(snapshot) => write(cache.name(), &snapshot),
-                None => self.forget(&cache),
+            if let Some(snapshot) = cache.snapshot() {
+                self.write(cache.name(), &snapshot);
             }
         }
     }
 
-    /// The cache is gone: nothing of it is under way any more.
-    fn forget(&self, gone: &Arc<dyn Watched>) {
-        self.caches().retain(|cache| !Arc::ptr_eq(cache, gone));
-        let samples = Snapshot::default();
-        let gauges = samples.iter().map(|sample| sample.metric);
-        for metric in gauges.filter(|metric| metric.kind == MetricKind::Gauge) {
-            metrics::gauge!(metric.name, labels(gone.name(), metric)).set(0.0);
+    fn write(&self, cache: &str, snapshot: &Snapshot) {
+        describe();
+        for sample in snapshot.iter() {
+            let (name, labels) = (sample.metric.name, labels(cache, sample.metric));
+            match sample.metric.kind {
+                MetricKind::Counter => {
+                    let before = self.seen().before(cache, sample.metric);
+                    metrics::counter!(name, labels).absolute(before + sample.value);
+                }
+                #[expect(clippy::cast_precision_loss, reason = "the facade's gauges are floats")]
+                _ => metrics::gauge!(name, labels).set(sample.value as f64),
+            }
         }
     }
 
-    fn caches(&self) -> std::sync::MutexGuard<'_, Vec<Arc<dyn Watched>>> {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    fn before(&self, cache: &str, metric: &Metric) -> u64 {
+        let key = (cache.to_owned(), metric.field);
+        self.before.get(&key).copied().unwrap_or(0)
     }
 }
 
@@ -88,12 +109,7 @@ impl Observer for Metrics {
     }
 
     fn watch(&self, cache: Arc<dyn Watched>) {
-        // A program may build caches and drop them, and never publish by itself.
-        let known = self.caches().clone();
-        for gone in known.iter().filter(|cache| cache.snapshot().is_none()) {
-            self.forget(gone);
-        }
-        self.caches().push(cache);
+        self.seen().caches.push(cache);
     }
 
     fn every(&self) -> Option<Duration> {
@@ -101,29 +117,37 @@ impl Observer for Metrics {
     }
 
     fn show(&self, cache: &str, snapshot: &Snapshot) {
-        write(cache, snapshot);
+        self.write(cache, snapshot);
+    }
+
+    fn gone(&self, name: &str) {
+        let mut seen = self.seen();
+        // Of several the oldest: a cache may be built anew before the old one is dropped.
+        let Some(at) = seen.caches.iter().position(|cache| cache.name() == name) else {
+            return;
+        };
+        let gone = seen.caches.remove(at);
+        let lives_on = seen.caches.iter().any(|cache| cache.name() == name);
+        drop(seen);
+        for sample in gone.snapshot().unwrap_or_default().iter() {
+            let metric = sample.metric;
+            if metric.kind == MetricKind::Counter {
+                let key = (name.to_owned(), metric.field);
+                *self.seen().before.entry(key).or_default() += sample.value;
+            } else if !lives_on {
+                metrics::gauge!(metric.name, labels(name, metric)).set(0.0);
+            }
+        }
     }
 }
 
 impl core::fmt::Debug for Metrics {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let caches = self.caches();
-        let names = caches.iter().map(|cache| cache.name());
+        let seen = self.seen();
+        let names = seen.caches.iter().map(|cache| cache.name());
         f.debug_tuple("Metrics")
             .field(&Vec::from_iter(names))
             .finish()
-    }
-}
-
-fn write(cache: &str, snapshot: &Snapshot) {
-    describe();
-    for sample in snapshot.iter() {
-        let (name, labels) = (sample.metric.name, labels(cache, sample.metric));
-        match sample.metric.kind {
-            MetricKind::Counter => metrics::counter!(name, labels).absolute(sample.value),
-            #[expect(clippy::cast_precision_loss, reason = "the facade's gauges are floats")]
-            _ => metrics::gauge!(name, labels).set(sample.value as f64),
-        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! Shows an OpenTelemetry meter the figures of caches.
 
 use core::fmt;
+use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use jetcache_core::{Event, Measured, Metric, MetricKind, Observer, Sample, Watched};
+use jetcache_core::{Event, Measured, Metric, MetricKind, Observer, Sample, Snapshot, Watched};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, Histogram, Meter};
 
@@ -14,6 +16,9 @@ use opentelemetry::metrics::{AsyncInstrument, Histogram, Meter};
 /// are recorded as they happen. Names are those of [`Metric::all`] in OpenTelemetry's form:
 /// `jetcache_lookups_total` is `jetcache.lookups`, `jetcache_load_duration_seconds` is
 /// `jetcache.load_duration` with the unit `s`. The labels are its attributes.
+///
+/// What a cache counted after the last collection is lost when it is gone. Without counting
+/// ([`no_stats`](jetcache_core::Builder::no_stats)) the counters stay zero.
 ///
 /// The meter's provider must live as long as there is something to collect. Caches that are shown to
 /// one meter need different names.
@@ -32,7 +37,17 @@ struct Instruments {
     histograms: Vec<(&'static Metric, Histogram<f64>)>,
 }
 
-type Caches = Arc<Mutex<Vec<Arc<dyn Watched>>>>;
+type Caches = Arc<Mutex<Seen>>;
+
+#[derive(Default)]
+struct Seen {
+    caches: Vec<Arc<dyn Watched>>,
+    /// How they were a moment ago: one collection asks for each instrument.
+    last: Option<(Instant, Figures)>,
+}
+
+/// How each cache is.
+type Figures = Arc<Vec<(Arc<dyn Watched>, Snapshot)>>;
 
 impl OpenTelemetry {
     /// An observer that has seen no cache yet, and makes its instruments of `meter`. Clones are the
@@ -96,21 +111,19 @@ impl Observer for OpenTelemetry {
     }
 
     fn watch(&self, cache: Arc<dyn Watched>) {
+        let mut seen = lock(&self.0.caches);
+        seen.caches.push(cache);
+        seen.last = None;
+        drop(seen);
         // A program may build caches and drop them before anybody collects.
-        let known = lock(&self.0.caches).clone();
-        let gone: Vec<_> = (known.into_iter())
-            .filter(|cache| cache.snapshot().is_none())
-            .collect();
-        let mut caches = lock(&self.0.caches);
-        caches.retain(|cache| !gone.iter().any(|gone| Arc::ptr_eq(cache, gone)));
-        caches.push(cache);
+        figures(&self.0.caches);
     }
 }
 
 impl fmt::Debug for OpenTelemetry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let caches = lock(&self.0.caches);
-        let names = caches.iter().map(|cache| cache.name());
+        let seen = lock(&self.0.caches);
+        let names = seen.caches.iter().map(|cache| cache.name());
         let names = Vec::from_iter(names);
         f.debug_tuple("OpenTelemetry").field(&names).finish()
     }
@@ -123,23 +136,45 @@ fn observed(
 ) -> impl Fn(&dyn AsyncInstrument<u64>) + Send + Sync + 'static {
     let caches = Arc::clone(caches);
     move |instrument| {
-        let mut gone = Vec::new();
-        // Not under the lock: looking at a cache takes locks of its own.
-        let watched = lock(&caches).clone();
-        for cache in watched {
-            let Some(snapshot) = cache.snapshot() else {
-                gone.push(cache);
-                continue;
-            };
+        for (cache, snapshot) in figures(&caches).iter() {
             let named = |sample: &Sample| sample.metric.name == metric.name;
             for sample in snapshot.iter().filter(named) {
                 instrument.observe(sample.value, &attributes(cache.name(), sample.metric));
             }
         }
-        if !gone.is_empty() {
-            lock(&caches).retain(|cache| !gone.iter().any(|gone| Arc::ptr_eq(cache, gone)));
-        }
     }
+}
+
+/// How all caches that live are, or were a moment ago. Forgets those that are gone.
+fn figures(caches: &Caches) -> Figures {
+    let seen = lock(caches);
+    if let Some((at, last)) = &seen.last
+        && at.elapsed() < MOMENT
+    {
+        return Arc::clone(last);
+    }
+    // Not under the lock: looking at a cache takes locks of its own.
+    let watched = seen.caches.clone();
+    let asked = watched.len();
+    drop(seen);
+    let figures = watched.into_iter().filter_map(|cache| {
+        let snapshot = cache.snapshot()?;
+        Some((cache, snapshot))
+    });
+    let figures: Figures = Arc::new(figures.collect());
+    let is_known = |cache: &Arc<dyn Watched>| {
+        let mut living = figures.iter();
+        living.any(|(other, _)| Arc::ptr_eq(other, cache))
+    };
+    let mut seen = lock(caches);
+    // One that was built meanwhile is looked at next time.
+    let mut at = 0;
+    seen.caches.retain(|cache| {
+        at += 1;
+        at > asked || is_known(cache)
+    });
+    seen.last = Some((Instant::now(), Arc::clone(&figures)));
+    figures
 }
 
 fn attributes(cache: &str, metric: &'static Metric) -> Vec<KeyValue> {
@@ -160,9 +195,12 @@ fn name_of(metric: &Metric) -> String {
     format!("jetcache.{name}")
 }
 
-fn lock(caches: &Caches) -> MutexGuard<'_, Vec<Arc<dyn Watched>>> {
+fn lock(caches: &Caches) -> MutexGuard<'_, Seen> {
     caches.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// For how long figures are those of one collection.
+const MOMENT: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
 mod tests {

@@ -20,6 +20,7 @@ use std::sync::{Arc, Weak};
 use crate::driver::change::heard::forget_what_was_missed;
 use crate::driver::change::repair::ensure_repairs;
 use crate::driver::link::namespaces::Registration;
+use crate::driver::report::show_end;
 use crate::driver::shared::Shared;
 use crate::machine::policy::{Kind, Policy};
 use crate::machine::stats::Stats;
@@ -69,6 +70,8 @@ struct Handle<K, V> {
     shared: Arc<Shared<K, V>>,
     /// Its number on the bus.
     member: Option<u64>,
+    /// Shows observers the last figures.
+    end: fn(&Shared<K, V>),
     _registration: Option<Registration>,
 }
 
@@ -85,6 +88,7 @@ impl<K, V> Drop for Handle<K, V> {
     fn drop(&mut self) {
         self.shared.life.close();
         self.leave();
+        (self.end)(&self.shared);
     }
 }
 
@@ -136,6 +140,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         let handle = Handle {
             shared: Arc::clone(&shared),
             member,
+            end: show_end,
             _registration: registration,
         };
         Self {

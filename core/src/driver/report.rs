@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, Weak};
 use futures_util::future::{Either, select};
 
 use crate::driver::shared::Shared;
-use crate::driver::shared::reports::To;
+use crate::driver::shared::reports::{Report, To};
 use crate::driver::task::chore::Shift;
 use crate::driver::world::bounds::{CacheKey, CacheValue};
 
@@ -49,21 +49,44 @@ async fn go_on<K: CacheKey, V: CacheValue>(
         if !shift.goes_on(shared.runtime.now(), Duration::ZERO) {
             return;
         }
-        match shared.reports.get(at).map(|report| &report.to) {
-            Some(To::Log(before)) => {
-                let now = shared.stats();
-                let mut before = before.lock().unwrap_or_else(PoisonError::into_inner);
-                let counted = now.since(&before);
-                *before = now;
-                drop(before);
-                if !counted.is_zero() {
-                    shared.journal.log_table(&counted, every);
-                }
-            }
-            Some(To::Observer(observer)) => {
-                shared.journal.show_figures(observer, &shared.snapshot());
-            }
-            None => return,
+        if let Some(report) = shared.reports.get(at) {
+            show(&shared, report);
         }
+    }
+}
+
+/// Shows observers the figures of a cache that has closed, for the last time perhaps.
+pub(super) fn show_last<K: CacheKey, V: CacheValue>(shared: &Shared<K, V>) {
+    for report in &shared.reports {
+        if let To::Observer(_) = report.to {
+            show(shared, report);
+        }
+    }
+}
+
+/// The last handle of a cache is gone.
+pub(super) fn show_end<K: CacheKey, V: CacheValue>(shared: &Shared<K, V>) {
+    show_last(shared);
+    for report in &shared.reports {
+        if let To::Observer(observer) = &report.to {
+            shared.journal.show_end(observer);
+        }
+    }
+}
+
+/// Shows what there is to show.
+fn show<K: CacheKey, V: CacheValue>(shared: &Shared<K, V>, report: &Report) {
+    match &report.to {
+        To::Log(before) => {
+            let now = shared.stats();
+            let mut before = before.lock().unwrap_or_else(PoisonError::into_inner);
+            let counted = now.since(&before);
+            *before = now;
+            drop(before);
+            if !counted.is_zero() {
+                shared.journal.log_table(&counted, report.every);
+            }
+        }
+        To::Observer(observer) => shared.journal.show_figures(observer, &shared.snapshot()),
     }
 }

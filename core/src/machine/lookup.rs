@@ -334,7 +334,7 @@ impl<V: Clone> Lookup<V> {
         if self.call.no_store {
             return self.finish(answer);
         }
-        let stale_end = seen.stale_end(sent, view.policy);
+        let stale_end = seen.copy_end(end, sent, view.policy);
         let life = seen.left.saturating_add(seen.age.unwrap_or_default());
         let note = seen.note(sent);
         let entry = Entry::new(seen.value, end)

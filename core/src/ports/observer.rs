@@ -34,8 +34,16 @@ pub trait Observer: Send + Sync + 'static {
         None
     }
 
-    /// The figures of the cache of this name, as often as it [wants](Self::every) them.
+    /// The figures of the cache of this name, as often as it [wants](Self::every) them, and once more
+    /// when it closes.
     fn show(&self, cache: &str, snapshot: &Snapshot) {
         let _ = (cache, snapshot);
+    }
+
+    /// A cache of this name is gone, with the last of its handles; another one may have taken the
+    /// name. Only observers are told that want figures [every](Self::every) so often, on the thread
+    /// that dropped the handle, after they were shown the last figures.
+    fn gone(&self, cache: &str) {
+        let _ = cache;
     }
 }

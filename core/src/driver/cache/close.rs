@@ -10,6 +10,7 @@ use crate::driver::bus::hub::PATIENCE;
 use crate::driver::bus::publisher::ensure_publisher;
 use crate::driver::cache::Cache;
 use crate::driver::change::repair::repair;
+use crate::driver::report::show_last;
 use crate::driver::shared::address::Address;
 use crate::driver::task::chore::GRACE;
 use crate::machine::error::Error;
@@ -147,6 +148,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         self.drain_outbox().await;
         // A load that outlasted the wait may have written since.
         self.clear_local();
+        show_last(shared);
     }
 
     async fn drain_outbox(&self) {

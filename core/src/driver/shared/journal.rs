@@ -216,6 +216,11 @@ impl Journal {
         self.guarded(|| observer.show(&self.name, snapshot));
     }
 
+    /// Tells one observer that the cache is gone.
+    pub(crate) fn show_end(&self, observer: &Arc<dyn Observer>) {
+        self.guarded(|| observer.gone(&self.name));
+    }
+
     /// The statistics table in the log: for people, and in fields for programs.
     pub(crate) fn log_table(&self, counted: &Stats, period: Duration) {
         tracing::info!(

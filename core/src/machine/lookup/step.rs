@@ -282,11 +282,28 @@ impl<V> Seen<V> {
     /// Until when it may be served stale. An entry that does not say it, in the jetcache-go format,
     /// has the window of this cache.
     pub(in crate::machine) fn stale_end(&self, sent: Timestamp, policy: &Policy) -> Timestamp {
-        let window = match &self.value {
+        sent + self.left + self.stale_for(policy).saturating_sub(self.over)
+    }
+
+    /// Until when L1 may serve a copy of it stale that it serves until `end`. Without a window not at
+    /// all, however long L2 keeps it: `local_ttl` is a promise.
+    pub(in crate::machine) fn copy_end(
+        &self,
+        end: Timestamp,
+        sent: Timestamp,
+        policy: &Policy,
+    ) -> Timestamp {
+        if self.stale_for(policy).is_zero() {
+            return end;
+        }
+        self.stale_end(sent, policy)
+    }
+
+    fn stale_for(&self, policy: &Policy) -> Duration {
+        match &self.value {
             Some(_) => self.window.unwrap_or(policy.stale_for),
             None => Duration::ZERO,
-        };
-        sent + self.left + window.saturating_sub(self.over)
+        }
     }
 }
 

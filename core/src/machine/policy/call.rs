@@ -115,7 +115,8 @@ impl Call {
     }
 
     /// The wishes of a first look, after which what was not found is looked up as by any call.
-    pub(crate) const fn first_look(mut self) -> Self {
+    #[doc(hidden)]
+    pub const fn first_look(mut self) -> Self {
         self.looked_up_again = true;
         self
     }

@@ -161,7 +161,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             write: self.writes.announce(slot),
         };
         let answer = Cached::known(seen.value.clone());
-        let stale_end = seen.stale_end(glance.sent, context.policy);
+        let stale_end = seen.copy_end(end, glance.sent, context.policy);
         let life = seen.left.saturating_add(seen.age.unwrap_or_default());
         let note = seen.note(glance.sent);
         let entry = Entry::new(seen.value, end)
