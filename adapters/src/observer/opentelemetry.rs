@@ -117,6 +117,8 @@ impl Observer for OpenTelemetry {
         drop(seen);
         // A program may build caches and drop them before anybody collects.
         figures(&self.0.caches);
+        // That was no collection.
+        lock(&self.0.caches).last = None;
     }
 }
 

@@ -111,7 +111,7 @@ counts! {
     coalesced = Coalesced as "jetcache_coalesced_total";
     /// Callers that had to wait for what another caller, or another node, loads.
     waits = Waited as "jetcache_waits_total";
-    /// Flights that a change superseded.
+    /// Flights that a change superseded, or an emptied L1: when a subscription stands, the first too.
     superseded = Superseded as "jetcache_superseded_total";
     /// Leaders that were silent for too long.
     deposed = Deposed as "jetcache_deposed_total";

@@ -38,7 +38,8 @@ jetcache [OPTIONS] COMMAND ...
 Options, before or behind the command:
   --redis URL             the server: redis://, rediss:// or unix:// (redis://127.0.0.1)
   --cluster               it is a node of a cluster; not with scan and watch, which ask one server
-  --format native|go      how entries are written: `go` as by jetcache-go (native)
+  --format native|go      of inspect and scan: how entries are written, `go` as by jetcache-go
+                          (native)
   --timeout SECONDS       how long the server may take (5)
   -h, --help; -V, --version
 

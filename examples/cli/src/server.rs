@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use jetcache_tokio::{Redis, RedisCluster};
-use redis::{Client, Connection};
+use redis::{Client, Connection, RedisError};
 
 use crate::failure::Failure;
 
@@ -39,17 +39,23 @@ impl Server {
         })
     }
 
+    /// How long the server may take.
+    pub(crate) const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     pub(crate) const fn store(&self) -> &Store {
         &self.store
     }
 
     /// A connection of its own, for commands that no cache sends.
     pub(crate) fn connect(&self) -> Result<Connection, Failure> {
-        let away = |error| {
+        let away = |error: RedisError| {
             let url = self.shown();
-            Failure::Failed(format!(
-                "cannot connect to {url}: {error}; is --redis right?"
-            ))
+            Failure::Failed(match error.is_timeout() {
+                true => format!("{url} does not answer within {:?}", self.timeout),
+                false => format!("cannot connect to {url}: {error}; is --redis right?"),
+            })
         };
         let client = Client::open(&*self.url).map_err(away)?;
         let connection = client.get_connection_with_timeout(self.timeout);
@@ -78,11 +84,12 @@ impl Server {
         })
     }
 
-    /// The URL without user and password.
+    /// The URL without user and password, which of a Unix socket's stand behind a `?`.
     pub(crate) fn shown(&self) -> String {
-        match (self.url.split_once("://"), self.url.rsplit_once('@')) {
+        let url = self.url.split('?').next().unwrap_or_default();
+        match (url.split_once("://"), url.rsplit_once('@')) {
             (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
-            _ => self.url.clone(),
+            _ => url.to_owned(),
         }
     }
 }

@@ -4,7 +4,7 @@ mod exposition;
 mod rates;
 mod scrape;
 
-use std::io::{Write, stdout};
+use std::io::{IsTerminal, Write, stdout};
 use std::thread;
 
 use crate::args::Top;
@@ -24,7 +24,7 @@ pub(crate) fn run(options: &Top) -> Result<(), Failure> {
         thread::sleep(options.every);
         let now = scrape_all(&nodes);
         let mut table = String::new();
-        if !options.once {
+        if !options.once && stdout().is_terminal() {
             // Home, and whatever stood there is cleared.
             table += "\x1b[H\x1b[2J";
         }

@@ -1,9 +1,12 @@
 //! `jetcache watch`: what nodes tell each other.
 
 use std::io::{Write, stderr, stdout};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::process::exit;
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jetcache_core::MessageKind;
+use redis::Connection;
 use serde_json::Value;
 
 use crate::args::Watch;
@@ -18,6 +21,9 @@ pub(crate) fn run(options: &Watch) -> Result<(), Failure> {
     let (channel, url) = (&options.channel, options.server.shown());
     // Nothing can be done about a stderr that is gone.
     let _ = writeln!(stderr(), "jetcache: watching `{channel}` at {url}");
+    let beat = options.server.connect()?;
+    let (server, timeout) = (url, options.server.timeout());
+    thread::spawn(move || mind(beat, timeout, &server));
     let mut out = stdout().lock();
     for _ in 0..options.count {
         let message = subscription.get_message().map_err(|error| {
@@ -29,6 +35,21 @@ pub(crate) fn run(options: &Watch) -> Result<(), Failure> {
         out.flush()?;
     }
     Ok(())
+}
+
+/// Ends the program when the server answers nothing any more: a subscription never hears of that.
+fn mind(mut connection: Connection, timeout: Duration, server: &str) {
+    loop {
+        thread::sleep(timeout);
+        if let Err(error) = redis::cmd("PING").query::<redis::Value>(&mut connection) {
+            // Nothing can be done about a stderr that is gone.
+            let _ = writeln!(
+                stderr(),
+                "jetcache: {server} does not answer any more, and what comes is lost: {error}"
+            );
+            exit(1);
+        }
+    }
 }
 
 /// An event as a line: what happened, the cache, the node, the keys.

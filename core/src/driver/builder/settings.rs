@@ -412,7 +412,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// default; it needs both levels and a bus.
     ///
     /// What L1 has is compared with L2 a second after the hit. If they differ, they are compared again
-    /// four seconds later. If L1 still has the same entry then, and L2 the same other one, while the
+    /// twelve seconds later, when a bus that broke in silence has noticed it. If L1 still has the same entry then, and L2 the same other one, while the
     /// subscription to the bus stood all the time and nothing was under way about the key, this node
     /// answers what the others do not: [`Stats::differences`](crate::Stats::differences) counts it,
     /// observers see [`Event::Differs`](crate::Event::Differs), and the log warns with the key, at most
@@ -422,7 +422,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     ///
     /// Values are compared by their encoded bytes, in whatever order those are, so two values of the
     /// same bytes in another order pass for the same. Two loads of an unchanged row must bring the same
-    /// bytes (no time of the load among them): a call that skips L2, or whose value L2 does not take,
+    /// bytes (no time of the load among them): a call or an insert that skips L2, or whose value L2 does not take,
     /// keeps its own in L1. What L2 does not have, cannot give or nobody can
     /// read is not compared. At most 64 hits are being checked at once; those that are drawn meanwhile
     /// are not. Hits of [`peek`](crate::Cache::peek), of `exists` and of `get_many` are not drawn.

@@ -202,7 +202,8 @@ impl Hub {
     /// The subscription stands, and covers the caches of this membership.
     pub(crate) fn is_up(&self, membership: u64) {
         if self.state() == BusState::Down {
-            tracing::info!(target: "jetcache", "the bus is back");
+            let namespaces = self.members.prefixes().join(" ");
+            tracing::info!(target: "jetcache", namespaces, "the bus is back");
         }
         // Before the state: a cache that sees the bus up looks next at what is covered.
         self.covered.store(membership, Ordering::SeqCst);

@@ -108,8 +108,9 @@ impl Check {
 
 /// How long after the hit the levels are compared.
 pub const SETTLES: Duration = Duration::from_secs(1);
-/// How long a difference must last.
-pub const LASTS: Duration = Duration::from_secs(4);
+/// How long a difference must last: longer than a bus that broke in silence takes to notice, which is
+/// two heartbeats of 5 s.
+pub const LASTS: Duration = Duration::from_secs(12);
 
 #[cfg(test)]
 mod tests {

@@ -42,7 +42,7 @@ async fn an_invalidation_reaches_redis_and_all_nodes() {
     ended.is(
         0,
         &[
-            "users:7: removed, with its lease, and told on `changes`",
+            "users:7: removed with its lease, if it was there, and published on `changes`",
             "users:8: removed",
         ],
     );

@@ -17,7 +17,7 @@ async fn a_key_of_any_slot_is_found() {
         let key = format!("users:{id}");
         cache.insert(id.into(), value("text")).await.unwrap();
         run("inspect", &key).is(0, &["a value in the native format", "lease  none"]);
-        run("invalidate", &key).is(0, &["removed, with its lease"]);
+        run("invalidate", &key).is(0, &["removed with its lease"]);
         run("inspect", &key).is(3, &["nothing"]);
     }
     // Without --cluster the answer says what to do.

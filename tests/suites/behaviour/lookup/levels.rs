@@ -21,6 +21,10 @@ pub(crate) const CASES: Cases<Case> = &[
     ("a_call_can_keep_nothing", |s| Box::pin(keeps_nothing(s))),
     ("a_loader_decides_how_long", |s| Box::pin(loaders_ttl(s))),
     ("l1_never_outlives_l2", |s| Box::pin(outlive(s))),
+    (
+        "a_copy_in_l1_is_not_served_past_local_ttl_without_a_window",
+        |s| Box::pin(no_window(s)),
+    ),
 ];
 
 async fn hit(stage: &Stage) {
@@ -192,4 +196,27 @@ async fn outlive(stage: &Stage) {
             one.get("key").await == Cached::Miss
         })
         .await;
+}
+
+/// However long L2 keeps it.
+async fn no_window(stage: &Stage) {
+    let short = Duration::from_millis(50);
+    let node = stage.builder().local_ttl(short).build().unwrap();
+    for id in ["read", "loaded"] {
+        stage
+            .node()
+            .insert(id.into(), value("theirs"))
+            .await
+            .unwrap();
+    }
+    assert!(node.get("read").await.is_hit());
+    node.get_or_load("loaded", nobody).await.unwrap();
+    stage.host().sleep(2 * short).await;
+    for id in ["read", "loaded"] {
+        stage.remove(id).await;
+        let fails = || async { Err::<Value, _>("the database is away".into()) };
+        let answer = node.get_or_load(id, fails).await;
+        assert!(matches!(answer, Err(Error::Load(_))), "{answer:?}");
+    }
+    node.close().await;
 }

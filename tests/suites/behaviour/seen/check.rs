@@ -67,7 +67,7 @@ async fn lasting(stage: &Stage) {
     let mut told = false;
     let found = || diary.0.lock().unwrap().clone();
     // For longer than it takes: what is no difference has its time to be told as well.
-    while found().len() < 3 || begun.elapsed() < Duration::from_secs(8) {
+    while found().len() < 3 || begun.elapsed() < Duration::from_secs(15) {
         assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", found());
         for key in keys.iter().filter(|key| !told || **key != "healed") {
             node.get_or_load(*key, nobody).await.unwrap();
@@ -114,7 +114,7 @@ async fn healthy(stage: &Stage) {
     let keys: Vec<String> = (0..10).map(|at| format!("key {at}")).collect();
     let begun = Instant::now();
     let mut turn = 0;
-    while begun.elapsed() < Duration::from_secs(7) {
+    while begun.elapsed() < Duration::from_secs(15) {
         turn += 1;
         let (key, other) = (&keys[turn % 10], &keys[turn / 7 % 5]);
         match turn % 5 {

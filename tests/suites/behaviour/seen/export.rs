@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join;
 use jetcache_adapters::{Metrics, OpenTelemetry};
-use jetcache_core::{Metric, MetricKind, Sample};
+use jetcache_core::{LoadError, Metric, MetricKind, Sample};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData};
@@ -17,6 +17,16 @@ use crate::behaviour::stage::{Case, Cases, Node, Stage, Value, brings, nobody, v
 pub(crate) const CASES: Cases<Case> = &[
     ("a_scrape_has_every_figure", |s| Box::pin(scraped(s))),
     ("opentelemetry_has_every_figure", |s| Box::pin(collected(s))),
+    ("a_cache_that_is_built_anew_counts_on", |s| {
+        Box::pin(rebuilt(s))
+    }),
+    ("only_waits_for_others_count_and_all_of_them", |s| {
+        Box::pin(waits(s))
+    }),
+    ("what_is_given_up_is_counted", |s| Box::pin(given_up(s))),
+    ("each_key_of_a_batch_is_missed_once", |s| {
+        Box::pin(missed(s))
+    }),
     ("a_cache_that_is_gone_is_shown_no_more", |s| {
         Box::pin(gone(s))
     }),
@@ -194,20 +204,107 @@ async fn gone(stage: &Stage) {
     };
     assert_eq!(entries(&parse(&prometheus.render())), Some(1.0));
     node.close().await;
+    assert_eq!(format!("{metrics:?}"), format!("Metrics([{name:?}])"));
     drop(node);
-    assert_eq!(format!("{metrics:?}"), format!("Metrics([{name:?}])"));
-    let over = async || {
-        metrics.publish();
-        format!("{metrics:?}") == "Metrics([])"
-    };
-    stage.until("the cache is gone", over).await;
+    assert_eq!(format!("{metrics:?}"), "Metrics([])");
     assert_eq!(entries(&parse(&prometheus.render())), Some(0.0));
-    // One that is built later does so as well, if nobody publishes.
-    let (first, _) = stage.builder_alone();
-    drop(first.observer(metrics.clone()).build().unwrap());
-    let (second, name) = stage.builder_alone();
-    let _second = second.observer(metrics.clone()).build().unwrap();
-    assert_eq!(format!("{metrics:?}"), format!("Metrics([{name:?}])"));
+}
+
+/// Nobody publishes: what is counted last is shown when the cache closes.
+async fn rebuilt(stage: &Stage) {
+    let prometheus = &*PROMETHEUS;
+    let metrics = Metrics::new();
+    let (first, name) = stage.builder_alone();
+    let hits = || {
+        let mut labels = own_label(&name);
+        labels.extend([("level", "l1"), ("outcome", "hit")].map(|(k, v)| (k.into(), v.into())));
+        let all = parse(&prometheus.render());
+        all.get(&("jetcache_lookups_total".to_owned(), labels))
+            .copied()
+    };
+    let hit = async |node: &Node, times: usize| {
+        node.get_or_load("key", brings("one")).await.unwrap();
+        for _ in 0..times {
+            node.get_or_load("key", nobody).await.unwrap();
+        }
+    };
+    let node = first.observer(metrics.clone()).build().unwrap();
+    hit(&node, 100).await;
+    node.close().await;
+    assert_eq!(hits(), Some(100.0));
+    drop(node);
+    let second = stage.host().builder(&name).observer(metrics.clone());
+    let node = second.build().unwrap();
+    hit(&node, 60).await;
+    drop(node);
+    assert_eq!(hits(), Some(160.0));
+}
+
+async fn waits(stage: &Stage) {
+    let host = stage.host();
+    let builder = stage.builder().loader(move |_: String| async move {
+        host.sleep(Duration::from_millis(20)).await;
+        Ok::<_, LoadError>(value("loaded"))
+    });
+    let node = builder.build().unwrap();
+    node.load("alone").await.unwrap();
+    assert_eq!(node.stats().waits, 0, "it waited for its own loader");
+    join(node.load("both"), node.load("both")).await.0.unwrap();
+    assert_eq!((node.stats().waits, node.stats().coalesced), (1, 1));
+    // A leader that leaves hands over to who waits.
+    let hangs = || async {
+        host.sleep(Duration::from_secs(100)).await;
+        Ok(value("never"))
+    };
+    let mut leader = Box::pin(node.get_or_load("left", hangs));
+    let loads = Box::pin(stage.until("it loads", async || node.stats().misses == 3));
+    drop(futures_util::future::select(&mut leader, loads).await);
+    let follower = async { node.get_or_load("left", brings("own")).await };
+    let leaves = async {
+        host.sleep(Duration::from_millis(20)).await;
+        drop(leader);
+    };
+    let (answer, ()) = join(follower, leaves).await;
+    assert_eq!(answer.unwrap(), Some(value("own")));
+    assert_eq!(node.stats().waits, 2);
+    node.close().await;
+}
+
+async fn given_up(stage: &Stage) {
+    let node = stage.node();
+    let hangs = || async {
+        stage.host().sleep(Duration::from_secs(100)).await;
+        Ok(value("never"))
+    };
+    {
+        let mut load = Box::pin(node.get_or_load("key", hangs));
+        let loads = async {
+            let loads = async || node.stats().misses == 1;
+            stage.until("it loads", loads).await;
+        };
+        let loads = Box::pin(loads);
+        futures_util::future::select(&mut load, loads).await;
+    }
+    assert_eq!(node.stats().loads_given_up, 1, "{}", node.stats());
+    assert_eq!(node.stats().load_failures, 0);
+    node.close().await;
+}
+
+async fn missed(stage: &Stage) {
+    let loader = |key: String| async move { Ok::<_, LoadError>(value(&key)) };
+    let node = stage.builder().loader(loader).build().unwrap();
+    let keys = ["a", "b", "c"];
+    stage
+        .node()
+        .insert("c".into(), value("theirs"))
+        .await
+        .unwrap();
+    let loaded = node.load_many(keys).await;
+    assert!(loaded.into_iter().all(|(_, one)| one.unwrap().is_some()));
+    let stats = node.stats();
+    let counted = (stats.local_misses, stats.remote_misses, stats.misses);
+    assert_eq!((counted, stats.remote_hits), ((3, 2, 2), 1), "{stats}");
+    node.close().await;
 }
 
 fn own_label(cache: &str) -> BTreeMap<String, String> {

@@ -29,8 +29,10 @@ fn table() {
             .filter_map(|(name, value)| Some(format!("`{name}=\"{}\"`", (*value)?)))
             .collect();
         let labels = match (metric.field, metric.kind) {
-            ("remote_duration", _) => "`verb`, `outcome`: `ok` or `fault`".to_owned(),
-            ("load_duration", _) => "`outcome`: `found`, `not_found` or `failed`".to_owned(),
+            ("remote_duration", _) => "`verb`, `outcome`: `ok`, `fault` or `given_up`".to_owned(),
+            ("load_duration", _) => {
+                "`outcome`: `found`, `not_found`, `failed` or `given_up`".to_owned()
+            }
             _ => labels.join(", "),
         };
         let _ = writeln!(
