@@ -434,9 +434,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         self
     }
 
-    /// No counting: [`stats`](crate::Cache::stats) stays zero, and so do the counters that an observer
-    /// takes from [`snapshot`](crate::Cache::snapshot), as `Metrics` and `OpenTelemetry` do. Observers
-    /// still see every event.
+    /// No counting: [`stats`](crate::Cache::stats) stays zero, and the counters that `Metrics` and
+    /// `OpenTelemetry` export. Observers still see every event.
     pub fn no_stats(mut self) -> Self {
         self.counted = false;
         self
