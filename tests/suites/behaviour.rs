@@ -79,7 +79,10 @@ fn main() -> ExitCode {
     trials.extend(cases.map(|(name, case)| trial("hostile", name, case)));
     let cases = runtimes::CASES.iter();
     trials.extend(cases.map(|&(name, case)| trial("runtimes", name, case)));
-    let cases = names::CASES.iter().chain(check::ALONE);
+    let cases = (names::CASES.iter())
+        .chain(check::ALONE)
+        .chain(export::ALONE)
+        .chain(logs::ALONE);
     trials.extend(cases.map(|&(name, case)| trial("seen", name, case)));
     trials.push(trial(
         "breaker",

@@ -52,26 +52,16 @@ impl Metrics {
 
     /// Publishes counters and gauges of all its caches as they are now.
     pub fn publish(&self) {
-        // Not under the lock: looking at a cache takes locks of its own.
-        let caches = self.seen().caches.clone();
-        for cache in caches {
-            if let Some(snapshot) = cache.snapshot() {
-                self.write(cache.name(), &snapshot);
-            }
-        }
+        self.publish_those(|_| true);
     }
 
-    fn write(&self, cache: &str, snapshot: &Snapshot) {
+    fn publish_those(&self, wanted: impl Fn(&str) -> bool) {
         describe();
-        for sample in snapshot.iter() {
-            let (name, labels) = (sample.metric.name, labels(cache, sample.metric));
-            match sample.metric.kind {
-                MetricKind::Counter => {
-                    let before = self.seen().before(cache, sample.metric);
-                    metrics::counter!(name, labels).absolute(before + sample.value);
-                }
-                #[expect(clippy::cast_precision_loss, reason = "the facade's gauges are floats")]
-                _ => metrics::gauge!(name, labels).set(sample.value as f64),
+        // Not under the lock: looking at a cache takes locks of its own.
+        let caches = self.seen().caches.clone();
+        for cache in caches.iter().filter(|cache| wanted(cache.name())) {
+            if let Some(snapshot) = cache.snapshot() {
+                self.seen().write(cache, &snapshot);
             }
         }
     }
@@ -82,9 +72,25 @@ impl Metrics {
 }
 
 impl Seen {
-    fn before(&self, cache: &str, metric: &Metric) -> u64 {
-        let key = (cache.to_owned(), metric.field);
-        self.before.get(&key).copied().unwrap_or(0)
+    /// Under the lock, so that nothing is written of a cache whose counts are among those
+    /// [before](Self::before): they would count twice.
+    fn write(&self, cache: &Arc<dyn Watched>, snapshot: &Snapshot) {
+        if !self.caches.iter().any(|known| Arc::ptr_eq(known, cache)) {
+            return;
+        }
+        for sample in snapshot.iter() {
+            let metric = sample.metric;
+            let labels = labels(cache.name(), metric);
+            match metric.kind {
+                MetricKind::Counter => {
+                    let key = (cache.name().to_owned(), metric.field);
+                    let before = self.before.get(&key).copied().unwrap_or(0);
+                    metrics::counter!(metric.name, labels).absolute(before + sample.value);
+                }
+                #[expect(clippy::cast_precision_loss, reason = "the facade's gauges are floats")]
+                _ => metrics::gauge!(metric.name, labels).set(sample.value as f64),
+            }
+        }
     }
 }
 
@@ -116,24 +122,29 @@ impl Observer for Metrics {
         Some(EVERY)
     }
 
-    fn show(&self, cache: &str, snapshot: &Snapshot) {
-        self.write(cache, snapshot);
+    fn show(&self, cache: &str, _: &Snapshot) {
+        // Those that it knows: a task may be late, and show a cache that is gone.
+        self.publish_those(|name| name == cache);
     }
 
     fn gone(&self, name: &str) {
         let mut seen = self.seen();
+        let is_gone = |cache: &Arc<dyn Watched>| cache.name() == name;
         // Of several the oldest: a cache may be built anew before the old one is dropped.
-        let Some(at) = seen.caches.iter().position(|cache| cache.name() == name) else {
+        let Some(at) = seen.caches.iter().position(is_gone) else {
             return;
         };
+        // First of all: what is written of it from here on would count twice.
         let gone = seen.caches.remove(at);
-        let lives_on = seen.caches.iter().any(|cache| cache.name() == name);
+        let lives_on = seen.caches.iter().any(is_gone);
         drop(seen);
-        for sample in gone.snapshot().unwrap_or_default().iter() {
+        let last = gone.snapshot().unwrap_or_default();
+        let mut seen = self.seen();
+        for sample in last.iter() {
             let metric = sample.metric;
             if metric.kind == MetricKind::Counter {
                 let key = (name.to_owned(), metric.field);
-                *self.seen().before.entry(key).or_default() += sample.value;
+                *seen.before.entry(key).or_default() += sample.value;
             } else if !lives_on {
                 metrics::gauge!(metric.name, labels(name, metric)).set(0.0);
             }

@@ -11,6 +11,7 @@ use crate::driver::shared::Shared;
 use crate::driver::shared::reports::{Report, To};
 use crate::driver::task::chore::Shift;
 use crate::driver::world::bounds::{CacheKey, CacheValue};
+use crate::driver::world::caught::caught;
 
 /// Starts the tasks that show what was asked for, where none runs.
 pub(super) fn ensure_reports<K: CacheKey, V: CacheValue>(shared: &Arc<Shared<K, V>>) {
@@ -87,6 +88,10 @@ fn show<K: CacheKey, V: CacheValue>(shared: &Shared<K, V>, report: &Report) {
                 shared.journal.log_table(&counted, report.every);
             }
         }
-        To::Observer(observer) => shared.journal.show_figures(observer, &shared.snapshot()),
+        // The engine is asked for its length, perhaps where a handle is dropped: it may panic.
+        To::Observer(observer) => match caught(|| shared.snapshot()) {
+            Ok(snapshot) => shared.journal.show_figures(observer, &snapshot),
+            Err(_) => shared.journal.note_panic_of_local(),
+        },
     }
 }

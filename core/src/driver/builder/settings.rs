@@ -411,24 +411,21 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// Checks one L1 hit in so many against L2, in the background: 1 means all of them. Off by
     /// default; it needs both levels and a bus.
     ///
-    /// What L1 has is compared with L2 a second after the hit. If they differ, they are compared again
-    /// twelve seconds later, when a bus that broke in silence has noticed it. If L1 still has the same entry then, and L2 the same other one, while the
-    /// subscription to the bus stood all the time and nothing was under way about the key, this node
+    /// What L1 has is compared with L2 a second after the hit, and if they differ, twelve seconds later
+    /// again: a bus that broke in silence has noticed by then. If L1 has the same entry still, and L2
+    /// the same other one, while the subscription stood and no load of the key was under way, this node
     /// answers what the others do not: [`Stats::differences`](crate::Stats::differences) counts it,
     /// observers see [`Event::Differs`](crate::Event::Differs), and the log warns with the key, at most
-    /// once in ten seconds. It means that a change was told to nobody (somebody wrote to L2 or to the
-    /// database by other ways, or L2 evicted the entry and another node has loaded a newer one), or that
-    /// this cache or its bus is at fault. Nothing is removed.
+    /// once in ten seconds. A change was told to nobody then (somebody wrote to L2 or to the database by
+    /// other ways), or this cache or its bus is at fault. Nothing is removed.
     ///
-    /// Values are compared by their encoded bytes, in whatever order those are, so two values of the
-    /// same bytes in another order pass for the same. Two loads of an unchanged row must bring the same
-    /// bytes (no time of the load among them): a call or an insert that skips L2, or whose value L2 does not take,
-    /// keeps its own in L1. What L2 does not have, cannot give or nobody can
-    /// read is not compared. At most 64 hits are being checked at once; those that are drawn meanwhile
-    /// are not. Hits of [`peek`](crate::Cache::peek), of `exists` and of `get_many` are not drawn.
+    /// Values are compared by their encoded bytes, in whatever order. Two loads of an unchanged row must
+    /// bring the same ones, no time of the load among them: what skips L2, or is not taken by it, stands
+    /// in L1 alone. What L2 lacks, or nobody can read, is not compared. At most 64 hits are checked at
+    /// once; hits of [`peek`](crate::Cache::peek), `exists` and `get_many` never are.
     ///
     /// It costs a hit one counter of the thread's own, and L2 a read of all that are due. The idea is
-    /// that of Polaris, which watches the caches of Meta's TAO ("Cache made consistent", 2022).
+    /// that of Polaris, which watches Meta's TAO ("Cache made consistent", 2022).
     pub fn check_one_in(mut self, hits: u32) -> Self {
         self.fleet.check_one_in = Some(hits);
         self

@@ -202,10 +202,9 @@ impl<V: 'static> Format<V> {
         let entry = envelope::parse(&found.bytes)?;
         let (left, (over, window)) = match found.life {
             Life::Clock(clock) => (entry.left(clock), entry.over(clock)),
-            // How long L2 keeps it, the stale window included.
             Life::Left(kept) => {
-                let left = kept.saturating_sub(entry.stale).min(entry.life);
-                (left, (entry.stale.saturating_sub(kept), entry.stale))
+                let (left, over) = entry.by_kept(kept);
+                (left, (over, entry.stale))
             }
         };
         let value = match entry.value {

@@ -243,6 +243,14 @@ impl Envelope<'_> {
         let known = self.end > 0 && left <= self.life;
         (over, if known { self.stale } else { Duration::ZERO })
     }
+
+    /// How much is left of its life, and for how long it has been over, by a store that keeps it for
+    /// `kept` more, the stale window included.
+    #[must_use]
+    pub fn by_kept(&self, kept: Duration) -> (Duration, Duration) {
+        let left = kept.saturating_sub(self.stale).min(self.life);
+        (left, self.stale.saturating_sub(kept))
+    }
 }
 
 /// Whether a conditional insert finds the key present: a value, ours, readable and fresh at

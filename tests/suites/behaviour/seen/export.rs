@@ -6,13 +6,20 @@ use std::time::Duration;
 
 use futures_util::future::join;
 use jetcache_adapters::{Metrics, OpenTelemetry};
-use jetcache_core::{LoadError, Metric, MetricKind, Sample};
+use jetcache_core::{Entry, LoadError, Local, Metric, MetricKind, Probe, Sample};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData};
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, PeriodicReader, SdkMeterProvider};
 
-use crate::behaviour::stage::{Case, Cases, Node, Stage, Value, brings, nobody, value};
+use crate::behaviour::stage::{
+    Case, Cases, Node, Stage, Value, brings, expected_panic, nobody, value,
+};
+
+pub(crate) const ALONE: Cases<fn()> = &[(
+    "an_engine_that_panics_where_a_handle_is_dropped_harms_nobody",
+    panicking,
+)];
 
 pub(crate) const CASES: Cases<Case> = &[
     ("a_scrape_has_every_figure", |s| Box::pin(scraped(s))),
@@ -305,6 +312,38 @@ async fn missed(stage: &Stage) {
     let counted = (stats.local_misses, stats.remote_misses, stats.misses);
     assert_eq!((counted, stats.remote_hits), ((3, 2, 2), 1), "{stats}");
     node.close().await;
+}
+
+/// An L1 that cannot say how much it has.
+struct Mute;
+
+impl Local<u64, u64> for Mute {
+    fn get(&self, _: &dyn Probe<u64>) -> Option<Entry<u64>> {
+        None
+    }
+
+    fn insert(&self, _: u64, _: Entry<u64>) {}
+
+    fn remove(&self, _: &dyn Probe<u64>) {}
+
+    fn clear(&self) {}
+
+    fn len(&self) -> usize {
+        expected_panic("nobody knows");
+    }
+
+    fn weight(&self) -> u64 {
+        expected_panic("nobody knows");
+    }
+}
+
+fn panicking() {
+    let metrics = Metrics::new();
+    let builder = jetcache_tokio::builder::<u64, u64>("mute").local(Mute);
+    let cache = builder.observer(metrics.clone()).build().unwrap();
+    drop(cache);
+    // Its figures are not known, and it is gone all the same.
+    assert_eq!(format!("{metrics:?}"), "Metrics([])");
 }
 
 fn own_label(cache: &str) -> BTreeMap<String, String> {

@@ -1,8 +1,12 @@
 //! What the log says, in fields that programs can read; and the spans of whoever traces.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::behaviour::stage::{Case, Cases, Log, Stage, brings, nobody};
+use jetcache_adapters::{Faults, Faulty, Memory, Raw};
+use jetcache_core::PausedClock;
+use jetcache_tokio::Tokio;
+
+use crate::behaviour::stage::{Case, Cases, Host, Log, Stage, brings, nobody};
 
 pub(crate) const CASES: Cases<Case> = &[
     (
@@ -14,6 +18,8 @@ pub(crate) const CASES: Cases<Case> = &[
         Box::pin(too_large(s))
     }),
 ];
+
+pub(crate) const ALONE: Cases<fn()> = &[("an_outage_that_lasts_is_told_each_minute", outage)];
 
 pub(crate) const OWN_REDIS: Cases<Case> = &[("a_fault_is_a_field", |s| Box::pin(fault(s)))];
 
@@ -100,4 +106,35 @@ async fn fault(stage: &Stage) {
         })
         .await;
     node.close().await;
+}
+
+fn outage() {
+    let log = Log::capture();
+    let clock = PausedClock::new();
+    let faults = Faults::new(Tokio::paused(&clock));
+    let remote = Faulty::new(Memory::new(), faults.clone());
+    let runtime = Tokio::paused(&clock);
+    let node = jetcache_tokio::builder_on::<u64, String>("lasting outage", runtime);
+    let node = node.remote(remote, Raw).build().unwrap();
+    faults.partition();
+    let told = || log.count("L2 of lasting outage has been away for");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    Host::Tokio.block_on(async {
+        // The clock is moved second by second, so that each probe has its time.
+        let mut minutes = 0;
+        while told() < 2 {
+            assert!(
+                Instant::now() < deadline,
+                "told {} times: {}",
+                told(),
+                node.stats()
+            );
+            let _ = node.get(&1).await;
+            clock.advance(Duration::from_secs(1));
+            minutes += 1;
+            tokio::task::yield_now().await;
+        }
+        assert!(minutes >= 120, "told twice within {minutes} s");
+    });
+    assert_eq!(log.count("L2 of lasting outage is not asked any more"), 1);
 }

@@ -159,8 +159,7 @@ impl L2Entry {
                 Some((envelope.left(clock), over, window, known))
             }
             (None, Some(kept)) => {
-                let left = kept.saturating_sub(envelope.stale).min(envelope.life);
-                let over = envelope.stale.saturating_sub(kept);
+                let (left, over) = envelope.by_kept(kept);
                 Some((left, over, envelope.stale, true))
             }
             (None, None) => None,
