@@ -182,12 +182,7 @@ impl RedisNodes {
 }
 
 fn node(more: &[&str]) -> RedisServer {
-    let bus = free_port().to_string();
     let arguments = [
-        "--cluster-enabled",
-        "yes",
-        "--cluster-port",
-        &bus,
         "--cluster-node-timeout",
         "1000",
         // A master that is away leaves the others' slots served.
@@ -199,7 +194,7 @@ fn node(more: &[&str]) -> RedisServer {
         "--repl-diskless-sync-delay",
         "0",
     ];
-    RedisServer::start_with(&[&arguments, more].concat())
+    RedisServer::start_node_with(&[&arguments, more].concat())
 }
 
 fn bus(node: &RedisServer) -> String {

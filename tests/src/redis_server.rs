@@ -48,7 +48,23 @@ impl RedisServer {
         Self::start_configured(None, arguments)
     }
 
-    /// The same with a configuration file of this text.
+    /// Starts a node of a cluster that knows no other and has no slot.
+    #[must_use]
+    pub fn start_node() -> Self {
+        Self::start_node_with(&[])
+    }
+
+    /// The same with more arguments.
+    ///
+    /// Nodes speak with each other on a port that is 10,000 higher unless they are told another,
+    /// and there the system may have given it to any connection.
+    pub(crate) fn start_node_with(arguments: &[&str]) -> Self {
+        let bus = free_port().to_string();
+        let node = ["--cluster-enabled", "yes", "--cluster-port", &bus];
+        Self::start_with(&[&node, arguments].concat())
+    }
+
+    /// The same as [`start_with`](Self::start_with) with a configuration file of this text.
     pub(crate) fn start_configured(text: Option<&str>, arguments: &[&str]) -> Self {
         let folder = folder();
         let configuration = text.map(|text| {
@@ -69,7 +85,16 @@ impl RedisServer {
             configuration,
             running: None,
         };
-        server.restart();
+        // Another process of tests may have found the same free port.
+        let deadline = Instant::now() + PATIENCE;
+        while !server.launch(deadline) {
+            assert!(
+                Instant::now() < deadline,
+                "no redis-server starts:\n{}",
+                server.log()
+            );
+            server.port = free_port();
+        }
         server
     }
 
@@ -105,7 +130,7 @@ impl RedisServer {
     pub fn restart(&mut self) {
         self.kill();
         let deadline = Instant::now() + PATIENCE;
-        // The port was free a moment ago; another test may have taken it just now, for a moment.
+        // Another test may hold the port for a moment.
         while !self.launch(deadline) {
             assert!(
                 Instant::now() < deadline,

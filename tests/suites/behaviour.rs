@@ -140,6 +140,7 @@ const ANY_L2: &[Cases<Case>] = &[
 const OWN_REDIS: &[Cases<Case>] = &[
     outages::CASES,
     failover::CASES,
+    levels::OWN_REDIS,
     logs::OWN_REDIS,
     breaker::CASES,
     breaker::bus::CASES,

@@ -271,7 +271,7 @@ fn the_given_nodes_are_asked_when_all_others_are_gone() {
 /// A node says so that was cut off from the others, which have replaced it.
 #[test]
 fn a_node_that_says_that_the_cluster_is_down_is_left() {
-    let lost = RedisServer::start_with(&["--cluster-enabled", "yes"]);
+    let lost = RedisServer::start_node();
     let nodes = RedisNodes::start();
     let signpost = Signpost::start(lost.port());
     let cluster = signpost.cluster();

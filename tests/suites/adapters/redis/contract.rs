@@ -52,7 +52,7 @@ fn the_keys_are_those_of_the_protocol() {
 #[test]
 fn a_lease_lies_in_its_keys_slot() {
     let server = RedisServer::start();
-    let cluster = RedisServer::start_with(&["--cluster-enabled", "yes"]);
+    let cluster = RedisServer::start_node();
     let redis = Redis::open(&server.url()).unwrap();
     let runtime = many();
     for key in [

@@ -174,7 +174,7 @@ fn who_may_run_no_scripts_gets_no_leases() {
 #[test]
 fn a_node_of_a_cluster_is_named_as_one() {
     everywhere(async || {
-        let server = RedisServer::start_with(&["--cluster-enabled", "yes"]);
+        let server = RedisServer::start_node();
         let redis = Redis::open(&server.url()).unwrap();
         // It has no slot, so it knows of nobody who has.
         let why = read(&redis, "ns:k").await.unwrap_err().to_string();
