@@ -50,6 +50,7 @@ pub mod change;
 pub mod effects;
 pub mod error;
 pub mod event;
+pub mod generations;
 pub mod lookup;
 pub mod policy;
 pub mod schedule;

@@ -211,6 +211,10 @@ pub enum Kind {
     /// Any key of any cache may have changed: there was too much to tell, or it could not be told
     /// in time. jetcache-go does not know this one.
     Everything = 6,
+    /// Tags were raised, a namespace was cleared, or keys of a bucket: the keys of the message are the
+    /// texts of a [`RaiseEvent`](crate::machine::generations::scope::RaiseEvent), each behind the
+    /// namespace. Told in the native format only; jetcache-go does not know it.
+    Raise = 7,
 }
 
 impl Kind {
@@ -224,6 +228,7 @@ impl Kind {
             4 => Self::SetByMGet,
             5 => Self::Delete,
             6 => Self::Everything,
+            7 => Self::Raise,
             _ => return None,
         })
     }

@@ -1,4 +1,4 @@
-//! L2: the eleven verbs through which a shared store is read and written.
+//! L2: the verbs through which a shared store is read and written.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -6,7 +6,8 @@ use core::future::Future;
 use core::time::Duration;
 
 use crate::machine::error::Fault;
-pub use crate::machine::tier::envelope::Header;
+pub use crate::machine::generations::scope::{Mark, Scope};
+pub use crate::machine::tier::envelope::{Head, Header};
 pub use crate::machine::tier::inspection::{Holder, LeaseSeen};
 pub use crate::machine::tier::verb::{
     Claimed, Condition, Extended, Filled, Granted, Placed, Stamp,
@@ -94,7 +95,8 @@ pub trait Remote: Send + Sync + 'static {
     /// value, or [spares](Claim::spares) it.
     ///
     /// With a [`Condition`]: only if the claim is this token's already, or if the key is present or
-    /// absent as asked. Refused, it changes nothing.
+    /// absent as asked. Refused, it changes nothing. In the native format the answer shows the
+    /// [head](Head) of the entry by which a condition was judged: the cache may know that it is dead.
     ///
     /// A claim that spares, put in the place of another such claim, remembers it, and those that
     /// one remembers, up to a thousand in all. A lease is granted over none of them.
@@ -171,6 +173,48 @@ pub trait Remote: Send + Sync + 'static {
         async { Err(no_locks()) }
     }
 
+    /// Raises these scopes of a namespace: gives them the next number, so that every value whose
+    /// loading began under a lower one is dead (PROTOCOL.md, T7).
+    ///
+    /// The log of a namespace are two keys that live for ever: the highest number, in decimal, under
+    /// [`top_key`](crate::machine::generations::scope::top_key), which [`read`](Self::read) shows as it
+    /// shows any other key; and a list of scopes with the number of the last raise of each, under
+    /// [`list_key`](crate::machine::generations::scope::list_key).
+    ///
+    /// In one atomic step: the new number is the server's clock in microseconds, or one above the sender's
+    /// [clock](Raise::clock), the highest number and the highest mark of the list, whichever is the
+    /// highest. It becomes the highest number and the mark of each scope. If there is no list, the new
+    /// one begins with [`Scope::All`] under that number, too. An [announcing](Self::announcing) store
+    /// says a [`Kind::Raise`]. It may be sent twice, and may land late: that costs misses.
+    ///
+    /// A store that cannot do it answers [`Fault::Refused`]. Then a cache on it has no L2.
+    fn raise(&self, raise: &Raise<'_>) -> impl Future<Output = Result<Raised, Fault>> + Send {
+        let _ = raise;
+        async { Err(no_log()) }
+    }
+
+    /// The marks of a namespace that are `since` or higher, in any order; none if there is no list.
+    fn news(
+        &self,
+        namespace: &str,
+        since: Mark,
+    ) -> impl Future<Output = Result<Vec<(Scope, Mark)>, Fault>> + Send {
+        let _ = (namespace, since);
+        async { Err(no_log()) }
+    }
+
+    /// Sees to it that the log of a namespace has what this node knows of it. Returns the highest number.
+    ///
+    /// In one atomic step: if there is no list, or the highest number is there and below the sender's
+    /// [clock](Ensure::clock), [`Scope::All`] is raised. A highest number that is missing becomes the
+    /// highest mark of the list. Each scope whose mark in the list is below the given one, or missing, is
+    /// raised. Whatever is raised gets one new number, as by [`raise`](Self::raise), and is announced.
+    /// It may be sent twice, and may land late.
+    fn ensure(&self, ensure: &Ensure<'_>) -> impl Future<Output = Result<Mark, Fault>> + Send {
+        let _ = ensure;
+        async { Err(no_log()) }
+    }
+
     /// What stands under a key, and what a read does not show: how long the store keeps it, and who has
     /// the lease. It changes nothing. For people who look into a store, so one key at a time.
     ///
@@ -229,6 +273,10 @@ pub trait Remote: Send + Sync + 'static {
 /// For how long a store remembers, in the jetcache-go format, that a load put a value there: the
 /// news of a deletion by jetcache-go may be so late.
 pub const MARKED: Duration = Duration::from_secs(60);
+
+fn no_log() -> Fault {
+    Fault::Refused("this store has no log of generations".into())
+}
 
 fn no_locks() -> Fault {
     Fault::Refused("this store has no locks".into())
@@ -404,8 +452,45 @@ pub struct Claim<'a> {
     pub life: Duration,
     /// What must hold for the claim to be granted.
     pub condition: Option<Condition>,
+    /// The [sum](Head::sum) of an entry that counts as absent, since it is dead.
+    pub dead: Option<u32>,
     /// Whether the value stays where it is until a put takes its place.
     pub spares: bool,
+}
+
+/// Scopes of a namespace that are to be raised.
+#[derive(Clone, Copy, Debug)]
+pub struct Raise<'a> {
+    /// What the keys of the namespace begin with.
+    pub namespace: &'a str,
+    /// The highest number that the sender has heard of.
+    pub clock: Mark,
+    /// What is raised, each once; 500 at most.
+    pub scopes: &'a [Scope],
+}
+
+/// The answer to [`Remote::raise`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Raised {
+    /// The new number.
+    pub number: Mark,
+    /// The highest number before it, or [`Mark::NONE`].
+    pub before: Mark,
+    /// The mark that each scope had before, in the order of the scopes, or [`Mark::NONE`].
+    pub marks: Vec<Mark>,
+    /// There was no list: the new one begins with [`Scope::All`].
+    pub anew: bool,
+}
+
+/// What the log of a namespace is to have.
+#[derive(Clone, Copy, Debug)]
+pub struct Ensure<'a> {
+    /// What the keys of the namespace begin with.
+    pub namespace: &'a str,
+    /// The highest number that the sender has heard of.
+    pub clock: Mark,
+    /// Scopes, and the mark that each is to have at least; 500 at most.
+    pub marks: &'a [(Scope, Mark)],
 }
 
 /// The second half of an insert.
@@ -419,6 +504,8 @@ pub struct Put<'a> {
     pub value: Stored<'a>,
     /// What must still hold.
     pub condition: Option<Condition>,
+    /// The [sum](Head::sum) of an entry that counts as absent, since it is dead.
+    pub dead: Option<u32>,
     /// What the claim has spared.
     pub spared: Option<Stamp>,
 }

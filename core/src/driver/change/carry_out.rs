@@ -193,6 +193,7 @@ async fn send<K: CacheKey, V: CacheValue>(
                     token,
                     life,
                     condition,
+                    dead: None,
                     spares,
                 });
             }
@@ -209,6 +210,7 @@ async fn send<K: CacheKey, V: CacheValue>(
                     token,
                     value: value(times),
                     condition,
+                    dead: None,
                     spared,
                 };
                 puts.push((announce, put));

@@ -14,8 +14,8 @@ use crate::ports::batch_loader::{BatchLoader, Loads};
 use crate::ports::bus::{Bus, Message, News, Subscription, Telling};
 use crate::ports::loader::{LoadError, Loader};
 use crate::ports::remote::{
-    Claim, Claimed, Extend, Extended, Fill, Filled, Found, Herald, Hold, Inspected, LeaseAsk,
-    Leased, Placed, Put, Remote, Settle, Wire,
+    Claim, Claimed, Ensure, Extend, Extended, Fill, Filled, Found, Herald, Hold, Inspected,
+    LeaseAsk, Leased, Mark, Placed, Put, Raise, Raised, Remote, Scope, Settle, Wire,
 };
 use crate::ports::runtime::{Runtime, Task};
 use crate::ports::standing::Standing;
@@ -44,6 +44,13 @@ pub(crate) trait AnyRemote: Send + Sync {
     ) -> Boxed<'a, Result<bool, Fault>>;
     fn unlock<'a>(&'a self, name: &'a str, token: Token) -> Boxed<'a, Result<(), Fault>>;
     fn inspect<'a>(&'a self, key: &'a str, wire: Wire) -> Boxed<'a, Result<Inspected, Fault>>;
+    fn raise<'a>(&'a self, raise: Raise<'a>) -> Boxed<'a, Result<Raised, Fault>>;
+    fn news<'a>(
+        &'a self,
+        namespace: &'a str,
+        since: Mark,
+    ) -> Boxed<'a, Result<Vec<(Scope, Mark)>, Fault>>;
+    fn ensure<'a>(&'a self, ensure: Ensure<'a>) -> Boxed<'a, Result<Mark, Fault>>;
     fn server(&self) -> Option<u64>;
     fn server_of(&self, key: &str) -> Option<u64>;
     fn failovers(&self) -> Option<u64>;
@@ -110,6 +117,22 @@ impl<R: Remote> AnyRemote for R {
 
     fn inspect<'a>(&'a self, key: &'a str, wire: Wire) -> Boxed<'a, Result<Inspected, Fault>> {
         Box::pin(Remote::inspect(self, key, wire))
+    }
+
+    fn raise<'a>(&'a self, raise: Raise<'a>) -> Boxed<'a, Result<Raised, Fault>> {
+        Box::pin(async move { Remote::raise(self, &raise).await })
+    }
+
+    fn news<'a>(
+        &'a self,
+        namespace: &'a str,
+        since: Mark,
+    ) -> Boxed<'a, Result<Vec<(Scope, Mark)>, Fault>> {
+        Box::pin(Remote::news(self, namespace, since))
+    }
+
+    fn ensure<'a>(&'a self, ensure: Ensure<'a>) -> Boxed<'a, Result<Mark, Fault>> {
+        Box::pin(async move { Remote::ensure(self, &ensure).await })
     }
 
     fn server(&self) -> Option<u64> {

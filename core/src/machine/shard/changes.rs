@@ -79,9 +79,9 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             }
             (
                 State::Claiming(number, token),
-                ChangeReply::Claimed(Ok(Claimed::Granted(spared))),
+                ChangeReply::Claimed(Ok(Claimed::Granted(spared, _))),
             ) => self.on_claimed(at, number, token, spared, context),
-            (State::Claiming(number, _), ChangeReply::Claimed(Ok(Claimed::Refused))) => {
+            (State::Claiming(number, _), ChangeReply::Claimed(Ok(Claimed::Refused(_)))) => {
                 self.on_refused(at, number, context, effects)
             }
             (State::Claiming(number, _), ChangeReply::Claimed(Err(fault))) => {

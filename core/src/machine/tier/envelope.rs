@@ -1,4 +1,4 @@
-//! The bytes of a native L2 entry: a header of 36 bytes, then the payload as the codec wrote it.
+//! The bytes of a native L2 entry: a header of 45 bytes, then the payload as the codec wrote it.
 //!
 //! | bytes | meaning |
 //! |---|---|
@@ -12,8 +12,10 @@
 //! | 16..24 | life: how long it was fresh when it was stored, in milliseconds |
 //! | 24..32 | stale window after the end, in milliseconds |
 //! | 32..36 | CRC-32 of all the rest, the end excepted |
+//! | 36..44 | born: the highest number that the node had heard of when its load began (PROTOCOL.md, T1) |
+//! | 44 | how many tags the value has, 64 at most; two bytes each follow the header, their buckets |
 //!
-//! Before the payload of a value with a mark stand the length of the mark (two bytes) and the mark, which
+//! Before the payload of a value with a mark, and behind its tags, stand the length of the mark (two bytes) and the mark, which
 //! is never compressed. Versions that do not know this kind take it for damaged.
 //!
 //! Numbers are big-endian. What does not parse is a miss. A flipped bit fails the checksum. The end
@@ -25,16 +27,23 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
+use crate::machine::generations::scope;
+use crate::machine::generations::tags::{self, Tags};
 use crate::machine::tier::mark::Mark;
 use crate::machine::time::millis;
 
 /// Where the server stamps the end: eight bytes, big-endian.
 pub const END_AT: usize = 8;
 /// The length of the header.
-pub const HEADER: usize = 36;
+pub const HEADER: usize = 45;
+/// The header and the most tags that a value may have.
+pub const LONGEST_HEAD: usize = HEADER + 2 * tags::MOST;
 /// The first bytes of every entry that this version writes: magic and version.
 pub const PREFIX: [u8; 3] = [0xC1, b'J', 1];
 
+const SUM_AT: usize = 32;
+const BORN_AT: usize = 36;
+const TAGS_AT: usize = 44;
 const KIND_VALUE: u8 = 0;
 const KIND_NOT_FOUND: u8 = 1;
 const KIND_MARKED: u8 = 2;
@@ -46,6 +55,10 @@ pub struct Envelope<'a> {
     pub value: Option<(u8, &'a [u8])>,
     /// The mark that was stored with the value.
     pub mark: Option<&'a [u8]>,
+    /// The highest number that its node had heard of when its load began.
+    pub born: scope::Mark,
+    /// The buckets of its tags, two bytes each.
+    pub tags: &'a [u8],
     /// How the encoded value is compressed; 0 for not at all.
     pub compression: u8,
     /// How long it took to load the value; zero if nobody did.
@@ -113,6 +126,48 @@ impl Header {
     }
 }
 
+/// The header of an entry and its tags: what shows whether it is dead, without the rest of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Head(Arc<[u8]>);
+
+impl Head {
+    /// The head of these bytes, of which [`LONGEST_HEAD`] are enough; `None` if they are not ours, or of
+    /// another version.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        let tags = usize::from(*bytes.get(TAGS_AT)?);
+        let head = bytes.get(..HEADER + 2 * tags)?;
+        head.starts_with(&PREFIX).then(|| Self(head.into()))
+    }
+
+    /// The highest number that its node had heard of when its load began.
+    #[must_use]
+    pub fn born(&self) -> scope::Mark {
+        scope::Mark::new(number(&self.0, BORN_AT))
+    }
+
+    /// Its tags.
+    #[must_use]
+    pub fn tags(&self) -> Tags {
+        Tags::of_buckets(buckets(&self.0[HEADER..]))
+    }
+
+    /// The entry's checksum, which tells it from any other.
+    #[must_use]
+    pub fn sum(&self) -> u32 {
+        sum(&self.0)
+    }
+}
+
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Head")
+            .field("born", &self.born())
+            .field("tags", &self.tags())
+            .finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for Header {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Header")
@@ -146,6 +201,23 @@ pub fn mark(out: &mut Vec<u8>, mark: &Mark) {
     }
 }
 
+/// Puts tags into an opened envelope, before a mark and the payload.
+pub fn tagged(out: &mut Vec<u8>, tags: &Tags) {
+    let buckets = tags.buckets();
+    let count = u8::try_from(buckets.len()).ok();
+    if let (Some(place), Some(count)) = (out.get_mut(TAGS_AT), count) {
+        *place = count;
+        out.extend(buckets.iter().flat_map(|bucket| bucket.to_be_bytes()));
+    }
+}
+
+/// Notes in an opened envelope under which number its value was loaded.
+pub fn born(out: &mut [u8], born: scope::Mark) {
+    if let Some(place) = out.get_mut(BORN_AT..BORN_AT + 8) {
+        place.copy_from_slice(&born.number().to_be_bytes());
+    }
+}
+
 /// Notes in an opened envelope how its payload is compressed.
 pub fn compressed(out: &mut [u8], compression: u8) {
     if let Some(place) = out.get_mut(5) {
@@ -171,7 +243,7 @@ pub fn seal(out: &mut [u8], life: Duration, stale: Duration) {
     out[16..24].copy_from_slice(&millis(life).to_be_bytes());
     out[24..32].copy_from_slice(&millis(stale).to_be_bytes());
     let sum = checksum(out);
-    out[32..36].copy_from_slice(&sum.to_be_bytes());
+    out[SUM_AT..BORN_AT].copy_from_slice(&sum.to_be_bytes());
 }
 
 /// Stamps the end, as the server does.
@@ -192,10 +264,12 @@ pub fn parse(bytes: &[u8]) -> Result<Envelope<'_>, Junk> {
     if bytes[2] != PREFIX[2] {
         return Err(Junk::Version(bytes[2]));
     }
-    if u32::from_be_bytes([bytes[32], bytes[33], bytes[34], bytes[35]]) != checksum(bytes) {
+    if sum(bytes) != checksum(bytes) {
         return Err(Junk::Damaged);
     }
-    let body = &bytes[HEADER..];
+    let (tags, body) = bytes[HEADER..]
+        .split_at_checked(2 * usize::from(bytes[TAGS_AT]))
+        .ok_or(Junk::Damaged)?;
     let (value, mark) = match bytes[3] {
         KIND_VALUE => (Some(body), None),
         KIND_NOT_FOUND => (None, None),
@@ -210,6 +284,8 @@ pub fn parse(bytes: &[u8]) -> Result<Envelope<'_>, Junk> {
     Ok(Envelope {
         value: value.map(|payload| (bytes[4], payload)),
         mark,
+        born: scope::Mark::new(number(bytes, BORN_AT)),
+        tags,
         compression: bytes[5],
         cost: Duration::from_millis(u64::from(u16::from_be_bytes([bytes[6], bytes[7]]))),
         end: number(bytes, END_AT),
@@ -219,6 +295,12 @@ pub fn parse(bytes: &[u8]) -> Result<Envelope<'_>, Junk> {
 }
 
 impl Envelope<'_> {
+    /// The tags of its value.
+    #[must_use]
+    pub fn tags(&self) -> Tags {
+        Tags::of_buckets(buckets(self.tags))
+    }
+
     /// What is left of the entry's life when the server's clock shows `clock` milliseconds. Nothing if
     /// that is more than it was given: then the clock was set back, or is another server's, and
     /// nobody knows how old the entry is.
@@ -267,6 +349,18 @@ pub fn is_present(bytes: &[u8], clock: u64) -> bool {
         && (1..=life).contains(&end.saturating_sub(clock))
 }
 
+fn buckets(pairs: &[u8]) -> Vec<u16> {
+    let (pairs, _) = pairs.as_chunks();
+    pairs.iter().map(|pair| u16::from_be_bytes(*pair)).collect()
+}
+
+fn sum(bytes: &[u8]) -> u32 {
+    let four = bytes
+        .get(SUM_AT..BORN_AT)
+        .and_then(|four| four.first_chunk());
+    four.map_or(0, |four| u32::from_be_bytes(*four))
+}
+
 fn number(bytes: &[u8], at: usize) -> u64 {
     let mut eight = [0; 8];
     if let Some(found) = bytes.get(at..at + 8) {
@@ -279,8 +373,8 @@ fn number(bytes: &[u8], at: usize) -> u64 {
 fn checksum(bytes: &[u8]) -> u32 {
     let mut sum = crc32fast::Hasher::new();
     sum.update(&bytes[..END_AT]);
-    sum.update(&bytes[END_AT + 8..32]);
-    sum.update(&bytes[HEADER..]);
+    sum.update(&bytes[END_AT + 8..SUM_AT]);
+    sum.update(&bytes[BORN_AT..]);
     sum.finalize()
 }
 

@@ -4,6 +4,8 @@
 use core::fmt;
 use core::time::Duration;
 
+use crate::machine::tier::envelope::Head;
+
 /// What L2 is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -20,6 +22,9 @@ pub enum Verb {
     Settle,
     Remove,
     Unload,
+    Raise,
+    News,
+    Ensure,
     Lock,
     Unlock,
     Inspect,
@@ -41,6 +46,9 @@ impl Verb {
             Self::Settle => "settle",
             Self::Remove => "remove",
             Self::Unload => "unload",
+            Self::Raise => "raise",
+            Self::News => "news",
+            Self::Ensure => "ensure",
             Self::Lock => "lock",
             Self::Unlock => "unlock",
             Self::Inspect => "inspect",
@@ -96,12 +104,14 @@ pub enum Extended {
 }
 
 /// The outcome of a claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claimed {
-    /// It stands. If it spared a value, this tells that value from any that may take its place.
-    Granted(Option<Stamp>),
-    /// Its condition does not hold; nothing has changed.
-    Refused,
+    /// It stands. If it spared a value, this tells that value from any that may take its place. Of a
+    /// conditional claim in the native format also the head of what stood there, if that is an entry.
+    Granted(Option<Stamp>, Option<Head>),
+    /// Its condition does not hold; nothing has changed. In the native format with the head of what
+    /// stood there, if that is an entry.
+    Refused(Option<Head>),
 }
 
 /// The outcome of a put.
