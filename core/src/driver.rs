@@ -37,6 +37,12 @@ mod flight {
     pub(super) mod verbs;
 }
 
+/// Tags, and clear: what is raised, and what of L2 is believed.
+mod generations {
+    pub(super) mod believe;
+    pub(super) mod raise;
+}
+
 /// Keeping keys fresh: whose turn it is, and one refresh.
 mod refresh {
     pub(super) mod run;

@@ -91,6 +91,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         let reports = Report::of(&observers, report_every)?;
         let journal = Journal::new(name, Arc::clone(&runtime), counted, observers);
         let journal = Arc::new(journal);
+        policy.log = levels.keeps_log();
         let (level1, link, registration) =
             levels.build(&journal, &runtime, hub.as_ref(), &policy)?;
         let blind_policy = hub.as_ref().map(|_| Policy {
@@ -102,6 +103,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             blind_policy,
             write_timeout: times.write_timeout,
             tables: Tables::new(shards),
+            generations: Arc::clone(&level1.generations),
             level1,
             link,
             hub,

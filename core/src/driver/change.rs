@@ -3,17 +3,16 @@
 pub(super) mod carry_out;
 pub(super) mod heard;
 pub(super) mod repair;
-pub(super) mod sweep;
 pub(super) mod writer;
 
 use core::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::driver::change::repair::ensure_repairs;
-use crate::driver::change::sweep::sweep;
 use crate::driver::change::writer::Writer;
 use crate::driver::shared::Shared;
 use crate::driver::shared::address::Address;
+use crate::driver::shared::sweep::sweep;
 use crate::driver::world::bounds::{CacheKey, CacheValue};
 use crate::machine::change::{ChangeOutcome, ChangeReply, ChangeStep, ChangeTicket, Plan, Wish};
 use crate::machine::shard::Pending;
@@ -41,7 +40,13 @@ impl<K: CacheKey, V: CacheValue> Change<K, V> {
         bytes: Vec<u8>,
     ) -> Self {
         let ticket = shared.ask(address.shard, |table, context, effects| {
-            table.open(Arc::clone(&address.key), plan, context, effects)
+            table.open(
+                Arc::clone(&address.key),
+                address.bucket,
+                plan,
+                context,
+                effects,
+            )
         });
         Self {
             shared: Arc::clone(shared),

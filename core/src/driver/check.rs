@@ -6,12 +6,14 @@ use std::sync::{Arc, Weak};
 
 use futures_util::future::select;
 
+use crate::driver::generations::believe::believed;
 use crate::driver::link::Link;
 use crate::driver::shared::Shared;
 use crate::driver::shared::checks::{Checked, Checks};
 use crate::driver::task::chore::Shift;
 use crate::driver::world::bounds::{CacheKey, CacheValue};
 use crate::machine::event::Event;
+use crate::machine::generations::scope::bucket;
 use crate::machine::policy::check::{Check, Compared, Look, Verdict};
 use crate::machine::tier::entry::Entry;
 use crate::machine::tier::inspection::EntryKind;
@@ -69,7 +71,7 @@ async fn look<K: CacheKey, V: CacheValue>(cache: Weak<Shared<K, V>>, mut shift: 
         }
         let taken = checks.take(now, shared.loaders.chunk);
         let texts: Vec<&str> = taken.iter().map(|checked| &*checked.text).collect();
-        let found = link.read(&texts).await;
+        let found = believed(&shared, link.read(&texts).await).await;
         for (checked, found) in zip(taken, found) {
             judge(&shared, checks, link, checked, found.ok().flatten());
         }
@@ -85,13 +87,14 @@ fn judge<K: CacheKey, V: CacheValue>(
 ) {
     let now = shared.runtime.now();
     let key = &*checked.key;
-    let local = shared.level1.0.as_ref();
+    let local = shared.level1.local.as_ref();
     let entry = local.and_then(|local| local.peek(&key));
     let entry = entry.filter(|entry| entry.is_fresh(now) && !entry.is_stale());
+    let entry = entry.filter(|entry| shared.generations.is_alive(entry));
     let hash = shared.tables.hash(key);
     let is_key = |other: &Arc<K>| **other == *key;
     let table = shared.tables.look(shared.tables.shard_of(hash));
-    let under_way = table.under_way(hash, is_key, now);
+    let under_way = table.under_way(hash, is_key, bucket(&checked.text), now);
     drop(table);
     let compared = (entry.as_ref().zip(found))
         .and_then(|(entry, found)| link.format.compare(entry.value(), &found));

@@ -3,11 +3,13 @@
 pub(super) mod address;
 pub(super) mod checks;
 pub(super) mod fresh_keys;
+pub(super) mod generated;
 pub(super) mod journal;
 pub(super) mod level1;
 pub(super) mod life;
 pub(super) mod loaders;
 pub(super) mod reports;
+pub(super) mod sweep;
 pub(super) mod tables;
 mod watcher;
 
@@ -26,6 +28,7 @@ use crate::driver::link::text::reserved;
 use crate::driver::shared::address::Address;
 use crate::driver::shared::checks::Checks;
 use crate::driver::shared::fresh_keys::FreshKeys;
+use crate::driver::shared::generated::Generated;
 use crate::driver::shared::journal::Journal;
 use crate::driver::shared::level1::Level1;
 use crate::driver::shared::life::Life;
@@ -39,6 +42,7 @@ use crate::driver::world::erased::AnyRuntime;
 use crate::machine::effects::Effects;
 use crate::machine::error::Error;
 use crate::machine::event::Event;
+use crate::machine::generations::scope::bucket;
 use crate::machine::policy::Policy;
 use crate::machine::policy::breaker::{BreakerState, Turned};
 use crate::machine::shard::Context;
@@ -56,6 +60,7 @@ pub(super) struct Shared<K, V> {
     pub(super) runtime: Arc<dyn AnyRuntime>,
     pub(super) tables: Tables<K, V>,
     pub(super) level1: Level1<K, V>,
+    pub(super) generations: Arc<Generated>,
     pub(super) link: Option<Link<K, V>>,
     pub(super) hub: Option<Arc<Hub>>,
     pub(super) loaders: Loaders<K, V>,
@@ -93,11 +98,13 @@ impl<K: CacheKey, V: CacheValue> Shared<K, V> {
     /// [`Error::Key`] if its text is not what it should be.
     pub(super) fn address(&self, key: Arc<K>) -> Result<Address<K>, Error> {
         let text = self.link.as_ref().map(|link| link.texts.of(&key));
+        let text = text.transpose()?.flatten();
         let hash = self.tables.hash(&*key);
         Ok(Address {
             hash,
             shard: self.tables.shard_of(hash),
-            text: text.transpose()?.flatten(),
+            bucket: text.as_deref().map_or(0, bucket),
+            text,
             key,
         })
     }
@@ -121,26 +128,48 @@ impl<K: CacheKey, V: CacheValue> Shared<K, V> {
         question: impl FnOnce(&mut Table<K, V>, &Context<'_>, &mut Aftermath<K, V>) -> R,
     ) -> R {
         self.take_up_primary();
-        let context = Context {
-            now: self.runtime.now(),
-            roll: self.runtime.roll(),
-            policy: self.policy_now(),
-        };
         let mut effects = Effects::default();
         let primary = self.link.as_ref().and_then(|link| link.primary.as_ref());
         let (answer, in_doubt) = self.tables.ask(shard, |table| {
+            // Under the lock of the shard: what is news by now has been heard before this question.
+            let generations = self.generations.look();
+            let context = Context {
+                now: self.runtime.now(),
+                roll: self.runtime.roll(),
+                policy: self.policy_now(),
+                generations: &generations,
+            };
             if let Some(primary) = primary {
                 let room = self.policy.unconfirmed.div_ceil(self.tables.len());
                 table.remember(primary.answered(), room, &self.policy, &mut effects);
             }
             let answer = question(table, &context, &mut effects);
-            (answer, table.next_repair().is_some())
+            (answer, table.next_repair().is_some() || generations.lacks())
         });
         if in_doubt {
             self.repairs.needed.store(true, Ordering::SeqCst);
         }
+        self.take_overflows(&mut effects);
         effects.carry_out(|event| self.journal.note(&event));
         answer
+    }
+
+    /// What did not fit among the unconfirmed keys is pending from now on.
+    fn take_overflows(&self, effects: &mut Aftermath<K, V>) {
+        let buckets = effects.take_overflows();
+        if buckets.is_empty() {
+            return;
+        }
+        let now = self.runtime.now();
+        self.generations.ask(|generations| {
+            for bucket in buckets {
+                generations.overflowed(bucket, now);
+            }
+        });
+        self.repairs.needed.store(true, Ordering::SeqCst);
+        if let Some(start) = self.repairs.start.get() {
+            start();
+        }
     }
 
     /// If another primary of L2 answers than before, has what changed lately removed there again
@@ -151,16 +180,20 @@ impl<K: CacheKey, V: CacheValue> Shared<K, V> {
             return;
         };
         let mut effects = Effects::default();
+        let (now, window) = (self.runtime.now(), self.policy.failover_window);
+        (self.generations).ask(|generations| generations.failed_over(now, window));
         for shard in 0..self.tables.len() {
-            let context = Context {
-                now: self.runtime.now(),
-                roll: self.runtime.roll(),
-                policy: self.policy_now(),
-            };
             self.tables.ask(shard, |table| {
+                let context = Context {
+                    now: self.runtime.now(),
+                    roll: self.runtime.roll(),
+                    policy: self.policy_now(),
+                    generations: &self.generations.look(),
+                };
                 table.failed_over(&context, &mut effects);
             });
         }
+        self.take_overflows(&mut effects);
         self.repairs.needed.store(true, Ordering::SeqCst);
         // Whatever users have to say to that may ask the machine.
         change.done();
@@ -227,11 +260,12 @@ impl<K: CacheKey, V: CacheValue> Shared<K, V> {
         let first = Activity {
             refreshes: self.fresh_keys.as_ref().map_or(0, FreshKeys::len),
             untold: self.hub.as_ref().map_or(0, |hub| hub.untold()),
+            pending_scopes: self.generations.look().pending(),
             ..Activity::default()
         };
         self.tables.each().fold(first, |sum, table| {
             let mut activity = table.activity();
-            activity.bypassed = usize::from(table.is_bypassed(now));
+            activity.bypassed = table.bypassed(now);
             sum + activity
         })
     }

@@ -5,6 +5,9 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::machine::error::Fault;
+use crate::machine::generations::scope;
+use crate::machine::generations::tags::Tags;
+use crate::machine::generations::{Generations, Heard};
 use crate::machine::policy::Lives;
 use crate::machine::policy::call::Call;
 use crate::machine::table::unconfirmed::Number;
@@ -103,6 +106,8 @@ pub enum Wish<V> {
         life: Duration,
         /// What must hold.
         condition: Option<Condition>,
+        /// The checksum of an entry that counts as absent, since it is dead.
+        dead: Option<u32>,
         /// Whether what stands in L2 stays until the value takes its place.
         spares: bool,
     },
@@ -112,12 +117,21 @@ pub enum Wish<V> {
         token: Token,
         /// The times of the value.
         times: Times,
+        /// Under which number it was inserted.
+        born: scope::Mark,
         /// What must still hold.
         condition: Option<Condition>,
+        /// The checksum of an entry that counts as absent, since it is dead.
+        dead: Option<u32>,
         /// What the claim has spared.
         spared: Option<Stamp>,
         /// Whether the other nodes are told of it.
         announce: Announce,
+    },
+    /// Give the claim back; reply [`ChangeReply::Released`].
+    Release {
+        /// The token of the claim.
+        token: Token,
     },
     /// Have the caller write the database; reply [`ChangeReply::Written`].
     Write,
@@ -129,6 +143,10 @@ pub enum Wish<V> {
         value: Option<V>,
         /// What is kept with the value.
         mark: Option<Mark>,
+        /// Its tags.
+        tags: Tags,
+        /// Under which number it was written.
+        born: scope::Mark,
         /// Its times.
         times: Times,
         /// Whether the other nodes are told of it.
@@ -145,6 +163,8 @@ pub enum ChangeReply<V> {
     Removed(Result<(), Fault>),
     /// Whether L2 granted the claim.
     Claimed(Result<Claimed, Fault>),
+    /// The claim was given back, or ends by itself.
+    Released,
     /// Whether L2 took the value.
     Put(Result<Placed, Fault>),
     /// What the database has now; `None` if the writer failed or vanished: then nobody knows.
@@ -193,6 +213,14 @@ pub(super) struct Change<V> {
     pub(super) written: Option<Option<V>>,
     /// The mark of that.
     pub(super) note: Option<Note>,
+    /// The tags of its value.
+    pub(super) tags: Tags,
+    /// Under which number its value counts as loaded, and as of which news as alive.
+    pub(super) generation: scope::Mark,
+    pub(super) stamp: Heard,
+    /// The checksum of a dead entry that its claim found, and how many of them it found.
+    pub(super) dead: Option<u32>,
+    pub(super) buried: u8,
 }
 
 #[derive(Debug, Default)]
@@ -205,6 +233,7 @@ pub(super) enum State {
     /// The claim's token and when L2 acknowledged it; `None` if L2 did not.
     Writing(Option<(Token, Timestamp)>),
     Settling(Number),
+    Releasing,
     Waiting,
     Looking,
     Applying(ChangeOutcome),
@@ -239,6 +268,12 @@ impl State {
 }
 
 impl<V> Change<V> {
+    /// What is raised from now on concerns its value.
+    pub(super) fn begin(&mut self, generations: &Generations) {
+        self.generation = generations.born();
+        self.stamp = generations.heard();
+    }
+
     pub(super) fn condition(&self) -> Option<Condition> {
         match self.plan {
             Plan::Insert { condition, .. } => condition,
@@ -247,8 +282,8 @@ impl<V> Change<V> {
     }
 
     pub(super) fn call(&self) -> Call {
-        match self.plan {
-            Plan::Insert { call, .. } | Plan::WriteThrough { call } => call,
+        match &self.plan {
+            Plan::Insert { call, .. } | Plan::WriteThrough { call } => call.clone(),
             Plan::Invalidate => Call::new(),
         }
     }

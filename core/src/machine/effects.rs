@@ -17,6 +17,8 @@ use crate::machine::table::flight::Flight;
 pub struct Effects<K, V> {
     pub(super) wakes: Vec<Waker>,
     pub(super) events: Vec<Event>,
+    /// The buckets of keys that did not fit among the unconfirmed ones.
+    pub(super) overflows: Vec<u16>,
     // Never read: they carry values out of the lock, since dropping those runs user code.
     pub(super) spent_wakers: Vec<Waker>,
     pub(super) spent_keys: Vec<K>,
@@ -28,6 +30,12 @@ pub struct Effects<K, V> {
 }
 
 impl<K, V> Effects<K, V> {
+    /// The buckets that are pending from now on (PROTOCOL.md, T11): say so to the
+    /// [generations](crate::machine::generations::Generations::overflowed) before anything else is done.
+    pub fn take_overflows(&mut self) -> Vec<u16> {
+        core::mem::take(&mut self.overflows)
+    }
+
     /// Wakes, notes and drops. Call it only once the lock is open.
     pub fn carry_out(self, mut note: impl FnMut(Event)) {
         self.wakes.into_iter().for_each(Waker::wake);
@@ -40,6 +48,7 @@ impl<K, V> Default for Effects<K, V> {
         Self {
             wakes: Vec::new(),
             events: Vec::new(),
+            overflows: Vec::new(),
             spent_wakers: Vec::new(),
             spent_keys: Vec::new(),
             spent_flights: Vec::new(),

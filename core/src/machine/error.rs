@@ -6,6 +6,8 @@ use core::error::Error as StdError;
 use core::fmt;
 use core::time::Duration;
 
+use crate::machine::generations::tags::TooManyTags;
+
 /// Any error that can cross threads.
 pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 
@@ -36,6 +38,8 @@ pub enum Error {
     /// The key cannot be stored in L2; the text says why. Nothing was changed. A key that only looks
     /// like the name of a lease (it ends in `#lease`) can be loaded, without L2.
     Key(Arc<str>),
+    /// The value has more than 64 tags. Nothing was kept or changed.
+    TooManyTags(TooManyTags),
     /// A conditional insert was sent and its outcome is not known. Until a removal of the key is
     /// confirmed this node does not read the key from L2: ask again, or read the key first. Also one
     /// that was not sent, because the [breaker](crate::Breaker) of L2 is open: it has changed nothing.
@@ -123,6 +127,7 @@ impl fmt::Display for Error {
                  limit, or store less"
             ),
             Self::Key(why) => write!(f, "the key cannot be stored: {why}"),
+            Self::TooManyTags(why) => why.fmt(f),
             Self::Undecided => f.write_str(
                 "the outcome of the conditional insert is not known: read the key, or ask again",
             ),

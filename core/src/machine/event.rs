@@ -146,6 +146,33 @@ pub enum Event {
     /// L1 was emptied because changes may have been missed: a subscription to the bus stands, the
     /// first or a new one, or the bus says that more was changed than it could name.
     EpochAdvanced,
+    /// Tags were raised by this node, its namespace was cleared, or keys of a bucket that did not fit
+    /// among the unconfirmed ones.
+    Raised {
+        /// How many scopes.
+        scopes: usize,
+        /// Whether L2 has acknowledged it; else it is repeated.
+        acknowledged: bool,
+    },
+    /// This node learnt of raises by others.
+    RaiseHeard {
+        /// How many scopes.
+        scopes: usize,
+    },
+    /// L1 had a value one of whose tags was raised. It counts as a miss of L1.
+    DeadInL1,
+    /// L2 had a value of a scope that was raised. It counts as a miss of L2.
+    DeadInL2,
+    /// A change was not acknowledged and there was no room to remember its key: all keys that share its
+    /// bucket, one in 65,536, do without L2 until the bucket is raised.
+    Overflowed,
+    /// All raises are acknowledged, after some were not.
+    RaisesConfirmed,
+    /// L2 has lost the log of raises, or a part of it: nothing that stands there is believed, and the log
+    /// is begun anew.
+    LogLost,
+    /// L2 was asked for the raises that the bus had not told.
+    NewsAsked,
     /// A refresh loaded its key anew; the load is an event of its own.
     Refreshed,
     /// A refresh found in L2 what another node had loaded, and copied it.

@@ -10,12 +10,16 @@ mod stale;
 mod standing;
 pub mod step;
 
+pub(crate) use crate::machine::lookup::loaded::NO_TAGS;
+
 use alloc::vec::Vec;
 use core::mem::take;
 use core::time::Duration;
 
 use crate::machine::error::{Error, Fault};
 use crate::machine::event::Event;
+use crate::machine::generations::scope::Mark;
+use crate::machine::generations::{Generations, Heard};
 use crate::machine::lookup::fallback::Fallback;
 use crate::machine::lookup::lease::Lease;
 use crate::machine::lookup::shown::Shown;
@@ -44,6 +48,8 @@ pub(super) struct View<'a> {
     pub(super) l2: bool,
     /// How long L1 may keep a loaded value that L2 refused.
     pub(super) refused_ttl: Duration,
+    /// What was raised.
+    pub(super) generations: &'a Generations,
 }
 
 /// Where a lookup leaves events to note, and values to drop, once the lock is open.
@@ -89,6 +95,10 @@ pub(super) struct Lookup<V> {
     failing: Option<Duration>,
     /// What became of a refresh so far.
     outcome: RefreshOutcome,
+    /// Under which number its loading began, or that of the value that it has found.
+    born: Mark,
+    /// As of which news what it has is alive.
+    stamp: Heard,
 }
 
 #[derive(Debug, Default)]
@@ -143,6 +153,8 @@ impl<V: Clone> Lookup<V> {
             fed: false,
             failing: None,
             outcome: RefreshOutcome::Passed,
+            born: Mark::NONE,
+            stamp: Heard::default(),
         }
     }
 
@@ -165,6 +177,8 @@ impl<V: Clone> Lookup<V> {
             fed: self.fed,
             failing: None,
             outcome: RefreshOutcome::Passed,
+            born: Mark::NONE,
+            stamp: Heard::default(),
         }
     }
 
@@ -235,6 +249,14 @@ impl<V: Clone> Lookup<V> {
         )
     }
 
+    /// Whether it has neither found anything that it may still answer, nor begun to load. (What L1 has
+    /// shown is buried when L1 is swept.)
+    pub(super) fn has_nothing(&self) -> bool {
+        let looks = self.is_to_look();
+        self.due.is_none()
+            && (looks || matches!(self.state, State::Remote { .. } | State::Leasing { .. }))
+    }
+
     /// L1 lost the key. A look under way may still find the old entry, so it looks again; what an
     /// earlier look has found is dead.
     pub(super) fn on_swept(&mut self) {
@@ -251,6 +273,18 @@ impl<V: Clone> Lookup<V> {
         found: Option<Entry<V>>,
         out: &mut Out<'_, V>,
     ) -> Move<V> {
+        let found = match found {
+            Some(entry)
+                if !entry.is_alive(view.generations.heard(), |stamp, tags| {
+                    view.generations.had_news(stamp, tags)
+                }) =>
+            {
+                out.events.push(Event::DeadInL1);
+                out.spent.extend(entry.into_value());
+                None
+            }
+            found => found,
+        };
         match self.call.aim {
             Some(Aim::Eager) => return self.on_due(view, found, out),
             Some(_) => return self.on_standing(view, found, out),
@@ -259,12 +293,13 @@ impl<V: Clone> Lookup<V> {
         match found {
             Some(entry) if entry.answers(&self.call, view.now) => {
                 out.events.push(Event::LocalHit);
-                self.finish(answer_of(entry))
+                self.finish(answer_of(entry, view.generations.heard()))
             }
             ended => {
                 out.events.push(Event::LocalMiss);
                 let found = ended.map_or(Err(None), |entry| {
-                    Fallback::of_l1(entry, view.sweeping, view.now)
+                    let heard = view.generations.heard();
+                    Fallback::of_l1(entry, view.sweeping, heard, view.now)
                 });
                 self.fall_back_on(found, out);
                 self.read_remote(view, out)
@@ -330,7 +365,10 @@ impl<V: Clone> Lookup<V> {
         let end = view
             .policy
             .local_end(&self.call, sent, seen.left, view.dice);
+        // It was judged just now.
+        self.stamp = view.generations.heard();
         let answer = Answer::found(seen.value.clone(), sent + seen.left);
+        let answer = answer.tagged(&seen.tags, self.stamp);
         if self.call.no_store {
             return self.finish(answer);
         }
@@ -339,7 +377,8 @@ impl<V: Clone> Lookup<V> {
         let note = seen.note(sent);
         let entry = Entry::new(seen.value, end)
             .stale_until(stale_end)
-            .noted(note);
+            .noted(note)
+            .tagged(&seen.tags, self.stamp);
         let entry = (view.policy).led(entry, seen.cost, life, view.dice >> 64);
         self.keep(view, entry, answer)
     }
@@ -365,6 +404,8 @@ impl<V: Clone> Lookup<V> {
             out.events.push(Event::Miss);
         }
         self.state = State::Loading { began: view.now };
+        self.born = view.generations.born();
+        self.stamp = view.generations.heard();
         Move::Do(Step::Ask(Need::Load))
     }
 
@@ -392,11 +433,13 @@ impl<V: Clone> Lookup<V> {
     }
 }
 
-/// The answer that an entry of L1 is.
-fn answer_of<V>(entry: Entry<V>) -> Answer<V> {
+/// The answer that an entry of L1 is, which was found alive when this much news was heard.
+fn answer_of<V>(entry: Entry<V>, heard: Heard) -> Answer<V> {
     let (until, over) = (entry.expires(), entry.over());
-    match entry.into_value() {
+    let (tags, stamp) = (entry.tags().clone(), entry.stamp().unwrap_or(heard));
+    let answer = match entry.into_value() {
         Some(value) if !over.is_zero() => Answer::stale(value, until, (until, over)),
         value => Answer::found(value, until),
-    }
+    };
+    answer.tagged(&tags, stamp)
 }

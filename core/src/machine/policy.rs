@@ -103,6 +103,8 @@ pub struct Policy {
     /// For how long a change is remembered, to be made again if another primary of L2 takes over that
     /// does not know of it; zero for never.
     pub failover_window: Duration,
+    /// Whether L2 keeps a log of raises: tags, and `clear`.
+    pub log: bool,
     /// How many unconfirmed keys are remembered, in all shards of a cache together.
     pub unconfirmed: usize,
     /// Whether services that know nothing of leases change L2 too. Then a load that was superseded
@@ -143,6 +145,7 @@ impl Policy {
             lease: Self::usual_lease(remote_timeout),
             lease_wait: Duration::from_secs(2),
             failover_window: Duration::from_secs(10),
+            log: false,
             unconfirmed: 65_536,
             strangers: false,
             refresh: None,

@@ -70,7 +70,7 @@ impl<K> Refresh<K> {
 
     /// The wishes of whoever asked for it last.
     pub fn call(&self) -> Call {
-        self.call
+        self.call.clone()
     }
 
     /// What to make of L2's value, in a format that shows its age.
@@ -99,14 +99,14 @@ impl<K: Hash + Eq + Clone> Refreshes<K> {
         &mut self,
         hash: u64,
         is_key: impl Fn(&K) -> bool,
-        call: Call,
+        call: &Call,
         now: Timestamp,
     ) -> bool {
         let Some(row) = self.find(hash, is_key) else {
             return false;
         };
         let row = &mut self.rows[row];
-        row.call = call;
+        row.call = call.clone();
         row.asked = row.asked.max(now);
         true
     }
@@ -127,7 +127,7 @@ impl<K: Hash + Eq + Clone> Refreshes<K> {
         dice: u128,
         pace: &Pace,
     ) -> Option<K> {
-        if self.touch(hash, |other| *other == key, call, now) {
+        if self.touch(hash, |other| *other == key, &call, now) {
             return Some(key);
         }
         let half = pace.every / 2;
@@ -248,7 +248,7 @@ impl<K: Hash + Eq + Clone> Refreshes<K> {
             row: at,
             run: self.last,
             key,
-            call: row.call,
+            call: row.call.clone(),
             // A little less: clocks are coarse, and one of them is the server's.
             limit: row.limit - row.limit / 20,
         }

@@ -119,6 +119,23 @@ counts! {
     unconfirmed = Unconfirmed as "jetcache_unconfirmed_total";
     /// Changes that L2 did not acknowledge and that there was no room to remember.
     bypassed = Bypassed as "jetcache_bypassed_total";
+    /// Changes that L2 did not acknowledge and that there was no room to remember: the bucket of their key
+    /// was raised, or is yet to be.
+    overflowed = Overflowed as "jetcache_overflowed_total";
+    /// Raises of tags, and clears, by this node.
+    raises = Raised as "jetcache_raises_total";
+    /// How often L2 had acknowledged all raises, after it had not.
+    raises_confirmed = RaisesConfirmed as "jetcache_raises_confirmed_total";
+    /// News of raises by other nodes, from the bus or from L2.
+    raises_heard = RaiseHeard as "jetcache_raises_heard_total";
+    /// Values of L1 that were dead: one of their tags had been raised.
+    dead_local = DeadInL1 as "jetcache_dead_total" ["l1" ""];
+    /// Values of L2 that were dead: one of their tags had been raised, or their namespace cleared.
+    dead_remote = DeadInL2 as "jetcache_dead_total" ["l2" ""];
+    /// How often L2 had lost the log of raises, or a part of it.
+    log_lost = LogLost as "jetcache_log_lost_total";
+    /// How often L2 was asked for raises that the bus had not told.
+    news_asked = NewsAsked as "jetcache_news_asked_total";
     /// Operations of L2 that failed or did not answer in time.
     remote_faults = RemoteFault as "jetcache_remote_faults_total";
     /// Operations that were not sent to L2 because its breaker was open.
@@ -184,6 +201,14 @@ impl Counter {
             Event::Deposed => Self::Deposed,
             Event::Unconfirmed => Self::Unconfirmed,
             Event::Bypassed => Self::Bypassed,
+            Event::Overflowed => Self::Overflowed,
+            Event::Raised { .. } => Self::Raised,
+            Event::RaisesConfirmed => Self::RaisesConfirmed,
+            Event::RaiseHeard { .. } => Self::RaiseHeard,
+            Event::DeadInL1 => Self::DeadInL1,
+            Event::DeadInL2 => Self::DeadInL2,
+            Event::LogLost => Self::LogLost,
+            Event::NewsAsked => Self::NewsAsked,
             Event::RemoteFault(Fault::NotAsked(_)) => Self::RemoteNotAsked,
             Event::RemoteFault(_) => Self::RemoteFault,
             Event::RemoteAsked { .. } => Self::RemoteAsked,

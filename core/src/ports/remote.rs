@@ -6,6 +6,7 @@ use core::future::Future;
 use core::time::Duration;
 
 use crate::machine::error::Fault;
+pub use crate::machine::generations::raise::Raised;
 pub use crate::machine::generations::scope::{Mark, Scope};
 pub use crate::machine::tier::envelope::{Head, Header};
 pub use crate::machine::tier::inspection::{Holder, LeaseSeen};
@@ -187,7 +188,7 @@ pub trait Remote: Send + Sync + 'static {
     /// one begins with [`Scope::All`] under that number, too. An [announcing](Self::announcing) store
     /// says a [`Kind::Raise`]. It may be sent twice, and may land late: that costs misses.
     ///
-    /// A store that cannot do it answers [`Fault::Refused`]. Then a cache on it has no L2.
+    /// Only a store that [keeps a log](Self::keeps_log) is asked.
     fn raise(&self, raise: &Raise<'_>) -> impl Future<Output = Result<Raised, Fault>> + Send {
         let _ = raise;
         async { Err(no_log()) }
@@ -229,6 +230,12 @@ pub trait Remote: Send + Sync + 'static {
             let none = || Fault::Unreachable("the remote did not answer".into());
             Ok(Inspected::of(read.ok_or_else(none)??))
         }
+    }
+
+    /// Whether it keeps a log of raises: the verbs [`raise`](Self::raise), [`news`](Self::news) and
+    /// [`ensure`](Self::ensure). Without it a cache has no tags and no `clear`.
+    fn keeps_log(&self) -> bool {
+        false
     }
 
     /// Which store this is, if a [`Bus`](super::bus::Bus) may ride on it: two handles of one store
@@ -467,19 +474,6 @@ pub struct Raise<'a> {
     pub clock: Mark,
     /// What is raised, each once; 500 at most.
     pub scopes: &'a [Scope],
-}
-
-/// The answer to [`Remote::raise`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Raised {
-    /// The new number.
-    pub number: Mark,
-    /// The highest number before it, or [`Mark::NONE`].
-    pub before: Mark,
-    /// The mark that each scope had before, in the order of the scopes, or [`Mark::NONE`].
-    pub marks: Vec<Mark>,
-    /// There was no list: the new one begins with [`Scope::All`].
-    pub anew: bool,
 }
 
 /// What the log of a namespace is to have.

@@ -8,9 +8,11 @@ use crate::driver::link::Link;
 use crate::driver::link::announce::Announcer;
 use crate::driver::link::format::Format;
 use crate::driver::link::gate::Gate;
+use crate::driver::link::log::Log;
 use crate::driver::link::namespaces::{Namespaces, Registration};
 use crate::driver::link::primary::Primary;
 use crate::driver::link::text::Texts;
+use crate::driver::shared::generated::Generated;
 use crate::driver::shared::journal::Journal;
 use crate::driver::shared::level1::Level1;
 use crate::driver::world::erased::{AnyRemote, AnyRuntime};
@@ -86,6 +88,12 @@ impl<K, V: 'static> Levels<K, V> {
         }
     }
 
+    /// Whether L2 keeps a log of raises.
+    pub(super) fn keeps_log(&self) -> bool {
+        let log = |l2: &L2<K, V>| self.wire == Wire::Native && l2.remote.keeps_log();
+        self.l2.as_ref().is_some_and(log)
+    }
+
     /// # Errors
     /// [`Error::Config`] for an L1 without room, a namespace that cannot be or is taken, a format
     /// that does not fit the values, a bus that does not fit L2.
@@ -106,10 +114,15 @@ impl<K, V: 'static> Levels<K, V> {
                 Some((self.engine)(capacity))
             }
         };
+        let generations = Arc::<Generated>::default();
+        let level1 = Level1 {
+            local,
+            generations: Arc::clone(&generations),
+        };
         let name = &journal.name;
         let prefix = prefix(self.namespace.as_deref().unwrap_or(name), &self.separator)?;
         let Some(l2) = self.l2 else {
-            return Ok((Level1(local), None, None));
+            return Ok((level1, None, None));
         };
         let format = Format::new(
             self.wire,
@@ -129,6 +142,7 @@ impl<K, V: 'static> Levels<K, V> {
         let gate = self.breaker.map(gate);
         let namespaces = l2.namespaces.as_ref();
         let registration = namespaces.map(|taken| taken.take(&prefix, name));
+        let log = (policy.log).then(|| Log::new(&prefix, generations));
         let link = Link {
             texts: Texts {
                 prefix,
@@ -147,8 +161,9 @@ impl<K, V: 'static> Levels<K, V> {
             runtime: Arc::clone(runtime),
             timeout,
             gate,
+            log,
         };
-        Ok((Level1(local), Some(link), registration.transpose()?))
+        Ok((level1, Some(link), registration.transpose()?))
     }
 }
 

@@ -14,6 +14,12 @@ use crate::machine::time::Timestamp;
 pub(crate) trait Hears: Send + Sync {
     /// Others have done this to these keys of its own.
     fn hear(self: Arc<Self>, keys: &[&str], what: Heard);
+    /// Scopes were raised, by this node itself if that is `own`; the texts are those of a
+    /// [`RaiseEvent`](crate::machine::generations::scope::RaiseEvent), each behind the prefix.
+    fn hear_raise(self: Arc<Self>, texts: &[&str], own: bool);
+    /// A bus that watches L2 shows that these keys were changed: the highest number of its log may be
+    /// among them.
+    fn hear_of_log(self: Arc<Self>, keys: &[String]);
     /// How many removals by others it takes at once.
     fn room(&self) -> usize;
     /// Completes when there is room for more removals by others, or L2 is away.

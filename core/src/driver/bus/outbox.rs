@@ -41,6 +41,25 @@ impl Outbox {
         }
     }
 
+    /// A raise, which is a message of its own.
+    pub(crate) fn add_raise(&mut self, cache: &str, source: &str, texts: Vec<String>) {
+        if self.everything {
+            return;
+        }
+        if self.keys + texts.len() > MOST_KEYS {
+            self.add_everything();
+            return;
+        }
+        self.keys += texts.len();
+        self.messages.push(Message {
+            cache: cache.to_owned(),
+            source: source.to_owned(),
+            kind: Kind::Raise,
+            keys: texts,
+            fenced: false,
+        });
+    }
+
     /// Replaces all messages by one "anything may have changed".
     pub(crate) fn add_everything(&mut self) {
         self.messages.clear();

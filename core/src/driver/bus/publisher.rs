@@ -21,6 +21,12 @@ pub(crate) fn tell(hub: &Arc<Hub>, cache: &str, kind: Kind, key: &str) {
     ensure_publisher(hub);
 }
 
+/// A raise that the other nodes are to be told of, by these texts.
+pub(crate) fn tell_raise(hub: &Arc<Hub>, cache: &str, texts: Vec<String>) {
+    hub.outbox().add_raise(cache, &hub.source, texts);
+    ensure_publisher(hub);
+}
+
 /// Starts the task that empties the outbox, if there is anything in it and none runs.
 pub(crate) fn ensure_publisher(hub: &Arc<Hub>) {
     if hub.outbox().is_empty() {

@@ -239,6 +239,12 @@ async fn cover(
 
 async fn take_in(hub: &Hub, news: News) {
     match news {
+        News::Message(Message {
+            kind: Kind::Raise,
+            keys,
+            source,
+            ..
+        }) => hand_out_raise(hub, &keys, *source == *hub.source),
         News::Message(Message { source, .. }) if *source == *hub.source => {}
         News::Message(Message {
             kind: Kind::Everything,
@@ -255,9 +261,29 @@ async fn take_in(hub: &Hub, news: News) {
             };
             hand_out(hub, &keys, heard).await;
         }
-        News::Changed(keys) => hand_out(hub, &keys, Heard::Shown).await,
+        News::Changed(keys) => {
+            for (_, ears) in hub.members.ears() {
+                ears.hear_of_log(&keys);
+            }
+            hand_out(hub, &keys, Heard::Shown).await;
+        }
         News::Unclear(keys) => hand_out(hub, &keys, Heard::Unclear).await,
         News::Unreadable => hub.note(&Event::Garbled),
+    }
+}
+
+/// The cache of the namespace hears of a raise, also of one by this node itself: its answer may never have
+/// come (PROTOCOL.md, T10).
+fn hand_out_raise(hub: &Hub, texts: &[String], own: bool) {
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    if texts.is_empty() {
+        hub.note(&Event::Garbled);
+        return;
+    }
+    for (prefix, ears) in hub.members.ears() {
+        if texts.iter().all(|text| text.starts_with(&prefix)) {
+            ears.hear_raise(&texts, own);
+        }
     }
 }
 

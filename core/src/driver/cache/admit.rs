@@ -8,10 +8,10 @@ use crate::driver::bus::publisher::ensure_publisher;
 use crate::driver::bus::subscriber::ensure_subscriber;
 use crate::driver::cache::Cache;
 use crate::driver::change::repair::ensure_repairs;
-use crate::driver::change::sweep::forget;
 use crate::driver::report::ensure_reports;
 use crate::driver::shared::address::Address;
 use crate::driver::shared::life::Errand;
+use crate::driver::shared::sweep::forget;
 use crate::machine::error::Error;
 
 impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {

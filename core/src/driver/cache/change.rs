@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use crate::driver::cache::Cache;
 use crate::driver::cache::batch::Batch;
+use crate::driver::cache::tags::check_tags;
 use crate::driver::change::Change;
 use crate::driver::change::carry_out::carry_out;
-use crate::driver::change::sweep::{forget, forget_all};
 use crate::driver::shared::address::Address;
+use crate::driver::shared::sweep::{forget, forget_all};
 use crate::driver::world::caught::caught;
 use crate::machine::change::{ChangeOutcome, Plan, Reach};
 use crate::machine::error::Error;
@@ -46,7 +47,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// # Errors
     /// Those of `insert`, and [`Error::Config`] for a TTL of zero or for `no_store`.
     pub async fn insert_with(&self, key: K, value: V, call: &Call) -> Result<Reach, Error> {
-        let made = Box::pin(self.put(key, value, *call, None)).await?;
+        let made = Box::pin(self.put(key, value, call.clone(), None)).await?;
         Ok(reach(Some(made)))
     }
 
@@ -74,7 +75,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         value: V,
         call: &Call,
     ) -> Result<bool, Error> {
-        self.insert_if(key, value, *call, Condition::Absent).await
+        self.insert_if(key, value, call.clone(), Condition::Absent)
+            .await
     }
 
     /// Inserts `value` if there is a value for `key` already, as L2 judges, or L1 if there is no
@@ -99,7 +101,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         value: V,
         call: &Call,
     ) -> Result<bool, Error> {
-        self.insert_if(key, value, *call, Condition::Present).await
+        self.insert_if(key, value, call.clone(), Condition::Present)
+            .await
     }
 
     async fn insert_if(
@@ -123,17 +126,20 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         condition: Option<Condition>,
     ) -> Result<ChangeOutcome, Error> {
         call.check_change(condition.is_some())?;
+        if !call.tags.is_empty() {
+            check_tags(&self.shared)?;
+        }
         let _admission = self.admit_many()?;
-        let change = self.open_insert(self.prepare(key, value)?, call, condition);
+        let change = self.open_insert(self.prepare(key, value, &call)?, call, condition);
         let made = self.made(vec![change]).await.pop();
         Ok(made.flatten().unwrap_or(ChangeOutcome::Undecided))
     }
 
     /// What an insert needs before it is opened. Nothing has changed yet.
-    fn prepare(&self, key: K, value: V) -> Result<Prepared<K, V>, Error> {
+    fn prepare(&self, key: K, value: V, call: &Call) -> Result<Prepared<K, V>, Error> {
         let address = self.shared.address_to_change(Arc::new(key))?;
         let link = self.shared.link.as_ref();
-        let encoded = link.map(|link| link.format.encode(Some(&value)));
+        let encoded = link.map(|link| link.format.encode(Some(&value), &call.tags));
         let bytes = encoded.transpose()?.unwrap_or_default();
         Ok((address, bytes, Arc::new(value)))
     }
@@ -265,7 +271,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         let (mut opened, mut prepared) = (Vec::new(), Vec::new());
         for ((key, at), value) in zip(owners, values) {
             // A codec that panics must not take the others with it.
-            let preparing = caught(|| self.prepare(key, value));
+            let preparing = caught(|| self.prepare(key, value, call));
             match preparing.unwrap_or_else(|panic| Err(panic.into())) {
                 Ok(ready) => {
                     opened.push(at);
@@ -277,7 +283,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         // Opened only when all are ready: one that is dropped afterwards counts as not confirmed.
         let changes = prepared
             .into_iter()
-            .map(|ready| self.open_insert(ready, *call, None))
+            .map(|ready| self.open_insert(ready, call.clone(), None))
             .collect();
         let outcomes = Box::pin(self.made(changes)).await;
         for (at, outcome) in zip(opened, outcomes) {

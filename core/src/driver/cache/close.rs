@@ -10,6 +10,7 @@ use crate::driver::bus::hub::PATIENCE;
 use crate::driver::bus::publisher::ensure_publisher;
 use crate::driver::cache::Cache;
 use crate::driver::change::repair::repair;
+use crate::driver::generations::raise::raise_again;
 use crate::driver::report::show_last;
 use crate::driver::shared::address::Address;
 use crate::driver::task::chore::GRACE;
@@ -88,9 +89,17 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
-        let Address { key, shard, .. } = self.shared.address(Arc::new(key.to_owned()))?;
+        let address = self.shared.address(Arc::new(key.to_owned()))?;
+        let Address {
+            key, shard, bucket, ..
+        } = address;
+        let is_confirmed = || {
+            (self.shared).ask(shard, |table, context, _| {
+                table.is_confirmed(&key, bucket, context)
+            })
+        };
         let mut looks = 0;
-        while !(self.shared.tables.look(shard)).is_confirmed(&key, self.shared.runtime.now()) {
+        while !is_confirmed() {
             if self.shared.life.is_closed() {
                 return Err(Error::Closed);
             }
@@ -141,6 +150,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             gate.retry().await;
         }
         // Until nothing is left, or L2 acknowledges nothing.
+        raise_again(shared, Timestamp::MAX).await;
         while repair(shared, Timestamp::MAX).await.contains(&true) {}
         self.handle.leave();
         // Off the bus nothing is heard any more, so L1 must hold nothing.

@@ -96,7 +96,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         let Some(Ok(address)) = address else {
             return;
         };
-        let (call, load) = (address.wishes(*call), loader(&address.key));
+        let (call, load) = (address.wishes(call.clone()), loader(&address.key));
         let Some(mut seat) = Seat::refresh(shared, address, call, Aim::Eager) else {
             return;
         };

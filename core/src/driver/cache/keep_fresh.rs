@@ -72,9 +72,9 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         };
         let (now, hash) = (shared.runtime.now(), shared.tables.hash(key));
         let is_key = |other: &Arc<K>| (**other).borrow() == key;
-        let known = keys.touch(hash, is_key, *call, now);
+        let known = keys.touch(hash, is_key, call, now);
         if !known && !shared.life.is_closed() {
-            let added = keys.add(hash, || key.to_owned(), *call, &*shared.runtime);
+            let added = keys.add(hash, || key.to_owned(), call.clone(), &*shared.runtime);
             if !added {
                 shared.journal.note(&Event::NotRefreshed);
                 return;
@@ -87,15 +87,15 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     pub(super) async fn beside_refresh(
         &self,
         address: &Address<K>,
-        call: Call,
+        call: &Call,
     ) -> Option<Answer<Arc<V>>> {
         let key = &*address.key;
         // Most caches refresh nothing, and need no hash here.
         self.shared.fresh_keys.as_ref()?;
-        if !self.is_refreshing(self.shared.tables.hash(key), key, &call) {
+        if !self.is_refreshing(self.shared.tables.hash(key), key, call) {
             return None;
         }
-        let (found, _) = Box::pin(glance::<K, V, K>(&self.shared, &[key], call)).await;
+        let (found, _) = Box::pin(glance::<K, V, K>(&self.shared, &[key], call.clone())).await;
         found.into_iter().next().and_then(answer)
     }
 

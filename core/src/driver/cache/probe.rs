@@ -87,7 +87,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             misses: Vec::new(),
             places: hashbrown::HashMap::new(),
             came: Timestamp::MAX,
-            call: *call,
+            call: call.clone(),
         };
         for key in keys {
             let hit = self.hit_with(key, call);

@@ -183,7 +183,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
                 self.after_hit(key, call, &hit);
                 Ok(hit.into_cached())
             }
-            None => self.load_far(key, *call, loader).await,
+            None => self.load_far(key, call.clone(), loader).await,
         };
         if call.refresh {
             self.answered(key, call, &loaded);
@@ -237,7 +237,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
                 self.after_hit(key, call, &hit);
                 Ok(hit.into_cached())
             }
-            None => Box::pin(self.load_registered(key, *call)).await,
+            None => Box::pin(self.load_registered(key, call.clone())).await,
         };
         self.answered(key, call, &loaded);
         loaded
@@ -265,7 +265,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
                 self.draw(key, &hit);
                 hit.into_cached()
             }
-            None => Box::pin(self.look_further(key, *call)).await,
+            None => Box::pin(self.look_further(key, call.clone())).await,
         }
     }
 
@@ -302,7 +302,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     {
         match self.hit_with(key, call) {
             Some(hit) => hit.value().is_some(),
-            None => Box::pin(self.look_further(key, call.no_store()))
+            None => Box::pin(self.look_further(key, call.clone().no_store()))
                 .await
                 .is_hit(),
         }
@@ -377,7 +377,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         let (_admission, address) = self.admit(key)?;
         check(LoadKey::of(&self.shared, address.hash))?;
         let call = address.wishes(call);
-        if let Some(found) = self.beside_refresh(&address, call).await {
+        if let Some(found) = self.beside_refresh(&address, &call).await {
             return loaded(&self.shared.journal, &found);
         }
         let mut seat = Seat::join(&self.shared, address, call);

@@ -62,7 +62,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     {
         let mut probe = self.probe(keys, call, |_, _| {});
         while let Some(round) = probe.round(|| self.shared.runtime.now()) {
-            let (answers, _) = Box::pin(self.look_further_many(&round.keys, *call)).await;
+            let (answers, _) = Box::pin(self.look_further_many(&round.keys, call.clone())).await;
             probe.answered(round, answers);
         }
         probe.outcomes(core::convert::identity, |found| {
@@ -149,7 +149,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         }
         let mut probe = self.probe(keys, call, |key, hit| self.after_hit(key, call, hit));
         while let Some(round) = probe.round(|| self.shared.runtime.now()) {
-            let answers = Box::pin(self.load_many_by(&round.keys, *call, &mut loader)).await;
+            let answers = Box::pin(self.load_many_by(&round.keys, call.clone(), &mut loader)).await;
             probe.answered(round, answers);
         }
         self.handed_out(probe, call, call.refresh)
@@ -199,9 +199,9 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         while let Some(round) = probe.round(|| self.shared.runtime.now()) {
             let answers = match (&self.shared.loaders.many, &self.shared.loaders.one) {
                 (Some(loader), _) => {
-                    Box::pin(self.load_many_registered(&round.keys, *call, loader)).await
+                    Box::pin(self.load_many_registered(&round.keys, call.clone(), loader)).await
                 }
-                (None, Some(_)) => Box::pin(self.load_each(&round.keys, *call)).await,
+                (None, Some(_)) => Box::pin(self.load_each(&round.keys, call.clone())).await,
                 (None, None) => refused(round.keys.len(), no_loader()),
             };
             probe.answered(round, answers);
@@ -253,7 +253,9 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         };
         let outage = Mutex::new(Outage::default());
         for part in parts(keys.len(), shared.loaders.chunk) {
-            let (leading, following) = self.board(keys, part, call, &outage, &mut answers).await;
+            let (leading, following) = self
+                .board(keys, part, call.clone(), &outage, &mut answers)
+                .await;
             let land = |at: usize, answer| answers[at] = Some(answer);
             lead_many(shared, leading, following, &mut *loader, &outage, land).await;
         }
@@ -278,8 +280,9 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         };
         let outage = Arc::new(Mutex::new(Outage::default()));
         for part in parts(keys.len(), shared.loaders.chunk) {
-            let (leading, mut following) =
-                self.board(keys, part, call, &outage, &mut answers).await;
+            let (leading, mut following) = self
+                .board(keys, part, call.clone(), &outage, &mut answers)
+                .await;
             if !leading.is_empty() {
                 // A task takes these seats; the caller takes others and waits like everyone.
                 following.extend(leading.iter().map(|(member, _)| Member {
@@ -308,12 +311,14 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
-        let (known, outage) = self.look_further_many(keys, call.first_look()).await;
+        let (known, outage) = self
+            .look_further_many(keys, call.clone().first_look())
+            .await;
         let call = call.within(outage);
         let load = async |(at, key): (usize, &&Q)| match answer(known[at].clone()) {
             Some(known) => Arc::new(known),
             None => self
-                .answer_registered(*key, call)
+                .answer_registered(*key, call.clone())
                 .await
                 .unwrap_or_else(|error| Arc::new(Answer::endless(Err(error)))),
         };
@@ -371,7 +376,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         let rows: Vec<&Row<K>> = board.rows.iter().filter(refreshed).collect();
         if !rows.is_empty() {
             let keys: Vec<&K> = rows.iter().map(|row| &*row.key).collect();
-            let (found, _) = glance::<K, V, K>(&self.shared, &keys, call).await;
+            let (found, _) = glance::<K, V, K>(&self.shared, &keys, call.clone()).await;
             for (row, found) in zip(rows, found) {
                 answers[row.at] = answer(found).map(Arc::new);
             }

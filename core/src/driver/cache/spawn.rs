@@ -107,7 +107,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
                 }
                 Ok(hit.into_cached())
             }
-            None => Box::pin(self.load_spawned(key, *call, loader)).await,
+            None => Box::pin(self.load_spawned(key, call.clone(), loader)).await,
         };
         if call.refresh {
             self.answered(key, call, &loaded);
@@ -140,7 +140,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         let loader: Arc<dyn AnyBatchLoader<K, V>> = Arc::new(loader);
         let mut probe = self.probe(keys, call, |key, hit| self.after_hit(key, call, hit));
         while let Some(round) = probe.round(|| self.shared.runtime.now()) {
-            let loading = self.load_many_registered(&round.keys, *call, &loader);
+            let loading = self.load_many_registered(&round.keys, call.clone(), &loader);
             let answers = Box::pin(loading).await;
             probe.answered(round, answers);
         }
@@ -211,7 +211,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         let (_admission, address) = self.admit(key)?;
         check(LoadKey::of(&self.shared, address.hash))?;
         let call = address.wishes(call);
-        if let Some(found) = self.beside_refresh(&address, call).await {
+        if let Some(found) = self.beside_refresh(&address, &call).await {
             return Ok(Arc::new(found));
         }
         let key = Arc::clone(&address.key);

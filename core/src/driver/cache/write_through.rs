@@ -101,7 +101,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         T: Into<Load<V>>,
     {
         call.check_write()?;
-        Box::pin(self.carry_through(key, *call, writer)).await
+        Box::pin(self.carry_through(key, call.clone(), writer)).await
     }
 
     async fn carry_through<Q, W, F, T>(

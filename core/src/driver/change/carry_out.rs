@@ -6,18 +6,22 @@ use core::ops::ControlFlow;
 use std::sync::Arc;
 
 use futures_channel::oneshot::{Sender, channel};
-use futures_util::future::join4;
+use futures_util::future::{join, join4};
 
 use crate::driver::change::Change;
-use crate::driver::flight::verbs::{encode, stored, unencoded};
+use crate::driver::flight::verbs::{Beside, encode, stored, unencoded};
+use crate::driver::generations::believe::catch_up;
 use crate::driver::link::Link;
-use crate::driver::link::outcomes::answered;
+use crate::driver::link::outcomes::{Outcomes, answered};
 use crate::driver::shared::Shared;
 use crate::driver::world::bounds::{CacheKey, CacheValue};
 use crate::driver::world::caught::{Panic, caught};
 use crate::machine::change::{ChangeOutcome, ChangeReply, Wish};
+use crate::machine::generations::scope;
+use crate::machine::generations::tags::Tags;
 use crate::machine::policy::outage::Outage;
-use crate::ports::remote::{Claim, Put, Settle};
+use crate::machine::tier::mark::Mark;
+use crate::ports::remote::{Claim, Claimed, Hold, Put, Settle};
 
 /// One outcome a change, `None` if it was abandoned with its task or after an outage; and the first
 /// panic, if the caller made the changes in place.
@@ -132,15 +136,20 @@ async fn meet<K: CacheKey, V: CacheValue>(
                 };
                 *reply = Some(ChangeReply::Written(written));
             }
-            (Wish::Put { times, .. }, Some(link)) => {
-                link.format.seal(&mut change.bytes, *times);
+            (Wish::Put { times, born, .. }, Some(link)) => {
+                link.format.seal(&mut change.bytes, *times, *born);
             }
             (
                 Wish::Settle {
-                    value, mark, times, ..
+                    value,
+                    mark,
+                    tags,
+                    born,
+                    times,
+                    ..
                 },
                 Some(link),
-            ) => match encode(link, value.as_deref(), mark.as_ref(), *times) {
+            ) => match encode(link, value.as_deref(), beside(tags, mark, *born), *times) {
                 Ok(bytes) => change.bytes = bytes,
                 Err(error) => {
                     let key = change.address.text.as_deref();
@@ -154,7 +163,7 @@ async fn meet<K: CacheKey, V: CacheValue>(
     let Some(link) = &shared.link else {
         return;
     };
-    let (replies, answered) = send(link, wishing).await;
+    let (replies, answered) = send(shared, link, wishing).await;
     outage.note(replies.len(), replies.len(), answered);
     for (at, reply) in replies {
         wishing[at].reply = Some(reply);
@@ -164,12 +173,14 @@ async fn meet<K: CacheKey, V: CacheValue>(
 /// Sends L2 what has no reply yet, each verb once, side by side. Returns the replies with their
 /// places, and how many of them are answers.
 async fn send<K: CacheKey, V: CacheValue>(
+    shared: &Shared<K, V>,
     link: &Link<K, V>,
     wishing: &[Wishing<K, V>],
 ) -> (Vec<(usize, ChangeReply<Arc<V>>)>, usize) {
     let (mut removes, mut claims) = (Vec::new(), Vec::new());
     let (mut puts, mut settles) = (Vec::new(), Vec::new());
-    let mut places: [Vec<usize>; 4] = Default::default();
+    let mut releases = Vec::new();
+    let mut places: [Vec<usize>; 5] = Default::default();
     for (at, Wishing { change, wish, .. }) in unanswered(wishing) {
         let Some(key) = change.address.text.as_deref() else {
             continue;
@@ -185,6 +196,7 @@ async fn send<K: CacheKey, V: CacheValue>(
                 token,
                 life,
                 condition,
+                dead,
                 spares,
             } => {
                 places[1].push(at);
@@ -193,7 +205,7 @@ async fn send<K: CacheKey, V: CacheValue>(
                     token,
                     life,
                     condition,
-                    dead: None,
+                    dead,
                     spares,
                 });
             }
@@ -201,8 +213,10 @@ async fn send<K: CacheKey, V: CacheValue>(
                 token,
                 times,
                 condition,
+                dead,
                 spared,
                 announce,
+                ..
             } => {
                 places[2].push(at);
                 let put = Put {
@@ -210,7 +224,7 @@ async fn send<K: CacheKey, V: CacheValue>(
                     token,
                     value: value(times),
                     condition,
-                    dead: None,
+                    dead,
                     spared,
                 };
                 puts.push((announce, put));
@@ -225,12 +239,20 @@ async fn send<K: CacheKey, V: CacheValue>(
                 let (token, value) = (Some(token), value(times));
                 settles.push((announce, Settle { key, token, value }));
             }
+            Wish::Release { token } => {
+                places[4].push(at);
+                releases.push(Hold::of(key, token));
+            }
             Wish::Write => {}
         }
     }
+    if !releases.is_empty() {
+        // Seldom, and it ends by itself if it is lost.
+        link.release(&releases).await;
+    }
     let (removed, claimed, put, settled) = join4(
         link.remove(&removes),
-        link.claim(&claims),
+        claim(shared, link, &claims),
         link.put(&puts),
         link.settle(&settles),
     )
@@ -241,11 +263,31 @@ async fn send<K: CacheKey, V: CacheValue>(
     let put = put.into_iter().map(ChangeReply::Put);
     let settled = settled.into_iter().map(ChangeReply::Settled);
     // In the order of `places`.
+    let released = releases.iter().map(|_| ChangeReply::Released);
     let replies = removed.chain(claimed).chain(put).chain(settled);
+    let replies = replies.chain(released);
     (
         zip(places.into_iter().flatten(), replies).collect(),
         answers,
     )
+}
+
+/// Claims, and learns what was raised until then: the values that follow carry it, and a condition may
+/// have been judged by what is dead.
+async fn claim<K: CacheKey, V: CacheValue>(
+    shared: &Shared<K, V>,
+    link: &Link<K, V>,
+    claims: &[Claim<'_>],
+) -> Outcomes<Claimed> {
+    let (Some(log), false) = (&link.log, claims.is_empty()) else {
+        return link.claim(claims).await;
+    };
+    let (claimed, look) = join(link.claim(claims), link.look_beside()).await;
+    // A number that is too low costs a miss.
+    if let Ok(look) = look {
+        let _ = catch_up(shared, link, log, look).await;
+    }
+    claimed
 }
 
 fn unanswered<K: CacheKey, V: CacheValue>(
@@ -253,4 +295,9 @@ fn unanswered<K: CacheKey, V: CacheValue>(
 ) -> impl Iterator<Item = (usize, &Wishing<K, V>)> {
     let all = wishing.iter().enumerate();
     all.filter(|(_, wishing)| wishing.reply.is_none())
+}
+
+fn beside<'a>(tags: &'a Tags, mark: &'a Option<Mark>, born: scope::Mark) -> Beside<'a> {
+    let mark = mark.as_ref();
+    Beside { tags, mark, born }
 }

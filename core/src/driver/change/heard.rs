@@ -5,17 +5,20 @@ use std::sync::{Arc, Weak};
 
 use event_listener::EventListener;
 use futures_util::future::{Either, select};
+use portable_atomic::Ordering;
 
 use crate::driver::bus::members::Hears;
 use crate::driver::change::repair::{ensure_repairs, repair};
-use crate::driver::change::sweep::{forget_all, sweep};
+use crate::driver::generations::believe::{learnt, look_now};
 use crate::driver::link::Link;
 use crate::driver::link::gate::Bar;
 use crate::driver::shared::Shared;
+use crate::driver::shared::sweep::{forget_all, sweep};
 use crate::driver::world::bounds::{CacheKey, CacheValue};
 use crate::driver::world::caught::caught;
 use crate::driver::world::erased::Boxed;
 use crate::machine::event::Event;
+use crate::machine::generations::scope::{RaiseEvent, bucket};
 use crate::machine::shard::repairs::Heard;
 use crate::machine::time::Timestamp;
 use crate::ports::bus::BusState;
@@ -32,7 +35,7 @@ impl<K: CacheKey, V: CacheValue> Hears for Shared<K, V> {
                 let key = Arc::new(link.texts.parse(text)?);
                 let shard = self.tables.shard_of(self.tables.hash(&*key));
                 let left = self.ask(shard, |table, context, effects| {
-                    table.heard(Arc::clone(&key), what, context, effects)
+                    table.heard(Arc::clone(&key), bucket(text), what, context, effects)
                 });
                 sweep(&self, shard, &key, left);
                 Some(())
@@ -50,7 +53,39 @@ impl<K: CacheKey, V: CacheValue> Hears for Shared<K, V> {
         ensure_repairs(&self);
     }
 
+    fn hear_raise(self: Arc<Self>, texts: &[&str], own: bool) {
+        let Some(link) = self.link.as_ref().filter(|link| link.log.is_some()) else {
+            return;
+        };
+        let prefix = &*link.texts.prefix;
+        let members = texts.iter().filter_map(|text| text.strip_prefix(prefix));
+        let Some(event) = RaiseEvent::parse(members) else {
+            self.journal.note(&Event::Garbled);
+            return;
+        };
+        let now = self.runtime.now();
+        self.take_up_primary();
+        let news = (self.generations).ask(|known| known.hear(&event, own, now));
+        // What L1 calls back may panic.
+        if caught(|| learnt(&self, &news)).is_err() {
+            self.journal.note_panic_of_local();
+        }
+        if self.generations.look().lacks() {
+            self.repairs.needed.store(true, Ordering::SeqCst);
+        }
+        ensure_repairs(&self);
+    }
+
+    fn hear_of_log(self: Arc<Self>, keys: &[String]) {
+        let log = self.link.as_ref().and_then(|link| link.log.as_ref());
+        if log.is_some_and(|log| keys.iter().any(|key| **key == *log.top)) {
+            look_now(&self, |shared| shared.hear_of_everything());
+        }
+    }
+
     fn hear_of_everything(self: Arc<Self>) {
+        self.generations
+            .ask(|generations| generations.on_everything());
         if caught(|| forget_all(&self)).is_err() {
             self.journal.note_panic_of_local();
         }
@@ -60,6 +95,7 @@ impl<K: CacheKey, V: CacheValue> Hears for Shared<K, V> {
             for shard in 0..self.tables.len() {
                 self.ask(shard, |table, _, _| table.healed());
             }
+            self.generations.ask(|generations| generations.healed());
         }
         ensure_repairs(&self);
     }

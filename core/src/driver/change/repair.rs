@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use futures_util::future::{Either, join, select};
 use portable_atomic::Ordering;
 
+use crate::driver::generations::raise::{next_raise, raise_again};
 use crate::driver::shared::Shared;
 use crate::driver::task::chore::Shift;
 use crate::driver::world::bounds::{CacheKey, CacheValue};
@@ -38,14 +39,14 @@ async fn repeat<K: CacheKey, V: CacheValue>(cache: Weak<Shared<K, V>>, mut shift
         let gate = shared.link.as_ref().and_then(|link| link.gate.as_ref());
         // Then every key has its turn when L2 is back.
         let away = gate.is_some_and(|gate| gate.is_away());
-        if !away && !repair(&shared, now).await.is_empty() {
+        if !away && (raise_again(&shared, now).await | !repair(&shared, now).await.is_empty()) {
             continue;
         }
-        let Some(next) = next_repair(&shared) else {
+        let Some(next) = next_turn(&shared) else {
             shared.repairs.needed.store(false, Ordering::SeqCst);
             drop(shift);
             // A key may have come into doubt since, and have found this task still there.
-            if next_repair(&shared).is_some() {
+            if next_turn(&shared).is_some() {
                 shared.repairs.needed.store(true, Ordering::SeqCst);
                 ensure_repairs(&shared);
             }
@@ -66,6 +67,7 @@ async fn repeat<K: CacheKey, V: CacheValue>(cache: Weak<Shared<K, V>>, mut shift
             && let Some(shared) = cache.upgrade()
         {
             // L2 is back: every key has its turn now, the one that waited longest first.
+            raise_again(&shared, Timestamp::MAX).await;
             while repair(&shared, Timestamp::MAX).await.contains(&true) {}
         }
     }
@@ -111,12 +113,9 @@ pub(crate) async fn repair<K: CacheKey, V: CacheValue>(
     outcomes.collect()
 }
 
-fn next_repair<K: CacheKey, V: CacheValue>(shared: &Shared<K, V>) -> Option<Timestamp> {
-    shared
-        .tables
-        .each()
-        .filter_map(|table| table.next_repair())
-        .min()
+fn next_turn<K: CacheKey, V: CacheValue>(shared: &Shared<K, V>) -> Option<Timestamp> {
+    let repairs = shared.tables.each().filter_map(|table| table.next_repair());
+    repairs.chain(next_raise(shared)).min()
 }
 
 /// Removals under way. Those not reported, because the task is gone, count as unacknowledged.

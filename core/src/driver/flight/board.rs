@@ -10,6 +10,7 @@ use crate::driver::shared::Shared;
 use crate::driver::shared::address::Address;
 use crate::driver::world::bounds::{CacheKey, CacheValue};
 use crate::machine::error::Error;
+use crate::machine::generations::scope::bucket;
 use crate::machine::lookup::step::Reply;
 use crate::machine::policy::call::Call;
 use crate::machine::shard::Role;
@@ -26,6 +27,8 @@ pub(crate) struct Row<K> {
     pub(crate) at: usize,
     pub(crate) hash: u64,
     pub(crate) shard: usize,
+    /// The bucket of its text.
+    pub(crate) bucket: u16,
     pub(crate) key: Arc<K>,
     /// Where its text stands among the texts; `None` without an L2, and for a key that L2 cannot
     /// hold.
@@ -68,6 +71,7 @@ impl<K: CacheKey> Board<K> {
                 at,
                 hash,
                 shard: shared.tables.shard_of(hash),
+                bucket: if can_be { bucket(&own) } else { 0 },
                 key,
                 text: can_be.then_some(start..texts.len()),
             });
@@ -96,10 +100,12 @@ impl<K: CacheKey> Board<K> {
                 key: Arc::clone(&row.key),
                 hash: row.hash,
                 shard: row.shard,
+                bucket: row.bucket,
                 text: row.text.clone().map(|text| texts[text].into()),
             };
-            let call = address.wishes(call);
-            let (ticket, role) = table.join(Arc::clone(&row.key), call, context, effects);
+            let call = address.wishes(call.clone());
+            let key = Arc::clone(&row.key);
+            let (ticket, role) = table.join(key, row.bucket, call, context, effects);
             let seat = Seat::of(shared, address, Some(ticket));
             seated.push((Member { at: row.at, seat }, None));
             if let (Role::Lead, Some((member, step))) = (role, seated.last_mut()) {

@@ -7,6 +7,7 @@ use std::borrow::ToOwned;
 use std::sync::Arc;
 
 use crate::driver::flight::board::{Board, Row};
+use crate::driver::generations::believe::believed;
 use crate::driver::link::Link;
 use crate::driver::link::format::Junk;
 use crate::driver::link::outcomes::answered;
@@ -45,7 +46,7 @@ where
     let mut answers = vec![(Cached::Miss, Timestamp::MAX); keys.len()];
     let mut outage = Outage::default();
     for part in parts(keys.len(), shared.loaders.chunk) {
-        let call = call.within(outage);
+        let call = call.clone().within(outage);
         // A key that L2 cannot hold is a miss.
         let board = Board::new(shared, keys, part, |_, _| {});
         glance_part(shared, board, call, &mut answers, &mut outage).await;
@@ -80,7 +81,7 @@ async fn glance_part<K: CacheKey, V: CacheValue>(
         |row| row.shard,
         |row, table, context, effects| {
             let is_key = |other: &Arc<K>| *other == row.key;
-            table.glance(row.hash, is_key, call, context, effects)
+            table.glance(row.hash, row.bucket, is_key, call.clone(), context, effects)
         },
     );
     let Some(link) = &shared.link else {
@@ -97,7 +98,7 @@ async fn glance_part<K: CacheKey, V: CacheValue>(
     if asked.is_empty() {
         return;
     }
-    let read = link.read(&asked).await;
+    let read = believed(shared, link.read(&asked).await).await;
     outage.note(asked.len(), read.len(), answered(&read));
     let mut brought: Vec<Brought<'_, K, V>> = zip(zip(glances, &asked), read)
         .map(|(((row, glance), text), read)| {

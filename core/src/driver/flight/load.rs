@@ -104,7 +104,7 @@ pub(crate) fn brought<K, V>(
     if load.overlong {
         shared.journal.warn_of_mark();
     }
-    Ok(load.checked()?)
+    load.checked()
 }
 
 /// What a loader brings, or its own error. It waits for its turn, if not all may run at once; that

@@ -113,7 +113,8 @@ impl<K: CacheKey, V: CacheValue> Seat<K, V> {
     /// A seat in the key's flight.
     pub(crate) fn join(shared: &Arc<Shared<K, V>>, address: Address<K>, call: Call) -> Self {
         let (ticket, _) = shared.ask(address.shard, |table, context, effects| {
-            table.join(Arc::clone(&address.key), call, context, effects)
+            let key = Arc::clone(&address.key);
+            table.join(key, address.bucket, call, context, effects)
         });
         Self::of(shared, address, Some(ticket))
     }
@@ -126,7 +127,8 @@ impl<K: CacheKey, V: CacheValue> Seat<K, V> {
         aim: Aim,
     ) -> Option<Self> {
         let ticket = shared.ask(address.shard, |table, context, effects| {
-            table.open_refresh(Arc::clone(&address.key), call, aim, context, effects)
+            let key = Arc::clone(&address.key);
+            table.open_refresh(key, address.bucket, call, aim, context, effects)
         })?;
         let mut seat = Self::of(shared, address, Some(ticket));
         seat.notes().refreshes = true;

@@ -4,13 +4,18 @@ use core::iter::zip;
 use core::time::Duration;
 use std::sync::Arc;
 
+use futures_util::future::join;
+
 use crate::driver::flight::lease::ask;
 use crate::driver::flight::seat::{Next, Seat};
+use crate::driver::generations::believe::believed;
 use crate::driver::link::{Ask, Link};
 use crate::driver::shared::Shared;
 use crate::driver::world::bounds::{CacheKey, CacheValue};
 use crate::driver::world::caught::caught;
 use crate::machine::error::{Error, Fault};
+use crate::machine::generations::scope;
+use crate::machine::generations::tags::Tags;
 use crate::machine::lookup::step::{Extension, Filling, Reply};
 use crate::machine::tier::mark::Mark;
 use crate::machine::tier::verb::{Announce, Times};
@@ -29,7 +34,7 @@ pub(crate) async fn read<K: CacheKey, V: CacheValue>(
         return closed(seats);
     };
     let keys: Vec<&str> = texts.iter().map(|text| &***text).collect();
-    let read = link.read(&keys).await;
+    let read = believed(shared, link.read(&keys).await).await;
     zip(seats, read)
         .map(|(seat, read)| Next::Reply(seat.read(read)))
         .collect()
@@ -49,7 +54,9 @@ pub(crate) async fn lease<K: CacheKey, V: CacheValue>(
         token: *token,
         life: *life,
     });
-    let leased = ask(shared, link, asks.collect()).await;
+    // The highest number, if it is looked at, on its way beside the leases.
+    let (leased, look) = join(ask(shared, link, asks.collect()), link.look_beside()).await;
+    let leased = believed(shared, (leased, look)).await;
     zip(seats, leased)
         .map(|(seat, leased)| Next::Reply(seat.leased(leased)))
         .collect()
@@ -68,8 +75,12 @@ pub(crate) async fn fill<K: CacheKey, V: CacheValue>(
     let encoded: Vec<Result<Vec<u8>, Error>> = fillings
         .iter()
         .map(|filling| {
-            let mark = filling.mark.as_ref();
-            encode(link, filling.value.as_deref(), mark, filling.times)
+            let beside = Beside {
+                tags: &filling.tags,
+                mark: filling.mark.as_ref(),
+                born: filling.born,
+            };
+            encode(link, filling.value.as_deref(), beside, filling.times)
         })
         .collect();
     let fills: Vec<(Announce, Fill<'_>)> = zip(zip(seats.iter(), &texts), zip(fillings, &encoded))
@@ -146,12 +157,21 @@ fn told_as<K: CacheKey, V: CacheValue>(seat: &Seat<K, V>, loaded: Kind) -> Kind 
 pub(crate) fn encode<K, V: CacheValue>(
     link: &Link<K, V>,
     value: Option<&V>,
-    mark: Option<&Mark>,
+    beside: Beside<'_>,
     times: Times,
 ) -> Result<Vec<u8>, Error> {
-    let mut bytes = caught(|| link.format.encode_marked(value, mark))??;
-    link.format.seal(&mut bytes, times);
+    let Beside { tags, mark, born } = beside;
+    let mut bytes = caught(|| link.format.encode_marked(value, tags, mark))??;
+    link.format.seal(&mut bytes, times, born);
     Ok(bytes)
+}
+
+/// What L2 keeps beside a value.
+pub(crate) struct Beside<'a> {
+    pub(crate) tags: &'a Tags,
+    pub(crate) mark: Option<&'a Mark>,
+    /// Under which number it was loaded.
+    pub(crate) born: scope::Mark,
 }
 
 /// Why a value cannot be sent to L2.

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::driver::bus::hub::Hub;
-use crate::driver::bus::publisher::tell;
+use crate::driver::bus::publisher::{tell, tell_raise};
 use crate::driver::link::outcomes::Outcomes;
 use crate::driver::world::erased::AnyRemote;
 use crate::machine::error::Error;
+use crate::machine::generations::scope::RaiseEvent;
 use crate::machine::tier::verb::Announce;
 use crate::ports::bus::{Kind, Telling};
 use crate::ports::remote::Herald;
@@ -67,6 +68,13 @@ impl Announcer {
         match (self, announce) {
             (Self::L2(telling), Announce::Yes) => &**telling,
             (_, _) => plain,
+        }
+    }
+
+    /// Tells the others what was raised in this namespace, if that is left to the bus.
+    pub(crate) fn tell_raise(&self, namespace: &str, event: &RaiseEvent) {
+        if let Self::Bus(hub, cache) = self {
+            tell_raise(hub, cache, event.texts(namespace));
         }
     }
 

@@ -8,6 +8,8 @@ use portable_atomic::{AtomicUsize, Ordering};
 
 use crate::driver::world::caught::caught;
 use crate::machine::error::{BoxError, Error};
+use crate::machine::generations::scope;
+use crate::machine::generations::tags::Tags;
 use crate::machine::lookup::step::Seen;
 use crate::machine::policy::check::Compared;
 use crate::machine::tier::envelope::{self, Header};
@@ -89,8 +91,8 @@ impl<V: 'static> Format<V> {
     ///
     /// # Errors
     /// [`Error::Encode`], [`Error::TooLarge`].
-    pub(crate) fn encode(&self, value: Option<&V>) -> Result<Vec<u8>, Error> {
-        self.encode_marked(value, None)
+    pub(crate) fn encode(&self, value: Option<&V>, tags: &Tags) -> Result<Vec<u8>, Error> {
+        self.encode_marked(value, tags, None)
     }
 
     /// The same with a mark, for which jetcache-go has no place.
@@ -100,18 +102,20 @@ impl<V: 'static> Format<V> {
     pub(crate) fn encode_marked(
         &self,
         value: Option<&V>,
+        tags: &Tags,
         mark: Option<&Mark>,
     ) -> Result<Vec<u8>, Error> {
         match self.wire {
-            Wire::Native => self.encode_native(value, mark),
+            Wire::Native => self.encode_native(value, tags, mark),
             Wire::JetcacheGo => self.encode_go(value),
         }
     }
 
     /// Closes what [`encode`](Self::encode) made.
-    pub(crate) fn seal(&self, bytes: &mut [u8], times: Times) {
+    pub(crate) fn seal(&self, bytes: &mut [u8], times: Times, born: scope::Mark) {
         if self.wire == Wire::Native {
             envelope::costs(bytes, times.cost);
+            envelope::born(bytes, born);
             envelope::seal(bytes, times.life, times.stale);
         }
     }
@@ -179,9 +183,15 @@ impl<V: 'static> Format<V> {
         })
     }
 
-    fn encode_native(&self, value: Option<&V>, mark: Option<&Mark>) -> Result<Vec<u8>, Error> {
+    fn encode_native(
+        &self,
+        value: Option<&V>,
+        tags: &Tags,
+        mark: Option<&Mark>,
+    ) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
         envelope::open(&mut bytes, value.map(|_| self.codec.id()));
+        envelope::tagged(&mut bytes, tags);
         let Some(value) = value else {
             return Ok(bytes);
         };
@@ -223,6 +233,8 @@ impl<V: 'static> Format<V> {
             over,
             window: Some(window),
             cost: entry.cost,
+            tags: entry.tags(),
+            born: Some(entry.born),
             age: Some(entry.life.saturating_sub(left)),
             mark: entry.mark.and_then(Mark::new),
             header: (left.is_zero()).then(|| Header::of(&found.bytes)).flatten(),
@@ -269,6 +281,8 @@ impl<V: 'static> Format<V> {
             over: Duration::ZERO,
             window: None,
             cost: Duration::ZERO,
+            tags: Tags::NONE,
+            born: None,
             age: None,
             mark: None,
             header: None,

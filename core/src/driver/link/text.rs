@@ -4,6 +4,7 @@ use core::fmt;
 use std::sync::Arc;
 
 use crate::machine::error::Error;
+use crate::machine::generations::scope::{LIST_SUFFIX, TOP_SUFFIX};
 use crate::machine::tier::wire::Wire;
 
 /// How one cache names its keys in L2: a prefix, then what the key itself writes.
@@ -47,10 +48,12 @@ impl<K> Texts<K> {
         (self.parse)(text.strip_prefix(&self.prefix)?)
     }
 
-    /// Whether this text names no entry but a lease, the mark of a fill, or the lock of a refresh.
+    /// Whether this text names no entry but a lease, a part of the log of raises, the mark of a fill, or the
+    /// lock of a refresh.
     pub(crate) fn is_no_entry(&self, text: &str) -> bool {
         let go = self.wire == Wire::JetcacheGo;
         text.ends_with(LEASE_SUFFIX)
+            || !go && (text.ends_with(TOP_SUFFIX) || text.ends_with(LIST_SUFFIX))
             || go && (text.ends_with(LOCK_SUFFIX) || text.ends_with(MARK_SUFFIX))
     }
 }
@@ -63,7 +66,14 @@ impl<K> fmt::Debug for Texts<K> {
 
 /// Why a key that L2 cannot hold cannot be changed.
 pub(crate) fn reserved() -> Error {
-    let all = [LEASE_SUFFIX, MARK_SUFFIX, LOCK_SUFFIX].join(", ");
+    let all = [
+        LEASE_SUFFIX,
+        MARK_SUFFIX,
+        LOCK_SUFFIX,
+        TOP_SUFFIX,
+        LIST_SUFFIX,
+    ]
+    .join(", ");
     let why = format!(
         "it ends like the names of leases, marks and locks ({all}): it can be loaded, without L2, and \
          not be changed; rename it"

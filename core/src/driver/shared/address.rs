@@ -12,6 +12,8 @@ pub(crate) struct Address<K> {
     pub(crate) shard: usize,
     /// `None` without an L2, and for a key that L2 cannot hold: that one is loaded without it.
     pub(crate) text: Option<Arc<str>>,
+    /// The bucket of its text, with which it is raised.
+    pub(crate) bucket: u16,
 }
 
 impl<K> Address<K> {

@@ -60,7 +60,7 @@ impl<K: Hash + Eq> FreshKeys<K> {
         &self,
         hash: u64,
         is_key: impl Fn(&Arc<K>) -> bool,
-        call: Call,
+        call: &Call,
         now: Timestamp,
     ) -> bool {
         self.table_of(hash).touch(hash, is_key, call, now)

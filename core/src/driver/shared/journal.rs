@@ -31,6 +31,7 @@ pub(crate) struct Journal {
     value: Warning,
     entry: Warning,
     difference: Warning,
+    overflow: Warning,
     runtime_of_callers: Warning,
 }
 
@@ -67,6 +68,7 @@ impl Journal {
             value: warning("a value"),
             entry: warning("an entry"),
             difference: warning("a difference"),
+            overflow: warning("a change"),
             runtime_of_callers: warning("the runtime of a caller"),
         }
     }
@@ -93,6 +95,28 @@ impl Journal {
             Event::BusFault(fault) => self.warn(&self.bus, fault),
             Event::Undecodable { key, why } => self.warn_of_entry(key, why),
             Event::Differs { key, l1, l2 } => self.warn_of_difference(key, *l1, *l2),
+            Event::LogLost => tracing::warn!(
+                target: "jetcache",
+                cache = &*self.name,
+                "L2 of {} has lost its log of raises, by eviction perhaps: what stands there is not believed",
+                self.name
+            ),
+            Event::Overflowed => self.warn(
+                &self.overflow,
+                &"more changes are unconfirmed than there is room to remember: keys of their buckets do without \
+                  L2 until these are raised there",
+            ),
+            Event::RaisesConfirmed => tracing::info!(
+                target: "jetcache",
+                cache = &*self.name,
+                "L2 of {} has acknowledged all raises",
+                self.name
+            ),
+            Event::Bypassed => self.warn(
+                &self.overflow,
+                &"more changes are unconfirmed than there is room to remember: keys of their buckets do without \
+                  L2 until what stands there has ended",
+            ),
             Event::FailedOver => tracing::warn!(
                 target: "jetcache",
                 cache = &*self.name,

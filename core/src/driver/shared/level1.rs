@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::driver::shared::generated::Generated;
 use crate::driver::world::bounds::{CacheKey, CacheValue};
 use crate::driver::world::erased::AnyRuntime;
 use crate::machine::tier::entry::Entry;
@@ -9,15 +10,22 @@ use crate::machine::time::Timestamp;
 use crate::ports::local::{Local, Probe};
 
 /// The L1 of a cache, if it has one.
-pub(crate) struct Level1<K, V>(pub(crate) Option<Arc<dyn Local<K, V>>>);
+pub(crate) struct Level1<K, V> {
+    pub(crate) local: Option<Arc<dyn Local<K, V>>>,
+    pub(crate) generations: Arc<Generated>,
+}
 
 impl<K: CacheKey, V: CacheValue> Level1<K, V> {
-    /// A fresh entry. One that may not even be served stale any more is removed. A clock is read only
+    /// A fresh entry, none of whose tags was raised. One that may not even be served stale any more is removed. A clock is read only
     /// if there is an entry, and the exact one only if its end is near.
     #[inline(always)]
     pub(crate) fn fresh(&self, key: &dyn Probe<K>, clock: &dyn AnyRuntime) -> Option<Entry<V>> {
-        let local = self.0.as_ref()?;
+        let local = self.local.as_ref()?;
         let entry = local.get(key)?;
+        if !self.generations.is_alive(&entry) {
+            local.remove(key);
+            return None;
+        }
         if entry.is_fresh(clock.coarse() + Timestamp::COARSE) {
             return Some(entry);
         }
@@ -34,7 +42,7 @@ impl<K: CacheKey, V: CacheValue> Level1<K, V> {
     /// What there is of the key, as the machine holds values: also an entry whose life is over, if it
     /// may be served stale.
     pub(crate) fn read(&self, key: &K, clock: &dyn AnyRuntime) -> Option<Entry<Arc<V>>> {
-        let local = self.0.as_ref()?;
+        let local = self.local.as_ref()?;
         let entry = local.get(&key)?;
         let now = clock.now();
         if !entry.is_fresh(now) && now >= entry.stale_end() {
@@ -46,13 +54,13 @@ impl<K: CacheKey, V: CacheValue> Level1<K, V> {
 
     /// Writes an entry: the value is cloned out of its `Arc`, outside every lock of ours.
     pub(crate) fn write(&self, key: &K, entry: Entry<Arc<V>>) {
-        if let Some(local) = &self.0 {
+        if let Some(local) = &self.local {
             local.insert(key.clone(), entry.map(|value| (*value).clone()));
         }
     }
 
     pub(crate) fn remove(&self, key: &K) {
-        if let Some(local) = &self.0 {
+        if let Some(local) = &self.local {
             local.remove(&key);
         }
     }
@@ -60,20 +68,20 @@ impl<K: CacheKey, V: CacheValue> Level1<K, V> {
 
 impl<K, V> Level1<K, V> {
     pub(crate) fn clear(&self) {
-        if let Some(local) = &self.0 {
+        if let Some(local) = &self.local {
             local.clear();
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.as_ref().map_or(0, |local| local.len())
+        self.local.as_ref().map_or(0, |local| local.len())
     }
 
     pub(crate) fn weight(&self) -> u64 {
-        self.0.as_ref().map_or(0, |local| local.weight())
+        self.local.as_ref().map_or(0, |local| local.weight())
     }
 
     pub(crate) fn evicted(&self) -> Option<u64> {
-        self.0.as_ref()?.evicted()
+        self.local.as_ref()?.evicted()
     }
 }

@@ -51,6 +51,7 @@ pub(crate) trait AnyRemote: Send + Sync {
         since: Mark,
     ) -> Boxed<'a, Result<Vec<(Scope, Mark)>, Fault>>;
     fn ensure<'a>(&'a self, ensure: Ensure<'a>) -> Boxed<'a, Result<Mark, Fault>>;
+    fn keeps_log(&self) -> bool;
     fn server(&self) -> Option<u64>;
     fn server_of(&self, key: &str) -> Option<u64>;
     fn failovers(&self) -> Option<u64>;
@@ -133,6 +134,10 @@ impl<R: Remote> AnyRemote for R {
 
     fn ensure<'a>(&'a self, ensure: Ensure<'a>) -> Boxed<'a, Result<Mark, Fault>> {
         Box::pin(async move { Remote::ensure(self, &ensure).await })
+    }
+
+    fn keeps_log(&self) -> bool {
+        Remote::keeps_log(self)
     }
 
     fn server(&self) -> Option<u64> {
@@ -271,8 +276,9 @@ where
         let loads = self.0.load_many(vec![key.clone()]).await?;
         // Of several for one key the last one counts.
         let mut last_first = loads.entries.into_iter().rev();
-        last_first
-            .find(|(loaded, _)| *loaded == key)
-            .map_or_else(|| Ok(Load::from(None)), |(_, load)| Ok(load?.checked()?))
+        last_first.find(|(loaded, _)| *loaded == key).map_or_else(
+            || Ok(Load::from(None)),
+            |(_, load)| Ok(load?.of_nothing_shown()?),
+        )
     }
 }

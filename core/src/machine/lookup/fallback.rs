@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::machine::generations::tags::Tags;
+use crate::machine::generations::{Generations, Heard};
 use crate::machine::lookup::shown::Shown;
 use crate::machine::lookup::step::{Answer, Seen, Stands};
 use crate::machine::policy::Policy;
@@ -25,6 +27,9 @@ pub(super) struct Fallback<V> {
     age: Option<Age>,
     /// How it stood in L2, if it is from there.
     header: Option<Header>,
+    /// Its tags, and as of which news it is known to be alive.
+    tags: Tags,
+    stamp: Heard,
 }
 
 /// The fallback, or the value that is none.
@@ -35,8 +40,9 @@ impl<V> Fallback<V> {
     ///
     /// # Errors
     /// The value, to be dropped outside the lock.
-    pub(super) fn of_l1(entry: Entry<V>, sweeping: bool, now: Timestamp) -> Found<V> {
+    pub(super) fn of_l1(entry: Entry<V>, sweeping: bool, heard: Heard, now: Timestamp) -> Found<V> {
         let note = entry.note().cloned();
+        let (tags, stamp) = (entry.tags().clone(), entry.stamp().unwrap_or(heard));
         let age = note.as_ref().map(Note::age);
         let known = (entry.expires(), entry.over());
         let until = if sweeping {
@@ -47,11 +53,13 @@ impl<V> Fallback<V> {
         Self::new(entry.into_value(), known, until, now, |found| Self {
             note,
             age,
+            tags,
+            stamp,
             ..found
         })
     }
 
-    /// What L2 showed.
+    /// What L2 showed, which is alive as of this news.
     ///
     /// # Errors
     /// The value, to be dropped outside the lock.
@@ -59,15 +67,19 @@ impl<V> Fallback<V> {
         mut seen: Seen<V>,
         sent: Timestamp,
         policy: &Policy,
+        heard: Heard,
         now: Timestamp,
     ) -> Found<V> {
         let until = seen.stale_end(sent, policy);
         let (note, age, header) = (seen.note(sent), seen.aged(sent), seen.header.take());
         let known = (sent + seen.left, seen.over);
+        let tags = seen.tags;
         Self::new(seen.value, known, until, now, |found| Self {
             note,
             age,
             header,
+            tags,
+            stamp: heard,
             ..found
         })
     }
@@ -88,6 +100,8 @@ impl<V> Fallback<V> {
                 note: None,
                 age: None,
                 header: None,
+                tags: Tags::NONE,
+                stamp: Heard::default(),
             })),
             none => Err(none),
         }
@@ -108,6 +122,11 @@ impl<V> Fallback<V> {
     /// Whether L2 can renew it where it stands.
     pub(super) fn is_extensible(&self) -> bool {
         self.header.is_some()
+    }
+
+    /// Whether none of its tags was raised since it was found. (Other scopes' news supersede the flight.)
+    pub(super) fn is_alive(&self, generations: &Generations) -> bool {
+        !generations.had_news(self.stamp, &self.tags)
     }
 
     /// It is not answered any more. It is dropped later, outside the lock.
@@ -132,9 +151,10 @@ impl<V: Clone> Fallback<V> {
         let (value, (end, over)) = (self.value.clone(), self.known);
         if now + over < end && now < self.until {
             // Fresh, though too old for a refresh to copy.
-            return Some(Answer::found(Some(value), end));
+            return Some(Answer::found(Some(value), end).tagged(&self.tags, self.stamp));
         }
-        (now < until).then(|| Answer::stale(value, until, self.known))
+        let stale = || Answer::stale(value, until, self.known).tagged(&self.tags, self.stamp);
+        (now < until).then(stale)
     }
 
     /// An entry of L1 that answers in place of a load until `end`.
@@ -142,7 +162,8 @@ impl<V: Clone> Fallback<V> {
         let end = end.min(self.until);
         let over = end.since(self.known.0).saturating_add(self.known.1);
         let entry = Entry::new(Some(self.value.clone()), end).noted(self.note.clone());
-        entry.stale_until(self.until).overdue(over)
+        let entry = entry.stale_until(self.until).overdue(over);
+        entry.tagged(&self.tags, self.stamp)
     }
 
     /// What a loader is shown of it at `now`, and what the flight remembers of that.
@@ -151,6 +172,7 @@ impl<V: Clone> Fallback<V> {
         let shown = Shown {
             header: self.header.clone(),
             mark: mark.clone(),
+            tags: self.tags.clone(),
         };
         let value = (now < self.until).then(|| self.value.clone())?;
         let age = self.age.map(|age| age.by(now));

@@ -25,7 +25,7 @@ impl<V: Clone> Lookup<V> {
     ) -> Move<V> {
         let took = view.now.since(began);
         let shown = self.shown.take();
-        let loaded = loaded.and_then(|load| Ok(load.checked()?));
+        let loaded = loaded.and_then(Load::checked);
         let load = match loaded {
             Ok(load) => load,
             Err(error) => {
@@ -43,6 +43,12 @@ impl<V: Clone> Lookup<V> {
                 return self.finish(Answer::endless(Err(error)));
             }
         };
+        if view.policy.kind.has_remote() && !view.policy.log && !load.tags.is_empty() {
+            self.outcome = RefreshOutcome::Failed;
+            out.events.push(Event::LoadFailed { took });
+            out.spent.extend(load.value);
+            return self.finish(Answer::endless(Err(no_tags())));
+        }
         out.events.push(match load.value {
             Some(_) => Event::Loaded { took },
             None => Event::NotFound { took },
@@ -56,25 +62,32 @@ impl<V: Clone> Lookup<V> {
             out.events.push(Event::Unchanged);
         }
         let outcome = Ok(Cached::known(load.value.clone()));
-        let Some(mut lives) = view.policy.lives(&self.call, &load, view.dice) else {
-            return self.finish(Answer::endless(outcome));
+        let lives = view.policy.lives(&self.call, &load, view.dice);
+        let tags = match &shown {
+            Some(shown) if load.tags.is_empty() => shown.tags.clone(),
+            _ => load.tags,
+        };
+        // What it brought may be older than the raise of one of its tags (T6).
+        let outlived = view.generations.had_news(self.stamp, &tags);
+        let Some(mut lives) = lives.filter(|_| !outlived) else {
+            return self.finish(Answer::endless(outcome).tagged(&tags, self.stamp));
         };
         // One that is too long is not kept, and the one before is not its mark any more.
         let before = shown.as_ref().filter(|_| !load.overlong);
         let mark = load.mark.or_else(|| before?.mark.clone());
         let header = shown.and_then(|shown| {
-            let (header, life) = shown.extends(mark.as_ref(), &lives)?;
+            let (header, life) = shown.extends(mark.as_ref(), &tags, &lives)?;
             lives.last(life);
             Some(header)
         });
         let answer = Answer {
-            outcome,
             until: view.now + lives.remote,
             loaded: Some(began),
-            over: None,
+            ..Answer::endless(outcome).tagged(&tags, self.stamp)
         };
         let note = mark.map(|mark| Note::new(mark, Age::born(view.now)));
         let entry = lives.entry(load.value, view.now).noted(note);
+        let entry = entry.tagged(&tags, self.stamp);
         // A load that took no time that can be measured still takes some.
         let cost = took.max(Duration::from_millis(1));
         let entry = view.policy.led(entry, cost, lives.remote, view.dice >> 64);
@@ -100,11 +113,14 @@ impl<V: Clone> Lookup<V> {
             entry.value().cloned(),
             entry.note().map(Note::mark).cloned(),
         );
+        let tags = answer.tags.clone();
         self.state = State::Filling { entry, answer };
         Move::Do(Step::Ask(Need::Fill(Filling {
             token,
             value,
             mark,
+            tags,
+            born: self.born,
             times,
             announce,
         })))
@@ -168,6 +184,7 @@ impl<V: Clone> Lookup<V> {
                 let end = entry.expires().min(view.now + view.refused_ttl);
                 let note = entry.note().cloned();
                 let entry = Entry::new(entry.into_value(), end).noted(note);
+                let entry = entry.tagged(&answer.tags, answer.stamp);
                 self.keep(view, entry, answer)
             }
             Err(Fault::Encode(_)) => {
@@ -192,13 +209,25 @@ impl<V: Clone> Lookup<V> {
         }
     }
 
-    /// Only a flight that is still current writes L1.
+    /// Only a flight that is still current writes L1, and only what none of whose tags was raised
+    /// meanwhile.
     pub(super) fn keep(&mut self, view: &View<'_>, entry: Entry<V>, answer: Answer<V>) -> Move<V> {
         let wanted = view.policy.kind.has_local() && !self.call.skip_local;
-        if view.superseded || !wanted || !entry.is_fresh(view.now) {
+        let outlived = view.generations.had_news(answer.stamp, &answer.tags);
+        if view.superseded || outlived || !wanted || !entry.is_fresh(view.now) {
             return self.finish(answer);
         }
         self.state = State::Keeping { answer };
         Move::Keep(entry)
     }
 }
+
+/// Why a value with tags cannot be kept.
+fn no_tags() -> Error {
+    Error::config(NO_TAGS)
+}
+
+/// Why there are no tags, and no `clear`.
+pub(crate) const NO_TAGS: &str = "tags and `clear` need an L2 that keeps a log of them, in the native \
+     format: in the jetcache-go format a value cannot carry when it was loaded, and a removal of each key would miss \
+     what is filled meanwhile. Invalidate the keys; `clear_local` empties this node's L1";

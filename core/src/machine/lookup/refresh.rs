@@ -42,7 +42,7 @@ impl<V: Clone> Lookup<V> {
         out: &mut Out<'_, V>,
     ) -> Move<V> {
         let found = found.map_or(Err(None), |entry| {
-            Fallback::of_l1(entry, view.sweeping, view.now)
+            Fallback::of_l1(entry, view.sweeping, view.generations.heard(), view.now)
         });
         self.fall_back_on(found, out);
         self.load(view, out)
@@ -79,7 +79,9 @@ impl<V: Clone> Lookup<V> {
 
     /// It was not loaded anew: it stays, and is not tried again before its end.
     pub(super) fn keep_due(&mut self, view: &View<'_>, entry: Entry<V>) -> Move<V> {
+        let stamp = entry.stamp().unwrap_or(view.generations.heard());
         let answer = Answer::found(entry.value().cloned(), entry.expires());
+        let answer = answer.tagged(entry.tags(), stamp);
         if self.fed || view.writing {
             return self.finish(answer);
         }

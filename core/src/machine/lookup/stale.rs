@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use crate::machine::generations::Generations;
 use crate::machine::lookup::fallback::Fallback;
 use crate::machine::lookup::step::{Answer, Seen};
 use crate::machine::lookup::{Lookup, Move, Out, State, View};
@@ -37,7 +38,7 @@ impl<V: Clone> Lookup<V> {
         out: &mut Out<'_, V>,
     ) {
         let found = seen.map_or(Err(None), |seen| {
-            Fallback::of_l2(seen, sent, view.policy, view.now)
+            Fallback::of_l2(seen, sent, view.policy, view.generations.heard(), view.now)
         });
         if found.is_err() && !view.policy.hears {
             let dead = self.fallback.take();
@@ -60,20 +61,22 @@ impl<V: Clone> Lookup<V> {
         self.fed = true;
     }
 
-    /// The stale value as an answer to this call, now: not past its window, and not once a change has
-    /// ended.
+    /// The stale value as an answer to this call, now: not past its window, not once a change has
+    /// ended, and not once one of its tags was raised.
     pub(in crate::machine) fn stale(
         &self,
         call: &Call,
         superseded: bool,
+        generations: &Generations,
         now: Timestamp,
     ) -> Option<Answer<V>> {
         let found = self.fallback.as_ref().filter(|_| !superseded)?;
+        let found = Some(found).filter(|found| found.is_alive(generations))?;
         found.answer(call, now)
     }
 
     pub(super) fn stale_answer(&self, view: &View<'_>) -> Option<Answer<V>> {
-        self.stale(&self.call, view.superseded, view.now)
+        self.stale(&self.call, view.superseded, view.generations, view.now)
     }
 
     /// How long the leader still waits, if it has a stale value to answer.
@@ -83,7 +86,7 @@ impl<V: Clone> Lookup<V> {
             return None;
         }
         let due = view.came + view.policy.soft_timeout(&self.call)?;
-        let stale = self.stale(&self.call, view.superseded, view.now);
+        let stale = self.stale_answer(view);
         stale.map(|_| due.since(view.now))
     }
 
@@ -140,6 +143,8 @@ mod tests {
 
     use super::*;
     use crate::machine::error::Error;
+    use crate::machine::generations::Heard;
+    use crate::machine::generations::tags::Tags;
     use crate::machine::lookup::step::{Need, Reply, Step};
     use crate::machine::policy::Kind;
     use crate::machine::shard::glances::Glanced;
@@ -207,6 +212,8 @@ mod tests {
             age: None,
             header: None,
             mark: None,
+            tags: Tags::NONE,
+            born: None,
         }
     }
 
@@ -328,10 +335,15 @@ mod tests {
         let longer = Entry::new(Some("longer"), Timestamp::default());
         let longer = longer.stale_until(Timestamp::default() + 60 * SECOND);
         for entry in [ended(), longer, ended()] {
-            let found = Fallback::of_l1(entry, false, Timestamp::default());
+            let found = Fallback::of_l1(entry, false, Heard::default(), Timestamp::default());
             lookup.fall_back_on(found, &mut out);
         }
-        let answer = lookup.stale(&Call::new(), false, Timestamp::default() + 10 * SECOND);
+        let answer = lookup.stale(
+            &Call::new(),
+            false,
+            &Generations::default(),
+            Timestamp::default() + 10 * SECOND,
+        );
         let outcome = answer.map(|answer| answer.outcome.ok());
         assert_eq!(outcome, Some(Some(Cached::Stale("longer"))));
         assert_eq!(spent, ["old", "old"]);

@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use core::time::Duration;
 
 use crate::machine::error::Fault;
+use crate::machine::generations::Generations;
 use crate::machine::lookup::fallback::Fallback;
 use crate::machine::lookup::step::{Answer, Extension, Need, Stands, Step};
 use crate::machine::lookup::{Lookup, Move, Out, State, View};
@@ -19,13 +20,17 @@ impl<V: Clone> Lookup<V> {
     pub(in crate::machine) fn standing(
         &mut self,
         superseded: bool,
+        generations: &Generations,
         now: Timestamp,
     ) -> Option<Stands<V>> {
         let loads = matches!(self.state, State::Loading { .. }) && !superseded;
         let mut found = self.in_l2.iter().chain(&self.fallback).filter(|_| loads);
-        let found = found.find_map(|found| found.show(now));
+        let shows = |found: &Fallback<V>| found.show(now).filter(|_| found.is_alive(generations));
+        let found = found.find_map(shows);
         let due = (self.due.as_ref()).filter(|_| loads && found.is_none() && self.due_stands);
-        let due = due.and_then(|due| Fallback::of_l1(due.clone(), false, now).ok()?.show(now));
+        let heard = generations.heard();
+        let due = due.and_then(|due| Fallback::of_l1(due.clone(), false, heard, now).ok());
+        let due = due.and_then(|due| shows(&due));
         let (stands, shown) = found.or(due)?;
         self.shown = Some(shown);
         Some(stands)

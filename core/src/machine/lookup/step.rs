@@ -5,6 +5,9 @@ use alloc::sync::Arc;
 use core::time::Duration;
 
 use crate::machine::error::{Error, Fault};
+use crate::machine::generations::scope;
+use crate::machine::generations::tags::Tags;
+use crate::machine::generations::{Generations, Heard};
 use crate::machine::policy::Policy;
 use crate::machine::policy::call::Call;
 use crate::machine::tier::entry::{Cached, Entry, Load};
@@ -26,6 +29,13 @@ pub struct Answer<V> {
     pub loaded: Option<Timestamp>,
     /// Of a stale value: a point in time, and for how long its life was over then.
     pub over: Option<(Timestamp, Duration)>,
+    /// The tags of the value.
+    pub tags: Tags,
+    /// As of which news it is known to be alive.
+    pub stamp: Heard,
+    /// One of its scopes had news since then: it is for those who came before, and for nobody else
+    /// (PROTOCOL.md, T6).
+    pub outlived: bool,
 }
 
 impl<V> Answer<V> {
@@ -36,6 +46,9 @@ impl<V> Answer<V> {
             until,
             loaded: None,
             over: None,
+            tags: Tags::NONE,
+            stamp: Heard::new(0),
+            outlived: false,
         }
     }
 
@@ -51,6 +64,9 @@ impl<V> Answer<V> {
             until,
             loaded: None,
             over: Some(over),
+            tags: Tags::NONE,
+            stamp: Heard::new(0),
+            outlived: false,
         }
     }
 
@@ -61,6 +77,19 @@ impl<V> Answer<V> {
             until: Timestamp::MAX,
             loaded: None,
             over: None,
+            tags: Tags::NONE,
+            stamp: Heard::new(0),
+            outlived: false,
+        }
+    }
+
+    /// The same with the tags of the value, which is known to be alive as of this stamp.
+    pub(in crate::machine) fn tagged(self, tags: &Tags, stamp: Heard) -> Self {
+        let tags = tags.clone();
+        Self {
+            tags,
+            stamp,
+            ..self
         }
     }
 
@@ -171,6 +200,10 @@ pub struct Filling<V> {
     pub value: Option<V>,
     /// What is kept with the value.
     pub mark: Option<Mark>,
+    /// Its tags.
+    pub tags: Tags,
+    /// Under which number it was loaded.
+    pub born: scope::Mark,
     /// Its times.
     pub times: Times,
     /// Whether the others hear of it.
@@ -255,6 +288,10 @@ pub struct Seen<V> {
     pub age: Option<Duration>,
     /// What was kept with the value.
     pub mark: Option<Mark>,
+    /// Its tags.
+    pub tags: Tags,
+    /// Under which number it was loaded; `None` in a format that has none, where nothing is dead.
+    pub born: Option<scope::Mark>,
     /// How it stands there, if it may have to be extended: its life is over, or a refresh looks.
     pub header: Option<Header>,
 }
@@ -264,6 +301,12 @@ impl<V> Seen<V> {
     /// sent.
     pub(in crate::machine) fn is_fresh(&self, sent: Timestamp, now: Timestamp) -> bool {
         now < sent + self.left
+    }
+
+    /// Whether it is dead to a node that knows these raises: its key is in this bucket.
+    pub(in crate::machine) fn is_dead(&self, bucket: u16, generations: &Generations) -> bool {
+        let is_dead = |born| generations.is_dead(born, &self.tags, bucket);
+        self.born.is_some_and(is_dead)
     }
 
     /// How old it is: it was read at `sent`.

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use crate::machine::error::Error;
+use crate::machine::generations::tags::{Tags, TooManyTags};
 use crate::machine::policy::outage::Outage;
 use crate::machine::policy::pace::Aim;
 
@@ -17,7 +18,7 @@ use crate::machine::policy::pace::Aim;
 /// let call = Call::new().ttl(Duration::from_secs(30)).skip_local();
 /// # let _ = call;
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct Call {
     pub(crate) ttl: Option<Duration>,
@@ -28,6 +29,10 @@ pub struct Call {
     pub(crate) skip_remote: bool,
     pub(crate) no_store: bool,
     pub(crate) refresh: bool,
+    /// The tags of what a change stores.
+    pub(crate) tags: Tags,
+    /// There were too many of them.
+    overtagged: bool,
     /// What it does not find is looked up once more, and counted then.
     pub(crate) looked_up_again: bool,
     /// The lookup is a refresh.
@@ -46,6 +51,8 @@ impl Call {
             skip_remote: false,
             no_store: false,
             refresh: false,
+            tags: Tags::NONE,
+            overtagged: false,
             looked_up_again: false,
             aim: None,
         }
@@ -108,6 +115,16 @@ impl Call {
         self
     }
 
+    /// Gives the inserted or written value tags, 64 at most: see [`Load::tags`](crate::Load::tags). More
+    /// are refused when the call is made. It is for changes; a value that is loaded has the tags that its
+    /// loader gives it.
+    pub fn tags<T: AsRef<str>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
+        let tags = Tags::of(tags);
+        self.overtagged = tags.is_err();
+        self.tags = tags.unwrap_or_default();
+        self
+    }
+
     /// The wishes of a refresh.
     pub(in crate::machine) const fn refreshing(mut self, aim: Aim) -> Self {
         self.aim = Some(aim);
@@ -156,7 +173,7 @@ impl Call {
     /// Checks the wishes of a write-through; a driver calls it first.
     ///
     /// # Errors
-    /// [`Error::Config`] for wishes that no write-through can fulfil.
+    /// [`Error::Config`] for wishes that no write-through can fulfil, [`Error::TooManyTags`].
     pub fn check_write(&self) -> Result<(), Error> {
         self.check_change(false)?;
         if self.skip_remote {
@@ -171,9 +188,12 @@ impl Call {
     /// Checks the wishes of a change; a driver calls it first.
     ///
     /// # Errors
-    /// [`Error::Config`] for wishes that no change can fulfil.
+    /// [`Error::Config`] for wishes that no change can fulfil, [`Error::TooManyTags`].
     pub fn check_change(&self, conditional: bool) -> Result<(), Error> {
         self.check()?;
+        if self.overtagged {
+            return Err(Error::TooManyTags(TooManyTags));
+        }
         if self.no_store {
             return Err(Error::config(
                 "no_store on a change: use invalidate to remove the key",

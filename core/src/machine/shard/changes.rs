@@ -18,6 +18,7 @@ use crate::machine::policy::call::Call;
 use crate::machine::shard::failover::taken_over;
 use crate::machine::shard::{Context, Shard};
 use crate::machine::table::unconfirmed::{Cure, Number};
+use crate::machine::tier::envelope::Head;
 use crate::machine::tier::verb::{Announce, Claimed, Condition, Placed, Stamp};
 use crate::machine::token::Token;
 use crate::machine::writes::Sweep;
@@ -27,14 +28,15 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     pub fn open(
         &mut self,
         key: K,
+        bucket: u16,
         plan: Plan<V>,
         context: &Context<'_>,
         effects: &mut Effects<K, V>,
     ) -> ChangeTicket {
-        let (slot, spare) = self.slots.open(key);
+        let (slot, spare) = self.slots.open(key, bucket);
         effects.spent_keys.extend(spare);
         let call = match &plan {
-            Plan::Insert { call, .. } | Plan::WriteThrough { call } => *call,
+            Plan::Insert { call, .. } | Plan::WriteThrough { call } => call.clone(),
             Plan::Invalidate => Call::new(),
         };
         ChangeTicket(self.changes.insert(Change {
@@ -49,6 +51,11 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             write: None,
             written: None,
             note: None,
+            tags: call.tags,
+            generation: context.generations.born(),
+            stamp: context.generations.heard(),
+            dead: None,
+            buried: 0,
         }))
     }
 
@@ -79,10 +86,13 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             }
             (
                 State::Claiming(number, token),
-                ChangeReply::Claimed(Ok(Claimed::Granted(spared, _))),
-            ) => self.on_claimed(at, number, token, spared, context),
-            (State::Claiming(number, _), ChangeReply::Claimed(Ok(Claimed::Refused(_)))) => {
-                self.on_refused(at, number, context, effects)
+                ChangeReply::Claimed(Ok(Claimed::Granted(spared, head))),
+            ) => self.on_claimed(at, number, token, (spared, head), context),
+            (State::Claiming(number, _), ChangeReply::Claimed(Ok(Claimed::Refused(head)))) => {
+                self.on_refused(at, number, head, context, effects)
+            }
+            (State::Releasing, ChangeReply::Released) => {
+                ChangeStep::Finish(ChangeOutcome::Applied(false))
             }
             (State::Claiming(number, _), ChangeReply::Claimed(Err(fault))) => {
                 self.on_unclaimed(at, number, fault, context, effects)
@@ -138,19 +148,20 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let change = &self.changes[at];
         if !context.policy.kind.has_remote() {
             return match (&change.plan, change.condition()) {
-                (Plan::WriteThrough { .. }, _) => self.write(at, None),
+                (Plan::WriteThrough { .. }, _) => self.write(at, None, context),
                 (_, Some(_)) => self.look_alone(at),
                 (_, None) => self.end(at, Reach::Everywhere, true, context, effects),
             };
         }
         // Nothing may be put into L2 while it is bypassed.
-        if change.condition().is_some() && self.doubts.bypassed(context.now) {
+        let bucket = self.slots.look(change.slot).bucket;
+        if change.condition().is_some() && self.avoids_l2(bucket, context) {
             return ChangeStep::Finish(ChangeOutcome::Undecided);
         }
-        let (life, condition, spares) = match change.plan {
+        let (life, condition, spares) = match &change.plan {
             Plan::Insert {
                 call, condition, ..
-            } if !call.skip_remote => (context.policy.claim_life(), condition, true),
+            } if !call.skip_remote => (context.policy.claim_life(), *condition, true),
             Plan::WriteThrough { .. } => (context.policy.longest_hold(), None, false),
             Plan::Insert { .. } | Plan::Invalidate => return self.remove(at, Reach::Everywhere),
         };
@@ -167,6 +178,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             token,
             life,
             condition,
+            dead: change.dead,
             spares,
         })
     }
@@ -178,17 +190,29 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         ChangeStep::Ask(Wish::Remove(Announce::Yes))
     }
 
-    /// A claim that was refused changed nothing anywhere, and acknowledges nothing.
+    /// A claim that was refused changed nothing anywhere, and acknowledges nothing. If what it found there
+    /// is dead, it counts as absent the next time (T2).
     fn on_refused(
         &mut self,
         at: usize,
         number: Number,
+        head: Option<Head>,
         context: &Context<'_>,
         effects: &mut Effects<K, V>,
     ) -> ChangeStep<V> {
         if self.changes[at].condition().is_none() {
             let fault = Fault::Refused("a claim without a condition was refused".into());
             return self.on_unclaimed(at, number, fault, context, effects);
+        }
+        if self.changes[at].condition() == Some(Condition::Absent)
+            && self.changes[at].buried < MOST_BURIED
+            && let Some(head) = head.filter(|head| self.is_dead(at, head, context))
+        {
+            let change = &mut self.changes[at];
+            change.dead = Some(head.sum());
+            change.buried += 1;
+            effects.events.push(Event::DeadInL2);
+            return self.on_begin(at, context, effects);
         }
         // L2 may have judged by a value that this node does not believe.
         let doubted = self.is_doubted(at, context);
@@ -217,7 +241,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         self.give_up(at, number, context, effects);
         let change = &self.changes[at];
         if matches!(change.plan, Plan::WriteThrough { .. }) {
-            return self.write(at, None);
+            return self.write(at, None, context);
         }
         let kept = change.condition().is_none();
         self.end(at, Reach::Pending, kept, context, effects)
@@ -230,13 +254,21 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         at: usize,
         number: Number,
         token: Token,
-        spared: Option<Stamp>,
+        (spared, head): (Option<Stamp>, Option<Head>),
         context: &Context<'_>,
     ) -> ChangeStep<V> {
         if matches!(self.changes[at].plan, Plan::WriteThrough { .. }) {
             self.acknowledge(at, number, Cure::Clear);
-            return self.write(at, Some((token, context.now)));
+            return self.write(at, Some((token, context.now)), context);
         }
+        if self.changes[at].condition() == Some(Condition::Present)
+            && head.is_some_and(|head| self.is_dead(at, &head, context))
+        {
+            self.changes[at].state = State::Releasing;
+            return ChangeStep::Ask(Wish::Release { token });
+        }
+        // Inserts are ordered by their claims (T1).
+        self.changes[at].begin(context.generations);
         self.put(at, token, spared, context)
     }
 
@@ -310,7 +342,10 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let (born, lives) = (change.born, change.lives);
         let kept = kept && !superseded && wanted && context.now < born + lives.local;
         let entry = match value {
-            Some(value) if kept => Some(lives.entry(value, born).noted(change.note.take())),
+            Some(value) if kept => {
+                let entry = lives.entry(value, born).noted(change.note.take());
+                Some(entry.tagged(&change.tags, change.stamp))
+            }
             // It may be the last clone: it is dropped outside the lock.
             value => {
                 effects.spent_values.extend(value.flatten());
@@ -353,7 +388,12 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
                 self.give_up(at, number, context, effects);
             }
             State::Applying(_) => self.sweeping = self.sweeping.saturating_sub(1),
-            State::Fresh | State::Writing(_) | State::Waiting | State::Looking | State::Over => {}
+            State::Fresh
+            | State::Writing(_)
+            | State::Releasing
+            | State::Waiting
+            | State::Looking
+            | State::Over => {}
         }
         if let Some(write) = self.changes[at].write.take() {
             self.writes.seal(&write);
@@ -365,8 +405,14 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
 
     /// Whether L2 is not believed about the change's key now.
     pub(super) fn is_doubted(&self, at: usize, context: &Context<'_>) -> bool {
-        let doubt = &self.slots.look(self.changes[at].slot).doubt;
-        doubt.is_unconfirmed() || self.doubts.bypassed(context.now)
+        let slot = self.slots.look(self.changes[at].slot);
+        slot.doubt.is_unconfirmed() || self.avoids_l2(slot.bucket, context)
+    }
+
+    /// Whether what has this head is dead.
+    fn is_dead(&self, at: usize, head: &Head, context: &Context<'_>) -> bool {
+        let bucket = self.slots.look(self.changes[at].slot).bucket;
+        (context.generations).is_dead(head.born(), &head.tags(), bucket)
     }
 
     /// `by`: how much it removed. The other nodes are not told of a write-through's claim.
@@ -387,3 +433,6 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         self.lose(slot, number, Cure::Remove, context, effects);
     }
 }
+
+/// How many dead entries a conditional insert may find, one after the other.
+const MOST_BURIED: u8 = 4;

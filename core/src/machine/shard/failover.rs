@@ -5,7 +5,6 @@ use core::hash::{BuildHasher, Hash};
 
 use crate::machine::effects::Effects;
 use crate::machine::error::Fault;
-use crate::machine::event::Event;
 use crate::machine::policy::Policy;
 use crate::machine::shard::{Context, Shard};
 use crate::machine::table::unconfirmed::{Cure, Loss, Number};
@@ -42,18 +41,19 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     pub fn failed_over(&mut self, context: &Context<'_>, effects: &mut Effects<K, V>) {
         self.reign = self.reign.wrapping_add(1);
         self.healing = Some(context.now + context.policy.failover_window);
-        let (recent, full) = self.recents.take();
+        let (recent, unfit) = self.recents.take();
         for recent in recent {
-            let (slot, spare) = self.slots.open_hashed(recent.hash, recent.key);
+            let (slot, spare) = self
+                .slots
+                .open_hashed(recent.hash, recent.key, recent.bucket);
             effects.spent_keys.extend(spare);
             // Nor is it believed what a read under way may find.
             self.eras.begin(recent.hash);
             self.doubt(slot, recent.cure, context, effects);
         }
-        if full {
-            self.doubts.note_life(Self::longest_life(context));
-            self.doubts.bypass(context.now);
-            effects.events.push(Event::Bypassed);
+        self.doubts.note_life(Self::longest_life(context));
+        for bucket in unfit {
+            self.unfit(bucket, context, effects);
         }
     }
 
@@ -71,7 +71,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     /// Numbers a command that changes the key of this slot, which is remembered.
     pub(super) fn send(&mut self, slot: usize, cure: Cure) -> Number {
         let slot = self.slots.look(slot);
-        self.recents.note(slot.hash, slot.key(), cure);
+        self.recents.note(slot.hash, slot.key(), slot.bucket, cure);
         self.doubts.send()
     }
 
@@ -88,10 +88,10 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         self.doubts.note_life(Self::longest_life(context));
         let doubt = &mut self.slots.at(slot).doubt;
         let (now, room) = (context.now, context.policy.unconfirmed);
-        let loss = self.doubts.doubted(slot, doubt, number, (now, now), room);
+        let loss = self.doubts.doubted(slot, doubt, number, now, room);
         doubt.needs(cure);
-        if loss == Loss::Bypassed {
-            effects.events.push(Event::Bypassed);
+        if loss == Loss::Unfit {
+            self.unfit(self.slots.look(slot).bucket, context, effects);
         }
         let closed = self.slots.close(slot);
         effects.spent_keys.extend(closed);

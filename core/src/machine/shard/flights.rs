@@ -7,21 +7,24 @@ use core::task::Waker;
 use crate::machine::effects::Effects;
 use crate::machine::error::{Error, Fault};
 use crate::machine::event::Event;
-use crate::machine::lookup::step::{Answer, Need, Release, Renewal, Reply, Stands, Step};
+use crate::machine::generations::Generations;
+use crate::machine::lookup::step::{Answer, Need, Release, Renewal, Reply, Seen, Stands, Step};
 use crate::machine::lookup::{Move, Out, View};
 use crate::machine::policy::call::Call;
 use crate::machine::shard::failover::taken_over;
 use crate::machine::shard::{Context, Shard};
 use crate::machine::table::flight::{Flight, Role, Ticket, Turn, Waiter};
-use crate::machine::tier::entry::Cached;
+use crate::machine::tier::entry::{Cached, Load};
 use crate::machine::tier::verb::{Extended, Filled};
 use crate::machine::token::Token;
 
 impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
-    /// Joins the flight of `key`, or opens one.
+    /// Joins the flight of `key`, which is in this [bucket](crate::machine::generations::scope::bucket),
+    /// or opens one.
     pub fn join(
         &mut self,
         key: K,
+        bucket: u16,
         call: Call,
         context: &Context<'_>,
         effects: &mut Effects<K, V>,
@@ -31,7 +34,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             effects.spent_keys.push(key);
             return (self.board(at, call, context, effects), Role::Follow);
         }
-        let (slot, spare) = self.slots.open(key);
+        let (slot, spare) = self.slots.open(key, bucket);
         effects.spent_keys.extend(spare);
         (self.open_flight(slot, call, context), Role::Lead)
     }
@@ -46,9 +49,10 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         effects.events.push(Event::Coalesced);
         Ticket {
             flight,
-            seat: self.flights[flight].board(call),
+            seat: self.flights[flight].board(call.clone()),
             call,
             came: context.now,
+            heard: context.generations.heard(),
         }
     }
 
@@ -59,13 +63,14 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let deadline = context.now + context.policy.remote_timeout;
         let flight = self
             .flights
-            .insert(Flight::new(at, slot.era, call, deadline));
+            .insert(Flight::new(at, slot.era, call.clone(), deadline));
         slot.flight = Some(flight);
         Ticket {
             flight,
             seat: 0,
             call,
             came: context.now,
+            heard: context.generations.heard(),
         }
     }
 
@@ -96,7 +101,9 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             Reply::Remote(Ok(_)) | Reply::Leased(Ok(_))
                 if flight.reign != self.reign
                     && (self.slots.look(flight.slot).doubt.is_since(flight.asked)
-                        || self.doubts.bypassed(context.now)) =>
+                        || self
+                            .doubts
+                            .bypassed(self.slots.look(flight.slot).bucket, context.now)) =>
             {
                 let fault = taken_over();
                 let unsure = match &reply {
@@ -108,6 +115,10 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             }
             reply => reply,
         };
+        let bucket = self.slots.look(flight.slot).bucket;
+        let reply = bury(reply, bucket, context.generations, effects);
+        let avoided =
+            self.doubts.bypassed(bucket, context.now) || context.generations.is_blocked(bucket);
         let slot = self.slots.at(flight.slot);
         let view = View {
             now: context.now,
@@ -117,8 +128,9 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             superseded: slot.era != flight.era,
             sweeping: self.sweeping > 0,
             writing: self.writes.is_written_to(flight.slot),
-            l2: !slot.doubt.is_unconfirmed() && !self.doubts.bypassed(context.now),
+            l2: !slot.doubt.is_unconfirmed() && !avoided,
             refused_ttl: self.refusals.kept_for(context.policy),
+            generations: context.generations,
         };
         let mut out = Out {
             events: &mut effects.events,
@@ -137,6 +149,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
                 Step::WriteLocal { write, entry }
             }
             Move::Finish(answer, release) => {
+                let outlived = context.generations.had_news(answer.stamp, &answer.tags);
+                let answer = Answer { outlived, ..answer };
                 let answer = flight.conclude(answer, &mut effects.wakes);
                 // The slot of a superseded flight may have a newer flight by now.
                 if slot.flight == Some(ticket.flight) {
@@ -170,7 +184,11 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let flight = &mut self.flights[ticket.flight];
         let superseded = self.slots.look(flight.slot).era != flight.era;
         let leads = flight.leader == Some(ticket.seat) && flight.answer.is_none();
-        let stands = leads.then(|| flight.lookup.standing(superseded, context.now));
+        let stands = leads.then(|| {
+            flight
+                .lookup
+                .standing(superseded, context.generations, context.now)
+        });
         stands.flatten()
     }
 
@@ -235,9 +253,10 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     pub fn second_seat(&mut self, ticket: &Ticket) -> Ticket {
         Ticket {
             flight: ticket.flight,
-            seat: self.flights[ticket.flight].board(ticket.call),
-            call: ticket.call,
+            seat: self.flights[ticket.flight].board(ticket.call.clone()),
+            call: ticket.call.clone(),
             came: ticket.came,
+            heard: ticket.heard,
         }
     }
 
@@ -251,13 +270,15 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         match reply {
             Reply::Loaded(loaded) => Step::Alone(Answer::endless(
                 loaded
-                    .and_then(|load| Ok(load.checked()?))
+                    .and_then(Load::checked)
                     .map(|load| Cached::known(load.value)),
             )),
             other => {
                 effects.spent_replies.push(other);
                 if flight.answer.is_none() {
-                    flight.waiters.insert(ticket.seat, Waiter::new(ticket.call));
+                    flight
+                        .waiters
+                        .insert(ticket.seat, Waiter::new(ticket.call.clone()));
                 }
                 Step::Follow
             }
@@ -281,7 +302,9 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             if answer.over.is_some() && superseded {
                 return Turn::Ended;
             }
-            if !answer.is_good(&ticket.call, ticket.came, context.now) {
+            // Nor is what was raised meanwhile for those who came after any raise (T6).
+            let dead = answer.outlived && ticket.heard > answer.stamp;
+            if dead || !answer.is_good(&ticket.call, ticket.came, context.now) {
                 return Turn::Ended;
             }
             return Turn::Answer(Arc::clone(answer));
@@ -292,7 +315,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         }
         let soft = (context.policy.soft_timeout(&ticket.call)).map(|span| ticket.came + span);
         if soft.is_some_and(|soft| context.now >= soft) {
-            let stale = flight.lookup.stale(&ticket.call, superseded, context.now);
+            let generations = context.generations;
+            let stale = (flight.lookup).stale(&ticket.call, superseded, generations, context.now);
             if let Some(answer) = stale {
                 effects.spent_wakers.push(waker);
                 // It waits no more, and is not to lead.
@@ -310,7 +334,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let waiter = flight
             .waiters
             .entry(ticket.seat)
-            .or_insert_with(|| Waiter::new(ticket.call));
+            .or_insert_with(|| Waiter::new(ticket.call.clone()));
         effects.spent_wakers.extend(waiter.waker.replace(waker));
         let patience = if flight.is_longest_waiter(ticket.seat) {
             flight.deadline
@@ -340,10 +364,16 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     ) -> (Ticket, Role) {
         let slot = self.flights[ticket.flight].slot;
         let (joined, role) = match self.slots.look(slot).flight {
-            Some(at) => (self.board(at, ticket.call, context, effects), Role::Follow),
+            Some(at) => (
+                self.board(at, ticket.call.clone(), context, effects),
+                Role::Follow,
+            ),
             None => {
                 effects.spent_keys.push(self.slots.use_again(slot));
-                (self.open_flight(slot, ticket.call, context), Role::Lead)
+                (
+                    self.open_flight(slot, ticket.call.clone(), context),
+                    Role::Lead,
+                )
             }
         };
         let joined = Ticket {
@@ -428,5 +458,27 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         !flights.any(|flight| {
             flight.answer.is_none() && flight.lookup.on_late_lease(token, context.now)
         })
+    }
+}
+
+/// What L2 has shown, if it is alive: what is dead is absent (T2).
+fn bury<K, V>(
+    reply: Reply<V>,
+    bucket: u16,
+    generations: &Generations,
+    effects: &mut Effects<K, V>,
+) -> Reply<V> {
+    let mut alive = |seen: Option<Seen<V>>| match seen {
+        Some(seen) if seen.is_dead(bucket, generations) => {
+            effects.events.push(Event::DeadInL2);
+            effects.spent_values.extend(seen.value);
+            None
+        }
+        seen => seen,
+    };
+    match reply {
+        Reply::Remote(Ok(seen)) => Reply::Remote(Ok(alive(seen))),
+        Reply::Leased(Ok((granted, seen))) => Reply::Leased(Ok((granted, alive(seen)))),
+        reply => reply,
     }
 }

@@ -20,9 +20,10 @@ use crate::machine::time::Timestamp;
 use crate::machine::writes::Write;
 
 /// A read of L2 under way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Glance {
     hash: u64,
+    bucket: u16,
     began: Era,
     /// Under which primary L2 is asked.
     reign: u32,
@@ -57,11 +58,12 @@ impl Glance {
 }
 
 impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
-    /// Begins a read of L2. The key is given by its hash, which the shard's hasher made, and by
-    /// what it equals. `None` if L2 is not to be asked: the answer is a miss.
+    /// Begins a read of L2. The key is given by its hash, which the shard's hasher made, by its bucket, and
+    /// by what it equals. `None` if L2 is not to be asked: the answer is a miss.
     pub fn glance(
         &self,
         hash: u64,
+        bucket: u16,
         is_key: impl Fn(&K) -> bool,
         call: Call,
         context: &Context<'_>,
@@ -73,7 +75,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         }
         let slot = self.slots.find_by(hash, is_key);
         let doubted = slot.is_some_and(|slot| self.slots.look(slot).doubt.is_unconfirmed());
-        let believed = !doubted && !self.doubts.bypassed(context.now);
+        let believed = !doubted && !self.avoids_l2(bucket, context);
         if !kind.has_remote() || call.skip_remote || !believed {
             if !call.looked_up_again {
                 effects.events.push(Event::Miss);
@@ -82,6 +84,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         }
         Some(Glance {
             hash,
+            bucket,
             began: self.eras.now(),
             reign: self.reign,
             sent: context.now,
@@ -103,11 +106,20 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             Ok(found)
                 if glance.reign != self.reign
                     && (self.eras.has_ended(glance.hash, glance.began)
-                        || self.doubts.bypassed(context.now)) =>
+                        || self.doubts.bypassed(glance.bucket, context.now)) =>
             {
                 let found = found.and_then(|seen| seen.value);
                 effects.spent_values.extend(found);
                 Err(taken_over())
+            }
+            read => read,
+        };
+        let read = match read {
+            // What is dead is absent (T2).
+            Ok(Some(seen)) if seen.is_dead(glance.bucket, context.generations) => {
+                effects.events.push(Event::DeadInL2);
+                effects.spent_values.extend(seen.value);
+                Ok(None)
             }
             read => read,
         };
@@ -145,7 +157,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         if !wanted || superseded || context.now >= end {
             return Glanced::Answer(Cached::known(seen.value));
         }
-        let (slot, spare) = self.slots.open(key());
+        let (slot, spare) = self.slots.open(key(), glance.bucket);
         effects.spent_keys.extend(spare);
         if let Some(flight) = self.slots.look(slot).flight {
             let lookup = &mut self.flights[flight].lookup;
@@ -166,7 +178,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let note = seen.note(glance.sent);
         let entry = Entry::new(seen.value, end)
             .stale_until(stale_end)
-            .noted(note);
+            .noted(note)
+            .tagged(&seen.tags, context.generations.heard());
         let dice = context.roll >> 64;
         let entry = (context.policy).led(entry, seen.cost, life, dice);
         Glanced::Keep(answer, kept, entry)

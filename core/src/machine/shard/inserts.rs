@@ -23,7 +23,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         spared: Option<Stamp>,
         context: &Context<'_>,
     ) -> ChangeStep<V> {
-        if self.doubts.bypassed(context.now) {
+        let bucket = self.slots.look(self.changes[at].slot).bucket;
+        if self.doubts.bypassed(bucket, context.now) {
             return match self.changes[at].condition() {
                 Some(_) => ChangeStep::Finish(ChangeOutcome::Undecided),
                 None => self.remove(at, Reach::NotStored),
@@ -38,9 +39,11 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let stale = change.lives.stale;
         let kept = life.saturating_add(stale);
         self.doubts.note_life(kept.saturating_add(claim_life));
-        let condition = change.condition();
+        let (condition, dead, born) = (change.condition(), change.dead, change.generation);
         ChangeStep::Ask(Wish::Put {
             token,
+            dead,
+            born,
             times: Times {
                 life,
                 stale,

@@ -14,6 +14,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     pub fn open_refresh(
         &mut self,
         key: K,
+        bucket: u16,
         call: Call,
         aim: Aim,
         context: &Context<'_>,
@@ -25,7 +26,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             return None;
         }
         let call = call.refreshing(aim);
-        Some(self.join(key, call, context, effects).0)
+        Some(self.join(key, bucket, call, context, effects).0)
     }
 
     /// Whether the key's flight is a refresh: a reader need not wait for it while L2 has the old

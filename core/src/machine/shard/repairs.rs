@@ -108,12 +108,12 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         self.doubts.next_turn()
     }
 
-    /// Whether L2 has confirmed every change of this key that this node made.
+    /// Whether L2 has confirmed every change of this key, which is in this bucket, that this node made.
     #[must_use]
-    pub fn is_confirmed(&self, key: &K, now: Timestamp) -> bool {
+    pub fn is_confirmed(&self, key: &K, bucket: u16, context: &Context<'_>) -> bool {
         let slot = self.slots.find(key);
         let in_doubt = slot.is_some_and(|slot| self.slots.look(slot).doubt.is_unconfirmed());
-        !in_doubt && !self.doubts.bypassed(now)
+        !in_doubt && !self.avoids_l2(bucket, context)
     }
 
     /// Others have changed the key: whatever is under way on it is nobody's any more, but for a
@@ -125,6 +125,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     pub fn heard(
         &mut self,
         key: K,
+        bucket: u16,
         heard: Heard,
         context: &Context<'_>,
         effects: &mut Effects<K, V>,
@@ -137,9 +138,9 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let hash = self.slots.hash(&key);
         if heard == Heard::Shown {
             // Most are loads, which are no changes.
-            self.recents.note_shown(hash, &key);
+            self.recents.note_shown(hash, &key, bucket);
         } else {
-            self.recents.note(hash, &key, Cure::Clear);
+            self.recents.note(hash, &key, bucket, Cure::Clear);
         }
         let sweep = self.supersede(&key, effects);
         let cure = match heard {
@@ -152,7 +153,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         match cure {
             None => effects.spent_keys.push(key),
             Some(cure) => {
-                let (slot, spare) = self.slots.open_hashed(hash, key);
+                let (slot, spare) = self.slots.open_hashed(hash, key, bucket);
                 effects.spent_keys.extend(spare);
                 self.doubt(slot, cure, context, effects);
             }
@@ -204,7 +205,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         match (self.doubts).given_up(slot, doubt, number, cure, context.now, room) {
             Loss::Known => {}
             Loss::Unconfirmed => effects.events.push(Event::Unconfirmed),
-            Loss::Bypassed => effects.events.push(Event::Bypassed),
+            Loss::Unfit => self.unfit(self.slots.look(slot).bucket, context, effects),
         }
     }
 }

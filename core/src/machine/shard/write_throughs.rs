@@ -17,8 +17,17 @@ use crate::machine::time::Timestamp;
 use crate::machine::token::Token;
 
 impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
-    pub(super) fn write(&mut self, at: usize, claim: Option<(Token, Timestamp)>) -> ChangeStep<V> {
-        self.changes[at].state = State::Writing(claim);
+    /// What is raised while the row is written may concern it: its number and its stamp are those of
+    /// before (T1).
+    pub(super) fn write(
+        &mut self,
+        at: usize,
+        claim: Option<(Token, Timestamp)>,
+        context: &Context<'_>,
+    ) -> ChangeStep<V> {
+        let change = &mut self.changes[at];
+        change.begin(context.generations);
+        change.state = State::Writing(claim);
         ChangeStep::Ask(Wish::Write)
     }
 
@@ -39,6 +48,11 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             .as_ref()
             .and_then(|load| context.policy.lives(&change.call(), load, context.roll));
         let mark = written.as_ref().and_then(|load| load.mark.clone());
+        if let Some(tags) = written.as_ref().map(|load| &load.tags)
+            && !tags.is_empty()
+        {
+            change.tags = tags.clone();
+        }
         let value = written.map(|load| load.value);
         let (Some(value), Some(lives)) = (value.clone(), lives) else {
             effects.spent_values.extend(value.flatten());
@@ -56,7 +70,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             return self.settle_nothing(at, claim.is_some(), context, effects);
         };
         change.written = Some(value.clone());
-        let slot = change.slot;
+        let (slot, born, tags) = (change.slot, change.generation, change.tags.clone());
         let number = self.send(slot, Cure::Remove);
         self.changes[at].state = State::Settling(number);
         let lease = context.policy.longest_hold();
@@ -65,6 +79,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             token,
             value,
             mark,
+            tags,
+            born,
             times: Times {
                 life: lives.remote,
                 stale: lives.stale,

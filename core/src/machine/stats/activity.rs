@@ -27,8 +27,12 @@ pub struct Activity {
     pub untold: usize,
     /// Keys in the table.
     pub keys: usize,
-    /// Shards that do without L2, because a change that was not acknowledged did not fit.
+    /// Buckets of keys that do without L2 for the longest life that was written, because a change that
+    /// was not acknowledged did not fit, and L2 keeps no log of raises; each shard counts its own.
     pub bypassed: usize,
+    /// Raises of tags, namespaces and buckets of keys that L2 has not acknowledged: it is not believed
+    /// about their values.
+    pub pending_scopes: usize,
 }
 
 impl Activity {
@@ -50,6 +54,7 @@ impl Activity {
             untold,
             keys,
             bypassed,
+            pending_scopes,
         } = *self;
         [
             flights,
@@ -61,6 +66,7 @@ impl Activity {
             untold,
             keys,
             bypassed,
+            pending_scopes,
         ]
     }
 }
@@ -79,6 +85,7 @@ impl Add for Activity {
             untold: self.untold + more.untold,
             keys: self.keys + more.keys,
             bypassed: self.bypassed + more.bypassed,
+            pending_scopes: self.pending_scopes + more.pending_scopes,
         }
     }
 }
@@ -90,7 +97,7 @@ impl fmt::Display for Activity {
     }
 }
 
-const COUNT: usize = 9;
+const COUNT: usize = 10;
 
 /// What the fields are to exporters, in order.
 pub(crate) static FIGURES: [Metric; COUNT] = [
@@ -124,7 +131,12 @@ pub(crate) static FIGURES: [Metric; COUNT] = [
     Metric::gauge("keys", "jetcache_keys", "Keys in the table."),
     Metric::gauge(
         "bypassed",
-        "jetcache_bypassed_shards",
-        "Shards that do without L2, because a change that was not acknowledged did not fit.",
+        "jetcache_bypassed_buckets",
+        "Buckets of keys that do without L2, because a change that was not acknowledged did not fit.",
+    ),
+    Metric::gauge(
+        "pending_scopes",
+        "jetcache_pending_scopes",
+        "Raises of tags, namespaces and buckets that L2 has not acknowledged.",
     ),
 ];

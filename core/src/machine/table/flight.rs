@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::task::Waker;
 
+use crate::machine::generations::Heard;
 use crate::machine::lookup::Lookup;
 use crate::machine::lookup::step::Answer;
 use crate::machine::policy::Policy;
@@ -20,8 +21,9 @@ pub struct Ticket {
     pub(in crate::machine) flight: usize,
     pub(in crate::machine) seat: u32,
     pub(in crate::machine) call: Call,
-    /// When its holder came.
+    /// When its holder came, and how much news of raises there had been.
     pub(in crate::machine) came: Timestamp,
+    pub(in crate::machine) heard: Heard,
 }
 
 /// What a caller is in the flight it joined.

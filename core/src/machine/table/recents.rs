@@ -1,5 +1,6 @@
 //! The keys that changed lately: a primary that takes over may not know of that (PROTOCOL.md, F1).
 
+use alloc::collections::BTreeSet;
 use core::mem::{replace, take};
 use core::time::Duration;
 
@@ -25,8 +26,8 @@ pub(in crate::machine) struct Recents<K> {
 #[derive(Debug)]
 struct Page<K> {
     keys: HashTable<Recent<K>>,
-    /// Some did not fit.
-    full: bool,
+    /// The buckets of those that did not fit.
+    unfit: BTreeSet<u16>,
 }
 
 /// A key that changed, and how it is repaired in a primary that may not know.
@@ -34,30 +35,41 @@ struct Page<K> {
 pub(in crate::machine) struct Recent<K> {
     pub(in crate::machine) hash: u64,
     pub(in crate::machine) key: K,
+    pub(in crate::machine) bucket: u16,
     pub(in crate::machine) cure: Cure,
 }
 
 impl<K: Eq + Clone> Recents<K> {
     /// Remembers a key, if there is room.
-    pub(in crate::machine) fn note_shown(&mut self, hash: u64, key: &K) {
-        let full = self.young.full;
-        self.note(hash, key, Cure::Clear);
-        self.young.full = full;
+    pub(in crate::machine) fn note_shown(&mut self, hash: u64, key: &K, bucket: u16) {
+        // Whether there was room is no matter.
+        let _ = self.remember(hash, key, bucket, Cure::Clear);
     }
 
-    /// Remembers a key, or that there was no room.
-    pub(in crate::machine) fn note(&mut self, hash: u64, key: &K, cure: Cure) {
+    /// Remembers a key, or the bucket of one for which there is no room.
+    pub(in crate::machine) fn note(&mut self, hash: u64, key: &K, bucket: u16, cure: Cure) {
+        if !self.remember(hash, key, bucket, cure) {
+            self.young.unfit.insert(bucket);
+        }
+    }
+
+    fn remember(&mut self, hash: u64, key: &K, bucket: u16, cure: Cure) -> bool {
         let keys = &mut self.young.keys;
         if let Some(known) = keys.find_mut(hash, |known| known.key == *key) {
             known.cure = known.cure.max(cure);
-            return;
+            return true;
         }
-        if keys.len() + self.old.keys.len() >= self.room {
-            self.young.full = true;
-            return;
+        let fits = keys.len() + self.old.keys.len() < self.room;
+        if fits {
+            let recent = Recent {
+                hash,
+                key: key.clone(),
+                bucket,
+                cure,
+            };
+            keys.insert_unique(hash, recent, |known| known.hash);
         }
-        let key = key.clone();
-        keys.insert_unique(hash, Recent { hash, key, cure }, |known| known.hash);
+        fits
     }
 
     /// L2 has answered then, and there is so much room. Whether it is time to [turn](Self::turn).
@@ -81,12 +93,13 @@ impl<K: Eq + Clone> Recents<K> {
         over.keys.into_iter().map(|forgotten| forgotten.key)
     }
 
-    /// All of them, which are remembered no more, and whether there were others for which there was
-    /// no room.
-    pub(in crate::machine) fn take(&mut self) -> (impl Iterator<Item = Recent<K>> + use<K>, bool) {
-        let (young, old) = (take(&mut self.young), take(&mut self.old));
-        let full = young.full || old.full;
-        (old.keys.into_iter().chain(young.keys), full)
+    /// All of them, which are remembered no more, and the buckets of others for which there was no room.
+    pub(in crate::machine) fn take(
+        &mut self,
+    ) -> (impl Iterator<Item = Recent<K>> + use<K>, BTreeSet<u16>) {
+        let (young, mut old) = (take(&mut self.young), take(&mut self.old));
+        old.unfit.extend(young.unfit);
+        (old.keys.into_iter().chain(young.keys), old.unfit)
     }
 
     pub(in crate::machine) fn len(&self) -> usize {
@@ -109,7 +122,7 @@ impl<K> Default for Page<K> {
     fn default() -> Self {
         Self {
             keys: HashTable::new(),
-            full: false,
+            unfit: BTreeSet::new(),
         }
     }
 }

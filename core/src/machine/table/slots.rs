@@ -23,6 +23,8 @@ pub(in crate::machine) struct Slots<K, S> {
 pub(in crate::machine) struct Slot<K> {
     key: K,
     pub(in crate::machine) hash: u64,
+    /// The bucket of its text in L2, with which it is raised.
+    pub(in crate::machine) bucket: u16,
     /// Grows with every change that ends.
     pub(in crate::machine) era: u32,
     /// The flight that new callers join.
@@ -48,12 +50,17 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> Slots<K, S> {
     }
 
     /// The slot of `key`, with one more user, and the key itself if it was not needed.
-    pub(in crate::machine) fn open(&mut self, key: K) -> (usize, Option<K>) {
-        self.open_hashed(self.hasher.hash_one(&key), key)
+    pub(in crate::machine) fn open(&mut self, key: K, bucket: u16) -> (usize, Option<K>) {
+        self.open_hashed(self.hasher.hash_one(&key), key, bucket)
     }
 
     /// The same for a key whose hash is known.
-    pub(in crate::machine) fn open_hashed(&mut self, hash: u64, key: K) -> (usize, Option<K>) {
+    pub(in crate::machine) fn open_hashed(
+        &mut self,
+        hash: u64,
+        key: K,
+        bucket: u16,
+    ) -> (usize, Option<K>) {
         let slots = &mut self.slots;
         let entry = self
             .by_key
@@ -68,6 +75,7 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> Slots<K, S> {
                 let at = slots.insert(Slot {
                     key,
                     hash,
+                    bucket,
                     era: 0,
                     flight: None,
                     users: 1,

@@ -4,7 +4,7 @@
 //! be lost. Until a removal or claim that was sent **later** is acknowledged, the key is neither
 //! read nor filled in L2, and a removal, which is harmless at any time, is repeated.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
 
 use crate::machine::policy::backoff::Backoff;
@@ -77,8 +77,9 @@ pub(in crate::machine) struct Doubts {
     /// How many there are in the cache's other shards.
     elsewhere: usize,
     turns: BTreeSet<(Timestamp, usize)>,
-    /// Until when L2 is not believed about any key, because one did not fit.
-    bypass_until: Option<Timestamp>,
+    /// Until when L2 is not believed about the keys of a bucket, because one did not fit and there is no
+    /// log of raises.
+    bypassed: BTreeMap<u16, Timestamp>,
     /// The longest life that was ever written.
     longest: Duration,
 }
@@ -143,7 +144,7 @@ impl Doubts {
         let untold = cure == Cure::Remove && number > doubt.told_of && number <= doubt.acknowledged;
         let number = if untold { self.send() } else { number };
         let due = now + Backoff::REMOVAL.pause(doubt.tries);
-        let loss = self.doubted(at, doubt, number, (now, due), room);
+        let loss = self.doubted(at, doubt, number, due, room);
         doubt.needs(cure);
         loss
     }
@@ -154,13 +155,12 @@ impl Doubts {
         at: usize,
         doubt: &mut Doubt,
         number: Number,
-        (now, due): (Timestamp, Timestamp),
+        due: Timestamp,
         room: usize,
     ) -> Loss {
         let before = doubt.is_unconfirmed();
         if !before && number > doubt.acknowledged && self.unconfirmed + self.elsewhere >= room {
-            self.bypass(now);
-            return Loss::Bypassed;
+            return Loss::Unfit;
         }
         doubt.given_up = doubt.given_up.max(number);
         if before || !doubt.is_unconfirmed() {
@@ -200,14 +200,21 @@ impl Doubts {
         self.turns.first().map(|&(due, _)| due)
     }
 
-    /// There was no room for a key: L2 is not believed until everything that may stand there has
-    /// ended.
-    pub(in crate::machine) fn bypass(&mut self, now: Timestamp) {
-        self.bypass_until = Some(now + self.longest);
+    /// There was no room for a key of this bucket: L2 is not believed about its keys until everything
+    /// that may stand there has ended.
+    pub(in crate::machine) fn bypass(&mut self, bucket: u16, now: Timestamp) {
+        self.bypassed.retain(|_, until| now < *until);
+        self.bypassed.insert(bucket, now + self.longest);
     }
 
-    pub(in crate::machine) fn bypassed(&self, now: Timestamp) -> bool {
-        self.bypass_until.is_some_and(|until| now < until)
+    pub(in crate::machine) fn bypassed(&self, bucket: u16, now: Timestamp) -> bool {
+        let until = self.bypassed.get(&bucket);
+        until.is_some_and(|until| now < *until)
+    }
+
+    /// Of how many buckets that is so.
+    pub(in crate::machine) fn count_bypassed(&self, now: Timestamp) -> usize {
+        self.bypassed.values().filter(|until| now < **until).count()
     }
 
     pub(in crate::machine) fn len(&self) -> usize {
@@ -233,8 +240,8 @@ pub(in crate::machine) enum Loss {
     Known,
     /// The key is unconfirmed now.
     Unconfirmed,
-    /// There was no room for the key: its shard does without L2.
-    Bypassed,
+    /// There was no room for the key: its bucket is to be raised, or does without L2.
+    Unfit,
 }
 
 /// How long a removal under way may go without a report.
@@ -293,7 +300,7 @@ mod tests {
     fn nor_does_one_that_was_sent_before_it_was_known_that_there_is_something_to_tell() {
         let (mut doubts, mut doubt) = (Doubts::default(), Doubt::default());
         let (own, heard) = (doubts.send(), doubts.send());
-        doubts.doubted(0, &mut doubt, heard, (NOW, NOW), 8);
+        doubts.doubted(0, &mut doubt, heard, NOW, 8);
         let quiet = doubts.send();
         doubts.given_up(0, &mut doubt, own, Cure::Remove, NOW, 8);
         doubts.acknowledged(0, &mut doubt, quiet, Cure::Clear);
@@ -304,23 +311,30 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_bypasses_l2_for_the_longest_life() {
+    fn what_does_not_fit_is_said() {
         let (mut doubts, mut one, mut two) =
             (Doubts::default(), Doubt::default(), Doubt::default());
-        doubts.note_life(Duration::from_secs(9));
         let (first, second) = (doubts.send(), doubts.send());
         assert_eq!(
             doubts.given_up(0, &mut one, first, Cure::Remove, NOW, 1),
             Loss::Unconfirmed
         );
-        assert!(!doubts.bypassed(NOW));
         assert_eq!(
             doubts.given_up(1, &mut two, second, Cure::Remove, NOW, 1),
-            Loss::Bypassed
+            Loss::Unfit
         );
         assert!(!two.is_unconfirmed() && doubts.len() == 1);
-        assert!(doubts.bypassed(NOW + Duration::from_secs(8)));
-        assert!(!doubts.bypassed(NOW + Duration::from_secs(9)));
+    }
+
+    #[test]
+    fn a_bucket_is_bypassed_for_the_longest_life() {
+        let mut doubts = Doubts::default();
+        doubts.note_life(Duration::from_secs(9));
+        doubts.bypass(7, NOW);
+        assert!(doubts.bypassed(7, NOW + Duration::from_secs(8)));
+        assert!(!doubts.bypassed(6, NOW));
+        assert!(!doubts.bypassed(7, NOW + Duration::from_secs(9)));
+        assert_eq!(doubts.count_bypassed(NOW), 1);
     }
 
     #[test]
@@ -344,7 +358,7 @@ mod tests {
     fn what_removes_less_than_is_needed_does_not_end_the_doubt() {
         let (mut doubts, mut doubt) = (Doubts::default(), Doubt::default());
         let lost = doubts.send();
-        doubts.doubted(0, &mut doubt, lost, (NOW, NOW), 8);
+        doubts.doubted(0, &mut doubt, lost, NOW, 8);
         doubt.needs(Cure::Clear);
         let unloaded = doubts.send();
         doubts.acknowledged(0, &mut doubt, unloaded, Cure::Unload);

@@ -4,7 +4,11 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::time::Duration;
 
+use core::sync::atomic::{AtomicUsize, Ordering};
+
 use crate::machine::error::Error;
+use crate::machine::generations::Heard;
+use crate::machine::generations::tags::{Tags, TooManyTags};
 use crate::machine::policy::call::Call;
 use crate::machine::tier::mark::{Mark, Note};
 use crate::machine::time::Timestamp;
@@ -22,7 +26,24 @@ pub struct Entry<V> {
     lag: i32,
     /// What a loader has kept with the value, if it has.
     note: Option<Note>,
+    /// Its tags, if it has any. One pointer: most entries have none.
+    tagged: Option<Arc<Tagged>>,
 }
+
+/// The tags of an entry, and the count of the news when it was last known to be alive.
+#[derive(Debug)]
+struct Tagged {
+    tags: Tags,
+    stamp: AtomicUsize,
+}
+
+impl PartialEq for Tagged {
+    fn eq(&self, other: &Self) -> bool {
+        self.tags == other.tags
+    }
+}
+
+impl Eq for Tagged {}
 
 impl<V> Entry<V> {
     /// An entry that is served until `expires`. `None` is the not-found placeholder.
@@ -33,6 +54,43 @@ impl<V> Entry<V> {
             window: 0,
             lag: 0,
             note: None,
+            tagged: None,
+        }
+    }
+
+    /// The same entry with the tags of its value, which is known to be alive as of this stamp.
+    #[must_use]
+    pub fn tagged(self, tags: &Tags, stamp: Heard) -> Self {
+        let tagged = (!tags.is_empty()).then(|| {
+            Arc::new(Tagged {
+                tags: tags.clone(),
+                stamp: AtomicUsize::new(stamp.count()),
+            })
+        });
+        Self { tagged, ..self }
+    }
+
+    /// The tags of its value.
+    pub fn tags(&self) -> &Tags {
+        self.tagged
+            .as_ref()
+            .map_or(&Tags::NONE, |tagged| &tagged.tags)
+    }
+
+    /// As of which news it is known to be alive; `None` for one without tags, which the news that
+    /// concern it remove.
+    pub fn stamp(&self) -> Option<Heard> {
+        let tagged = self.tagged.as_ref()?;
+        Some(Heard::new(tagged.stamp.load(Ordering::Relaxed)))
+    }
+
+    /// Whether none of its tags was raised, when this much news was heard (PROTOCOL.md, T5).
+    /// `had_news` says whether tags had news since a stamp; it is asked only if there was some.
+    #[inline]
+    pub fn is_alive(&self, heard: Heard, had_news: impl FnOnce(Heard, &Tags) -> bool) -> bool {
+        match &self.tagged {
+            None => true,
+            Some(tagged) => tagged.is_alive(heard, had_news),
         }
     }
 
@@ -115,6 +173,7 @@ impl<V> Entry<V> {
             window: self.window,
             lag: self.lag,
             note: self.note,
+            tagged: self.tagged,
         }
     }
 
@@ -169,6 +228,21 @@ impl<V> Entry<V> {
     /// window after that.
     pub fn stale_end(&self) -> Timestamp {
         self.expires + Duration::from_millis(u64::from(self.window))
+    }
+}
+
+impl Tagged {
+    fn is_alive(&self, heard: Heard, had_news: impl FnOnce(Heard, &Tags) -> bool) -> bool {
+        let stamp = Heard::new(self.stamp.load(Ordering::Relaxed));
+        if stamp == heard {
+            return true;
+        }
+        if had_news(stamp, &self.tags) {
+            return false;
+        }
+        // The count that was read before its tags were looked at.
+        self.stamp.store(heard.count(), Ordering::Relaxed);
+        true
     }
 }
 
@@ -264,6 +338,10 @@ pub struct Load<V> {
     pub(crate) mark: Option<Mark>,
     /// It was too long for that.
     pub(crate) overlong: bool,
+    /// The tags of the value.
+    pub(crate) tags: Tags,
+    /// There were too many of them.
+    pub(crate) overtagged: bool,
     /// The value is the one that stood there and was shown to the loader. There is no value here until
     /// the driver has put it back.
     pub(crate) unchanged: bool,
@@ -279,6 +357,8 @@ impl<V> Load<V> {
             kept: true,
             mark: None,
             overlong: false,
+            tags: Tags::NONE,
+            overtagged: false,
             unchanged: false,
         }
     }
@@ -354,6 +434,30 @@ impl<V> Load<V> {
         self
     }
 
+    /// Gives the value tags, 64 at most, in place of those it had: whoever
+    /// [raises](crate::Cache::invalidate_tag) one of them removes the value from every tier of every
+    /// node. A load with more of them fails with [`Error::TooManyTags`]. What does not exist may have
+    /// tags, too. In [`Wire::JetcacheGo`](crate::Wire::JetcacheGo) there are none: such a load fails with
+    /// [`Error::Config`].
+    ///
+    /// A tag is any text. Removal by prefix is a tag as well: give the value the prefixes by which it is to
+    /// be found.
+    ///
+    /// ```
+    /// use jetcache_core::Load;
+    ///
+    /// # let (shop, user, order) = (3, 7, "order");
+    /// let load = Load::from(order).tags([format!("shop:{shop}"), format!("user:{user}")]);
+    /// # let _ = load;
+    /// ```
+    #[must_use]
+    pub fn tags<T: AsRef<str>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
+        let tags = Tags::of(tags);
+        self.overtagged = tags.is_err();
+        self.tags = tags.unwrap_or_default();
+        self
+    }
+
     /// Answer the callers, and keep the value in no tier.
     #[must_use]
     pub fn uncached(mut self) -> Self {
@@ -361,17 +465,29 @@ impl<V> Load<V> {
         self
     }
 
-    /// The load itself, unless it says that a value is unchanged which nobody has put back.
+    /// The load itself, by a loader that was shown nothing.
     ///
     /// # Errors
     /// [`NothingStands`].
-    pub(crate) fn checked(self) -> Result<Self, NothingStands> {
+    pub(crate) fn of_nothing_shown(self) -> Result<Self, NothingStands> {
         let nothing = self.unchanged && self.value.is_none();
         if nothing {
             Err(NothingStands)
         } else {
             Ok(self)
         }
+    }
+
+    /// The load itself, unless it says that a value is unchanged which nobody has put back, or has too
+    /// many tags.
+    ///
+    /// # Errors
+    /// [`NothingStands`] as an [`Error::Load`], [`Error::TooManyTags`].
+    pub(crate) fn checked(self) -> Result<Self, Error> {
+        if self.overtagged {
+            return Err(Error::TooManyTags(TooManyTags));
+        }
+        Ok(self.of_nothing_shown()?)
     }
 
     /// The same with another value, for instance one that is cheaper to clone.
@@ -384,6 +500,8 @@ impl<V> Load<V> {
             kept: self.kept,
             mark: self.mark,
             overlong: self.overlong,
+            tags: self.tags,
+            overtagged: self.overtagged,
             unchanged: self.unchanged,
         }
     }

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use crate::driver::cache::Cache;
 use crate::driver::link::text::reserved;
 use crate::machine::error::Fault;
+use crate::machine::generations::scope::bucket;
+use crate::machine::tier::entry::Entry;
 use crate::machine::tier::inspection::{InL1, InL2, Inspection, L1Entry, UnderWay};
 
 /// Looking at a key.
@@ -84,17 +86,21 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         let shared = &self.shared;
         let (hash, now) = (shared.tables.hash(key), shared.runtime.now());
         let is_key = |other: &Arc<K>| (**other).borrow() == key;
-        if let Some(local) = &shared.level1.0 {
-            seen.l1 = match local.peek(&key) {
+        if let Some(local) = &shared.level1.local {
+            let alive = |entry: &Entry<V>| shared.generations.is_alive(entry);
+            seen.l1 = match local.peek(&key).filter(alive) {
                 Some(entry) => InL1::Entry(L1Entry::of(&entry, now)),
                 None => InL1::Nothing,
             };
         }
         let table = shared.tables.look(shared.tables.shard_of(hash));
-        let under_way = table.under_way(hash, is_key, now);
+        let bucket = seen.key.as_deref().map_or(0, bucket);
+        let under_way = table.under_way(hash, is_key, bucket, now);
         drop(table);
+        let blocked = shared.generations.look().is_blocked(bucket);
         let fresh_keys = shared.fresh_keys.as_ref();
         seen.here = UnderWay {
+            unconfirmed: under_way.unconfirmed || blocked,
             kept_fresh: fresh_keys.is_some_and(|keys| keys.contains(hash, is_key)),
             ..under_way
         };

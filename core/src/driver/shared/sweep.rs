@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::driver::shared::Shared;
+use crate::driver::shared::tables::{Aftermath as Effects, Table};
 use crate::driver::world::bounds::{CacheKey, CacheValue};
+use crate::machine::generations::Aftermath;
 use crate::machine::shard::Sweep;
 
 /// Does what is left to do for one key: see [`Sweep`].
@@ -30,9 +32,25 @@ pub(crate) fn forget<K: CacheKey, V: CacheValue>(shared: &Shared<K, V>, key: &Ar
 
 /// Takes everything out of L1.
 pub(crate) fn forget_all<K: CacheKey, V: CacheValue>(shared: &Shared<K, V>) {
+    empty(shared, |table, effects| table.supersede_all(effects));
+}
+
+/// Takes everything out of L1 if this news asks for it: the namespace was cleared, or keys were raised.
+pub(crate) fn forget_raised<K: CacheKey, V: CacheValue>(shared: &Shared<K, V>, news: &Aftermath) {
+    if news.clears() {
+        empty(shared, |table, effects| {
+            table.supersede_raised(news, effects)
+        });
+    }
+}
+
+fn empty<K: CacheKey, V: CacheValue>(
+    shared: &Shared<K, V>,
+    supersede: impl Fn(&mut Table<K, V>, &mut Effects<K, V>) -> Sweep,
+) {
     let shards = 0..shared.tables.len();
     let left: Vec<Sweep> = shards
-        .map(|shard| shared.ask(shard, |table, _, effects| table.supersede_all(effects)))
+        .map(|shard| shared.ask(shard, |table, _, effects| supersede(table, effects)))
         .collect();
     for (shard, left) in left.iter().enumerate() {
         shared.tables.wait_written(shard, left.pending());

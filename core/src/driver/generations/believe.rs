@@ -1,0 +1,159 @@
+//! Before an answer of L2 is believed, this node knows all raises up to the highest number that came
+//! with it (PROTOCOL.md, T2, T7, T12).
+
+use core::mem::take;
+use std::sync::Arc;
+
+use crate::driver::link::Link;
+use crate::driver::link::log::{Log, Look};
+use crate::driver::link::outcomes::Outcomes;
+use crate::driver::shared::Shared;
+use crate::driver::shared::sweep::forget_raised;
+use crate::driver::world::bounds::{CacheKey, CacheValue};
+use crate::driver::world::timeout::timeout;
+use crate::machine::error::Fault;
+use crate::machine::event::Event;
+use crate::machine::generations::scope::Mark;
+use crate::machine::generations::{Aftermath, LogStep};
+
+/// The outcomes of a verb, once they can be believed; else the fault that kept this node from knowing
+/// what was raised.
+pub(crate) async fn believed<K: CacheKey, V: CacheValue, T>(
+    shared: &Shared<K, V>,
+    (outcomes, look): (Outcomes<T>, Result<Option<Look>, Fault>),
+) -> Outcomes<T> {
+    let log = shared
+        .link
+        .as_ref()
+        .and_then(|link| Some((link, link.log.as_ref()?)));
+    let Some((link, log)) = log.filter(|_| outcomes.iter().any(Result::is_ok)) else {
+        return outcomes;
+    };
+    let known = match look {
+        Ok(look) => catch_up(shared, link, log, look).await,
+        Err(fault) => Err(fault),
+    };
+    match known {
+        Ok(()) => outcomes,
+        Err(fault) => {
+            let unknown = unknown(&fault);
+            let known = |outcome: Result<T, Fault>| outcome.and(Err(unknown.clone()));
+            outcomes.into_iter().map(known).collect()
+        }
+    }
+}
+
+/// Why an answer of L2 is not believed. It is no timeout of the answer itself: a lease was granted.
+fn unknown(fault: &Fault) -> Fault {
+    Fault::Unreachable(format!("what was raised is not known: {fault}").into())
+}
+
+/// Learns what was raised up to the number that this look has shown.
+///
+/// # Errors
+/// A fault of L2.
+pub(crate) async fn catch_up<K: CacheKey, V: CacheValue>(
+    shared: &Shared<K, V>,
+    link: &Link<K, V>,
+    log: &Log,
+    look: Option<Look>,
+) -> Result<(), Fault> {
+    // Who answers now may lack raises, and then a lower number is no loss of the log.
+    shared.take_up_primary();
+    if let Some(Look { asked, top }) = look {
+        let lost = log.generations.ask(|generations| {
+            generations.on_top(asked, top);
+            generations.has_lost_its_log()
+        });
+        if lost {
+            shared.journal.note(&Event::LogLost);
+        }
+    }
+    if log.generations.look().next_log_step().is_none() {
+        return Ok(());
+    }
+    let steps = timeout(&*link.runtime, link.timeout, steps(shared, link, log));
+    steps.await.unwrap_or(Err(Fault::Timeout))
+}
+
+/// Does what is to be done, one for all who wait.
+async fn steps<K: CacheKey, V: CacheValue>(
+    shared: &Shared<K, V>,
+    link: &Link<K, V>,
+    log: &Log,
+) -> Result<(), Fault> {
+    let _turn = log.turn.lock().await;
+    for _ in 0..MOST_STEPS {
+        let Some(step) = log.generations.look().next_log_step() else {
+            return Ok(());
+        };
+        match step {
+            LogStep::News { since, reign } => {
+                let list = link.news(&log.namespace, since).await?;
+                shared.take_up_primary();
+                let news = (log.generations).ask(|known| known.on_news(since, reign, &list));
+                if since > Mark::NONE {
+                    shared.journal.note(&Event::NewsAsked);
+                }
+                learnt(shared, &news);
+            }
+            LogStep::Ensure {
+                clock,
+                marks,
+                reign,
+            } => {
+                let top = link.ensure(&log.namespace, clock, &marks).await?;
+                shared.take_up_primary();
+                (log.generations).ask(|known| known.on_ensured(&marks, reign, top));
+            }
+        }
+    }
+    Err(Fault::Refused(
+        "the log of raises is not what it was told to be: is its key changed by somebody else?"
+            .into(),
+    ))
+}
+
+/// This node has had news of raises by others.
+pub(crate) fn learnt<K: CacheKey, V: CacheValue>(shared: &Shared<K, V>, news: &Aftermath) {
+    if news.news > 0 {
+        let scopes = news.news;
+        shared.journal.note(&Event::RaiseHeard { scopes });
+    }
+    forget_raised(shared, news);
+}
+
+/// The highest number was changed in L2, as a bus that watches it shows: this node asks what was raised.
+/// If it cannot, L1 is emptied as when the bus was lost.
+pub(crate) fn look_now<K: CacheKey, V: CacheValue>(
+    shared: &Arc<Shared<K, V>>,
+    missed: fn(Arc<Shared<K, V>>),
+) {
+    let own = Arc::clone(shared);
+    let looking = async move {
+        let mut unseen = Unseen(Some((Arc::clone(&own), missed)));
+        if let Some(link) = &own.link
+            && let Some(log) = &link.log
+            && let Ok(look) = link.look_at_log(log).await
+            && catch_up(&own, link, log, Some(look)).await.is_ok()
+        {
+            drop(take(&mut unseen.0));
+        }
+    };
+    // Without a runtime the guard does it.
+    let _ = shared.spawn(looking);
+}
+
+/// Dropped before the news came, it has L1 emptied.
+struct Unseen<K: CacheKey, V: CacheValue>(Option<(Arc<Shared<K, V>>, fn(Arc<Shared<K, V>>))>);
+
+impl<K: CacheKey, V: CacheValue> Drop for Unseen<K, V> {
+    fn drop(&mut self) {
+        if let Some((shared, missed)) = self.0.take() {
+            missed(shared);
+        }
+    }
+}
+
+/// More steps than a log can need: each ensures 500 marks of 131,073.
+const MOST_STEPS: usize = 1_000;

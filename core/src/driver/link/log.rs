@@ -1,0 +1,82 @@
+//! The log of raises that L2 keeps for the namespace of one cache: its name there, and when its highest
+//! number is looked at (PROTOCOL.md, T2, T9).
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use async_lock::Mutex;
+use portable_atomic::{AtomicU64, Ordering};
+
+use crate::driver::shared::generated::Generated;
+use crate::machine::generations::scope::{Mark, top_key};
+use crate::machine::time::Timestamp;
+use crate::ports::remote::Found;
+
+/// The log of one namespace.
+#[derive(Debug)]
+pub(crate) struct Log {
+    pub(crate) generations: Arc<Generated>,
+    /// What the keys of the namespace begin with.
+    pub(crate) namespace: Box<str>,
+    /// The key of its highest number.
+    pub(crate) top: Box<str>,
+    /// Held by whoever catches up: one does it for all.
+    pub(crate) turn: Mutex<()>,
+    /// When the highest number was asked for last, in nanoseconds.
+    looked: AtomicU64,
+}
+
+/// The highest number, as an answer of L2 showed it.
+#[derive(Debug)]
+pub(crate) struct Look {
+    /// What this node had heard of when it asked.
+    pub(crate) asked: Mark,
+    /// What L2 has.
+    pub(crate) top: Option<Mark>,
+}
+
+/// A question about the highest number that is on its way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    clock: Mark,
+    sent: Timestamp,
+}
+
+impl Log {
+    pub(crate) fn new(prefix: &str, generations: Arc<Generated>) -> Self {
+        Self {
+            generations,
+            namespace: prefix.into(),
+            top: top_key(prefix).into(),
+            turn: Mutex::new(()),
+            looked: AtomicU64::new(0),
+        }
+    }
+
+    /// It is asked for now.
+    pub(crate) fn ask(&self, sent: Timestamp) -> Asked {
+        let clock = self.generations.look().born();
+        Asked { clock, sent }
+    }
+
+    /// What a read of its key brought.
+    pub(crate) fn seen(&self, asked: Asked, found: Option<Found>) -> Look {
+        (self.looked).fetch_max(asked.sent.as_nanos(), Ordering::Relaxed);
+        let text = found.and_then(|found| String::from_utf8(found.bytes).ok());
+        Look {
+            asked: asked.clock,
+            top: text.as_deref().and_then(Mark::parse),
+        }
+    }
+
+    /// Whether it is to be asked for beside the next question, where it lies on a server of its own.
+    /// `told`: a bus stands that tells of raises.
+    pub(crate) fn is_due(&self, told: bool, now: Timestamp) -> bool {
+        let looked = Timestamp::from_nanos(self.looked.load(Ordering::Relaxed));
+        self.generations.look().is_to_look() || (!told && now.since(looked) >= EVERY)
+    }
+}
+
+/// How often the highest number is looked at where no bus tells of raises and each look costs another
+/// command.
+const EVERY: Duration = Duration::from_secs(1);

@@ -1,0 +1,172 @@
+//! Raises: what this node has raised, and whether L2 has acknowledged it (PROTOCOL.md, T8, T10, T11).
+
+use alloc::vec::Vec;
+
+use crate::machine::generations::log::MOST_AT_ONCE;
+use crate::machine::generations::scope::{Mark, Scope};
+use crate::machine::generations::{Aftermath, Generations};
+use crate::machine::policy::backoff::Backoff;
+use crate::machine::time::Timestamp;
+
+/// The answer to [`Remote::raise`](crate::ports::remote::Remote::raise).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Raised {
+    /// The new number.
+    pub number: Mark,
+    /// The highest number before it, or [`Mark::NONE`].
+    pub before: Mark,
+    /// The mark that each scope had before, in the order of the scopes, or [`Mark::NONE`].
+    pub marks: Vec<Mark>,
+    /// There was no list: the new one begins with [`Scope::All`].
+    pub anew: bool,
+}
+
+/// A raise that L2 has not acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pending {
+    /// The last command that was given up.
+    given_up: u64,
+}
+
+/// A raise on its way to L2. Its holder says what [became of it](Generations::raised), also if it is
+/// given up.
+#[derive(Debug)]
+#[must_use = "what became of a raise is to be said"]
+pub struct RaiseTicket {
+    number: u64,
+    pub(super) reign: u32,
+    scopes: Vec<Scope>,
+    /// It was given up before.
+    again: bool,
+    clock: Mark,
+}
+
+impl RaiseTicket {
+    /// What is raised.
+    #[must_use]
+    pub fn scopes(&self) -> &[Scope] {
+        &self.scopes
+    }
+
+    /// Whether it was given up before.
+    #[must_use]
+    pub fn is_repeated(&self) -> bool {
+        self.again
+    }
+
+    /// The highest number that this node had heard of.
+    #[must_use]
+    pub fn clock(&self) -> Mark {
+        self.clock
+    }
+}
+
+impl Generations {
+    /// Begins to raise these scopes, each once, at most 500: [`parts`].
+    pub fn raise(&mut self, scopes: Vec<Scope>) -> RaiseTicket {
+        self.send(scopes, false)
+    }
+
+    fn send(&mut self, scopes: Vec<Scope>, again: bool) -> RaiseTicket {
+        self.sent += 1;
+        RaiseTicket {
+            number: self.sent,
+            reign: self.reign,
+            scopes,
+            again,
+            clock: self.clock,
+        }
+    }
+
+    /// A raise is over; `answer` is what L2 has answered, if it has. Whether it is acknowledged, and what
+    /// that means for L1: a raise is news on its own node in any case, but for one that is repeated.
+    pub fn raised(
+        &mut self,
+        ticket: RaiseTicket,
+        answer: Option<&Raised>,
+        now: Timestamp,
+    ) -> (bool, Aftermath) {
+        let mut aftermath = Aftermath::default();
+        let answer = answer.filter(|_| !self.is_of_another(&ticket));
+        if !ticket.again {
+            self.note_news(ticket.scopes.iter().copied(), &mut aftermath);
+        }
+        let Some(answer) = answer else {
+            for scope in &ticket.scopes {
+                self.give_up(*scope, ticket.number);
+            }
+            self.repeat_after_failure(now);
+            return (false, aftermath);
+        };
+        for (at, scope) in ticket.scopes.iter().enumerate() {
+            let acknowledged = |pending: &Pending| pending.given_up < ticket.number;
+            if self.pending.get(scope).is_some_and(acknowledged) {
+                self.pending.remove(scope);
+            }
+            // Another node's raise of the same scope came between (T10).
+            let before = answer.marks.get(at).copied().unwrap_or_default();
+            if before > self.marks.row(*scope).mark {
+                self.note_news([*scope], &mut aftermath);
+            }
+            self.lift(*scope, answer.number);
+        }
+        if answer.anew {
+            self.learn(Scope::All, answer.number, &mut aftermath);
+        }
+        self.follows(answer.before, answer.number);
+        self.tries = 0;
+        self.due = (!self.pending.is_empty()).then_some(now);
+        (true, aftermath)
+    }
+
+    /// Without an L2, or with one that has no log, a raise is news and nothing else.
+    pub fn raised_here(&mut self, scopes: &[Scope]) -> Aftermath {
+        let mut aftermath = Aftermath::default();
+        self.note_news(scopes.iter().copied(), &mut aftermath);
+        aftermath
+    }
+
+    /// A change that did not fit into the table of unconfirmed keys: the bucket of its key is pending
+    /// from now on, and is raised as soon as it can be (T11). Its own L1 has lost the key already.
+    pub fn overflowed(&mut self, key: u16, now: Timestamp) {
+        self.sent += 1;
+        self.give_up(Scope::Key(key), self.sent);
+        self.due = self.due.or(Some(now));
+    }
+
+    fn give_up(&mut self, scope: Scope, number: u64) {
+        let pending = self.pending.entry(scope);
+        let pending = pending.or_insert(Pending { given_up: number });
+        pending.given_up = pending.given_up.max(number);
+    }
+
+    fn repeat_after_failure(&mut self, now: Timestamp) {
+        self.due = Some(now + Backoff::REMOVAL.pause(self.tries));
+        self.tries = self.tries.saturating_add(1);
+    }
+
+    /// When pending raises are to be repeated; `None` if none is pending.
+    #[must_use]
+    pub fn next_raise(&self) -> Option<Timestamp> {
+        self.due.filter(|_| !self.pending.is_empty())
+    }
+
+    /// Repeats pending raises, if it is time.
+    pub fn raise_again(&mut self, by: Timestamp) -> Option<RaiseTicket> {
+        let due = self.next_raise()?;
+        if due > by {
+            return None;
+        }
+        // What is not acknowledged comes again by itself.
+        let scopes = self.pending.keys().take(MOST_AT_ONCE).copied().collect();
+        Some(self.send(scopes, true))
+    }
+}
+
+/// The parts in which many scopes are raised, each scope once.
+#[must_use]
+pub fn parts(mut scopes: Vec<Scope>) -> Vec<Vec<Scope>> {
+    scopes.sort_unstable();
+    scopes.dedup();
+    scopes.chunks(MOST_AT_ONCE).map(<[Scope]>::to_vec).collect()
+}
