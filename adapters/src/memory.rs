@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Extend, Extended, Fill, Filled, Found, Hold, Inspected, LeaseAsk, Leased,
-    Placed, Put, Settle, Wire,
+    Claim, Claimed, Ensure, Extend, Extended, Fill, Filled, Found, Hold, Inspected, LeaseAsk,
+    Leased, Mark, Placed, Put, Raise, Raised, Scope, Settle, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 
@@ -66,9 +66,14 @@ impl Memory {
         }))
     }
 
-    /// Forgets everything, values and leases.
+    /// Forgets everything: values, leases, and logs of generations.
     pub fn flush(&self) {
         self.table().clear();
+    }
+
+    /// Forgets the highest number of a namespace's log, its list, or both, as an eviction does.
+    pub fn forget_log(&self, namespace: &str, top: bool, list: bool) {
+        self.table().forget_log(namespace, top, list);
     }
 
     /// How many values stand in the table.
@@ -168,6 +173,20 @@ impl Remote for Memory {
         self.each(keys, |table, now, key| {
             table.unload(now, key);
         })
+    }
+
+    async fn raise(&self, raise: &Raise<'_>) -> Result<Raised, Fault> {
+        let now = (self.0.clock)();
+        Ok(self.table().raise(now, raise))
+    }
+
+    async fn news(&self, namespace: &str, since: Mark) -> Result<Vec<(Scope, Mark)>, Fault> {
+        Ok(self.table().news(namespace, since))
+    }
+
+    async fn ensure(&self, ensure: &Ensure<'_>) -> Result<Mark, Fault> {
+        let now = (self.0.clock)();
+        Ok(self.table().ensure(now, ensure))
     }
 
     async fn inspect(&self, key: &str, wire: Wire) -> Result<Inspected, Fault> {

@@ -157,7 +157,8 @@ impl Faults {
     /// their end cut off, either as likely as the other. The stored ones stay as they are.
     ///
     /// In the native format a cache finds out by a checksum; in the jetcache-go format, which has
-    /// none, a changed bit may be another value.
+    /// none, a changed bit may be another value. The number of a namespace's last raise, which has none
+    /// either, is spared.
     pub fn corrupt_rate(&self, share: f64) -> &Self {
         self.set(|settings| settings.corrupt_rate = share)
     }

@@ -3,9 +3,10 @@
 use core::future::Future;
 use core::time::Duration;
 
+use jetcache_core::machine::generations::scope::TOP_SUFFIX;
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Extend, Extended, Fill, Filled, Found, Herald, Hold, Inspected, LeaseAsk,
-    Leased, Placed, Put, Settle, Wire,
+    Claim, Claimed, Ensure, Extend, Extended, Fill, Filled, Found, Herald, Hold, Inspected,
+    LeaseAsk, Leased, Mark, Placed, Put, Raise, Raised, Scope, Settle, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 
@@ -69,8 +70,12 @@ impl<R: Remote> Faulty<R> {
 impl<R: Remote> Remote for Faulty<R> {
     async fn read(&self, keys: &[&str], wire: Wire) -> Vec<Result<Option<Found>, Fault>> {
         let mut read = self.all(keys.len(), || self.remote.read(keys, wire)).await;
-        for found in read.iter_mut().flatten().flatten() {
-            self.faults.corrupt(found);
+        for (key, found) in keys.iter().zip(&mut read) {
+            if let Ok(Some(found)) = found
+                && !key.ends_with(TOP_SUFFIX)
+            {
+                self.faults.corrupt(found);
+            }
         }
         read
     }
@@ -129,6 +134,18 @@ impl<R: Remote> Remote for Faulty<R> {
 
     async fn unlock(&self, name: &str, token: Token) -> Result<(), Fault> {
         self.one(|| self.remote.unlock(name, token)).await
+    }
+
+    async fn raise(&self, raise: &Raise<'_>) -> Result<Raised, Fault> {
+        self.one(|| self.remote.raise(raise)).await
+    }
+
+    async fn news(&self, namespace: &str, since: Mark) -> Result<Vec<(Scope, Mark)>, Fault> {
+        self.one(|| self.remote.news(namespace, since)).await
+    }
+
+    async fn ensure(&self, ensure: &Ensure<'_>) -> Result<Mark, Fault> {
+        self.one(|| self.remote.ensure(ensure)).await
     }
 
     async fn inspect(&self, key: &str, wire: Wire) -> Result<Inspected, Fault> {

@@ -1,27 +1,26 @@
 //! The verbs over plain data: one method a verb, one key a call, the time an argument.
 
+mod claims;
 mod extension;
 mod inspection;
 mod life;
+mod log;
 
 use core::fmt;
-use core::hash::{Hash, Hasher};
 use core::num::NonZeroUsize;
 use core::time::Duration;
-use std::hash::DefaultHasher;
 
 use jetcache_core::Token;
-use jetcache_core::machine::tier::envelope::{HEADER, PREFIX, is_present, stamp};
-use jetcache_core::machine::tier::wire::PLACEHOLDER;
+use jetcache_core::machine::tier::envelope::{HEADER, PREFIX, stamp};
 use jetcache_core::machine::time::millis;
 use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Condition, Fill, Filled, Found, Granted, Hold, LeaseAsk, Leased, Life, MARKED,
-    Placed, Put, Settle, Stamp, Stored, Wire,
+    Fill, Filled, Found, Granted, Hold, LeaseAsk, Leased, Life, MARKED, Settle, Stored, Wire,
 };
 use lru::LruCache;
 
 use crate::memory::table::life::left;
+use crate::memory::table::log::Logs;
 
 /// Values and leases under text keys, each with its end, as a server holds them.
 ///
@@ -34,6 +33,7 @@ use crate::memory::table::life::left;
 pub struct Table {
     values: LruCache<String, Row>,
     leases: LruCache<String, Lease>,
+    logs: Logs,
 }
 
 /// Stands while `now < until`.
@@ -62,9 +62,6 @@ struct Lease {
 /// The token of nobody: real ones are random.
 const NOBODY: Token = Token::from_bits(0);
 
-/// How many claims one remembers, its own included.
-const CLAIMS: usize = 1000;
-
 impl Table {
     /// The bound of [`Table::new`].
     pub const CAPACITY: usize = 100_000;
@@ -83,11 +80,15 @@ impl Table {
             // Sparse: memory is reserved as it is needed.
             values: LruCache::sparse(bound),
             leases: LruCache::sparse(bound),
+            logs: Logs::default(),
         }
     }
 
     /// What stands under `key`.
     pub fn read(&mut self, now: u64, key: &str, wire: Wire) -> Option<Found> {
+        if let Some(top) = self.logs.top(now, key, wire) {
+            return Some(top);
+        }
         self.value(now, key).map(|row| Found {
             bytes: row.bytes.clone(),
             life: match wire {
@@ -151,107 +152,6 @@ impl Table {
                 lease.failing = true;
             }
         }
-    }
-
-    /// Puts the token's claim in the place of any lease or other claim, and removes the value unless
-    /// it is to be spared; under a condition only if it holds or the claim is the token's already.
-    pub fn claim(&mut self, now: u64, claim: &Claim<'_>, wire: Wire) -> Claimed {
-        let &Claim { key, token, .. } = claim;
-        let standing = self.holder(now, key).map(|holder| holder.0);
-        if standing != Some(token) && !self.holds(now, key, claim.condition, wire) {
-            return Claimed::Refused;
-        }
-        if !claim.spares {
-            self.values.pop(key);
-            self.grant(now, key, token, millis(claim.life));
-            return Claimed::Granted(None);
-        }
-        let earlier = standing.and_then(|_| self.leases.pop(key));
-        self.grant(now, key, token, millis(claim.life));
-        if let Some(lease) = self.leases.get_mut(key) {
-            lease.claims.push((token, now));
-            lease.put = earlier.as_ref().is_some_and(|earlier| earlier.put);
-            let earlier = earlier.into_iter().flat_map(|lease| lease.claims);
-            lease.claims.extend(earlier.take(CLAIMS - 1));
-        }
-        Claimed::Granted(self.stamp(now, key))
-    }
-
-    /// Puts the value in the place of what stands there, if the claim is the token's or remembers
-    /// it; what is refused, without a condition, removes what its claim has spared.
-    pub fn put(&mut self, now: u64, put: &Put<'_>, wire: Wire) -> Placed {
-        let key = put.key;
-        let stands = self.stamp(now, key);
-        let same = stands == put.spared;
-        let strange = wire == Wire::JetcacheGo && !same && stands.is_some();
-        let filled = match self.aged(now, put) {
-            Some((aged, after_put))
-                if (after_put || !strange) && self.holds(now, key, put.condition, wire) =>
-            {
-                self.store(now, key, &put.value, aged, wire, false)
-            }
-            _ => Filled::Refused,
-        };
-        self.used(key, put.token, filled);
-        if filled == Filled::Stored {
-            return Placed::Stored;
-        }
-        if same && put.condition.is_none() {
-            self.values.pop(key);
-        }
-        if same {
-            Placed::Refused
-        } else {
-            Placed::Overtaken
-        }
-    }
-
-    /// How old the claim of the token is, if its value may be stored; and whether the value of an
-    /// earlier claim stands there.
-    fn aged(&mut self, now: u64, put: &Put<'_>) -> Option<(u64, bool)> {
-        let (token, left) = self.holder(now, put.key)?;
-        let lease = self.leases.peek(put.key)?;
-        let claims = &lease.claims;
-        if claims.is_empty() {
-            let aged = millis(put.value.lease).saturating_sub(left);
-            return (token == put.token).then_some((aged, false));
-        }
-        let place = claims.iter().position(|(claim, _)| *claim == put.token)?;
-        Some((now.saturating_sub(claims[place].1), lease.put))
-    }
-
-    /// The claim of the token is used up, and with a value stored so are those before it.
-    fn used(&mut self, key: &str, token: Token, filled: Filled) {
-        let Some(lease) = self.leases.peek_mut(key) else {
-            return;
-        };
-        if lease.token == token {
-            self.leases.pop(key);
-        } else if filled == Filled::Stored
-            && let Some(place) = lease.claims.iter().position(|(claim, _)| *claim == token)
-        {
-            lease.claims.truncate(place);
-            lease.put = true;
-        }
-    }
-
-    /// Whether the condition of an insert holds.
-    fn holds(&mut self, now: u64, key: &str, condition: Option<Condition>, wire: Wire) -> bool {
-        let Some(condition) = condition else {
-            return true;
-        };
-        let present = self.value(now, key).is_some_and(|row| match wire {
-            Wire::JetcacheGo => row.bytes != PLACEHOLDER,
-            _ => is_present(&row.bytes, now),
-        });
-        present == (condition == Condition::Present)
-    }
-
-    fn stamp(&mut self, now: u64, key: &str) -> Option<Stamp> {
-        let row = self.value(now, key)?;
-        let mut digest = DefaultHasher::new();
-        (row.until, &row.bytes).hash(&mut digest);
-        Some(Stamp::new(digest.finish()))
     }
 
     /// As [`fill`](Self::fill) if there is a token; what is not stored is removed, value and lease.
@@ -337,6 +237,7 @@ impl Table {
     pub fn clear(&mut self) {
         self.values.clear();
         self.leases.clear();
+        self.logs = Logs::default();
     }
 
     /// How many values stand. It counts them one by one.

@@ -1,6 +1,6 @@
 //! What a server's answer to a command means.
 
-use jetcache_core::ports::remote::{Claimed, Extended, Filled, Granted, Placed, Stamp};
+use jetcache_core::ports::remote::{Claimed, Extended, Filled, Granted, Head, Placed, Stamp};
 use jetcache_core::{Fault, Token};
 use redis::{ServerError, ServerErrorKind, Value};
 
@@ -70,14 +70,21 @@ pub(super) fn is_one(answer: Value) -> Result<bool, Fault> {
     }
 }
 
-/// What a claim answered: 0, 1, or what it spared.
+/// What a claim answered: 0, 1, or what it spared; and maybe what an entry begins with.
 pub(super) fn claimed(answer: Value) -> Result<Claimed, Fault> {
-    match &answer {
-        Value::Int(0) => Ok(Claimed::Refused),
-        Value::Int(_) => Ok(Claimed::Granted(None)),
-        Value::BulkString(text) if text.is_empty() => Ok(Claimed::Granted(None)),
+    let (outcome, head) = match &answer {
+        Value::Array(parts) => match &parts[..] {
+            [outcome, Value::BulkString(head)] => (outcome, Head::of(head)),
+            _ => return Err(unexpected(&answer)),
+        },
+        outcome => (outcome, None),
+    };
+    match outcome {
+        Value::Int(0) => Ok(Claimed::Refused(head)),
+        Value::Int(_) => Ok(Claimed::Granted(None, head)),
+        Value::BulkString(text) if text.is_empty() => Ok(Claimed::Granted(None, head)),
         Value::BulkString(text) => match str::from_utf8(text).map(stamp) {
-            Ok(Some(stamp)) => Ok(Claimed::Granted(Some(stamp))),
+            Ok(Some(stamp)) => Ok(Claimed::Granted(Some(stamp), head)),
             _ => Err(unexpected(&answer)),
         },
         other => Err(unexpected(other)),

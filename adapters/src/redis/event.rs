@@ -34,6 +34,15 @@ pub(super) fn encode<K: AsRef<str>>(
     serde_json::to_string(&event).unwrap_or_default()
 }
 
+/// An event whose keys only a script knows: the event up to its first key, and what each of them begins
+/// with. Each ends in a quote, and the event in `]}`.
+pub(super) fn opening(cache: &str, source: &str, kind: Kind, prefix: &str) -> (String, String) {
+    let mut event = encode(cache, source, kind, &[prefix], false);
+    let mut key = event.split_off(encode(cache, source, kind, &[""; 0], false).len() - 2);
+    key.truncate(key.len() - r#""]}"#.len());
+    (event, key)
+}
+
 /// What an event that was received says. It is read as jetcache-go reads it: names of fields in any
 /// case, the last of two counts, missing ones are empty, others are overlooked. Of one that
 /// jetcache-go would refuse, or whose type is unknown, the keys count as changed.
@@ -180,6 +189,17 @@ mod tests {
     }
 
     #[test]
+    fn a_script_finishes_an_event() {
+        for namespace in ["ns:", "100%\"\\ключ\n:", ""] {
+            let (opening, key) = opening("a\"b]}", "12345678", Kind::Raise, namespace);
+            let event = format!("{opening}{key}3>4\",{key}t9fa3\"]}}");
+            let keys = [format!("{namespace}3>4"), format!("{namespace}t9fa3")];
+            let whole = encode("a\"b]}", "12345678", Kind::Raise, &keys, false);
+            assert_eq!(event, whole);
+        }
+    }
+
+    #[test]
     fn what_is_written_is_read_again() {
         for key in ["k", "ключ<&>\u{2028}\"\\", "", "\0"] {
             let event = encode("any", "12345678", Kind::Delete, &[key], true);
@@ -232,7 +252,7 @@ mod tests {
             "7",
             "\"CacheName\"",
             "{}",
-            r#"{"CacheName":"a","SourceID":"b","EventType":7,"Keys":[]}"#,
+            r#"{"CacheName":"a","SourceID":"b","EventType":8,"Keys":[]}"#,
             r#"{"CacheName":"a","SourceID":"b","EventType":5,"Keys":[]"#,
             r#"{"CacheName":"a","SourceID":"b","EventType":5,"Keys":["k"]} {}"#,
         ] {
@@ -276,7 +296,7 @@ mod tests {
     #[test]
     fn the_keys_of_what_is_not_understood_count_as_changed() {
         for text in [
-            r#"{"CacheName":"a","SourceID":"b","EventType":7,"Keys":["k","l"]}"#,
+            r#"{"CacheName":"a","SourceID":"b","EventType":8,"Keys":["k","l"]}"#,
             r#"{"CacheName":"a","SourceID":"b","EventType":0,"Keys":["k","l"]}"#,
             r#"{"CacheName":"a","SourceID":"b","EventType":-5,"Keys":["k","l"]}"#,
             r#"{"CacheName":"a","SourceID":"b","EventType":"5","Keys":["k","l"]}"#,

@@ -12,6 +12,8 @@
 
 use std::sync::LazyLock;
 
+use jetcache_core::machine::generations::scope::{LIST_SUFFIX, bucket};
+
 /// The name of the lease of `key`.
 pub(super) fn lease_key(key: &str) -> String {
     sibling(key, "#lease")
@@ -32,9 +34,10 @@ fn sibling(key: &str, suffix: &str) -> String {
     }
 }
 
-/// Whether this is the name of some key's lease. Keys of values do not end like this.
-pub(super) fn is_lease_key(key: &str) -> bool {
-    key.ends_with("#lease")
+/// Whether this is the name of some key's lease, or of a namespace's list of raised scopes. Keys of
+/// values do not end like these.
+pub(super) fn is_aside(key: &str) -> bool {
+    key.ends_with("#lease") || key.ends_with(LIST_SUFFIX)
 }
 
 fn tag(key: &str) -> Option<&str> {
@@ -45,7 +48,7 @@ fn tag(key: &str) -> Option<&str> {
 
 /// The slot in which a cluster has `key`.
 pub(crate) fn slot(key: &str) -> usize {
-    usize::from(crc16(tag(key).unwrap_or(key).as_bytes())) % SLOTS
+    usize::from(bucket(tag(key).unwrap_or(key))) % SLOTS
 }
 
 /// For each slot the smallest number that lies in it. Keys that need one are rare, so the table is
@@ -66,19 +69,6 @@ static NUMBERS: LazyLock<Box<[u32]>> = LazyLock::new(|| {
     numbers.into_iter().flatten().collect()
 });
 
-/// CRC-16/XMODEM, as the cluster specification has it.
-fn crc16(bytes: &[u8]) -> u16 {
-    bytes.iter().fold(0, |sum, &byte| {
-        (0..8).fold(sum ^ (u16::from(byte) << 8), |sum, _| {
-            if sum & 0x8000 == 0 {
-                sum << 1
-            } else {
-                (sum << 1) ^ 0x1021
-            }
-        })
-    })
-}
-
 /// How many slots a cluster has.
 pub(crate) const SLOTS: usize = 16_384;
 
@@ -89,7 +79,6 @@ mod tests {
     #[test]
     fn the_slots_are_the_clusters() {
         // From the cluster specification, and from `CLUSTER KEYSLOT`.
-        assert_eq!(crc16(b"123456789"), 0x31C3);
         assert_eq!(slot("foo"), 12_182);
         assert_eq!(slot("somekey"), 11_058);
         assert_eq!(slot("foo{hash_tag}"), 2_515);

@@ -12,6 +12,7 @@
 //! - A key of another type (`WRONGTYPE`) counts as absent; any other error is handed on.
 
 mod leases;
+mod log;
 
 use std::sync::LazyLock;
 
@@ -22,6 +23,7 @@ use crate::redis::answer::{lacks, outcome};
 use crate::redis::connection::calm::Calm;
 use crate::redis::connection::line::{Batch, Line, Repeat};
 use crate::redis::script::leases::{EXTEND, RELEASE, RENEW};
+use crate::redis::script::log::{ENSURE, RAISE};
 
 /// One of the scripts.
 #[derive(Clone, Copy, Debug)]
@@ -45,22 +47,28 @@ pub(super) enum Script {
     Extend,
     /// Keys: value, lease. Arguments: (1) the token, (2) the claim's life in milliseconds, (3)
     /// `absent`, `present` or `any`, (4) the placeholder of the jetcache-go format; in the native
-    /// format empty, (5) `1` to spare what stands under the key. The answer is 0, 1, or what tells the
-    /// spared entry from another.
+    /// format empty, (5) `1` to spare what stands under the key, (6) the sum of an entry that counts as
+    /// absent, or empty. The answer is 0, 1, or what tells the
+    /// spared entry from another; of a condition in the native format, that and what the entry begins
+    /// with by which it was judged.
     Claim,
     /// Keys: those of `Store`. Arguments: (1) to (6) as of `Store`, but of the claim instead of the
     /// lease, (7) and (8) as (3) and (4) of `Claim`, (9) what the claim spared, or
-    /// empty. To announce: (10) the channel, (11) the event
-    /// of a value that is stored, (12) that of a removal.
+    /// empty, (10) as (6) of `Claim`. To announce: (11) the channel, (12) the event
+    /// of a value that is stored, (13) that of a removal.
     Put,
     /// Keys: value, lease. To announce: (1) the channel, (2) the event.
     Remove,
     /// Keys: value, lease and mark of each of any number, in one slot.
     Unload,
+    /// Keys: the highest number of a namespace, its list. Arguments and answer: see [`RAISE`].
+    Raise,
+    /// Keys: those of `Raise`. Arguments and answer: see [`ENSURE`].
+    Ensure,
 }
 
 impl Script {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Store,
         Self::Release,
         Self::Renew,
@@ -69,6 +77,8 @@ impl Script {
         Self::Put,
         Self::Remove,
         Self::Unload,
+        Self::Raise,
+        Self::Ensure,
     ];
 
     const fn text(self) -> &'static str {
@@ -81,6 +91,8 @@ impl Script {
             Self::Put => PUT,
             Self::Remove => REMOVE,
             Self::Unload => UNLOAD,
+            Self::Raise => RAISE,
+            Self::Ensure => ENSURE,
         }
     }
 
@@ -210,7 +222,7 @@ macro_rules! stamp {
     () => {
         r"
 local function stamp(key, go)
-  local head = redis.pcall('GETRANGE', key, 0, go == '' and 35 or 4095)
+  local head = redis.pcall('GETRANGE', key, 0, go == '' and 44 or 4095)
   if type(head) ~= 'string' then return '' end
   local stop = redis.pcall('PEXPIRETIME', key)
   stop = type(stop) == 'number' and string.format('%.0f', stop) or ''
@@ -226,7 +238,7 @@ end
 ///
 /// What the lease has left tells its age. If it is older than its holder knew when this was sent,
 /// the value was on its way for the difference, which is taken off its life. Its end is stamped
-/// into our own header (36 bytes, beginning with `\193J`) by `SETRANGE`, which spares copying a big
+/// into our own header (45 bytes, beginning with `\193J`) by `SETRANGE`, which spares copying a big
 /// value.
 ///
 /// In the jetcache-go format there is neither an end to stamp nor a stale window. A writer who
@@ -267,7 +279,7 @@ if not fits then
 end
 local kept = native and life + tonumber(ARGV[4]) or life
 redis.call('SET', KEYS[1], ARGV[2], 'PX', string.format('%.0f', kept))
-if native and #ARGV[2] >= 36 and string.sub(ARGV[2], 1, 2) == '\193J' then
+if native and #ARGV[2] >= 45 and string.sub(ARGV[2], 1, 2) == '\193J' then
   local time = redis.call('TIME')
   local stop = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) + life
   redis.call('SETRANGE', KEYS[1], 8, struct.pack('>I8', stop))
@@ -282,7 +294,9 @@ return 1
 );
 
 /// What claims and puts share: the server's time in milliseconds, and whether a condition holds. `go`
-/// is the placeholder of the jetcache-go format; in the native format empty.
+/// is the placeholder of the jetcache-go format; in the native format empty, and then what stands there is
+/// shown as well, as far as an entry's header and its tags can go (173 bytes). `dead` is the sum of an
+/// entry that counts as absent.
 ///
 /// Present is what `envelope::is_present` says: a header of ours and of this version, a value (with or
 /// without a mark), and
@@ -295,24 +309,25 @@ local function clock()
   local time = redis.call('TIME')
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
-local function holds(condition, go)
+local function holds(condition, go, dead)
   if condition == 'any' then return true end
   local found
   if go == '' then
-    found = redis.pcall('GETRANGE', KEYS[1], 0, 35)
+    found = redis.pcall('GETRANGE', KEYS[1], 0, 172)
   else
     found = redis.pcall('GET', KEYS[1])
   end
   local present = false
   if type(found) == 'table' then
     if not string.find(found.err or '', 'WRONGTYPE', 1, true) then error(found) end
+    found = ''
   elseif go ~= '' then
     present = found and found ~= go and redis.call('PTTL', KEYS[1]) ~= 0
-  elseif #found == 36 and string.find(found, '^\193J\1[%z\2]') then
+  elseif #found >= 45 and string.find(found, '^\193J\1[%z\2]') and string.sub(found, 33, 36) ~= dead then
     local left = struct.unpack('>I8', found, 9) - clock()
     present = left > 0 and left <= struct.unpack('>I8', found, 17)
   end
-  return present == (condition == 'present')
+  return present == (condition == 'present'), go == '' and found
 end
 "
     };
@@ -329,7 +344,11 @@ const CLAIM: &str = concat!(
     judge!(),
     r"
 local before = redis.call('GET', KEYS[2]) or ''
-if string.sub(before, 1, #ARGV[1]) ~= ARGV[1] and not holds(ARGV[3], ARGV[4]) then return 0 end
+local fits, head = holds(ARGV[3], ARGV[4], ARGV[6])
+local function answer(outcome)
+  return head and {outcome, head} or outcome
+end
+if string.sub(before, 1, #ARGV[1]) ~= ARGV[1] and not fits then return answer(0) end
 local claim = ARGV[1]
 local stands = 1
 if ARGV[5] == '1' then
@@ -343,7 +362,7 @@ else
   redis.call('DEL', KEYS[1])
 end
 redis.call('SET', KEYS[2], claim, 'PX', ARGV[2])
-return stands
+return answer(stands)
 "
 );
 
@@ -376,14 +395,14 @@ end
 local native = ARGV[8] == ''
 local stands = stamp(KEYS[1], ARGV[8])
 local same = stands == ARGV[9]
-local fits = life > 0 and holds(ARGV[7], ARGV[8])
+local fits = life > 0 and holds(ARGV[7], ARGV[8], ARGV[10])
 if fits and not native and not same and stands ~= '' then fits = string.sub(claim, -1) == '+' end
 if fits then
   local kept = native and life + tonumber(ARGV[4]) or life
   redis.call('SET', KEYS[1], ARGV[2], 'PX', string.format('%.0f', kept))
   if not native then
     redis.call('DEL', KEYS[3])
-  elseif #ARGV[2] >= 36 and string.sub(ARGV[2], 1, 2) == '\193J' then
+  elseif #ARGV[2] >= 45 and string.sub(ARGV[2], 1, 2) == '\193J' then
     redis.call('SETRANGE', KEYS[1], 8, struct.pack('>I8', clock() + life))
   end
 end
@@ -393,7 +412,7 @@ elseif place and fits then
   redis.call('SET', KEYS[2], string.sub(claim, 1, place - 2) .. '+', 'KEEPTTL')
 end
 if fits then
-  if ARGV[11] then redis.pcall('PUBLISH', ARGV[10], ARGV[11]) end
+  if ARGV[12] then redis.pcall('PUBLISH', ARGV[11], ARGV[12]) end
   return 1
 end
 if ARGV[7] == 'any' then
@@ -402,7 +421,7 @@ if ARGV[7] == 'any' then
     redis.pcall('SET', KEYS[1], '')
     redis.call('DEL', KEYS[1])
   end
-  if ARGV[12] then redis.pcall('PUBLISH', ARGV[10], ARGV[12]) end
+  if ARGV[13] then redis.pcall('PUBLISH', ARGV[11], ARGV[13]) end
 end
 return same and 0 or 2
 "

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use jetcache_core::machine::generations::scope::top_key;
 use jetcache_core::ports::bus::{Message, News, Telling};
 use jetcache_core::{Bus, Fault};
 use redis::{Cmd, PushInfo, PushKind, Value};
 
 use crate::redis::Redis;
 use crate::redis::connection::line::Line;
-use crate::redis::lease_key::is_lease_key;
+use crate::redis::lease_key::is_aside;
 use crate::redis::subscription::RedisSubscription;
 use crate::redis::subscription::ear::Meaning;
 
@@ -98,16 +99,27 @@ impl Bus for RedisTracking {
     }
 }
 
-/// The command that watches the keys with these prefixes, beside those that are watched already; or
-/// all keys if there are none.
+/// The command that watches the keys with these prefixes and the highest number of each of these
+/// namespaces, beside what is watched already; or all keys if there are none.
 fn watch(prefixes: &[String]) -> Cmd {
     let mut command = redis::cmd("CLIENT");
     // Without NOLOOP: it would also hide what another did shortly before a change of our own.
     command.arg("TRACKING").arg("ON").arg("BCAST");
-    for prefix in prefixes {
+    for prefix in apart(prefixes) {
         command.arg("PREFIX").arg(prefix);
     }
     command
+}
+
+/// The prefixes and the keys of their highest numbers, but those that another one begins: the server
+/// refuses them.
+fn apart(prefixes: &[String]) -> Vec<String> {
+    let tops = prefixes.iter().map(|prefix| top_key(prefix));
+    let mut all: Vec<String> = prefixes.iter().cloned().chain(tops).collect();
+    // What begins another stands right before all that it begins.
+    all.sort_unstable();
+    all.dedup_by(|next, kept| next.starts_with(&**kept));
+    all
 }
 
 fn meaning(push: PushInfo) -> Option<News> {
@@ -125,12 +137,13 @@ fn meaning(push: PushInfo) -> Option<News> {
     }
 }
 
-/// A value's key. Leases concern nobody's L1, and keys that are not UTF-8 are not ours.
+/// A value's key, or that of a namespace's highest number. Leases and lists of raised scopes concern
+/// nobody's L1, and keys that are not UTF-8 are not ours.
 fn key(value: Value) -> Option<String> {
     let Value::BulkString(key) = value else {
         return None;
     };
-    String::from_utf8(key).ok().filter(|key| !is_lease_key(key))
+    String::from_utf8(key).ok().filter(|key| !is_aside(key))
 }
 
 #[cfg(test)]
@@ -155,6 +168,27 @@ mod tests {
             Some(News::Changed(vec!["ns:1".into(), "ns:2".into()]))
         );
         assert_eq!(heard(keys(&[b"{ns:1}#lease"])), None);
+    }
+
+    #[test]
+    fn a_raise_is_heard_by_the_highest_number_alone() {
+        let pushed = heard(keys(&[b"{ns:}#raised", b"{ns:}#gen"]));
+        assert_eq!(pushed, Some(News::Changed(vec!["{ns:}#gen".into()])));
+        assert_eq!(heard(keys(&[b"{ns:}#raised"])), None);
+    }
+
+    #[test]
+    fn no_prefix_begins_another() {
+        for (prefixes, watched) in [
+            (&["ns:"][..], &["ns:", "{ns:}#gen"][..]),
+            (&["b", "a"], &["a", "b", "{a}#gen", "{b}#gen"]),
+            (&["a{b}:"], &["a{b}:"]),
+            (&["ns:", "{ns:}"], &["ns:", "{ns:}"]),
+            (&["ns:", "{ns:}#gen:"], &["ns:", "{ns:}#gen"]),
+        ] {
+            let prefixes: Vec<String> = prefixes.iter().map(|&it| it.into()).collect();
+            assert_eq!(apart(&prefixes), watched);
+        }
     }
 
     #[test]

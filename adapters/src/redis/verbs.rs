@@ -1,4 +1,6 @@
-//! The eleven verbs, and the locks, as commands to a line.
+//! The verbs, and the locks, as commands to a line.
+
+mod log;
 
 use std::time::Duration;
 
@@ -6,8 +8,9 @@ use jetcache_core::machine::tier::wire::PLACEHOLDER;
 use jetcache_core::machine::time::millis;
 use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Condition, Extend, Extended, Fill, Filled, Found, Granted, Herald, Hold,
-    Inspected, LeaseAsk, Leased, Placed, Put, Settle, Stored, Wire,
+    Claim, Claimed, Condition, Ensure, Extend, Extended, Fill, Filled, Found, Granted, Herald,
+    Hold, Inspected, LeaseAsk, Leased, Mark, Placed, Put, Raise, Raised, Scope, Settle, Stored,
+    Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 use redis::{Cmd, Pipeline, Value};
@@ -18,6 +21,7 @@ use crate::redis::inspection::{BESIDE, inspected, inspection};
 use crate::redis::lease_key::{lease_key, mark_key};
 use crate::redis::look::{found, look, look_len};
 use crate::redis::script::{Script, run};
+use crate::redis::verbs::log::{ensured, raised};
 use crate::redis::{Redis, event};
 
 impl Remote for Redis {
@@ -127,7 +131,8 @@ impl Remote for Redis {
                 .arg(px(claim.life).max(1))
                 .arg(condition(claim.condition))
                 .arg(placeholder(wire))
-                .arg(u8::from(claim.spares));
+                .arg(u8::from(claim.spares))
+                .arg(dead(claim.dead));
             command
         });
         self.run(commands, Repeat::Never, claimed).await
@@ -143,7 +148,8 @@ impl Remote for Redis {
                 .arg(match put.spared {
                     Some(stamp) => format!("{:016x}", stamp.digest()),
                     None => String::new(),
-                });
+                })
+                .arg(dead(put.dead));
             self.tell(&mut command, put.key, &[Kind::Set, Kind::Delete]);
             command
         });
@@ -182,6 +188,20 @@ impl Remote for Redis {
         let together = keys.chunks(UNLOADED_TOGETHER).zip(answers);
         let each = together.flat_map(|(keys, answer)| keys.iter().map(move |_| answer.clone()));
         each.collect()
+    }
+
+    async fn raise(&self, raise: &Raise<'_>) -> Result<Raised, Fault> {
+        let commands = core::iter::once(self.raising(raise));
+        one(self.run(commands, Repeat::Once, raised).await)
+    }
+
+    async fn news(&self, namespace: &str, since: Mark) -> Result<Vec<(Scope, Mark)>, Fault> {
+        self.marks(namespace, since).await
+    }
+
+    async fn ensure(&self, ensure: &Ensure<'_>) -> Result<Mark, Fault> {
+        let commands = core::iter::once(self.ensuring(ensure));
+        one(self.run(commands, Repeat::Once, ensured).await)
     }
 
     async fn inspect(&self, key: &str, wire: Wire) -> Result<Inspected, Fault> {
@@ -374,6 +394,11 @@ fn condition(condition: Option<Condition>) -> &'static str {
         Some(Condition::Absent) => "absent",
         Some(Condition::Present) => "present",
     }
+}
+
+/// The sum as it stands in an entry, or nothing.
+fn dead(sum: Option<u32>) -> Vec<u8> {
+    sum.map_or_else(Vec::new, |sum| sum.to_be_bytes().to_vec())
 }
 
 fn placeholder(wire: Wire) -> &'static [u8] {

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use jetcache_core::machine::generations::scope::top_key;
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Extend, Extended, Fill, Filled, Found, Herald, Hold, Inspected, LeaseAsk,
-    Leased, Placed, Put, Settle, Wire,
+    Claim, Claimed, Ensure, Extend, Extended, Fill, Filled, Found, Herald, Hold, Inspected,
+    LeaseAsk, Leased, Mark, Placed, Put, Raise, Raised, Scope, Settle, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 
@@ -88,6 +89,23 @@ impl Remote for RedisCluster {
         self.each(keys, |key| key, verb).await
     }
 
+    async fn raise(&self, raise: &Raise<'_>) -> Result<Raised, Fault> {
+        let raise = *raise;
+        let verb = move |slot: Redis, _| async move { vec![slot.raise(&raise).await] };
+        self.at_log(raise.namespace, verb).await
+    }
+
+    async fn news(&self, namespace: &str, since: Mark) -> Result<Vec<(Scope, Mark)>, Fault> {
+        let verb = move |slot: Redis, _| async move { vec![slot.news(namespace, since).await] };
+        self.at_log(namespace, verb).await
+    }
+
+    async fn ensure(&self, ensure: &Ensure<'_>) -> Result<Mark, Fault> {
+        let ensure = *ensure;
+        let verb = move |slot: Redis, _| async move { vec![slot.ensure(&ensure).await] };
+        self.at_log(ensure.namespace, verb).await
+    }
+
     async fn inspect(&self, key: &str, wire: Wire) -> Result<Inspected, Fault> {
         let verb = move |slot: Redis, keys: Vec<_>| async move {
             let mut outcomes = Vec::with_capacity(keys.len());
@@ -141,6 +159,22 @@ impl Remote for RedisCluster {
             outcomes
         };
         let mut outcomes = self.each(&[name], |name| name, verb).await;
+        outcomes.pop().unwrap_or(Err(Fault::Timeout))
+    }
+}
+
+impl RedisCluster {
+    /// Does something in the slot of a namespace's log.
+    async fn at_log<'a, T, F>(
+        &self,
+        namespace: &str,
+        verb: impl Fn(Redis, Vec<String>) -> F + Clone + Send + 'a,
+    ) -> Result<T, Fault>
+    where
+        T: Send + 'a,
+        F: Future<Output = Vec<Result<T, Fault>>> + Send + 'a,
+    {
+        let mut outcomes = self.each(&[top_key(namespace)], String::as_str, verb).await;
         outcomes.pop().unwrap_or(Err(Fault::Timeout))
     }
 }

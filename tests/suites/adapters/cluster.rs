@@ -101,6 +101,7 @@ fn a_batch_over_all_masters_is_answered_in_order() {
                 token: T,
                 life: MINUTE,
                 condition: None,
+                dead: None,
                 spares: false,
             })
             .collect();
@@ -109,7 +110,7 @@ fn a_batch_over_all_masters_is_answered_in_order() {
                 .claim(&claims, Wire::Native)
                 .await
                 .into_iter()
-                .all(|claimed| claimed.unwrap() == Claimed::Granted(None))
+                .all(|claimed| claimed.unwrap() == Claimed::Granted(None, None))
         );
         let settles: Vec<_> = keys
             .iter()

@@ -68,13 +68,14 @@ pub(crate) async fn claim_if(
                 token,
                 life: MINUTE,
                 condition,
+                dead: None,
                 spares: false,
             }],
             Wire::Native,
         )
         .await
         .remove(0)
-        .map(|claimed| claimed != Claimed::Refused)
+        .map(|claimed| matches!(claimed, Claimed::Granted(..)))
 }
 
 pub(crate) fn stored(bytes: &[u8]) -> Stored<'_> {

@@ -272,6 +272,7 @@ async fn plant(remote: &impl Remote, key: &str, bytes: &[u8]) {
         token,
         life,
         condition: None,
+        dead: None,
         spares: false,
     };
     remote

@@ -69,10 +69,11 @@ async fn a_claim_ends_by_itself<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'
         token: suite.token(),
         life: Duration::from_millis(30),
         condition: None,
+        dead: None,
         spares: false,
     };
     let claimed = only("claim", suite.remote.claim(&[claim], suite.wire).await);
-    assert_eq!(claimed, Claimed::Granted(None));
+    assert_eq!(claimed, Claimed::Granted(None, None));
     suite
         .wait_until("a claim ends by itself", async || suite.is_free(&key).await)
         .await;
@@ -193,7 +194,7 @@ async fn many_changes_are_answered_in_order<R: Remote, S: AsyncFn(Duration)>(
     let claimed = suite.remote.claim(&claims, suite.wire).await;
     assert_eq!(claimed.len(), 100, "claim: one outcome a key");
     for (at, claimed) in claimed.into_iter().enumerate() {
-        let granted = only("claim", vec![claimed]) != Claimed::Refused;
+        let granted = matches!(only("claim", vec![claimed]), Claimed::Granted(..));
         assert_eq!(granted, at % 3 != 0, "key {at}");
     }
     // With a token, with one that has no claim, and without one.

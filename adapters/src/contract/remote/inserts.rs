@@ -278,6 +278,7 @@ async fn a_value_that_was_too_long_on_its_way_is_refused<R: Remote, S: AsyncFn(D
                 ..stored(b"new")
             },
             condition: None,
+            dead: None,
             spared,
         };
         let put = only("put", suite.remote.put(&[put], suite.wire).await);
@@ -326,9 +327,10 @@ async fn many_puts_are_answered_in_order<R: Remote, S: AsyncFn(Duration)>(suite:
             token: claim.token,
             value: stored(&value),
             condition: condition(at),
+            dead: None,
             spared: match only("claim", vec![claimed]) {
-                Claimed::Granted(spared) => spared,
-                Claimed::Refused => None,
+                Claimed::Granted(spared, _) => spared,
+                Claimed::Refused(_) => None,
             },
         })
         .collect();

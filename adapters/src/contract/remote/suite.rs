@@ -107,10 +107,10 @@ impl<'a, R: Remote, S: AsyncFn(Duration)> Suite<'a, R, S> {
         let claim = claim(key, token, condition, false);
         let claimed = only("claim", self.remote.claim(&[claim], self.wire).await);
         assert!(
-            !matches!(claimed, Claimed::Granted(Some(_))),
+            !matches!(claimed, Claimed::Granted(Some(_), _)),
             "a claim that removes spares nothing"
         );
-        claimed != Claimed::Refused
+        matches!(claimed, Claimed::Granted(..))
     }
 
     /// A claim that spares: what it spared, if it was granted.
@@ -122,8 +122,8 @@ impl<'a, R: Remote, S: AsyncFn(Duration)> Suite<'a, R, S> {
     ) -> Option<Option<Stamp>> {
         let claim = claim(key, token, condition, true);
         match only("claim", self.remote.claim(&[claim], self.wire).await) {
-            Claimed::Granted(spared) => Some(spared),
-            Claimed::Refused => None,
+            Claimed::Granted(spared, _) => Some(spared),
+            Claimed::Refused(_) => None,
         }
     }
 
@@ -140,6 +140,7 @@ impl<'a, R: Remote, S: AsyncFn(Duration)> Suite<'a, R, S> {
             token,
             value: stored(bytes),
             condition,
+            dead: None,
             spared,
         };
         only("put", self.remote.put(&[put], self.wire).await)
@@ -259,6 +260,7 @@ pub(super) fn claim(
         token,
         life: LEASE,
         condition,
+        dead: None,
         spares,
     }
 }

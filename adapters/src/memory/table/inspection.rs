@@ -11,6 +11,7 @@ impl Table {
     #[must_use]
     pub fn inspect(&self, now: u64, key: &str, wire: Wire) -> Inspected {
         let row = self.values.peek(key).filter(|row| now < row.until);
+        let top = self.logs.top(now, key, wire);
         let kept = row.map(|row| Duration::from_millis(row.until - now));
         let found = row.zip(kept).map(|(row, kept)| Found {
             bytes: row.bytes.clone(),
@@ -28,7 +29,12 @@ impl Table {
             };
             LeaseSeen::new(holder, Some(Duration::from_millis(lease.until - now)))
         });
-        let mut seen = Inspected::of(found);
+        let kept = if top.is_some() {
+            Some(Duration::MAX)
+        } else {
+            kept
+        };
+        let mut seen = Inspected::of(top.or(found));
         (seen.kept, seen.lease) = (kept, lease);
         seen
     }

@@ -19,7 +19,7 @@ return 1
 ";
 
 /// Lets the value be fresh for another while, if the lease is the token's and the value still is what
-/// its header (36 bytes) says, which also says for how long at most, and how long it is kept after that.
+/// its header (45 bytes) says, which also says for how long at most, and how long it is kept after that.
 /// What the lease has aged beyond what its holder knew is taken off, as by a fill.
 ///
 /// The key's own end comes first: a server that is out of memory then lets the header be written. Who
@@ -28,7 +28,7 @@ pub(super) const EXTEND: &str = r"
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 local aged = tonumber(ARGV[4]) - redis.call('PTTL', KEYS[2])
 local life = tonumber(ARGV[3]) - math.max(0, aged - tonumber(ARGV[5]))
-local head = redis.pcall('GETRANGE', KEYS[1], 0, 35)
+local head = redis.pcall('GETRANGE', KEYS[1], 0, 44)
 if type(head) == 'table' and not string.find(head.err or '', 'WRONGTYPE', 1, true) then return head end
 if head ~= ARGV[2] then return 2 end
 local longest = struct.unpack('>I8', head, 17)

@@ -54,7 +54,7 @@ impl World {
                 let Receipt::Claimed(claimed) = receipt else {
                     unreachable!("it was a claim");
                 };
-                if claimed != Claimed::Refused {
+                if matches!(claimed, Claimed::Granted(..)) {
                     change.claimed = true;
                     if !spares {
                         change.acknowledged = applied_at;

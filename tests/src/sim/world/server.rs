@@ -145,11 +145,12 @@ impl World {
                     token,
                     life,
                     condition,
+                    dead: None,
                     spares,
                 };
                 let before = self.table.read(now, name, wire);
                 let claimed = self.table.claim(now, &claim, wire);
-                if claimed != Claimed::Refused {
+                if matches!(claimed, Claimed::Granted(..)) {
                     let until = self.now + whole_millis(life);
                     if spares {
                         let after = self.table.read(now, name, wire);
@@ -192,6 +193,7 @@ impl World {
                     token,
                     value,
                     condition,
+                    dead: None,
                     spared,
                 };
                 let placed = self.table.put(now, &put, wire);

@@ -106,7 +106,7 @@ impl Verb {
             (Self::Remove { .. } | Self::Settle { .. }, _)
                 | (
                     Self::Claim { spares: false, .. },
-                    Receipt::Claimed(Claimed::Granted(_))
+                    Receipt::Claimed(Claimed::Granted(..))
                 )
                 | (
                     Self::Put { .. },

@@ -307,6 +307,7 @@ fn claims_through_a_slots_whole_journey_are_each_carried_out_once() {
                 token: T,
                 life: MINUTE,
                 condition: None,
+                dead: None,
                 spares: false,
             })
             .collect();

@@ -56,10 +56,11 @@ async fn every_verb(remote: &impl Remote, ear: &mut Ear, wire: Wire) {
             token: T,
             life: Duration::from_secs(60),
             condition,
+            dead: None,
             spares,
         };
         let claimed = remote.claim(&[claim], wire).await.remove(0).unwrap();
-        claimed != Claimed::Refused
+        matches!(claimed, Claimed::Granted(..))
     };
     let claim_with = async |condition| claim_as(condition, false).await;
     let put = async |condition, spared| {
@@ -68,6 +69,7 @@ async fn every_verb(remote: &impl Remote, ear: &mut Ear, wire: Wire) {
             token: T,
             value: stored(b"v"),
             condition,
+            dead: None,
             spared,
         };
         remote.put(&[put], wire).await.remove(0).unwrap()

@@ -387,7 +387,7 @@ impl Remote for Net {
         self.widens(claims.len());
         let claim = |claim: &Claim<'_>| {
             let (token, life, condition) = (claim.token, claim.life, claim.condition);
-            let spares = claim.spares;
+            let (spares, dead) = (claim.spares, claim.dead);
             let net = self.clone();
             let command =
                 move |table: &mut Table, now, key: &str| {
@@ -396,11 +396,12 @@ impl Remote for Net {
                         token,
                         life,
                         condition,
+                        dead,
                         spares,
                     };
                     let before = table.read(now, key, wire);
                     let claimed = table.claim(now, &claim, wire);
-                    if claimed == Claimed::Refused {
+                    if matches!(claimed, Claimed::Refused(_)) {
                         return (claimed, Act::Nothing);
                     }
                     net.judge.claimed(token, net.world.ticks());
@@ -422,7 +423,7 @@ impl Remote for Net {
         let put = |put: &Put<'_>| {
             let (token, value) = (put.token, put.value);
             let (life, lease, age) = (value.life, value.lease, value.age);
-            let (condition, spared) = (put.condition, put.spared);
+            let (condition, dead, spared) = (put.condition, put.dead, put.spared);
             let bytes = value.bytes.to_vec();
             let net = self.clone();
             let command = move |table: &mut Table, now, key: &str| {
@@ -439,6 +440,7 @@ impl Remote for Net {
                     token,
                     value,
                     condition,
+                    dead,
                     spared,
                 };
                 let placed = table.put(now, &put, wire);

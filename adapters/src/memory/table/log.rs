@@ -1,0 +1,134 @@
+//! The logs of generations: which scopes of a namespace were raised, and under which numbers.
+
+use core::time::Duration;
+use std::collections::{BTreeMap, HashMap};
+
+use jetcache_core::machine::generations::scope::{Mark, Scope, top_key};
+use jetcache_core::ports::remote::{Ensure, Found, Life, Raise, Raised, Wire};
+
+use crate::memory::table::Table;
+
+/// A log a namespace, by the key under which a server has its highest number.
+#[derive(Clone, Default)]
+pub(super) struct Logs(HashMap<String, Log>);
+
+/// Either may be evicted without the other.
+#[derive(Clone, Default)]
+struct Log {
+    top: Option<Mark>,
+    list: List,
+}
+
+/// The marks of the scopes that were raised. Empty is as good as none.
+#[derive(Clone, Default)]
+struct List {
+    marks: BTreeMap<Scope, Mark>,
+    /// That of the last raise, which is the highest.
+    last: Mark,
+}
+
+impl Table {
+    /// Gives the scopes the next number.
+    pub fn raise(&mut self, now: u64, raise: &Raise<'_>) -> Raised {
+        self.logs
+            .of(raise.namespace)
+            .raise(now, raise.clock, raise.scopes)
+    }
+
+    /// The marks that are `since` or higher.
+    #[must_use]
+    pub fn news(&self, namespace: &str, since: Mark) -> Vec<(Scope, Mark)> {
+        let log = self.logs.0.get(&top_key(namespace));
+        let marks = log.into_iter().flat_map(|log| &log.list.marks);
+        marks
+            .map(|(scope, mark)| (*scope, *mark))
+            .filter(|(_, mark)| *mark >= since)
+            .collect()
+    }
+
+    /// Raises what the log lacks of what the sender knows. The highest number.
+    pub fn ensure(&mut self, now: u64, ensure: &Ensure<'_>) -> Mark {
+        self.logs.of(ensure.namespace).ensure(now, ensure)
+    }
+
+    /// Forgets the highest number of a namespace, its list, or both, as an eviction does.
+    pub fn forget_log(&mut self, namespace: &str, top: bool, list: bool) {
+        let log = self.logs.of(namespace);
+        if top {
+            log.top = None;
+        }
+        if list {
+            log.list = List::default();
+        }
+    }
+}
+
+impl Logs {
+    /// What a read of this key shows, if a log has its highest number there.
+    pub(super) fn top(&self, now: u64, key: &str, wire: Wire) -> Option<Found> {
+        let top = self.0.get(key)?.top?;
+        Some(Found {
+            bytes: top.to_string().into_bytes(),
+            life: match wire {
+                Wire::JetcacheGo => Life::Left(Duration::MAX),
+                _ => Life::Clock(now),
+            },
+        })
+    }
+
+    fn of(&mut self, namespace: &str) -> &mut Log {
+        self.0.entry(top_key(namespace)).or_default()
+    }
+}
+
+impl Log {
+    fn raise(&mut self, now: u64, clock: Mark, scopes: &[Scope]) -> Raised {
+        let before = self.top.unwrap_or_default().max(self.list.last);
+        let known = before.max(clock).number().saturating_add(1);
+        let number = Mark::new(now.saturating_mul(1000).max(known));
+        let anew = self.list.marks.is_empty();
+        let marks = scopes.iter().map(|scope| self.list.of(*scope)).collect();
+        let all = anew.then_some(&Scope::All);
+        let raised = scopes.iter().chain(all).map(|scope| (*scope, number));
+        self.list.marks.extend(raised);
+        self.list.last = number;
+        self.top = Some(number);
+        Raised {
+            number,
+            before,
+            marks,
+            anew,
+        }
+    }
+
+    fn ensure(&mut self, now: u64, ensure: &Ensure<'_>) -> Mark {
+        let lost = self.list.marks.is_empty() || self.top.is_some_and(|top| top < ensure.clock);
+        let lacking = ensure
+            .marks
+            .iter()
+            .filter(|(scope, mark)| self.list.lacks(*scope, *mark))
+            .map(|(scope, _)| *scope);
+        let scopes: Vec<Scope> = lost
+            .then_some(Scope::All)
+            .into_iter()
+            .chain(lacking)
+            .collect();
+        if !scopes.is_empty() {
+            return self.raise(now, ensure.clock, &scopes).number;
+        }
+        let top = self.top.unwrap_or_default().max(self.list.last);
+        self.top = Some(top);
+        top
+    }
+}
+
+impl List {
+    /// The mark of a scope.
+    fn of(&self, scope: Scope) -> Mark {
+        self.marks.get(&scope).copied().unwrap_or_default()
+    }
+
+    fn lacks(&self, scope: Scope, mark: Mark) -> bool {
+        self.marks.get(&scope).is_none_or(|has| *has < mark)
+    }
+}

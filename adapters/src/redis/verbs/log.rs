@@ -1,0 +1,174 @@
+//! The verbs of a namespace's log of generations, as commands, and what is answered to them.
+
+use std::collections::BTreeMap;
+
+use jetcache_core::Fault;
+use jetcache_core::machine::generations::scope::{list_key, top_key};
+use jetcache_core::ports::bus::Kind;
+use jetcache_core::ports::remote::{Ensure, Mark, Raise, Raised, Scope};
+use redis::{Cmd, Pipeline, Value};
+
+use crate::redis::answer::{outcome, unexpected};
+use crate::redis::connection::line::Repeat;
+use crate::redis::script::Script;
+use crate::redis::{Redis, event};
+
+impl Redis {
+    /// Sent twice it raises twice, which costs misses.
+    pub(super) fn raising(&self, raise: &Raise<'_>) -> Cmd {
+        let mut command = self.rising(Script::Raise, raise.namespace, raise.clock);
+        for scope in raise.scopes {
+            command.arg(scope.member());
+        }
+        command
+    }
+
+    pub(super) fn ensuring(&self, ensure: &Ensure<'_>) -> Cmd {
+        let mut command = self.rising(Script::Ensure, ensure.namespace, ensure.clock);
+        for (scope, mark) in ensure.marks {
+            command.arg(scope.member()).arg(mark.number());
+        }
+        command
+    }
+
+    /// A call of a script of the log, with the arguments that both have.
+    fn rising(&self, script: Script, namespace: &str, clock: Mark) -> Cmd {
+        let mut command = script.call(&[&top_key(namespace), &list_key(namespace)]);
+        command.arg(clock.number());
+        match &self.herald {
+            Some(herald) => {
+                let (opening, key) =
+                    event::opening(&herald.cache, &herald.source, Kind::Raise, namespace);
+                command.arg(&*herald.channel).arg(opening).arg(key);
+            }
+            None => {
+                command.arg("").arg("").arg("");
+            }
+        }
+        command
+    }
+
+    /// Page by page, so that the server does other things in between. A scope that is raised meanwhile
+    /// moves up, so a page to come has it.
+    pub(super) async fn marks(
+        &self,
+        namespace: &str,
+        since: Mark,
+    ) -> Result<Vec<(Scope, Mark)>, Fault> {
+        let list = list_key(namespace);
+        let mut marks = BTreeMap::new();
+        let (mut from, mut most) = (since, PAGE);
+        loop {
+            let page = self.page(&list, from, most).await?;
+            let known = page.iter().filter_map(|(scope, mark)| (*scope).zip(*mark));
+            marks.extend(known);
+            // Behind a score that is no mark there are none.
+            let last = page.last().and_then(|(_, mark)| *mark);
+            match last.filter(|_| page.len() >= most) {
+                None => return Ok(marks.into_iter().collect()),
+                // One raise is less than a page; a stranger's members may be more.
+                Some(last) if last <= from => most *= 2,
+                Some(last) => from = last,
+            }
+        }
+    }
+
+    async fn page(&self, list: &str, from: Mark, most: usize) -> Result<Vec<Marked>, Fault> {
+        let mut pipeline = Pipeline::with_capacity(1);
+        pipeline
+            .cmd("ZRANGE")
+            .arg(list)
+            .arg(from.number())
+            .arg("+inf")
+            .arg("BYSCORE")
+            .arg("WITHSCORES")
+            .arg("LIMIT")
+            .arg(0)
+            .arg(most);
+        let parse = |_, mut answers: Vec<Value>| Ok(vec![page(answers.pop().unwrap_or_default())]);
+        let mut pages = self.ask(&pipeline, 0, 1, Repeat::Once, parse).await;
+        pages.pop().unwrap_or(Err(Fault::Timeout))
+    }
+}
+
+/// A member of the list, as far as it is a scope with a mark.
+type Marked = (Option<Scope>, Option<Mark>);
+
+fn page(answer: Value) -> Result<Vec<Marked>, Fault> {
+    match answer {
+        // A list of another type is none: the next raise begins a new one.
+        Value::ServerError(error) if error.code() == "WRONGTYPE" => Ok(Vec::new()),
+        answer => match outcome(answer)? {
+            Value::Array(flat) => {
+                // RESP3 has an array a member.
+                let flat: Vec<Value> = flat.into_iter().flat_map(spread).collect();
+                let (pairs, []) = flat.as_chunks() else {
+                    return Err(unexpected(&Value::Array(flat)));
+                };
+                Ok(pairs.iter().map(marked).collect())
+            }
+            other => Err(unexpected(&other)),
+        },
+    }
+}
+
+fn spread(value: Value) -> Vec<Value> {
+    match value {
+        Value::Array(pair) => pair,
+        other => vec![other],
+    }
+}
+
+fn marked([member, score]: &[Value; 2]) -> Marked {
+    let scope = match member {
+        Value::BulkString(member) => str::from_utf8(member).ok().and_then(Scope::parse),
+        _ => None,
+    };
+    let score = match score {
+        // Some servers write a round one as `1e+15`.
+        Value::BulkString(score) => str::from_utf8(score)
+            .ok()
+            .and_then(|text| text.parse().ok()),
+        Value::Double(score) => Some(*score),
+        _ => None,
+    };
+    let mark = score
+        .and_then(|score: f64| Mark::parse(&format!("{score:.0}")))
+        .filter(|mark| *mark < END);
+    (scope, mark)
+}
+
+/// What a raise answered: the number, the one before it, whether the list is new, the marks.
+pub(super) fn raised(answer: Value) -> Result<Raised, Fault> {
+    if let Value::Array(parts) = &answer
+        && let [number, before, Value::Int(anew), Value::Array(marks)] = &parts[..]
+        && let (Some(number), Some(before)) = (mark(number), mark(before))
+        && let Some(marks) = marks.iter().map(mark).collect()
+    {
+        return Ok(Raised {
+            number,
+            before,
+            marks,
+            anew: *anew == 1,
+        });
+    }
+    Err(unexpected(&answer))
+}
+
+/// What an ensure answered.
+pub(super) fn ensured(answer: Value) -> Result<Mark, Fault> {
+    mark(&answer).ok_or_else(|| unexpected(&answer))
+}
+
+fn mark(value: &Value) -> Option<Mark> {
+    match value {
+        Value::BulkString(text) => Mark::parse(str::from_utf8(text).ok()?),
+        _ => None,
+    }
+}
+
+/// How many members of the list are asked for at once; one raise has fewer.
+const PAGE: usize = 1000;
+
+/// From here on a double is not exact, and no raise gives such a number.
+const END: Mark = Mark::new(1 << 53);
