@@ -175,6 +175,10 @@ impl Remote for Memory {
         })
     }
 
+    fn keeps_log(&self) -> bool {
+        true
+    }
+
     async fn raise(&self, raise: &Raise<'_>) -> Result<Raised, Fault> {
         let now = (self.0.clock)();
         Ok(self.table().raise(now, raise))

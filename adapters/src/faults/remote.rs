@@ -159,6 +159,10 @@ impl<R: Remote> Remote for Faulty<R> {
         seen
     }
 
+    fn keeps_log(&self) -> bool {
+        self.remote.keeps_log()
+    }
+
     fn failovers(&self) -> Option<u64> {
         self.remote.failovers()
     }

@@ -210,6 +210,10 @@ impl Remote for Redis {
         one(self.ask(&pipeline, BESIDE, 1, Repeat::Once, parse).await)
     }
 
+    fn keeps_log(&self) -> bool {
+        true
+    }
+
     fn failovers(&self) -> Option<u64> {
         Some(self.line.failovers())
     }

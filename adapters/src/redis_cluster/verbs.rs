@@ -118,6 +118,10 @@ impl Remote for RedisCluster {
         outcomes.pop().unwrap_or(Err(Fault::Timeout))
     }
 
+    fn keeps_log(&self) -> bool {
+        true
+    }
+
     fn failovers(&self) -> Option<u64> {
         Some(self.nodes.failovers())
     }

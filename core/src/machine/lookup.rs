@@ -10,8 +10,6 @@ mod stale;
 mod standing;
 pub mod step;
 
-pub(crate) use crate::machine::lookup::loaded::NO_TAGS;
-
 use alloc::vec::Vec;
 use core::mem::take;
 use core::time::Duration;

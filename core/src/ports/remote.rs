@@ -206,10 +206,10 @@ pub trait Remote: Send + Sync + 'static {
 
     /// Sees to it that the log of a namespace has what this node knows of it. Returns the highest number.
     ///
-    /// In one atomic step: if there is no list, or the highest number is there and below the sender's
-    /// [clock](Ensure::clock), [`Scope::All`] is raised. A highest number that is missing becomes the
-    /// highest mark of the list. Each scope whose mark in the list is below the given one, or missing, is
-    /// raised. Whatever is raised gets one new number, as by [`raise`](Self::raise), and is announced.
+    /// In one atomic step: each scope whose mark in the list is below the given one, or missing, is raised.
+    /// If there is no list, or if there is no such scope and the highest number is there and below the
+    /// sender's [clock](Ensure::clock), [`Scope::All`] is raised. A highest number that is missing becomes
+    /// the highest mark of the list. Whatever is raised gets one new number, as by [`raise`](Self::raise), and is announced.
     /// It may be sent twice, and may land late.
     fn ensure(&self, ensure: &Ensure<'_>) -> impl Future<Output = Result<Mark, Fault>> + Send {
         let _ = ensure;

@@ -102,17 +102,16 @@ impl Log {
     }
 
     fn ensure(&mut self, now: u64, ensure: &Ensure<'_>) -> Mark {
-        let lost = self.list.marks.is_empty() || self.top.is_some_and(|top| top < ensure.clock);
         let lacking = ensure
             .marks
             .iter()
             .filter(|(scope, mark)| self.list.lacks(*scope, *mark))
             .map(|(scope, _)| *scope);
-        let scopes: Vec<Scope> = lost
-            .then_some(Scope::All)
-            .into_iter()
-            .chain(lacking)
-            .collect();
+        let mut scopes: Vec<Scope> = lacking.collect();
+        let behind = scopes.is_empty() && self.top.is_some_and(|top| top < ensure.clock);
+        if self.list.marks.is_empty() || behind {
+            scopes.push(Scope::All);
+        }
         if !scopes.is_empty() {
             return self.raise(now, ensure.clock, &scopes).number;
         }

@@ -74,14 +74,16 @@ return {rise(scopes), text(before), last and 0 or 1, marks}
 pub(super) const ENSURE: &str = concat!(
     log!(),
     r"
-local scopes = {}
-local lost = not last or top and top < clock
-if lost then scopes[1] = '*' end
+local scopes, all = {}, false
 for at = 5, #ARGV, 2 do
   local mark = number(redis.call('ZSCORE', KEYS[2], ARGV[at]))
-  local lacks = not mark or mark < tonumber(ARGV[at + 1])
-  if lacks and not (lost and ARGV[at] == '*') then scopes[#scopes + 1] = ARGV[at] end
+  if not mark or mark < tonumber(ARGV[at + 1]) then
+    scopes[#scopes + 1] = ARGV[at]
+    all = all or ARGV[at] == '*'
+  end
 end
+local lost = not last or #scopes == 0 and top and top < clock
+if lost and not all then scopes[#scopes + 1] = '*' end
 if #scopes > 0 then return rise(scopes) end
 if top ~= before then redis.call('SET', KEYS[1], text(before)) end
 return text(before)

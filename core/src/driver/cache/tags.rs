@@ -9,7 +9,7 @@ use crate::driver::shared::Shared;
 use crate::machine::change::Reach;
 use crate::machine::error::Error;
 use crate::machine::generations::scope::Scope;
-use crate::machine::lookup::NO_TAGS;
+use crate::machine::generations::tags::NO_TAGS;
 use crate::machine::policy::backoff::Backoff;
 
 /// Removing many keys without naming them.

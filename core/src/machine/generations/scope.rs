@@ -25,10 +25,11 @@ impl Mark {
         self.0
     }
 
-    /// The mark that this text says, as L2 holds it.
+    /// The mark that this text says, as L2 holds it: below 2^53, up to which scripts are exact.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        text.parse().ok().map(Self)
+        let number = text.parse().ok().filter(|number| *number < 1 << 53)?;
+        Some(Self(number))
     }
 }
 

@@ -75,3 +75,8 @@ impl core::error::Error for TooManyTags {}
 
 /// How many tags a value may have.
 pub const MOST: usize = 64;
+
+/// Why there are no tags, and no `clear`.
+pub(crate) const NO_TAGS: &str = "tags and `clear` need an L2 that keeps a log of them, in the native \
+     format: in the jetcache-go format a value cannot carry when it was loaded, and a removal of each key would miss \
+     what is filled meanwhile. Invalidate the keys; `clear_local` empties this node's L1";

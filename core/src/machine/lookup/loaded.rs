@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use crate::machine::error::{Error, Fault};
 use crate::machine::event::Event;
+use crate::machine::generations::tags::NO_TAGS;
 use crate::machine::lookup::lease::Lease;
 use crate::machine::lookup::step::{Answer, Filling, Need, Step};
 use crate::machine::lookup::{Lookup, Move, Out, State, View};
@@ -226,8 +227,3 @@ impl<V: Clone> Lookup<V> {
 fn no_tags() -> Error {
     Error::config(NO_TAGS)
 }
-
-/// Why there are no tags, and no `clear`.
-pub(crate) const NO_TAGS: &str = "tags and `clear` need an L2 that keeps a log of them, in the native \
-     format: in the jetcache-go format a value cannot carry when it was loaded, and a removal of each key would miss \
-     what is filled meanwhile. Invalidate the keys; `clear_local` empties this node's L1";
