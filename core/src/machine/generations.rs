@@ -72,7 +72,7 @@ impl Aftermath {
 }
 
 /// What a node knows of the raises of a namespace.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Generations {
     /// The highest number that it has heard of.
     clock: Mark,
@@ -94,6 +94,23 @@ pub struct Generations {
 }
 
 impl Generations {
+    /// Nothing was ever raised.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            clock: Mark::NONE,
+            synced: Mark::NONE,
+            heard: Heard(0),
+            marks: Marks::new(),
+            log: Log::new(),
+            pending: BTreeMap::new(),
+            sent: 0,
+            due: None,
+            tries: 0,
+            reign: 0,
+        }
+    }
+
     /// The number that a value carries whose loading begins now (T1).
     #[must_use]
     pub fn born(&self) -> Mark {
@@ -200,6 +217,12 @@ impl Generations {
         let lacks = |scope: &Scope, mark: &Mark| list.get(scope).is_none_or(|has| has < mark);
         let missing = self.marks.raised();
         missing.filter(|(scope, mark)| lacks(scope, mark)).collect()
+    }
+}
+
+impl Default for Generations {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

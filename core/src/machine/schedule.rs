@@ -369,7 +369,7 @@ mod tests {
 
         fn ask(&mut self, key: u64, dice: u128) {
             let (table, now) = (&mut self.table, self.now);
-            if !table.touch(key, |other| *other == key, Call::new(), now) {
+            if !table.touch(key, |other| *other == key, &Call::new(), now) {
                 let spare = table.insert(key, key, Call::new(), now, dice, &self.pace);
                 assert_eq!(spare, None);
             }

@@ -31,7 +31,7 @@ pub enum LogStep {
 }
 
 /// The log, as far as this node knows.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Log {
     /// The highest number that L2 has shown.
     top: Mark,
@@ -50,6 +50,18 @@ pub(super) struct Log {
 }
 
 impl Log {
+    pub(super) const fn new() -> Self {
+        Self {
+            top: Mark::NONE,
+            lost: false,
+            unread: false,
+            lacks: BTreeMap::new(),
+            healing: None,
+            ensured: false,
+            look: false,
+        }
+    }
+
     /// A word was heard: a primary that has just taken over may not have what it says.
     pub(super) fn note_heard(&mut self, scopes: &[Scope], number: Mark, now: Timestamp) {
         if self.healing.is_some_and(|until| now < until) {

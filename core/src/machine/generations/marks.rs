@@ -8,7 +8,7 @@ use crate::machine::generations::scope::{Mark, Scope};
 
 /// A row a scope, in pages of 256 that are made when the first of theirs is raised: 4 KiB each, 1 MiB
 /// for all tags and as much for all keys.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Marks {
     all: Row,
     tags: Pages,
@@ -24,10 +24,22 @@ pub(super) struct Row {
     pub(super) news: Heard,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Pages(Vec<Option<Box<[Row; PAGE]>>>);
 
 impl Marks {
+    pub(super) const fn new() -> Self {
+        let none = Row {
+            mark: Mark::NONE,
+            news: Heard::new(0),
+        };
+        Self {
+            all: none,
+            tags: Pages(Vec::new()),
+            keys: Pages(Vec::new()),
+        }
+    }
+
     pub(super) fn row(&self, scope: Scope) -> Row {
         match scope {
             Scope::All => self.all,

@@ -171,7 +171,7 @@ mod tests {
             meanwhile: impl FnOnce(&mut Self),
         ) -> Step<&'static str> {
             let (ticket, _) =
-                self.ask(|shard, context, effects| shard.join(KEY, call, context, effects));
+                self.ask(|shard, context, effects| shard.join(KEY, 0, call, context, effects));
             assert!(matches!(self.tell(&ticket, Reply::Begin), Step::ReadLocal));
             meanwhile(self);
             let step = self.tell(&ticket, Reply::Local(Some(found)));
@@ -183,7 +183,7 @@ mod tests {
         fn feed(&mut self) {
             let glanced = self.ask(|shard, context, effects| {
                 // Its hash matters only to changes, and there are none.
-                let glance = shard.glance(0, |key| *key == KEY, Call::new(), context, effects);
+                let glance = shard.glance(0, 0, |key| *key == KEY, Call::new(), context, effects);
                 let read = Ok(Some(seen(60 * SECOND)));
                 shard.glanced(&glance.unwrap(), || KEY, read, context, effects)
             });
@@ -237,7 +237,7 @@ mod tests {
             let mut world = Stage::with_stale_values();
             world.policy.kind = Kind::Both;
             let (ticket, _) =
-                world.ask(|shard, context, effects| shard.join(KEY, call, context, effects));
+                world.ask(|shard, context, effects| shard.join(KEY, 0, call, context, effects));
             let mut step = world.tell(&ticket, Reply::Begin);
             if looks {
                 assert!(matches!(step, Step::ReadLocal), "{step:?}");
@@ -293,7 +293,7 @@ mod tests {
     fn what_is_swept_behind_a_look_is_no_fallback() {
         let mut world = Stage::with_stale_values();
         let (ticket, _) =
-            world.ask(|shard, context, effects| shard.join(KEY, Call::new(), context, effects));
+            world.ask(|shard, context, effects| shard.join(KEY, 0, Call::new(), context, effects));
         let _ = world.tell(&ticket, Reply::Begin);
         let step = world.tell(&ticket, Reply::Local(Some(ended())));
         assert!(matches!(step, Step::Ask(Need::Load)), "{step:?}");

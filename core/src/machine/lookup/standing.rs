@@ -89,6 +89,7 @@ impl<V: Clone> Lookup<V> {
 
 #[cfg(test)]
 mod tests {
+    use crate::machine::generations::tags::Tags;
     use alloc::vec::Vec;
 
     use hashbrown::DefaultHashBuilder;
@@ -147,6 +148,7 @@ mod tests {
                 // Nothing is taken off by the jitter.
                 roll: 0,
                 policy: &self.policy,
+                generations: &NOTHING_RAISED,
             };
             let mut effects = Effects::default();
             let answer = ask(&mut self.table, &context, &mut effects);
@@ -157,14 +159,14 @@ mod tests {
         fn join(&mut self) -> Ticket {
             let call = Call::new();
             let (ticket, _) =
-                self.ask(|table, context, effects| table.join(KEY, call, context, effects));
+                self.ask(|table, context, effects| table.join(KEY, 0, call, context, effects));
             ticket
         }
 
         fn refresh(&mut self, aim: Aim) -> Ticket {
             let call = Call::new();
             let ticket = self.ask(|table, context, effects| {
-                table.open_refresh(KEY, call, aim, context, effects)
+                table.open_refresh(KEY, 0, call, aim, context, effects)
             });
             ticket.expect("nobody refreshes it")
         }
@@ -203,6 +205,8 @@ mod tests {
         }
     }
 
+    static NOTHING_RAISED: Generations = Generations::new();
+
     fn header(life: Duration, stale: Duration) -> Header {
         let mut bytes = Vec::new();
         open(&mut bytes, Some(1));
@@ -225,6 +229,8 @@ mod tests {
             cost: SECOND,
             age: Some(LIFE),
             mark: mark(),
+            tags: Tags::NONE,
+            born: None,
             header: Some(header(LIFE, WINDOW)),
         }
     }

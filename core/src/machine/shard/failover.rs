@@ -105,6 +105,7 @@ pub(super) fn taken_over() -> Fault {
 
 #[cfg(test)]
 mod tests {
+    use crate::machine::generations::tags::Tags;
     use core::time::Duration;
 
     use crate::machine::change::{ChangeOutcome, ChangeReply, ChangeStep, Plan, Reach, Wish};
@@ -122,7 +123,7 @@ mod tests {
         let mut stage = Stage::new(Kind::Remote);
         stage.ask(|shard, context, effects| {
             shard.remember(context.now, 8, context.policy, effects);
-            let sweep = shard.heard(KEY, Heard::Changed, context, effects);
+            let sweep = shard.heard(KEY, 0, Heard::Changed, context, effects);
             shard.swept(&KEY, sweep);
         });
         stage
@@ -142,6 +143,8 @@ mod tests {
             age: None,
             header: None,
             mark: None,
+            tags: Tags::NONE,
+            born: None,
         })
     }
 
@@ -149,7 +152,7 @@ mod tests {
     fn what_was_to_be_read_before_it_took_over_does_not_count() {
         let mut stage = heard();
         let (ticket, _) =
-            stage.ask(|shard, context, effects| shard.join(KEY, Call::new(), context, effects));
+            stage.ask(|shard, context, effects| shard.join(KEY, 0, Call::new(), context, effects));
         let step = stage.tell(&ticket, Reply::Begin);
         assert!(matches!(step, Step::Ask(Need::Read)));
         fails_over(&mut stage);
@@ -161,7 +164,7 @@ mod tests {
     fn nor_what_a_lease_shows() {
         let mut stage = heard();
         let (ticket, _) =
-            stage.ask(|shard, context, effects| shard.join(KEY, Call::new(), context, effects));
+            stage.ask(|shard, context, effects| shard.join(KEY, 0, Call::new(), context, effects));
         let _ = stage.tell(&ticket, Reply::Begin);
         let step = stage.tell(&ticket, Reply::Remote(Ok(None)));
         assert!(matches!(step, Step::Ask(Need::Lease { .. })));
@@ -175,7 +178,7 @@ mod tests {
         let mut stage = heard();
         let hash = stage.shard.slots.hash(&KEY);
         let glance = stage.ask(|shard, context, effects| {
-            shard.glance(hash, |key| *key == KEY, Call::new(), context, effects)
+            shard.glance(hash, 0, |key| *key == KEY, Call::new(), context, effects)
         });
         fails_over(&mut stage);
         let glanced = stage.ask(|shard, context, effects| {
@@ -192,14 +195,15 @@ mod tests {
             call: Call::new(),
             condition: None,
         };
-        let change = stage.ask(|shard, context, effects| shard.open(KEY, plan, context, effects));
+        let change =
+            stage.ask(|shard, context, effects| shard.open(KEY, 0, plan, context, effects));
         let advance = |stage: &mut Stage, reply| {
             stage.ask(|shard, context, effects| shard.advance(&change, context, reply, effects))
         };
         let step = advance(&mut stage, ChangeReply::Begin);
         assert!(matches!(step, ChangeStep::Ask(Wish::Claim { .. })));
         fails_over(&mut stage);
-        let granted = ChangeReply::Claimed(Ok(Claimed::Granted(None)));
+        let granted = ChangeReply::Claimed(Ok(Claimed::Granted(None, None)));
         let step = advance(&mut stage, granted);
         assert!(matches!(step, ChangeStep::Apply { .. }), "{step:?}");
         let step = advance(&mut stage, ChangeReply::Applied);
@@ -217,14 +221,15 @@ mod tests {
             call: Call::new(),
             condition: None,
         };
-        let change = stage.ask(|shard, context, effects| shard.open(KEY, plan, context, effects));
+        let change =
+            stage.ask(|shard, context, effects| shard.open(KEY, 0, plan, context, effects));
         let advance = |stage: &mut Stage, reply| {
             stage.ask(|shard, context, effects| shard.advance(&change, context, reply, effects))
         };
         let _ = advance(&mut stage, ChangeReply::Begin);
         fails_over(&mut stage);
         // Nothing is known of the key, so the claim is believed.
-        let granted = ChangeReply::Claimed(Ok(Claimed::Granted(None)));
+        let granted = ChangeReply::Claimed(Ok(Claimed::Granted(None, None)));
         let step = advance(&mut stage, granted);
         assert!(
             matches!(step, ChangeStep::Ask(Wish::Put { .. })),

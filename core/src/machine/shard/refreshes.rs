@@ -50,6 +50,7 @@ mod tests {
 
     use super::*;
     use crate::machine::error::{Error, Fault};
+    use crate::machine::generations::tags::Tags;
     use crate::machine::lookup::step::{Need, Reply, Seen, Step};
     use crate::machine::policy::Kind;
     use crate::machine::shard::stage::{KEY, Stage};
@@ -66,11 +67,13 @@ mod tests {
         }
 
         fn open_with(&mut self, call: Call, aim: Aim) -> Option<Ticket> {
-            self.ask(|shard, context, effects| shard.open_refresh(KEY, call, aim, context, effects))
+            self.ask(|shard, context, effects| {
+                shard.open_refresh(KEY, 0, call, aim, context, effects)
+            })
         }
 
         fn join(&mut self) -> (Ticket, Role) {
-            self.ask(|shard, context, effects| shard.join(KEY, Call::new(), context, effects))
+            self.ask(|shard, context, effects| shard.join(KEY, 0, Call::new(), context, effects))
         }
 
         fn leave(&mut self, ticket: Ticket) {
@@ -103,6 +106,8 @@ mod tests {
             cost: Duration::ZERO,
             age: Some(age),
             mark: None,
+            tags: Tags::NONE,
+            born: None,
             header: None,
         });
         let granted = if granted { Granted::Yes } else { Granted::No };

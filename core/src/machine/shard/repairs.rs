@@ -216,6 +216,8 @@ mod tests {
 
     use super::*;
     use crate::machine::change::{ChangeReply, ChangeStep, Plan, Wish};
+    use crate::machine::generations::Generations;
+    use crate::machine::generations::tags::Tags;
     use crate::machine::lookup::step::{Need, Reply, Seen, Step};
     use crate::machine::policy::call::Call;
     use crate::machine::policy::{Kind, Policy};
@@ -250,7 +252,7 @@ mod tests {
             let policy = Policy::new(Kind::Both);
             let mut shard = Table::new(BuildHasherDefault::default());
             let mut effects = Effects::default();
-            let (ticket, _) = shard.join(1, Call::new(), &context(&policy), &mut effects);
+            let (ticket, _) = shard.join(1, 0, Call::new(), &context(&policy), &mut effects);
             let mut node = Self {
                 shard,
                 policy,
@@ -270,16 +272,19 @@ mod tests {
         /// Others have done this to the key, and L1 has lost it.
         fn hears(&mut self, heard: Heard) {
             let (context, mut effects) = (context(&self.policy), Effects::default());
-            let sweep = self.shard.heard(1, heard, &context, &mut effects);
+            let sweep = self.shard.heard(1, 0, heard, &context, &mut effects);
             self.shard.swept(&1, sweep);
         }
     }
+
+    static NOTHING_RAISED: Generations = Generations::new();
 
     fn context(policy: &Policy) -> Context<'_> {
         Context {
             now: Timestamp::from_nanos(0),
             roll: 7,
             policy,
+            generations: &NOTHING_RAISED,
         }
     }
 
@@ -292,6 +297,8 @@ mod tests {
             cost: Duration::ZERO,
             age: None,
             mark: None,
+            tags: Tags::NONE,
+            born: None,
             header: None,
         })
     }
@@ -350,15 +357,15 @@ mod tests {
             call: Call::new(),
             condition: None,
         };
-        let change = shard.open(1, plan, &context, &mut effects);
+        let change = shard.open(1, 0, plan, &context, &mut effects);
         let step = shard.advance(&change, &context, ChangeReply::Begin, &mut effects);
         assert!(matches!(
             step,
             ChangeStep::Ask(Wish::Claim { spares: true, .. })
         ));
-        let sweep = shard.heard(1, Heard::Deleted, &context, &mut effects);
+        let sweep = shard.heard(1, 0, Heard::Deleted, &context, &mut effects);
         shard.swept(&1, sweep);
-        let claimed = ChangeReply::Claimed(Ok(Claimed::Granted(None)));
+        let claimed = ChangeReply::Claimed(Ok(Claimed::Granted(None, None)));
         let step = shard.advance(&change, &context, claimed, &mut effects);
         assert!(matches!(step, ChangeStep::Ask(Wish::Put { .. })));
     }

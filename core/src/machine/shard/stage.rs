@@ -3,6 +3,7 @@
 use hashbrown::DefaultHashBuilder;
 
 use crate::machine::effects::Effects;
+use crate::machine::generations::Generations;
 use crate::machine::lookup::step::{Reply, Step};
 use crate::machine::policy::{Kind, Policy};
 use crate::machine::shard::{Context, Shard};
@@ -15,6 +16,7 @@ pub(in crate::machine) struct Stage {
     pub(in crate::machine) shard: Shard<u32, &'static str, DefaultHashBuilder>,
     pub(in crate::machine) policy: Policy,
     pub(in crate::machine) now: Timestamp,
+    pub(in crate::machine) generations: Generations,
 }
 
 impl Stage {
@@ -23,6 +25,7 @@ impl Stage {
             shard: Shard::new(DefaultHashBuilder::default()),
             policy: Policy::new(kind),
             now: Timestamp::default(),
+            generations: Generations::default(),
         }
     }
 
@@ -39,6 +42,7 @@ impl Stage {
             now: self.now,
             roll: 4,
             policy: &self.policy,
+            generations: &self.generations,
         };
         let mut effects = Effects::default();
         let answer = ask(&mut self.shard, &context, &mut effects);

@@ -158,13 +158,13 @@ mod tests {
     fn a_key_is_remembered_for_one_span_at_least_and_two_at_most() {
         let mut recents = Recents::default();
         assert_eq!(turn(&mut recents, at(10), 8), []);
-        recents.note(1, &1, Cure::Remove);
+        recents.note(1, &1, 1, Cure::Remove);
         assert_eq!(turn(&mut recents, at(11), 8), []);
-        recents.note(2, &2, Cure::Clear);
+        recents.note(2, &2, 2, Cure::Clear);
         assert_eq!(turn(&mut recents, at(12), 8), []);
         let forgotten = turn(&mut recents, at(14), 8);
         assert_eq!(forgotten.len(), 2);
-        recents.note(3, &3, Cure::Clear);
+        recents.note(3, &3, 3, Cure::Clear);
         assert_eq!(keys(&mut recents), [(3, Cure::Clear)]);
     }
 
@@ -173,7 +173,7 @@ mod tests {
         let mut recents = Recents::default();
         turn(&mut recents, at(10), 8);
         for cure in [Cure::Clear, Cure::Remove, Cure::Clear] {
-            recents.note(1, &1, cure);
+            recents.note(1, &1, 1, cure);
         }
         assert_eq!(
             (recents.len(), keys(&mut recents)),
@@ -186,23 +186,24 @@ mod tests {
     fn what_does_not_fit_is_said_until_it_would_be_forgotten() {
         let mut recents = Recents::default();
         turn(&mut recents, at(10), 1);
-        recents.note(1, &1, Cure::Remove);
-        recents.note(2, &2, Cure::Remove);
+        recents.note(1, &1, 1, Cure::Remove);
+        recents.note(2, &2, 2, Cure::Remove);
         assert_eq!(recents.len(), 1);
         turn(&mut recents, at(12), 1);
-        assert!(recents.old.full);
+        assert_eq!(recents.old.unfit.len(), 1);
         turn(&mut recents, at(14), 1);
-        assert!(!recents.take().1);
-        recents.note(1, &1, Cure::Remove);
-        recents.note(2, &2, Cure::Remove);
-        assert!(recents.take().1 && !recents.take().1);
+        assert!(recents.take().1.is_empty());
+        recents.note(1, &1, 1, Cure::Remove);
+        recents.note(2, &2, 2, Cure::Remove);
+        assert_eq!(recents.take().1.into_iter().collect::<Vec<_>>(), [2]);
+        assert!(recents.take().1.is_empty());
     }
 
     #[test]
     fn while_l2_does_not_answer_nothing_is_forgotten() {
         let mut recents = Recents::default();
         turn(&mut recents, at(10), 8);
-        recents.note(1, &1, Cure::Remove);
+        recents.note(1, &1, 1, Cure::Remove);
         for _ in 0..9 {
             assert_eq!(turn(&mut recents, at(11), 8), []);
         }

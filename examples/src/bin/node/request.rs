@@ -94,7 +94,7 @@ impl Request {
             Some(task) => (false, task),
             None => {
                 let (takes_wishes, command, ttl) = command(&name, &mut words)?;
-                let mut call = call.unwrap_or_default();
+                let mut call = call.clone().unwrap_or_default();
                 if let Some(ttl) = ttl {
                     call = call.ttl(ttl);
                 }

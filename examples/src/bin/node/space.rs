@@ -241,7 +241,13 @@ impl<R: Runtime> Space<R> {
         let ran = Arc::new(AtomicUsize::new(0));
         let (told, answers) = unbounded();
         for _ in 0..callers {
-            let loading = self.loading(key.to_owned(), call, recipe.clone(), &ran, self.spawns);
+            let loading = self.loading(
+                key.to_owned(),
+                call.clone(),
+                recipe.clone(),
+                &ran,
+                self.spawns,
+            );
             let told = told.clone();
             let caller = Box::pin(async move {
                 // Whoever asked is there until all have answered.
