@@ -182,7 +182,7 @@ mod tests {
             (&["ns:"][..], &["ns:", "{ns:}#gen"][..]),
             (&["b", "a"], &["b", "a", "{b}#gen", "{a}#gen"]),
             (&["a{b}:"], &["a{b}:"]),
-            (&["ns:", "{ns:}"], &["ns:", "{ns:}", "{0}{ns:}#gen"]),
+            (&["ns:", "{ns:}"], &["ns:", "{ns:}"]),
             (&["ns:", "{ns:}#gen:"], &["ns:", "{ns:}#gen"]),
         ] {
             let prefixes: Vec<String> = prefixes.iter().map(|&it| it.into()).collect();

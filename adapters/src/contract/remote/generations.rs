@@ -233,42 +233,51 @@ async fn another_namespace_stays_as_it_is<R: Remote, S: AsyncFn(Duration)>(
 }
 
 async fn heads_are_shown<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
+    let (absent, present) = (Some(Condition::Absent), Some(Condition::Present));
     for spares in [true, false] {
         for tags in [0, 1, 64] {
             let (bytes, key) = (entry(tags, Some(b"v")), suite.key());
             suite.put(&key, stored(&bytes)).await;
-            let refused = ask(suite, &key, Some(Condition::Absent), None, spares).await;
-            assert_eq!(refused.1, Claimed::Refused(Head::of(&bytes)));
-            let Claimed::Refused(Some(head)) = refused.1 else {
-                panic!("a head is shown");
+            let shown = match ask(suite, &key, absent, None, spares).await.1 {
+                Claimed::Refused(head) => head,
+                granted @ Claimed::Granted(..) => panic!("a value is not absent: {granted:?}"),
             };
-            assert_eq!(head.born(), Mark::new(42));
-            assert_eq!(head.tags().buckets().len(), usize::from(tags));
-            let granted = ask(suite, &key, Some(Condition::Present), None, spares).await;
-            assert!(
-                matches!(&granted.1, Claimed::Granted(spared, Some(own)) if *own == head && spared.is_some() == spares),
-                "{granted:?}"
-            );
+            is_head_of(&bytes, shown);
+            match ask(suite, &key, present, None, spares).await.1 {
+                Claimed::Granted(spared, shown) => {
+                    is_head_of(&bytes, shown);
+                    assert_eq!(spared.is_some(), spares);
+                }
+                refused @ Claimed::Refused(_) => panic!("a value is present: {refused:?}"),
+            }
         }
-        // Who asks for nothing is shown nothing.
         let key = suite.key();
         suite.put(&key, stored(&entry(1, Some(b"v")))).await;
-        let any = ask(suite, &key, None, None, spares).await;
-        assert!(matches!(any.1, Claimed::Granted(_, None)), "{any:?}");
+        let any = ask(suite, &key, None, None, spares).await.1;
+        let is_bare = matches!(any, Claimed::Granted(_, None));
+        assert!(is_bare, "who asks for nothing is shown nothing: {any:?}");
         // What is no value is absent, and has a head all the same if it is ours.
         let placeholder = entry(1, None);
-        for (bytes, head) in [(&placeholder[..], true), (b"junk", false), (b"", false)] {
+        for (bytes, has_head) in [(&placeholder[..], true), (b"junk", false), (b"", false)] {
             let key = suite.key();
             suite.put(&key, stored(bytes)).await;
-            let granted = ask(suite, &key, Some(Condition::Absent), None, spares).await;
-            assert!(
-                matches!(&granted.1, Claimed::Granted(_, shown) if shown.is_some() == head),
-                "{granted:?}"
-            );
+            match ask(suite, &key, absent, None, spares).await.1 {
+                Claimed::Granted(_, shown) => assert_eq!(shown.is_some(), has_head),
+                refused @ Claimed::Refused(_) => panic!("no value is there: {refused:?}"),
+            }
         }
-        let nothing = ask(suite, &suite.key(), Some(Condition::Absent), None, spares).await;
-        assert_eq!(nothing.1, Claimed::Granted(None, None));
+        let nothing = ask(suite, &suite.key(), absent, None, spares).await.1;
+        assert_eq!(nothing, Claimed::Granted(None, None));
     }
+}
+
+fn is_head_of(bytes: &[u8], shown: Option<Head>) {
+    let (Some(shown), Some(stored)) = (shown, Head::of(bytes)) else {
+        panic!("the head of an entry is shown");
+    };
+    assert_eq!(shown.sum(), stored.sum());
+    assert_eq!(shown.born(), Mark::new(42));
+    assert_eq!(shown.tags(), stored.tags());
 }
 
 async fn what_is_dead_is_absent<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
@@ -282,50 +291,40 @@ async fn what_is_dead_is_absent<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'
         (absent, other, false),
         (present, other, true),
         (absent, None, false),
+        (present, None, true),
     ] {
-        let key = suite.key();
-        suite.put(&key, stored(&bytes)).await;
-        let (token, claimed) = ask(suite, &key, condition, sum, true).await;
-        let Claimed::Granted(spared, head) = claimed else {
-            assert!(!granted, "{condition:?} {sum:?}");
-            continue;
-        };
-        assert!(granted, "{condition:?} {sum:?}");
-        assert_eq!(head, Head::of(&bytes));
-        let value = entry(0, Some(b"new"));
-        let put = Put {
-            key: &key,
-            token,
-            value: stored(&value),
-            condition,
-            dead: sum,
-            spared,
-        };
-        let placed = only("put", suite.remote.put(&[put], suite.wire).await);
-        assert_eq!(placed, Placed::Stored, "the put judges as the claim did");
+        for (sum_then, stored_then) in [(sum, true), (other, sum != dead)] {
+            let key = suite.key();
+            suite.put(&key, stored(&bytes)).await;
+            let (token, claimed) = ask(suite, &key, condition, sum, true).await;
+            let case = format!("{condition:?} {sum:?} {sum_then:?}");
+            let Claimed::Granted(spared, shown) = claimed else {
+                assert!(!granted, "{case}");
+                continue;
+            };
+            assert!(granted, "{case}");
+            is_head_of(&bytes, shown);
+            let value = entry(0, Some(b"new"));
+            let put = Put {
+                key: &key,
+                token,
+                value: stored(&value),
+                condition,
+                dead: sum_then,
+                spared,
+            };
+            let placed = only("put", suite.remote.put(&[put], suite.wire).await);
+            let wanted = if stored_then {
+                Placed::Stored
+            } else {
+                Placed::Refused
+            };
+            assert_eq!(placed, wanted, "the put judges for itself: {case}");
+            let found = suite.read(&key).await.map(|found| suite.payload(&found));
+            let stands: &[u8] = if stored_then { b"new" } else { b"dead" };
+            assert_eq!(found.as_deref(), Some(stands), "{case}");
+        }
     }
-    // The put judges for itself: what came meanwhile is another entry.
-    let key = suite.key();
-    suite.put(&key, stored(&bytes)).await;
-    let (token, claimed) = ask(suite, &key, absent, dead, true).await;
-    let Claimed::Granted(spared, _) = claimed else {
-        panic!("what is dead is absent");
-    };
-    for (sum, wanted) in [(other, Placed::Refused), (dead, Placed::Refused)] {
-        let value = entry(0, Some(b"new"));
-        let put = Put {
-            key: &key,
-            token,
-            value: stored(&value),
-            condition: absent,
-            dead: sum,
-            spared,
-        };
-        let placed = only("put", suite.remote.put(&[put], suite.wire).await);
-        assert_eq!(placed, wanted, "its claim is used up by the first");
-    }
-    let found = suite.read(&key).await.map(|found| suite.payload(&found));
-    assert_eq!(found.as_deref(), Some(&b"dead"[..]), "nothing was stored");
 }
 
 /// A claim with a token of its own.
