@@ -53,7 +53,7 @@ pub use crate::redis::tracking::RedisTracking;
 /// # When the server is away
 /// A call that finds no connection tries to make one, or joins the attempt under way; there is no
 /// back-off, so the first call after the server is back succeeds. A call whose connection breaks is
-/// sent once more on a new one if that does no harm: read, release, remove and unload. The others are
+/// sent once more on a new one if that does no harm: read, release, remove, unload, raise, news and ensure. The others are
 /// never sent twice.
 ///
 /// # When another server takes over
@@ -91,7 +91,8 @@ pub use crate::redis::tracking::RedisTracking;
 ///
 /// # Rights
 /// An ACL user needs these commands, the scripts' among them:
-/// `+mget +get +set +del +pttl +time +getrange +setrange +evalsha +script|load`, better with
+/// `+mget +get +set +del +pttl +time +getrange +setrange +evalsha +script|load`, in the native format
+/// `+zadd +zrange +zrem +zscore` for tags and for what is cleared, better with
 /// `+pexpire` (without it what is [unchanged](jetcache_core::Load::unchanged) is sent again) and
 /// `+pexpiretime` (without it the server logs denials, and the same bytes stored again pass for those
 /// before: what Go sets after it deleted a key goes with it if a load stored the same within a
@@ -101,7 +102,7 @@ pub use crate::redis::tracking::RedisTracking;
 /// [`failover_window`](jetcache_core::Builder::failover_window) is zero does not need it), `+multi +exec` in the jetcache-go format, `+select` if the URL names a database, and
 /// `+client|setname` for the name in `CLIENT LIST` (without it the connection has none). It needs
 /// these keys, for a cache named `ns`: `~ns:*` for the values and `~{ns:*` for their leases and
-/// marks; values whose keys have a `}` and no hash tag have leases like `{42}ns:...#lease`, for
+/// marks and for the log of what was raised; values whose keys have a `}` and no hash tag have leases like `{42}ns:...#lease`, for
 /// which no narrow pattern exists: `~{*}ns:*`.
 ///
 /// A bus needs more: [`RedisPubSub`] `+publish +subscribe +ping` and `&channel`, and

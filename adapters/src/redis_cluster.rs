@@ -64,7 +64,7 @@ pub use crate::redis_cluster::open::RedisClusterBuilder;
 ///
 /// # The runtime, and when a node is away
 /// As with [`Redis`]: each runtime has connections of its own; there is no back-off;
-/// only read, release, remove and unload may be sent again when nobody can tell whether they were
+/// only read, release, remove, unload, raise, news and ensure may be sent again when nobody can tell whether they were
 /// carried out. A master that nobody can connect to was not sent anything, so any command goes to its
 /// successor if there is one.
 ///

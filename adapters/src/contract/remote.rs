@@ -2,6 +2,7 @@
 
 mod changes;
 mod extensions;
+mod generations;
 mod inserts;
 mod inspection;
 mod jetcache_go;
@@ -20,7 +21,8 @@ use jetcache_core::ports::remote::Wire;
 use crate::contract::remote::suite::Suite;
 
 /// Runs the suite over a store, in [`Wire::Native`]. It uses keys of its own, beginning with
-/// `contract:`, some with braces, and leaves them behind for at most a minute. `sleep` sleeps for
+/// `contract:`, some with braces, and leaves them behind for at most a minute, but for the logs of a few
+/// dozen namespaces, which live for ever. A store without such logs must refuse [`Remote::news`]. `sleep` sleeps for
 /// at least so long, on your runtime.
 ///
 /// # Panics
@@ -33,6 +35,7 @@ pub async fn run<R: Remote>(remote: &R, sleep: impl AsyncFn(Duration)) {
     marks::run(&suite).await;
     native::run(&suite).await;
     extensions::run(&suite).await;
+    generations::run(&suite).await;
     inspection::run(&suite).await;
 }
 

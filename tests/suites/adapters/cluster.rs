@@ -397,7 +397,7 @@ fn tls_is_spoken_with_every_node() {
 fn the_documented_rights_are_enough() {
     let nodes = RedisNodes::start();
     let rights = "on >pw resetkeys ~contract:* ~{contract:* ~{*}contract:* resetchannels -@all \
-                  +mget +get +set +del +pttl +time +getrange +setrange +evalsha \
+                  +mget +get +set +del +pttl +time +getrange +setrange +evalsha +zadd +zrange +zrem +zscore \
                   +multi +exec +pexpiretime +pexpire +script|load +client|setname +cluster|slots";
     let mut command = vec!["ACL", "SETUSER", "app"];
     command.extend(rights.split_whitespace());

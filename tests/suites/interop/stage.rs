@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use jetcache_adapters::Redis;
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Fill, Filled, Found, Hold, LeaseAsk, Leased, Placed, Put, Settle, Wire,
+    Claim, Claimed, Ensure, Fill, Filled, Found, Hold, LeaseAsk, Leased, Mark, Placed, Put, Raise,
+    Raised, Scope, Settle, Wire,
 };
 use jetcache_core::{Builder, Codec, Fault, Remote};
 use jetcache_tests::redis_server::RedisServer;
@@ -167,5 +168,21 @@ impl<F: Fn() + Send + Sync + 'static> Remote for Meddled<F> {
 
     fn unload(&self, keys: &[&str]) -> impl Future<Output = Vec<Result<(), Fault>>> + Send {
         self.redis.unload(keys)
+    }
+
+    fn raise(&self, raise: &Raise<'_>) -> impl Future<Output = Result<Raised, Fault>> + Send {
+        self.redis.raise(raise)
+    }
+
+    fn news(
+        &self,
+        namespace: &str,
+        since: Mark,
+    ) -> impl Future<Output = Result<Vec<(Scope, Mark)>, Fault>> + Send {
+        self.redis.news(namespace, since)
+    }
+
+    fn ensure(&self, ensure: &Ensure<'_>) -> impl Future<Output = Result<Mark, Fault>> + Send {
+        self.redis.ensure(ensure)
     }
 }

@@ -12,7 +12,6 @@
 macro_rules! log {
     () => {
         r"
-redis.pcall('ZREM', KEYS[2], '')
 local function number(text)
   local found = tonumber(text)
   return found and found >= 0 and found < 2^53 and found
@@ -27,6 +26,7 @@ local function look(command, key, ...)
   redis.call('DEL', key)
   return false
 end
+look('ZREM', KEYS[2], '')
 local clock = number(ARGV[1]) or 0
 local top = look('GET', KEYS[1])
 top = top and string.find(top, '^%d+$') and number(top)
@@ -42,7 +42,7 @@ local function rise(scopes)
     marks[2 * at - 1], marks[2 * at] = num, scope
     told[at + 1] = scope
   end
-  redis.call('ZADD', KEYS[2], unpack(marks))
+  if #marks > 0 then redis.call('ZADD', KEYS[2], unpack(marks)) end
   redis.call('SET', KEYS[1], num)
   if ARGV[3] ~= '' then
     redis.pcall('PUBLISH', ARGV[2], ARGV[3] .. ARGV[4] .. table.concat(told, '\34,' .. ARGV[4]) .. '\34]}')

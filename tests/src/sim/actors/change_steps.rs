@@ -29,7 +29,7 @@ impl World {
             && let Some(ticket) = &change.ticket
         {
             let answer = match receipt {
-                Receipt::Claimed(claimed) => ChangeReply::Claimed(Ok(*claimed)),
+                Receipt::Claimed(claimed) => ChangeReply::Claimed(Ok(claimed.clone())),
                 Receipt::Filled(filled) => ChangeReply::Settled(Ok(*filled)),
                 Receipt::Put(placed, _) => ChangeReply::Put(Ok(*placed)),
                 _ => ChangeReply::Removed(Ok(())),

@@ -7,7 +7,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use jetcache_adapters::{Faults, Faulty, Memory};
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Placed, Put, Settle, Wire,
+    Claim, Claimed, Ensure, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Mark, Placed, Put,
+    Raise, Raised, Scope, Settle, Wire,
 };
 use jetcache_core::{Fault, Remote, Runtime, Task, Timestamp, Token};
 use jetcache_smol::Smol;
@@ -363,6 +364,21 @@ impl Remote for Noting {
         Ok(())
     }
 
+    async fn raise(&self, _: &Raise<'_>) -> Result<Raised, Fault> {
+        self.note("raise");
+        Err(Fault::Timeout)
+    }
+
+    async fn news(&self, _: &str, _: Mark) -> Result<Vec<(Scope, Mark)>, Fault> {
+        self.note("news");
+        Ok(vec![(Scope::All, Mark::new(7))])
+    }
+
+    async fn ensure(&self, _: &Ensure<'_>) -> Result<Mark, Fault> {
+        self.note("ensure");
+        Ok(Mark::new(8))
+    }
+
     fn server(&self) -> Option<u64> {
         Some(7)
     }
@@ -385,6 +401,21 @@ async fn what_has_a_default_reaches_the_wrapped_one() {
     remote.unload(&[KEY]).await;
     assert!(remote.lock(KEY, T, MINUTE).await.unwrap());
     remote.unlock(KEY, T).await.unwrap();
+    let (namespace, clock) = ("ns:", Mark::NONE);
+    let raise = Raise {
+        namespace,
+        clock,
+        scopes: &[Scope::All],
+    };
+    assert!(matches!(remote.raise(&raise).await, Err(Fault::Timeout)));
+    let news = remote.news(namespace, clock).await.unwrap();
+    assert_eq!(news, [(Scope::All, Mark::new(7))]);
+    let ensure = Ensure {
+        namespace,
+        clock,
+        marks: &[],
+    };
+    assert_eq!(remote.ensure(&ensure).await.unwrap(), Mark::new(8));
     assert_eq!(
         (remote.server(), remote.server_of("abc")),
         (Some(7), Some(3))
@@ -395,12 +426,23 @@ async fn what_has_a_default_reaches_the_wrapped_one() {
         source: "me".into(),
     };
     let announcing = remote.announcing(herald).unwrap();
-    let noted = ["unload", "lock", "unlock", "announcing"];
+    let noted = [
+        "unload",
+        "lock",
+        "unlock",
+        "raise",
+        "news",
+        "ensure",
+        "announcing",
+    ];
     assert_eq!(*remote.inner().0.lock().unwrap(), noted);
     faults.error_rate(1.0);
     assert!(
         is_unreachable(&announcing.unlock(KEY, T).await),
         "it has them too"
     );
+    assert!(is_unreachable(&announcing.raise(&raise).await));
+    assert!(is_unreachable(&announcing.news(namespace, clock).await));
+    assert!(is_unreachable(&announcing.ensure(&ensure).await));
     assert!(announcing.inner().0.lock().unwrap().is_empty());
 }

@@ -225,7 +225,7 @@ fn the_documented_rights_are_enough() {
     let server = RedisServer::start();
     let rights = "on >pw resetkeys ~contract:* ~{contract:* ~{*}contract:* resetchannels -@all \
                   +mget +get +set +del +pttl +time +getrange +setrange +evalsha +multi +exec \
-                  +pexpiretime +pexpire +script|load +select +client|setname";
+                  +zadd +zrange +zrem +zscore +pexpiretime +pexpire +script|load +select +client|setname";
     let mut command = vec!["ACL", "SETUSER", "app"];
     command.extend(rights.split_whitespace());
     assert_eq!(server.cli(&command), "OK");
@@ -249,7 +249,7 @@ fn the_documented_rights_are_enough() {
     contract_on_tokio(&Redis::open(&url("")).unwrap());
     for right in [
         "mget", "get", "set", "del", "pttl", "time", "getrange", "setrange", "evalsha", "multi",
-        "exec",
+        "exec", "zadd", "zrange", "zrem", "zscore",
     ] {
         assert_eq!(
             server.cli(&["ACL", "SETUSER", "app", &format!("-{right}")]),

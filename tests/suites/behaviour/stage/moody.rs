@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use jetcache_adapters::Memory;
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Fill, Filled, Found, Hold, LeaseAsk, Leased, Placed, Put, Settle, Wire,
+    Claim, Claimed, Ensure, Fill, Filled, Found, Hold, LeaseAsk, Leased, Mark, Placed, Put, Raise,
+    Raised, Scope, Settle, Wire,
 };
 use jetcache_core::{Fault, Remote};
 
@@ -164,5 +165,26 @@ impl Remote for Moody {
             return faults(keys.len());
         }
         self.memory.unload(keys).await
+    }
+
+    async fn raise(&self, raise: &Raise<'_>) -> Result<Raised, Fault> {
+        if self.is(Mood::Broken) || self.is(Mood::RemovalsBreak) {
+            return faults(1).remove(0);
+        }
+        self.memory.raise(raise).await
+    }
+
+    async fn news(&self, namespace: &str, since: Mark) -> Result<Vec<(Scope, Mark)>, Fault> {
+        if self.is(Mood::Silent) {
+            return pending().await;
+        }
+        self.memory.news(namespace, since).await
+    }
+
+    async fn ensure(&self, ensure: &Ensure<'_>) -> Result<Mark, Fault> {
+        if self.is(Mood::Broken) || self.is(Mood::RemovalsBreak) {
+            return faults(1).remove(0);
+        }
+        self.memory.ensure(ensure).await
     }
 }

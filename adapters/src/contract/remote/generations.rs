@@ -1,0 +1,424 @@
+//! The log of generations, and what a conditional insert shows of a dead entry.
+
+use core::time::Duration;
+
+use jetcache_core::machine::generations::scope::top_key;
+use jetcache_core::machine::generations::tags::Tags;
+use jetcache_core::machine::tier::envelope::{Head, born, open, seal, tagged};
+use jetcache_core::ports::remote::{
+    Claim, Claimed, Condition, Ensure, Life, Mark, Placed, Put, Raise, Raised, Scope,
+};
+use jetcache_core::{Fault, Remote, Token};
+
+use crate::contract::remote::suite::{LIFE, Suite, claim, only, stored};
+
+pub(super) async fn run<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
+    heads_are_shown(suite).await;
+    what_is_dead_is_absent(suite).await;
+    // As with locks: who has no log says so, to all three.
+    let none = suite.remote.news(&namespace(suite), Mark::NONE).await;
+    if let Err(Fault::Refused(_)) = none {
+        return;
+    }
+    assert_eq!(told("news", none), [], "where nothing was raised");
+    numbers_rise(suite).await;
+    a_raise_tells_what_was_before(suite).await;
+    a_new_list_begins_with_all(suite).await;
+    news_are_all_marks_from_one_on(suite).await;
+    many_raises_are_all_told(suite).await;
+    an_ensure_without_a_list_raises_all(suite).await;
+    an_ensure_that_lacks_nothing_changes_nothing(suite).await;
+    an_ensure_raises_what_the_log_lacks(suite).await;
+    an_ensure_raises_all_if_the_log_is_behind(suite).await;
+    big_numbers_are_exact(suite).await;
+    another_namespace_stays_as_it_is(suite).await;
+}
+
+async fn numbers_rise<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
+    let space = namespace(suite);
+    let mut last = Mark::NONE;
+    for ahead in [0, 0, 1_000_000_000, 0, 0] {
+        let clock = Mark::new(last.number() + ahead);
+        let raised = raise(suite, &space, clock, &[Scope::All]).await;
+        assert!(raised.number > last, "a number is above the last one");
+        assert!(raised.number > clock, "and above its sender's clock");
+        assert_eq!(top(suite, &space).await, Some(raised.number));
+        last = raised.number;
+    }
+    let behind = raise(suite, &space, Mark::new(1), &[Scope::All]).await;
+    assert!(behind.number > last, "a clock that is behind moves nothing");
+}
+
+async fn a_raise_tells_what_was_before<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
+    let space = namespace(suite);
+    let (one, two, key) = (Scope::Tag(1), Scope::Tag(2), Scope::Key(1));
+    let first = raise(suite, &space, Mark::NONE, &[one]).await;
+    assert_eq!(first.before, Mark::NONE);
+    assert_eq!(first.marks, [Mark::NONE]);
+    let second = raise(suite, &space, Mark::NONE, &[two, one, key]).await;
+    assert_eq!(second.before, first.number);
+    assert_eq!(second.marks, [Mark::NONE, first.number, Mark::NONE]);
+    // As when its answer was lost.
+    let again = raise(suite, &space, Mark::NONE, &[two, one, key]).await;
+    assert_eq!(again.before, second.number);
+    assert_eq!(again.marks, [second.number; 3]);
+    let all = raise(suite, &space, Mark::NONE, &[Scope::All, two]).await;
+    assert_eq!(all.marks, [first.number, again.number]);
+}
+
+async fn a_new_list_begins_with_all<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
+    for scopes in [&[Scope::Tag(7)][..], &[Scope::All], &[]] {
+        let space = namespace(suite);
+        assert_eq!(top(suite, &space).await, None);
+        let first = raise(suite, &space, Mark::NONE, scopes).await;
+        assert!(first.anew, "there was no list");
+        let marks = news(suite, &space, Mark::NONE).await;
+        assert!(marks.contains(&(Scope::All, first.number)), "{marks:?}");
+        let second = raise(suite, &space, Mark::NONE, &[Scope::Tag(8)]).await;
+        assert!(!second.anew, "there is one");
+        let marks = news(suite, &space, second.number).await;
+        assert_eq!(marks, [(Scope::Tag(8), second.number)]);
+    }
+}
+
+async fn news_are_all_marks_from_one_on<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
+    let space = namespace(suite);
+    let (one, two, key) = (Scope::Tag(0xFFFF), Scope::Tag(0), Scope::Key(0xFFFF));
+    let first = raise(suite, &space, Mark::NONE, &[one, key]).await.number;
+    let second = raise(suite, &space, Mark::NONE, &[two, one]).await.number;
+    let all = [
+        (Scope::All, first),
+        (one, second),
+        (two, second),
+        (key, first),
+    ];
+    assert_eq!(news(suite, &space, Mark::NONE).await, sorted(&all));
+    assert_eq!(news(suite, &space, first).await, sorted(&all));
+    let after = Mark::new(first.number() + 1);
+    for since in [after, second] {
+        let marks = news(suite, &space, since).await;
+        assert_eq!(marks, sorted(&[(one, second), (two, second)]));
+    }
+    let none = news(suite, &space, Mark::new(second.number() + 1)).await;
+    assert_eq!(none, [], "nothing is as high");
+}
+
+/// More than fit into a page of Redis, several of one number.
+async fn many_raises_are_all_told<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
+    let space = namespace(suite);
+    let (mut all, mut numbers) = (Vec::new(), Vec::new());
+    for from in [0, 500, 1000] {
+        let scopes: Vec<Scope> = (from..from + 500).map(Scope::Tag).collect();
+        let raised = raise(suite, &space, Mark::NONE, &scopes).await;
+        if raised.anew {
+            all.push((Scope::All, raised.number));
+        }
+        all.extend(scopes.iter().map(|scope| (*scope, raised.number)));
+        numbers.push(raised.number);
+    }
+    assert_eq!(news(suite, &space, Mark::NONE).await, sorted(&all));
+    for since in numbers {
+        let rest: Vec<_> = all.iter().copied().filter(|it| it.1 >= since).collect();
+        assert_eq!(news(suite, &space, since).await, sorted(&rest));
+    }
+}
+
+async fn an_ensure_without_a_list_raises_all<R: Remote, S: AsyncFn(Duration)>(
+    suite: &Suite<'_, R, S>,
+) {
+    let space = namespace(suite);
+    let clock = Mark::new(1 << 51);
+    let tag = (Scope::Tag(3), Mark::new(5));
+    let number = ensure(suite, &space, clock, &[tag]).await;
+    assert!(number > clock, "it is lifted above its sender's clock");
+    let marks = news(suite, &space, Mark::NONE).await;
+    assert_eq!(marks, [(Scope::All, number), (Scope::Tag(3), number)]);
+    assert_eq!(top(suite, &space).await, Some(number));
+}
+
+async fn an_ensure_that_lacks_nothing_changes_nothing<R: Remote, S: AsyncFn(Duration)>(
+    suite: &Suite<'_, R, S>,
+) {
+    let space = namespace(suite);
+    let first = raise(suite, &space, Mark::NONE, &[Scope::Tag(1)]).await;
+    let number = raise(suite, &space, Mark::NONE, &[Scope::Tag(2)])
+        .await
+        .number;
+    let before = news(suite, &space, Mark::NONE).await;
+    for marks in [&before[..], &[], &[(Scope::Tag(2), first.number)]] {
+        for clock in [Mark::NONE, number] {
+            assert_eq!(ensure(suite, &space, clock, marks).await, number);
+        }
+    }
+    assert_eq!(top(suite, &space).await, Some(number));
+    assert_eq!(news(suite, &space, Mark::NONE).await, before);
+}
+
+async fn an_ensure_raises_what_the_log_lacks<R: Remote, S: AsyncFn(Duration)>(
+    suite: &Suite<'_, R, S>,
+) {
+    let space = namespace(suite);
+    let (one, two, key) = (Scope::Tag(1), Scope::Tag(2), Scope::Key(2));
+    let first = raise(suite, &space, Mark::NONE, &[one, two]).await.number;
+    let lost = Mark::new(first.number() - 1);
+    // One is there, one is there with less, one is missing.
+    let given = [
+        (one, first),
+        (two, Mark::new(first.number() + 1)),
+        (key, lost),
+    ];
+    let number = ensure(suite, &space, first, &given).await;
+    assert!(number > first, "they are raised anew, not restored");
+    let marks = news(suite, &space, Mark::NONE).await;
+    let wanted = [
+        (Scope::All, first),
+        (one, first),
+        (two, number),
+        (key, number),
+    ];
+    assert_eq!(marks, sorted(&wanted));
+    assert_eq!(top(suite, &space).await, Some(number));
+    let again = ensure(suite, &space, first, &given).await;
+    assert_eq!(again, number, "repeated, it finds all that it asks for");
+}
+
+async fn an_ensure_raises_all_if_the_log_is_behind<R: Remote, S: AsyncFn(Duration)>(
+    suite: &Suite<'_, R, S>,
+) {
+    let space = namespace(suite);
+    let first = raise(suite, &space, Mark::NONE, &[Scope::Tag(1)])
+        .await
+        .number;
+    let clock = Mark::new(first.number() + 1_000_000_000);
+    let number = ensure(suite, &space, clock, &[(Scope::All, first)]).await;
+    assert!(number > clock);
+    let wanted = [(Scope::All, number), (Scope::Tag(1), first)];
+    assert_eq!(news(suite, &space, Mark::NONE).await, wanted);
+    assert_eq!(ensure(suite, &space, clock, &[]).await, number);
+}
+
+async fn big_numbers_are_exact<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
+    let space = namespace(suite);
+    let mut clock = (1 << 53) - 10;
+    for bucket in 0..5 {
+        let scope = Scope::Tag(bucket);
+        let raised = raise(suite, &space, Mark::new(clock), &[scope]).await;
+        assert_eq!(raised.number, Mark::new(clock + 1));
+        clock += 1;
+        assert_eq!(top(suite, &space).await, Some(raised.number));
+        let marks = news(suite, &space, raised.number).await;
+        assert!(marks.contains(&(scope, raised.number)), "{marks:?}");
+    }
+}
+
+async fn another_namespace_stays_as_it_is<R: Remote, S: AsyncFn(Duration)>(
+    suite: &Suite<'_, R, S>,
+) {
+    let odd = ["%1\"ключ\\", "{tag}", "}", "{", "{}"];
+    let spaces: Vec<String> = odd
+        .iter()
+        .map(|odd| format!("{}{odd}:", namespace(suite)))
+        .collect();
+    let mut raised = Vec::new();
+    for space in &spaces {
+        assert_eq!(top(suite, space).await, None, "{space}");
+        let scopes = [Scope::Tag(1)];
+        raised.push(raise(suite, space, Mark::NONE, &scopes).await.number);
+    }
+    for (space, number) in spaces.iter().zip(raised) {
+        assert_eq!(top(suite, space).await, Some(number), "{space}");
+        let marks = news(suite, space, Mark::NONE).await;
+        assert_eq!(marks, [(Scope::All, number), (Scope::Tag(1), number)]);
+    }
+}
+
+async fn heads_are_shown<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
+    let (absent, present) = (Some(Condition::Absent), Some(Condition::Present));
+    for spares in [true, false] {
+        for tags in [0, 1, 64] {
+            let (bytes, key) = (entry(tags, Some(b"v")), suite.key());
+            suite.put(&key, stored(&bytes)).await;
+            let shown = match ask(suite, &key, absent, None, spares).await.1 {
+                Claimed::Refused(head) => head,
+                granted @ Claimed::Granted(..) => panic!("a value is not absent: {granted:?}"),
+            };
+            is_head_of(&bytes, shown);
+            match ask(suite, &key, present, None, spares).await.1 {
+                Claimed::Granted(spared, shown) => {
+                    is_head_of(&bytes, shown);
+                    assert_eq!(spared.is_some(), spares);
+                }
+                refused @ Claimed::Refused(_) => panic!("a value is present: {refused:?}"),
+            }
+        }
+        let key = suite.key();
+        suite.put(&key, stored(&entry(1, Some(b"v")))).await;
+        let any = ask(suite, &key, None, None, spares).await.1;
+        let is_bare = matches!(any, Claimed::Granted(_, None));
+        assert!(is_bare, "who asks for nothing is shown nothing: {any:?}");
+        // What is no value is absent, and has a head all the same if it is ours.
+        let placeholder = entry(1, None);
+        for (bytes, has_head) in [(&placeholder[..], true), (b"junk", false), (b"", false)] {
+            let key = suite.key();
+            suite.put(&key, stored(bytes)).await;
+            match ask(suite, &key, absent, None, spares).await.1 {
+                Claimed::Granted(_, shown) => assert_eq!(shown.is_some(), has_head),
+                refused @ Claimed::Refused(_) => panic!("no value is there: {refused:?}"),
+            }
+        }
+        let nothing = ask(suite, &suite.key(), absent, None, spares).await.1;
+        assert_eq!(nothing, Claimed::Granted(None, None));
+    }
+}
+
+fn is_head_of(bytes: &[u8], shown: Option<Head>) {
+    let (Some(shown), Some(stored)) = (shown, Head::of(bytes)) else {
+        panic!("the head of an entry is shown");
+    };
+    assert_eq!(shown.sum(), stored.sum());
+    assert_eq!(shown.born(), Mark::new(42));
+    assert_eq!(shown.tags(), stored.tags());
+}
+
+async fn what_is_dead_is_absent<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
+    let bytes = entry(2, Some(b"dead"));
+    let dead = Head::of(&bytes).map(|head| head.sum());
+    let other = dead.map(|sum| sum ^ 1);
+    let (absent, present) = (Some(Condition::Absent), Some(Condition::Present));
+    for (condition, sum, granted) in [
+        (absent, dead, true),
+        (present, dead, false),
+        (absent, other, false),
+        (present, other, true),
+        (absent, None, false),
+        (present, None, true),
+    ] {
+        for (sum_then, stored_then) in [(sum, true), (other, sum != dead)] {
+            let key = suite.key();
+            suite.put(&key, stored(&bytes)).await;
+            let (token, claimed) = ask(suite, &key, condition, sum, true).await;
+            let case = format!("{condition:?} {sum:?} {sum_then:?}");
+            let Claimed::Granted(spared, shown) = claimed else {
+                assert!(!granted, "{case}");
+                continue;
+            };
+            assert!(granted, "{case}");
+            is_head_of(&bytes, shown);
+            let value = entry(0, Some(b"new"));
+            let put = Put {
+                key: &key,
+                token,
+                value: stored(&value),
+                condition,
+                dead: sum_then,
+                spared,
+            };
+            let placed = only("put", suite.remote.put(&[put], suite.wire).await);
+            let wanted = if stored_then {
+                Placed::Stored
+            } else {
+                Placed::Refused
+            };
+            assert_eq!(placed, wanted, "the put judges for itself: {case}");
+            let found = suite.read(&key).await.map(|found| suite.payload(&found));
+            let stands: &[u8] = if stored_then { b"new" } else { b"dead" };
+            assert_eq!(found.as_deref(), Some(stands), "{case}");
+        }
+    }
+}
+
+/// A claim with a token of its own.
+async fn ask<R: Remote, S: AsyncFn(Duration)>(
+    suite: &Suite<'_, R, S>,
+    key: &str,
+    condition: Option<Condition>,
+    dead: Option<u32>,
+    spares: bool,
+) -> (Token, Claimed) {
+    let token = suite.token();
+    let claim = Claim {
+        dead,
+        ..claim(key, token, condition, spares)
+    };
+    let claimed = only("claim", suite.remote.claim(&[claim], suite.wire).await);
+    (token, claimed)
+}
+
+/// An entry with so many tags, born under 42.
+fn entry(tags: u16, payload: Option<&[u8]>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    open(&mut bytes, payload.map(|_| 200));
+    tagged(&mut bytes, &Tags::of_buckets((0..tags).collect()));
+    born(&mut bytes, Mark::new(42));
+    bytes.extend_from_slice(payload.unwrap_or_default());
+    seal(&mut bytes, LIFE, Duration::ZERO);
+    bytes
+}
+
+/// A namespace that nobody has used.
+fn namespace<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) -> String {
+    format!("{}:", suite.key())
+}
+
+async fn raise<R: Remote, S: AsyncFn(Duration)>(
+    suite: &Suite<'_, R, S>,
+    namespace: &str,
+    clock: Mark,
+    scopes: &[Scope],
+) -> Raised {
+    let raise = Raise {
+        namespace,
+        clock,
+        scopes,
+    };
+    told("raise", suite.remote.raise(&raise).await)
+}
+
+async fn ensure<R: Remote, S: AsyncFn(Duration)>(
+    suite: &Suite<'_, R, S>,
+    namespace: &str,
+    clock: Mark,
+    marks: &[(Scope, Mark)],
+) -> Mark {
+    let ensure = Ensure {
+        namespace,
+        clock,
+        marks,
+    };
+    told("ensure", suite.remote.ensure(&ensure).await)
+}
+
+/// In the order of the scopes.
+async fn news<R: Remote, S: AsyncFn(Duration)>(
+    suite: &Suite<'_, R, S>,
+    namespace: &str,
+    since: Mark,
+) -> Vec<(Scope, Mark)> {
+    sorted(&told("news", suite.remote.news(namespace, since).await))
+}
+
+/// The highest number, as a read shows it.
+async fn top<R: Remote, S: AsyncFn(Duration)>(
+    suite: &Suite<'_, R, S>,
+    namespace: &str,
+) -> Option<Mark> {
+    let found = suite.read(&top_key(namespace)).await?;
+    assert!(matches!(found.life, Life::Clock(_)), "as of any other key");
+    match str::from_utf8(&found.bytes).ok().and_then(Mark::parse) {
+        Some(mark) => Some(mark),
+        None => panic!("{:?} is no number", found.bytes),
+    }
+}
+
+fn told<T>(verb: &str, answer: Result<T, Fault>) -> T {
+    match answer {
+        Ok(told) => told,
+        Err(fault) => panic!("{verb}: {fault}"),
+    }
+}
+
+fn sorted(marks: &[(Scope, Mark)]) -> Vec<(Scope, Mark)> {
+    let mut marks = marks.to_vec();
+    marks.sort_unstable();
+    marks
+}
