@@ -21,7 +21,8 @@
 //! it is done; the others are done one after the other. A line has at most 64 MiB.
 //!
 //! `with WISH,...` before a command says the call's own wishes: `ttl=MS`, `local-ttl=MS`,
-//! `skip-local`, `skip-remote`, `no-store`. The commands marked `w` take it.
+//! `skip-local`, `skip-remote`, `no-store`; and `tags=A+B`, the tags of what the line loads or stores. The
+//! commands marked `w` take it.
 //!
 //! `@NS` before a command asks another cache, which has the namespace NS: `@users get 7`. It is
 //! made when it is first asked, with the node's options, an L1 of its own and the node's L2, and
@@ -67,6 +68,9 @@
 //! | `par N KEY STR NUM DELAY_MS` | w | N concurrent `load`, N at most 100,000. `loads`: how many of their loaders ran; `ok` and `errors`: how many were answered so |
 //! | `cancel KEY STR NUM DELAY_MS AFTER_MS` | w | a `load` that is dropped after AFTER_MS. `cancelled`: true, or false with the fields of `load` if it was faster |
 //! | `hold KEY STR NUM` | w | a `load` polled once and then never again; `close` and `quit` drop it. `ok`: true |
+//! | `deltag TAG,TAG,..` | | `invalidate_tags`: `reach` and `everywhere` |
+//! | `clearall` | | `clear`, on all nodes and in L2: `reach` and `everywhere` |
+//! | `confirmtags MS` | | waits until L2 has acknowledged this node's `deltag` and `clearall`, MS at most. `confirmed` |
 //! | `dellocal KEY` | | removes the key from L1. `ok` |
 //! | `clear` | | empties L1. `ok` |
 //! | `events N MS` | | waits until the cache has heard of N events from other nodes, MS at most. `events`: those since the last such line; with `--bus tracking` a node's own changes are among them |
@@ -84,7 +88,8 @@
 //! | `flights`, `waiters`, `changes`, `writes` | what is under way now: flights and reads, callers that wait for one, changes, writes to L1 |
 //! | `keys` | keys in the machine's table now |
 //! | `unconfirmed` | keys about which L2 is not believed now |
-//! | `bypassed` | shards of the cache that do without L2 now, because there were too many of those |
+//! | `bypassed` | buckets of keys that do without L2 now, because there were too many of those and L2 keeps no log of raises |
+//! | `pending_scopes` | tags, buckets of keys, and the namespace, whose raise L2 has not acknowledged |
 //! | `tasks` | the cache's tasks now, one for each key that is kept fresh among them |
 //! | `refreshes` | keys that are kept fresh now |
 //! | `bus` | how the bus is: `none`, `idle` until the first call that goes further than L1, `up` or `down` |
@@ -100,6 +105,10 @@
 //! | `superseded` | flights that a change made nobody's |
 //! | `deposed` | leaders that were silent for too long |
 //! | `became_unconfirmed`, `became_bypassed` | how often a key became one of those `unconfirmed`; how often there was no room for it |
+//! | `overflowed` | changes for which there was no room among the unconfirmed ones: their bucket is raised |
+//! | `raises`, `raises_heard` | how often this node raised tags or cleared; how often it heard of others |
+//! | `dead`, `dead_local`, `dead_remote` | values of a raised tag or a cleared namespace that were found, and counted as a miss; by tier |
+//! | `log_lost` | how often L2 had lost the log of raises |
 //! | `breaker` | how the breaker of L2 is: `closed`, `open`, or `half-open` while a probe is on its way |
 //! | `recovery` | removals that wait for L2 to acknowledge them |
 //! | `remote_not_asked` | operations of L2 that were not sent, because its breaker was open |

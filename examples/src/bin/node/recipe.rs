@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use jetcache_tokio::{LoadError, Runtime};
+use jetcache_tokio::{Load, LoadError, Runtime};
 
 use crate::object::Object;
 
@@ -14,6 +14,15 @@ use crate::object::Object;
 pub(crate) struct Recipe {
     pub(crate) brings: Brings,
     pub(crate) delay: Duration,
+    /// The tags of what it brings.
+    pub(crate) tags: Vec<String>,
+}
+
+impl Recipe {
+    /// The same, and what it brings has these tags.
+    pub(crate) fn tagged(self, tags: Vec<String>) -> Self {
+        Self { tags, ..self }
+    }
 }
 
 impl Recipe {
@@ -22,16 +31,17 @@ impl Recipe {
         &self,
         runtime: &impl Runtime,
         ran: &AtomicUsize,
-    ) -> Result<Option<Arc<Object>>, LoadError> {
+    ) -> Result<Load<Arc<Object>>, LoadError> {
         let before = ran.fetch_add(1, Ordering::SeqCst);
         let brought = self.bring(runtime).await?;
         let grown = i64::try_from(before).unwrap_or(i64::MAX);
-        Ok(brought.map(|object| {
+        let grown = brought.map(|object| {
             Arc::new(Object {
                 str: object.str.clone(),
                 num: object.num.saturating_add(grown),
             })
-        }))
+        });
+        Ok(Load::from(grown).tags(&self.tags))
     }
 }
 
@@ -50,9 +60,9 @@ impl Recipe {
         &self,
         runtime: &impl Runtime,
         ran: &AtomicUsize,
-    ) -> Result<Option<Arc<Object>>, LoadError> {
+    ) -> Result<Load<Arc<Object>>, LoadError> {
         ran.fetch_add(1, Ordering::SeqCst);
-        self.bring(runtime).await
+        Ok(Load::from(self.bring(runtime).await?).tags(&self.tags))
     }
 
     /// Runs as a loader of many keys: the same for each, but those that begin with `x` do not
@@ -61,11 +71,11 @@ impl Recipe {
         &self,
         runtime: &impl Runtime,
         mut keys: Vec<String>,
-    ) -> Result<Vec<(String, Option<Arc<Object>>)>, LoadError> {
+    ) -> Result<Vec<(String, Load<Arc<Object>>)>, LoadError> {
         let brought = self.bring(runtime).await?;
         keys.retain(|key| !key.starts_with('x'));
-        let brought = keys.into_iter().map(|key| (key, brought.clone()));
-        Ok(brought.collect())
+        let load = || Load::from(brought.clone()).tags(&self.tags);
+        Ok(keys.into_iter().map(|key| (key, load())).collect())
     }
 
     async fn bring(&self, runtime: &impl Runtime) -> Result<Option<Arc<Object>>, LoadError> {

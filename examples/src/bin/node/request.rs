@@ -30,6 +30,8 @@ pub(crate) struct Question {
     /// Which one; the node's own if there is none.
     pub(crate) namespace: Option<String>,
     pub(crate) call: Call,
+    /// The tags that the call gives its value, for loaders.
+    pub(crate) tags: Vec<String>,
     pub(crate) command: Command,
 }
 
@@ -57,6 +59,9 @@ pub(crate) enum Command {
     Cancel(String, Recipe, Duration),
     Hold(String, Recipe),
     DeleteLocal(String),
+    DeleteTags(Vec<String>),
+    ClearAll,
+    ConfirmRaises(Duration),
     Clear,
     Ping,
     Stats,
@@ -69,16 +74,16 @@ impl Request {
     pub(crate) fn parse(line: &str) -> Result<Self, String> {
         let mut words = Words::of(line);
         let background = words.take_mark();
-        let (mut namespace, mut call) = (None, None);
+        let (mut namespace, mut wished) = (None, None);
         let name = loop {
             if namespace.is_none() {
                 namespace = words.take_namespace()?;
             }
             let name = words.text("the command")?;
-            if name != "with" || call.is_some() {
+            if name != "with" || wished.is_some() {
                 break name;
             }
-            call = Some(wishes(&words.text("what to wish for")?)?);
+            wished = Some(wishes(&words.text("what to wish for")?)?);
         };
         let of_node = match &*name {
             "sleep" => Some(Task::Sleep(words.millis("MS")?)),
@@ -94,20 +99,21 @@ impl Request {
             Some(task) => (false, task),
             None => {
                 let (takes_wishes, command, ttl) = command(&name, &mut words)?;
-                let mut call = call.clone().unwrap_or_default();
+                let (mut call, tags) = wished.clone().unwrap_or_default();
                 if let Some(ttl) = ttl {
                     call = call.ttl(ttl);
                 }
                 let question = Question {
                     namespace,
                     call,
+                    tags,
                     command,
                 };
                 (takes_wishes, Task::Ask(question))
             }
         };
         words.end()?;
-        if call.is_some() && !takes_wishes {
+        if wished.is_some() && !takes_wishes {
             return Err(format!("{name} takes no wishes"));
         }
         Ok(Self { background, task })
@@ -148,18 +154,18 @@ fn command(name: &str, words: &mut Words<'_>) -> Result<(bool, Command, Option<D
             }
             let (key, brings) = (key(words)?, brings(words)?);
             let delay = words.millis("DELAY_MS")?;
-            Command::Parallel(callers, key, Recipe { brings, delay })
+            Command::Parallel(callers, key, recipe(brings, delay))
         }
         "cancel" => {
             let (key, brings) = (key(words)?, brings(words)?);
             let delay = words.millis("DELAY_MS")?;
             let after = words.millis("AFTER_MS")?;
-            Command::Cancel(key, Recipe { brings, delay }, after)
+            Command::Cancel(key, recipe(brings, delay), after)
         }
         "hold" => {
             let (key, brings) = (key(words)?, brings(words)?);
             let delay = Duration::ZERO;
-            Command::Hold(key, Recipe { brings, delay })
+            Command::Hold(key, recipe(brings, delay))
         }
         _ => {
             wishes = false;
@@ -169,6 +175,9 @@ fn command(name: &str, words: &mut Words<'_>) -> Result<(bool, Command, Option<D
                 "mdel" => Command::DeleteMany(keys(words)?),
                 "events" => Command::Events(words.number("N")?, words.millis("MS")?),
                 "confirm" => Command::Confirm(key(words)?, words.millis("MS")?),
+                "deltag" => Command::DeleteTags(keys(words)?),
+                "clearall" => Command::ClearAll,
+                "confirmtags" => Command::ConfirmRaises(words.millis("MS")?),
                 "dellocal" => Command::DeleteLocal(key(words)?),
                 "clear" => Command::Clear,
                 "ping" => Command::Ping,
@@ -207,25 +216,37 @@ fn brings(words: &mut Words<'_>) -> Result<Brings, String> {
 }
 
 fn delayed(words: &mut Words<'_>) -> Result<Recipe, String> {
-    Ok(Recipe {
-        brings: brings(words)?,
-        delay: words.optional_millis("DELAY_MS")?.unwrap_or_default(),
-    })
+    let brings = brings(words)?;
+    let delay = words.optional_millis("DELAY_MS")?;
+    Ok(recipe(brings, delay.unwrap_or_default()))
 }
 
-fn wishes(text: &str) -> Result<Call, String> {
-    let mut call = Call::new();
+fn recipe(brings: Brings, delay: Duration) -> Recipe {
+    Recipe {
+        brings,
+        delay,
+        tags: Vec::new(),
+    }
+}
+
+/// The wishes, and the tags among them.
+fn wishes(text: &str) -> Result<(Call, Vec<String>), String> {
+    let (mut call, mut tags) = (Call::new(), Vec::new());
     for wish in text.split(',') {
         call = match wish.split_once('=') {
             Some(("ttl", span)) => call.ttl(millis("ttl", span)?),
             Some(("local-ttl", span)) => call.local_ttl(millis("local-ttl", span)?),
+            Some(("tags", all)) => {
+                tags = all.split('+').map(ToOwned::to_owned).collect();
+                call.tags(&tags)
+            }
             None if wish == "skip-local" => call.skip_local(),
             None if wish == "skip-remote" => call.skip_remote(),
             None if wish == "no-store" => call.no_store(),
             _ => return Err(format!("there is no wish {wish:?}")),
         };
     }
-    Ok(call)
+    Ok((call, tags))
 }
 
 /// How many callers one line may start, and how many lines may be in the background.
@@ -284,6 +305,7 @@ mod tests {
                 task: Task::Ask(Question {
                     namespace: None,
                     call,
+                    tags: Vec::new(),
                     command: Command::Set("k".into(), ada()),
                 }),
             })
@@ -298,6 +320,21 @@ mod tests {
             "with ttl=1 with ttl=2 get k",
             "with ttl=1",
         ] {
+            assert!(Request::parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn tags_reach_loaders_and_changes() {
+        let question = asked("with ttl=5,tags=a+b set k Ada -36");
+        assert_eq!(question.tags, ["a", "b"]);
+        let call = Call::new().ttl(Duration::from_millis(5));
+        assert_eq!(question.call, call.tags(["a", "b"]));
+        assert_eq!(asked("get k").tags, [""; 0]);
+        let tags = vec!["a".to_owned(), "b".to_owned()];
+        assert_eq!(parsed("deltag a,b"), Command::DeleteTags(tags));
+        assert_eq!(parsed("clearall"), Command::ClearAll);
+        for line in ["deltag", "clearall k", "with tags=a deltag a"] {
             assert!(Request::parse(line).is_err(), "{line}");
         }
     }

@@ -65,8 +65,8 @@ impl<R: Runtime> Session<R> {
                 self.close().await;
                 Reply::DONE
             }
-            Task::Ask(question) => match self.space(question.namespace) {
-                Ok(space) => space.answer(question.command, question.call).await,
+            Task::Ask(question) => match self.space(question.namespace.clone()) {
+                Ok(space) => space.answer(question).await,
                 Err(error) => Reply::failed(error),
             },
         }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jetcache_tokio::{Cache, Cached, Call, Error, LoadError, Node, Runtime};
+use jetcache_tokio::{Cache, Cached, Call, Error, Load, LoadError, Node, Runtime};
 use smol::channel::unbounded;
 use smol::future::{or, poll_once, yield_now};
 
@@ -16,7 +16,7 @@ use crate::cache;
 use crate::object::Object;
 use crate::recipe::Recipe;
 use crate::reply::{Loaded, Reply};
-use crate::request::Command;
+use crate::request::{Command, Question};
 use crate::statistics::Statistics;
 
 /// A namespace: its cache, and what lines have left behind there.
@@ -68,32 +68,41 @@ impl<R: Runtime> Space<R> {
         or(listening, self.runtime.sleep(SOON)).await;
     }
 
-    pub(crate) async fn answer(&self, command: Command, call: Call) -> Reply {
+    pub(crate) async fn answer(&self, question: Question) -> Reply {
+        let Question {
+            call,
+            tags,
+            command,
+            ..
+        } = question;
         match command {
             Command::Get(key) => self.cache.get_with(&key, &call).await.into(),
             Command::Peek(key) => self.cache.peek(&key).into(),
             Command::Load(key, recipe) => {
+                let recipe = recipe.tagged(tags);
                 Reply::Loaded(self.load(key, call, recipe, self.spawns).await)
             }
             Command::LoadRegistered(key, recipe) => {
-                let ran = self.registered.set(&key, recipe, false);
+                let ran = self.registered.set(&key, recipe.tagged(tags), false);
                 let answer = self.cache.load_cached(&key, &call).await;
                 Reply::Loaded(Loaded::new(answer, ran.load(Ordering::SeqCst) > 0))
             }
             Command::Refresh(key, recipe) => {
-                let ran = self.registered.keep(&key, recipe);
+                let ran = self.registered.keep(&key, recipe.tagged(tags));
                 let before = ran.load(Ordering::SeqCst);
                 let answer = self.cache.load_cached(&key, &call.refresh()).await;
                 Reply::Loaded(Loaded::new(answer, ran.load(Ordering::SeqCst) > before))
             }
             Command::WriteThrough(key, recipe) => {
-                let ran = AtomicUsize::new(0);
+                let (ran, recipe) = (AtomicUsize::new(0), recipe.tagged(tags));
                 let writer = async || recipe.load(&*self.runtime, &ran).await;
                 let answer = self.cache.write_through_with(&key, &call, writer).await;
                 Reply::Loaded(Loaded::new(answer, ran.load(Ordering::SeqCst) > 0))
             }
             Command::Events(count, patience) => self.events(count, patience).await,
-            Command::Confirm(key, patience) => self.confirm(&key, patience).await,
+            Command::Confirm(key, patience) => {
+                self.confirm(self.cache.confirmed(&key), patience).await
+            }
             Command::Set(key, object) => {
                 let reach = self.cache.insert_with(key, object, &call).await;
                 reach.map_or_else(Reply::failed, Reply::from)
@@ -111,7 +120,9 @@ impl<R: Runtime> Space<R> {
             Command::GetMany(keys) => {
                 Reply::many(self.cache.get_many_with(&keys, &call).await, None)
             }
-            Command::LoadMany(keys, recipe) => self.load_many(keys, call, &recipe).await,
+            Command::LoadMany(keys, recipe) => {
+                self.load_many(keys, call, &recipe.tagged(tags)).await
+            }
             Command::SetMany(keys, object) => {
                 let entries = keys.into_iter().map(|key| (key, Arc::clone(&object)));
                 Reply::changed(self.cache.insert_many_with(entries, &call).await)
@@ -121,10 +132,24 @@ impl<R: Runtime> Space<R> {
                 Reply::changed(reached.into_iter().map(|(key, reach)| (key, Ok(reach))))
             }
             Command::Parallel(callers, key, recipe) => {
+                let recipe = recipe.tagged(tags);
                 self.parallel(callers, &key, call, &recipe).await
             }
-            Command::Cancel(key, recipe, after) => self.cancel(key, call, recipe, after).await,
-            Command::Hold(key, recipe) => self.hold(key, call, recipe).await,
+            Command::Cancel(key, recipe, after) => {
+                self.cancel(key, call, recipe.tagged(tags), after).await
+            }
+            Command::Hold(key, recipe) => self.hold(key, call, recipe.tagged(tags)).await,
+            Command::DeleteTags(tags) => {
+                let reach = self.cache.invalidate_tags(&tags).await;
+                reach.map_or_else(Reply::failed, Reply::from)
+            }
+            Command::ClearAll => {
+                let reach = self.cache.clear().await;
+                reach.map_or_else(Reply::failed, Reply::from)
+            }
+            Command::ConfirmRaises(patience) => {
+                self.confirm(self.cache.raises_confirmed(), patience).await
+            }
             Command::DeleteLocal(key) => {
                 self.cache.invalidate_local(&key);
                 Reply::DONE
@@ -200,9 +225,13 @@ impl<R: Runtime> Space<R> {
         }
     }
 
-    /// Waits until L2 has confirmed the changes of a key, for so long.
-    async fn confirm(&self, key: &String, patience: Duration) -> Reply {
-        let confirming = async { Some(self.cache.confirmed(key).await) };
+    /// Waits until L2 has confirmed something, for so long.
+    async fn confirm(
+        &self,
+        confirmed: impl Future<Output = Result<(), Error>>,
+        patience: Duration,
+    ) -> Reply {
+        let confirming = async { Some(confirmed.await) };
         let waited = or(confirming, async {
             self.runtime.sleep(patience).await;
             None
@@ -341,7 +370,7 @@ impl Registered {
         &self,
         key: &str,
         runtime: &impl Runtime,
-    ) -> Result<Option<Arc<Object>>, LoadError> {
+    ) -> Result<Load<Arc<Object>>, LoadError> {
         let entry = lock(&self.0).get(key).cloned();
         match entry {
             Some(Entry {
