@@ -118,6 +118,7 @@ impl<K, V: 'static> Levels<K, V> {
         let level1 = Level1 {
             local,
             generations: Arc::clone(&generations),
+            journal: Arc::clone(journal),
         };
         let name = &journal.name;
         let prefix = prefix(self.namespace.as_deref().unwrap_or(name), &self.separator)?;

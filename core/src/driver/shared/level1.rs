@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use crate::driver::shared::generated::Generated;
+use crate::driver::shared::journal::Journal;
 use crate::driver::world::bounds::{CacheKey, CacheValue};
 use crate::driver::world::erased::AnyRuntime;
+use crate::machine::event::Event;
 use crate::machine::tier::entry::Entry;
 use crate::machine::time::Timestamp;
 use crate::ports::local::{Local, Probe};
@@ -13,6 +15,7 @@ use crate::ports::local::{Local, Probe};
 pub(crate) struct Level1<K, V> {
     pub(crate) local: Option<Arc<dyn Local<K, V>>>,
     pub(crate) generations: Arc<Generated>,
+    pub(crate) journal: Arc<Journal>,
 }
 
 impl<K: CacheKey, V: CacheValue> Level1<K, V> {
@@ -23,7 +26,7 @@ impl<K: CacheKey, V: CacheValue> Level1<K, V> {
         let local = self.local.as_ref()?;
         let entry = local.get(key)?;
         if !self.generations.is_alive(&entry) {
-            local.remove(key);
+            self.bury(key);
             return None;
         }
         if entry.is_fresh(clock.coarse() + Timestamp::COARSE) {
@@ -37,6 +40,15 @@ impl<K: CacheKey, V: CacheValue> Level1<K, V> {
             local.remove(key);
         }
         None
+    }
+
+    /// One of its tags was raised.
+    #[cold]
+    fn bury(&self, key: &dyn Probe<K>) {
+        self.journal.note(&Event::DeadInL1);
+        if let Some(local) = &self.local {
+            local.remove(key);
+        }
     }
 
     /// What there is of the key, as the machine holds values: also an entry whose life is over, if it
