@@ -81,11 +81,10 @@ fn a_log_of_another_type_counts_as_missing() {
     many().block_on(async {
         for (tops, lists) in [(true, false), (false, true), (true, true)] {
             let meddle = || {
-                for key in [tops.then_some(TOP), lists.then_some(LIST)] {
-                    if let Some(key) = key {
-                        server.cli(&["DEL", key]);
-                        server.cli(&["RPUSH", key, "x"]);
-                    }
+                let keys = [tops.then_some(TOP), lists.then_some(LIST)];
+                for key in keys.into_iter().flatten() {
+                    server.cli(&["DEL", key]);
+                    server.cli(&["RPUSH", key, "x"]);
                 }
             };
             server.cli(&["FLUSHALL"]);
@@ -258,15 +257,21 @@ const ODD: [&str; 6] = [
     "}\0\u{1}:",
 ];
 
-async fn every_raise_is_told(remote: &impl Remote, ear: &mut Ear) {
+/// Only messages from one node of a cluster come in order, and those of a namespace are from one.
+async fn every_raise_is_told(remote: &impl Remote, ears: &mut [Ear]) {
+    let mut hear = |what: &str, message: &str| {
+        for ear in &mut *ears {
+            ear.awaits(what, &[message]);
+        }
+    };
     for space in ODD {
         let first = raise(remote, space, &[ONE, Scope::Key(1)]).await.unwrap();
         let numbers = (Mark::NONE, first.number);
         let scopes = [ONE, Scope::Key(1), Scope::All];
-        ear.awaits("a new list", &[&event(space, numbers, &scopes)]);
+        hear("a new list", &event(space, numbers, &scopes));
         let all = raise(remote, space, &[Scope::All]).await.unwrap();
         let numbers = (first.number, all.number);
-        ear.awaits("a raise", &[&event(space, numbers, &[Scope::All])]);
+        hear("a raise", &event(space, numbers, &[Scope::All]));
         let ensure = async |clock, marks: &[(Scope, Mark)]| {
             let ensure = Ensure {
                 namespace: space,
@@ -279,11 +284,11 @@ async fn every_raise_is_told(remote: &impl Remote, ear: &mut Ear) {
         let lacking = [(ONE, all.number), (Scope::Key(2), first.number)];
         let second = ensure(all.number, &lacking).await;
         let told = event(space, (all.number, second), &[ONE, Scope::Key(2)]);
-        ear.awaits("an ensure that raised, and none that did not", &[&told]);
+        hear("an ensure that raised, and none that did not", &told);
         let ahead = Mark::new(second.number() + 7_000_000);
         let third = ensure(ahead, &[(Scope::All, ahead)]).await;
         let told = event(space, (second, third), &[Scope::All]);
-        ear.awaits("a log that was behind", &[&told]);
+        hear("a log that was behind", &told);
     }
 }
 
@@ -291,25 +296,20 @@ async fn every_raise_is_told(remote: &impl Remote, ear: &mut Ear) {
 fn a_raise_is_told_whatever_the_namespace_is_called() {
     let server = RedisServer::start();
     let redis = telling(&Redis::open(&server.url()).unwrap());
-    let mut ear = Ear::at(server.port(), "shop");
-    many().block_on(every_raise_is_told(&redis, &mut ear));
-    ear.hears("nothing more", &[]);
+    let mut ears = [Ear::at(server.port(), "shop")];
+    many().block_on(every_raise_is_told(&redis, &mut ears));
+    ears[0].hears("nothing more", &[]);
     let silent = Redis::open(&server.url()).unwrap();
     many().block_on(async { raise(&silent, "ns:", &[ONE]).await.unwrap() });
-    ear.hears("who does not announce says nothing", &[]);
+    ears[0].hears("who does not announce says nothing", &[]);
 }
 
 #[test]
 fn a_cluster_tells_of_a_raise_at_every_node() {
     let nodes = RedisNodes::start();
     let cluster = telling(&open(&nodes));
-    for at in [0, 1, 2] {
-        let mut ear = Ear::at(nodes.node(at).port(), "shop");
-        many().block_on(every_raise_is_told(&cluster, &mut ear));
-        for node in [0, 1, 2] {
-            nodes.node(node).cli(&["FLUSHALL"]);
-        }
-    }
+    let mut ears = [0, 1, 2].map(|at| Ear::at(nodes.node(at).port(), "shop"));
+    many().block_on(every_raise_is_told(&cluster, &mut ears));
 }
 
 /// What the server says is what a node publishes by itself, and both are heard as a raise.
