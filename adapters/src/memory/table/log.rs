@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, HashMap};
 
 use jetcache_core::machine::generations::scope::{Mark, Scope, top_key};
-use jetcache_core::ports::remote::{Ensure, Found, Life, Raise, Raised, Wire};
+use jetcache_core::ports::remote::{Ensure, Found, Life, Raised, Wire};
 
 /// A log a namespace, by the key under which a server has its highest number.
 #[derive(Clone, Default)]
