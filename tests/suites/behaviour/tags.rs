@@ -3,10 +3,12 @@
 pub(crate) mod fleet;
 pub(crate) mod outages;
 
+use std::future::{Ready, ready};
 use std::time::Duration;
 
 use futures_channel::oneshot::channel;
 use futures_util::future::join;
+use jetcache_adapters::Raw;
 use jetcache_core::{Cached, Call, Error, Load, LoadError, Reach, Wire};
 
 use crate::behaviour::stage::{Case, Cases, Node, Stage, Value, brings, nobody, value};
@@ -55,12 +57,13 @@ pub(crate) const CASES: Cases<Case> = &[
     ("a_closed_cache_still_raises", |s| Box::pin(closed(s))),
 ];
 
+/// A loader that brings this text with these tags.
 fn tagged<const N: usize>(
     text: &str,
     tags: [&str; N],
-) -> impl AsyncFnOnce() -> Result<Load<Value>, LoadError> {
+) -> impl FnOnce() -> Ready<Result<Load<Value>, LoadError>> + use<N> {
     let load = Load::from(value(text)).tags(tags);
-    async || Ok(load)
+    move || ready(Ok(load))
 }
 
 async fn load(node: &Node, key: &str, text: &str, tags: &[&str]) {
@@ -292,19 +295,19 @@ async fn batch(stage: &Stage) {
         Ok::<Vec<_>, LoadError>(keys.into_iter().map(load).collect())
     };
     let keys = ["a", "b", "c"];
-    node.get_many_or_load(&keys, loader).await;
+    node.get_many_or_load(keys, loader).await;
     node.invalidate_tag("of b").await.unwrap();
     for at in [node.clone(), stage.node()] {
-        let found = at.get_many(&keys).await;
+        let found = at.get_many(keys).await;
         let hits: Vec<bool> = found.into_iter().map(|(_, hit)| hit.is_hit()).collect();
         assert_eq!(hits, [true, false, true]);
     }
     node.invalidate_tag("all").await.unwrap();
     for at in [node.clone(), stage.node()] {
-        let found = at.get_many(&keys).await;
+        let found = at.get_many(keys).await;
         assert!(found.into_iter().all(|(_, hit)| !hit.is_hit()));
     }
-    node.get_many_or_load(&keys, loader).await;
+    node.get_many_or_load(keys, loader).await;
     assert_eq!(node.stats().loads, 6);
 }
 
@@ -419,7 +422,11 @@ async fn alone(stage: &Stage) {
 }
 
 async fn go(stage: &Stage) {
-    let node = stage.builder().wire(Wire::JetcacheGo).build().unwrap();
+    let node = stage
+        .builder_with(Raw)
+        .wire(Wire::JetcacheGo)
+        .build()
+        .unwrap();
     let config = |error: &Error| matches!(error, Error::Config(_));
     assert!(config(&node.invalidate_tag("a").await.unwrap_err()));
     assert!(config(&node.clear().await.unwrap_err()));

@@ -1,5 +1,6 @@
 //! What the nodes of a fleet hear of raises.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use jetcache_adapters::{MessagePack, Redis};
@@ -74,27 +75,30 @@ async fn own_bus(stage: &Stage) {
     assert!(raises.iter().any(|said| said.kind == Kind::Raise));
 }
 
+/// A namespace of the shared server that no other case has.
+fn own_namespace(stage: &Stage) -> String {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("{}-{count}", stage.key("fleet"))
+}
+
 async fn pubsub(stage: &Stage) {
     let redis = Redis::open(&shared_redis()).unwrap();
-    let channel = format!("{}-tags", stage.key("pubsub"));
+    let namespace = own_namespace(stage);
+    let channel = format!("{namespace}-tags");
     let node = || {
-        let builder = stage
-            .host()
-            .builder("users")
-            .namespace(&stage.key("pubsub"));
+        let builder = stage.host().builder("users").namespace(&namespace);
         let builder = builder.remote(redis.clone(), MessagePack);
-        builder.bus(redis.pubsub(&channel)).build().unwrap()
+        builder.bus(redis.pubsub(&*channel)).build().unwrap()
     };
     is_told(stage, &node(), &node()).await;
 }
 
 async fn tracking(stage: &Stage) {
+    let namespace = own_namespace(stage);
     let node = || {
         let redis = Redis::open(&shared_redis()).unwrap();
-        let builder = stage
-            .host()
-            .builder("users")
-            .namespace(&stage.key("tracking"));
+        let builder = stage.host().builder("users").namespace(&namespace);
         let builder = builder.remote(redis.clone(), MessagePack);
         builder.bus(redis.tracking()).build().unwrap()
     };
