@@ -48,6 +48,9 @@ use crate::redis::subscription::ear::Meaning;
 /// has more than 256 of them and they outnumber its caches; then it subscribes anew, and the L1 of
 /// all of them is emptied once.
 ///
+/// Beside each prefix the server watches the key of the namespace's last raise (`{ns:}#gen`), which is heard
+/// of as changed by every raise; so a node has two prefixes a cache.
+///
 /// Keys with the same prefix in other databases of the server are heard of, too.
 ///
 /// Dropping the future of `subscribe` closes the connection.
