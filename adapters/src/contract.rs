@@ -16,6 +16,7 @@
 //!     // In your test: tokio::time::sleep, smol::Timer::after.
 //!     let sleep = async |span: Duration| std::thread::sleep(span);
 //!     contract::remote::run(&Memory::new(), sleep).await;
+//!     contract::remote::run_generations(&Memory::new()).await;
 //! }
 //! # }
 //! ```

@@ -24,6 +24,7 @@ mod adapters {
         mod contract;
         pub(crate) mod ear;
         mod extending;
+        mod generations;
         mod moved;
         mod outage;
         mod refusals;

@@ -36,6 +36,7 @@ mod behaviour {
         pub(crate) mod names;
     }
     pub(crate) mod stage;
+    pub(crate) mod tags;
     pub(crate) mod value {
         pub(crate) mod bytes;
         pub(crate) mod strangers;
@@ -54,7 +55,7 @@ use self::behaviour::seen::{check, export, logs, names};
 use self::behaviour::stage::{Case, Cases, Host, L2, Stage};
 use self::behaviour::value::{bytes, strangers, unreadable};
 use self::behaviour::{
-    batch, breaker, failover, fleet, hostile, inspect, outages, refresh, runtimes,
+    batch, breaker, failover, fleet, hostile, inspect, outages, refresh, runtimes, tags,
 };
 
 fn main() -> ExitCode {
@@ -128,6 +129,8 @@ const ANY_L2: &[Cases<Case>] = &[
     unreadable::CASES,
     inspect::CASES,
     caches::CASES,
+    tags::CASES,
+    tags::fleet::CASES,
     writes::CASES,
     fleet::words::CASES,
     fleet::outages::CASES,
@@ -148,6 +151,7 @@ const OWN_REDIS: &[Cases<Case>] = &[
     writes::OWN_REDIS,
     refresh::faults::OWN_REDIS,
     inspect::OWN_REDIS,
+    tags::outages::CASES,
 ];
 
 /// Played on tokio, each over an L2 of its own making.

@@ -21,8 +21,7 @@ use jetcache_core::ports::remote::Wire;
 use crate::contract::remote::suite::Suite;
 
 /// Runs the suite over a store, in [`Wire::Native`]. It uses keys of its own, beginning with
-/// `contract:`, some with braces, and leaves them behind for at most a minute, but for the logs of a few
-/// dozen namespaces, which live for ever. A store without such logs must refuse [`Remote::news`]. `sleep` sleeps for
+/// `contract:`, some with braces, and leaves them behind for at most a minute. `sleep` sleeps for
 /// at least so long, on your runtime.
 ///
 /// # Panics
@@ -63,4 +62,15 @@ pub async fn run_jetcache_go<R: Remote>(remote: &R, sleep: impl AsyncFn(Duration
 pub async fn run_unload<R: Remote>(remote: &R, sleep: impl AsyncFn(Duration)) {
     let suite = Suite::new(remote, Wire::JetcacheGo, sleep);
     unload::run_alone(&suite).await;
+}
+
+/// The rules of [`Remote::raise`], [`Remote::news`] and [`Remote::ensure`], for stores that have a log of
+/// generations: without one a store is an L2 of caches in the jetcache-go format alone. It leaves the logs
+/// of two dozen namespaces behind, which begin with `contract:`.
+///
+/// # Panics
+/// At the first rule that is broken.
+pub async fn run_generations<R: Remote>(remote: &R) {
+    let sleep = async |_| {};
+    generations::run_log(&Suite::new(remote, Wire::Native, sleep)).await;
 }

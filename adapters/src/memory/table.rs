@@ -2,6 +2,7 @@
 
 mod claims;
 mod extension;
+mod generations;
 mod inspection;
 mod life;
 mod log;
@@ -26,7 +27,8 @@ use crate::memory::table::log::Logs;
 ///
 /// It has no lock and no clock: `now` is the server's clock in milliseconds. [`Memory`] puts both
 /// around it; a simulator brings its own. Values and leases are bounded by the same number; the
-/// least recently used go first. What has ended is removed when it is touched.
+/// least recently used go first. What has ended is removed when it is touched. Logs of generations stay:
+/// one for each namespace in which something was raised, with a mark for each of 131,073 scopes at most.
 ///
 /// [`Memory`]: crate::memory::Memory
 #[derive(Clone)]

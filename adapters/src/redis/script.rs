@@ -13,15 +13,12 @@
 
 mod leases;
 mod log;
+pub(super) mod run;
 
 use std::sync::LazyLock;
 
-use jetcache_core::Fault;
-use redis::{Cmd, Pipeline, ServerErrorKind, Value};
+use redis::Cmd;
 
-use crate::redis::answer::{lacks, outcome};
-use crate::redis::connection::calm::Calm;
-use crate::redis::connection::line::{Batch, Line, Repeat};
 use crate::redis::script::leases::{EXTEND, RELEASE, RENEW};
 use crate::redis::script::log::{ENSURE, RAISE};
 
@@ -48,9 +45,8 @@ pub(super) enum Script {
     /// Keys: value, lease. Arguments: (1) the token, (2) the claim's life in milliseconds, (3)
     /// `absent`, `present` or `any`, (4) the placeholder of the jetcache-go format; in the native
     /// format empty, (5) `1` to spare what stands under the key, (6) the sum of an entry that counts as
-    /// absent, or empty. The answer is 0, 1, or what tells the
-    /// spared entry from another; of a condition in the native format, that and what the entry begins
-    /// with by which it was judged.
+    /// absent, or empty. The answer is 0, 1, or what tells the spared entry from another; to a condition
+    /// in the native format, that and the first bytes of the entry by which it was judged.
     Claim,
     /// Keys: those of `Store`. Arguments: (1) to (6) as of `Store`, but of the claim instead of the
     /// lease, (7) and (8) as (3) and (4) of `Claim`, (9) what the claim spared, or
@@ -108,111 +104,6 @@ impl Script {
         command.arg(self.hash()).arg(keys.len()).arg(keys);
         command
     }
-}
-
-/// Sends the commands in one pipeline; one outcome a command. A command that the server refused for
-/// not knowing its script was not carried out, so it may be sent again: once, behind the scripts.
-pub(super) async fn run(
-    line: &dyn Line,
-    commands: Vec<Cmd>,
-    repeat: Repeat,
-) -> Vec<Result<Value, Fault>> {
-    let count = commands.len();
-    let mut pipeline = Pipeline::with_capacity(count);
-    for command in commands {
-        pipeline.add_command(command);
-    }
-    let batch = Batch {
-        commands: &pipeline,
-        ahead: 0,
-        alone: count,
-        repeat,
-    };
-    let mut answers = line.send(batch).await;
-    let unknown: Vec<usize> = (0..answers.len())
-        .filter(|&at| is_unknown(&answers[at]))
-        .collect();
-    let mut fault = None;
-    if !unknown.is_empty() {
-        match again(line, &pipeline, &unknown, repeat).await {
-            Ok(second) => {
-                for (&at, answer) in unknown.iter().zip(second) {
-                    answers[at] = answer;
-                }
-            }
-            Err(why) => {
-                if matches!(why, Fault::Refused(_)) {
-                    line.scripts().refused(&why);
-                }
-                fault = Some(why);
-            }
-        }
-    }
-    note(line.scripts(), &answers);
-    answers
-        .into_iter()
-        .map(|answer| match &fault {
-            Some(fault) if is_unknown(&answer) => Err(fault.clone()),
-            _ => outcome(answer?),
-        })
-        .collect()
-}
-
-/// Notes whether the server lets us run scripts.
-fn note(scripts: &Calm, answers: &[Result<Value, Fault>]) {
-    let forbidden = answers.iter().find_map(|answer| match answer {
-        // Not the keys of one cache, which are another matter.
-        Ok(Value::ServerError(error))
-            if error.kind() == Some(ServerErrorKind::NoPerm)
-                && error.to_string().contains("evalsha") =>
-        {
-            Some(lacks(error))
-        }
-        _ => None,
-    });
-    let carried_out = |answer: &Result<Value, Fault>| matches!(answer, Ok(value) if !matches!(value, Value::ServerError(_)));
-    match forbidden {
-        Some(fault) => scripts.refused(&fault),
-        None if answers.iter().any(carried_out) => scripts.accepted(),
-        None => {}
-    }
-}
-
-/// Sends the scripts, and behind them the commands for which the server did not know them.
-async fn again(
-    line: &dyn Line,
-    commands: &Pipeline,
-    unknown: &[usize],
-    repeat: Repeat,
-) -> Result<Vec<Result<Value, Fault>>, Fault> {
-    let mut pipeline = Pipeline::with_capacity(Script::ALL.len() + unknown.len());
-    for script in Script::ALL {
-        pipeline.cmd("SCRIPT").arg("LOAD").arg(script.text());
-    }
-    for (_, command) in commands
-        .cmd_iter()
-        .enumerate()
-        .filter(|(at, _)| unknown.contains(at))
-    {
-        pipeline.add_command(command.clone());
-    }
-    let batch = Batch {
-        commands: &pipeline,
-        ahead: Script::ALL.len(),
-        alone: unknown.len(),
-        repeat,
-    };
-    let mut answers = line.send(batch).await;
-    let calls = answers.split_off(Script::ALL.len().min(answers.len()));
-    // If the load was refused, its reason is the one worth reading.
-    answers
-        .into_iter()
-        .try_for_each(|load| outcome(load?).map(drop))?;
-    Ok(calls)
-}
-
-fn is_unknown(answer: &Result<Value, Fault>) -> bool {
-    matches!(answer, Ok(Value::ServerError(error)) if error.kind() == Some(ServerErrorKind::NoScript))
 }
 
 /// What tells the entry under a key from any other: a digest of its end and its header, which has a
@@ -294,9 +185,9 @@ return 1
 );
 
 /// What claims and puts share: the server's time in milliseconds, and whether a condition holds. `go`
-/// is the placeholder of the jetcache-go format; in the native format empty, and then what stands there is
-/// shown as well, as far as an entry's header and its tags can go (173 bytes). `dead` is the sum of an
-/// entry that counts as absent.
+/// is the placeholder of the jetcache-go format; in the native format it is empty, and then what stands
+/// there is answered as well, as far as an entry's header and its tags can go (173 bytes). `dead` is the
+/// sum of an entry that counts as absent.
 ///
 /// Present is what `envelope::is_present` says: a header of ours and of this version, a value (with or
 /// without a mark), and

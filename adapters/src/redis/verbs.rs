@@ -20,7 +20,8 @@ use crate::redis::connection::line::{Batch, Repeat};
 use crate::redis::inspection::{BESIDE, inspected, inspection};
 use crate::redis::lease_key::{lease_key, mark_key};
 use crate::redis::look::{found, look, look_len};
-use crate::redis::script::{Script, run};
+use crate::redis::script::Script;
+use crate::redis::script::run::run;
 use crate::redis::verbs::log::{ensured, raised};
 use crate::redis::{Redis, event};
 

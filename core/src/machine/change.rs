@@ -268,6 +268,12 @@ impl State {
 }
 
 impl<V> Change<V> {
+    /// Whether its value counts from a time that is still to come: its claim's answer.
+    pub(super) fn is_to_begin(&self) -> bool {
+        let claims = !self.call().skip_remote && !matches!(self.plan, Plan::Invalidate);
+        claims && matches!(self.state, State::Fresh | State::Claiming(..))
+    }
+
     /// What is raised from now on concerns its value.
     pub(super) fn begin(&mut self, generations: &Generations) {
         self.generation = generations.born();

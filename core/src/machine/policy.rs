@@ -294,6 +294,11 @@ impl Policy {
         call.soft_timeout.or(self.soft_timeout)
     }
 
+    /// Whether values may have tags: in L1 always, and in an L2 that keeps a log of raises.
+    pub(crate) fn has_tags(&self) -> bool {
+        self.log || !self.kind.has_remote()
+    }
+
     /// The stale window of what a call brings.
     pub(super) fn window(&self, call: &Call) -> Duration {
         call.stale_for.unwrap_or(self.stale_for)

@@ -124,6 +124,13 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     /// all those keys, but for a flight that has found nothing yet: what it finds in L2 is judged by its
     /// number, and what it loads began after the news. Then everything is removed from L1.
     pub fn supersede_raised(&mut self, news: &Aftermath, effects: &mut Effects<K, V>) -> Sweep {
+        // Nor do changes whose values count from a claim that is still to be answered.
+        for (_, change) in &mut self.changes {
+            let slot = self.slots.look(change.slot);
+            if news.concerns(slot.bucket) && change.era == slot.era && change.is_to_begin() {
+                change.era += 1;
+            }
+        }
         let flights = &mut self.flights;
         for slot in self.slots.all() {
             if !news.concerns(slot.bucket) {

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use jetcache_adapters::{Memory, MessagePack};
-use jetcache_core::{Cache, Cached, LoadError, PausedClock};
+use jetcache_core::machine::generations::scope::top_key;
+use jetcache_core::ports::remote::{Ensure, Mark, Raise, Scope, Wire};
+use jetcache_core::{Cache, Cached, LoadError, PausedClock, Remote};
 use jetcache_tokio::Tokio;
 
 use crate::adapters::verbs::{T, contract_on_tokio, fill, lease, read};
@@ -54,6 +56,46 @@ fn the_bound_is_kept() {
             fill(&memory, &key, T, b"v").await.unwrap();
         }
         assert_eq!(memory.len(), 10);
+    });
+}
+
+#[test]
+fn an_evicted_log_is_made_again() {
+    smol::block_on(async {
+        let memory = Memory::with_clock(|| 5);
+        let (namespace, tag) = ("ns:", Scope::Tag(1));
+        let raise = Raise {
+            namespace,
+            clock: Mark::NONE,
+            scopes: &[tag],
+        };
+        let ensure = async |clock, marks: &[(Scope, Mark)]| {
+            let ensure = Ensure {
+                namespace,
+                clock,
+                marks,
+            };
+            memory.ensure(&ensure).await.unwrap()
+        };
+        let top = async || read(&memory, &top_key(namespace)).await.unwrap();
+        let first = memory.raise(&raise).await.unwrap().number;
+        assert_eq!(first, Mark::new(5000), "its clock in microseconds");
+        memory.forget_log(namespace, true, false);
+        assert_eq!(top().await, None);
+        assert_eq!(ensure(first, &[]).await, first, "the list knows it");
+        assert_eq!(top().await.unwrap().bytes, b"5000");
+        let inspected = memory.inspect(&top_key(namespace), Wire::Native).await;
+        let inspected = inspected.unwrap();
+        assert_eq!(inspected.found, top().await);
+        assert_eq!(inspected.kept, Some(Duration::MAX));
+        memory.forget_log(namespace, false, true);
+        assert_eq!(memory.news(namespace, Mark::NONE).await.unwrap(), []);
+        let second = ensure(first, &[(tag, first)]).await;
+        assert!(second > first);
+        memory.forget_log(namespace, true, true);
+        assert!(ensure(second, &[]).await > second);
+        memory.flush();
+        assert_eq!(top().await, None);
     });
 }
 

@@ -93,6 +93,7 @@ pub(crate) fn stored(bytes: &[u8]) -> Stored<'_> {
 pub(crate) fn contract_on_tokio(remote: &impl Remote) {
     many().block_on(async {
         contract::remote::run(remote, tokio::time::sleep).await;
+        contract::remote::run_generations(remote).await;
         contract::remote::run_jetcache_go(remote, tokio::time::sleep).await;
         contract::remote::run_unload(remote, tokio::time::sleep).await;
     });

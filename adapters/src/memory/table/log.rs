@@ -4,9 +4,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, HashMap};
 
 use jetcache_core::machine::generations::scope::{Mark, Scope, top_key};
-use jetcache_core::ports::remote::{Ensure, Found, Life, Raise, Raised, Wire};
-
-use crate::memory::table::Table;
+use jetcache_core::ports::remote::{Ensure, Found, Life, Raised, Wire};
 
 /// A log a namespace, by the key under which a server has its highest number.
 #[derive(Clone, Default)]
@@ -14,7 +12,7 @@ pub(super) struct Logs(HashMap<String, Log>);
 
 /// Either may be evicted without the other.
 #[derive(Clone, Default)]
-struct Log {
+pub(super) struct Log {
     top: Option<Mark>,
     list: List,
 }
@@ -25,42 +23,6 @@ struct List {
     marks: BTreeMap<Scope, Mark>,
     /// That of the last raise, which is the highest.
     last: Mark,
-}
-
-impl Table {
-    /// Gives the scopes the next number.
-    pub fn raise(&mut self, now: u64, raise: &Raise<'_>) -> Raised {
-        self.logs
-            .of(raise.namespace)
-            .raise(now, raise.clock, raise.scopes)
-    }
-
-    /// The marks that are `since` or higher.
-    #[must_use]
-    pub fn news(&self, namespace: &str, since: Mark) -> Vec<(Scope, Mark)> {
-        let log = self.logs.0.get(&top_key(namespace));
-        let marks = log.into_iter().flat_map(|log| &log.list.marks);
-        marks
-            .map(|(scope, mark)| (*scope, *mark))
-            .filter(|(_, mark)| *mark >= since)
-            .collect()
-    }
-
-    /// Raises what the log lacks of what the sender knows. The highest number.
-    pub fn ensure(&mut self, now: u64, ensure: &Ensure<'_>) -> Mark {
-        self.logs.of(ensure.namespace).ensure(now, ensure)
-    }
-
-    /// Forgets the highest number of a namespace, its list, or both, as an eviction does.
-    pub fn forget_log(&mut self, namespace: &str, top: bool, list: bool) {
-        let log = self.logs.of(namespace);
-        if top {
-            log.top = None;
-        }
-        if list {
-            log.list = List::default();
-        }
-    }
 }
 
 impl Logs {
@@ -76,13 +38,33 @@ impl Logs {
         })
     }
 
-    fn of(&mut self, namespace: &str) -> &mut Log {
+    pub(super) fn get(&self, namespace: &str) -> Option<&Log> {
+        self.0.get(&top_key(namespace))
+    }
+
+    pub(super) fn of(&mut self, namespace: &str) -> &mut Log {
         self.0.entry(top_key(namespace)).or_default()
     }
 }
 
 impl Log {
-    fn raise(&mut self, now: u64, clock: Mark, scopes: &[Scope]) -> Raised {
+    pub(super) fn news(&self, since: Mark) -> Vec<(Scope, Mark)> {
+        let marks = self.list.marks.iter();
+        let marks = marks.map(|(scope, mark)| (*scope, *mark));
+        marks.filter(|(_, mark)| *mark >= since).collect()
+    }
+
+    pub(super) fn forget(&mut self, top: bool, list: bool) {
+        if top {
+            self.top = None;
+        }
+        if list {
+            self.list = List::default();
+        }
+    }
+
+    /// Gives the scopes the next number.
+    pub(super) fn raise(&mut self, now: u64, clock: Mark, scopes: &[Scope]) -> Raised {
         let before = self.top.unwrap_or_default().max(self.list.last);
         let known = before.max(clock).number().saturating_add(1);
         let number = Mark::new(now.saturating_mul(1000).max(known));
@@ -101,7 +83,8 @@ impl Log {
         }
     }
 
-    fn ensure(&mut self, now: u64, ensure: &Ensure<'_>) -> Mark {
+    /// Raises what is lacking of what the sender knows. The highest number.
+    pub(super) fn ensure(&mut self, now: u64, ensure: &Ensure<'_>) -> Mark {
         let lacking = ensure
             .marks
             .iter()

@@ -13,6 +13,7 @@ use crate::driver::world::erased::AnyRuntime;
 use crate::driver::world::timeout::timeout;
 use crate::machine::error::{Error, Limit};
 use crate::machine::event::Event;
+use crate::machine::generations::tags::NO_TAGS;
 use crate::machine::tier::entry::Load;
 use crate::machine::time::Timestamp;
 use crate::ports::batch_loader::Loads;
@@ -88,6 +89,9 @@ where
     )
     .await?
     {
+        Ok(load) if !load.tags.is_empty() && !shared.policy.has_tags() => {
+            Err(Error::config(NO_TAGS))
+        }
         Ok(load) => brought(shared, Load::map(load, Arc::new)),
         Err(error) => Err(Error::Load(error.into_inner().into())),
     }

@@ -44,7 +44,7 @@ impl<V: Clone> Lookup<V> {
                 return self.finish(Answer::endless(Err(error)));
             }
         };
-        if view.policy.kind.has_remote() && !view.policy.log && !load.tags.is_empty() {
+        if !load.tags.is_empty() && !view.policy.has_tags() {
             self.outcome = RefreshOutcome::Failed;
             out.events.push(Event::LoadFailed { took });
             out.spent.extend(load.value);

@@ -28,6 +28,7 @@ fn redis_keeps_the_contract_on_smol() {
     };
     smol::block_on(async {
         contract::remote::run(&redis, sleep).await;
+        contract::remote::run_generations(&redis).await;
         contract::remote::run_jetcache_go(&redis, sleep).await;
         contract::remote::run_unload(&redis, sleep).await;
     });

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use jetcache_adapters::Redis;
-use jetcache_core::ports::remote::{Hold, Settle, Wire};
+use jetcache_core::ports::remote::{Ensure, Hold, Mark, Raise, Scope, Settle, Wire};
 use jetcache_core::{Fault, Remote, Token};
 use jetcache_tests::redis_server::RedisServer;
 
@@ -132,7 +132,7 @@ fn rude_server() -> (String, Arc<Mutex<String>>) {
             while let Ok(len @ 1..) = stream.read(&mut buffer) {
                 let text = String::from_utf8_lossy(&buffer[..len]);
                 ears.lock().unwrap().push_str(&text);
-                if ["MGET", "EVALSHA"]
+                if ["MGET", "EVALSHA", "ZRANGE"]
                     .iter()
                     .any(|command| text.contains(command))
                 {
@@ -172,10 +172,29 @@ fn only_what_may_be_sent_twice_is() {
                 .is_err()
         );
         assert_eq!(count("EVALSHA"), 4, "release");
+        let (namespace, clock) = ("ns:", Mark::NONE);
+        let scopes = &[Scope::All];
+        let raise = Raise {
+            namespace,
+            clock,
+            scopes,
+        };
+        assert!(redis.raise(&raise).await.is_err());
+        assert_eq!(count("EVALSHA"), 6, "raise");
+        let marks = &[];
+        let ensure = Ensure {
+            namespace,
+            clock,
+            marks,
+        };
+        assert!(redis.ensure(&ensure).await.is_err());
+        assert_eq!(count("EVALSHA"), 8, "ensure");
+        assert!(redis.news(namespace, clock).await.is_err());
+        assert_eq!(count("ZRANGE"), 2, "news");
         assert!(claim(&redis, "ns:k", T).await.is_err());
-        assert_eq!(count("EVALSHA"), 5, "claim");
+        assert_eq!(count("EVALSHA"), 9, "claim");
         assert!(fill(&redis, "ns:k", T, b"v").await.is_err());
-        assert_eq!(count("EVALSHA"), 6, "fill");
+        assert_eq!(count("EVALSHA"), 10, "fill");
         let settle = Settle {
             key: "ns:k",
             token: Some(T),
@@ -188,7 +207,7 @@ fn only_what_may_be_sent_twice_is() {
                 .remove(0)
                 .is_err()
         );
-        assert_eq!(count("EVALSHA"), 7, "settle");
+        assert_eq!(count("EVALSHA"), 11, "settle");
     });
 }
 

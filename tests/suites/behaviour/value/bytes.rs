@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jetcache_adapters::{Compressed, Lz4, MessagePack, Raw, S2, Zstd, compressions};
+use jetcache_core::machine::generations::scope::Mark;
 use jetcache_core::machine::tier::envelope::{self, END_AT, HEADER};
 use jetcache_core::{BoxError, Builder, Cached, Codec, Compression, Error, LoadError, Wire};
 
@@ -119,6 +120,8 @@ pub(crate) fn entry(codec: u8, compression: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     envelope::open(&mut bytes, Some(codec));
     envelope::compressed(&mut bytes, compression);
+    // Whatever was raised until now, it is alive.
+    envelope::born(&mut bytes, Mark::new(1 << 52));
     bytes.extend_from_slice(payload);
     envelope::seal(&mut bytes, Duration::from_secs(60), Duration::ZERO);
     bytes

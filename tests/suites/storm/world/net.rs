@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use futures_channel::oneshot::channel;
 use jetcache_adapters::memory::Table;
+use jetcache_core::machine::generations::scope::top_key;
 use jetcache_core::machine::tier::envelope;
 use jetcache_core::ports::bus::{Kind, Message};
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Placed, Put, Settle,
-    Stored, Wire,
+    Claim, Claimed, Ensure, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Mark, Placed, Put,
+    Raise, Raised, Scope, Settle, Stored, Wire,
 };
 use jetcache_core::{Cached, Codec, Fault, Remote, Runtime};
 
@@ -228,6 +229,18 @@ impl Net {
 }
 
 impl Net {
+    async fn at_log<T: Send + 'static>(
+        &self,
+        namespace: &str,
+        verb: impl FnOnce(&mut Table, u64, &str) -> T + Send + 'static,
+    ) -> Result<T, Fault> {
+        let own = namespace.to_owned();
+        let command = move |table: &mut Table, now, _: &str| (verb(table, now, &own), Act::Nothing);
+        self.send(vec![(top_key(namespace), command)])
+            .await
+            .remove(0)
+    }
+
     /// Tells the judge and the bus what was done, in the order of the keys.
     fn tell(&self, tick: u64, mut acts: Vec<(String, Act)>) {
         let Some(air) = &self.air else {
@@ -534,6 +547,41 @@ impl Remote for Net {
             ((*key).to_owned(), command)
         };
         self.send(keys.iter().map(unload).collect()).await
+    }
+
+    // Nobody is told of a raise yet.
+
+    async fn raise(&self, raise: &Raise<'_>) -> Result<Raised, Fault> {
+        let (clock, scopes) = (raise.clock, raise.scopes.to_vec());
+        self.at_log(raise.namespace, move |table, now, namespace| {
+            let raise = Raise {
+                namespace,
+                clock,
+                scopes: &scopes,
+            };
+            table.raise(now, &raise)
+        })
+        .await
+    }
+
+    async fn news(&self, namespace: &str, since: Mark) -> Result<Vec<(Scope, Mark)>, Fault> {
+        self.at_log(namespace, move |table, _, namespace| {
+            table.news(namespace, since)
+        })
+        .await
+    }
+
+    async fn ensure(&self, ensure: &Ensure<'_>) -> Result<Mark, Fault> {
+        let (clock, marks) = (ensure.clock, ensure.marks.to_vec());
+        self.at_log(ensure.namespace, move |table, now, namespace| {
+            let ensure = Ensure {
+                namespace,
+                clock,
+                marks: &marks,
+            };
+            table.ensure(now, &ensure)
+        })
+        .await
     }
 
     fn failovers(&self) -> Option<u64> {

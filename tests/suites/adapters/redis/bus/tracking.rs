@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use jetcache_adapters::redis::RedisSubscription;
 use jetcache_adapters::{Raw, Redis};
+use jetcache_core::machine::generations::scope::top_key;
 use jetcache_core::ports::bus::News;
-use jetcache_core::ports::remote::{Hold, Settle, Wire};
+use jetcache_core::ports::remote::{Hold, Mark, Raise, Scope, Settle, Wire};
 use jetcache_core::{Bus, BusState, Fault, Remote, Subscription, Token};
 use jetcache_tests::redis_server::RedisServer;
 
@@ -86,6 +87,39 @@ fn tracking_leaves_leases_and_other_prefixes_out() {
     });
 }
 
+/// By the highest number alone, whoever raised.
+#[test]
+fn a_raise_is_shown() {
+    let server = RedisServer::start();
+    everywhere(async || {
+        let redis = Redis::open(&server.url()).unwrap();
+        let tracking = redis.tracking();
+        let mut subscription = subscribe(&tracking).await;
+        let more = ["other:".into(), "{a}:".into()];
+        assert!(subscription.extend(&more).await.unwrap());
+        for namespace in ["ns:", "other:", "{a}:", "third:"] {
+            let raise = Raise {
+                namespace,
+                clock: Mark::NONE,
+                scopes: &[Scope::All, Scope::Tag(1)],
+            };
+            redis.raise(&raise).await.unwrap();
+            let heard = until(&mut subscription, &redis, "ns:mark").await;
+            let top = (namespace != "third:").then(|| top_key(namespace));
+            assert_eq!(heard, Vec::from_iter(top), "{namespace}");
+        }
+        // A raise of any key's log is shown to who watches all keys.
+        let mut all = tracking.subscribe(&[]).await.unwrap();
+        let raise = Raise {
+            namespace: "third:",
+            clock: Mark::NONE,
+            scopes: &[],
+        };
+        redis.raise(&raise).await.unwrap();
+        assert_eq!(next(&mut all).await, changed("{third:}#gen"));
+    });
+}
+
 #[test]
 fn no_prefix_or_an_empty_one_stands_for_all_keys() {
     let server = RedisServer::start();
@@ -157,7 +191,7 @@ fn what_cannot_be_watched_beside_the_rest_leaves_it_as_it_was() {
     });
 }
 
-/// How many prefixes the server watches for its clients.
+/// How many prefixes the server watches for its clients: two a cache, its keys and its log.
 fn watched(server: &RedisServer) -> usize {
     let stats = server.cli(&["INFO", "stats"]);
     let line = stats
@@ -219,7 +253,7 @@ fn two_thousand_caches_come_to_a_node_without_an_epoch_for_those_that_stand() {
             assert!(states.iter().all(|state| *state == BusState::Up));
             others.extend(some);
         }
-        assert_eq!((first.epoch(), watched(&server)), (epoch, 2001));
+        assert_eq!((first.epoch(), watched(&server)), (epoch, 4002));
         assert!(first.peek(&7).is_hit(), "its L1 was left alone");
         let clients = server.cli(&["INFO", "clients"]);
         assert!(clients.contains("tracking_clients:1\r"), "{clients}");
@@ -231,7 +265,7 @@ fn two_thousand_caches_come_to_a_node_without_an_epoch_for_those_that_stand() {
         others.pop().unwrap().close().await;
         let within_last = cache("c19-99:part");
         assert_eq!(within_last.listen().await, BusState::Up);
-        assert_eq!((first.epoch(), watched(&server)), (epoch, 2001));
+        assert_eq!((first.epoch(), watched(&server)), (epoch, 4002));
         forgets(&within_last, &server).await;
         within_last.close().await;
 
@@ -241,11 +275,11 @@ fn two_thousand_caches_come_to_a_node_without_an_epoch_for_those_that_stand() {
         }
         let next = cache("next");
         assert_eq!(next.listen().await, BusState::Up);
-        assert_eq!((first.epoch(), watched(&server)), (epoch + 1, 2));
+        assert_eq!((first.epoch(), watched(&server)), (epoch + 1, 4));
         for n in 0..600 {
             let short = cache(&format!("short{n}"));
             assert_eq!(short.listen().await, BusState::Up);
-            assert!(watched(&server) < 300);
+            assert!(watched(&server) < 600);
             short.close().await;
         }
         assert!(first.epoch() <= epoch + 4, "{} of {epoch}", first.epoch());

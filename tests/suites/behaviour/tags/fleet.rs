@@ -1,0 +1,148 @@
+//! What the nodes of a fleet hear of raises.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use jetcache_adapters::{MessagePack, Redis};
+use jetcache_core::ports::bus::Kind;
+use jetcache_core::{BusState, Cached, Reach};
+
+use crate::behaviour::stage::airwaves::Airwaves;
+use crate::behaviour::stage::{Case, Cases, Node, Stage, shared_redis, value};
+use crate::behaviour::tags::load;
+
+pub(crate) const CASES: Cases<Case> = &[
+    ("others_hear_of_a_raise_over_a_bus_of_ones_own", |s| {
+        Box::pin(own_bus(s))
+    }),
+    ("others_hear_of_a_raise_over_pubsub", |s| {
+        Box::pin(pubsub(s))
+    }),
+    ("others_see_a_raise_by_tracking", |s| Box::pin(tracking(s))),
+    ("what_was_missed_while_the_bus_was_down_is_dead", |s| {
+        Box::pin(cut(s))
+    }),
+    ("a_raise_that_cannot_be_understood_is_counted", |s| {
+        Box::pin(garbled(s))
+    }),
+];
+
+async fn listens(stage: &Stage, node: &Node) {
+    node.listen().await;
+    stage
+        .until("it listens", async || node.bus() == BusState::Up)
+        .await;
+}
+
+/// What every bus brings about.
+async fn is_told(stage: &Stage, one: &Node, two: &Node) {
+    for node in [one, two] {
+        listens(stage, node).await;
+    }
+    load(one, "tagged", "1", &["a"]).await;
+    load(one, "other", "1", &["b"]).await;
+    for key in ["tagged", "other"] {
+        stage
+            .until("L1 has it", async || {
+                two.get(key).await;
+                two.peek(key) == Cached::Hit(value("1"))
+            })
+            .await;
+    }
+    one.invalidate_tag("a").await.unwrap();
+    stage
+        .until("it has heard", async || two.peek("tagged") == Cached::Miss)
+        .await;
+    assert_eq!(two.get("tagged").await, Cached::Miss);
+    assert_eq!(two.peek("other"), Cached::Hit(value("1")), "no other tag");
+    load(two, "tagged", "2", &["a"]).await;
+    assert_eq!(one.clear().await.unwrap(), Reach::Everywhere);
+    stage
+        .until("L1 is empty", async || two.peek("other") == Cached::Miss)
+        .await;
+    assert_eq!(two.get("other").await, Cached::Miss);
+    load(two, "other", "3", &["b"]).await;
+    assert_eq!(one.get("other").await, Cached::Hit(value("3")));
+    one.close().await;
+    two.close().await;
+}
+
+async fn own_bus(stage: &Stage) {
+    let bus = Airwaves::default();
+    let node = || stage.builder().bus(bus.clone()).build().unwrap();
+    is_told(stage, &node(), &node()).await;
+    let raises: Vec<_> = bus.said();
+    assert!(raises.iter().any(|said| said.kind == Kind::Raise));
+}
+
+/// A namespace of the shared server that no other case has.
+fn own_namespace(stage: &Stage) -> String {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("{}-{count}", stage.key("fleet"))
+}
+
+async fn pubsub(stage: &Stage) {
+    let redis = Redis::open(&shared_redis()).unwrap();
+    let namespace = own_namespace(stage);
+    let channel = format!("{namespace}-tags");
+    let node = || {
+        let builder = stage.host().builder("users").namespace(&namespace);
+        let builder = builder.remote(redis.clone(), MessagePack);
+        builder.bus(redis.pubsub(&*channel)).build().unwrap()
+    };
+    is_told(stage, &node(), &node()).await;
+}
+
+async fn tracking(stage: &Stage) {
+    let namespace = own_namespace(stage);
+    let node = || {
+        let redis = Redis::open(&shared_redis()).unwrap();
+        let builder = stage.host().builder("users").namespace(&namespace);
+        let builder = builder.remote(redis.clone(), MessagePack);
+        builder.bus(redis.tracking()).build().unwrap()
+    };
+    is_told(stage, &node(), &node()).await;
+}
+
+async fn cut(stage: &Stage) {
+    let bus = Airwaves::default();
+    let node = || stage.builder().bus(bus.clone()).build().unwrap();
+    let (one, two) = (node(), node());
+    for node in [&one, &two] {
+        listens(stage, node).await;
+    }
+    load(&one, "key", "1", &["a"]).await;
+    assert_eq!(two.get("key").await, Cached::Hit(value("1")));
+    bus.cut();
+    one.invalidate_tag("a").await.unwrap();
+    bus.mend();
+    stage
+        .until("it listens again", async || two.peek("key") == Cached::Miss)
+        .await;
+    assert_eq!(two.get("key").await, Cached::Miss);
+    stage.host().sleep(Duration::from_millis(1)).await;
+}
+
+async fn garbled(stage: &Stage) {
+    let bus = Airwaves::default();
+    let node = stage.builder().bus(bus.clone()).build().unwrap();
+    listens(stage, &node).await;
+    load(&node, "key", "1", &["a"]).await;
+    let before = node.stats().garbled;
+    let text = |text: &str| stage.key(text);
+    for keys in [
+        vec![text("3>x"), text("t0001")],
+        vec![text("3>4"), text("?")],
+        vec![text("nothing")],
+        vec![],
+    ] {
+        bus.say_changed(Kind::Raise, &keys);
+    }
+    stage
+        .until("all are counted", async || {
+            node.stats().garbled == before + 4
+        })
+        .await;
+    assert_eq!(node.peek("key"), Cached::Hit(value("1")));
+}

@@ -1,0 +1,205 @@
+//! Raises while Redis is away, and a Redis that has lost the log of them.
+
+use std::time::Duration;
+
+use jetcache_adapters::{MessagePack, Redis};
+use jetcache_core::{BusState, Cached, Reach};
+
+use crate::behaviour::stage::{Case, Cases, Node, Stage, value};
+use crate::behaviour::tags::load;
+
+pub(crate) const CASES: Cases<Case> = &[
+    (
+        "a_raise_while_l2_is_away_holds_on_its_node_and_is_made_later",
+        |s| Box::pin(away(s)),
+    ),
+    ("a_raise_that_a_silent_l2_takes_late_holds", |s| {
+        Box::pin(silent(s))
+    }),
+    ("a_log_that_was_evicted_brings_nothing_back", |s| {
+        Box::pin(evicted(s))
+    }),
+    ("an_emptied_server_is_used_again", |s| Box::pin(emptied(s))),
+    (
+        "changes_that_did_not_fit_are_made_up_for_within_seconds",
+        |s| Box::pin(overflow(s)),
+    ),
+    ("a_node_that_starts_while_l2_is_away_fills_it_later", |s| {
+        Box::pin(late(s))
+    }),
+];
+
+fn quick(stage: &Stage) -> Node {
+    let builder = stage.builder().remote_timeout(Duration::from_millis(200));
+    builder.build().unwrap()
+}
+
+async fn is_confirmed(stage: &Stage, node: &Node) {
+    stage
+        .until("all raises are confirmed", async || {
+            node.activity().pending_scopes == 0
+        })
+        .await;
+    node.raises_confirmed().await.unwrap();
+}
+
+async fn away(stage: &Stage) {
+    let node = quick(stage);
+    load(&node, "tagged", "1", &["a"]).await;
+    load(&node, "other", "1", &["b"]).await;
+    // What it holds survives: it is paused, and not killed.
+    stage.server().pause();
+    assert_eq!(node.invalidate_tag("a").await.unwrap(), Reach::Pending);
+    assert_eq!(node.activity().pending_scopes, 1);
+    assert_eq!(node.peek("tagged"), Cached::Miss);
+    assert_eq!(node.get("tagged").await, Cached::Miss);
+    assert_eq!(node.peek("other"), Cached::Hit(value("1")));
+    load(&node, "tagged", "2", &["a"]).await;
+    assert_eq!(node.peek("tagged"), Cached::Hit(value("2")));
+    assert_eq!(node.clear().await.unwrap(), Reach::Pending);
+    assert_eq!(node.len(), 0);
+    load(&node, "tagged", "3", &["a"]).await;
+    stage.server().resume();
+    is_confirmed(stage, &node).await;
+    for key in ["tagged", "other"] {
+        assert_eq!(stage.node().get(key).await, Cached::Miss, "{key}");
+    }
+    load(&node, "other", "4", &["b"]).await;
+    assert_eq!(stage.node().get("other").await, Cached::Hit(value("4")));
+}
+
+async fn silent(stage: &Stage) {
+    let (node, other) = (quick(stage), quick(stage));
+    load(&node, "key", "1", &["a"]).await;
+    assert_eq!(other.get("key").await, Cached::Hit(value("1")));
+    for _ in 0..3 {
+        stage.server().pause();
+        assert_eq!(node.invalidate_tag("a").await.unwrap(), Reach::Pending);
+        stage.server().resume();
+        assert_eq!(node.get("key").await, Cached::Miss);
+        is_confirmed(stage, &node).await;
+        assert_eq!(node.get("key").await, Cached::Miss);
+        stage
+            .until("L2 is read again", async || {
+                load(&node, "key", "new", &["a"]).await;
+                stage.node().get("key").await == Cached::Hit(value("new"))
+            })
+            .await;
+    }
+}
+
+async fn evicted(stage: &Stage) {
+    let (top, list) = (stage.key("#gen"), stage.key("#raised"));
+    let name = |text: &str| {
+        format!(
+            "{{{}}}{}",
+            text.split('#').next().unwrap(),
+            &text[text.find('#').unwrap()..]
+        )
+    };
+    let (top, list) = (name(&top), name(&list));
+    for gone in [vec![&top], vec![&list], vec![&top, &list]] {
+        let node = stage.node();
+        load(&node, "old", "old", &["a"]).await;
+        node.invalidate_tag("a").await.unwrap();
+        load(&node, "new", "new", &["a"]).await;
+        let mut command = vec!["DEL"];
+        command.extend(gone.iter().map(|key| key.as_str()));
+        let deleted = stage.server().cli(&command);
+        assert_eq!(deleted, gone.len().to_string());
+        // One that knows nothing, and one that knew all.
+        for reader in [stage.node(), node] {
+            assert_eq!(reader.get("old").await, Cached::Miss, "{gone:?}");
+            load(&reader, "again", "again", &["a"]).await;
+            reader.invalidate_tag("a").await.unwrap();
+            assert_eq!(reader.get("again").await, Cached::Miss, "{gone:?}");
+            assert_eq!(stage.node().get("again").await, Cached::Miss);
+            load(&reader, "again", "kept", &["b"]).await;
+            assert_eq!(stage.node().get("again").await, Cached::Hit(value("kept")));
+            reader.invalidate("again").await;
+        }
+    }
+}
+
+async fn emptied(stage: &Stage) {
+    let node = stage.node();
+    load(&node, "key", "1", &["a"]).await;
+    node.invalidate_tag("b").await.unwrap();
+    assert_eq!(stage.server().cli(&["FLUSHALL"]), "OK");
+    load(&node, "other", "2", &["a"]).await;
+    assert_eq!(stage.node().get("other").await, Cached::Hit(value("2")));
+    node.invalidate_tag("a").await.unwrap();
+    assert_eq!(stage.node().get("other").await, Cached::Miss);
+    assert_eq!(node.get("other").await, Cached::Miss);
+}
+
+async fn overflow(stage: &Stage) {
+    let redis = Redis::open(&stage.server().url()).unwrap();
+    let node = |capacity| {
+        let builder = stage.host().builder("users").namespace("overflow");
+        let builder = builder.remote(redis.clone(), MessagePack);
+        let builder = builder.bus(redis.pubsub("overflow"));
+        let builder = builder.remote_timeout(Duration::from_millis(200));
+        builder.unconfirmed_capacity(capacity).build().unwrap()
+    };
+    let (one, two) = (node(10), node(10));
+    for node in [&one, &two] {
+        node.listen().await;
+        stage
+            .until("it listens", async || node.bus() == BusState::Up)
+            .await;
+    }
+    let keys: Vec<String> = (0..100).map(|key| key.to_string()).collect();
+    for key in &keys {
+        load(&one, key, "old", &[]).await;
+        assert!(two.get(key).await.is_hit());
+    }
+    stage.server().pause();
+    drop(one.invalidate_many(&keys).await);
+    assert!(one.stats().overflowed > 0, "{}", one.stats());
+    for key in &keys {
+        assert_eq!(one.peek(key), Cached::Miss);
+    }
+    assert_eq!(one.get("99").await, Cached::Miss);
+    stage.server().resume();
+    is_confirmed(stage, &one).await;
+    stage
+        .until("all are confirmed", async || {
+            one.activity().unconfirmed == 0
+        })
+        .await;
+    for node in [&one, &two] {
+        for key in &keys {
+            stage
+                .until("nobody has what was removed", async || {
+                    node.get(key).await == Cached::Miss
+                })
+                .await;
+        }
+    }
+    // L2 is used again.
+    for key in &keys {
+        load(&one, key, "new", &[]).await;
+        assert_eq!(two.get(key).await, Cached::Hit(value("new")));
+    }
+    assert_eq!(two.stats().remote_hits, 200);
+    one.close().await;
+    two.close().await;
+}
+
+async fn late(stage: &Stage) {
+    stage.server().kill();
+    let node = quick(stage);
+    load(&node, "key", "1", &["a"]).await;
+    assert_eq!(node.invalidate_tag("a").await.unwrap(), Reach::Pending);
+    load(&node, "key", "2", &["a"]).await;
+    stage.server().restart();
+    is_confirmed(stage, &node).await;
+    stage
+        .until("L2 is filled", async || {
+            node.invalidate_local("key");
+            load(&node, "key", "3", &["a"]).await;
+            stage.node().get("key").await == Cached::Hit(value("3"))
+        })
+        .await;
+}
