@@ -89,10 +89,15 @@ pub use crate::redis::tracking::RedisTracking;
 /// fills are refused ([`Stats::refused_fills`](jetcache_core::Stats::refused_fills)). With
 /// `noeviction` an insert answers [`Reach::NotStored`](jetcache_core::Reach::NotStored).
 ///
+/// A cache remembers what was removed by tag, or cleared, in two keys without a TTL. `noeviction` and the
+/// `volatile-*` policies never evict them. If another one does, the cache is cleared once: see the
+/// [guide to tags](jetcache_core::guide::tags).
+///
 /// # Rights
 /// An ACL user needs these commands, the scripts' among them:
 /// `+mget +get +set +del +pttl +time +getrange +setrange +evalsha +script|load`, in the native format
-/// `+zadd +zrange +zrem +zscore` for tags and for what is cleared, better with
+/// `+zadd +zrange +zrem +zscore` for the log of what was removed by tag and cleared (without them nothing
+/// in L2 is believed, since nobody could know what was cleared), better with
 /// `+pexpire` (without it what is [unchanged](jetcache_core::Load::unchanged) is sent again) and
 /// `+pexpiretime` (without it the server logs denials, and the same bytes stored again pass for those
 /// before: what Go sets after it deleted a key goes with it if a load stored the same within a

@@ -13,6 +13,8 @@
 //!   happened and answers what to do next. Its [`Lru`](machine::tier::lru::Lru) is an L1 of its
 //!   own.
 //!
+//! [`guide`] explains what needs more words than one method has room for: [tags](guide::tags), so far.
+//!
 //! Imports run one way: driver, ports, machine.
 
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -24,6 +26,8 @@ extern crate alloc;
 pub mod doc;
 #[cfg(feature = "std")]
 mod driver;
+#[cfg(feature = "std")]
+pub mod guide;
 pub mod machine;
 pub mod ports;
 

@@ -10,6 +10,7 @@
 //! ```
 //! use core::num::NonZeroUsize;
 //! use jetcache_core::machine::effects::Effects;
+//! use jetcache_core::machine::generations::Generations;
 //! use jetcache_core::machine::lookup::step::{Need, Reply, Step};
 //! use jetcache_core::machine::tier::lru::Lru;
 //! use jetcache_core::machine::shard::{Context, Shard};
@@ -19,9 +20,11 @@
 //!
 //! fn read(table: &mut Table, l1: &mut Lru<u32, i16>, now: Timestamp, sensor: u32) -> Option<i16> {
 //!     let policy = Policy::new(Kind::Local);
-//!     let context = Context { now, roll: 4, policy: &policy };
+//!     // Nothing was raised, and a bucket of keys matters to an L2 alone.
+//!     let (generations, bucket) = (Generations::new(), 0);
+//!     let context = Context { now, roll: 4, policy: &policy, generations: &generations };
 //!     let mut effects = Effects::default();
-//!     let (ticket, _lead) = table.join(sensor, Call::new(), &context, &mut effects);
+//!     let (ticket, _lead) = table.join(sensor, bucket, Call::new(), &context, &mut effects);
 //!     let mut reply = Reply::Begin;
 //!     let answer = loop {
 //!         reply = match table.step(&ticket, &context, reply, &mut effects) {

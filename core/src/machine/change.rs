@@ -33,7 +33,7 @@ pub enum Reach {
     NotStored,
     /// L2 has not confirmed yet. This node keeps the promise already: it does not believe L2 about
     /// the key, and repeats a removal, also of the inserted value, until L2 confirms it. That can be
-    /// waited for: `Cache::confirmed`.
+    /// waited for: `Cache::confirmed`, and `Cache::raises_confirmed` for tags and `clear`.
     Pending,
 }
 

@@ -28,8 +28,8 @@ use crate::ports::bus::Kind;
 ///
 /// The driver bounds every call by `remote_timeout` and then drops the future. A command whose
 /// future was dropped may still be carried out, late: the protocol is made for that. Nothing but
-/// `read`, `inspect`, `release`, `remove` and `unload` may be sent a second time by the implementation if it
-/// does not know whether the first was carried out: a lease, claim, put, fill or extension whose first copy
+/// `read`, `inspect`, `release`, `remove`, `unload` and the verbs of the log (`raise`, `news`, `ensure`) may be
+/// sent a second time by the implementation if it does not know whether the first was carried out: a lease, claim, put, fill or extension whose first copy
 /// lands after the second, and after a newer change, would bring back what that change removed; and
 /// a renewal that lands twice would make a lease pass for younger than its holder knows.
 ///

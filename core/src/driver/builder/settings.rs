@@ -291,8 +291,10 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         self
     }
 
-    /// How many keys may be unconfirmed at once. What does not fit makes part of the cache do
-    /// without L2 for the longest life it has written. Default: 65,536.
+    /// How many keys may be unconfirmed at once. Default: 65,536. For a key that does not fit, its bucket,
+    /// one key in 65,536, is removed on all nodes as a [tag](crate::guide::tags) is, and until L2 has
+    /// acknowledged that this node uses no L2 for those keys. Where L2 [keeps no log](crate::Remote::keeps_log)
+    /// they do without it for the longest life that was written.
     pub fn unconfirmed_capacity(mut self, keys: usize) -> Self {
         self.times.unconfirmed = Some(keys);
         self

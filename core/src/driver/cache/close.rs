@@ -62,8 +62,9 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// pending.
     ///
     /// It returns at once if nothing is pending, and waits for as long as L2 is away: bound it with
-    /// your runtime's timeout. If more changes are pending than there is room to remember
-    /// ([`Activity::bypassed`](crate::Activity::bypassed)), it waits for that to end.
+    /// your runtime's timeout. If more changes are pending than there is room to remember,
+    /// it waits until the bucket of the key is raised, or, where L2 keeps no log, until it is no longer
+    /// [bypassed](crate::Activity::bypassed).
     ///
     /// # Errors
     /// [`Error::Closed`] if the cache is closed before, [`Error::Key`] if the key's text is not what it

@@ -27,7 +27,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// [`raises_confirmed`](Self::raises_confirmed) waits for that.
     ///
     /// Tags stand in 65,536 buckets. Two tags in one share their raises, which costs misses; so tags
-    /// that are raised many times a second, each another one, are better removed as keys.
+    /// that are raised many times a second, each another one, are better removed as keys. The
+    /// [guide to tags](crate::guide::tags) has figures, and more.
     ///
     /// # Errors
     /// [`Error::Config`] if L2 keeps no log of raises: in [`Wire::JetcacheGo`](crate::Wire::JetcacheGo), and

@@ -14,7 +14,7 @@ use crate::machine::tier::verb::{Announce, Placed, Stamp, Times};
 use crate::machine::token::Token;
 
 impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
-    /// Sends the value, unless a change that did not fit has made this shard do without L2 meanwhile:
+    /// Sends the value, unless a change that did not fit has made its bucket do without L2 meanwhile:
     /// what would be stored now outlasts that.
     pub(super) fn put(
         &mut self,

@@ -59,6 +59,9 @@ impl Metric {
                 "Lookups, by the level that was asked and whether it had an answer."
             }
             "jetcache_loads_total" => "Loads, by what came of them.",
+            "jetcache_dead_total" => {
+                "Values that were dead, since they had been removed by tag or cleared, by their level."
+            }
             _ => self.help,
         }
     }

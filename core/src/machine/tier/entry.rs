@@ -441,7 +441,7 @@ impl<V> Load<V> {
     /// [`Error::Config`].
     ///
     /// A tag is any text. Removal by prefix is a tag as well: give the value the prefixes by which it is to
-    /// be found.
+    /// be found. The [guide to tags](crate::guide::tags) has more.
     ///
     /// ```
     /// use jetcache_core::Load;

@@ -1,0 +1,4 @@
+//! How to use what needs more words than one method has room for.
+
+#[doc = include_str!("guide/tags.md")]
+pub mod tags {}
