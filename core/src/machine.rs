@@ -61,7 +61,6 @@ pub mod shard;
 pub mod stats;
 pub mod time;
 pub mod token;
-mod writes;
 
 /// What stands in a tier: entries, and how they are written in L2.
 pub mod tier {
@@ -84,4 +83,5 @@ mod table {
     pub(super) mod refusals;
     pub(super) mod slots;
     pub(super) mod unconfirmed;
+    pub(super) mod writes;
 }

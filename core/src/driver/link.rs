@@ -26,7 +26,7 @@ use crate::driver::bus::hub::Hub;
 use crate::driver::link::announce::{Announcer, merge, split};
 use crate::driver::link::format::Format;
 use crate::driver::link::gate::{Gate, PING};
-use crate::driver::link::log::{Log, Look};
+use crate::driver::link::log::Log;
 use crate::driver::link::outcomes::{Outcomes, failed, only, survived};
 use crate::driver::link::pass::Pass;
 use crate::driver::link::primary::Primary;
@@ -40,10 +40,9 @@ use crate::machine::tier::verb::{Announce, Verb};
 use crate::machine::tier::wire::Wire;
 use crate::machine::time::Timestamp;
 use crate::machine::token::Token;
-use crate::ports::bus::{BusState, Kind};
+use crate::ports::bus::Kind;
 use crate::ports::remote::{
-    Claim, Claimed, Ensure, Extend, Extended, Fill, Filled, Found, Hold, LeaseAsk, Leased, Mark,
-    Placed, Put, Raise, Raised, Scope, Settle,
+    Claim, Claimed, Extend, Extended, Fill, Filled, Hold, LeaseAsk, Leased, Placed, Put, Settle,
 };
 
 /// The L2 of one cache.
@@ -65,114 +64,6 @@ pub(super) struct Link<K, V> {
 }
 
 impl<K, V> Link<K, V> {
-    /// And the highest number of the log, if that is to be looked at: it goes with the answers, which
-    /// are not believed before all raises up to it are known.
-    pub(super) async fn read(
-        &self,
-        keys: &[&str],
-    ) -> (Outcomes<Option<Found>>, Result<Option<Look>, Fault>) {
-        let Some(log) = self.log.as_ref().filter(|log| self.looks_at(log)) else {
-            return (self.read_only(keys).await, Ok(None));
-        };
-        let asked = log.ask(self.runtime.coarse());
-        let mut outcomes = match keys {
-            [key] => self.read_only(&[key, &log.top]).await,
-            keys => self.read_only(&[keys, &[&*log.top]].concat()).await,
-        };
-        match outcomes.pop() {
-            Some(Ok(found)) => (outcomes, Ok(Some(log.seen(asked, found)))),
-            Some(Err(fault)) => (outcomes, Err(fault)),
-            None => (outcomes, Ok(None)),
-        }
-    }
-
-    async fn read_only(&self, keys: &[&str]) -> Outcomes<Option<Found>> {
-        let verb: Sending<&str, Option<Found>> = |remote, keys, wire| remote.read(keys, wire);
-        self.send(Verb::Read, &*self.remote, keys, |key| key, verb)
-            .await
-    }
-
-    /// The highest number of the log alone.
-    ///
-    /// # Errors
-    /// A fault of L2.
-    pub(super) async fn look_at_log(&self, log: &Log) -> Result<Look, Fault> {
-        let asked = log.ask(self.runtime.coarse());
-        let found = only(self.read_only(&[&log.top]).await)?;
-        Ok(log.seen(asked, found))
-    }
-
-    /// The same beside another verb, if it is to be looked at.
-    ///
-    /// # Errors
-    /// Nobody knows what was raised.
-    pub(super) async fn look_beside(&self) -> Result<Option<Look>, Fault> {
-        match self.log.as_ref().filter(|log| self.looks_at(log)) {
-            Some(log) => self.look_at_log(log).await.map(Some),
-            None => Ok(None),
-        }
-    }
-
-    /// Whether the highest number of the log goes with the next answer: always where it costs no other
-    /// command, since it is on the same server.
-    fn looks_at(&self, log: &Log) -> bool {
-        let told = || (self.hub.as_ref()).is_some_and(|hub| hub.state() == BusState::Up);
-        !self.is_many_servers() || log.is_due(told(), self.runtime.coarse())
-    }
-
-    /// Raises scopes of the namespace, and tells of it if L2 does that.
-    pub(super) async fn raise(
-        &self,
-        namespace: &str,
-        clock: Mark,
-        scopes: &[Scope],
-    ) -> Result<Raised, Fault> {
-        let raise = Raise {
-            namespace,
-            clock,
-            scopes,
-        };
-        let remote = self.announcer.remote(&*self.remote, Announce::Yes);
-        let raising = async { vec![remote.raise(raise).await] };
-        self.send_to_log(Verb::Raise, raising).await
-    }
-
-    /// The marks of the namespace since then.
-    pub(super) async fn news(
-        &self,
-        namespace: &str,
-        since: Mark,
-    ) -> Result<Vec<(Scope, Mark)>, Fault> {
-        let asking = async { vec![self.remote.news(namespace, since).await] };
-        self.send_to_log(Verb::News, asking).await
-    }
-
-    /// Sees to it that the log has these marks. Returns its highest number.
-    pub(super) async fn ensure(
-        &self,
-        namespace: &str,
-        clock: Mark,
-        marks: &[(Scope, Mark)],
-    ) -> Result<Mark, Fault> {
-        let ensure = Ensure {
-            namespace,
-            clock,
-            marks,
-        };
-        let remote = self.announcer.remote(&*self.remote, Announce::Yes);
-        let ensuring = async { vec![remote.ensure(ensure).await] };
-        self.send_to_log(Verb::Ensure, ensuring).await
-    }
-
-    async fn send_to_log<T>(
-        &self,
-        verb: Verb,
-        operation: impl Future<Output = Outcomes<T>>,
-    ) -> Result<T, Fault> {
-        let top = self.log.as_ref().map_or("", |log| &log.top);
-        self.send_one(verb, top, operation).await
-    }
-
     /// Without a timeout: who stops waiting leaves a task that still listens for the reply.
     pub(super) fn lease(&self, asks: Arc<[Ask]>) -> Boxed<'static, Outcomes<Leased>> {
         let remote = Arc::clone(&self.remote);

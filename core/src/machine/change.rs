@@ -11,12 +11,12 @@ use crate::machine::generations::{Generations, Heard};
 use crate::machine::policy::Lives;
 use crate::machine::policy::call::Call;
 use crate::machine::table::unconfirmed::Number;
+use crate::machine::table::writes::{Pending, Write};
 use crate::machine::tier::entry::{Entry, Load};
 use crate::machine::tier::mark::{Mark, Note};
 use crate::machine::tier::verb::{Announce, Claimed, Condition, Filled, Placed, Stamp, Times};
 use crate::machine::time::Timestamp;
 use crate::machine::token::Token;
-use crate::machine::writes::{Pending, Write};
 
 /// How far a change has reached when it returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

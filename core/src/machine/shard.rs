@@ -31,9 +31,9 @@ use crate::machine::table::recents::Recents;
 use crate::machine::table::refusals::Refusals;
 use crate::machine::table::slots::Slots;
 use crate::machine::table::unconfirmed::Doubts;
+use crate::machine::table::writes::Writes;
+pub use crate::machine::table::writes::{Pending, Sweep, Write};
 use crate::machine::time::Timestamp;
-use crate::machine::writes::Writes;
-pub use crate::machine::writes::{Pending, Sweep, Write};
 
 /// The world as it is at one call.
 #[derive(Clone, Copy, Debug)]

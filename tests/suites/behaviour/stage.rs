@@ -372,9 +372,14 @@ impl Log {
 
     /// The first line that has this text.
     pub(crate) fn line(&self, text: &str) -> Option<String> {
+        self.lines(text).into_iter().next()
+    }
+
+    /// The lines that have this text.
+    pub(crate) fn lines(&self, text: &str) -> Vec<String> {
         let log = self.text();
-        let line = log.lines().find(|line| line.contains(text));
-        line.map(str::to_owned)
+        let lines = log.lines().filter(|line| line.contains(text));
+        lines.map(str::to_owned).collect()
     }
 
     pub(crate) fn text(&self) -> String {

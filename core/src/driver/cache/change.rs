@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::driver::cache::Cache;
 use crate::driver::cache::batch::Batch;
-use crate::driver::cache::tags::check_tags;
+use crate::driver::cache::tags::check_call_tags;
 use crate::driver::change::Change;
 use crate::driver::change::carry_out::carry_out;
 use crate::driver::shared::address::Address;
@@ -126,9 +126,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         condition: Option<Condition>,
     ) -> Result<ChangeOutcome, Error> {
         call.check_change(condition.is_some())?;
-        if !call.tags.is_empty() {
-            check_tags(&self.shared)?;
-        }
+        check_call_tags(&self.shared, &call)?;
         let _admission = self.admit_many()?;
         let change = self.open_insert(self.prepare(key, value, &call)?, call, condition);
         let made = self.made(vec![change]).await.pop();
@@ -246,7 +244,9 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     where
         I: IntoIterator<Item = (K, V)>,
     {
-        let admitted = call.check_change(false).and_then(|()| self.admit_many());
+        let admitted = (call.check_change(false))
+            .and_then(|()| check_call_tags(&self.shared, call))
+            .and_then(|()| self.admit_many());
         let _admission = match admitted {
             Ok(admission) => admission,
             Err(error) => {

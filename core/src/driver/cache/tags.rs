@@ -11,6 +11,7 @@ use crate::machine::error::Error;
 use crate::machine::generations::scope::Scope;
 use crate::machine::generations::tags::NO_TAGS;
 use crate::machine::policy::backoff::Backoff;
+use crate::machine::policy::call::Call;
 
 /// Removing many keys without naming them.
 impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {
@@ -131,8 +132,17 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
 }
 
 /// # Errors
+/// [`Error::Config`] if this call gives its value tags, and values cannot have any.
+pub(super) fn check_call_tags<K, V>(shared: &Shared<K, V>, call: &Call) -> Result<(), Error> {
+    if call.tags.is_empty() {
+        return Ok(());
+    }
+    check_tags(shared)
+}
+
+/// # Errors
 /// [`Error::Config`] if values cannot have tags, or be cleared.
-pub(super) fn check_tags<K, V>(shared: &Shared<K, V>) -> Result<(), Error> {
+fn check_tags<K, V>(shared: &Shared<K, V>) -> Result<(), Error> {
     match &shared.link {
         Some(link) if link.log.is_none() => Err(Error::config(NO_TAGS)),
         _ => Ok(()),

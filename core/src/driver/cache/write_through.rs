@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures_util::future::join;
 
 use crate::driver::cache::Cache;
-use crate::driver::cache::tags::check_tags;
+use crate::driver::cache::tags::check_call_tags;
 use crate::driver::change::Change;
 use crate::driver::change::carry_out::carry_out;
 use crate::driver::change::writer::writer;
@@ -118,9 +118,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         F: Future<Output = Result<T, LoadError>>,
         T: Into<Load<V>>,
     {
-        if !call.tags.is_empty() {
-            check_tags(&self.shared)?;
-        }
+        check_call_tags(&self.shared, &call)?;
         let (_admission, address) = self.admit_change(key)?;
         let keys = Arc::from([LoadKey::of(&self.shared, address.hash)]);
         let (caller, gone, written) = writer();

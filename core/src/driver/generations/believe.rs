@@ -94,8 +94,11 @@ async fn steps<K: CacheKey, V: CacheValue>(
                 let news = (log.generations).ask(|known| known.on_news(since, reign, &list));
                 if since > Mark::NONE {
                     shared.journal.note(&Event::NewsAsked);
+                    learnt(shared, &news);
+                } else {
+                    // All that ever happened, and none of it is new.
+                    forget_raised(shared, &news);
                 }
-                learnt(shared, &news);
             }
             LogStep::Ensure {
                 clock,

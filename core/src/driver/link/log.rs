@@ -8,7 +8,7 @@ use async_lock::Mutex;
 use portable_atomic::{AtomicU64, Ordering};
 
 use crate::driver::shared::generated::Generated;
-use crate::machine::generations::scope::{Mark, top_key};
+use crate::machine::generations::scope::{Mark, list_key, top_key};
 use crate::machine::time::Timestamp;
 use crate::ports::remote::Found;
 
@@ -22,8 +22,12 @@ pub(crate) struct Log {
     pub(crate) top: Box<str>,
     /// Held by whoever catches up: one does it for all.
     pub(crate) turn: Mutex<()>,
+    /// The key of its list.
+    list: Box<str>,
     /// When the highest number was asked for last, in nanoseconds.
     looked: AtomicU64,
+    /// When the list was touched last.
+    touched: AtomicU64,
 }
 
 /// The highest number, as an answer of L2 showed it.
@@ -48,8 +52,10 @@ impl Log {
             generations,
             namespace: prefix.into(),
             top: top_key(prefix).into(),
+            list: list_key(prefix).into(),
             turn: Mutex::new(()),
             looked: AtomicU64::new(0),
+            touched: AtomicU64::new(0),
         }
     }
 
@@ -57,6 +63,20 @@ impl Log {
     pub(crate) fn ask(&self, sent: Timestamp) -> Asked {
         let clock = self.generations.look().born();
         Asked { clock, sent }
+    }
+
+    /// The key of the list, if it is to be read as well, in vain: a server that evicts what was not used
+    /// for long would take it first, and with it all that the namespace has in L2.
+    pub(crate) fn touches(&self, now: Timestamp) -> Option<&str> {
+        let (now, order) = (now.as_nanos(), Ordering::Relaxed);
+        let before = self.touched.load(order);
+        let due = now.saturating_sub(before) >= u64::try_from(TOUCH.as_nanos()).unwrap_or(u64::MAX);
+        let first = || {
+            self.touched
+                .compare_exchange(before, now, order, order)
+                .is_ok()
+        };
+        (due && first()).then_some(&self.list)
     }
 
     /// What a read of its key brought.
@@ -80,3 +100,5 @@ impl Log {
 /// How often the highest number is looked at where no bus tells of raises and each look costs another
 /// command.
 const EVERY: Duration = Duration::from_secs(1);
+/// How often a node touches the list.
+const TOUCH: Duration = Duration::from_secs(10);

@@ -28,8 +28,9 @@ impl Mark {
     /// The mark that this text says, as L2 holds it: below 2^53, up to which scripts are exact.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let number = text.parse().ok().filter(|number| *number < 1 << 53)?;
-        Some(Self(number))
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = text.parse().ok().filter(|number| *number < 1 << 53);
+        number.filter(|_| digits).map(Self)
     }
 }
 
@@ -208,6 +209,22 @@ mod tests {
     fn a_bucket_is_the_crc_of_redis() {
         assert_eq!(bucket("123456789"), 0x31C3);
         assert_eq!(bucket(""), 0);
+    }
+
+    #[test]
+    fn a_number_is_what_scripts_are_exact_about() {
+        assert_eq!(Mark::parse("7"), Some(Mark::new(7)));
+        for text in [
+            "",
+            "+7",
+            "-7",
+            "7 ",
+            "9007199254740992",
+            "99999999999999999999",
+            "x",
+        ] {
+            assert_eq!(Mark::parse(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -10,13 +10,13 @@ use crate::machine::generations::tags::Tags;
 use crate::machine::generations::{Generations, Heard};
 use crate::machine::policy::Policy;
 use crate::machine::policy::call::Call;
+use crate::machine::table::writes::Write;
 use crate::machine::tier::entry::{Cached, Entry, Load};
 use crate::machine::tier::envelope::Header;
 use crate::machine::tier::mark::{Age, Mark, Note};
 use crate::machine::tier::verb::{Announce, Extended, Filled, Granted, Times};
 use crate::machine::time::Timestamp;
 use crate::machine::token::Token;
-use crate::machine::writes::Write;
 
 /// The answer of a lookup, and who may still be given it when.
 #[derive(Clone, Debug)]

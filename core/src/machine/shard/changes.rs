@@ -18,10 +18,10 @@ use crate::machine::policy::call::Call;
 use crate::machine::shard::failover::taken_over;
 use crate::machine::shard::{Context, Shard};
 use crate::machine::table::unconfirmed::{Cure, Number};
+use crate::machine::table::writes::Sweep;
 use crate::machine::tier::envelope::Head;
 use crate::machine::tier::verb::{Announce, Claimed, Condition, Placed, Stamp};
 use crate::machine::token::Token;
-use crate::machine::writes::Sweep;
 
 impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     /// Opens a change. The life of an inserted value counts from here.

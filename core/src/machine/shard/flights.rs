@@ -468,17 +468,18 @@ fn bury<K, V>(
     generations: &Generations,
     effects: &mut Effects<K, V>,
 ) -> Reply<V> {
-    let mut alive = |seen: Option<Seen<V>>| match seen {
+    let mut alive = |seen: Option<Seen<V>>, counts: bool| match seen {
         Some(seen) if seen.is_dead(bucket, generations) => {
-            effects.events.push(Event::DeadInL2);
+            effects.events.extend(counts.then_some(Event::DeadInL2));
             effects.spent_values.extend(seen.value);
             None
         }
         seen => seen,
     };
     match reply {
-        Reply::Remote(Ok(seen)) => Reply::Remote(Ok(alive(seen))),
-        Reply::Leased(Ok((granted, seen))) => Reply::Leased(Ok((granted, alive(seen)))),
+        Reply::Remote(Ok(seen)) => Reply::Remote(Ok(alive(seen, true))),
+        // A second look at what the first one has counted.
+        Reply::Leased(Ok((granted, seen))) => Reply::Leased(Ok((granted, alive(seen, false)))),
         reply => reply,
     }
 }

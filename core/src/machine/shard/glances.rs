@@ -15,9 +15,9 @@ use crate::machine::policy::call::Call;
 use crate::machine::shard::failover::taken_over;
 use crate::machine::shard::{Context, Shard};
 use crate::machine::table::eras::Era;
+use crate::machine::table::writes::Write;
 use crate::machine::tier::entry::{Cached, Entry};
 use crate::machine::time::Timestamp;
-use crate::machine::writes::Write;
 
 /// A read of L2 under way.
 #[derive(Clone, Debug)]

@@ -10,8 +10,8 @@ use crate::machine::event::Event;
 use crate::machine::shard::{Context, Shard};
 pub use crate::machine::table::unconfirmed::Cure;
 use crate::machine::table::unconfirmed::{Loss, Number};
+use crate::machine::table::writes::Sweep;
 use crate::machine::time::Timestamp;
-use crate::machine::writes::Sweep;
 
 /// What others did to a key, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use crate::machine::lookup::step::Answer;
 use crate::machine::policy::Policy;
 use crate::machine::policy::call::Call;
 use crate::machine::table::unconfirmed::Number;
+use crate::machine::table::writes::Write;
 use crate::machine::time::Timestamp;
-use crate::machine::writes::Write;
 
 /// A seat in a flight. Its holder gives it back with
 /// [`Shard::leave`](crate::machine::shard::Shard::leave), exactly once.

@@ -13,7 +13,7 @@ pub struct Write(u64);
 
 impl Write {
     /// The flight's own note of the write, for a leader that panics in the middle of it.
-    pub(super) fn again(&self) -> Self {
+    pub(in crate::machine) fn again(&self) -> Self {
         Self(self.0)
     }
 }
@@ -48,7 +48,7 @@ impl Pending {
 pub struct Sweep(Pending);
 
 impl Sweep {
-    pub(super) fn after(pending: Pending) -> Self {
+    pub(in crate::machine) fn after(pending: Pending) -> Self {
         Self(pending)
     }
 
@@ -61,19 +61,19 @@ impl Sweep {
 /// The announced writes of a shard, each with the slot it writes to. They are as many as there are
 /// threads inside an L1 write, so a list is the right table.
 #[derive(Debug, Default)]
-pub(super) struct Writes {
+pub(in crate::machine) struct Writes {
     last: u64,
     announced: Vec<(u64, usize)>,
 }
 
 impl Writes {
-    pub(super) fn announce(&mut self, slot: usize) -> Write {
+    pub(in crate::machine) fn announce(&mut self, slot: usize) -> Write {
         self.last += 1;
         self.announced.push((self.last, slot));
         Write(self.last)
     }
 
-    pub(super) fn seal(&mut self, write: &Write) {
+    pub(in crate::machine) fn seal(&mut self, write: &Write) {
         let at = self
             .announced
             .iter()
@@ -83,27 +83,27 @@ impl Writes {
         }
     }
 
-    pub(super) fn pending(&self, slot: usize) -> Pending {
+    pub(in crate::machine) fn pending(&self, slot: usize) -> Pending {
         let of_slot = self.announced.iter().filter(|&&(_, at)| at == slot);
         Pending(of_slot.map(|&(number, _)| number).collect())
     }
 
-    pub(super) fn is_written_to(&self, slot: usize) -> bool {
+    pub(in crate::machine) fn is_written_to(&self, slot: usize) -> bool {
         self.announced.iter().any(|&(_, at)| at == slot)
     }
 
-    pub(super) fn all(&self) -> Pending {
+    pub(in crate::machine) fn all(&self) -> Pending {
         Pending(self.announced.iter().map(|&(number, _)| number).collect())
     }
 
-    pub(super) fn is_written(&self, pending: &Pending) -> bool {
+    pub(in crate::machine) fn is_written(&self, pending: &Pending) -> bool {
         !pending
             .0
             .iter()
             .any(|number| self.announced.iter().any(|(n, _)| n == number))
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::machine) fn len(&self) -> usize {
         self.announced.len()
     }
 }
