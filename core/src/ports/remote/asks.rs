@@ -61,7 +61,7 @@ pub struct Fill<'a> {
     pub token: Token,
     /// What to store.
     pub value: Stored<'a>,
-    /// What an [announcing](Remote::announcing) store says of it.
+    /// What an [announcing](crate::ports::remote::Remote::announcing) store says of it.
     pub kind: Kind,
 }
 
@@ -80,7 +80,7 @@ pub struct Extend<'a> {
     pub lease: Duration,
     /// How old the lease was when the command was sent, by the sender's clock.
     pub age: Duration,
-    /// What an [announcing](Remote::announcing) store says of it.
+    /// What an [announcing](crate::ports::remote::Remote::announcing) store says of it.
     pub kind: Kind,
 }
 
@@ -107,7 +107,7 @@ pub struct Claim<'a> {
     pub life: Duration,
     /// What must hold for the claim to be granted.
     pub condition: Option<Condition>,
-    /// The [sum](Head::sum) of an entry that counts as absent, since it is dead.
+    /// The [sum](crate::ports::remote::Head::sum) of an entry that counts as absent, since it is dead.
     pub dead: Option<u32>,
     /// Whether the value stays where it is until a put takes its place.
     pub spares: bool,
@@ -146,7 +146,7 @@ pub struct Put<'a> {
     pub value: Stored<'a>,
     /// What must still hold.
     pub condition: Option<Condition>,
-    /// The [sum](Head::sum) of an entry that counts as absent, since it is dead.
+    /// The [sum](crate::ports::remote::Head::sum) of an entry that counts as absent, since it is dead.
     pub dead: Option<u32>,
     /// What the claim has spared.
     pub spared: Option<Stamp>,
