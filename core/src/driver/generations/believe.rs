@@ -1,7 +1,6 @@
 //! Before an answer of L2 is believed, this node knows all raises up to the highest number that came
 //! with it (PROTOCOL.md, T2, T7, T12).
 
-use core::mem::take;
 use std::sync::Arc;
 
 use crate::driver::link::Link;
@@ -127,33 +126,39 @@ pub(crate) fn learnt<K: CacheKey, V: CacheValue>(shared: &Shared<K, V>, news: &A
 }
 
 /// The highest number was changed in L2, as a bus that watches it shows: this node asks what was raised.
-/// If it cannot, L1 is emptied as when the bus was lost.
+/// If it cannot, `missed` empties L1 as when the bus was lost.
 pub(crate) fn look_now<K: CacheKey, V: CacheValue>(
     shared: &Arc<Shared<K, V>>,
     missed: fn(Arc<Shared<K, V>>),
 ) {
     let own = Arc::clone(shared);
     let looking = async move {
-        let mut unseen = Unseen(Some((Arc::clone(&own), missed)));
+        let mut unseen = Unseen {
+            shared: Some(Arc::clone(&own)),
+            missed,
+        };
         if let Some(link) = &own.link
             && let Some(log) = &link.log
             && let Ok(look) = link.look_at_log(log).await
             && catch_up(&own, link, log, Some(look)).await.is_ok()
         {
-            drop(take(&mut unseen.0));
+            unseen.shared = None;
         }
     };
     // Without a runtime the guard does it.
     let _ = shared.spawn(looking);
 }
 
-/// Dropped before the news came, it has L1 emptied.
-struct Unseen<K: CacheKey, V: CacheValue>(Option<(Arc<Shared<K, V>>, fn(Arc<Shared<K, V>>))>);
+/// Dropped before the news came, it says that they were missed.
+struct Unseen<K: CacheKey, V: CacheValue> {
+    shared: Option<Arc<Shared<K, V>>>,
+    missed: fn(Arc<Shared<K, V>>),
+}
 
 impl<K: CacheKey, V: CacheValue> Drop for Unseen<K, V> {
     fn drop(&mut self) {
-        if let Some((shared, missed)) = self.0.take() {
-            missed(shared);
+        if let Some(shared) = self.shared.take() {
+            (self.missed)(shared);
         }
     }
 }

@@ -206,3 +206,163 @@ impl Generations {
 
 /// How many marks or scopes go in one command: a page of news holds twice as many.
 pub(super) const MOST_AT_ONCE: usize = 500;
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+    use crate::machine::generations::scope::RaiseEvent;
+    use crate::machine::generations::tags::Tags;
+
+    const T: Scope = Scope::Tag(7);
+    const NOW: Timestamp = Timestamp::from_nanos(0);
+    const WINDOW: Duration = Duration::from_secs(60);
+
+    fn mark(number: u64) -> Mark {
+        Mark::new(number)
+    }
+
+    fn tagged() -> Tags {
+        Tags::of_buckets(vec![7])
+    }
+
+    /// A node that knows a log whose namespace was raised as number 1.
+    fn synced() -> Generations {
+        let mut node = Generations::new();
+        node.on_top(Mark::NONE, Some(mark(1)));
+        let Some(LogStep::News { since, reign }) = node.next_log_step() else {
+            panic!("it knows nothing yet")
+        };
+        let news = node.on_news(since, reign, &[(Scope::All, mark(1))]);
+        assert!(news.clears());
+        assert_eq!(node.next_log_step(), None);
+        node
+    }
+
+    fn event(before: u64, number: u64, scopes: &[Scope]) -> RaiseEvent {
+        RaiseEvent {
+            numbers: Some((mark(before), mark(number))),
+            scopes: scopes.into(),
+        }
+    }
+
+    #[test]
+    fn a_value_is_dead_to_who_knows_a_later_raise_of_its_scopes() {
+        let mut node = synced();
+        let is_dead = |node: &Generations, born| node.is_dead(mark(born), &tagged(), 9);
+        assert!(is_dead(&node, 0) && !is_dead(&node, 1));
+        let _ = node.hear(&event(1, 2, &[T]), false, NOW);
+        assert!(is_dead(&node, 1) && !is_dead(&node, 2));
+        assert!(!node.is_dead(mark(1), &Tags::NONE, 9));
+        let _ = node.hear(&event(2, 3, &[Scope::Key(9)]), false, NOW);
+        assert!(node.is_dead(mark(2), &Tags::NONE, 9));
+        assert!(!node.is_dead(mark(2), &Tags::NONE, 8));
+    }
+
+    #[test]
+    fn t3_a_word_out_of_order_does_not_pass_for_all_that_was_said() {
+        let mut node = synced();
+        let _ = node.hear(&event(2, 3, &[Scope::Tag(8)]), false, NOW);
+        node.on_top(node.born(), Some(mark(3)));
+        let since = mark(1);
+        assert_eq!(
+            node.next_log_step(),
+            Some(LogStep::News { since, reign: 0 })
+        );
+        let list = [
+            (Scope::All, mark(1)),
+            (T, mark(2)),
+            (Scope::Tag(8), mark(3)),
+        ];
+        let news = node.on_news(since, 0, &list);
+        // The word of 3 was heard, that of 2 was not.
+        assert_eq!((news.news, news.clears()), (1, false));
+        assert_eq!(node.next_log_step(), None);
+    }
+
+    #[test]
+    fn t4_what_teaches_a_mark_is_news_once() {
+        let mut node = synced();
+        let before = node.heard();
+        node.on_top(node.born(), Some(mark(2)));
+        let _ = node.on_news(mark(1), 0, &[(Scope::All, mark(1)), (T, mark(2))]);
+        assert!(node.had_news(before, &tagged()));
+        let after = node.heard();
+        let late = node.hear(&event(1, 2, &[T]), false, NOW);
+        assert_eq!(late.news, 0);
+        assert!(!node.had_news(after, &tagged()));
+        let older = node.hear(&event(0, 1, &[T]), false, NOW);
+        assert_eq!(older.news, 0);
+        assert!(node.is_dead(mark(1), &tagged(), 0));
+    }
+
+    #[test]
+    fn t7_a_log_that_has_lost_numbers_is_begun_anew() {
+        for top in [None, Some(mark(1))] {
+            let mut node = synced();
+            let _ = node.hear(&event(1, 2, &[T]), false, NOW);
+            node.on_top(node.born(), top);
+            assert!(node.has_lost_its_log());
+            let ensure = LogStep::Ensure {
+                clock: mark(2),
+                marks: vec![],
+                reign: 0,
+            };
+            assert_eq!(node.next_log_step(), Some(ensure));
+            node.on_ensured(&[], 0, mark(3));
+            let since = mark(2);
+            assert_eq!(
+                node.next_log_step(),
+                Some(LogStep::News { since, reign: 0 })
+            );
+            let news = node.on_news(since, 0, &[(Scope::All, mark(3))]);
+            assert!(news.clears());
+            assert_eq!((node.next_log_step(), node.born()), (None, mark(3)));
+        }
+    }
+
+    #[test]
+    fn t7_an_empty_list_below_a_top_is_a_lost_log() {
+        let mut node = synced();
+        node.on_top(node.born(), Some(mark(5)));
+        let _ = node.on_news(mark(1), 0, &[]);
+        let step = node.next_log_step();
+        assert!(matches!(step, Some(LogStep::Ensure { .. })), "{step:?}");
+    }
+
+    #[test]
+    fn t12_another_primary_is_told_what_its_list_lacks() {
+        let mut node = synced();
+        let _ = node.hear(&event(1, 2, &[T]), false, NOW);
+        node.failed_over(NOW, WINDOW);
+        let (since, reign) = (Mark::NONE, 1);
+        assert_eq!(node.next_log_step(), Some(LogStep::News { since, reign }));
+        // A lower number is no loss of the log now.
+        node.on_top(node.born(), Some(mark(1)));
+        assert!(!node.has_lost_its_log());
+        let _ = node.on_news(since, reign, &[(Scope::All, mark(1))]);
+        let marks = vec![(T, mark(2))];
+        let ensure = LogStep::Ensure {
+            clock: mark(2),
+            marks: marks.clone(),
+            reign,
+        };
+        assert_eq!(node.next_log_step(), Some(ensure));
+        // An answer of the old primary says nothing.
+        node.on_ensured(&marks, 0, mark(9));
+        assert!(node.lacks());
+        node.on_ensured(&marks, reign, mark(3));
+        let since = mark(2);
+        assert_eq!(node.next_log_step(), Some(LogStep::News { since, reign }));
+        let _ = node.on_news(since, reign, &[(T, mark(3))]);
+        assert_eq!(node.next_log_step(), None);
+        // And what is heard for a while after that.
+        let _ = node.hear(&event(3, 4, &[Scope::Tag(8)]), false, NOW);
+        assert!(node.lacks());
+        let _ = node.on_ensured(&[(Scope::Tag(8), mark(4))], reign, mark(4));
+        node.healed();
+        let _ = node.hear(&event(4, 5, &[T]), false, NOW);
+        assert!(!node.lacks());
+    }
+}

@@ -170,3 +170,102 @@ pub fn parts(mut scopes: Vec<Scope>) -> Vec<Vec<Scope>> {
     scopes.dedup();
     scopes.chunks(MOST_AT_ONCE).map(<[Scope]>::to_vec).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+    use crate::machine::generations::tags::Tags;
+
+    const T: Scope = Scope::Tag(7);
+    const NOW: Timestamp = Timestamp::from_nanos(0);
+
+    fn answer(number: u64, before: u64, mark: u64) -> Raised {
+        Raised {
+            number: Mark::new(number),
+            before: Mark::new(before),
+            marks: vec![Mark::new(mark)],
+            anew: false,
+        }
+    }
+
+    fn tagged() -> Tags {
+        Tags::of_buckets(vec![7])
+    }
+
+    #[test]
+    fn t8_a_raise_is_news_at_its_end_whatever_that_is() {
+        for answer in [None, Some(answer(2, 1, 0))] {
+            let mut node = Generations::new();
+            let ticket = node.raise(vec![T]);
+            let stamp = node.heard();
+            let (acknowledged, news) = node.raised(ticket, answer.as_ref(), NOW);
+            assert_eq!((acknowledged, news.news), (answer.is_some(), 1));
+            assert!(node.had_news(stamp, &tagged()));
+            assert_eq!(node.pending(), usize::from(!acknowledged));
+            // Pending, whatever it was born as.
+            assert_eq!(node.is_dead(Mark::new(9), &tagged(), 0), !acknowledged);
+        }
+    }
+
+    #[test]
+    fn t8_only_what_was_sent_after_the_last_loss_ends_it() {
+        let mut node = Generations::new();
+        let (first, second) = (node.raise(vec![T]), node.raise(vec![T]));
+        let _ = node.raised(second, None, NOW);
+        let _ = node.raised(first, Some(&answer(2, 1, 0)), NOW);
+        assert_eq!(node.pending(), 1);
+        let again = node.raise_again(Timestamp::MAX).expect("it is repeated");
+        assert!(again.is_repeated() && node.raise_again(NOW).is_some());
+        let (acknowledged, news) = node.raised(again, Some(&answer(3, 2, 2)), NOW);
+        assert_eq!((acknowledged, news.news, node.pending()), (true, 0, 0));
+        assert_eq!(node.next_raise(), None);
+    }
+
+    #[test]
+    fn t10_a_repeat_tells_of_a_raise_that_came_between() {
+        let mut node = Generations::new();
+        let first = node.raise(vec![T]);
+        let _ = node.raised(first, None, NOW);
+        let stamp = node.heard();
+        let again = node.raise_again(Timestamp::MAX).expect("it is repeated");
+        let (_, news) = node.raised(again, Some(&answer(3, 2, 2)), NOW);
+        assert_eq!(news.news, 1);
+        assert!(node.had_news(stamp, &tagged()));
+    }
+
+    #[test]
+    fn t11_a_bucket_that_overflowed_is_blocked_until_it_is_raised() {
+        let mut node = Generations::new();
+        node.overflowed(9, NOW);
+        assert!(node.is_blocked(9) && !node.is_blocked(8));
+        let ticket = node.raise_again(NOW).expect("it is due at once");
+        assert_eq!(ticket.scopes(), [Scope::Key(9)]);
+        // Another change that does not fit while the raise is on its way.
+        node.overflowed(9, NOW);
+        let (_, news) = node.raised(ticket, Some(&answer(2, 1, 0)), NOW);
+        assert!(!news.clears() && node.is_blocked(9));
+        let ticket = node.raise_again(NOW).expect("once more");
+        let _ = node.raised(ticket, Some(&answer(3, 2, 2)), NOW);
+        assert!(!node.is_blocked(9));
+        assert!(node.is_dead(Mark::new(2), &Tags::NONE, 9));
+    }
+
+    #[test]
+    fn t12_what_another_primary_has_acknowledged_does_not_count() {
+        let mut node = Generations::new();
+        let ticket = node.raise(vec![T]);
+        node.failed_over(NOW, core::time::Duration::from_secs(1));
+        let (acknowledged, _) = node.raised(ticket, Some(&answer(2, 1, 0)), NOW);
+        assert!(!acknowledged && node.pending() == 1);
+    }
+
+    #[test]
+    fn many_scopes_are_raised_in_parts_and_each_once() {
+        let scopes = (0..1_200_u16).flat_map(|tag| [Scope::Tag(tag), Scope::Tag(tag)]);
+        let parts = parts(scopes.collect());
+        let sizes: Vec<usize> = parts.iter().map(Vec::len).collect();
+        assert_eq!(sizes, [500, 500, 200]);
+    }
+}
