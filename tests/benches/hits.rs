@@ -17,7 +17,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use jetcache_adapters::{Metrics, OpenTelemetry, QuickCache};
-use jetcache_core::{Cache, Clock, Entry, LoadError, Local, Timestamp};
+use jetcache_core::{Cache, Clock, Entry, Load, LoadError, Local, Timestamp};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
@@ -46,6 +46,7 @@ fn main() {
         .observer(OpenTelemetry::new(&meter))
         .build()
         .unwrap();
+    let tagged: Cache<String, Arc<str>> = builder().build().unwrap();
     let silent: Cache<String, Arc<str>> = builder().no_stats().build().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -53,7 +54,12 @@ fn main() {
         .unwrap();
     let _inside = runtime.enter();
     let load = || async { Ok::<_, LoadError>(Arc::clone(&value)) };
+    let with_tags = || async {
+        let load = Load::from(Arc::clone(&value)).tags(["one", "two"]);
+        Ok::<_, LoadError>(load)
+    };
     for key in &keys {
+        ready(tagged.get_or_load(key.as_str(), with_tags)).unwrap();
         ready(cache.get_or_load(key.as_str(), load)).unwrap();
         ready(measured.get_or_load(key.as_str(), load)).unwrap();
         ready(silent.get_or_load(key.as_str(), load)).unwrap();
@@ -83,6 +89,12 @@ fn main() {
             black_box(measured.get_or_load(key, load).await.ok());
         }))
     };
+    let by_tagged = || {
+        ready(time_async(async |i| {
+            let key = keys[i % KEYS].as_str();
+            black_box(tagged.get_or_load(key, with_tags).await.ok());
+        }))
+    };
     let by_silent = || {
         ready(time_async(async |i| {
             black_box(silent.get_or_load(keys[i % KEYS].as_str(), load).await.ok());
@@ -107,6 +119,11 @@ fn main() {
     compare(
         "with metrics / without them           ",
         &by_measured,
+        &by_cache,
+    );
+    compare(
+        "a value with two tags / without any   ",
+        &by_tagged,
         &by_cache,
     );
     compare(

@@ -63,7 +63,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     {
         match self.fresh(key) {
             Some(hit) => {
-                self.after_hit(key, &Call::new(), &hit);
+                self.after_hit(key, &PLAIN, &hit);
                 Ok(hit.into_value())
             }
             None => Ok(self
@@ -205,7 +205,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
     {
-        self.load_with(key, &Call::new()).await
+        self.load_with(key, &PLAIN).await
     }
 
     /// [`load`](Self::load) with wishes of this call's own.
@@ -250,7 +250,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
     {
-        self.get_with(key, &Call::new()).await
+        self.get_with(key, &PLAIN).await
     }
 
     /// [`get`](Self::get) with wishes of this call's own: to skip a level, to keep nothing in L1,
@@ -291,7 +291,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
     {
-        self.exists_with(key, &Call::new()).await
+        self.exists_with(key, &PLAIN).await
     }
 
     /// [`exists`](Self::exists) with wishes of this call's own: to skip a level.
@@ -417,6 +417,9 @@ pub(super) async fn turn<K: CacheKey, V: CacheValue>(
     let _wait = wait(seat.load_key())?;
     Ok(seat.turn().await)
 }
+
+/// A call without wishes.
+static PLAIN: Call = Call::new();
 
 pub(super) fn no_loader() -> Error {
     Error::config("no loader is registered: give the builder one, or use get_or_load")

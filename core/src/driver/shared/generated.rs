@@ -31,7 +31,6 @@ impl Generated {
     }
 
     /// Whether none of the tags of what L1 has was raised.
-    #[inline]
     pub(crate) fn is_alive<V>(&self, entry: &Entry<V>) -> bool {
         let heard = Heard::new(self.heard.load(Ordering::Acquire));
         entry.is_alive(heard, |stamp, tags| self.had_news(stamp, tags))

@@ -19,14 +19,30 @@ pub(crate) struct Level1<K, V> {
 }
 
 impl<K: CacheKey, V: CacheValue> Level1<K, V> {
-    /// A fresh entry, none of whose tags was raised. One that may not even be served stale any more is removed. A clock is read only
-    /// if there is an entry, and the exact one only if its end is near.
+    /// A fresh entry, none of whose tags was raised. One that may not even be served stale any more is
+    /// removed. A clock is read only if there is an entry, and the exact one only if its end is near.
     #[inline(always)]
     pub(crate) fn fresh(&self, key: &dyn Probe<K>, clock: &dyn AnyRuntime) -> Option<Entry<V>> {
         let local = self.local.as_ref()?;
         let entry = local.get(key)?;
+        if entry.is_plain() && entry.is_fresh(clock.coarse() + Timestamp::COARSE) {
+            return Some(entry);
+        }
+        self.fresh_if(&**local, key, entry, clock)
+    }
+
+    /// The entry, if it is still to be served.
+    #[inline(never)]
+    fn fresh_if(
+        &self,
+        local: &dyn Local<K, V>,
+        key: &dyn Probe<K>,
+        entry: Entry<V>,
+        clock: &dyn AnyRuntime,
+    ) -> Option<Entry<V>> {
         if !self.generations.is_alive(&entry) {
-            self.bury(key);
+            self.journal.note(&Event::DeadInL1);
+            local.remove(key);
             return None;
         }
         if entry.is_fresh(clock.coarse() + Timestamp::COARSE) {
@@ -40,15 +56,6 @@ impl<K: CacheKey, V: CacheValue> Level1<K, V> {
             local.remove(key);
         }
         None
-    }
-
-    /// One of its tags was raised.
-    #[cold]
-    fn bury(&self, key: &dyn Probe<K>) {
-        self.journal.note(&Event::DeadInL1);
-        if let Some(local) = &self.local {
-            local.remove(key);
-        }
     }
 
     /// What there is of the key, as the machine holds values: also an entry whose life is over, if it

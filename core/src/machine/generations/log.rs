@@ -360,7 +360,7 @@ mod tests {
         // And what is heard for a while after that.
         let _ = node.hear(&event(3, 4, &[Scope::Tag(8)]), false, NOW);
         assert!(node.lacks());
-        let _ = node.on_ensured(&[(Scope::Tag(8), mark(4))], reign, mark(4));
+        node.on_ensured(&[(Scope::Tag(8), mark(4))], reign, mark(4));
         node.healed();
         let _ = node.hear(&event(4, 5, &[T]), false, NOW);
         assert!(!node.lacks());

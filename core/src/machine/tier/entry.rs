@@ -24,10 +24,17 @@ pub struct Entry<V> {
     /// already, and served because it could not be loaded anew. Below zero: how long before `expires`
     /// it is to be loaded anew.
     lag: i32,
-    /// What a loader has kept with the value, if it has.
+    /// What is kept beside the value, if anything is. One pointer: most entries have none, and a hit
+    /// clones it.
+    beside: Option<Arc<Beside>>,
+}
+
+/// What is kept beside a value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Beside {
+    /// What a loader has kept with it.
     note: Option<Note>,
-    /// Its tags, if it has any. One pointer: most entries have none.
-    tagged: Option<Arc<Tagged>>,
+    tagged: Option<Tagged>,
 }
 
 /// The tags of an entry, and the count of the news when it was last known to be alive.
@@ -35,6 +42,15 @@ pub struct Entry<V> {
 struct Tagged {
     tags: Tags,
     stamp: AtomicUsize,
+}
+
+impl Clone for Tagged {
+    fn clone(&self) -> Self {
+        Self {
+            tags: self.tags.clone(),
+            stamp: AtomicUsize::new(self.stamp.load(Ordering::Relaxed)),
+        }
+    }
 }
 
 impl PartialEq for Tagged {
@@ -53,45 +69,55 @@ impl<V> Entry<V> {
             expires,
             window: 0,
             lag: 0,
-            note: None,
-            tagged: None,
+            beside: None,
         }
     }
 
     /// The same entry with the tags of its value, which is known to be alive as of this stamp.
     #[must_use]
     pub fn tagged(self, tags: &Tags, stamp: Heard) -> Self {
-        let tagged = (!tags.is_empty()).then(|| {
-            Arc::new(Tagged {
-                tags: tags.clone(),
-                stamp: AtomicUsize::new(stamp.count()),
-            })
+        let tagged = (!tags.is_empty()).then(|| Tagged {
+            tags: tags.clone(),
+            stamp: AtomicUsize::new(stamp.count()),
         });
-        Self { tagged, ..self }
+        let note = self.note().cloned();
+        self.with(Beside { note, tagged })
+    }
+
+    fn with(self, beside: Beside) -> Self {
+        let something = beside.note.is_some() || beside.tagged.is_some();
+        let beside = something.then(|| Arc::new(beside));
+        Self { beside, ..self }
+    }
+
+    fn tags_beside(&self) -> Option<&Tagged> {
+        self.beside.as_ref()?.tagged.as_ref()
     }
 
     /// The tags of its value.
     pub fn tags(&self) -> &Tags {
-        self.tagged
-            .as_ref()
+        self.tags_beside()
             .map_or(&Tags::NONE, |tagged| &tagged.tags)
     }
 
     /// As of which news it is known to be alive; `None` for one without tags, which the news that
     /// concern it remove.
     pub fn stamp(&self) -> Option<Heard> {
-        let tagged = self.tagged.as_ref()?;
+        let tagged = self.tags_beside()?;
         Some(Heard::new(tagged.stamp.load(Ordering::Relaxed)))
+    }
+
+    /// Whether it has nothing beside its value, and so no tags.
+    #[inline(always)]
+    pub(crate) const fn is_plain(&self) -> bool {
+        self.beside.is_none()
     }
 
     /// Whether none of its tags was raised, when this much news was heard (PROTOCOL.md, T5).
     /// `had_news` says whether tags had news since a stamp; it is asked only if there was some.
-    #[inline]
     pub fn is_alive(&self, heard: Heard, had_news: impl FnOnce(Heard, &Tags) -> bool) -> bool {
-        match &self.tagged {
-            None => true,
-            Some(tagged) => tagged.is_alive(heard, had_news),
-        }
+        self.tags_beside()
+            .is_none_or(|tagged| tagged.is_alive(heard, had_news))
     }
 
     /// The same entry, which may be served stale until then if it cannot be loaded anew. The window
@@ -148,21 +174,25 @@ impl<V> Entry<V> {
     #[must_use]
     pub(in crate::machine) fn noted(self, note: Option<Note>) -> Self {
         let note = note.filter(|_| self.value.is_some());
-        Self { note, ..self }
+        if note.is_none() && self.beside.is_none() {
+            return self;
+        }
+        let tagged = self.tags_beside().cloned();
+        self.with(Beside { note, tagged })
     }
 
     pub(in crate::machine) fn note(&self) -> Option<&Note> {
-        self.note.as_ref()
+        self.beside.as_ref()?.note.as_ref()
     }
 
     /// The mark that a loader has kept with the value.
     pub fn mark(&self) -> Option<&[u8]> {
-        self.note.as_ref().map(|note| note.mark().bytes())
+        self.note().map(|note| note.mark().bytes())
     }
 
     /// How old its value is at `now`, if that is known: a value with a mark has it.
     pub fn age(&self, now: Timestamp) -> Option<Duration> {
-        self.note.as_ref().map(|note| note.age().by(now))
+        self.note().map(|note| note.age().by(now))
     }
 
     /// The same times, and the same mark, for another value.
@@ -172,8 +202,7 @@ impl<V> Entry<V> {
             expires: self.expires,
             window: self.window,
             lag: self.lag,
-            note: self.note,
-            tagged: self.tagged,
+            beside: self.beside,
         }
     }
 
