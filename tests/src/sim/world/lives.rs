@@ -4,10 +4,12 @@
 
 use core::hash::BuildHasherDefault;
 
+use jetcache_core::machine::generations::Generations;
 use jetcache_core::machine::shard::Shard;
 
 use crate::sim::fate::plan::KEYS;
 use crate::sim::world::bus::{Bus, Ear, Moment};
+use crate::sim::world::nodes::Log;
 use crate::sim::world::time::{Happening, World};
 
 impl World {
@@ -31,11 +33,14 @@ impl World {
         let own = &mut self.nodes[node];
         own.alive = false;
         self.judge.died(node, own.life);
+        self.judge.raiser_died(node);
         own.life += 1;
         own.shard = Shard::new(BuildHasherDefault::default());
+        own.generations = Generations::default();
         own.l1 = [const { None }; KEYS];
         own.ear = Ear::default();
         own.repair_at = None;
+        own.log = Log::default();
         own.answered = self.now;
         // It may come back on another machine, whose clock is another.
         own.clock = 50 + (own.clock * 7 + 123_457) % 900_000;

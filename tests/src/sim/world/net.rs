@@ -1,6 +1,7 @@
 //! The commands on their way to L2 and back.
 
 use jetcache_core::machine::error::Fault;
+use jetcache_core::machine::generations::scope::Mark;
 use jetcache_core::machine::lookup::step::Release;
 use jetcache_core::machine::shard::repairs::{Cure, Repair};
 use jetcache_core::machine::tier::verb::Granted;
@@ -10,6 +11,7 @@ use jetcache_core::ports::remote::Wire;
 use crate::sim::fate::judge::{ActorId, Index};
 use crate::sim::fate::plan::{Key, What};
 use crate::sim::fate::script::{Fate, Point};
+use crate::sim::generations::judging::Floors;
 use crate::sim::world::bus::Bus;
 use crate::sim::world::nodes::Node;
 use crate::sim::world::time::{Happening, World, whole_millis};
@@ -37,6 +39,15 @@ pub(crate) struct Command {
     receipt: Option<Receipt>,
     /// When it was applied, if the reply says so.
     pub(crate) applied_at: Option<Index>,
+    /// The highest number of the log that it showed, if it did, and what its sender had heard of then.
+    pub(crate) top: Option<Option<Mark>>,
+    pub(crate) asked: Mark,
+    /// When it was sent, in milliseconds.
+    pub(crate) sent_at: u64,
+    /// What a raise is about.
+    pub(crate) floors: Floors,
+    /// Which raises had been acknowledged anywhere when it was sent.
+    pub(crate) raised: Floors,
     pub(crate) reply: Option<Result<Receipt, Fault>>,
 }
 
@@ -101,6 +112,11 @@ impl World {
             applied: 0,
             receipt: None,
             applied_at: None,
+            top: None,
+            sent_at: self.now,
+            floors: Floors::default(),
+            asked: self.nodes[node].generations.born(),
+            raised: self.judge.acknowledged(),
             reply: None,
         });
         id

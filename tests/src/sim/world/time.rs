@@ -7,6 +7,7 @@ use std::collections::BinaryHeap;
 
 use jetcache_adapters::memory::Table;
 use jetcache_core::Timestamp;
+use jetcache_core::machine::generations::Generations;
 use jetcache_core::machine::shard::Shard;
 use jetcache_core::ports::remote::Wire;
 
@@ -20,7 +21,7 @@ use crate::sim::world::batch::Batches;
 use crate::sim::world::bus::{Ear, Message, Moment};
 use crate::sim::world::failover::Primaries;
 use crate::sim::world::net::{Command, CommandId};
-use crate::sim::world::nodes::Node;
+use crate::sim::world::nodes::{Log, Node};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Happening {
@@ -38,6 +39,8 @@ pub(crate) enum Happening {
     Meddle(usize),
     Replicate(usize),
     FailOver(usize),
+    RaiseAgain(usize),
+    LoseLog(usize),
 }
 
 pub(crate) struct World {
@@ -74,6 +77,7 @@ impl World {
         }
         let node = |at: usize| Node {
             shard: Shard::new(BuildHasherDefault::default()),
+            generations: Generations::default(),
             l1: [const { None }; KEYS],
             clock: plan.fleet.clocks[at],
             repair_at: None,
@@ -83,6 +87,7 @@ impl World {
             met: 0,
             known: 0,
             answered: 0,
+            log: Log::default(),
         };
         let nodes = (0..plan.nodes).map(node).collect();
         let asks = core::mem::take(&mut plan.asks);
@@ -149,6 +154,8 @@ impl World {
             Happening::Meddle(which) => self.meddle(which),
             Happening::Replicate(which) => self.replicate(which),
             Happening::FailOver(which) => self.fail_over(which),
+            Happening::RaiseAgain(node) => self.raise_again(node),
+            Happening::LoseLog(which) => self.lose_log(which),
         }
     }
 
