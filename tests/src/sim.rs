@@ -59,7 +59,9 @@ mod generations {
     pub(crate) mod judging;
     pub(crate) mod log;
     pub(crate) mod looking;
+    pub(crate) mod mixing;
     pub(crate) mod raising;
+    pub(crate) mod resting;
     pub(crate) mod scopes;
 }
 mod world {

@@ -31,7 +31,7 @@ pub enum LogStep {
 }
 
 /// The log, as far as this node knows.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Log {
     /// The highest number that L2 has shown.
     top: Mark,
@@ -47,6 +47,21 @@ pub(super) struct Log {
     ensured: bool,
     /// Something may have been missed: the highest number is to be looked at.
     look: bool,
+}
+
+/// Who has just begun has heard of nothing: it looks first.
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            top: Mark::NONE,
+            lost: false,
+            unread: false,
+            lacks: BTreeMap::new(),
+            healing: None,
+            ensured: false,
+            look: true,
+        }
+    }
 }
 
 impl Log {

@@ -190,6 +190,7 @@ impl World {
             format!("actor {id} is answered {answer:?}, and {found:?} was found")
         });
         if let Some(found) = found.filter(|_| *answer != Cached::Miss) {
+            self.note_found(id, found);
             self.judge_l2(reader.node, reader.raised, found);
             self.judge
                 .answered(reader.node, reader.key, reader.floor, found);

@@ -67,6 +67,11 @@ impl Chance {
         }
     }
 
+    /// Whether the ways are bad still.
+    pub(crate) fn is_bad(&self, now: u64) -> bool {
+        self.script.is_none() && now < self.weather.healed
+    }
+
     pub(crate) fn percent(&mut self, of: u8) -> bool {
         self.script.is_none() && self.rng.u8(..100) < of
     }

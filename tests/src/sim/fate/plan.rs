@@ -215,6 +215,7 @@ impl Plan {
             read_back: pick(&mut rng, &[0, 60, 100]),
             chance: Chance::dice(Pauses::profile(&mut rng), weather, rng),
         }
+        .with_raises(seed, span)
     }
 
     /// An empty plan that leaves nothing to chance: every local step takes no time, every way to

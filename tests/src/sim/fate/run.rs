@@ -75,6 +75,7 @@ impl World {
         self.all_meet_primary();
         self.drain();
         self.read_at_rest();
+        self.rest_of_raises();
         self.judge_left();
     }
 
@@ -92,6 +93,8 @@ impl World {
                 continue;
             }
             self.judge.all_is_heard(node);
+            let raised = self.judge.all_raised();
+            self.judge.is_raised(node, raised);
             for key in 0..u8::try_from(KEYS).unwrap_or(0) {
                 (ask.at, ask.node, ask.key) = (self.now + 1, node, key);
                 ask.what = What::Get(Wish::default());

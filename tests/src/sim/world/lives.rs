@@ -15,10 +15,16 @@ use crate::sim::world::time::{Happening, World};
 impl World {
     pub(crate) fn die(&mut self, which: usize) {
         let death = self.plan.fleet.deaths[which];
-        let node = death.node;
-        if !self.nodes[node].alive {
+        if !self.nodes[death.node].alive {
             return;
         }
+        self.die_now(death.node);
+        if let Some(after) = death.returns {
+            self.queue(self.now + after, Happening::Return(death.node));
+        }
+    }
+
+    pub(crate) fn die_now(&mut self, node: usize) {
         self.note(|| format!("node {node} dies"));
         for id in 0..self.actors.len() {
             if self.actors[id].as_ref().is_some_and(|it| it.node() == node) {
@@ -44,9 +50,6 @@ impl World {
         own.answered = self.now;
         // It may come back on another machine, whose clock is another.
         own.clock = 50 + (own.clock * 7 + 123_457) % 900_000;
-        if let Some(after) = death.returns {
-            self.queue(self.now + after, Happening::Return(node));
-        }
     }
 
     pub(crate) fn come_back(&mut self, node: usize) {

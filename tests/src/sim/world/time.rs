@@ -13,8 +13,8 @@ use jetcache_core::ports::remote::Wire;
 
 use crate::sim::actors::actor::Actor;
 use crate::sim::actors::answering::Answered;
-use crate::sim::fate::judge::{ActorId, Index, Judge};
-use crate::sim::fate::plan::{KEYS, Plan};
+use crate::sim::fate::judge::{ActorId, Id, Index, Judge};
+use crate::sim::fate::plan::{Ask, KEYS, Plan};
 use crate::sim::fate::promise::Promise;
 use crate::sim::fate::script::Point;
 use crate::sim::world::batch::Batches;
@@ -64,6 +64,8 @@ pub(crate) struct World {
     pub(crate) messages: Vec<Message>,
     pub(crate) batches: Batches,
     pub(crate) answers: Vec<Answered>,
+    /// What readers find at rest.
+    pub(crate) finds: Option<Vec<Id>>,
     pub(crate) trace: Option<Vec<String>>,
 }
 
@@ -109,6 +111,7 @@ impl World {
             messages: Vec::new(),
             batches: Batches::default(),
             answers: Vec::new(),
+            finds: None,
             trace: traced.then(Vec::new),
             plan,
         };
@@ -137,6 +140,12 @@ impl World {
             self.happen(happening);
             self.rouse();
         }
+    }
+
+    pub(crate) fn ask_at_rest(&mut self, ask: Ask) {
+        let at = ask.at;
+        self.plan.asks.push(ask);
+        self.queue(at, Happening::Start(self.plan.asks.len() - 1));
     }
 
     fn happen(&mut self, happening: Happening) {
