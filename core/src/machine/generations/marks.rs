@@ -75,10 +75,10 @@ impl Pages {
         let pages = self
             .0
             .iter()
-            .zip(0_u8..)
+            .zip(0..=u8::MAX)
             .filter_map(|(page, at)| Some((page.as_ref()?, at)));
         pages.flat_map(|(rows, page)| {
-            let rows = rows.iter().zip(0_u8..);
+            let rows = rows.iter().zip(0..=u8::MAX);
             rows.map(move |(row, at)| (u16::from_be_bytes([page, at]), *row))
         })
     }
