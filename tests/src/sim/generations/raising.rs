@@ -182,6 +182,7 @@ impl World {
             State::Open => None,
             state @ State::Sweep(..) => {
                 raise.state = state;
+                self.turn_at(id, self.now);
                 Some(raise)
             }
         }

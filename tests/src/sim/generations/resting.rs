@@ -5,6 +5,7 @@ use crate::sim::fate::judge::{ActorId, Id};
 use crate::sim::fate::plan::{Ask, Brings, KEYS, Key, Loader, What, Wish};
 use crate::sim::fate::promise::Promise;
 use crate::sim::generations::scopes::Scopes;
+use crate::sim::world::air::Air;
 use crate::sim::world::time::World;
 
 impl World {
@@ -12,6 +13,9 @@ impl World {
         if !self.plan.policy.log || self.plan.chance.is_bad(self.now) {
             return;
         }
+        self.plan.chance.rests();
+        self.plan.read_back = 0;
+        (self.plan.fleet.air, self.plan.fleet.slow) = (Air::default(), vec![0; self.nodes.len()]);
         let nodes: Vec<usize> = (0..self.nodes.len())
             .filter(|node| self.nodes[*node].alive)
             .collect();
