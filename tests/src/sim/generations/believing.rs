@@ -9,7 +9,6 @@ use crate::sim::fate::plan::Key;
 use crate::sim::fate::script::Point;
 use crate::sim::generations::judging::Floors;
 use crate::sim::generations::scopes::marks_of;
-use crate::sim::world::bus::Bus;
 use crate::sim::world::net::{CommandId, Sender};
 use crate::sim::world::time::{World, whole_millis};
 use crate::sim::world::verb::{Receipt, Verb};
@@ -89,7 +88,8 @@ impl World {
     /// Whether the highest number goes with the next answer: always where it costs no other command.
     fn looks_at_log(&self, node: usize) -> bool {
         let own = &self.nodes[node];
-        let told = self.plan.fleet.bus != Bus::None && own.ear.knows;
+        // Of a raise that nobody acknowledged only L2 itself tells.
+        let told = self.is_bus_on_l2() && own.ear.knows;
         let due = !told && self.now + own.clock >= own.log.looked + EVERY;
         !self.plan.fleet.cluster || own.generations.is_to_look() || due
     }
