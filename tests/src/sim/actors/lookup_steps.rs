@@ -203,7 +203,12 @@ impl World {
             Ok(Receipt::Filled(filled)) => Reply::Stored(Ok(filled)),
             Ok(Receipt::Extended(extended)) => Reply::Extended(Ok(extended)),
             Ok(_) => unreachable!("a caller does not ask that"),
-            Err(fault) => self.faulted(command, fault),
+            Err(fault) => {
+                // It may be granted, and be believed all the same to nobody: then it is given back.
+                let granted = self.commands[command].is_granted();
+                caller.lease = granted.then_some(command);
+                self.faulted(command, fault)
+            }
         };
         self.step(id, caller, reply)
     }

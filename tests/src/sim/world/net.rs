@@ -340,7 +340,7 @@ impl World {
     /// The sender is gone. If a lease was granted, it must still be given back.
     pub(crate) fn forsaken(&mut self, id: CommandId) {
         self.commands[id].sender = Sender::Nobody;
-        if let Some(Ok(Receipt::Leased(Granted::Yes, _))) = self.commands[id].reply {
+        if self.commands[id].is_granted() {
             self.late_lease(id);
         }
     }
@@ -367,6 +367,11 @@ impl Command {
     /// The node and the life of it that sent it.
     pub(crate) fn source(&self) -> (usize, u32) {
         (self.node, self.life)
+    }
+
+    /// Whether its sender has heard that it has the lease.
+    pub(crate) fn is_granted(&self) -> bool {
+        matches!(self.reply, Some(Ok(Receipt::Leased(Granted::Yes, _))))
     }
 
     pub(crate) fn key(&self) -> Key {
