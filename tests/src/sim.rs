@@ -63,6 +63,7 @@ mod generations {
     pub(crate) mod raising;
     pub(crate) mod resting;
     pub(crate) mod scopes;
+    pub(crate) mod script;
 }
 mod world {
     pub(crate) mod air;

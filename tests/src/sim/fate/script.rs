@@ -138,7 +138,7 @@ impl Fate {
 #[derive(Debug, Default)]
 pub(crate) struct Script {
     pauses: Vec<(usize, Point, u64)>,
-    fates: Vec<(usize, Point, Fate)>,
+    pub(crate) fates: Vec<(usize, Point, Fate)>,
 }
 
 impl Script {
@@ -468,7 +468,7 @@ impl Plan {
         self
     }
 
-    fn script(&mut self) -> &mut Script {
+    pub(crate) fn script(&mut self) -> &mut Script {
         let Chance { script, .. } = &mut self.chance;
         script.get_or_insert_default()
     }

@@ -6,7 +6,7 @@ use jetcache_core::ports::remote::Wire;
 
 use crate::sim::fate::fleet::Fleet;
 use crate::sim::fate::mix::pick;
-use crate::sim::fate::plan::{Ask, Plan, What};
+use crate::sim::fate::plan::{Ask, Brings, Plan, What};
 use crate::sim::generations::log::Loss;
 use crate::sim::generations::scopes::{Scopes, TAGS};
 
@@ -64,6 +64,9 @@ impl Ask {
             _ => tag(rng, false).and(tag(rng, false)),
         };
         match &mut self.what {
+            // What is unchanged keeps its tags, if its loader does not say others.
+            What::Load(_, loader) | What::Refresh(_, loader)
+                if loader.brings == Brings::Unchanged && rng.u8(..8) > 0 => {}
             What::Load(_, loader) | What::Refresh(_, loader) => loader.tags = tags,
             What::Insert(wish, _) => wish.tags = tags,
             What::WriteThrough(wish, writer) => match rng.bool() {

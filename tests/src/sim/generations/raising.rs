@@ -271,7 +271,7 @@ impl World {
     }
 
     /// A node hears of a raise, be it its own.
-    pub(crate) fn hear_raise(&mut self, node: usize, word: Word, own: bool) {
+    pub(crate) fn hear_raise(&mut self, node: usize, word: Word, (own, said): (bool, u64)) {
         let event = RaiseEvent {
             numbers: Some((word.before, word.number)),
             scopes: word.scopes.list(),
@@ -280,6 +280,11 @@ impl World {
         let now = self.timestamp(node);
         let news = self.nodes[node].generations.hear(&event, own, now);
         let floors = self.judge.told_of(word.number).only(word.scopes);
+        if !self.is_too_late(said) {
+            // Now it has to see to it that L2 does not lose that.
+            let life = self.nodes[node].life;
+            self.judge.raise_is_due(floors, (node, life));
+        }
         self.learnt(node, &news, floors, None);
     }
 

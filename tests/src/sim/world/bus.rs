@@ -334,7 +334,7 @@ impl World {
         }
         self.note(|| format!("node {node} hears {message:?}"));
         if let Some(word) = message.raise {
-            return self.hear_raise(node, word, own);
+            return self.hear_raise(node, word, (own, message.said));
         }
         if message.log {
             return self.look_for_log(node, true);
