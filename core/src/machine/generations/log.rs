@@ -47,6 +47,15 @@ pub(super) struct Log {
     ensured: bool,
     /// Something may have been missed: the highest number is to be looked at.
     look: bool,
+    /// How often.
+    missed: u32,
+}
+
+/// What a node knew when it asked for the highest number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    clock: Mark,
+    missed: u32,
 }
 
 /// Who has just begun has heard of nothing: it looks first.
@@ -60,6 +69,7 @@ impl Default for Log {
             healing: None,
             ensured: false,
             look: true,
+            missed: 0,
         }
     }
 }
@@ -77,12 +87,23 @@ impl Log {
 }
 
 impl Generations {
-    /// What L2 shows as the highest number; `asked` is what this node had [heard of](Self::born) when it
-    /// asked. A log that has lost numbers is lost (T7), unless another primary is just taken up.
-    pub fn on_top(&mut self, asked: Mark, top: Option<Mark>) {
-        self.log.look = false;
+    /// What it knows: to be remembered by whoever asks for the highest number.
+    #[must_use]
+    pub fn known(&self) -> Known {
+        Known {
+            clock: self.clock,
+            missed: self.log.missed,
+        }
+    }
+
+    /// What L2 shows as the highest number; `asked` is what this node [knew](Self::known) when it asked. A log that has lost numbers is lost (T7), unless another primary is just taken up.
+    /// Words that may have been missed since it asked are yet to be looked for (T9).
+    pub fn on_top(&mut self, asked: Known, top: Option<Mark>) {
+        if asked.missed == self.log.missed {
+            self.log.look = false;
+        }
         match top {
-            Some(top) if top >= asked => {
+            Some(top) if top >= asked.clock => {
                 self.clock = self.clock.max(top);
                 self.log.top = self.log.top.max(top);
             }
@@ -179,6 +200,7 @@ impl Generations {
     /// Words may have been missed, and none is from now on.
     pub fn on_everything(&mut self) {
         self.log.look = true;
+        self.log.missed = self.log.missed.wrapping_add(1);
     }
 
     /// Another primary of L2 answers (T12): its list is read before it is believed, it is told what that

@@ -15,6 +15,7 @@ use crate::sim::fate::plan::{Brings, Key};
 use crate::sim::fate::promise::Promise;
 use crate::sim::fate::script::Point;
 use crate::sim::generations::believing::Asked;
+use crate::sim::generations::judging::Floors;
 use crate::sim::world::net::CommandId;
 use crate::sim::world::nodes::Row;
 use crate::sim::world::time::{World, whole_millis};
@@ -169,6 +170,8 @@ impl World {
                 self.turn_after(id, Point::Leave);
             }
             _ => {
+                // What it found is not what it will be answered.
+                caller.raised = Floors::default();
                 if let Some(command) = granted {
                     self.late_lease(command);
                 }

@@ -207,7 +207,7 @@ impl World {
         let own = &mut self.nodes[node];
         own.log.looked = own.log.looked.max(sent + own.clock);
         own.generations.on_top(asked, top);
-        self.note(|| format!("    node {node} sees the number {top:?}, it knew {asked}"));
+        self.note(|| format!("    node {node} sees the number {top:?}, it knew {asked:?}"));
     }
 
     fn next_log_step(&self, node: usize) -> Option<LogStep> {

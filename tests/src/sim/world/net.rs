@@ -1,6 +1,7 @@
 //! The commands on their way to L2 and back.
 
 use jetcache_core::machine::error::Fault;
+use jetcache_core::machine::generations::Known;
 use jetcache_core::machine::generations::scope::Mark;
 use jetcache_core::machine::lookup::step::Release;
 use jetcache_core::machine::shard::repairs::{Cure, Repair};
@@ -41,7 +42,7 @@ pub(crate) struct Command {
     pub(crate) applied_at: Option<Index>,
     /// The highest number of the log that it showed, if it did, and what its sender had heard of then.
     pub(crate) top: Option<Option<Mark>>,
-    pub(crate) asked: Mark,
+    pub(crate) asked: Known,
     /// When it was sent, in milliseconds.
     pub(crate) sent_at: u64,
     /// What a raise is about.
@@ -115,7 +116,7 @@ impl World {
             top: None,
             sent_at: self.now,
             floors: Floors::default(),
-            asked: self.nodes[node].generations.born(),
+            asked: self.nodes[node].generations.known(),
             raised: self.judge.acknowledged(),
             reply: None,
         });
