@@ -14,6 +14,7 @@
 //! | bus, air, ear | how nodes hear of changes; what carries the words; who listens |
 //! | life | a node from its birth to its death |
 //! | failover | L2 falls back to what it was a while ago, and all connections to it break |
+//! | raise, scopes | a tag, two, or the whole namespace is raised; what can be raised, and a node that looks at the log |
 //! | chance, fate | what decides how long a pause takes, and what becomes of a command |
 //! | judge, promise | who checks P1 to P7 at every event |
 //! | ledger | what L2 took, and what follows from it |
@@ -51,6 +52,17 @@ mod fate {
     pub(crate) mod plan;
     pub(crate) mod promise;
     pub(crate) mod run;
+    pub(crate) mod script;
+}
+mod generations {
+    pub(crate) mod believing;
+    pub(crate) mod judging;
+    pub(crate) mod log;
+    pub(crate) mod looking;
+    pub(crate) mod mixing;
+    pub(crate) mod raising;
+    pub(crate) mod resting;
+    pub(crate) mod scopes;
     pub(crate) mod script;
 }
 mod world {

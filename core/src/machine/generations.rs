@@ -18,7 +18,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::machine::generations::log::Log;
-pub use crate::machine::generations::log::LogStep;
+pub use crate::machine::generations::log::{Known, LogStep};
 use crate::machine::generations::marks::Marks;
 use crate::machine::generations::raise::Pending;
 pub use crate::machine::generations::raise::{RaiseTicket, parts};

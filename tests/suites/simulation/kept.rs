@@ -8,6 +8,8 @@
 mod failover;
 #[path = "kept/fleet.rs"]
 mod fleet;
+#[path = "kept/generations.rs"]
+mod generations;
 #[path = "kept/go.rs"]
 mod go;
 #[path = "kept/unchanged.rs"]

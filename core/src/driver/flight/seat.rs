@@ -24,7 +24,6 @@ use crate::machine::shard::{Context, Ticket};
 use crate::machine::tier::entry::{Cached, Load};
 use crate::machine::tier::envelope::Header;
 use crate::machine::tier::unreadable::Unreadable;
-use crate::machine::tier::verb::Granted;
 use crate::machine::tier::wire::Wire;
 use crate::machine::time::Timestamp;
 use crate::machine::token::Token;
@@ -50,6 +49,8 @@ struct Notes<V> {
     own: Option<Answer<Arc<V>>>,
     /// The lease that it asked for last.
     asked: Option<Token>,
+    /// L2 has granted it.
+    is_granted: bool,
     /// That lease, if it was granted just now.
     granted: Option<Token>,
     /// What a fill may replace: junk that L2 showed last; to a refresh, a value as well.
@@ -206,8 +207,10 @@ impl<K: CacheKey, V: CacheValue> Seat<K, V> {
     ) -> Step<Arc<V>> {
         match (&reply, &mut self.notes) {
             (Reply::Loaded(loaded), _) => self.notes().own = Some(answer_of(loaded)),
-            (Reply::Leased(Ok((Granted::Yes, _))), Some(notes)) => {
-                notes.granted = notes.asked.take()
+            // Whether its answer was believed or not: somebody has to give it back.
+            (Reply::Leased(_), Some(notes)) => {
+                let granted = core::mem::take(&mut notes.is_granted);
+                notes.granted = notes.asked.take().filter(|_| granted);
             }
             (_, Some(notes)) => notes.granted = None,
             (_, None) => {}
@@ -305,6 +308,11 @@ impl<K: CacheKey, V: CacheValue> Seat<K, V> {
         self.release(unwanted.then_some(Release::of(token)));
     }
 
+    /// L2 has granted the lease that it asked for.
+    pub(crate) fn is_granted(&mut self) {
+        self.notes().is_granted = true;
+    }
+
     /// The reply to [`Need::Read`].
     pub(crate) fn read(&mut self, read: Result<Option<Found>, Fault>) -> Reply<Arc<V>> {
         Reply::Remote(read.map(|found| self.seen(found)))
@@ -369,6 +377,7 @@ impl<V> Default for Notes<V> {
         Self {
             own: None,
             asked: None,
+            is_granted: false,
             granted: None,
             junk: None,
             refreshes: false,

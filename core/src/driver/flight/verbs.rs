@@ -21,7 +21,7 @@ use crate::machine::tier::mark::Mark;
 use crate::machine::tier::verb::{Announce, Times};
 use crate::machine::token::Token;
 use crate::ports::bus::Kind;
-use crate::ports::remote::{Extend, Fill, Stored};
+use crate::ports::remote::{Extend, Fill, Leased, Stored};
 
 /// How each seat goes on, in the order of the seats.
 pub(crate) type Nexts<V> = Vec<Next<V>>;
@@ -56,10 +56,18 @@ pub(crate) async fn lease<K: CacheKey, V: CacheValue>(
     });
     // The highest number, if it is looked at, on its way beside the leases.
     let (leased, look) = join(ask(shared, link, asks.collect()), link.look_beside()).await;
+    let granted: Vec<bool> = leased.iter().map(is_granted).collect();
     let leased = believed(shared, (leased, look)).await;
+    for (seat, _) in zip(seats.iter_mut(), granted).filter(|(_, granted)| *granted) {
+        seat.is_granted();
+    }
     zip(seats, leased)
         .map(|(seat, leased)| Next::Reply(seat.leased(leased)))
         .collect()
+}
+
+fn is_granted(leased: &Result<Leased, Fault>) -> bool {
+    leased.as_ref().is_ok_and(Leased::is_granted)
 }
 
 /// `loaded`: what the others are told of a value that was loaded, and not to refresh the key.

@@ -8,6 +8,7 @@ use async_lock::Mutex;
 use portable_atomic::{AtomicU64, Ordering};
 
 use crate::driver::shared::generated::Generated;
+use crate::machine::generations::Known;
 use crate::machine::generations::scope::{Mark, list_key, top_key};
 use crate::machine::time::Timestamp;
 use crate::ports::remote::Found;
@@ -33,8 +34,8 @@ pub(crate) struct Log {
 /// The highest number, as an answer of L2 showed it.
 #[derive(Debug)]
 pub(crate) struct Look {
-    /// What this node had heard of when it asked.
-    pub(crate) asked: Mark,
+    /// What this node knew when it asked.
+    pub(crate) asked: Known,
     /// What L2 has.
     pub(crate) top: Option<Mark>,
 }
@@ -42,7 +43,7 @@ pub(crate) struct Look {
 /// A question about the highest number that is on its way.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked {
-    clock: Mark,
+    known: Known,
     sent: Timestamp,
 }
 
@@ -61,8 +62,8 @@ impl Log {
 
     /// It is asked for now.
     pub(crate) fn ask(&self, sent: Timestamp) -> Asked {
-        let clock = self.generations.look().born();
-        Asked { clock, sent }
+        let known = self.generations.look().known();
+        Asked { known, sent }
     }
 
     /// The key of the list, if it is to be read as well, in vain: a server that evicts what was not used
@@ -84,7 +85,7 @@ impl Log {
         (self.looked).fetch_max(asked.sent.as_nanos(), Ordering::Relaxed);
         let text = found.and_then(|found| String::from_utf8(found.bytes).ok());
         Look {
-            asked: asked.clock,
+            asked: asked.known,
             top: text.as_deref().and_then(Mark::parse),
         }
     }

@@ -105,7 +105,9 @@ impl<K, V> Link<K, V> {
     /// Whether the highest number of the log goes with the next answer: always where it costs no other
     /// command, since it is on the same server.
     fn looks_at(&self, log: &Log) -> bool {
-        let told = || (self.hub.as_ref()).is_some_and(|hub| hub.state() == BusState::Up);
+        // Of a raise that nobody acknowledged only L2 itself tells.
+        let up = || (self.hub.as_ref()).is_some_and(|hub| hub.state() == BusState::Up);
+        let told = || self.announcer.is_l2() && up();
         !self.is_many_servers() || log.is_due(told(), self.runtime.coarse())
     }
 

@@ -47,9 +47,19 @@ pub(super) struct Log {
     ensured: bool,
     /// Something may have been missed: the highest number is to be looked at.
     look: bool,
+    /// How often.
+    missed: u32,
+}
+
+/// What a node knew when it asked for the highest number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    clock: Mark,
+    missed: u32,
 }
 
 impl Log {
+    /// Who has just begun has heard of nothing: it looks first.
     pub(super) const fn new() -> Self {
         Self {
             top: Mark::NONE,
@@ -58,7 +68,8 @@ impl Log {
             lacks: BTreeMap::new(),
             healing: None,
             ensured: false,
-            look: false,
+            look: true,
+            missed: 0,
         }
     }
 
@@ -74,12 +85,23 @@ impl Log {
 }
 
 impl Generations {
-    /// What L2 shows as the highest number; `asked` is what this node had [heard of](Self::born) when it
-    /// asked. A log that has lost numbers is lost (T7), unless another primary is just taken up.
-    pub fn on_top(&mut self, asked: Mark, top: Option<Mark>) {
-        self.log.look = false;
+    /// What it knows: to be remembered by whoever asks for the highest number.
+    #[must_use]
+    pub fn known(&self) -> Known {
+        Known {
+            clock: self.clock,
+            missed: self.log.missed,
+        }
+    }
+
+    /// What L2 shows as the highest number; `asked` is what this node [knew](Self::known) when it asked. A log that has lost numbers is lost (T7), unless another primary is just taken up.
+    /// Words that may have been missed since it asked are yet to be looked for (T9).
+    pub fn on_top(&mut self, asked: Known, top: Option<Mark>) {
+        if asked.missed == self.log.missed {
+            self.log.look = false;
+        }
         match top {
-            Some(top) if top >= asked => {
+            Some(top) if top >= asked.clock => {
                 self.clock = self.clock.max(top);
                 self.log.top = self.log.top.max(top);
             }
@@ -176,6 +198,7 @@ impl Generations {
     /// Words may have been missed, and none is from now on.
     pub fn on_everything(&mut self) {
         self.log.look = true;
+        self.log.missed = self.log.missed.wrapping_add(1);
     }
 
     /// Another primary of L2 answers (T12): its list is read before it is believed, it is told what that
@@ -230,7 +253,7 @@ mod tests {
     /// A node that knows a log whose namespace was raised as number 1.
     fn synced() -> Generations {
         let mut node = Generations::new();
-        node.on_top(Mark::NONE, Some(mark(1)));
+        node.on_top(Known::default(), Some(mark(1)));
         let Some(LogStep::News { since, reign }) = node.next_log_step() else {
             panic!("it knows nothing yet")
         };
@@ -264,7 +287,7 @@ mod tests {
     fn t3_a_word_out_of_order_does_not_pass_for_all_that_was_said() {
         let mut node = synced();
         let _ = node.hear(&event(2, 3, &[Scope::Tag(8)]), false, NOW);
-        node.on_top(node.born(), Some(mark(3)));
+        node.on_top(node.known(), Some(mark(3)));
         let since = mark(1);
         assert_eq!(
             node.next_log_step(),
@@ -285,7 +308,7 @@ mod tests {
     fn t4_what_teaches_a_mark_is_news_once() {
         let mut node = synced();
         let before = node.heard();
-        node.on_top(node.born(), Some(mark(2)));
+        node.on_top(node.known(), Some(mark(2)));
         let _ = node.on_news(mark(1), 0, &[(Scope::All, mark(1)), (T, mark(2))]);
         assert!(node.had_news(before, &tagged()));
         let after = node.heard();
@@ -302,7 +325,7 @@ mod tests {
         for top in [None, Some(mark(1))] {
             let mut node = synced();
             let _ = node.hear(&event(1, 2, &[T]), false, NOW);
-            node.on_top(node.born(), top);
+            node.on_top(node.known(), top);
             assert!(node.has_lost_its_log());
             let ensure = LogStep::Ensure {
                 clock: mark(2),
@@ -325,7 +348,7 @@ mod tests {
     #[test]
     fn t7_an_empty_list_below_a_top_is_a_lost_log() {
         let mut node = synced();
-        node.on_top(node.born(), Some(mark(5)));
+        node.on_top(node.known(), Some(mark(5)));
         let _ = node.on_news(mark(1), 0, &[]);
         let step = node.next_log_step();
         assert!(matches!(step, Some(LogStep::Ensure { .. })), "{step:?}");
@@ -339,7 +362,7 @@ mod tests {
         let (since, reign) = (Mark::NONE, 1);
         assert_eq!(node.next_log_step(), Some(LogStep::News { since, reign }));
         // A lower number is no loss of the log now.
-        node.on_top(node.born(), Some(mark(1)));
+        node.on_top(node.known(), Some(mark(1)));
         assert!(!node.has_lost_its_log());
         let _ = node.on_news(since, reign, &[(Scope::All, mark(1))]);
         let marks = vec![(T, mark(2))];

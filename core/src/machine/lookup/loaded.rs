@@ -68,11 +68,17 @@ impl<V: Clone> Lookup<V> {
             Some(shown) if load.tags.is_empty() => shown.tags.clone(),
             _ => load.tags,
         };
-        // What it brought may be older than the raise of one of its tags (T6).
-        let outlived = view.generations.had_news(self.stamp, &tags);
-        let Some(mut lives) = lives.filter(|_| !outlived) else {
+        let Some(mut lives) = lives else {
             return self.finish(Answer::endless(outcome).tagged(&tags, self.stamp));
         };
+        // What it brought may be older than the raise of one of its tags (T6).
+        if view.generations.had_news(self.stamp, &tags) {
+            return self.finish(Answer {
+                until: view.now + lives.remote,
+                loaded: Some(began),
+                ..Answer::endless(outcome).tagged(&tags, self.stamp)
+            });
+        }
         // One that is too long is not kept, and the one before is not its mark any more.
         let before = shown.as_ref().filter(|_| !load.overlong);
         let mark = load.mark.or_else(|| before?.mark.clone());

@@ -7,6 +7,8 @@ use crate::sim::actors::reader::Reader;
 use crate::sim::fate::judge::ActorId;
 use crate::sim::fate::plan::{Key, What, Wish};
 use crate::sim::fate::script::Point;
+use crate::sim::generations::looking::Look;
+use crate::sim::generations::raising::Raise;
 use crate::sim::world::time::{Happening, LONGEST, World};
 
 pub(crate) enum Actor {
@@ -14,6 +16,8 @@ pub(crate) enum Actor {
     Reader(Reader),
     Change(Change),
     Sweep(Sweep),
+    Raise(Raise),
+    Look(Look),
 }
 
 impl World {
@@ -35,6 +39,7 @@ impl World {
             }
             What::Refresh(_, loader) => Actor::Caller(self.caller(&ask, Wish::default(), loader)),
             What::Load(wish, loader) => Actor::Caller(self.caller(&ask, wish, loader)),
+            What::Raise(_) => Actor::Raise(self.raise(&ask)),
             What::Get(_) | What::Peek => Actor::Reader(self.reader(&ask)),
         };
         let id = self.enter(actor, at, ask.held);
@@ -91,6 +96,8 @@ impl World {
             Actor::Reader(reader) => self.reader_turn(id, reader).map(Actor::Reader),
             Actor::Change(change) => self.change_turn(id, change),
             Actor::Sweep(sweep) => self.sweep_turn(id, sweep).map(Actor::Sweep),
+            Actor::Raise(raise) => self.raise_turn(id, raise).map(Actor::Raise),
+            Actor::Look(look) => self.look_turn(id, look).map(Actor::Look),
         };
     }
 
@@ -104,9 +111,12 @@ impl World {
             Actor::Caller(caller) => self.caller_dropped(id, caller),
             Actor::Reader(reader) => self.reader_dropped(id, reader),
             Actor::Change(change) => self.actors[id] = self.change_dropped(id, change),
+            Actor::Raise(raise) => {
+                self.actors[id] = self.raise_dropped(id, raise).map(Actor::Raise);
+            }
             // It runs on a thread of its own, and so to its end.
-            Actor::Sweep(sweep) => {
-                self.actors[id] = Some(Actor::Sweep(sweep));
+            actor @ (Actor::Sweep(_) | Actor::Look(_)) => {
+                self.actors[id] = Some(actor);
                 self.turn_at(id, self.now);
             }
         }
@@ -123,7 +133,7 @@ impl World {
             };
             let goes_on = match actor {
                 Actor::Caller(caller) => caller.is_woken(),
-                Actor::Reader(_) => false,
+                Actor::Reader(_) | Actor::Raise(_) | Actor::Look(_) => false,
                 Actor::Change(change) => change.is_free(&self.nodes),
                 Actor::Sweep(sweep) => sweep.is_free(&self.nodes),
             };
@@ -133,6 +143,7 @@ impl World {
         }
         self.busy = busy;
         for node in 0..self.nodes.len() {
+            self.await_raises(node);
             let Some(due) = self.nodes[node].shard.next_repair() else {
                 continue;
             };
@@ -153,7 +164,8 @@ impl Actor {
             Self::Caller(caller) => caller.is_at_await(),
             Self::Reader(reader) => reader.is_at_await(),
             Self::Change(change) => change.is_at_await(),
-            Self::Sweep(_) => false,
+            Self::Raise(raise) => raise.is_at_await(),
+            Self::Sweep(_) | Self::Look(_) => false,
         }
     }
 }
@@ -165,6 +177,8 @@ impl Actor {
             Self::Reader(reader) => reader.node(),
             Self::Change(change) => change.node(),
             Self::Sweep(sweep) => sweep.node,
+            Self::Raise(raise) => raise.node,
+            Self::Look(look) => look.node,
         }
     }
 }

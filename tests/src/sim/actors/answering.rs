@@ -126,6 +126,9 @@ impl World {
             });
             self.judge
                 .answered(caller.node, caller.key, caller.floor, found);
+            if caller.last == Some(found) {
+                self.judge_l2(caller.node, caller.raised, found);
+            }
         }
         if let Ok(Cached::Stale(value)) = answer {
             self.judge_stale(id, caller, *value);
@@ -162,6 +165,7 @@ impl World {
         self.judge.rule(now < until, Promise::P7, || {
             format!("actor {id} is answered {value:?}, stale, at {now} ms: {fact:?}")
         });
+        (self.judge).is_alive(caller.node, caller.floor.raised, value, "a stale answer");
         if !self.judge.is_current(caller.seat().1) {
             let floor = self.judge.floor(caller.node, caller.key);
             (self.judge).answered(caller.node, caller.key, floor, value);

@@ -14,7 +14,10 @@ use crate::sim::fate::judge::loads::Flight;
 use crate::sim::fate::judge::{ActorId, Floor, Id, Index};
 use crate::sim::fate::plan::{Ask, Key, Loader, What, Wish};
 use crate::sim::fate::script::Point;
+use crate::sim::generations::believing::Asked;
+use crate::sim::generations::judging::Floors;
 use crate::sim::world::net::CommandId;
+use crate::sim::world::server::bucket;
 use crate::sim::world::time::{World, whole_millis};
 
 pub(crate) struct Caller {
@@ -37,6 +40,8 @@ pub(crate) struct Caller {
     pub(crate) lease: Option<CommandId>,
     /// The number of the junk that its last look at L2 showed.
     pub(crate) junk: Option<Index>,
+    /// What had been raised when that was asked for.
+    pub(crate) raised: Floors,
     /// Its own loader failed.
     pub(crate) failed: bool,
     /// It was woken, and is about to ask for the answer.
@@ -53,7 +58,7 @@ pub(crate) enum State {
     Step(Box<Reply<Id>>),
     Poll,
     Waiting,
-    Command(CommandId),
+    Command(Asked),
     Pause(u64),
     Loading(Loading),
     Look,
@@ -146,6 +151,7 @@ impl World {
             last: None,
             lease: None,
             junk: None,
+            raised: Floors::default(),
             failed: false,
             woken: false,
             gave_up: false,
@@ -159,7 +165,7 @@ impl World {
             State::Rejoin => Some(self.rejoin(id, caller)),
             State::Step(reply) => Some(self.step(id, caller, *reply)),
             State::Poll | State::Waiting => Some(self.poll(id, caller)),
-            State::Command(command) => Some(self.reply_came(id, caller, command)),
+            State::Command(asked) => Some(self.reply_came(id, caller, asked)),
             State::Pause(until) if self.now < until => {
                 caller.state = State::Pause(until);
                 self.turn_at(id, until);
@@ -225,6 +231,12 @@ impl World {
         let now = self.timestamp(node);
         let found = self.look(node, key);
         let found = found.filter(|(entry, found)| {
+            let generations = &self.nodes[node].generations;
+            if !entry.is_alive(generations.heard(), |stamp, tags| {
+                generations.had_news(stamp, tags)
+            }) {
+                return false;
+            }
             let fact = *self.judge.at(*found);
             let over = self.now.saturating_sub(fact.ends);
             let accepted = wish.stale_for.is_none_or(|window| over < window);
@@ -240,9 +252,9 @@ impl World {
     fn join(&mut self, id: ActorId, mut caller: Caller) -> Option<Caller> {
         let (key, call, aim) = (caller.key, caller.wish.call(), caller.aim);
         let (ticket, role) = self.machine(caller.node, |shard, context, effects| match aim {
-            None => Some(shard.join(key, call, context, effects)),
+            None => Some(shard.join(key, bucket(key), call, context, effects)),
             Some(aim) => {
-                let ticket = shard.open_refresh(key, call, aim, context, effects)?;
+                let ticket = shard.open_refresh(key, bucket(key), call, aim, context, effects)?;
                 Some((ticket, Role::Lead))
             }
         })?;

@@ -11,8 +11,9 @@ use crate::sim::actors::writing::Writing;
 use crate::sim::fate::judge::{ActorId, Id, Index};
 use crate::sim::fate::plan::{Ask, KEYS, Key, What, Wish, Writes};
 use crate::sim::fate::script::Point;
-use crate::sim::world::net::CommandId;
+use crate::sim::generations::believing::Asked;
 use crate::sim::world::nodes::Node;
+use crate::sim::world::server::bucket;
 use crate::sim::world::time::{World, whole_millis};
 
 pub(crate) struct Change {
@@ -51,7 +52,7 @@ pub(crate) enum State {
     /// Its caller writes the database.
     Writing(Writing),
     Step(ChangeReply<Id>),
-    Command(CommandId),
+    Command(Asked),
     /// Waits for pending writes to L1; what it removes or writes then.
     Wait(Pending, Option<Option<Entry<Id>>>),
     Look,
@@ -98,7 +99,8 @@ impl World {
         let value = match kind {
             Kind::Insert(condition) => {
                 let id = self.judge.fact(ask.key, false, self.index);
-                self.judge.at(id).barred = condition.is_some();
+                let fact = self.judge.at(id);
+                (fact.barred, fact.tags) = (condition.is_some(), wish.tags);
                 Some(id)
             }
             Kind::Invalidate | Kind::WriteThrough { .. } => None,
@@ -125,9 +127,10 @@ impl World {
             State::Open => self.open(id, &mut change),
             State::Step(reply) => return self.advance(id, change, reply),
             State::Writing(writing) => return self.writing(id, change, writing),
-            State::Command(command) => match self.awaited(command) {
-                None => change.state = State::Command(command),
+            State::Command(mut asked) => match self.believed(id, &mut asked) {
+                None => change.state = State::Command(asked),
                 Some(reply) => {
+                    let command = asked.command.expect("a change asks for something");
                     let reply = self.heard(&mut change, command, reply);
                     return self.advance(id, change, reply);
                 }
@@ -187,7 +190,7 @@ impl World {
         };
         let key = change.key;
         let ticket = self.machine(change.node, |shard, context, effects| {
-            shard.open(key, plan, context, effects)
+            shard.open(key, bucket(key), plan, context, effects)
         });
         self.note(|| format!("change {id} opens"));
         change.ticket = Some(ticket);
@@ -207,7 +210,7 @@ impl World {
         self.write_on(id, &change);
         match core::mem::replace(&mut change.state, State::Moving) {
             State::Write(entry) if self.plan.chance.percent(50) => self.put(id, &change, entry),
-            State::Command(command) => self.forsaken(command),
+            State::Command(asked) => self.unasked(id, asked),
             _ => {}
         }
         let rest = self.machine(node, |shard, context, effects| {
@@ -228,6 +231,9 @@ impl World {
             filled: None,
             lasting: 0,
             begun: Some(change.begun),
+            raised: None,
+            raises: false,
+            then: None,
         }))
     }
 }

@@ -3,6 +3,8 @@
 use jetcache_core::machine::change;
 use jetcache_core::machine::change::{ChangeOutcome, ChangeReply, ChangeStep, Reach};
 use jetcache_core::machine::error::Fault;
+use jetcache_core::machine::generations::tags::Tags;
+use jetcache_core::machine::lookup::step::Release;
 use jetcache_core::machine::tier::entry::Entry;
 use jetcache_core::machine::tier::mark::Mark;
 use jetcache_core::ports::remote::{Claimed, Condition, Filled, Placed};
@@ -10,8 +12,9 @@ use jetcache_core::ports::remote::{Claimed, Condition, Filled, Placed};
 use crate::sim::actors::actor::Actor;
 use crate::sim::actors::change::{Change, Kind, State};
 use crate::sim::fate::judge::{ActorId, Id, Writer};
+use crate::sim::fate::promise::Promise;
 use crate::sim::fate::script::Point;
-use crate::sim::world::net::{CommandId, Sender};
+use crate::sim::world::net::CommandId;
 use crate::sim::world::nodes::Row;
 use crate::sim::world::time::World;
 use crate::sim::world::verb::{Receipt, Verb};
@@ -116,6 +119,11 @@ impl World {
                 Kind::Insert(Some(Condition::Absent))
             )
         );
+        if let (ChangeReply::Claimed(Ok(Claimed::Granted(..))), Some(value)) =
+            (&reply, change.value)
+        {
+            self.judge.at(value).claimed = self.index;
+        }
         if granted_alone {
             self.bar(&change, false);
         }
@@ -129,29 +137,33 @@ impl World {
         change.state = match step {
             ChangeStep::Ask(change::Wish::Remove(announce)) => {
                 let verb = Verb::Remove { announce };
-                State::Command(self.send(node, key, verb, Sender::Actor(id)))
+                State::Command(self.ask(node, key, verb, id))
             }
             ChangeStep::Ask(change::Wish::Claim {
                 token,
                 life,
                 condition,
+                dead,
                 spares,
             }) => {
                 let verb = Verb::Claim {
                     token,
                     life,
                     condition,
+                    dead,
                     spares,
                     value: change
                         .value
                         .filter(|_| matches!(change.kind, Kind::Insert(_))),
                 };
-                State::Command(self.send(node, key, verb, Sender::Actor(id)))
+                State::Command(self.ask(node, key, verb, id))
             }
             ChangeStep::Ask(change::Wish::Put {
                 token,
                 times,
+                born,
                 condition,
+                dead,
                 spared,
                 announce,
             }) => {
@@ -159,30 +171,41 @@ impl World {
                     token,
                     id: change.value.expect("only an insert puts"),
                     times,
+                    born,
                     condition,
+                    dead,
                     spared,
                     announce,
                 };
-                State::Command(self.send(node, key, verb, Sender::Actor(id)))
+                State::Command(self.ask(node, key, verb, id))
+            }
+            ChangeStep::Ask(change::Wish::Release { token }) => {
+                self.turn_after(id, Point::Step);
+                self.release(node, key, Release::of(token), self.asks[id]);
+                State::Step(ChangeReply::Released)
             }
             ChangeStep::Ask(change::Wish::Write) => self.begin_writing(id, &mut change),
             ChangeStep::Ask(change::Wish::Settle {
                 token,
                 value,
                 mark,
+                tags,
+                born,
                 times,
                 announce,
             }) => {
                 let mark = mark.as_ref().map(Mark::bytes);
                 let wrote = self.wrote(&change, value, mark);
+                self.judge_tags(wrote, &tags);
                 if self.encodes(&change) {
                     let verb = Verb::Settle {
                         token,
                         id: wrote,
                         times,
+                        born,
                         announce,
                     };
-                    State::Command(self.send(node, key, verb, Sender::Actor(id)))
+                    State::Command(self.ask(node, key, verb, id))
                 } else {
                     self.turn_after(id, Point::Step);
                     let fault = Fault::Encode("as the plan says".into());
@@ -230,6 +253,14 @@ impl World {
             at: self.now,
         };
         self.write(change.node, change.key, Some(row));
+    }
+
+    /// Checks that the machine has kept the tags of a value.
+    pub(crate) fn judge_tags(&mut self, id: Id, tags: &Tags) {
+        let known = self.judge.at(id).tags;
+        self.judge.rule(known.tags() == *tags, Promise::P6, || {
+            format!("{id:?} has {known:?}, and {tags:?} are to be kept with it")
+        });
     }
 
     fn returned(&mut self, id: ActorId, mut change: Change, outcome: ChangeOutcome) {

@@ -8,8 +8,11 @@ use jetcache_core::machine::shard::repairs::Heard;
 use crate::sim::actors::actor::Actor;
 use crate::sim::fate::judge::{ActorId, Index};
 use crate::sim::fate::plan::{KEYS, Key};
+use crate::sim::fate::script::Point;
+use crate::sim::generations::judging::Floors;
 use crate::sim::world::bus::Message;
 use crate::sim::world::nodes::Node;
+use crate::sim::world::server::bucket;
 use crate::sim::world::time::World;
 
 /// Removes a key, or all, from L1 once certain writes are done.
@@ -32,6 +35,12 @@ pub(crate) struct Sweep {
     pub(crate) lasting: Index,
     /// When the node's own change began, if it follows one.
     pub(crate) begun: Option<Index>,
+    /// What is older than a raise is not read any more once it is done.
+    pub(crate) raised: Option<Floors>,
+    /// It is about raises alone.
+    pub(crate) raises: bool,
+    /// Who waits for it.
+    pub(crate) then: Option<ActorId>,
 }
 
 impl Sweep {
@@ -66,7 +75,7 @@ impl World {
             _ => Heard::Changed,
         };
         let rest = self.machine(node, |shard, context, effects| {
-            shard.heard(key, heard, context, effects)
+            shard.heard(key, bucket(key), heard, context, effects)
         });
         self.judge.superseded(node, key, self.index);
         let sweep = Sweep {
@@ -86,6 +95,9 @@ impl World {
                 false => message.due,
             },
             begun: None,
+            raised: None,
+            raises: false,
+            then: None,
         };
         self.begin_sweep(sweep);
     }
@@ -97,6 +109,18 @@ impl World {
 
     /// Anything may have changed.
     pub(crate) fn hear_of_everything(&mut self, node: usize) {
+        self.hear_of_all(node, None);
+    }
+
+    /// The same, since a new subscription stands: what was raised before is looked for before anything
+    /// of L2 is believed.
+    pub(crate) fn hear_of_all_again(&mut self, node: usize) {
+        let raised = self.judge.acknowledged();
+        self.hear_of_all(node, Some(raised));
+    }
+
+    fn hear_of_all(&mut self, node: usize, raised: Option<Floors>) {
+        self.nodes[node].generations.on_everything();
         let rest = self.machine(node, |shard, _, effects| shard.supersede_all(effects));
         for key in 0..KEYS {
             let key = u8::try_from(key).unwrap_or(0);
@@ -113,6 +137,9 @@ impl World {
             filled: None,
             lasting: 0,
             begun: None,
+            raised,
+            raises: false,
+            then: None,
         };
         self.begin_sweep(sweep);
     }
@@ -139,7 +166,7 @@ impl World {
             self.write(node, key, None);
             let floor = floors[usize::from(key)];
             // A flight that was yet to look at what the key was filled with goes on.
-            let superseded = Some(superseded).filter(|_| sweep.filled.is_none());
+            let superseded = Some(superseded).filter(|_| sweep.filled.is_none() && !sweep.raises);
             self.judge.returned(node, key, floor, superseded, id);
             self.judge.lasts(node, key, sweep.lasting);
             if let (Some(birth), None) = (sweep.filled, sweep.foreign) {
@@ -157,6 +184,12 @@ impl World {
             Some(key) => self.nodes[node].shard.swept(&key, rest),
             None => self.nodes[node].shard.swept_all(rest),
         }
+        if let Some(floors) = sweep.raised {
+            self.judge.is_raised(node, floors);
+        }
+        if let Some(then) = sweep.then {
+            self.turn_after(then, Point::Step);
+        }
         None
     }
 
@@ -164,7 +197,7 @@ impl World {
     pub(crate) fn obliged(&mut self, node: usize, key: Key, floor: Index, pending: bool) {
         // A key that no longer fits into the table of unconfirmed ones is bypassed, and nobody is
         // told.
-        if pending && self.plan.policy.unconfirmed == 1 {
+        if pending && self.plan.policy.unconfirmed == 1 && !self.plan.policy.log {
             return;
         }
         let life = self.nodes[node].life;

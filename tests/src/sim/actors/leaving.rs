@@ -49,12 +49,12 @@ impl World {
             State::Write(_, entry) if self.plan.chance.percent(50) => {
                 self.write_led(id, &caller, entry);
             }
-            State::Command(command) => {
+            State::Command(asked) => {
                 // The seat may be dropped before the command or after it.
                 if self.plan.chance.percent(50) {
                     self.leave(&mut caller);
                 }
-                self.forsaken(command);
+                self.unasked(id, asked);
             }
             State::Loading(loading) => {
                 if let Some(command) = loading.renewal {
@@ -95,7 +95,7 @@ impl World {
             .flatten()
             .filter_map(|actor| match actor {
                 Actor::Caller(caller) => Some(caller),
-                Actor::Reader(_) | Actor::Change(_) | Actor::Sweep(_) => None,
+                _ => None,
             });
         callers.filter(move |caller| caller.follows(flight))
     }

@@ -15,7 +15,9 @@ use crate::sim::actors::caller::{Caller, Loading, State};
 use crate::sim::fate::judge::{ActorId, Id};
 use crate::sim::fate::plan::{Brings, Wish};
 use crate::sim::fate::promise::Promise;
+use crate::sim::generations::judging::Floors;
 use crate::sim::world::net::Sender;
+use crate::sim::world::server::bucket;
 use crate::sim::world::time::{World, whole_millis};
 use crate::sim::world::verb::{Receipt, Verb};
 
@@ -36,8 +38,10 @@ impl World {
         let its = self.judge.flights[flight];
         let policy = &self.plan.policy;
         let (wait, timeout) = (policy.lease_wait, whole_millis(policy.load_timeout));
-        let doubt =
-            self.nodes[caller.node].shard.activity().unconfirmed > 0 || policy.unconfirmed == 1;
+        let blocked = (self.nodes[caller.node].generations).is_blocked(bucket(caller.key));
+        let doubt = self.nodes[caller.node].shard.activity().unconfirmed > 0
+            || policy.unconfirmed == 1
+            || blocked;
         let waited = its.refused_since.map(|since| self.now - since);
         // A refresh loads with a lease or not at all.
         let excuse = !policy.kind.has_remote()
@@ -64,6 +68,7 @@ impl World {
         let absent = loader.brings == Brings::Absent;
         let brings = self.judge.fact(caller.key, absent, self.index);
         self.judge.at(brings).loaded = self.now;
+        self.judge.at(brings).tags = loader.tags;
         let stands = self.stands(caller, brings);
         let until = self.now + loader.takes.min(timeout);
         self.note(|| format!("    its loader sees {brings:?}"));
@@ -91,15 +96,21 @@ impl World {
         let says = caller.loader.brings;
         let renews =
             (stands.as_ref()).filter(|_| says == Brings::Unchanged || says == Brings::Remarked);
-        let kept = renews.map(|stands| (stands.value, self.judge.at(stands.value).mark));
+        let kept = renews.map(|stands| (stands.value, *self.judge.at(stands.value)));
+        let kept = kept.map(|(value, fact)| (value, fact.mark, fact.tags));
         let own = self.own_mark(brings).filter(|_| says != Brings::Absent);
         let fact = self.judge.at(brings);
-        fact.renews = kept.map(|(value, _)| value);
+        fact.renews = kept.map(|(value, ..)| value);
         fact.mark = match kept {
-            Some((_, mark)) if says == Brings::Unchanged => mark,
-            Some((_, mark)) => own.or(mark),
+            Some((_, mark, _)) if says == Brings::Unchanged => mark,
+            Some((_, mark, _)) => own.or(mark),
             None => own,
         };
+        if let Some((.., tags)) = kept
+            && fact.tags.is_empty()
+        {
+            fact.tags = tags;
+        }
         stands
     }
 
@@ -122,6 +133,7 @@ impl World {
             now: self.timestamp(node),
             roll: 0,
             policy: &self.plan.policy,
+            generations: &self.nodes[node].generations,
         };
         self.nodes[node].shard.renewal(ticket, &context)
     }
@@ -216,6 +228,12 @@ impl World {
             Some(ttl) => load.ttl(Duration::from_millis(ttl)),
             None => load,
         });
+        let tags = loader.tags;
+        let loaded = loaded.map(|load| match tags.is_empty() {
+            true => load,
+            false => load.tags(tags.texts()),
+        });
+        caller.raised = Floors::default();
         caller.last = loaded.is_ok().then_some(brings);
         caller.failed = loaded.is_err();
         self.step(id, caller, Reply::Loaded(loaded))

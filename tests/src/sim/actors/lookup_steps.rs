@@ -14,7 +14,9 @@ use crate::sim::fate::judge::{ActorId, Id, Writer};
 use crate::sim::fate::plan::{Brings, Key};
 use crate::sim::fate::promise::Promise;
 use crate::sim::fate::script::Point;
-use crate::sim::world::net::{CommandId, Sender};
+use crate::sim::generations::believing::Asked;
+use crate::sim::generations::judging::Floors;
+use crate::sim::world::net::CommandId;
 use crate::sim::world::nodes::Row;
 use crate::sim::world::time::{World, whole_millis};
 use crate::sim::world::verb::{Receipt, Verb};
@@ -43,13 +45,11 @@ impl World {
                 self.turn_after(id, Point::Look);
                 State::Look
             }
-            Step::Ask(Need::Read) => {
-                State::Command(self.send(node, key, Verb::Read, Sender::Actor(id)))
-            }
+            Step::Ask(Need::Read) => State::Command(self.ask(node, key, Verb::Read, id)),
             Step::Ask(Need::Lease { token, life }) => {
                 self.judge.asked(token, flight, self.now);
                 let verb = Verb::Lease { token, life };
-                State::Command(self.send(node, key, verb, Sender::Actor(id)))
+                State::Command(self.ask(node, key, verb, id))
             }
             Step::Ask(Need::Pause(pause)) => {
                 let until = self.now + whole_millis(pause);
@@ -62,6 +62,8 @@ impl World {
                 times,
                 value,
                 mark,
+                tags,
+                born,
                 announce,
             })) => {
                 let brought = caller.last.expect("it was loaded");
@@ -70,6 +72,7 @@ impl World {
                 let known = fact.absent == value.is_none() && marked;
                 self.judge
                     .rule(known, Promise::P6, || "a value became absent".to_owned());
+                self.judge_tags(brought, &tags);
                 if caller.loader.brings == Brings::Unencodable {
                     self.turn_after(id, Point::Step);
                     let fault = Fault::Encode("as the plan says".into());
@@ -79,10 +82,11 @@ impl World {
                         token,
                         id: brought,
                         times,
+                        born,
                         junk: caller.junk,
                         announce,
                     };
-                    State::Command(self.send(node, key, verb, Sender::Actor(id)))
+                    State::Command(self.ask(node, key, verb, id))
                 }
             }
             Step::Ask(Need::Extend(extension)) => {
@@ -99,7 +103,7 @@ impl World {
                     times,
                     announce,
                 };
-                State::Command(self.send(node, key, verb, Sender::Actor(id)))
+                State::Command(self.ask(node, key, verb, id))
             }
             Step::WriteLocal { write, entry } => {
                 self.turn_after(id, Point::Write);
@@ -164,6 +168,8 @@ impl World {
                 self.turn_after(id, Point::Leave);
             }
             _ => {
+                // What it found is not what it will be answered.
+                caller.raised = Floors::default();
                 if let Some(command) = granted {
                     self.late_lease(command);
                 }
@@ -178,14 +184,16 @@ impl World {
         &mut self,
         id: ActorId,
         mut caller: Caller,
-        command: CommandId,
+        mut asked: Asked,
     ) -> Caller {
-        let Some(reply) = self.awaited(command) else {
-            caller.state = State::Command(command);
+        let Some(reply) = self.believed(id, &mut asked) else {
+            caller.state = State::Command(asked);
             return caller;
         };
+        let command = asked.command.expect("a lookup asks for something");
         if matches!(reply, Ok(Receipt::Read(_) | Receipt::Leased(..))) {
             caller.junk = self.commands[command].junk;
+            caller.raised = self.commands[command].raised;
         }
         let reply = match reply {
             Ok(Receipt::Read(found)) => Reply::Remote(Ok(caller.sees(found))),
@@ -195,10 +203,13 @@ impl World {
             }
             Ok(Receipt::Filled(filled)) => Reply::Stored(Ok(filled)),
             Ok(Receipt::Extended(extended)) => Reply::Extended(Ok(extended)),
-            Ok(Receipt::Claimed(_) | Receipt::Put(..) | Receipt::Renewed(_) | Receipt::Done) => {
-                unreachable!("a caller does not ask that")
+            Ok(_) => unreachable!("a caller does not ask that"),
+            Err(fault) => {
+                // It may be granted, and be believed all the same to nobody: then it is given back.
+                let granted = self.commands[command].is_granted();
+                caller.lease = granted.then_some(command);
+                self.faulted(command, fault)
             }
-            Err(fault) => self.faulted(command, fault),
         };
         self.step(id, caller, reply)
     }

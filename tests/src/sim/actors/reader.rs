@@ -13,7 +13,9 @@ use crate::sim::fate::judge::{ActorId, Floor, Id, Index, Writer};
 use crate::sim::fate::plan::{Ask, Key, What, Wish};
 use crate::sim::fate::promise::Promise;
 use crate::sim::fate::script::Point;
-use crate::sim::world::net::{CommandId, Sender};
+use crate::sim::generations::believing::Asked;
+use crate::sim::generations::judging::Floors;
+use crate::sim::world::server::bucket;
 use crate::sim::world::time::World;
 use crate::sim::world::verb::{Receipt, Verb};
 
@@ -28,6 +30,9 @@ pub(crate) struct Reader {
     began: Index,
     /// What L2 showed.
     found: Option<Id>,
+    /// What had been raised when it asked, and whether what it found is dead.
+    raised: Floors,
+    dead: bool,
     state: State,
 }
 
@@ -35,7 +40,7 @@ pub(crate) struct Reader {
 enum State {
     Peek,
     Join,
-    Read(Glance, CommandId),
+    Read(Glance, Asked),
     Write(Kept, Entry<Id>),
     Seal(Kept),
     Moving,
@@ -63,6 +68,8 @@ impl World {
             floor: Floor::default(),
             began: 0,
             found: None,
+            raised: Floors::default(),
+            dead: false,
             state: State::Peek,
         }
     }
@@ -82,10 +89,14 @@ impl World {
                 Some(reader)
             }
             State::Join => self.glance(id, reader),
-            State::Read(glance, command) => match self.awaited(command) {
-                Some(reply) => self.glanced(id, reader, &glance, reply),
+            State::Read(glance, mut asked) => match self.believed(id, &mut asked) {
+                Some(reply) => {
+                    let command = asked.command.expect("it reads");
+                    reader.raised = self.commands[command].raised;
+                    self.glanced(id, reader, &glance, reply)
+                }
                 None => {
-                    reader.state = State::Read(glance, command);
+                    reader.state = State::Read(glance, asked);
                     Some(reader)
                 }
             },
@@ -111,13 +122,20 @@ impl World {
         // The shard's own hasher.
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(key);
         let glance = self.machine(node, |shard, context, effects| {
-            shard.glance(hash, |other| *other == key, call, context, effects)
+            shard.glance(
+                hash,
+                bucket(key),
+                |other| *other == key,
+                call,
+                context,
+                effects,
+            )
         });
         self.note(|| format!("actor {id} glances at L2: {glance:?}"));
         let glance = glance?;
         reader.began = self.index;
-        let command = self.send(node, key, Verb::Read, Sender::Actor(id));
-        reader.state = State::Read(glance, command);
+        let asked = self.ask(node, key, Verb::Read, id);
+        reader.state = State::Read(glance, asked);
         Some(reader)
     }
 
@@ -131,6 +149,9 @@ impl World {
         let read: Result<Option<Seen<Id>>, Fault> = match reply {
             Ok(Receipt::Read(found)) => Ok(found.map(|(seen, found)| {
                 reader.found = Some(found);
+                let generations = &self.nodes[reader.node].generations;
+                let is_dead = |born| generations.is_dead(born, &seen.tags, bucket(reader.key));
+                reader.dead = seen.born.is_some_and(is_dead);
                 seen
             })),
             Ok(_) => unreachable!("a reader does not ask that"),
@@ -165,7 +186,7 @@ impl World {
         let honest = match answer {
             Cached::Hit(value) => found == Some(*value) && absent == Some(false),
             Cached::Absent => absent == Some(true),
-            Cached::Miss => may_have_ended,
+            Cached::Miss => may_have_ended || reader.dead,
             Cached::Stale(_) => false,
         };
         let fresh = *answer == Cached::Miss || fact.is_some_and(|fact| now < fact.ends);
@@ -176,6 +197,8 @@ impl World {
             format!("actor {id} is answered {answer:?}, and {found:?} was found")
         });
         if let Some(found) = found.filter(|_| *answer != Cached::Miss) {
+            self.note_found(id, found);
+            self.judge_l2(reader.node, reader.raised, found);
             self.judge
                 .answered(reader.node, reader.key, reader.floor, found);
         }
@@ -196,7 +219,7 @@ impl World {
     /// Its future is dropped, or user code in it panicked.
     pub(crate) fn reader_dropped(&mut self, id: ActorId, mut reader: Reader) {
         match core::mem::replace(&mut reader.state, State::Moving) {
-            State::Read(_, command) => self.forsaken(command),
+            State::Read(_, asked) => self.unasked(id, asked),
             State::Write(kept, entry) => {
                 if self.plan.chance.percent(50) {
                     self.write_glanced(id, &reader, entry);

@@ -81,6 +81,10 @@ impl World {
         let absent = writer.brings == Brings::Absent;
         let row = self.judge.fact(change.key, absent, self.index);
         self.judge.at(row).mark = self.own_mark(row).filter(|_| !absent);
+        self.judge.at(row).tags = match writer.tags.is_empty() {
+            true => change.wish.tags,
+            false => writer.tags,
+        };
         self.note(|| format!("change {id} has written the row: {row:?}"));
         change.value = Some(row);
         change.begun = self.index;
@@ -110,6 +114,10 @@ impl World {
         let load = match fact.mark {
             Some(mark) => load.mark(mark.0.to_be_bytes()),
             None => load,
+        };
+        let load = match writer.tags.is_empty() {
+            true => load,
+            false => load.tags(writer.tags.texts()),
         };
         Some(match writer.ttl {
             Some(ttl) => load.ttl(Duration::from_millis(ttl)),

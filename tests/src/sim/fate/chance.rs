@@ -67,6 +67,16 @@ impl Chance {
         }
     }
 
+    /// From now on no thread stands still.
+    pub(crate) fn rests(&mut self) {
+        self.pauses = Pauses::default();
+    }
+
+    /// Whether the ways are bad still.
+    pub(crate) fn is_bad(&self, now: u64) -> bool {
+        self.script.is_none() && now < self.weather.healed
+    }
+
     pub(crate) fn percent(&mut self, of: u8) -> bool {
         self.script.is_none() && self.rng.u8(..100) < of
     }

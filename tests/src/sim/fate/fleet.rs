@@ -7,6 +7,7 @@ use jetcache_core::machine::policy::Policy;
 use jetcache_core::ports::remote::Wire;
 
 use crate::sim::fate::mix::pick;
+use crate::sim::generations::log::Loss;
 use crate::sim::world::air::Air;
 use crate::sim::world::bus::Bus;
 use crate::sim::world::failover::Failover;
@@ -31,6 +32,9 @@ pub(crate) struct Fleet {
     pub(crate) deaths: Vec<Death>,
     pub(crate) foreign: Vec<Foreign>,
     pub(crate) failovers: Vec<Failover>,
+    /// L2 is several servers, and the log of raises need not be where a key is.
+    pub(crate) cluster: bool,
+    pub(crate) losses: Vec<Loss>,
 }
 
 /// A node hears nothing from here on, and notices after so many milliseconds.
@@ -65,6 +69,8 @@ impl Fleet {
             deaths: Vec::new(),
             foreign: Vec::new(),
             failovers: Vec::new(),
+            cluster: false,
+            losses: Vec::new(),
         }
     }
 

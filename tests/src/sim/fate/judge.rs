@@ -15,6 +15,8 @@ use crate::sim::fate::judge::ledger::{Granted, Shared};
 use crate::sim::fate::judge::loads::{Flight, Running};
 use crate::sim::fate::plan::{KEYS, Key};
 use crate::sim::fate::promise::{Broken, Promise};
+use crate::sim::generations::judging::{Floors, Raises};
+use crate::sim::generations::scopes::Scopes;
 
 /// The number of an event.
 pub(crate) type Index = usize;
@@ -52,6 +54,10 @@ pub(crate) struct Fact {
     pub(crate) renews: Option<Id>,
     /// The number that is kept with it as its mark.
     pub(crate) mark: Option<Id>,
+    /// Its tags.
+    pub(crate) tags: Scopes,
+    /// When its node heard that L2 took its claim.
+    pub(crate) claimed: Index,
 }
 
 impl Fact {
@@ -87,6 +93,8 @@ pub(crate) struct Floor {
     failovers: u64,
     /// The same for foreign changes, and the last foreign removal then.
     foreign: Option<(Index, Index)>,
+    /// The same for raises.
+    pub(crate) raised: Floors,
 }
 
 /// Everything older must vanish everywhere, once all is said and heard.
@@ -127,6 +135,7 @@ pub(crate) struct Judge {
     asked: BTreeMap<Token, usize>,
     due: Vec<Due>,
     failovers: u64,
+    pub(crate) raises: Raises,
     pub(crate) broken: Option<Broken>,
 }
 
@@ -156,6 +165,8 @@ impl Judge {
             foreign: false,
             renews: None,
             mark: None,
+            tags: Scopes::NONE,
+            claimed: 0,
         });
         id
     }
@@ -185,6 +196,7 @@ impl Judge {
         let Some(local) = self.local.get(&(node, key)) else {
             return Floor {
                 failovers: self.failovers,
+                raised: self.floors_of(node),
                 ..Floor::default()
             };
         };
@@ -195,6 +207,7 @@ impl Judge {
             lasting: local.lasting,
             failovers: self.failovers,
             foreign: sure.then_some((local.heard, removal)),
+            raised: self.floors_of(node),
         }
     }
 
@@ -207,6 +220,7 @@ impl Judge {
         self.rule(!fact.barred, Promise::P2, || {
             format!("node {node} answers {id:?}, which a refused or undecided insert brought")
         });
+        self.is_alive(node, floor.raised, id, "an answer");
         let foreign = floor.foreign;
         let own = match floor.failovers == self.failovers {
             true => floor.own,

@@ -8,6 +8,7 @@ use jetcache_core::machine::policy::pace::Aim;
 use jetcache_core::{Condition, Kind};
 
 use crate::sim::fate::plan::{Ask, Brings, KEYS, Loader, What, Wish, Writes, plain};
+use crate::sim::generations::scopes::Scopes;
 use crate::sim::world::batch::BatchId;
 use crate::sim::world::time::whole_millis;
 
@@ -159,13 +160,16 @@ impl Mix {
     }
 
     fn write_through(&self, rng: &mut Rng) -> What {
-        let Loader { takes, brings, ttl } = self.loader(rng);
+        let Loader {
+            takes, brings, ttl, ..
+        } = self.loader(rng);
         let failed = matches!(brings, Brings::Error | Brings::Panic);
         let written = !failed || rng.bool();
         let writer = Writes {
             takes,
             row: written.then(|| rng.u64(..=takes)),
             brings,
+            tags: Scopes::NONE,
             ttl,
         };
         let mut wish = self.wish(rng);
@@ -203,6 +207,7 @@ impl Mix {
         Loader {
             takes: rng.u64(..=self.longest_load),
             brings,
+            tags: Scopes::NONE,
             ttl: (rng.u8(..200) < self.options).then(|| rng.u64(1..=self.ttl)),
         }
     }
@@ -297,8 +302,13 @@ pub(crate) fn unchanged(rng: &mut Rng, ask: &mut Ask, others: u8) {
         }
         what if becomes && ask.batch.is_none() => {
             let takes = rng.u64(..=10);
-            let ttl = None;
-            *what = What::Load(Wish::default(), Loader { takes, brings, ttl });
+            let loader = Loader {
+                takes,
+                brings,
+                tags: Scopes::NONE,
+                ttl: None,
+            };
+            *what = What::Load(Wish::default(), loader);
         }
         _ => {}
     }

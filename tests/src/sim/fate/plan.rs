@@ -14,6 +14,7 @@ use crate::sim::fate::mix::{
     Mix, conditional_loads, pick, policy, stale_windows, stale_wishes, unchanged,
 };
 use crate::sim::fate::script::Script;
+use crate::sim::generations::scopes::Scopes;
 use crate::sim::world::batch::BatchId;
 use crate::sim::world::weather::Weather;
 
@@ -65,6 +66,8 @@ pub(crate) enum What {
     WriteThrough(Wish, Writes),
     /// A refresh, whose turn has come.
     Refresh(Aim, Loader),
+    /// Tags, or the whole namespace, are raised.
+    Raise(Scopes),
     /// Something else supersedes the key: an event from another node.
     Hear,
     /// L1 evicts the key.
@@ -81,6 +84,8 @@ pub(crate) struct Wish {
     pub(crate) skip_local: bool,
     pub(crate) skip_remote: bool,
     pub(crate) no_store: bool,
+    /// The tags of what is inserted.
+    pub(crate) tags: Scopes,
 }
 
 impl Wish {
@@ -104,6 +109,9 @@ impl Wish {
         if self.skip_remote {
             call = call.skip_remote();
         }
+        if !self.tags.is_empty() {
+            call = call.tags(self.tags.texts());
+        }
         if self.no_store {
             call = call.no_store();
         }
@@ -116,6 +124,8 @@ pub(crate) struct Loader {
     /// How long it runs, in milliseconds.
     pub(crate) takes: u64,
     pub(crate) brings: Brings,
+    /// The tags that it gives its value.
+    pub(crate) tags: Scopes,
     /// The life that it gives its value.
     pub(crate) ttl: Option<u64>,
 }
@@ -128,6 +138,8 @@ pub(crate) struct Writes {
     /// When the row changes, in milliseconds from its beginning; `None`: never.
     pub(crate) row: Option<u64>,
     pub(crate) brings: Brings,
+    /// The tags that it gives its value.
+    pub(crate) tags: Scopes,
     /// The life that it gives its value.
     pub(crate) ttl: Option<u64>,
 }
@@ -203,6 +215,7 @@ impl Plan {
             read_back: pick(&mut rng, &[0, 60, 100]),
             chance: Chance::dice(Pauses::profile(&mut rng), weather, rng),
         }
+        .with_raises(seed, span)
     }
 
     /// An empty plan that leaves nothing to chance: every local step takes no time, every way to

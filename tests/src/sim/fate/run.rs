@@ -37,6 +37,7 @@ impl World {
             // In a script all nodes listen from the beginning.
             if self.plan.chance.script.is_some() {
                 self.nodes[node].ear.stands = true;
+                self.nodes[node].ear.knows = true;
             } else {
                 self.subscribe_soon(node, self.plan.fleet.subscribes[node]);
             }
@@ -49,6 +50,9 @@ impl World {
             self.queue(self.plan.fleet.deaths[at].at, Happening::Die(at));
         }
         self.await_failovers();
+        for at in 0..self.plan.fleet.losses.len() {
+            self.queue(self.plan.fleet.losses[at].at, Happening::LoseLog(at));
+        }
         for at in 0..self.plan.fleet.foreign.len() {
             self.queue(self.plan.fleet.foreign[at].at, Happening::Meddle(at));
         }
@@ -71,6 +75,7 @@ impl World {
         self.all_meet_primary();
         self.drain();
         self.read_at_rest();
+        self.rest_of_raises();
         self.judge_left();
     }
 
@@ -88,6 +93,8 @@ impl World {
                 continue;
             }
             self.judge.all_is_heard(node);
+            let raised = self.judge.all_raised();
+            self.judge.is_raised(node, raised);
             for key in 0..u8::try_from(KEYS).unwrap_or(0) {
                 (ask.at, ask.node, ask.key) = (self.now + 1, node, key);
                 ask.what = What::Get(Wish::default());

@@ -9,6 +9,7 @@ use jetcache_core::{Condition, Kind};
 use crate::sim::fate::chance::Chance;
 use crate::sim::fate::fleet::{Cut, Death};
 use crate::sim::fate::plan::{Ask, Brings, Loader, Plan, What, Wish, Writes, plain};
+use crate::sim::generations::scopes::Scopes;
 use crate::sim::world::bus::Bus;
 use crate::sim::world::failover::Failover;
 use crate::sim::world::foreign::{Deed, Foreign};
@@ -50,6 +51,14 @@ pub enum Point {
     Settle,
     /// The command `remove`.
     Remove,
+    /// The command that asks for the highest number of the log.
+    Top,
+    /// The command `raise`.
+    Raise,
+    /// The command `news`.
+    News,
+    /// The command `ensure`.
+    Ensure,
     /// Before a node tells of what was acknowledged.
     Publish,
     /// Before the bus passes a word on.
@@ -129,7 +138,7 @@ impl Fate {
 #[derive(Debug, Default)]
 pub(crate) struct Script {
     pauses: Vec<(usize, Point, u64)>,
-    fates: Vec<(usize, Point, Fate)>,
+    pub(crate) fates: Vec<(usize, Point, Fate)>,
 }
 
 impl Script {
@@ -214,6 +223,7 @@ impl Plan {
         let loader = Loader {
             takes,
             brings: Brings::Value,
+            tags: Scopes::NONE,
             ttl: None,
         };
         self.ask(at, node, What::Load(Wish::default(), loader))
@@ -225,6 +235,7 @@ impl Plan {
         let loader = Loader {
             takes,
             brings: Brings::Unchanged,
+            tags: Scopes::NONE,
             ttl: None,
         };
         self.ask(at, node, What::Load(Wish::default(), loader))
@@ -255,6 +266,7 @@ impl Plan {
         let loader = Loader {
             takes,
             brings: Brings::Error,
+            tags: Scopes::NONE,
             ttl: None,
         };
         self.ask(at, node, What::Load(Wish::default(), loader))
@@ -266,6 +278,7 @@ impl Plan {
         let loader = Loader {
             takes,
             brings: Brings::Absent,
+            tags: Scopes::NONE,
             ttl: None,
         };
         self.ask(at, node, What::Load(Wish::default(), loader))
@@ -283,6 +296,7 @@ impl Plan {
         let loader = Loader {
             takes,
             brings: Brings::Value,
+            tags: Scopes::NONE,
             ttl: None,
         };
         self.ask(at, node, What::Refresh(Aim::Load, loader))
@@ -323,6 +337,7 @@ impl Plan {
             takes,
             row: Some(row),
             brings,
+            tags: Scopes::NONE,
             ttl: None,
         };
         self.ask(at, node, What::WriteThrough(Wish::default(), writer))
@@ -453,7 +468,7 @@ impl Plan {
         self
     }
 
-    fn script(&mut self) -> &mut Script {
+    pub(crate) fn script(&mut self) -> &mut Script {
         let Chance { script, .. } = &mut self.chance;
         script.get_or_insert_default()
     }

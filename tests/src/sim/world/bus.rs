@@ -7,6 +7,7 @@
 use crate::sim::fate::judge::Index;
 use crate::sim::fate::plan::Key;
 use crate::sim::fate::script::Point;
+use crate::sim::generations::log::Word;
 use crate::sim::world::net::CommandId;
 use crate::sim::world::time::{Happening, World, whole_millis};
 use crate::sim::world::verb::Said;
@@ -33,6 +34,10 @@ pub(crate) struct Message {
     pub(crate) key: Key,
     /// It was removed.
     pub(crate) removed: bool,
+    /// It is about a raise instead.
+    pub(crate) raise: Option<Word>,
+    /// The log of raises has changed, as a bus that watches shows.
+    pub(crate) log: bool,
     /// The node that says so, in which life.
     pub(crate) source: Option<(usize, u32)>,
     /// When the change was made, if a service in Go made it.
@@ -41,7 +46,7 @@ pub(crate) struct Message {
     pub(crate) filled: Option<Index>,
     /// When it has arrived everywhere, nothing older may be read.
     pub(crate) due: Index,
-    ask: usize,
+    pub(crate) ask: usize,
     /// When it was said, in milliseconds.
     pub(crate) said: u64,
 }
@@ -52,6 +57,8 @@ impl Message {
         Self {
             key,
             removed: false,
+            raise: None,
+            log: false,
             source: None,
             foreign: None,
             filled: None,
@@ -69,6 +76,8 @@ pub(crate) struct Ear {
     subscription: u32,
     /// Whether what is said now will be heard.
     pub(crate) stands: bool,
+    /// Whether the node knows that.
+    pub(crate) knows: bool,
     /// Since when the node knows that it hears nothing.
     pub(crate) down: Option<u64>,
 }
@@ -106,7 +115,7 @@ impl World {
                 if let Some(ear) = self.ear(node, life)
                     && ear.subscription == subscription
                 {
-                    ear.down = Some(now);
+                    (ear.down, ear.knows) = (Some(now), false);
                     self.is_deaf(node, life);
                 }
             }
@@ -124,9 +133,9 @@ impl World {
                     return;
                 };
                 if ear.subscription == subscription {
-                    ear.down = None;
+                    (ear.down, ear.knows) = (None, true);
                     self.note(|| format!("node {node} has subscribed"));
-                    self.hear_of_everything(node);
+                    self.hear_of_all_again(node);
                     self.subscribed_to_primary(node);
                 }
             }
@@ -208,6 +217,8 @@ impl World {
         let message = self.message(Message {
             key,
             removed: removed && !watched,
+            raise: None,
+            log: false,
             source: (!watched).then_some(sender),
             foreign: None,
             filled: filled.filter(|_| !watched),
@@ -242,6 +253,8 @@ impl World {
         let message = self.message(Message {
             key,
             removed,
+            raise: None,
+            log: false,
             source: Some((node, life)),
             foreign: None,
             filled,
@@ -261,6 +274,8 @@ impl World {
         let message = self.message(Message {
             key,
             removed,
+            raise: None,
+            log: false,
             source: None,
             foreign: Some(change),
             // Half of what it sets it has loaded.
@@ -272,7 +287,7 @@ impl World {
         self.queue(self.now + after, Happening::Bus(Moment::Foreign(message)));
     }
 
-    fn message(&mut self, message: Message) -> MessageId {
+    pub(crate) fn message(&mut self, message: Message) -> MessageId {
         self.messages.push(message);
         self.messages.len() - 1
     }
@@ -313,10 +328,17 @@ impl World {
             return self.hear_of_everything(node);
         }
         let message = self.messages[id];
-        if message.source == Some((node, life)) {
+        let own = message.source == Some((node, life));
+        if own && message.raise.is_none() {
             return;
         }
         self.note(|| format!("node {node} hears {message:?}"));
+        if let Some(word) = message.raise {
+            return self.hear_raise(node, word, (own, message.said));
+        }
+        if message.log {
+            return self.look_for_log(node, true);
+        }
         self.hear(node, message);
     }
 }

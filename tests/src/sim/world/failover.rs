@@ -90,6 +90,9 @@ impl World {
         }
         own.known = own.met;
         self.note(|| format!("node {node} takes up another primary"));
+        let now = self.timestamp(node);
+        let window = self.plan.policy.failover_window;
+        self.nodes[node].generations.failed_over(now, window);
         self.machine(node, |shard, context, effects| {
             shard.failed_over(context, effects);
         });
@@ -108,6 +111,7 @@ impl World {
             self.meet_primary(node);
             self.take_up_primary(node);
             self.nodes[node].shard.healed();
+            self.nodes[node].generations.healed();
         }
     }
 
@@ -122,7 +126,7 @@ impl World {
         self.rouse();
     }
 
-    fn is_bus_on_l2(&self) -> bool {
+    pub(crate) fn is_bus_on_l2(&self) -> bool {
         matches!(self.plan.fleet.bus, Bus::WithChange | Bus::Watched)
     }
 

@@ -3,6 +3,7 @@
 
 use core::time::Duration;
 
+use jetcache_core::machine::generations::scope::Mark;
 use jetcache_core::ports::remote::Hold;
 
 use crate::sim::fate::judge::Index;
@@ -59,7 +60,8 @@ impl World {
                 let fact = self.judge.at(id);
                 (fact.ends, fact.foreign) = (now + life, true);
                 fact.window = window;
-                let bytes = self.encode(id, Duration::from_millis(life), Duration::ZERO);
+                let bytes =
+                    self.encode(id, Mark::NONE, Duration::from_millis(life), Duration::ZERO);
                 self.table
                     .set(clock, name(key), &bytes, Duration::from_millis(life));
                 self.judge.foreign_set(key, Some(id));

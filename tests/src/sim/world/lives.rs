@@ -4,19 +4,27 @@
 
 use core::hash::BuildHasherDefault;
 
+use jetcache_core::machine::generations::Generations;
 use jetcache_core::machine::shard::Shard;
 
 use crate::sim::fate::plan::KEYS;
 use crate::sim::world::bus::{Bus, Ear, Moment};
+use crate::sim::world::nodes::Log;
 use crate::sim::world::time::{Happening, World};
 
 impl World {
     pub(crate) fn die(&mut self, which: usize) {
         let death = self.plan.fleet.deaths[which];
-        let node = death.node;
-        if !self.nodes[node].alive {
+        if !self.nodes[death.node].alive {
             return;
         }
+        self.die_now(death.node);
+        if let Some(after) = death.returns {
+            self.queue(self.now + after, Happening::Return(death.node));
+        }
+    }
+
+    pub(crate) fn die_now(&mut self, node: usize) {
         self.note(|| format!("node {node} dies"));
         for id in 0..self.actors.len() {
             if self.actors[id].as_ref().is_some_and(|it| it.node() == node) {
@@ -31,17 +39,17 @@ impl World {
         let own = &mut self.nodes[node];
         own.alive = false;
         self.judge.died(node, own.life);
+        self.judge.raiser_died(node);
         own.life += 1;
         own.shard = Shard::new(BuildHasherDefault::default());
+        own.generations = Generations::default();
         own.l1 = [const { None }; KEYS];
         own.ear = Ear::default();
         own.repair_at = None;
+        own.log = Log::default();
         own.answered = self.now;
         // It may come back on another machine, whose clock is another.
         own.clock = 50 + (own.clock * 7 + 123_457) % 900_000;
-        if let Some(after) = death.returns {
-            self.queue(self.now + after, Happening::Return(node));
-        }
     }
 
     pub(crate) fn come_back(&mut self, node: usize) {

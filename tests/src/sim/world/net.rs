@@ -1,6 +1,8 @@
 //! The commands on their way to L2 and back.
 
 use jetcache_core::machine::error::Fault;
+use jetcache_core::machine::generations::Known;
+use jetcache_core::machine::generations::scope::Mark;
 use jetcache_core::machine::lookup::step::Release;
 use jetcache_core::machine::shard::repairs::{Cure, Repair};
 use jetcache_core::machine::tier::verb::Granted;
@@ -10,6 +12,7 @@ use jetcache_core::ports::remote::Wire;
 use crate::sim::fate::judge::{ActorId, Index};
 use crate::sim::fate::plan::{Key, What};
 use crate::sim::fate::script::{Fate, Point};
+use crate::sim::generations::judging::Floors;
 use crate::sim::world::bus::Bus;
 use crate::sim::world::nodes::Node;
 use crate::sim::world::time::{Happening, World, whole_millis};
@@ -37,6 +40,15 @@ pub(crate) struct Command {
     receipt: Option<Receipt>,
     /// When it was applied, if the reply says so.
     pub(crate) applied_at: Option<Index>,
+    /// The highest number of the log that it showed, if it did, and what its sender had heard of then.
+    pub(crate) top: Option<Option<Mark>>,
+    pub(crate) asked: Known,
+    /// When it was sent, in milliseconds.
+    pub(crate) sent_at: u64,
+    /// What a raise is about.
+    pub(crate) floors: Floors,
+    /// Which raises had been acknowledged anywhere when it was sent.
+    pub(crate) raised: Floors,
     pub(crate) reply: Option<Result<Receipt, Fault>>,
 }
 
@@ -101,6 +113,11 @@ impl World {
             applied: 0,
             receipt: None,
             applied_at: None,
+            top: None,
+            sent_at: self.now,
+            floors: Floors::default(),
+            asked: self.nodes[node].generations.known(),
+            raised: self.judge.acknowledged(),
             reply: None,
         });
         id
@@ -324,7 +341,7 @@ impl World {
     /// The sender is gone. If a lease was granted, it must still be given back.
     pub(crate) fn forsaken(&mut self, id: CommandId) {
         self.commands[id].sender = Sender::Nobody;
-        if let Some(Ok(Receipt::Leased(Granted::Yes, _))) = self.commands[id].reply {
+        if self.commands[id].is_granted() {
             self.late_lease(id);
         }
     }
@@ -351,6 +368,11 @@ impl Command {
     /// The node and the life of it that sent it.
     pub(crate) fn source(&self) -> (usize, u32) {
         (self.node, self.life)
+    }
+
+    /// Whether its sender has heard that it has the lease.
+    pub(crate) fn is_granted(&self) -> bool {
+        matches!(self.reply, Some(Ok(Receipt::Leased(Granted::Yes, _))))
     }
 
     pub(crate) fn key(&self) -> Key {

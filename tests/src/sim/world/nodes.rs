@@ -5,11 +5,12 @@ use std::hash::DefaultHasher;
 
 use jetcache_core::Timestamp;
 use jetcache_core::machine::effects::Effects;
+use jetcache_core::machine::generations::Generations;
 use jetcache_core::machine::shard::{Context, Shard};
 use jetcache_core::machine::tier::entry::Entry;
 
 use crate::sim::fate::judge::loads::Flight;
-use crate::sim::fate::judge::{Id, Writer};
+use crate::sim::fate::judge::{ActorId, Id, Writer};
 use crate::sim::fate::plan::{KEYS, Key};
 use crate::sim::fate::promise::Promise;
 use crate::sim::world::bus::Ear;
@@ -19,6 +20,7 @@ pub(crate) type Machine = Shard<Key, Id, BuildHasherDefault<DefaultHasher>>;
 
 pub(crate) struct Node {
     pub(crate) shard: Machine,
+    pub(crate) generations: Generations,
     pub(crate) l1: [Option<Row>; KEYS],
     /// What its clock showed when the run began, in milliseconds.
     pub(crate) clock: u64,
@@ -32,6 +34,22 @@ pub(crate) struct Node {
     pub(crate) known: u64,
     /// When that answered last, in milliseconds.
     pub(crate) answered: u64,
+    pub(crate) log: Log,
+}
+
+/// How a node keeps up with the log of raises.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    /// Who catches up for all, and who waits for that.
+    pub(crate) turn: Option<ActorId>,
+    pub(crate) waiting: Vec<ActorId>,
+    /// When the highest number was asked for last, by the node's clock in milliseconds.
+    pub(crate) looked: u64,
+    /// What is pending is being raised again.
+    pub(crate) raises: bool,
+    /// When it will be, and not before when.
+    pub(crate) raise_at: Option<u64>,
+    pub(crate) raise_after: u64,
 }
 
 /// What L1 holds of a key.
@@ -51,27 +69,35 @@ impl World {
         call: impl FnOnce(&mut Machine, &Context<'_>, &mut Effects<Key, Id>) -> R,
     ) -> R {
         self.take_up_primary(node);
-        let context = Context {
-            now: self.timestamp(node),
-            roll: self.plan.chance.rng.u128(..),
-            policy: match &self.plan.fleet.blind {
-                Some(blind) if self.nodes[node].ear.down.is_some() => blind,
-                _ => &self.plan.policy,
-            },
-        };
-        let mut effects = Effects::default();
+        let now = self.timestamp(node);
+        let roll = self.plan.chance.rng.u128(..);
         let Node {
             shard,
             clock,
             answered,
+            generations,
+            ear,
             ..
         } = &mut self.nodes[node];
+        let context = Context {
+            now,
+            roll,
+            policy: match &self.plan.fleet.blind {
+                Some(blind) if ear.down.is_some() => blind,
+                _ => &self.plan.policy,
+            },
+            generations,
+        };
+        let mut effects = Effects::default();
         if !self.plan.fleet.failovers.is_empty() {
             let answered = Timestamp::from_nanos((*clock + *answered) * 1_000_000);
             let room = self.plan.policy.unconfirmed;
             shard.remember(answered, room, context.policy, &mut effects);
         }
         let answer = call(shard, &context, &mut effects);
+        for bucket in effects.take_overflows() {
+            generations.overflowed(bucket, now);
+        }
         effects.carry_out(|_| ());
         answer
     }
@@ -138,6 +164,12 @@ impl World {
         let now = self.timestamp(node);
         let row = self.nodes[node].l1[usize::from(key)].as_ref();
         let row = row.filter(|row| row.entry.is_stale() && row.entry.is_fresh(now));
+        let generations = &self.nodes[node].generations;
+        // What its tags say is dead is not served.
+        let row = row.filter(|row| {
+            let stamp = row.entry.stamp();
+            !stamp.is_some_and(|stamp| generations.had_news(stamp, row.entry.tags()))
+        });
         row.is_some_and(|row| {
             let opened = row.writer.opened;
             opened != flight.opened && self.judge.is_new(node, key, opened)

@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use jetcache_core::machine::generations::scope;
+use jetcache_core::machine::generations::tags::Tags;
 use jetcache_core::machine::lookup::step::Seen;
 use jetcache_core::machine::tier::envelope;
 use jetcache_core::machine::tier::mark::Mark;
@@ -28,6 +30,10 @@ impl World {
         let name = name(key);
         match verb {
             Verb::Read => {
+                // On one server, in the same command.
+                if self.plan.policy.log && !self.plan.fleet.cluster {
+                    self.commands[command].top = Some(self.top());
+                }
                 let found = self.table.read(now, name, wire);
                 Receipt::Read(self.seen(command, key, found))
             }
@@ -72,10 +78,11 @@ impl World {
                         age,
                         ..
                     },
+                born,
                 junk: replaces,
                 ..
             } => {
-                let bytes = self.encode(id, life, stale);
+                let bytes = self.encode(id, born, life, stale);
                 let replaces = replaces.map(junk);
                 let value = Stored {
                     replaces: replaces.as_deref(),
@@ -136,16 +143,16 @@ impl World {
                 token,
                 life,
                 condition,
+                dead,
                 spares,
                 value,
-                ..
             } => {
                 let claim = Claim {
                     key: name,
                     token,
                     life,
                     condition,
-                    dead: None,
+                    dead,
                     spares,
                 };
                 let before = self.table.read(now, name, wire);
@@ -175,11 +182,13 @@ impl World {
                         age,
                         ..
                     },
+                born,
                 condition,
+                dead,
                 spared,
                 ..
             } => {
-                let bytes = self.encode(id, life, stale);
+                let bytes = self.encode(id, born, life, stale);
                 let value = Stored {
                     replaces: None,
                     bytes: &bytes,
@@ -193,7 +202,7 @@ impl World {
                     token,
                     value,
                     condition,
-                    dead: None,
+                    dead,
                     spared,
                 };
                 let placed = self.table.put(now, &put, wire);
@@ -213,9 +222,10 @@ impl World {
                         age,
                         ..
                     },
+                born,
                 ..
             } => {
-                let bytes = self.encode(id, life, stale);
+                let bytes = self.encode(id, born, life, stale);
                 let value = Stored {
                     replaces: None,
                     bytes: &bytes,
@@ -253,6 +263,9 @@ impl World {
                 self.judge.unloaded(key, value, lease, self.index);
                 Receipt::Done
             }
+            Verb::Top | Verb::Raise { .. } | Verb::News { .. } | Verb::Ensure { .. } => {
+                self.applied_to_log(command, verb)
+            }
         }
     }
 
@@ -278,8 +291,16 @@ impl World {
         })
     }
 
-    pub(crate) fn encode(&mut self, id: Id, life: Duration, stale: Duration) -> Vec<u8> {
-        let Fact { absent, mark, .. } = *self.judge.at(id);
+    pub(crate) fn encode(
+        &mut self,
+        id: Id,
+        born: scope::Mark,
+        life: Duration,
+        stale: Duration,
+    ) -> Vec<u8> {
+        let Fact {
+            absent, mark, tags, ..
+        } = *self.judge.at(id);
         if self.plan.fleet.wire == Wire::JetcacheGo {
             return match absent {
                 true => PLACEHOLDER.to_vec(),
@@ -288,6 +309,8 @@ impl World {
         }
         let mut bytes = Vec::new();
         envelope::open(&mut bytes, (!absent).then_some(1));
+        envelope::born(&mut bytes, born);
+        envelope::tagged(&mut bytes, &tags.tags());
         if let Some(mark) = mark.and_then(|mark| Mark::new(&mark.0.to_be_bytes())) {
             envelope::mark(&mut bytes, &mark);
         }
@@ -311,11 +334,13 @@ impl World {
         };
         let (mut over, mut window) = (Duration::ZERO, None);
         let (mut mark, header) = (None, Header::of(&found.bytes));
+        let (mut tags, mut born) = (Tags::NONE, None);
         let (left, life, payload) = match found.life {
             Life::Clock(clock) => {
                 let envelope = envelope::parse(&found.bytes).ok()?;
                 let payload = envelope.value.map(|(_, payload)| payload);
                 mark = envelope.mark.and_then(Mark::new);
+                (tags, born) = (envelope.tags(), Some(envelope.born));
                 let stale = envelope.over(clock);
                 (over, window) = (stale.0, Some(stale.1));
                 (envelope.left(clock), Some(envelope.life), payload)
@@ -342,9 +367,9 @@ impl World {
         });
         let id = (self.judge).seen_in_l2(key, value, !left.is_zero(), self.now);
         let fact = *self.judge.at(id);
-        let known = fact.mark_is(mark.as_ref().map(Mark::bytes));
+        let known = fact.mark_is(mark.as_ref().map(Mark::bytes)) && tags == fact.tags.tags();
         self.judge.rule(known, Promise::P6, || {
-            format!("L2 shows {id:?} with {mark:?}: {fact:?}")
+            format!("L2 shows {id:?} with {mark:?} and {tags:?}: {fact:?}")
         });
         let age = life.map(|life| life.saturating_sub(left));
         let seen = Seen {
@@ -356,10 +381,17 @@ impl World {
             cost: Duration::from_millis(3),
             age,
             mark,
+            tags,
+            born,
             header,
         };
         Some((seen, id))
     }
+}
+
+/// The bucket of a key.
+pub(crate) fn bucket(key: Key) -> u16 {
+    scope::bucket(name(key))
 }
 
 /// The name of a key.

@@ -7,20 +7,21 @@ use std::collections::BinaryHeap;
 
 use jetcache_adapters::memory::Table;
 use jetcache_core::Timestamp;
+use jetcache_core::machine::generations::Generations;
 use jetcache_core::machine::shard::Shard;
 use jetcache_core::ports::remote::Wire;
 
 use crate::sim::actors::actor::Actor;
 use crate::sim::actors::answering::Answered;
-use crate::sim::fate::judge::{ActorId, Index, Judge};
-use crate::sim::fate::plan::{KEYS, Plan};
+use crate::sim::fate::judge::{ActorId, Id, Index, Judge};
+use crate::sim::fate::plan::{Ask, KEYS, Plan};
 use crate::sim::fate::promise::Promise;
 use crate::sim::fate::script::Point;
 use crate::sim::world::batch::Batches;
 use crate::sim::world::bus::{Ear, Message, Moment};
 use crate::sim::world::failover::Primaries;
 use crate::sim::world::net::{Command, CommandId};
-use crate::sim::world::nodes::Node;
+use crate::sim::world::nodes::{Log, Node};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Happening {
@@ -38,6 +39,8 @@ pub(crate) enum Happening {
     Meddle(usize),
     Replicate(usize),
     FailOver(usize),
+    RaiseAgain(usize),
+    LoseLog(usize),
 }
 
 pub(crate) struct World {
@@ -61,6 +64,8 @@ pub(crate) struct World {
     pub(crate) messages: Vec<Message>,
     pub(crate) batches: Batches,
     pub(crate) answers: Vec<Answered>,
+    /// What readers find at rest.
+    pub(crate) finds: Option<Vec<Id>>,
     pub(crate) trace: Option<Vec<String>>,
 }
 
@@ -74,6 +79,7 @@ impl World {
         }
         let node = |at: usize| Node {
             shard: Shard::new(BuildHasherDefault::default()),
+            generations: Generations::default(),
             l1: [const { None }; KEYS],
             clock: plan.fleet.clocks[at],
             repair_at: None,
@@ -83,6 +89,7 @@ impl World {
             met: 0,
             known: 0,
             answered: 0,
+            log: Log::default(),
         };
         let nodes = (0..plan.nodes).map(node).collect();
         let asks = core::mem::take(&mut plan.asks);
@@ -104,6 +111,7 @@ impl World {
             messages: Vec::new(),
             batches: Batches::default(),
             answers: Vec::new(),
+            finds: None,
             trace: traced.then(Vec::new),
             plan,
         };
@@ -134,6 +142,12 @@ impl World {
         }
     }
 
+    pub(crate) fn ask_at_rest(&mut self, ask: Ask) {
+        let at = ask.at;
+        self.plan.asks.push(ask);
+        self.queue(at, Happening::Start(self.plan.asks.len() - 1));
+    }
+
     fn happen(&mut self, happening: Happening) {
         match happening {
             Happening::Start(at) => self.start(at),
@@ -149,6 +163,8 @@ impl World {
             Happening::Meddle(which) => self.meddle(which),
             Happening::Replicate(which) => self.replicate(which),
             Happening::FailOver(which) => self.fail_over(which),
+            Happening::RaiseAgain(node) => self.raise_again(node),
+            Happening::LoseLog(which) => self.lose_log(which),
         }
     }
 

@@ -3,6 +3,8 @@
 use core::time::Duration;
 
 use jetcache_core::Token;
+use jetcache_core::machine::generations::raise::Raised;
+use jetcache_core::machine::generations::scope::{Mark, Scope};
 use jetcache_core::machine::lookup::step::Seen;
 use jetcache_core::machine::tier::envelope::HEADER;
 use jetcache_core::machine::tier::verb::{Announce, Times};
@@ -10,6 +12,7 @@ use jetcache_core::ports::remote::{Claimed, Condition, Extended, Filled, Granted
 
 use crate::sim::fate::judge::{Id, Index};
 use crate::sim::fate::script::Point;
+use crate::sim::generations::scopes::{Marks, Scopes};
 
 /// What is sent.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +30,7 @@ pub(crate) enum Verb {
         token: Token,
         id: Id,
         times: Times,
+        born: Mark,
         /// The number of the junk that the fill may replace.
         junk: Option<Index>,
         announce: Announce,
@@ -47,6 +51,7 @@ pub(crate) enum Verb {
         token: Token,
         life: Duration,
         condition: Option<Condition>,
+        dead: Option<u32>,
         spares: bool,
         /// The value of the insert that claims.
         value: Option<Id>,
@@ -55,7 +60,9 @@ pub(crate) enum Verb {
         token: Token,
         id: Id,
         times: Times,
+        born: Mark,
         condition: Option<Condition>,
+        dead: Option<u32>,
         spared: Option<Stamp>,
         announce: Announce,
     },
@@ -63,12 +70,26 @@ pub(crate) enum Verb {
         token: Token,
         id: Id,
         times: Times,
+        born: Mark,
         announce: Announce,
     },
     Remove {
         announce: Announce,
     },
     Unload,
+    /// The highest number of the log.
+    Top,
+    Raise {
+        clock: Mark,
+        scopes: Scopes,
+    },
+    News {
+        since: Mark,
+    },
+    Ensure {
+        clock: Mark,
+        marks: Marks,
+    },
 }
 
 /// What comes back. An entry comes with the value that the judge knows it to be.
@@ -82,6 +103,10 @@ pub(crate) enum Receipt {
     Claimed(Claimed),
     /// And whether the key was removed instead.
     Put(Placed, bool),
+    Raised(Raised),
+    News(Vec<(Scope, Mark)>),
+    /// The highest number, and what was raised anew if anything was.
+    Ensured(Mark),
     Done,
 }
 
@@ -96,6 +121,10 @@ impl Verb {
             Self::Claim { .. } => Point::Claim,
             Self::Settle { .. } => Point::Settle,
             Self::Remove { .. } | Self::Unload => Point::Remove,
+            Self::Top => Point::Top,
+            Self::Raise { .. } => Point::Raise,
+            Self::News { .. } => Point::News,
+            Self::Ensure { .. } => Point::Ensure,
         }
     }
 
