@@ -49,11 +49,12 @@ pub use machine::stats::Stats;
 pub use machine::stats::activity::Activity;
 pub use machine::stats::measured::Measured;
 pub use machine::stats::metric::{Metric, MetricKind, Sample};
-pub use machine::tier::entry::{Cached, Entry, Load, NothingStands};
+pub use machine::tier::entry::{Cached, Entry};
 pub use machine::tier::inspection::{
     EntryFormat, EntryKind, Freshness, Holder, InL1, InL2, Inspection, L1Entry, L2Entry, LeaseSeen,
     UnderWay,
 };
+pub use machine::tier::load::{Load, NothingStands};
 pub use machine::tier::unreadable::Unreadable;
 pub use machine::tier::verb::Verb;
 pub use machine::tier::wire::Wire;

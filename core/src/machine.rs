@@ -67,6 +67,7 @@ pub mod tier {
     pub mod entry;
     pub mod envelope;
     pub mod inspection;
+    pub mod load;
     pub mod lru;
     pub mod mark;
     pub mod names;

@@ -11,7 +11,6 @@ mod probe;
 mod read;
 mod read_many;
 mod spawn;
-mod tags;
 mod write_through;
 
 use core::fmt;

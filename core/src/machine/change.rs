@@ -5,14 +5,16 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::machine::error::Fault;
+use crate::machine::generations::Generations;
+use crate::machine::generations::heard::Heard;
 use crate::machine::generations::scope;
 use crate::machine::generations::tags::Tags;
-use crate::machine::generations::{Generations, Heard};
 use crate::machine::policy::Lives;
 use crate::machine::policy::call::Call;
 use crate::machine::table::unconfirmed::Number;
 use crate::machine::table::writes::{Pending, Write};
-use crate::machine::tier::entry::{Entry, Load};
+use crate::machine::tier::entry::Entry;
+use crate::machine::tier::load::Load;
 use crate::machine::tier::mark::{Mark, Note};
 use crate::machine::tier::verb::{Announce, Claimed, Condition, Filled, Placed, Stamp, Times};
 use crate::machine::time::Timestamp;

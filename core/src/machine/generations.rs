@@ -8,68 +8,25 @@
 //! L1, and loads under way, need no numbers, and go on while L2 is away: they compare a **stamp**, the
 //! count of this node's news when they began, with the counts at the last news of their scopes.
 
+pub mod heard;
+pub mod known;
 mod log;
 mod marks;
-pub mod raise;
+mod raise;
 pub mod scope;
 pub mod tags;
+pub mod ticket;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use crate::machine::generations::log::Log;
-pub use crate::machine::generations::log::{Known, LogStep};
+use crate::machine::generations::heard::{Aftermath, Heard};
+use crate::machine::generations::known::Log;
 use crate::machine::generations::marks::Marks;
-use crate::machine::generations::raise::Pending;
-pub use crate::machine::generations::raise::{RaiseTicket, parts};
 use crate::machine::generations::scope::{Mark, RaiseEvent, Scope};
 use crate::machine::generations::tags::Tags;
+use crate::machine::generations::ticket::Pending;
 use crate::machine::time::Timestamp;
-
-/// How much news of raises a node has had: by this count L1 and loads under way tell what came before.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Heard(usize);
-
-impl Heard {
-    /// This much news.
-    #[must_use]
-    pub const fn new(count: usize) -> Self {
-        Self(count)
-    }
-
-    /// How much.
-    #[must_use]
-    pub const fn count(self) -> usize {
-        self.0
-    }
-}
-
-/// What news means for L1.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[must_use = "L1 may hold what is dead"]
-pub struct Aftermath {
-    /// How many scopes had news.
-    pub news: usize,
-    /// The namespace was cleared.
-    pub all: bool,
-    /// The buckets of keys that had news.
-    pub keys: Vec<u16>,
-}
-
-impl Aftermath {
-    /// Whether what is under way [is superseded](crate::machine::shard::Shard::supersede_raised) and L1 is
-    /// emptied: hits do not compare stamps for the namespace and for keys.
-    #[must_use]
-    pub fn clears(&self) -> bool {
-        self.all || !self.keys.is_empty()
-    }
-
-    /// Whether it concerns the keys of this bucket.
-    #[must_use]
-    pub fn concerns(&self, key: u16) -> bool {
-        self.all || self.keys.contains(&key)
-    }
-}
 
 /// What a node knows of the raises of a namespace.
 #[derive(Clone, Debug)]
@@ -100,7 +57,7 @@ impl Generations {
         Self {
             clock: Mark::NONE,
             synced: Mark::NONE,
-            heard: Heard(0),
+            heard: Heard::new(0),
             marks: Marks::new(),
             log: Log::new(),
             pending: BTreeMap::new(),
@@ -191,7 +148,7 @@ impl Generations {
     }
 
     fn note_news(&mut self, scopes: impl IntoIterator<Item = Scope>, aftermath: &mut Aftermath) {
-        self.heard = Heard(self.heard.0.wrapping_add(1));
+        self.heard = Heard::new(self.heard.count().wrapping_add(1));
         for scope in scopes {
             self.marks.row_mut(scope).news = self.heard;
             aftermath.news += 1;

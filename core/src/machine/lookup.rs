@@ -16,8 +16,9 @@ use core::time::Duration;
 
 use crate::machine::error::{Error, Fault};
 use crate::machine::event::Event;
+use crate::machine::generations::Generations;
+use crate::machine::generations::heard::Heard;
 use crate::machine::generations::scope::Mark;
-use crate::machine::generations::{Generations, Heard};
 use crate::machine::lookup::fallback::Fallback;
 use crate::machine::lookup::lease::Lease;
 use crate::machine::lookup::shown::Shown;

@@ -12,7 +12,8 @@ use core::time::Duration;
 use crate::machine::error::Error;
 use crate::machine::policy::call::Call;
 use crate::machine::policy::pace::Pace;
-use crate::machine::tier::entry::{Entry, Load};
+use crate::machine::tier::entry::Entry;
+use crate::machine::tier::load::Load;
 use crate::machine::time::Timestamp;
 
 /// Which tiers a cache has.

@@ -10,6 +10,8 @@ mod flights;
 pub mod glances;
 mod inserts;
 mod inspection;
+mod leases;
+mod raised;
 mod refreshes;
 pub mod repairs;
 mod write_throughs;
@@ -21,7 +23,7 @@ use slab::Slab;
 use crate::machine::change::Change;
 use crate::machine::effects::Effects;
 use crate::machine::event::Event;
-use crate::machine::generations::{Aftermath, Generations};
+use crate::machine::generations::Generations;
 use crate::machine::policy::Policy;
 use crate::machine::stats::activity::Activity;
 use crate::machine::table::eras::Eras;
@@ -120,36 +122,6 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         self.begin_sweep(pending)
     }
 
-    /// The namespace was cleared, or keys of some buckets were raised: [`supersede`](Self::supersede) for
-    /// all those keys, but for a flight that has found nothing yet: what it finds in L2 is judged by its
-    /// number, and what it loads began after the news. Then everything is removed from L1.
-    pub fn supersede_raised(&mut self, news: &Aftermath, effects: &mut Effects<K, V>) -> Sweep {
-        // Nor do changes whose values count from a claim that is still to be answered.
-        for (_, change) in &mut self.changes {
-            let slot = self.slots.look(change.slot);
-            if news.concerns(slot.bucket) && change.era == slot.era && change.is_to_begin() {
-                change.era += 1;
-            }
-        }
-        let flights = &mut self.flights;
-        for slot in self.slots.all() {
-            if !news.concerns(slot.bucket) {
-                continue;
-            }
-            slot.era += 1;
-            match slot.flight.map(|at| &mut flights[at]) {
-                Some(flight) if flight.lookup.has_nothing() => flight.era = slot.era,
-                Some(_) => {
-                    slot.flight = None;
-                    effects.events.push(Event::Superseded);
-                }
-                None => {}
-            }
-        }
-        let pending = self.writes.all();
-        self.begin_sweep(pending)
-    }
-
     /// The key was removed from L1. A flight that began after it was superseded and before that
     /// removal may have found the old entry, and must not hand it to callers that join from here
     /// on.
@@ -197,23 +169,6 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     #[must_use]
     pub fn bypassed(&self, now: Timestamp) -> usize {
         self.doubts.count_bypassed(now)
-    }
-
-    /// Whether L2 is neither read nor filled for the keys of this bucket.
-    fn avoids_l2(&self, bucket: u16, context: &Context<'_>) -> bool {
-        self.doubts.bypassed(bucket, context.now) || context.generations.is_blocked(bucket)
-    }
-
-    /// A change of a key of this bucket was not acknowledged, and did not fit: the bucket is raised
-    /// (PROTOCOL.md, T11), or does without L2 until everything that may stand there has ended.
-    fn unfit(&mut self, bucket: u16, context: &Context<'_>, effects: &mut Effects<K, V>) {
-        if context.policy.log {
-            effects.overflows.push(bucket);
-            effects.events.push(Event::Overflowed);
-        } else {
-            self.doubts.bypass(bucket, context.now);
-            effects.events.push(Event::Bypassed);
-        }
     }
 
     /// So many keys are unconfirmed in the cache's other shards: all of them share the room of

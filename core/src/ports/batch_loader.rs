@@ -5,7 +5,7 @@ use core::fmt;
 use core::future::Future;
 
 use super::loader::LoadError;
-use crate::machine::tier::entry::Load;
+use crate::machine::tier::load::Load;
 
 /// A loader of many keys that is registered with a cache, for
 /// [`load_many`](crate::Cache::load_many).

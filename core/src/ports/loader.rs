@@ -5,7 +5,7 @@ use core::fmt;
 use core::future::Future;
 
 use crate::machine::error::BoxError;
-use crate::machine::tier::entry::Load;
+use crate::machine::tier::load::Load;
 use crate::ports::standing::Standing;
 
 /// A loader that is registered with a cache, for [`load`](crate::Cache::load).

@@ -8,8 +8,8 @@ use core::future::Future;
 use core::time::Duration;
 
 use crate::machine::error::Fault;
-pub use crate::machine::generations::raise::Raised;
 pub use crate::machine::generations::scope::{Mark, Scope};
+pub use crate::machine::generations::ticket::Raised;
 pub use crate::machine::tier::envelope::{Head, Header};
 pub use crate::machine::tier::inspection::{Holder, LeaseSeen};
 pub use crate::machine::tier::verb::{

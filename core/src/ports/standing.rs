@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use crate::machine::lookup::step::Stands;
 #[cfg(feature = "std")]
-use crate::machine::tier::entry::Load;
+use crate::machine::tier::load::Load;
 use crate::machine::tier::mark::Mark;
 
 /// The value that stands in a tier while its key is loaded anew: one whose life is over, within its

@@ -5,7 +5,7 @@ use core::hash::Hash;
 use std::sync::Arc;
 
 use crate::driver::builder::Builder;
-use crate::machine::tier::entry::Load;
+use crate::machine::tier::load::Load;
 use crate::ports::loader::{Conditional, LoadError, Loader};
 use crate::ports::standing::Standing;
 

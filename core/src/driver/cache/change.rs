@@ -1,5 +1,7 @@
 //! Changing what a cache holds: one key, or many at once.
 
+pub(super) mod tags;
+
 use core::borrow::Borrow;
 use core::hash::Hash;
 use core::iter::zip;
@@ -9,7 +11,7 @@ use std::sync::Arc;
 
 use crate::driver::cache::Cache;
 use crate::driver::cache::batch::Batch;
-use crate::driver::cache::tags::check_call_tags;
+use crate::driver::cache::change::tags::check_call_tags;
 use crate::driver::change::Change;
 use crate::driver::change::carry_out::carry_out;
 use crate::driver::shared::address::Address;

@@ -14,7 +14,8 @@ use crate::driver::flight::seat::Seat;
 use crate::driver::shared::checks::Checks;
 use crate::machine::policy::call::Call;
 use crate::machine::policy::pace::Aim;
-use crate::machine::tier::entry::{Entry, Load};
+use crate::machine::tier::entry::Entry;
+use crate::machine::tier::load::Load;
 use crate::ports::loader::LoadError;
 use crate::ports::standing::Standing;
 

@@ -18,7 +18,8 @@ use crate::machine::error::Error;
 use crate::machine::event::Event;
 use crate::machine::lookup::step::Answer;
 use crate::machine::policy::call::Call;
-use crate::machine::tier::entry::{Cached, Entry, Load};
+use crate::machine::tier::entry::{Cached, Entry};
+use crate::machine::tier::load::Load;
 use crate::ports::loader::LoadError;
 use crate::ports::standing::Standing;
 

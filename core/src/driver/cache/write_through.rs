@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures_util::future::join;
 
 use crate::driver::cache::Cache;
-use crate::driver::cache::tags::check_call_tags;
+use crate::driver::cache::change::tags::check_call_tags;
 use crate::driver::change::Change;
 use crate::driver::change::carry_out::carry_out;
 use crate::driver::change::writer::writer;
@@ -18,7 +18,7 @@ use crate::driver::flight::load::write;
 use crate::machine::change::Plan;
 use crate::machine::error::Error;
 use crate::machine::policy::call::Call;
-use crate::machine::tier::entry::Load;
+use crate::machine::tier::load::Load;
 use crate::ports::loader::LoadError;
 
 /// Writing through.

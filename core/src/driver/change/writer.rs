@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_channel::oneshot::{Receiver, Sender, channel};
 
-use crate::machine::tier::entry::Load;
+use crate::machine::tier::load::Load;
 
 /// What a caller wrote; `None` if it failed or vanished: then nobody knows.
 type Written<V> = Option<Load<Arc<V>>>;

@@ -13,7 +13,7 @@ use crate::driver::world::bounds::{CacheKey, CacheValue};
 use crate::driver::world::caught::caught_future;
 use crate::machine::error::{Error, Limit};
 use crate::machine::lookup::step::{Need, Reply};
-use crate::machine::tier::entry::Load;
+use crate::machine::tier::load::Load;
 use crate::ports::bus::Kind;
 use crate::ports::loader::LoadError;
 use crate::ports::standing::Standing;

@@ -28,7 +28,7 @@ use crate::driver::world::caught::caught;
 use crate::machine::error::Error;
 use crate::machine::lookup::step::{Answer, Extension, Filling, Need, Reply};
 use crate::machine::policy::outage::Outage;
-use crate::machine::tier::entry::Load;
+use crate::machine::tier::load::Load;
 use crate::machine::token::Token;
 use crate::ports::batch_loader::Loads;
 use crate::ports::bus::Kind;

@@ -14,7 +14,7 @@ use crate::driver::world::timeout::timeout;
 use crate::machine::error::{Error, Limit};
 use crate::machine::event::Event;
 use crate::machine::generations::tags::NO_TAGS;
-use crate::machine::tier::entry::Load;
+use crate::machine::tier::load::Load;
 use crate::machine::time::Timestamp;
 use crate::ports::batch_loader::Loads;
 use crate::ports::loader::LoadError;

@@ -12,8 +12,9 @@ use crate::driver::world::bounds::{CacheKey, CacheValue};
 use crate::driver::world::timeout::timeout;
 use crate::machine::error::Fault;
 use crate::machine::event::Event;
+use crate::machine::generations::heard::Aftermath;
+use crate::machine::generations::known::LogStep;
 use crate::machine::generations::scope::Mark;
-use crate::machine::generations::{Aftermath, LogStep};
 
 /// The outcomes of a verb, once they can be believed; else the fault that kept this node from knowing
 /// what was raised.

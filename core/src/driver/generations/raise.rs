@@ -16,7 +16,7 @@ use crate::driver::world::bounds::{CacheKey, CacheValue};
 use crate::machine::change::Reach;
 use crate::machine::event::Event;
 use crate::machine::generations::scope::{RaiseEvent, Scope};
-use crate::machine::generations::{RaiseTicket, parts};
+use crate::machine::generations::ticket::{RaiseTicket, parts};
 use crate::machine::time::Timestamp;
 use crate::ports::remote::Raised;
 

@@ -8,7 +8,7 @@ use async_lock::Mutex;
 use portable_atomic::{AtomicU64, Ordering};
 
 use crate::driver::shared::generated::Generated;
-use crate::machine::generations::Known;
+use crate::machine::generations::known::Known;
 use crate::machine::generations::scope::{Mark, list_key, top_key};
 use crate::machine::time::Timestamp;
 use crate::ports::remote::Found;

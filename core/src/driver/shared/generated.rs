@@ -5,8 +5,9 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use portable_atomic::{AtomicUsize, Ordering};
 
+use crate::machine::generations::Generations;
+use crate::machine::generations::heard::Heard;
 use crate::machine::generations::tags::Tags;
-use crate::machine::generations::{Generations, Heard};
 use crate::machine::tier::entry::Entry;
 
 #[derive(Debug, Default)]

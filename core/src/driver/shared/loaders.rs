@@ -9,7 +9,7 @@ use crate::driver::world::caught::caught;
 use crate::driver::world::erased::{AnyBatchLoader, AnyLoader, AnyRuntime};
 use crate::driver::world::timeout::timeout;
 use crate::machine::error::{BoxError, Error};
-use crate::machine::tier::entry::{Load, NothingStands};
+use crate::machine::tier::load::{Load, NothingStands};
 use crate::ports::loader::LoadError;
 
 pub(crate) type Predicate = Box<dyn Fn(&BoxError) -> bool + Send + Sync>;

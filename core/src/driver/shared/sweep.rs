@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::driver::shared::Shared;
 use crate::driver::shared::tables::{Aftermath as Effects, Table};
 use crate::driver::world::bounds::{CacheKey, CacheValue};
-use crate::machine::generations::Aftermath;
+use crate::machine::generations::heard::Aftermath;
 use crate::machine::shard::Sweep;
 
 /// Does what is left to do for one key: see [`Sweep`].

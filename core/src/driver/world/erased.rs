@@ -7,7 +7,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use crate::machine::error::Fault;
-use crate::machine::tier::entry::Load;
+use crate::machine::tier::load::Load;
 use crate::machine::time::Timestamp;
 use crate::machine::token::Token;
 use crate::ports::batch_loader::{BatchLoader, Loads};

@@ -1,88 +1,14 @@
 //! How a node keeps up with the log of raises in L2: what it asks for before it believes L2
 //! (PROTOCOL.md, T2, T7, T9, T12).
 
-use alloc::collections::BTreeMap;
-use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::machine::generations::Generations;
+use crate::machine::generations::heard::Aftermath;
+use crate::machine::generations::known::{Known, Log, LogStep};
 use crate::machine::generations::scope::{Mark, Scope};
-use crate::machine::generations::{Aftermath, Generations, RaiseTicket};
+use crate::machine::generations::ticket::{MOST_AT_ONCE, RaiseTicket};
 use crate::machine::time::Timestamp;
-
-/// What L2 is asked for before it is believed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LogStep {
-    /// The marks since then; reply [`Generations::on_news`].
-    News {
-        /// Since when.
-        since: Mark,
-        /// Under which primary.
-        reign: u32,
-    },
-    /// That the log has what this node knows; reply [`Generations::on_ensured`].
-    Ensure {
-        /// The highest number that this node has heard of.
-        clock: Mark,
-        /// The marks that the log is to have.
-        marks: Vec<(Scope, Mark)>,
-        /// Under which primary.
-        reign: u32,
-    },
-}
-
-/// The log, as far as this node knows.
-#[derive(Clone, Debug)]
-pub(super) struct Log {
-    /// The highest number that L2 has shown.
-    top: Mark,
-    /// It is not what it was: it is begun anew before anything is believed.
-    lost: bool,
-    /// Another primary answers: its whole list is read first.
-    unread: bool,
-    /// What its list lacks, or may lack.
-    lacks: BTreeMap<Scope, Mark>,
-    /// Until when that may be so of what is heard.
-    healing: Option<Timestamp>,
-    /// An ensure was acknowledged, and what is read next is all there is.
-    ensured: bool,
-    /// Something may have been missed: the highest number is to be looked at.
-    look: bool,
-    /// How often.
-    missed: u32,
-}
-
-/// What a node knew when it asked for the highest number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Known {
-    clock: Mark,
-    missed: u32,
-}
-
-impl Log {
-    /// Who has just begun has heard of nothing: it looks first.
-    pub(super) const fn new() -> Self {
-        Self {
-            top: Mark::NONE,
-            lost: false,
-            unread: false,
-            lacks: BTreeMap::new(),
-            healing: None,
-            ensured: false,
-            look: true,
-            missed: 0,
-        }
-    }
-
-    /// A word was heard: a primary that has just taken over may not have what it says.
-    pub(super) fn note_heard(&mut self, scopes: &[Scope], number: Mark, now: Timestamp) {
-        if self.healing.is_some_and(|until| now < until) {
-            for scope in scopes {
-                let mark = self.lacks.entry(*scope).or_default();
-                *mark = number.max(*mark);
-            }
-        }
-    }
-}
 
 impl Generations {
     /// What it knows: to be remembered by whoever asks for the highest number.
@@ -226,9 +152,6 @@ impl Generations {
         !self.log.lacks.is_empty()
     }
 }
-
-/// How many marks or scopes go in one command: a page of news holds twice as many.
-pub(super) const MOST_AT_ONCE: usize = 500;
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::machine::generations::Heard;
+use crate::machine::generations::heard::Heard;
 use crate::machine::generations::scope::{Mark, Scope};
 
 /// A row a scope, in pages of 256 that are made when the first of theirs is raised: 4 KiB each, 1 MiB

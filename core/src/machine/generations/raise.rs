@@ -2,64 +2,12 @@
 
 use alloc::vec::Vec;
 
-use crate::machine::generations::log::MOST_AT_ONCE;
-use crate::machine::generations::scope::{Mark, Scope};
-use crate::machine::generations::{Aftermath, Generations};
+use crate::machine::generations::Generations;
+use crate::machine::generations::heard::Aftermath;
+use crate::machine::generations::scope::Scope;
+use crate::machine::generations::ticket::{MOST_AT_ONCE, Pending, RaiseTicket, Raised};
 use crate::machine::policy::backoff::Backoff;
 use crate::machine::time::Timestamp;
-
-/// The answer to [`Remote::raise`](crate::ports::remote::Remote::raise).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Raised {
-    /// The new number.
-    pub number: Mark,
-    /// The highest number before it, or [`Mark::NONE`].
-    pub before: Mark,
-    /// The mark that each scope had before, in the order of the scopes, or [`Mark::NONE`].
-    pub marks: Vec<Mark>,
-    /// There was no list: the new one begins with [`Scope::All`].
-    pub anew: bool,
-}
-
-/// A raise that L2 has not acknowledged.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pending {
-    /// The last command that was given up.
-    given_up: u64,
-}
-
-/// A raise on its way to L2. Its holder says what [became of it](Generations::raised), also if it is
-/// given up.
-#[derive(Debug)]
-#[must_use = "what became of a raise is to be said"]
-pub struct RaiseTicket {
-    number: u64,
-    pub(super) reign: u32,
-    scopes: Vec<Scope>,
-    /// It was given up before.
-    again: bool,
-    clock: Mark,
-}
-
-impl RaiseTicket {
-    /// What is raised.
-    #[must_use]
-    pub fn scopes(&self) -> &[Scope] {
-        &self.scopes
-    }
-
-    /// Whether it was given up before.
-    #[must_use]
-    pub fn is_repeated(&self) -> bool {
-        self.again
-    }
-
-    /// The highest number that this node had heard of.
-    #[must_use]
-    pub fn clock(&self) -> Mark {
-        self.clock
-    }
-}
 
 impl Generations {
     /// Begins to raise these scopes, each once, at most 500: [`parts`].
@@ -163,20 +111,14 @@ impl Generations {
     }
 }
 
-/// The parts in which many scopes are raised, each scope once.
-#[must_use]
-pub fn parts(mut scopes: Vec<Scope>) -> Vec<Vec<Scope>> {
-    scopes.sort_unstable();
-    scopes.dedup();
-    scopes.chunks(MOST_AT_ONCE).map(<[Scope]>::to_vec).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use alloc::vec;
 
     use super::*;
+    use crate::machine::generations::scope::Mark;
     use crate::machine::generations::tags::Tags;
+    use crate::machine::generations::ticket::parts;
 
     const T: Scope = Scope::Tag(7);
     const NOW: Timestamp = Timestamp::from_nanos(0);

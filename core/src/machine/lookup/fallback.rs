@@ -2,8 +2,9 @@
 
 use core::time::Duration;
 
+use crate::machine::generations::Generations;
+use crate::machine::generations::heard::Heard;
 use crate::machine::generations::tags::Tags;
-use crate::machine::generations::{Generations, Heard};
 use crate::machine::lookup::shown::Shown;
 use crate::machine::lookup::step::{Answer, Seen, Stands};
 use crate::machine::policy::Policy;

@@ -143,7 +143,7 @@ mod tests {
 
     use super::*;
     use crate::machine::error::Error;
-    use crate::machine::generations::Heard;
+    use crate::machine::generations::heard::Heard;
     use crate::machine::generations::tags::Tags;
     use crate::machine::lookup::step::{Need, Reply, Step};
     use crate::machine::policy::Kind;

@@ -5,14 +5,16 @@ use alloc::sync::Arc;
 use core::time::Duration;
 
 use crate::machine::error::{Error, Fault};
+use crate::machine::generations::Generations;
+use crate::machine::generations::heard::Heard;
 use crate::machine::generations::scope;
 use crate::machine::generations::tags::Tags;
-use crate::machine::generations::{Generations, Heard};
 use crate::machine::policy::Policy;
 use crate::machine::policy::call::Call;
 use crate::machine::table::writes::Write;
-use crate::machine::tier::entry::{Cached, Entry, Load};
+use crate::machine::tier::entry::{Cached, Entry};
 use crate::machine::tier::envelope::Header;
+use crate::machine::tier::load::Load;
 use crate::machine::tier::mark::{Age, Mark, Note};
 use crate::machine::tier::verb::{Announce, Extended, Filled, Granted, Times};
 use crate::machine::time::Timestamp;

@@ -5,18 +5,18 @@ use core::hash::{BuildHasher, Hash};
 use core::task::Waker;
 
 use crate::machine::effects::Effects;
-use crate::machine::error::{Error, Fault};
+use crate::machine::error::Error;
 use crate::machine::event::Event;
-use crate::machine::generations::Generations;
-use crate::machine::lookup::step::{Answer, Need, Release, Renewal, Reply, Seen, Stands, Step};
+use crate::machine::lookup::step::{Answer, Need, Release, Reply, Stands, Step};
 use crate::machine::lookup::{Move, Out, View};
 use crate::machine::policy::call::Call;
 use crate::machine::shard::failover::taken_over;
+use crate::machine::shard::raised::bury;
 use crate::machine::shard::{Context, Shard};
 use crate::machine::table::flight::{Flight, Role, Ticket, Turn, Waiter};
-use crate::machine::tier::entry::{Cached, Load};
+use crate::machine::tier::entry::Cached;
+use crate::machine::tier::load::Load;
 use crate::machine::tier::verb::{Extended, Filled};
-use crate::machine::token::Token;
 
 impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     /// Joins the flight of `key`, which is in this [bucket](crate::machine::generations::scope::bucket),
@@ -190,36 +190,6 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
                 .standing(superseded, context.generations, context.now)
         });
         stands.flatten()
-    }
-
-    /// When the lease of the flight that this seat leads is to be renewed, and how; `None` while it is
-    /// not loading, or has no lease to renew.
-    pub fn renewal(&self, ticket: &Ticket, context: &Context<'_>) -> Option<Renewal> {
-        let flight = &self.flights[ticket.flight];
-        let leads = flight.leader == Some(ticket.seat) && flight.answer.is_none();
-        leads
-            .then(|| flight.lookup.renewal(context.policy))
-            .flatten()
-    }
-
-    /// The renewal of this token is sent; what comes of it is to be [said](Self::renewed).
-    pub fn renews(&mut self, ticket: &Ticket, token: Token) {
-        self.flights[ticket.flight].lookup.renew(token);
-    }
-
-    /// L2's answer to a renewal. Not knowing whether it was carried out, the flight sends L2 nothing
-    /// more: how old the lease is nobody could say.
-    pub fn renewed(
-        &mut self,
-        ticket: &Ticket,
-        token: Token,
-        renewed: Result<bool, Fault>,
-        context: &Context<'_>,
-        effects: &mut Effects<K, V>,
-    ) {
-        let lookup = &mut self.flights[ticket.flight].lookup;
-        let fault = lookup.on_renewed(token, renewed, context.now);
-        effects.events.extend(fault.map(Event::RemoteFault));
     }
 
     /// The leader cannot go on, because user code panicked: everyone who waits gets this error, and
@@ -448,38 +418,5 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let release = flight.lookup.give_back();
         effects.spent_flights.push(flight);
         release
-    }
-
-    /// A lease was granted after its asker had given up or left. Returns whether it is to be
-    /// released: a flight that can still use it keeps it.
-    #[must_use]
-    pub fn late_lease(&mut self, token: Token, context: &Context<'_>) -> bool {
-        let mut flights = self.flights.iter_mut().map(|(_, flight)| flight);
-        !flights.any(|flight| {
-            flight.answer.is_none() && flight.lookup.on_late_lease(token, context.now)
-        })
-    }
-}
-
-/// What L2 has shown, if it is alive: what is dead is absent (T2).
-fn bury<K, V>(
-    reply: Reply<V>,
-    bucket: u16,
-    generations: &Generations,
-    effects: &mut Effects<K, V>,
-) -> Reply<V> {
-    let mut alive = |seen: Option<Seen<V>>, counts: bool| match seen {
-        Some(seen) if seen.is_dead(bucket, generations) => {
-            effects.events.extend(counts.then_some(Event::DeadInL2));
-            effects.spent_values.extend(seen.value);
-            None
-        }
-        seen => seen,
-    };
-    match reply {
-        Reply::Remote(Ok(seen)) => Reply::Remote(Ok(alive(seen, true))),
-        // A second look at what the first one has counted.
-        Reply::Leased(Ok((granted, seen))) => Reply::Leased(Ok((granted, alive(seen, false)))),
-        reply => reply,
     }
 }

@@ -55,7 +55,7 @@ mod tests {
     use crate::machine::policy::Kind;
     use crate::machine::shard::stage::{KEY, Stage};
     use crate::machine::table::flight::{Role, Turn};
-    use crate::machine::tier::entry::Load;
+    use crate::machine::tier::load::Load;
     use crate::machine::tier::verb::{Filled, Granted};
     use crate::machine::time::Timestamp;
 

@@ -10,7 +10,7 @@ use crate::machine::error::Fault;
 use crate::machine::event::Event;
 use crate::machine::shard::{Context, Shard};
 use crate::machine::table::unconfirmed::{Cure, Number};
-use crate::machine::tier::entry::Load;
+use crate::machine::tier::load::Load;
 use crate::machine::tier::mark::{Age, Note};
 use crate::machine::tier::verb::{Announce, Filled, Times};
 use crate::machine::time::Timestamp;

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::task::Waker;
 
-use crate::machine::generations::Heard;
+use crate::machine::generations::heard::Heard;
 use crate::machine::lookup::Lookup;
 use crate::machine::lookup::step::Answer;
 use crate::machine::policy::Policy;

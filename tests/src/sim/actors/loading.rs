@@ -7,7 +7,7 @@ use std::time::Duration;
 use jetcache_core::machine::error::{Error, Limit};
 use jetcache_core::machine::lookup::step::{Renewal, Reply, Stands};
 use jetcache_core::machine::shard::{Context, Ticket};
-use jetcache_core::machine::tier::entry::Load;
+use jetcache_core::machine::tier::load::Load;
 use jetcache_core::machine::tier::mark::Mark;
 use jetcache_core::ports::remote::Wire;
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use jetcache_core::machine::change::ChangeReply;
-use jetcache_core::machine::tier::entry::Load;
+use jetcache_core::machine::tier::load::Load;
 
 use crate::sim::actors::actor::Actor;
 use crate::sim::actors::change::{Change, Kind, State};

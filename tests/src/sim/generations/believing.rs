@@ -2,7 +2,8 @@
 //! with it (PROTOCOL.md, T2, T7, T12). This does what a driver does, one event at a time.
 
 use jetcache_core::machine::error::Fault;
-use jetcache_core::machine::generations::{Aftermath, LogStep};
+use jetcache_core::machine::generations::heard::Aftermath;
+use jetcache_core::machine::generations::known::LogStep;
 
 use crate::sim::fate::judge::{ActorId, Id};
 use crate::sim::fate::plan::Key;

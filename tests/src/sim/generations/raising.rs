@@ -1,9 +1,10 @@
 //! Raises: of tags and of the whole namespace, and those that are repeated (PROTOCOL.md, T8, T10,
 //! T11). What a node does when it hears of one.
 
-use jetcache_core::machine::generations::raise::Raised;
+use jetcache_core::machine::generations::heard::Aftermath;
 use jetcache_core::machine::generations::scope::RaiseEvent;
-use jetcache_core::machine::generations::{Aftermath, RaiseTicket};
+use jetcache_core::machine::generations::ticket::RaiseTicket;
+use jetcache_core::machine::generations::ticket::Raised;
 
 use crate::sim::actors::actor::Actor;
 use crate::sim::actors::hearing::Sweep;

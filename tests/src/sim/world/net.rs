@@ -1,7 +1,7 @@
 //! The commands on their way to L2 and back.
 
 use jetcache_core::machine::error::Fault;
-use jetcache_core::machine::generations::Known;
+use jetcache_core::machine::generations::known::Known;
 use jetcache_core::machine::generations::scope::Mark;
 use jetcache_core::machine::lookup::step::Release;
 use jetcache_core::machine::shard::repairs::{Cure, Repair};

@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use jetcache_core::Token;
-use jetcache_core::machine::generations::raise::Raised;
 use jetcache_core::machine::generations::scope::{Mark, Scope};
+use jetcache_core::machine::generations::ticket::Raised;
 use jetcache_core::machine::lookup::step::Seen;
 use jetcache_core::machine::tier::envelope::HEADER;
 use jetcache_core::machine::tier::verb::{Announce, Times};

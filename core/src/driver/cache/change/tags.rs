@@ -133,7 +133,10 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
 
 /// # Errors
 /// [`Error::Config`] if this call gives its value tags, and values cannot have any.
-pub(super) fn check_call_tags<K, V>(shared: &Shared<K, V>, call: &Call) -> Result<(), Error> {
+pub(in crate::driver::cache) fn check_call_tags<K, V>(
+    shared: &Shared<K, V>,
+    call: &Call,
+) -> Result<(), Error> {
     if call.tags.is_empty() {
         return Ok(());
     }

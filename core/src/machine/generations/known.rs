@@ -1,0 +1,82 @@
+//! What a node knows of the log of raises, and what it asks before it believes L2.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use crate::machine::generations::scope::{Mark, Scope};
+use crate::machine::time::Timestamp;
+
+/// What L2 is asked for before it is believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogStep {
+    /// The marks since then; reply [`on_news`](crate::machine::generations::Generations::on_news).
+    News {
+        /// Since when.
+        since: Mark,
+        /// Under which primary.
+        reign: u32,
+    },
+    /// That the log has what this node knows; reply [`on_ensured`](crate::machine::generations::Generations::on_ensured).
+    Ensure {
+        /// The highest number that this node has heard of.
+        clock: Mark,
+        /// The marks that the log is to have.
+        marks: Vec<(Scope, Mark)>,
+        /// Under which primary.
+        reign: u32,
+    },
+}
+
+/// The log, as far as this node knows.
+#[derive(Clone, Debug)]
+pub(super) struct Log {
+    /// The highest number that L2 has shown.
+    pub(super) top: Mark,
+    /// It is not what it was: it is begun anew before anything is believed.
+    pub(super) lost: bool,
+    /// Another primary answers: its whole list is read first.
+    pub(super) unread: bool,
+    /// What its list lacks, or may lack.
+    pub(super) lacks: BTreeMap<Scope, Mark>,
+    /// Until when that may be so of what is heard.
+    pub(super) healing: Option<Timestamp>,
+    /// An ensure was acknowledged, and what is read next is all there is.
+    pub(super) ensured: bool,
+    /// Something may have been missed: the highest number is to be looked at.
+    pub(super) look: bool,
+    /// How often.
+    pub(super) missed: u32,
+}
+
+/// What a node knew when it asked for the highest number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    pub(super) clock: Mark,
+    pub(super) missed: u32,
+}
+
+impl Log {
+    /// Who has just begun has heard of nothing: it looks first.
+    pub(super) const fn new() -> Self {
+        Self {
+            top: Mark::NONE,
+            lost: false,
+            unread: false,
+            lacks: BTreeMap::new(),
+            healing: None,
+            ensured: false,
+            look: true,
+            missed: 0,
+        }
+    }
+
+    /// A word was heard: a primary that has just taken over may not have what it says.
+    pub(super) fn note_heard(&mut self, scopes: &[Scope], number: Mark, now: Timestamp) {
+        if self.healing.is_some_and(|until| now < until) {
+            for scope in scopes {
+                let mark = self.lacks.entry(*scope).or_default();
+                *mark = number.max(*mark);
+            }
+        }
+    }
+}
