@@ -10,7 +10,7 @@ use jetcache_core::machine::shard::Turn;
 use jetcache_core::machine::tier::entry::Cached;
 
 use crate::sim::actors::caller::{Caller, State};
-use crate::sim::fate::judge::{ActorId, Floor, Id};
+use crate::sim::fate::judge::{ActorId, Id};
 use crate::sim::fate::promise::Promise;
 use crate::sim::fate::script::Point;
 use crate::sim::world::time::{World, whole_millis};
@@ -168,10 +168,8 @@ impl World {
         (self.judge).is_alive(caller.node, caller.floor.raised, value, "a stale answer");
         if !self.judge.is_current(caller.seat().1) {
             // A raise of its tags is for those who come after it.
-            let floor = Floor {
-                raised: caller.floor.raised,
-                ..self.judge.floor(caller.node, caller.key)
-            };
+            let mut floor = self.judge.floor(caller.node, caller.key);
+            floor.raised = caller.floor.raised;
             (self.judge).answered(caller.node, caller.key, floor, value);
         }
     }
