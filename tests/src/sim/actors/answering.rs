@@ -167,7 +167,9 @@ impl World {
         });
         (self.judge).is_alive(caller.node, caller.floor.raised, value, "a stale answer");
         if !self.judge.is_current(caller.seat().1) {
-            let floor = self.judge.floor(caller.node, caller.key);
+            // A raise of its tags is for those who come after it.
+            let mut floor = self.judge.floor(caller.node, caller.key);
+            floor.raised = caller.floor.raised;
             (self.judge).answered(caller.node, caller.key, floor, value);
         }
     }

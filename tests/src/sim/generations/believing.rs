@@ -135,16 +135,18 @@ impl World {
                 }
                 Phase::Turn(answer, until) => {
                     let turn = self.nodes[asked.node].log.turn;
-                    if turn.is_some_and(|its| its != id) {
+                    // Who stands still holds up nobody.
+                    let others = turn.filter(|(its, until)| *its != id && self.now < *until);
+                    if let Some((_, ends)) = others {
                         if self.now >= until {
                             return Some(self.unknown(asked, answer));
                         }
                         self.nodes[asked.node].log.waiting.push(id);
-                        self.turn_at(id, until);
+                        self.turn_at(id, until.min(ends));
                         asked.phase = Phase::Turn(answer, until);
                         return None;
                     }
-                    self.nodes[asked.node].log.turn = Some(id);
+                    self.nodes[asked.node].log.turn = Some((id, until));
                     let Some(step) = self.next_log_step(asked.node) else {
                         self.end_turn(asked.node, id);
                         return Some(answer);
@@ -159,12 +161,18 @@ impl World {
                     return None;
                 }
                 Phase::Step(answer, until, command, step) => match self.awaited(command) {
-                    None if self.now < until => {
+                    // Somebody else may have its turn by then.
+                    _ if self.now >= until => {
+                        self.forsaken(command);
+                        self.end_turn(asked.node, id);
+                        return Some(self.unknown(asked, answer));
+                    }
+                    None => {
                         self.turn_at(id, until);
                         asked.phase = Phase::Step(answer, until, command, step);
                         return None;
                     }
-                    None | Some(Err(_)) => {
+                    Some(Err(_)) => {
                         self.forsaken(command);
                         self.end_turn(asked.node, id);
                         return Some(self.unknown(asked, answer));
@@ -267,7 +275,7 @@ impl World {
 
     fn end_turn(&mut self, node: usize, id: ActorId) {
         let own = &mut self.nodes[node];
-        if own.log.turn == Some(id) {
+        if own.log.turn.is_some_and(|(its, _)| its == id) {
             own.log.turn = None;
             for waiting in core::mem::take(&mut own.log.waiting) {
                 if waiting != id && self.actors[waiting].is_some() {

@@ -40,8 +40,8 @@ pub(crate) struct Node {
 /// How a node keeps up with the log of raises.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
-    /// Who catches up for all, and who waits for that.
-    pub(crate) turn: Option<ActorId>,
+    /// Who catches up for all, until when, and who waits for that.
+    pub(crate) turn: Option<(ActorId, u64)>,
     pub(crate) waiting: Vec<ActorId>,
     /// When the highest number was asked for last, by the node's clock in milliseconds.
     pub(crate) looked: u64,
