@@ -39,6 +39,7 @@ mod flight {
 
 /// Tags, and clear: what is raised, and what of L2 is believed.
 mod generations {
+    pub(super) mod attempts;
     pub(super) mod believe;
     pub(super) mod raise;
 }

@@ -57,6 +57,11 @@ impl<K: CacheKey, V: CacheValue> Change<K, V> {
         }
     }
 
+    /// Whether it is an insert: its value is at hand.
+    pub(crate) fn inserts(&self) -> bool {
+        !self.bytes.is_empty()
+    }
+
     /// The same change with a caller that writes when the change asks for it.
     pub(super) fn written_by(mut self, writer: Writer<V>) -> Self {
         self.writer = Some(writer);

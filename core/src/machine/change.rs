@@ -220,9 +220,9 @@ pub(super) struct Change<V> {
     /// Under which number its value counts as loaded, and as of which news as alive.
     pub(super) generation: scope::Mark,
     pub(super) stamp: Heard,
-    /// The checksum of a dead entry that its claim found, and how many of them it found.
+    /// The checksum of a dead entry that its claim found, and how often it has claimed anew.
     pub(super) dead: Option<u32>,
-    pub(super) buried: u8,
+    pub(super) again: u8,
 }
 
 #[derive(Debug, Default)]
@@ -235,7 +235,8 @@ pub(super) enum State {
     /// The claim's token and when L2 acknowledged it; `None` if L2 did not.
     Writing(Option<(Token, Timestamp)>),
     Settling(Number),
-    Releasing,
+    /// And how it ends then.
+    Releasing(ChangeOutcome),
     Waiting,
     Looking,
     Applying(ChangeOutcome),
@@ -270,10 +271,14 @@ impl State {
 }
 
 impl<V> Change<V> {
-    /// Whether its value counts from a time that is still to come: its claim's answer.
+    /// Whether its value counts from a time that is still to come: the claim of an insert, or a row that
+    /// is yet to be written.
     pub(super) fn is_to_begin(&self) -> bool {
-        let claims = !self.call().skip_remote && !matches!(self.plan, Plan::Invalidate);
-        claims && matches!(self.state, State::Fresh | State::Claiming(..))
+        match self.plan {
+            Plan::Insert { .. } => matches!(self.state, State::Fresh),
+            Plan::WriteThrough { .. } => matches!(self.state, State::Fresh | State::Claiming(..)),
+            Plan::Invalidate => false,
+        }
     }
 
     /// What is raised from now on concerns its value.

@@ -46,6 +46,8 @@ pub struct Generations {
     /// When the pending ones are repeated, and how often that was in vain.
     due: Option<Timestamp>,
     tries: u32,
+    /// The last scope that was repeated: the next turn begins behind it.
+    repeated: Option<Scope>,
     /// How many primaries of L2 have taken over.
     reign: u32,
 }
@@ -64,6 +66,7 @@ impl Generations {
             sent: 0,
             due: None,
             tries: 0,
+            repeated: None,
             reign: 0,
         }
     }
@@ -99,6 +102,12 @@ impl Generations {
         })
     }
 
+    /// Whether a scope of a value was raised since, as far as L2 has told.
+    #[must_use]
+    pub fn is_raised(&self, born: Mark, tags: &Tags, key: u16) -> bool {
+        scopes(tags, key).any(|scope| self.marks.row(scope).mark > born)
+    }
+
     /// Whether L2 is neither read nor filled for the keys of this bucket (T8, T11).
     #[must_use]
     pub fn is_blocked(&self, key: u16) -> bool {
@@ -125,6 +134,10 @@ impl Generations {
         };
         for scope in &event.scopes {
             self.learn(*scope, number, &mut aftermath);
+        }
+        if before > self.synced {
+            // A word is missing, or comes later.
+            self.log.look = true;
         }
         self.follows(before, number);
         self.log.note_heard(&event.scopes, number, now);
@@ -154,7 +167,7 @@ impl Generations {
             aftermath.news += 1;
             match scope {
                 Scope::All => aftermath.all = true,
-                Scope::Key(bucket) => aftermath.keys.push(bucket),
+                Scope::Key(bucket) => drop(aftermath.keys.insert(bucket)),
                 Scope::Tag(_) => {}
             }
         }

@@ -10,7 +10,7 @@ use futures_util::future::{join, join4};
 
 use crate::driver::change::Change;
 use crate::driver::flight::verbs::{Beside, encode, stored, unencoded};
-use crate::driver::generations::believe::catch_up;
+use crate::driver::generations::believe::{catch_up, unknown};
 use crate::driver::link::Link;
 use crate::driver::link::outcomes::{Outcomes, answered};
 use crate::driver::shared::Shared;
@@ -79,11 +79,14 @@ struct Wishing<K: CacheKey, V: CacheValue> {
 }
 
 async fn make<K: CacheKey, V: CacheValue>(
-    shared: &Shared<K, V>,
+    shared: &Arc<Shared<K, V>>,
     changes: Vec<Change<K, V>>,
     outage: &mut Outage,
 ) -> Made {
     let (mut outcomes, mut first_panic) = (vec![None; changes.len()], None);
+    if changes.iter().any(Change::inserts) {
+        look_first(shared).await;
+    }
     let begin = |(at, change)| (at, change, ChangeReply::Begin);
     let mut going: Vec<_> = changes.into_iter().enumerate().map(begin).collect();
     while !going.is_empty() {
@@ -117,7 +120,7 @@ async fn make<K: CacheKey, V: CacheValue>(
 
 /// Meets the wishes, those of a kind together.
 async fn meet<K: CacheKey, V: CacheValue>(
-    shared: &Shared<K, V>,
+    shared: &Arc<Shared<K, V>>,
     wishing: &mut [Wishing<K, V>],
     outage: &mut Outage,
 ) {
@@ -173,7 +176,7 @@ async fn meet<K: CacheKey, V: CacheValue>(
 /// Sends L2 what has no reply yet, each verb once, side by side. Returns the replies with their
 /// places, and how many of them are answers.
 async fn send<K: CacheKey, V: CacheValue>(
-    shared: &Shared<K, V>,
+    shared: &Arc<Shared<K, V>>,
     link: &Link<K, V>,
     wishing: &[Wishing<K, V>],
 ) -> (Vec<(usize, ChangeReply<Arc<V>>)>, usize) {
@@ -272,20 +275,41 @@ async fn send<K: CacheKey, V: CacheValue>(
     )
 }
 
+/// What is inserted is born under the number that this node has heard of: one that has heard of nothing
+/// for a while looks first.
+async fn look_first<K: CacheKey, V: CacheValue>(shared: &Arc<Shared<K, V>>) {
+    if let Some(link) = &shared.link
+        && let Some(log) = &link.log
+        && link.is_behind(log)
+        && let Ok(look) = link.look_at_log(log).await
+    {
+        // A number that is too low costs the insert.
+        let _ = catch_up(shared, Some(look)).await;
+    }
+}
+
 /// Claims, and learns what was raised until then: the values that follow carry it, and a condition may
 /// have been judged by what is dead.
 async fn claim<K: CacheKey, V: CacheValue>(
-    shared: &Shared<K, V>,
+    shared: &Arc<Shared<K, V>>,
     link: &Link<K, V>,
     claims: &[Claim<'_>],
 ) -> Outcomes<Claimed> {
-    let (Some(log), false) = (&link.log, claims.is_empty()) else {
+    if link.log.is_none() || claims.is_empty() {
         return link.claim(claims).await;
+    }
+    let (mut claimed, look) = join(link.claim(claims), link.look_beside()).await;
+    let known = match look {
+        Ok(look) => catch_up(shared, look).await,
+        Err(fault) => Err(fault),
     };
-    let (claimed, look) = join(link.claim(claims), link.look_beside()).await;
-    // A number that is too low costs a miss.
-    if let Ok(look) = look {
-        let _ = catch_up(shared, link, log, look).await;
+    if let Err(fault) = known {
+        // What a condition was judged by may be dead. To the others a number that is too low costs a miss.
+        for (claim, claimed) in zip(claims, &mut claimed) {
+            if claim.condition.is_some() && claimed.is_ok() {
+                *claimed = Err(unknown(&fault));
+            }
+        }
     }
     claimed
 }

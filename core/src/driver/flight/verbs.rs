@@ -4,8 +4,6 @@ use core::iter::zip;
 use core::time::Duration;
 use std::sync::Arc;
 
-use futures_util::future::join;
-
 use crate::driver::flight::lease::ask;
 use crate::driver::flight::seat::{Next, Seat};
 use crate::driver::generations::believe::believed;
@@ -54,16 +52,23 @@ pub(crate) async fn lease<K: CacheKey, V: CacheValue>(
         token: *token,
         life: *life,
     });
-    // The highest number, if it is looked at, on its way beside the leases.
-    let (leased, look) = join(ask(shared, link, asks.collect()), link.look_beside()).await;
+    let leased = ask(shared, link, asks.collect()).await;
     let granted: Vec<bool> = leased.iter().map(is_granted).collect();
-    let leased = believed(shared, (leased, look)).await;
+    // A second look that finds nothing shows nothing dead. What it finds came before this number.
+    let leased = match leased.iter().any(has_found) {
+        true => believed(shared, (leased, link.look_beside().await)).await,
+        false => leased,
+    };
     for (seat, _) in zip(seats.iter_mut(), granted).filter(|(_, granted)| *granted) {
         seat.is_granted();
     }
     zip(seats, leased)
         .map(|(seat, leased)| Next::Reply(seat.leased(leased)))
         .collect()
+}
+
+fn has_found(leased: &Result<Leased, Fault>) -> bool {
+    leased.as_ref().is_ok_and(|leased| leased.found.is_some())
 }
 
 fn is_granted(leased: &Result<Leased, Fault>) -> bool {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::driver::generations::attempts::Joined;
 use crate::driver::link::Link;
 use crate::driver::link::log::{Log, Look};
 use crate::driver::link::outcomes::Outcomes;
@@ -15,22 +16,19 @@ use crate::machine::event::Event;
 use crate::machine::generations::heard::Aftermath;
 use crate::machine::generations::known::LogStep;
 use crate::machine::generations::scope::Mark;
+use crate::machine::time::Timestamp;
 
 /// The outcomes of a verb, once they can be believed; else the fault that kept this node from knowing
 /// what was raised.
 pub(crate) async fn believed<K: CacheKey, V: CacheValue, T>(
-    shared: &Shared<K, V>,
+    shared: &Arc<Shared<K, V>>,
     (outcomes, look): (Outcomes<T>, Result<Option<Look>, Fault>),
 ) -> Outcomes<T> {
-    let log = shared
-        .link
-        .as_ref()
-        .and_then(|link| Some((link, link.log.as_ref()?)));
-    let Some((link, log)) = log.filter(|_| outcomes.iter().any(Result::is_ok)) else {
+    if !outcomes.iter().any(Result::is_ok) {
         return outcomes;
-    };
+    }
     let known = match look {
-        Ok(look) => catch_up(shared, link, log, look).await,
+        Ok(look) => catch_up(shared, look).await,
         Err(fault) => Err(fault),
     };
     match known {
@@ -44,23 +42,27 @@ pub(crate) async fn believed<K: CacheKey, V: CacheValue, T>(
 }
 
 /// Why an answer of L2 is not believed. It is no timeout of the answer itself: a lease was granted.
-fn unknown(fault: &Fault) -> Fault {
+pub(crate) fn unknown(fault: &Fault) -> Fault {
     Fault::Unreachable(format!("what was raised is not known: {fault}").into())
 }
 
-/// Learns what was raised up to the number that this look has shown.
+/// Learns what was raised up to the number that this look has shown, or, without one, what there is to
+/// learn. One task does it for all who wait, so that it goes on whoever leaves.
 ///
 /// # Errors
-/// A fault of L2.
+/// The fault of L2 that ended the attempt, or a timeout.
 pub(crate) async fn catch_up<K: CacheKey, V: CacheValue>(
-    shared: &Shared<K, V>,
-    link: &Link<K, V>,
-    log: &Log,
+    shared: &Arc<Shared<K, V>>,
     look: Option<Look>,
 ) -> Result<(), Fault> {
+    let Some((link, log)) = log_of(shared) else {
+        return Ok(());
+    };
     // Who answers now may lack raises, and then a lower number is no loss of the log.
     shared.take_up_primary();
+    let mut target = None;
     if let Some(Look { asked, top }) = look {
+        target = top;
         let lost = log.generations.ask(|generations| {
             generations.on_top(asked, top);
             generations.has_lost_its_log()
@@ -69,29 +71,96 @@ pub(crate) async fn catch_up<K: CacheKey, V: CacheValue>(
             shared.journal.note(&Event::LogLost);
         }
     }
-    if log.generations.look().next_log_step().is_none() {
+    let knows = || {
+        let generations = log.generations.look();
+        match target {
+            Some(top) => generations.knows_up_to(top),
+            None => generations.next_log_step().is_none(),
+        }
+    };
+    if knows() {
         return Ok(());
     }
-    let steps = timeout(&*link.runtime, link.timeout, steps(shared, link, log));
-    steps.await.unwrap_or(Err(Fault::Timeout))
+    let waiting = async {
+        loop {
+            // Before the look at what is known, or a ring in between is lost.
+            let ends = log.attempts.ends();
+            if knows() {
+                return Ok(());
+            }
+            let now = link.runtime.now();
+            let attempt = match log.attempts.join(now, link.timeout)? {
+                Joined::Waits(attempt) => attempt,
+                Joined::Begins(attempt) => {
+                    let own = Arc::clone(shared);
+                    if let Err(in_place) = shared.spawn(attempt_steps(own, attempt)) {
+                        in_place.await;
+                    }
+                    attempt
+                }
+            };
+            if log.attempts.is_under_way(attempt) {
+                ends.await;
+            }
+            log.attempts.outcome(attempt)?;
+        }
+    };
+    let waited = timeout(&*link.runtime, link.timeout, waiting).await;
+    waited.unwrap_or(Err(Fault::Timeout))
 }
 
-/// Does what is to be done, one for all who wait.
+/// Does what is to be done until L2 can be believed.
+async fn attempt_steps<K: CacheKey, V: CacheValue>(shared: Arc<Shared<K, V>>, attempt: u64) {
+    let Some((link, log)) = log_of(&shared) else {
+        return;
+    };
+    let ending = Ending {
+        log,
+        attempt,
+        now: link.runtime.now(),
+        ended: None,
+    };
+    let ended = steps(&shared, link, log).await;
+    ending.with(ended, link.runtime.now());
+}
+
+/// Says how an attempt ended, also if its task is gone.
+struct Ending<'a> {
+    log: &'a Log,
+    attempt: u64,
+    now: Timestamp,
+    ended: Option<Result<(), Fault>>,
+}
+
+impl Ending<'_> {
+    fn with(mut self, ended: Result<(), Fault>, now: Timestamp) {
+        (self.ended, self.now) = (Some(ended), now);
+    }
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        let gone = || Err(Fault::Unreachable("the task that asks is gone".into()));
+        let ended = self.ended.take().unwrap_or_else(gone);
+        self.log.attempts.end(self.attempt, ended, self.now);
+    }
+}
+
 async fn steps<K: CacheKey, V: CacheValue>(
-    shared: &Shared<K, V>,
+    shared: &Arc<Shared<K, V>>,
     link: &Link<K, V>,
     log: &Log,
 ) -> Result<(), Fault> {
-    let _turn = log.turn.lock().await;
     for _ in 0..MOST_STEPS {
         let Some(step) = log.generations.look().next_log_step() else {
             return Ok(());
         };
         match step {
-            LogStep::News { since, reign } => {
+            LogStep::News { since, top, reign } => {
                 let list = link.news(&log.namespace, since).await?;
                 shared.take_up_primary();
-                let news = (log.generations).ask(|known| known.on_news(since, reign, &list));
+                let asked = (since, top);
+                let news = (log.generations).ask(|known| known.on_news(asked, reign, &list));
                 if since > Mark::NONE {
                     shared.journal.note(&Event::NewsAsked);
                     learnt(shared, &news);
@@ -111,10 +180,14 @@ async fn steps<K: CacheKey, V: CacheValue>(
             }
         }
     }
-    Err(Fault::Refused(
-        "the log of raises is not what it was told to be: is its key changed by somebody else?"
-            .into(),
-    ))
+    let why =
+        "the log of raises is not what it was told to be: does somebody else change its keys?";
+    Err(Fault::Refused(why.into()))
+}
+
+fn log_of<K, V>(shared: &Shared<K, V>) -> Option<(&Link<K, V>, &Log)> {
+    let link = shared.link.as_ref()?;
+    Some((link, link.log.as_ref()?))
 }
 
 /// This node has had news of raises by others.
@@ -141,7 +214,7 @@ pub(crate) fn look_now<K: CacheKey, V: CacheValue>(
         if let Some(link) = &own.link
             && let Some(log) = &link.log
             && let Ok(look) = link.look_at_log(log).await
-            && catch_up(&own, link, log, Some(look)).await.is_ok()
+            && catch_up(&own, Some(look)).await.is_ok()
         {
             unseen.shared = None;
         }

@@ -76,10 +76,14 @@ pub(crate) async fn raise_again<K: CacheKey, V: CacheValue>(
             shared.journal.note(&Event::RaisesConfirmed);
         }
     }
-    if let Some((link, log)) = log_of(shared)
-        && shared.generations.look().lacks()
-    {
-        any |= catch_up(shared, link, log, None).await.is_ok();
+    if log_of(shared).is_some() && shared.generations.look().lacks() {
+        match catch_up(shared, None).await {
+            Ok(()) => any = true,
+            Err(_) => {
+                let now = shared.runtime.now();
+                (shared.generations).ask(|generations| generations.repeat_after_failure(now));
+            }
+        }
     }
     any
 }
@@ -87,8 +91,7 @@ pub(crate) async fn raise_again<K: CacheKey, V: CacheValue>(
 /// When pending raises are to be repeated.
 pub(crate) fn next_raise<K: CacheKey, V: CacheValue>(shared: &Shared<K, V>) -> Option<Timestamp> {
     let generations = shared.generations.look();
-    let lacks = generations.lacks().then(|| shared.runtime.now());
-    generations.next_raise().or(lacks)
+    generations.next_raise()
 }
 
 /// A raise under way. Dropped before L2 has answered, it counts as not acknowledged.

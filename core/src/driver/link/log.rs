@@ -4,9 +4,9 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use async_lock::Mutex;
 use portable_atomic::{AtomicU64, Ordering};
 
+use crate::driver::generations::attempts::Attempts;
 use crate::driver::shared::generated::Generated;
 use crate::machine::generations::known::Known;
 use crate::machine::generations::scope::{Mark, list_key, top_key};
@@ -21,8 +21,8 @@ pub(crate) struct Log {
     pub(crate) namespace: Box<str>,
     /// The key of its highest number.
     pub(crate) top: Box<str>,
-    /// Held by whoever catches up: one does it for all.
-    pub(crate) turn: Mutex<()>,
+    /// The attempts to catch up with it.
+    pub(crate) attempts: Attempts,
     /// The key of its list.
     list: Box<str>,
     /// When the highest number was asked for last, in nanoseconds.
@@ -54,7 +54,7 @@ impl Log {
             namespace: prefix.into(),
             top: top_key(prefix).into(),
             list: list_key(prefix).into(),
-            turn: Mutex::new(()),
+            attempts: Attempts::default(),
             looked: AtomicU64::new(0),
             touched: AtomicU64::new(0),
         }

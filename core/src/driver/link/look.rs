@@ -102,6 +102,12 @@ impl<K, V> Link<K, V> {
         }
     }
 
+    /// Whether this node may have missed raises for a while.
+    pub(in crate::driver) fn is_behind(&self, log: &Log) -> bool {
+        let up = (self.hub.as_ref()).is_some_and(|hub| hub.state() == BusState::Up);
+        log.is_due(up, self.runtime.coarse())
+    }
+
     /// Whether the highest number of the log goes with the next answer: always where it costs no other
     /// command, since it is on the same server.
     fn looks_at(&self, log: &Log) -> bool {

@@ -1,6 +1,6 @@
 //! News of raises, and what it means for L1.
 
-use alloc::vec::Vec;
+use alloc::collections::BTreeSet;
 
 /// How much news of raises a node has had: by this count L1 and loads under way tell what came before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,7 +29,7 @@ pub struct Aftermath {
     /// The namespace was cleared.
     pub all: bool,
     /// The buckets of keys that had news.
-    pub keys: Vec<u16>,
+    pub keys: BTreeSet<u16>,
 }
 
 impl Aftermath {

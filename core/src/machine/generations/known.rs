@@ -13,6 +13,8 @@ pub enum LogStep {
     News {
         /// Since when.
         since: Mark,
+        /// Up to which number they are to be known.
+        top: Mark,
         /// Under which primary.
         reign: u32,
     },
@@ -40,8 +42,8 @@ pub(super) struct Log {
     pub(super) lacks: BTreeMap<Scope, Mark>,
     /// Until when that may be so of what is heard.
     pub(super) healing: Option<Timestamp>,
-    /// An ensure was acknowledged, and what is read next is all there is.
-    pub(super) ensured: bool,
+    /// The highest number when an ensure was acknowledged: what is read next is all there is up to it.
+    pub(super) ensured: Option<Mark>,
     /// Something may have been missed: the highest number is to be looked at.
     pub(super) look: bool,
     /// How often.
@@ -64,7 +66,7 @@ impl Log {
             unread: false,
             lacks: BTreeMap::new(),
             healing: None,
-            ensured: false,
+            ensured: None,
             look: true,
             missed: 0,
         }

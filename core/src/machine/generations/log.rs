@@ -51,10 +51,10 @@ impl Generations {
             lacks,
             ..
         } = &self.log;
-        let reign = self.reign;
+        let (top, reign) = (*top, self.reign);
         if *unread {
             let since = Mark::NONE;
-            return Some(LogStep::News { since, reign });
+            return Some(LogStep::News { since, top, reign });
         }
         if *lost || !lacks.is_empty() {
             let marks = lacks.iter().map(|(scope, mark)| (*scope, *mark));
@@ -65,18 +65,37 @@ impl Generations {
             });
         }
         let since = self.synced;
-        (since < *top).then_some(LogStep::News { since, reign })
+        (since < top).then_some(LogStep::News { since, top, reign })
     }
 
-    /// L2's list since then.
-    pub fn on_news(&mut self, since: Mark, reign: u32, list: &[(Scope, Mark)]) -> Aftermath {
+    /// Whether what came with this highest number may be believed: others may have been shown a higher
+    /// one since.
+    #[must_use]
+    pub fn knows_up_to(&self, top: Mark) -> bool {
+        let Log {
+            lost,
+            unread,
+            lacks,
+            ..
+        } = &self.log;
+        !lost && !unread && lacks.is_empty() && self.synced >= top
+    }
+
+    /// L2's list since then, asked for up to `top`. It may be older than what others have been shown
+    /// meanwhile.
+    pub fn on_news(
+        &mut self,
+        (since, top): (Mark, Mark),
+        reign: u32,
+        list: &[(Scope, Mark)],
+    ) -> Aftermath {
         let mut aftermath = Aftermath::default();
         if reign != self.reign {
             return aftermath;
         }
         let highest = list.iter().map(|(_, mark)| *mark).max();
-        if self.log.unread {
-            self.log.unread = false;
+        let taken_up = core::mem::take(&mut self.log.unread);
+        if taken_up {
             // Numbers of before say nothing of this one's.
             self.log.top = highest.unwrap_or_default();
             self.log.lacks = self.missing(list).into_iter().collect();
@@ -86,11 +105,12 @@ impl Generations {
         for (scope, mark) in list {
             self.learn(*scope, *mark, &mut aftermath);
         }
-        let ensured = core::mem::take(&mut self.log.ensured);
+        let ensured = self.log.ensured.take();
         match highest {
-            Some(highest) if highest >= self.log.top || ensured => {
+            Some(highest) if highest >= top || ensured.is_some() || taken_up => {
                 if since <= self.synced {
-                    self.synced = self.synced.max(highest).max(self.log.top);
+                    let known = highest.max(ensured.unwrap_or_default());
+                    self.synced = self.synced.max(known);
                 }
             }
             _ => self.log.lost = true,
@@ -104,7 +124,7 @@ impl Generations {
             return;
         }
         self.log.lost = false;
-        self.log.ensured = true;
+        self.log.ensured = Some(top);
         for (scope, mark) in marks {
             if self.log.lacks.get(scope).is_some_and(|lacks| lacks <= mark) {
                 self.log.lacks.remove(scope);
@@ -133,6 +153,7 @@ impl Generations {
         self.reign = self.reign.wrapping_add(1);
         self.log.unread = true;
         self.log.lost = false;
+        self.log.ensured = None;
         self.log.healing = Some(now + window);
     }
 
@@ -177,10 +198,10 @@ mod tests {
     fn synced() -> Generations {
         let mut node = Generations::new();
         node.on_top(Known::default(), Some(mark(1)));
-        let Some(LogStep::News { since, reign }) = node.next_log_step() else {
+        let Some(LogStep::News { since, top, reign }) = node.next_log_step() else {
             panic!("it knows nothing yet")
         };
-        let news = node.on_news(since, reign, &[(Scope::All, mark(1))]);
+        let news = node.on_news((since, top), reign, &[(Scope::All, mark(1))]);
         assert!(news.clears());
         assert_eq!(node.next_log_step(), None);
         node
@@ -214,14 +235,18 @@ mod tests {
         let since = mark(1);
         assert_eq!(
             node.next_log_step(),
-            Some(LogStep::News { since, reign: 0 })
+            Some(LogStep::News {
+                since,
+                top: node.log.top,
+                reign: 0
+            })
         );
         let list = [
             (Scope::All, mark(1)),
             (T, mark(2)),
             (Scope::Tag(8), mark(3)),
         ];
-        let news = node.on_news(since, 0, &list);
+        let news = node.on_news((since, node.log.top), 0, &list);
         // The word of 3 was heard, that of 2 was not.
         assert_eq!((news.news, news.clears()), (1, false));
         assert_eq!(node.next_log_step(), None);
@@ -232,7 +257,11 @@ mod tests {
         let mut node = synced();
         let before = node.heard();
         node.on_top(node.known(), Some(mark(2)));
-        let _ = node.on_news(mark(1), 0, &[(Scope::All, mark(1)), (T, mark(2))]);
+        let _ = node.on_news(
+            (mark(1), node.log.top),
+            0,
+            &[(Scope::All, mark(1)), (T, mark(2))],
+        );
         assert!(node.had_news(before, &tagged()));
         let after = node.heard();
         let late = node.hear(&event(1, 2, &[T]), false, NOW);
@@ -260,9 +289,13 @@ mod tests {
             let since = mark(2);
             assert_eq!(
                 node.next_log_step(),
-                Some(LogStep::News { since, reign: 0 })
+                Some(LogStep::News {
+                    since,
+                    top: node.log.top,
+                    reign: 0
+                })
             );
-            let news = node.on_news(since, 0, &[(Scope::All, mark(3))]);
+            let news = node.on_news((since, node.log.top), 0, &[(Scope::All, mark(3))]);
             assert!(news.clears());
             assert_eq!((node.next_log_step(), node.born()), (None, mark(3)));
         }
@@ -272,7 +305,7 @@ mod tests {
     fn t7_an_empty_list_below_a_top_is_a_lost_log() {
         let mut node = synced();
         node.on_top(node.known(), Some(mark(5)));
-        let _ = node.on_news(mark(1), 0, &[]);
+        let _ = node.on_news((mark(1), node.log.top), 0, &[]);
         let step = node.next_log_step();
         assert!(matches!(step, Some(LogStep::Ensure { .. })), "{step:?}");
     }
@@ -282,12 +315,19 @@ mod tests {
         let mut node = synced();
         let _ = node.hear(&event(1, 2, &[T]), false, NOW);
         node.failed_over(NOW, WINDOW);
-        let (since, reign) = (Mark::NONE, 1);
-        assert_eq!(node.next_log_step(), Some(LogStep::News { since, reign }));
+        let (since, top, reign) = (Mark::NONE, node.log.top, 1);
+        assert_eq!(
+            node.next_log_step(),
+            Some(LogStep::News {
+                since,
+                top: node.log.top,
+                reign
+            })
+        );
         // A lower number is no loss of the log now.
         node.on_top(node.known(), Some(mark(1)));
         assert!(!node.has_lost_its_log());
-        let _ = node.on_news(since, reign, &[(Scope::All, mark(1))]);
+        let _ = node.on_news((since, top), reign, &[(Scope::All, mark(1))]);
         let marks = vec![(T, mark(2))];
         let ensure = LogStep::Ensure {
             clock: mark(2),
@@ -300,8 +340,15 @@ mod tests {
         assert!(node.lacks());
         node.on_ensured(&marks, reign, mark(3));
         let since = mark(2);
-        assert_eq!(node.next_log_step(), Some(LogStep::News { since, reign }));
-        let _ = node.on_news(since, reign, &[(T, mark(3))]);
+        assert_eq!(
+            node.next_log_step(),
+            Some(LogStep::News {
+                since,
+                top: node.log.top,
+                reign
+            })
+        );
+        let _ = node.on_news((since, top), reign, &[(T, mark(3))]);
         assert_eq!(node.next_log_step(), None);
         // And what is heard for a while after that.
         let _ = node.hear(&event(3, 4, &[Scope::Tag(8)]), false, NOW);
@@ -310,5 +357,45 @@ mod tests {
         node.healed();
         let _ = node.hear(&event(4, 5, &[T]), false, NOW);
         assert!(!node.lacks());
+    }
+
+    /// While the list is on its way another node raises, and another reader of this one is shown the new
+    /// number beside an old value.
+    #[test]
+    fn t7_behind_an_ensure_only_what_the_list_says_is_known() {
+        let mut node = Generations::new();
+        node.on_top(node.known(), None);
+        node.on_ensured(&[], 0, mark(10));
+        let Some(LogStep::News { since, top, reign }) = node.next_log_step() else {
+            panic!("it asks for news")
+        };
+        node.on_top(node.known(), Some(mark(20)));
+        let _ = node.on_news((since, top), reign, &[(Scope::All, mark(10))]);
+        assert!(node.knows_up_to(mark(10)) && !node.knows_up_to(mark(20)));
+        let Some(LogStep::News { since, top, reign }) = node.next_log_step() else {
+            panic!("it does not know of the raise yet")
+        };
+        let list = [(Scope::All, mark(10)), (T, mark(20))];
+        let _ = node.on_news((since, top), reign, &list);
+        assert_eq!(node.next_log_step(), None);
+        assert!(node.is_dead(mark(10), &tagged(), 0));
+    }
+
+    #[test]
+    fn t2_a_list_from_before_a_later_raise_is_no_lost_log() {
+        let mut node = synced();
+        node.on_top(node.known(), Some(mark(2)));
+        let asked = (mark(1), mark(2));
+        node.on_top(node.known(), Some(mark(3)));
+        let _ = node.on_news(asked, 0, &[(Scope::All, mark(1)), (T, mark(2))]);
+        assert!(!node.has_lost_its_log() && node.knows_up_to(mark(2)));
+    }
+
+    #[test]
+    fn t9_a_word_that_shows_a_gap_asks_for_a_look() {
+        let mut node = synced();
+        assert!(!node.is_to_look());
+        let _ = node.hear(&event(2, 3, &[T]), false, NOW);
+        assert!(node.is_to_look());
     }
 }

@@ -1,10 +1,11 @@
 //! Raises: what this node has raised, and whether L2 has acknowledged it (PROTOCOL.md, T8, T10, T11).
 
 use alloc::vec::Vec;
+use core::ops::Bound::{Excluded, Unbounded};
 
 use crate::machine::generations::Generations;
 use crate::machine::generations::heard::Aftermath;
-use crate::machine::generations::scope::Scope;
+use crate::machine::generations::scope::{Mark, Scope};
 use crate::machine::generations::ticket::{MOST_AT_ONCE, Pending, RaiseTicket, Raised};
 use crate::machine::policy::backoff::Backoff;
 use crate::machine::time::Timestamp;
@@ -37,7 +38,11 @@ impl Generations {
         let mut aftermath = Aftermath::default();
         let answer = answer.filter(|_| !self.is_of_another(&ticket));
         if !ticket.again {
-            self.note_news(ticket.scopes.iter().copied(), &mut aftermath);
+            // What this node's own word has told already is none.
+            let number = answer.map_or(Mark::new(u64::MAX), |answer| answer.number);
+            let untold = |scope: &&Scope| self.marks.row(**scope).mark < number;
+            let untold: Vec<Scope> = ticket.scopes.iter().filter(untold).copied().collect();
+            self.note_news(untold, &mut aftermath);
         }
         let Some(answer) = answer else {
             for scope in &ticket.scopes {
@@ -53,7 +58,7 @@ impl Generations {
             }
             // Another node's raise of the same scope came between (T10).
             let before = answer.marks.get(at).copied().unwrap_or_default();
-            if before > self.marks.row(*scope).mark {
+            if ticket.again && before > self.marks.row(*scope).mark {
                 self.note_news([*scope], &mut aftermath);
             }
             self.lift(*scope, answer.number);
@@ -88,25 +93,32 @@ impl Generations {
         pending.given_up = pending.given_up.max(number);
     }
 
-    fn repeat_after_failure(&mut self, now: Timestamp) {
+    /// L2 has not acknowledged what was asked of it: it is asked again after a pause.
+    pub fn repeat_after_failure(&mut self, now: Timestamp) {
         self.due = Some(now + Backoff::REMOVAL.pause(self.tries));
         self.tries = self.tries.saturating_add(1);
     }
 
-    /// When pending raises are to be repeated; `None` if none is pending.
+    /// When pending raises are to be repeated, or the log is to be told what it lacks; `None` if nothing
+    /// is to be done.
     #[must_use]
     pub fn next_raise(&self) -> Option<Timestamp> {
-        self.due.filter(|_| !self.pending.is_empty())
+        let waits = !self.pending.is_empty() || self.lacks();
+        waits.then(|| self.due.unwrap_or_default())
     }
 
     /// Repeats pending raises, if it is time.
     pub fn raise_again(&mut self, by: Timestamp) -> Option<RaiseTicket> {
         let due = self.next_raise()?;
-        if due > by {
+        if due > by || self.pending.is_empty() {
             return None;
         }
         // What is not acknowledged comes again by itself.
-        let scopes = self.pending.keys().take(MOST_AT_ONCE).copied().collect();
+        let last = self.repeated.unwrap_or(Scope::All);
+        let later = self.pending.range((Excluded(last), Unbounded));
+        let all = later.chain(self.pending.range(..=last));
+        let scopes: Vec<Scope> = all.take(MOST_AT_ONCE).map(|(scope, _)| *scope).collect();
+        self.repeated = scopes.last().copied();
         Some(self.send(scopes, true))
     }
 }
@@ -116,7 +128,6 @@ mod tests {
     use alloc::vec;
 
     use super::*;
-    use crate::machine::generations::scope::Mark;
     use crate::machine::generations::tags::Tags;
     use crate::machine::generations::ticket::parts;
 

@@ -55,7 +55,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             generation: context.generations.born(),
             stamp: context.generations.heard(),
             dead: None,
-            buried: 0,
+            again: 0,
         }))
     }
 
@@ -91,9 +91,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             (State::Claiming(number, _), ChangeReply::Claimed(Ok(Claimed::Refused(head)))) => {
                 self.on_refused(at, number, head, context, effects)
             }
-            (State::Releasing, ChangeReply::Released) => {
-                ChangeStep::Finish(ChangeOutcome::Applied(false))
-            }
+            (State::Releasing(outcome), ChangeReply::Released) => ChangeStep::Finish(outcome),
             (State::Claiming(number, _), ChangeReply::Claimed(Err(fault))) => {
                 self.on_unclaimed(at, number, fault, context, effects)
             }
@@ -173,6 +171,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         };
         let token = Token::from_bits(context.roll);
         let change = &mut self.changes[at];
+        change.begin(context.generations);
         (change.state, change.claimed) = (State::Claiming(number, token), self.reign);
         ChangeStep::Ask(Wish::Claim {
             token,
@@ -205,12 +204,12 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             return self.on_unclaimed(at, number, fault, context, effects);
         }
         if self.changes[at].condition() == Some(Condition::Absent)
-            && self.changes[at].buried < MOST_BURIED
+            && self.changes[at].again < MOST_CLAIMS
             && let Some(head) = head.filter(|head| self.is_dead(at, head, context))
         {
             let change = &mut self.changes[at];
             change.dead = Some(head.sum());
-            change.buried += 1;
+            change.again += 1;
             effects.events.push(Event::DeadInL2);
             return self.on_begin(at, context, effects);
         }
@@ -264,11 +263,20 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         if self.changes[at].condition() == Some(Condition::Present)
             && head.is_some_and(|head| self.is_dead(at, &head, context))
         {
-            self.changes[at].state = State::Releasing;
+            self.changes[at].state = State::Releasing(ChangeOutcome::Applied(false));
             return ChangeStep::Ask(Wish::Release { token });
         }
-        // Inserts are ordered by their claims (T1).
-        self.changes[at].begin(context.generations);
+        // What it is born as was known before its claim was sent (T1). If one of its scopes was raised since
+        // then, nobody would believe it.
+        let change = &self.changes[at];
+        let bucket = self.slots.look(change.slot).bucket;
+        if (context.generations).is_raised(change.generation, &change.tags, bucket) {
+            if change.condition().is_none() {
+                return self.remove(at, Reach::NotStored);
+            }
+            self.changes[at].state = State::Releasing(ChangeOutcome::Undecided);
+            return ChangeStep::Ask(Wish::Release { token });
+        }
         self.put(at, token, spared, context)
     }
 
@@ -390,7 +398,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             State::Applying(_) => self.sweeping = self.sweeping.saturating_sub(1),
             State::Fresh
             | State::Writing(_)
-            | State::Releasing
+            | State::Releasing(_)
             | State::Waiting
             | State::Looking
             | State::Over => {}
@@ -434,5 +442,5 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     }
 }
 
-/// How many dead entries a conditional insert may find, one after the other.
-const MOST_BURIED: u8 = 4;
+/// How often a conditional insert claims anew, because it finds dead entries.
+const MOST_CLAIMS: u8 = 4;
