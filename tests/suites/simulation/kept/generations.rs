@@ -5,6 +5,7 @@ use jetcache_tests::sim::{Bus, Fate, Plan};
 
 use super::{A, B, keeps};
 
+const C: usize = 2;
 const T: usize = 0;
 const U: usize = 1;
 
@@ -343,8 +344,10 @@ fn t9_who_has_just_begun_looks_at_the_log() {
 
 #[test]
 fn t10_a_repeated_raise_tells_of_another_one_between() {
+    // Or its own event would come before the answer, and be news.
     keeps(
-        fleet(2)
+        nodes(2)
+            .bus(Bus::Publish)
             .raise(0, A, T)
             .fate(Raise, Fate::lost())
             .load(30, A, 5)
@@ -362,11 +365,11 @@ fn t10_a_node_hears_of_its_own_raise_that_lands_late() {
             .cluster()
             .get(0, A)
             .get(0, B)
-            .raise(10, A, T)
+            .raise(10, B, T)
             .fate(Raise, Fate::delivered(500, 1))
-            .load(700, A, 5)
+            .load(700, B, 5)
             .tagged(&[T])
-            .get(750, B),
+            .get(750, A),
     );
 }
 
@@ -405,6 +408,8 @@ fn t12_what_another_primary_lacks_is_raised_anew() {
             .tagged(&[T])
             .raise(30, A, T)
             .fails_over(40, 15)
+            // Or the number alone would show that something is lost.
+            .raise(50, B, U)
             .get(60, A)
             .other_key()
             .get(100, B),
@@ -423,6 +428,7 @@ fn t12_a_late_answer_of_the_old_primary_does_not_count() {
             .fails_over(35, 10)
             .get(36, A)
             .other_key()
+            .raise(60, B, U)
             .get(100, B),
     );
 }
@@ -430,7 +436,7 @@ fn t12_a_late_answer_of_the_old_primary_does_not_count() {
 #[test]
 fn t12_what_is_heard_within_the_window_is_raised_anew() {
     keeps(
-        nodes(2)
+        nodes(3)
             .bus(Bus::Publish)
             .failover_window(1_000)
             .slow(B, 40)
@@ -439,6 +445,7 @@ fn t12_what_is_heard_within_the_window_is_raised_anew() {
             .raise(30, A, T)
             .fails_over(34, 10)
             .dies(36, A, None)
+            .raise(36, C, U)
             .get(40, B)
             .other_key(),
     );
