@@ -119,7 +119,9 @@ impl World {
                 Kind::Insert(Some(Condition::Absent))
             )
         );
-        if let (ChangeReply::Claimed(Ok(Claimed::Granted(..))), Some(value)) = (&reply, change.value) {
+        if let (ChangeReply::Claimed(Ok(Claimed::Granted(..))), Some(value)) =
+            (&reply, change.value)
+        {
             self.judge.at(value).claimed = self.index;
         }
         if granted_alone {

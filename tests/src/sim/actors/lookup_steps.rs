@@ -45,9 +45,7 @@ impl World {
                 self.turn_after(id, Point::Look);
                 State::Look
             }
-            Step::Ask(Need::Read) => {
-                State::Command(self.ask(node, key, Verb::Read, id))
-            }
+            Step::Ask(Need::Read) => State::Command(self.ask(node, key, Verb::Read, id)),
             Step::Ask(Need::Lease { token, life }) => {
                 self.judge.asked(token, flight, self.now);
                 let verb = Verb::Lease { token, life };

@@ -122,7 +122,14 @@ impl World {
         // The shard's own hasher.
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(key);
         let glance = self.machine(node, |shard, context, effects| {
-            shard.glance(hash, bucket(key), |other| *other == key, call, context, effects)
+            shard.glance(
+                hash,
+                bucket(key),
+                |other| *other == key,
+                call,
+                context,
+                effects,
+            )
         });
         self.note(|| format!("actor {id} glances at L2: {glance:?}"));
         let glance = glance?;

@@ -176,12 +176,10 @@ impl World {
                         self.end_turn(asked.node, id);
                         return Some(self.unknown(asked, answer));
                     }
-                    Some(Ok(receipt)) => {
-                        match self.log_answers(asked.node, id, step, receipt) {
-                            None => Phase::Turn(answer, until),
-                            Some(sweep) => Phase::Sweep(answer, until, sweep),
-                        }
-                    }
+                    Some(Ok(receipt)) => match self.log_answers(asked.node, id, step, receipt) {
+                        None => Phase::Turn(answer, until),
+                        Some(sweep) => Phase::Sweep(answer, until, sweep),
+                    },
                 },
                 Phase::Sweep(answer, until, sweep) => {
                     if self.actors[sweep].is_some() {

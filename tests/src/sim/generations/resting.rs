@@ -31,7 +31,9 @@ impl World {
             let step = own.next_log_step();
             self.judge
                 .rule(pending == 0 && !lost && step.is_none(), Promise::P5, || {
-                    format!("at rest, node {node} has {pending} pending scopes, and is to do {step:?}")
+                    format!(
+                        "at rest, node {node} has {pending} pending scopes, and is to do {step:?}"
+                    )
                 });
         }
         if let Some(&first) = nodes.first() {

@@ -60,7 +60,8 @@ impl World {
                 let fact = self.judge.at(id);
                 (fact.ends, fact.foreign) = (now + life, true);
                 fact.window = window;
-                let bytes = self.encode(id, Mark::NONE, Duration::from_millis(life), Duration::ZERO);
+                let bytes =
+                    self.encode(id, Mark::NONE, Duration::from_millis(life), Duration::ZERO);
                 self.table
                     .set(clock, name(key), &bytes, Duration::from_millis(life));
                 self.judge.foreign_set(key, Some(id));
