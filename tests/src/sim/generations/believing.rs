@@ -1,9 +1,12 @@
 //! Before an answer of L2 is believed, its node knows all raises up to the highest number that came
 //! with it (PROTOCOL.md, T2, T7, T12). This does what a driver does, one event at a time.
 
+use jetcache_core::Condition;
+use jetcache_core::machine::change::ChangeOutcome;
 use jetcache_core::machine::error::Fault;
 use jetcache_core::machine::generations::{Aftermath, LogStep};
 
+use crate::sim::actors::change::{Change, Kind};
 use crate::sim::fate::judge::{ActorId, Id};
 use crate::sim::fate::plan::Key;
 use crate::sim::fate::script::Point;
@@ -198,6 +201,20 @@ impl World {
     pub(crate) fn judge_l2(&mut self, node: usize, raised: Floors, id: Id) {
         if !self.plan.fleet.cluster {
             self.judge.is_alive(node, raised, id, "L2");
+        }
+    }
+
+    /// What is dead is not present (T2).
+    pub(crate) fn judge_condition(&mut self, change: &Change, outcome: ChangeOutcome) {
+        let Kind::Insert(Some(condition)) = change.kind else {
+            return;
+        };
+        let present = condition == Condition::Present;
+        if let (ChangeOutcome::Applied(applied), Some(stood)) = (outcome, change.stood)
+            && applied == present
+        {
+            let (node, floors) = (change.node, change.floors);
+            self.judge.is_alive(node, floors, stood, "a condition");
         }
     }
 

@@ -274,8 +274,8 @@ fn t8_l2_is_not_believed_about_what_is_pending() {
 
 #[test]
 fn t8_an_older_answer_does_not_end_what_is_pending() {
-    // The first raise is repeated some time between 100 and 250 ms.
-    for at in 100..260 {
+    // The first raise is repeated at 220 ms, which is answered at 236; the load begins at + 6.
+    for at in 210..235 {
         keeps(
             nodes(2)
                 .get(0, B)
@@ -284,9 +284,9 @@ fn t8_an_older_answer_does_not_end_what_is_pending() {
                 .again(Fate::delivered(1, 15))
                 .load(at, B, 1)
                 .tagged(&[T])
-                .raise(at + 3, A, T)
+                .raise(at + 7, A, T)
                 .fate(Raise, Fate::failed(5))
-                .get(at + 20, A),
+                .get(at + 22, A),
         );
     }
 }
