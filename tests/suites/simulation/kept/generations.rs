@@ -294,6 +294,27 @@ fn t8_an_older_answer_does_not_end_what_is_pending() {
 // What the simulation found.
 
 #[test]
+fn t7_a_log_without_its_highest_number_may_have_lost_raises_as_well() {
+    keeps(
+        nodes(2)
+            .failover_window(1_000)
+            .load(0, A, 5)
+            .tagged(&[T])
+            .get(20, B)
+            .other_key()
+            .raise(30, A, U)
+            .loses_log(34, true, false)
+            .raise(50, A, T)
+            .get(60, B)
+            .other_key()
+            .fate(News, Fate::lost())
+            .fails_over(90, 50)
+            .get(95, B)
+            .get(130, B),
+    );
+}
+
+#[test]
 fn p7_what_a_raise_has_outlived_ends_as_any_other_answer() {
     keeps(
         nodes(1)
