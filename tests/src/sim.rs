@@ -53,6 +53,7 @@ mod fate {
     pub(crate) mod promise;
     pub(crate) mod run;
     pub(crate) mod script;
+    pub(crate) mod ways;
 }
 mod generations {
     pub(crate) mod believing;

@@ -123,7 +123,8 @@ impl Generations {
         if reign != self.reign {
             return;
         }
-        self.log.lost = false;
+        // If its highest number was missing, the one that its list has put there may be too low still.
+        self.log.lost = top < self.clock;
         self.log.ensured = Some(top);
         for (scope, mark) in marks {
             if self.log.lacks.get(scope).is_some_and(|lacks| lacks <= mark) {

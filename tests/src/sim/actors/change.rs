@@ -12,6 +12,7 @@ use crate::sim::fate::judge::{ActorId, Id, Index};
 use crate::sim::fate::plan::{Ask, KEYS, Key, What, Wish, Writes};
 use crate::sim::fate::script::Point;
 use crate::sim::generations::believing::Asked;
+use crate::sim::generations::judging::Floors;
 use crate::sim::world::nodes::Node;
 use crate::sim::world::server::bucket;
 use crate::sim::world::time::{World, whole_millis};
@@ -25,6 +26,9 @@ pub(crate) struct Change {
     /// When its call was made: once it has returned, nothing older may be read.
     pub(crate) begun: Index,
     pub(crate) opened: Index,
+    /// What had been raised when its call was made, and what stood there when L2 judged its claim.
+    pub(crate) floors: Floors,
+    pub(crate) stood: Option<Id>,
     /// L2 has granted its claim, and said so.
     pub(crate) claimed: bool,
     /// When L2 took it, if L2 said so.
@@ -113,6 +117,8 @@ impl World {
             value,
             begun: self.index,
             opened: self.index,
+            floors: Floors::default(),
+            stood: None,
             claimed: false,
             acknowledged: None,
             superseded: None,
@@ -169,6 +175,7 @@ impl World {
     fn open(&mut self, id: ActorId, change: &mut Change) {
         // The call is made now, so the life of its value is counted from here.
         (change.begun, change.opened) = (self.index, self.index);
+        change.floors = self.judge.floors_of(change.node);
         if let Some(value) = change.value {
             let ttl = change
                 .wish

@@ -57,7 +57,11 @@ impl World {
                 let Receipt::Claimed(claimed) = receipt else {
                     unreachable!("it was a claim");
                 };
-                if matches!(claimed, Claimed::Granted(..)) {
+                let granted = matches!(claimed, Claimed::Granted(..));
+                let present = matches!(change.kind, Kind::Insert(Some(Condition::Present)));
+                // What has decided about it.
+                change.stood = self.commands[command].stood.filter(|_| granted == present);
+                if granted {
                     change.claimed = true;
                     if !spares {
                         change.acknowledged = applied_at;
@@ -267,6 +271,7 @@ impl World {
         let Change { node, key, .. } = change;
         let ticket = change.ticket.take().expect("it was opened");
         self.machine(node, |shard, _, effects| shard.close(ticket, effects));
+        self.judge_condition(&change, outcome);
         let inserts = !matches!(change.kind, Kind::WriteThrough { .. });
         let alone = inserts && !self.plan.policy.kind.has_remote();
         let floor = match outcome {

@@ -1,10 +1,13 @@
 //! Before an answer of L2 is believed, its node knows all raises up to the highest number that came
 //! with it (PROTOCOL.md, T2, T7, T12). This does what a driver does, one event at a time.
 
+use jetcache_core::Condition;
+use jetcache_core::machine::change::ChangeOutcome;
 use jetcache_core::machine::error::Fault;
 use jetcache_core::machine::generations::heard::Aftermath;
 use jetcache_core::machine::generations::known::LogStep;
 
+use crate::sim::actors::change::{Change, Kind};
 use crate::sim::fate::judge::{ActorId, Id};
 use crate::sim::fate::plan::Key;
 use crate::sim::fate::script::Point;
@@ -202,6 +205,20 @@ impl World {
         }
     }
 
+    /// What is dead is not present (T2).
+    pub(crate) fn judge_condition(&mut self, change: &Change, outcome: ChangeOutcome) {
+        let Kind::Insert(Some(condition)) = change.kind else {
+            return;
+        };
+        let present = condition == Condition::Present;
+        if let (ChangeOutcome::Applied(applied), Some(stood)) = (outcome, change.stood)
+            && applied == present
+        {
+            let (node, floors) = (change.node, change.floors);
+            self.judge.is_alive(node, floors, stood, "a condition");
+        }
+    }
+
     fn see_top(&mut self, node: usize, command: Option<CommandId>) {
         let Some(command) = command else {
             return;
@@ -243,8 +260,8 @@ impl World {
         self.take_up_primary(node);
         let generations = &mut self.nodes[node].generations;
         match (step, receipt) {
-            (LogStep::News { since, reign }, Receipt::News(list)) => {
-                let news = generations.on_news(since, reign, &list);
+            (LogStep::News { since, top, reign }, Receipt::News(list)) => {
+                let news = generations.on_news((since, top), reign, &list);
                 self.note(|| format!("    node {node} has news: {list:?}"));
                 let learnt = self.judge.learnt_of(&list);
                 self.learnt(node, &news, learnt, Some(id))

@@ -9,7 +9,7 @@ use jetcache_core::machine::tier::verb::Granted;
 use jetcache_core::machine::tier::verb::{Announce, Extended, Filled};
 use jetcache_core::ports::remote::Wire;
 
-use crate::sim::fate::judge::{ActorId, Index};
+use crate::sim::fate::judge::{ActorId, Id, Index};
 use crate::sim::fate::plan::{Key, What};
 use crate::sim::fate::script::{Fate, Point};
 use crate::sim::generations::judging::Floors;
@@ -45,6 +45,8 @@ pub(crate) struct Command {
     pub(crate) asked: Known,
     /// When it was sent, in milliseconds.
     pub(crate) sent_at: u64,
+    /// What stood there when a claim was judged.
+    pub(crate) stood: Option<Id>,
     /// What a raise is about.
     pub(crate) floors: Floors,
     /// Which raises had been acknowledged anywhere when it was sent.
@@ -115,6 +117,7 @@ impl World {
             applied_at: None,
             top: None,
             sent_at: self.now,
+            stood: None,
             floors: Floors::default(),
             asked: self.nodes[node].generations.known(),
             raised: self.judge.acknowledged(),

@@ -155,6 +155,7 @@ impl World {
                     dead,
                     spares,
                 };
+                self.commands[command].stood = self.judge.content(key);
                 let before = self.table.read(now, name, wire);
                 let claimed = self.table.claim(now, &claim, wire);
                 if matches!(claimed, Claimed::Granted(..)) {

@@ -87,6 +87,11 @@ impl Judge {
         (now < until).then(|| (token, until - now))
     }
 
+    /// What stands there.
+    pub(crate) fn content(&self, key: Key) -> Option<Id> {
+        self.shared[usize::from(key)].content
+    }
+
     /// The value vanished. Returns whether there was one.
     pub(crate) fn emptied(&mut self, key: Key) -> bool {
         self.shared[usize::from(key)].content.take().is_some()
