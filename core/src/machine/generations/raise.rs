@@ -38,9 +38,12 @@ impl Generations {
         let mut aftermath = Aftermath::default();
         let answer = answer.filter(|_| !self.is_of_another(&ticket));
         if !ticket.again {
-            // What this node's own word has told already is none.
+            // What this node's own word has told already of a tag is none. L1 is emptied once more: whoever
+            // heard that word may be in the middle of it.
             let number = answer.map_or(Mark::new(u64::MAX), |answer| answer.number);
-            let untold = |scope: &&Scope| self.marks.row(**scope).mark < number;
+            let untold = |scope: &&Scope| {
+                !matches!(scope, Scope::Tag(_)) || self.marks.row(**scope).mark < number
+            };
             let untold: Vec<Scope> = ticket.scopes.iter().filter(untold).copied().collect();
             self.note_news(untold, &mut aftermath);
         }

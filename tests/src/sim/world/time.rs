@@ -194,7 +194,8 @@ impl World {
 
     /// A time of a node's clock, on the clock of the simulation.
     pub(crate) fn when(&self, node: usize, at: Timestamp) -> u64 {
-        at.as_nanos().div_ceil(1_000_000) - self.nodes[node].clock
+        let at = at.as_nanos().div_ceil(1_000_000);
+        at.saturating_sub(self.nodes[node].clock).max(self.now)
     }
 
     pub(crate) fn server_clock(&self) -> u64 {
