@@ -304,7 +304,14 @@ impl World {
 
     fn unknown(&mut self, asked: &Asked, answer: Answer) -> Answer {
         match asked.believes {
-            Believes::Always | Believes::Anyhow => answer,
+            Believes::Always => answer,
+            Believes::Anyhow => {
+                // A condition may have been judged by what is dead: the driver goes on all the same.
+                if let Some(command) = asked.command {
+                    self.commands[command].stood = None;
+                }
+                answer
+            }
             Believes::Known => {
                 self.note(|| "    what was raised is not known".into());
                 Err(Fault::Unreachable("what was raised is not known".into()))

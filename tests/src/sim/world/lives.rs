@@ -57,6 +57,11 @@ impl World {
         let own = &mut self.nodes[node];
         own.alive = true;
         (own.met, own.known) = (self.primaries.count, self.primaries.count);
+        // Its clock may have begun with it: no second has passed since it looked.
+        own.log.looked = self.now + own.clock;
+        // It has heard of nothing, and looks first.
+        let raised = self.judge.acknowledged();
+        self.judge.is_raised(node, raised);
         self.subscribe_soon(node, 0);
     }
 

@@ -89,7 +89,10 @@ impl World {
             met: 0,
             known: 0,
             answered: 0,
-            log: Log::default(),
+            log: Log {
+                looked: plan.fleet.clocks[at],
+                ..Log::default()
+            },
         };
         let nodes = (0..plan.nodes).map(node).collect();
         let asks = core::mem::take(&mut plan.asks);

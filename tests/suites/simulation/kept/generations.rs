@@ -274,8 +274,8 @@ fn t8_l2_is_not_believed_about_what_is_pending() {
 
 #[test]
 fn t8_an_older_answer_does_not_end_what_is_pending() {
-    // The first raise is repeated at 220 ms, which is answered at 236; the load begins at + 6.
-    for at in 210..235 {
+    // The first raise is repeated at 70 ms, which is answered at 86; the load begins at + 6.
+    for at in 60..85 {
         keeps(
             nodes(2)
                 .get(0, B)

@@ -49,6 +49,7 @@ fn t9_who_has_just_begun_looks_at_the_log() {
             .load(0, A, 5)
             .tagged(&[T])
             .raise(40, A, T)
+            .dies(50, B, Some(1))
             .get(60, B),
     );
 }
@@ -146,6 +147,7 @@ fn t12_what_is_heard_within_the_window_is_raised_anew() {
             .bus(Bus::Publish)
             .failover_window(1_000)
             .slow(B, 40)
+            .slow(C, 60)
             .load(0, A, 5)
             .tagged(&[T])
             .raise(30, A, T)
