@@ -47,7 +47,7 @@ pub(crate) fn unknown(fault: &Fault) -> Fault {
 }
 
 /// Learns what was raised up to the number that this look has shown, or, without one, what there is to
-/// learn. One task does it for all who wait, so that it goes on whoever leaves.
+/// learn. One caller does it for all who wait; if it leaves, or is not polled any more, another does.
 ///
 /// # Errors
 /// The fault of L2 that ended the attempt, or a timeout.
@@ -92,10 +92,7 @@ pub(crate) async fn catch_up<K: CacheKey, V: CacheValue>(
             let attempt = match log.attempts.join(now, link.timeout)? {
                 Joined::Waits(attempt) => attempt,
                 Joined::Begins(attempt) => {
-                    let own = Arc::clone(shared);
-                    if let Err(in_place) = shared.spawn(attempt_steps(own, attempt)) {
-                        in_place.await;
-                    }
+                    attempt_steps(shared, link, log, attempt).await;
                     attempt
                 }
             };
@@ -110,21 +107,23 @@ pub(crate) async fn catch_up<K: CacheKey, V: CacheValue>(
 }
 
 /// Does what is to be done until L2 can be believed.
-async fn attempt_steps<K: CacheKey, V: CacheValue>(shared: Arc<Shared<K, V>>, attempt: u64) {
-    let Some((link, log)) = log_of(&shared) else {
-        return;
-    };
+async fn attempt_steps<K: CacheKey, V: CacheValue>(
+    shared: &Arc<Shared<K, V>>,
+    link: &Link<K, V>,
+    log: &Log,
+    attempt: u64,
+) {
     let ending = Ending {
         log,
         attempt,
         now: link.runtime.now(),
         ended: None,
     };
-    let ended = steps(&shared, link, log).await;
+    let ended = steps(shared, link, log).await;
     ending.with(ended, link.runtime.now());
 }
 
-/// Says how an attempt ended, also if its task is gone.
+/// Says how an attempt ended. Dropped before, with whoever made it, it says that another is to be made.
 struct Ending<'a> {
     log: &'a Log,
     attempt: u64,
@@ -140,8 +139,7 @@ impl Ending<'_> {
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
-        let gone = || Err(Fault::Unreachable("the task that asks is gone".into()));
-        let ended = self.ended.take().unwrap_or_else(gone);
+        let ended = self.ended.take().unwrap_or(Ok(()));
         self.log.attempts.end(self.attempt, ended, self.now);
     }
 }
