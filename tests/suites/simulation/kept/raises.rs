@@ -124,6 +124,25 @@ fn t12_what_another_primary_lacks_is_raised_anew() {
 }
 
 #[test]
+fn t12_what_is_raised_anew_gets_a_new_number() {
+    keeps(
+        nodes(2)
+            .bus(Bus::Publish)
+            .failover_window(1_000)
+            .load(0, A, 5)
+            .tagged(&[T])
+            .cut(25, B, 5, 5)
+            .raise(30, A, T)
+            .fails_over(34, 10)
+            .raise(40, B, U)
+            .get(50, B)
+            .other_key()
+            .get(60, A)
+            .other_key(),
+    );
+}
+
+#[test]
 fn t12_a_late_answer_of_the_old_primary_does_not_count() {
     keeps(
         nodes(2)
