@@ -44,7 +44,7 @@ pub(super) struct Log {
     /// Until when that may be so of what is heard.
     healing: Option<Timestamp>,
     /// An ensure was acknowledged, and what is read next is all there is.
-    ensured: bool,
+    ensured: Option<Mark>,
     /// Something may have been missed: the highest number is to be looked at.
     look: bool,
     /// How often.
@@ -67,7 +67,7 @@ impl Default for Log {
             unread: false,
             lacks: BTreeMap::new(),
             healing: None,
-            ensured: false,
+            ensured: None,
             look: true,
             missed: 0,
         }
@@ -164,9 +164,10 @@ impl Generations {
         }
         let ensured = core::mem::take(&mut self.log.ensured);
         match highest {
-            Some(highest) if highest >= self.log.top || ensured => {
+            // Not up to a number that was seen since it was ensured: that may be a raise after this list.
+            Some(highest) if highest >= self.log.top || ensured.is_some() => {
                 if since <= self.synced {
-                    self.synced = self.synced.max(highest).max(self.log.top);
+                    self.synced = self.synced.max(highest).max(ensured.unwrap_or_default());
                 }
             }
             _ => self.log.lost = true,
@@ -181,7 +182,7 @@ impl Generations {
         }
         // If its highest number was missing, the one that its list has put there may be too low still.
         self.log.lost = top < self.clock;
-        self.log.ensured = true;
+        self.log.ensured = Some(top);
         for (scope, mark) in marks {
             if self.log.lacks.get(scope).is_some_and(|lacks| lacks <= mark) {
                 self.log.lacks.remove(scope);
