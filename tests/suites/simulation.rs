@@ -57,7 +57,7 @@ fn a_seed_always_gives_the_same_events() {
 #[test]
 fn the_dice_draw_every_outcome_of_an_extension() {
     let mut drawn = [0; 4];
-    for seed in 0..2_000 {
+    for seed in 0..6_000 {
         for line in run(Plan::seeded(seed), true).trace {
             let outcomes = ["Stored", "Refused", "Unlike"].map(|said| format!("Extended({said})"));
             let outcomes = outcomes

@@ -29,7 +29,11 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             }
             slot.era += 1;
             match slot.flight.map(|at| &mut flights[at]) {
-                Some(flight) if flight.lookup.has_nothing() => flight.era = slot.era,
+                Some(flight) if flight.lookup.has_nothing() => {
+                    flight.era = slot.era;
+                    // Nor does it answer what it has seen so far, before L1 is swept.
+                    flight.lookup.on_swept();
+                }
                 Some(_) => {
                     slot.flight = None;
                     effects.events.push(Event::Superseded);

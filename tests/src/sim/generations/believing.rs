@@ -180,10 +180,12 @@ impl World {
                         self.end_turn(asked.node, id);
                         return Some(self.unknown(asked, answer));
                     }
-                    Some(Ok(receipt)) => match self.log_answers(asked.node, id, step, receipt) {
-                        None => Phase::Turn(answer, until),
-                        Some(sweep) => Phase::Sweep(answer, until, sweep),
-                    },
+                    Some(Ok(receipt)) => {
+                        match self.log_answers(asked.node, (id, command), step, receipt) {
+                            None => Phase::Turn(answer, until),
+                            Some(sweep) => Phase::Sweep(answer, until, sweep),
+                        }
+                    }
                 },
                 Phase::Sweep(answer, until, sweep) => {
                     if self.actors[sweep].is_some() {
@@ -253,7 +255,7 @@ impl World {
     fn log_answers(
         &mut self,
         node: usize,
-        id: ActorId,
+        (id, command): (ActorId, CommandId),
         step: LogStep,
         receipt: Receipt,
     ) -> Option<ActorId> {
@@ -263,6 +265,9 @@ impl World {
             (LogStep::News { since, top, reign }, Receipt::News(list)) => {
                 let news = generations.on_news((since, top), reign, &list);
                 self.note(|| format!("    node {node} has news: {list:?}"));
+                // Another primary has taken over since: the node makes nothing of it.
+                let same = self.commands[command].known == self.nodes[node].known;
+                let list = if same { list } else { Vec::new() };
                 let learnt = self.judge.learnt_of(&list);
                 self.learnt(node, &news, learnt, Some(id))
             }

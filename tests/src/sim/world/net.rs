@@ -29,7 +29,7 @@ pub(crate) struct Command {
     verb: Verb,
     sent: Index,
     /// The primary that its sender knew, and the one to which it goes.
-    known: u64,
+    pub(crate) known: u64,
     primary: u64,
     /// The number of the junk that it found.
     pub(crate) junk: Option<Index>,

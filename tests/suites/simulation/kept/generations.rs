@@ -217,6 +217,7 @@ fn t7_an_ensure_lifts_the_log_above_what_its_sender_knows() {
             .raise(30, B, U)
             .get(40, A)
             .fate(News, Fate::lost())
+            .dies(62, B, None)
             .fails_over(65, 40)
             .get(70, A)
             .get(100, A)

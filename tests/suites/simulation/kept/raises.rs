@@ -124,6 +124,25 @@ fn t12_what_another_primary_lacks_is_raised_anew() {
 }
 
 #[test]
+fn t12_what_is_raised_anew_gets_a_new_number() {
+    keeps(
+        nodes(2)
+            .bus(Bus::Publish)
+            .failover_window(1_000)
+            .load(0, A, 5)
+            .tagged(&[T])
+            .cut(25, B, 5, 5)
+            .raise(30, A, T)
+            .fails_over(34, 10)
+            .raise(40, B, U)
+            .get(50, B)
+            .other_key()
+            .get(60, A)
+            .other_key(),
+    );
+}
+
+#[test]
 fn t12_a_late_answer_of_the_old_primary_does_not_count() {
     keeps(
         nodes(2)
@@ -155,6 +174,29 @@ fn t12_what_is_heard_within_the_window_is_raised_anew() {
             .dies(36, A, None)
             .raise(36, C, U)
             .get(40, B)
+            .other_key(),
+    );
+}
+
+#[test]
+fn t12_what_is_heard_late_is_raised_anew_though_the_log_has_gone_on() {
+    keeps(
+        nodes(3)
+            .bus(Bus::Publish)
+            .failover_window(1_000)
+            .slow(B, 40)
+            .slow(C, 60)
+            .load(0, A, 5)
+            .tagged(&[T])
+            .raise(30, A, T)
+            .fails_over(34, 10)
+            .dies(36, A, None)
+            .get(40, B)
+            .other_key()
+            .get(45, C)
+            .other_key()
+            .raise(60, C, U)
+            .get(90, B)
             .other_key(),
     );
 }
