@@ -128,7 +128,7 @@ async fn cleared(stage: &Stage) {
     for at in 0..20 {
         load(&one, &at.to_string(), "1", &[]).await;
     }
-    assert!(one.len() > 0);
+    assert_ne!(one.len(), 0);
     assert_eq!(one.clear().await.unwrap(), Reach::Everywhere);
     assert_eq!(one.len(), 0);
     for at in 0..20 {

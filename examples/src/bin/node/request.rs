@@ -21,7 +21,7 @@ pub(crate) struct Request {
 pub(crate) enum Task {
     Sleep(Duration),
     Quit,
-    Ask(Question),
+    Ask(Box<Question>),
 }
 
 /// What a cache is asked, and how.
@@ -109,7 +109,7 @@ impl Request {
                     tags,
                     command,
                 };
-                (takes_wishes, Task::Ask(question))
+                (takes_wishes, Task::Ask(Box::new(question)))
             }
         };
         words.end()?;
@@ -258,7 +258,7 @@ mod tests {
 
     fn asked(line: &str) -> Question {
         match Request::parse(line).unwrap().task {
-            Task::Ask(question) => question,
+            Task::Ask(question) => *question,
             other => panic!("{other:?}"),
         }
     }
@@ -302,12 +302,12 @@ mod tests {
             request,
             Ok(Request {
                 background: true,
-                task: Task::Ask(Question {
+                task: Task::Ask(Box::new(Question {
                     namespace: None,
                     call,
                     tags: Vec::new(),
                     command: Command::Set("k".into(), ada()),
-                }),
+                })),
             })
         );
         for line in [

@@ -66,7 +66,7 @@ impl<R: Runtime> Session<R> {
                 Reply::DONE
             }
             Task::Ask(question) => match self.space(question.namespace.clone()) {
-                Ok(space) => space.answer(question).await,
+                Ok(space) => space.answer(*question).await,
                 Err(error) => Reply::failed(error),
             },
         }

@@ -37,6 +37,7 @@ pub(crate) struct Reader {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there are few of them at once")]
 enum State {
     Peek,
     Join,
