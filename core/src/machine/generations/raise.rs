@@ -11,7 +11,7 @@ use crate::machine::policy::backoff::Backoff;
 use crate::machine::time::Timestamp;
 
 impl Generations {
-    /// Begins to raise these scopes, each once, at most 500: [`parts`].
+    /// Begins to raise these scopes, each once, at most 500: [`parts`](crate::machine::generations::ticket::parts).
     pub fn raise(&mut self, scopes: Vec<Scope>) -> RaiseTicket {
         self.send(scopes, false)
     }
