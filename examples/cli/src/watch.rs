@@ -71,6 +71,7 @@ fn line(event: &[u8]) -> String {
                 // A lease may still bring the old value back.
                 MessageKind::Delete => "delete-unfenced",
                 MessageKind::Everything => "everything",
+                MessageKind::Raise => "raise",
                 _ => "unknown",
             };
             let keys = keys.iter().map(|key| key.escape_debug().to_string());

@@ -52,7 +52,7 @@ async fn what_real_caches_have_stored_is_counted() {
     assert_eq!(line(&ended, "codecs"), "MessagePack 2501");
     assert_eq!(line(&ended, "compressions"), "LZ4 1, none 2500");
     assert!(
-        line(&ended, "bytes").contains("median 42, largest "),
+        line(&ended, "bytes").contains("median 51, largest "),
         "{}",
         ended.out
     );
