@@ -253,9 +253,6 @@ impl Remote for Redis {
 }
 
 impl Redis {
-    /// Sends commands of which the first `alone` stand alone and the others belong together.
-    /// `parse` is given the answers of the first and those of the others, and makes one outcome a
-    /// key.
     /// Without scripts nothing can be stored: a lease would keep others waiting in vain. Once a
     /// script was refused, one that does nothing finds out whether that has been mended.
     ///
@@ -277,6 +274,9 @@ impl Redis {
         answers.pop().unwrap_or(Ok(Value::Nil)).map(drop)
     }
 
+    /// Sends commands of which the first `alone` stand alone and the others belong together.
+    /// `parse` is given the answers of the first and those of the others, and makes one outcome a
+    /// key.
     async fn ask<T>(
         &self,
         pipeline: &Pipeline,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jetcache_adapters::contract;
 use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Fill, Filled, Found, LeaseAsk, Leased, Stored, Wire,
+    Claim, Claimed, Fill, Filled, Found, Herald, LeaseAsk, Leased, Stored, Wire,
 };
 use jetcache_core::{Condition, Fault, Remote, Token};
 use tokio::runtime::{Builder, Runtime};
@@ -111,4 +111,14 @@ pub(crate) fn many() -> Runtime {
 /// tokio on the caller's thread.
 pub(crate) fn single() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// The same store, which now publishes in the name of a cache and a node.
+pub(crate) fn telling<R: Remote>(remote: &R) -> R {
+    let herald = Herald {
+        channel: "shop".into(),
+        cache: "any".into(),
+        source: "12345678".into(),
+    };
+    remote.announcing(herald).unwrap()
 }

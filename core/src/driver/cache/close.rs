@@ -99,8 +99,19 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
                 table.is_confirmed(&key, bucket, context)
             })
         };
+        self.wait_until(is_confirmed).await
+    }
+
+    /// Looks again, after growing pauses, until it is so.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] if the cache is closed before.
+    pub(in crate::driver::cache) async fn wait_until(
+        &self,
+        is_so: impl Fn() -> bool,
+    ) -> Result<(), Error> {
         let mut looks = 0;
-        while !is_confirmed() {
+        while !is_so() {
             if self.shared.life.is_closed() {
                 return Err(Error::Closed);
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jetcache_adapters::{Redis, RedisCluster};
 use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Fill, Filled, Herald, Hold, LeaseAsk, Placed, Put, Settle, Stored, Wire,
+    Claim, Claimed, Fill, Filled, Hold, LeaseAsk, Placed, Put, Settle, Stored, Wire,
 };
 use jetcache_core::{Condition, Remote, Token};
 use jetcache_tests::redis_cluster::RedisNodes;
@@ -14,19 +14,9 @@ use jetcache_tests::redis_server::RedisServer;
 
 use crate::adapters::cluster::open;
 use crate::adapters::redis::ear::Ear;
-use crate::adapters::verbs::{T, claim, claim_if, fill, lease, many, read, stored};
+use crate::adapters::verbs::{T, claim, claim_if, fill, lease, many, read, stored, telling};
 
 const OTHER: Token = Token::from_bits(2);
-
-/// The same store, which now publishes in the name of a cache and a node.
-fn telling<R: Remote>(remote: &R) -> R {
-    let herald = Herald {
-        channel: "shop".into(),
-        cache: "any".into(),
-        source: "12345678".into(),
-    };
-    remote.announcing(herald).unwrap()
-}
 
 /// The message for a key that needs no escapes, shaped as in data/jetcache-go/events.jsonl. A removal
 /// says that the lease went as well.

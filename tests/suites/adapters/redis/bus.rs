@@ -12,13 +12,12 @@ use futures_util::future::{Either, select};
 use jetcache_adapters::redis::RedisSubscription;
 use jetcache_adapters::{Redis, contract};
 use jetcache_core::ports::bus::{Kind, Message, News, Telling};
-use jetcache_core::ports::remote::Herald;
 use jetcache_core::{Bus, Fault, Remote, Subscription};
 use jetcache_tests::redis_cluster::RedisNodes;
 use jetcache_tests::redis_server::RedisServer;
 
 use crate::adapters::cluster::open;
-use crate::adapters::verbs::{many, single};
+use crate::adapters::verbs::{many, single, telling};
 
 #[test]
 fn pubsub_keeps_the_contract() {
@@ -145,15 +144,6 @@ fn removal(key: &str) -> Message {
 
 fn changed(key: &str) -> News {
     News::Changed(vec![key.into()])
-}
-
-fn telling<R: Remote>(remote: &R) -> R {
-    let herald = Herald {
-        channel: "shop".into(),
-        cache: "any".into(),
-        source: "12345678".into(),
-    };
-    remote.announcing(herald).unwrap()
 }
 
 /// A heartbeat that is later than the end of any test.

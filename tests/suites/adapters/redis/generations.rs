@@ -3,14 +3,14 @@
 use jetcache_adapters::Redis;
 use jetcache_core::machine::generations::scope::{RaiseEvent, list_key, top_key};
 use jetcache_core::ports::bus::{Kind, Message, News};
-use jetcache_core::ports::remote::{Ensure, Herald, Mark, Raise, Raised, Scope};
+use jetcache_core::ports::remote::{Ensure, Mark, Raise, Raised, Scope};
 use jetcache_core::{Bus, Fault, Remote, Subscription};
 use jetcache_tests::redis_cluster::RedisNodes;
 use jetcache_tests::redis_server::RedisServer;
 
 use crate::adapters::cluster::open;
 use crate::adapters::redis::ear::Ear;
-use crate::adapters::verbs::many;
+use crate::adapters::verbs::{many, telling};
 
 const TOP: &str = "{ns:}#gen";
 const LIST: &str = "{ns:}#raised";
@@ -40,15 +40,6 @@ async fn news(remote: &impl Remote) -> Vec<(Scope, Mark)> {
 
 fn top(server: &RedisServer) -> Mark {
     Mark::parse(&server.cli(&["GET", TOP])).unwrap()
-}
-
-fn telling<R: Remote>(remote: &R) -> R {
-    let herald = Herald {
-        channel: "shop".into(),
-        cache: "any".into(),
-        source: "12345678".into(),
-    };
-    remote.announcing(herald).unwrap()
 }
 
 #[test]

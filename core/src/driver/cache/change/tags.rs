@@ -10,7 +10,6 @@ use crate::machine::change::Reach;
 use crate::machine::error::Error;
 use crate::machine::generations::scope::Scope;
 use crate::machine::generations::tags::NO_TAGS;
-use crate::machine::policy::backoff::Backoff;
 use crate::machine::policy::call::Call;
 
 /// Removing many keys without naming them.
@@ -109,17 +108,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// # Cancellation
     /// Dropping the future stops the waiting and nothing else.
     pub async fn raises_confirmed(&self) -> Result<(), Error> {
-        let mut looks = 0;
-        while self.shared.generations.look().pending() > 0 {
-            if self.shared.life.is_closed() {
-                return Err(Error::Closed);
-            }
-            self.ensure_tasks();
-            let pause = Backoff::CONFIRMATION.pause(looks);
-            self.shared.runtime.sleep(pause).await;
-            looks += 1;
-        }
-        Ok(())
+        let are_confirmed = || self.shared.generations.look().pending() == 0;
+        self.wait_until(are_confirmed).await
     }
 
     async fn raise(&self, scopes: Vec<Scope>) -> Result<Reach, Error> {
