@@ -22,6 +22,7 @@
 //! | `metrics` | `Metrics`: every figure on the `metrics` facade | [`Observer`](jetcache_core::Observer) |
 //! | `opentelemetry` | `OpenTelemetry`: every figure on a meter of OpenTelemetry's | [`Observer`](jetcache_core::Observer) |
 //! | `faults` | `Faulty`, `FaultyBus`: any other, with faults that a test switches on and off | [`Remote`](jetcache_core::Remote), [`Bus`](jetcache_core::Bus) |
+//! | `threads` | `Threads`: a runtime for programs without an executor | [`Runtime`](jetcache_core::Runtime) |
 //! | `contract` | `contract`: the suites that an adapter of your own should pass | |
 
 #[cfg(feature = "contract")]
@@ -34,6 +35,8 @@ pub mod memory;
 pub mod redis;
 #[cfg(feature = "cluster")]
 pub mod redis_cluster;
+#[cfg(feature = "threads")]
+mod threads;
 
 use std::sync::Arc;
 
@@ -71,6 +74,8 @@ pub use crate::observer::opentelemetry::OpenTelemetry;
 pub use crate::redis::{Redis, RedisPubSub, RedisTracking};
 #[cfg(feature = "cluster")]
 pub use crate::redis_cluster::RedisCluster;
+#[cfg(feature = "threads")]
+pub use crate::threads::Threads;
 
 /// [`Local`](jetcache_core::Local): L1, the entries of one process.
 mod engine {

@@ -70,6 +70,7 @@ pub use builder::node::Node;
 pub use bus::hub::BusHealth;
 pub use cache::Cache;
 pub use cache::batch::Batch;
+pub use cache::blocking::Blocking;
 pub use counters::Counters;
 pub use link::gate::RemoteHealth;
 pub use lru::{LruEngine, LruLocal};

@@ -2,3 +2,6 @@
 
 #[doc = include_str!("guide/tags.md")]
 pub mod tags {}
+
+#[doc = include_str!("guide/threads.md")]
+pub mod threads {}

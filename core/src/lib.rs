@@ -13,7 +13,7 @@
 //!   happened and answers what to do next. Its [`Lru`](machine::tier::lru::Lru) is an L1 of its
 //!   own.
 //!
-//! [`guide`] explains what needs more words than one method has room for: [tags](guide::tags), so far.
+//! [`guide`] explains what needs more words than one method has room for: [tags](guide::tags), [threads](guide::threads).
 //!
 //! Imports run one way: driver, ports, machine.
 
@@ -35,8 +35,8 @@ pub mod ports;
 pub use driver::PausedClock;
 #[cfg(feature = "std")]
 pub use driver::{
-    Batch, Builder, BusHealth, Cache, Clock, Counters, LruEngine, LruLocal, Node, RemoteHealth,
-    roll,
+    Batch, Blocking, Builder, BusHealth, Cache, Clock, Counters, LruEngine, LruLocal, Node,
+    RemoteHealth, roll,
 };
 
 pub use machine::change::Reach;

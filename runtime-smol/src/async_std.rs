@@ -55,6 +55,10 @@ impl Runtime for AsyncStd {
         drop(async_std::task::spawn(task));
         Ok(())
     }
+
+    fn may_block(&self) -> Result<(), &'static str> {
+        self.smol.may_block()
+    }
 }
 
 /// The parent of many caches on async-std.

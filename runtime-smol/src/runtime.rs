@@ -2,6 +2,7 @@
 
 use core::future::Future;
 use core::time::Duration;
+use std::thread;
 
 use jetcache_core::{Clock, Runtime, Task, Timestamp, roll};
 
@@ -59,6 +60,19 @@ impl Runtime for Smol {
 
     fn spawn(&self, task: Task) -> Result<(), Task> {
         smol::spawn(task).detach();
+        Ok(())
+    }
+
+    /// Anywhere but on the threads that run smol's and async-std's tasks, which are known by their names:
+    /// there the tasks of the cache, and of its connections, would wait behind the call.
+    fn may_block(&self) -> Result<(), &'static str> {
+        let thread = thread::current();
+        let runs_tasks = |name: &str| name.starts_with("smol-") || name == "async-std/runtime";
+        if thread.name().is_some_and(runs_tasks) {
+            return Err(
+                "a blocking call in an async task: await the cache itself, or call within smol::unblock",
+            );
+        }
         Ok(())
     }
 }

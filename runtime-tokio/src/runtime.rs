@@ -1,9 +1,11 @@
 //! Tokio as a [`Runtime`].
 
 use core::future::Future;
+use core::pin::Pin;
 use core::time::Duration;
 use std::panic::catch_unwind;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use jetcache_core::{Clock, Runtime, Task, Timestamp, roll};
 use tokio::runtime::Handle;
@@ -127,7 +129,43 @@ impl Runtime for Tokio {
             None => Err(task),
         }
     }
+
+    /// Anywhere but in an async task of tokio's.
+    fn may_block(&self) -> Result<(), &'static str> {
+        let Some(handle) = &*BLOCKING else {
+            return Err("no thread can be had for blocking calls");
+        };
+        if Handle::try_current().is_ok() && !may_enter(handle) {
+            return Err(
+                "a blocking call in an async task: await the cache itself, or call within spawn_blocking",
+            );
+        }
+        Ok(())
+    }
+
+    /// In a runtime of the caches' own, one thread for the whole program, that their blocking calls
+    /// share: so they need no other runtime, and never wait for one that stands still.
+    fn block_on(&self, call: Pin<&mut (dyn Future<Output = ()> + Send + '_)>) {
+        if let Some(handle) = &*BLOCKING {
+            handle.block_on(call);
+        }
+    }
 }
+
+/// Tokio tells only by a panic, of which the panic hook hears.
+fn may_enter(handle: &Handle) -> bool {
+    catch_unwind(|| handle.block_on(async {})).is_ok()
+}
+
+/// Where blocking calls run.
+static BLOCKING: LazyLock<Option<Handle>> = LazyLock::new(|| {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().build().ok()?;
+    let handle = runtime.handle().clone();
+    let thread = thread::Builder::new().name("jetcache-blocking".into());
+    let drive = move || runtime.block_on(core::future::pending::<()>());
+    thread.spawn(drive).is_ok().then_some(handle)
+});
 
 async fn sleep(span: Duration, seen: Option<Seen>) {
     if let Ok(here) = Handle::try_current() {

@@ -4,6 +4,7 @@
 
 mod behaviour {
     pub(crate) mod batch;
+    pub(crate) mod blocking;
     pub(crate) mod breaker;
     pub(crate) mod change {
         pub(crate) mod changes;
@@ -55,7 +56,7 @@ use self::behaviour::seen::{check, export, logs, names};
 use self::behaviour::stage::{Case, Cases, Host, L2, Stage};
 use self::behaviour::value::{bytes, strangers, unreadable};
 use self::behaviour::{
-    batch, breaker, failover, fleet, hostile, inspect, outages, refresh, runtimes, tags,
+    batch, blocking, breaker, failover, fleet, hostile, inspect, outages, refresh, runtimes, tags,
 };
 
 fn main() -> ExitCode {
@@ -72,10 +73,18 @@ fn main() -> ExitCode {
         }
         let cases = OWN_REDIS.concat().into_iter();
         trials.extend(cases.map(|case| on_stage(host, L2::OwnRedis, case)));
+    }
+    for host in Host::ALL.into_iter().chain([Host::Threads]) {
         let place = format!("{host:?}::clock");
         let cases = clock::CASES.iter();
         trials.extend(cases.map(|&(name, case)| trial(&place, name, move || case(host))));
+        for l2 in [L2::Memory, L2::Redis] {
+            let cases = blocking::CASES.iter();
+            trials.extend(cases.map(|&case| on_threads(host, l2, case)));
+        }
     }
+    let cases = blocking::places::CASES.iter();
+    trials.extend(cases.map(|&(name, case)| trial("blocking", name, case)));
     let cases = HOSTILE.concat().into_iter();
     trials.extend(cases.map(|(name, case)| trial("hostile", name, case)));
     let cases = runtimes::CASES.iter();
@@ -98,6 +107,14 @@ fn on_stage(host: Host, l2: L2, (name, case): (&'static str, Case)) -> Trial {
     trial(&format!("{host:?}::{l2:?}"), name, move || {
         let stage = Stage::new(host, l2, name);
         host.block_on(case(&stage));
+    })
+}
+
+/// A case that threads play, outside any runtime.
+fn on_threads(host: Host, l2: L2, (name, case): (&'static str, fn(&Stage))) -> Trial {
+    trial(&format!("blocking::{host:?}::{l2:?}"), name, move || {
+        // Both ways play over one server.
+        case(&Stage::new(host, l2, &format!("blocking-{name}")));
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod admit;
 pub(super) mod batch;
+pub(super) mod blocking;
 mod change;
 mod close;
 mod eager;
@@ -11,7 +12,6 @@ mod probe;
 mod read;
 mod read_many;
 mod spawn;
-mod write_through;
 
 use core::fmt;
 use core::hash::Hash;

@@ -1,5 +1,8 @@
 //! What an async runtime must offer: a clock, dice, a timer, and tasks.
 
+#[cfg(feature = "std")]
+mod park;
+
 use alloc::boxed::Box;
 use core::future::Future;
 use core::pin::Pin;
@@ -47,4 +50,21 @@ pub trait Runtime: Send + Sync + 'static {
     /// # Errors
     /// The task itself, if there is no runtime to run it now; the caller then runs it in place.
     fn spawn(&self, task: Task) -> Result<(), Task>;
+
+    /// Whether this thread may wait for a call of a [`Blocking`](crate::Blocking) cache: asked by every
+    /// one that goes further than L1. The default says yes.
+    ///
+    /// # Errors
+    /// Why not, in words that say what to do: it is in the middle of a task whose runtime would stand
+    /// still. Such a call answers it as [`Error::Config`](crate::Error::Config).
+    fn may_block(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
+    /// Runs a call of a [`Blocking`](crate::Blocking) cache to its end, while this thread waits. The
+    /// default polls it on this thread, outside any runtime.
+    #[cfg(feature = "std")]
+    fn block_on(&self, call: Pin<&mut (dyn Future<Output = ()> + Send + '_)>) {
+        park::park_on(call);
+    }
 }

@@ -46,6 +46,7 @@ fn contracts() {
     smol::block_on(contract::runtime::run(&jetcache_smol::Smol::new()));
     let async_std = jetcache_smol::async_std::AsyncStd::new();
     async_std::task::block_on(contract::runtime::run(&async_std));
+    smol::block_on(contract::runtime::run(&jetcache_adapters::Threads::new()));
 }
 
 fn outlives() {

@@ -9,9 +9,10 @@ use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Once, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use jetcache_adapters::{Memory, MessagePack, Redis};
+use jetcache_adapters::{Memory, MessagePack, Redis, Threads};
 use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{Claim, Fill, Granted, LeaseAsk, Stored, Wire};
 use jetcache_core::{Builder, Cache, Codec, LoadError, Remote, Token, roll};
@@ -32,6 +33,8 @@ pub(crate) enum Host {
     Tokio,
     Smol,
     AsyncStd,
+    /// Without any executor.
+    Threads,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +66,7 @@ impl Host {
                 .build()
                 .expect("a tokio runtime")
                 .block_on(future),
-            Self::Smol => smol::block_on(future),
+            Self::Smol | Self::Threads => smol::block_on(future),
             Self::AsyncStd => async_std::task::block_on(future),
         }
     }
@@ -73,13 +76,14 @@ impl Host {
             Self::Tokio => drop(tokio::spawn(future)),
             Self::Smol => smol::spawn(future).detach(),
             Self::AsyncStd => drop(async_std::task::spawn(future)),
+            Self::Threads => drop(thread::spawn(|| smol::block_on(future))),
         }
     }
 
     pub(crate) async fn sleep(self, span: Duration) {
         match self {
             Self::Tokio => tokio::time::sleep(span).await,
-            Self::Smol | Self::AsyncStd => {
+            Self::Smol | Self::AsyncStd | Self::Threads => {
                 smol::Timer::after(span).await;
             }
         }
@@ -90,6 +94,7 @@ impl Host {
             Self::Tokio => jetcache_tokio::builder(name),
             Self::Smol => jetcache_smol::builder(name),
             Self::AsyncStd => jetcache_smol::async_std::builder(name),
+            Self::Threads => self.parent().local_cache(name),
         }
     }
 
@@ -98,6 +103,7 @@ impl Host {
             Self::Tokio => jetcache_tokio::node(),
             Self::Smol => jetcache_smol::node(),
             Self::AsyncStd => jetcache_smol::async_std::node(),
+            Self::Threads => jetcache_core::Node::new(Threads::new()).engine(),
         }
     }
 }

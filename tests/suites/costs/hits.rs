@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use jetcache_adapters::{Memory, Raw};
-use jetcache_core::{Builder, Cache, LoadError, LruLocal, Runtime};
+use jetcache_core::{Blocking, Builder, Cache, LoadError, LruLocal, Runtime};
 
 fn builder(runtime: impl Runtime) -> Builder<String, Arc<[u8]>> {
     Cache::builder("hits", runtime)
@@ -81,6 +81,24 @@ fn a_hit_allocates_nothing_in_a_cache_of_a_node() {
     let node = jetcache_smol::node().remote(Memory::new());
     costs_nothing(&node.cache("hits", Raw).build().unwrap());
     costs_nothing(&node.local_cache("hits").build().unwrap());
+}
+
+#[test]
+fn a_hit_allocates_nothing_on_a_thread_that_may_block() {
+    let cache = jetcache_tokio::builder("hits").build().unwrap();
+    let users: Blocking<String, Arc<[u8]>> = cache.blocking();
+    let value: Arc<[u8]> = Arc::from(&b"value"[..]);
+    for _ in 0..2 {
+        users.get_or_load("key", || Ok(Arc::clone(&value))).unwrap();
+    }
+    let nobody = || -> Result<Arc<[u8]>, LoadError> { panic!("it is in L1") };
+    let cost = allocation_counter::measure(|| {
+        for _ in 0..1000 {
+            assert!(users.get_or_load("key", nobody).unwrap().is_some());
+            assert!(users.get("key").is_hit() && users.peek("key").is_hit());
+        }
+    });
+    assert_eq!((cost.count_total, cost.bytes_total), (0, 0));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Changing what a cache holds: one key, or many at once.
 
 pub(super) mod tags;
+mod write_through;
 
 use core::borrow::Borrow;
 use core::hash::Hash;

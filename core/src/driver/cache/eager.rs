@@ -14,12 +14,25 @@ use crate::driver::flight::seat::Seat;
 use crate::driver::shared::checks::Checks;
 use crate::machine::policy::call::Call;
 use crate::machine::policy::pace::Aim;
-use crate::machine::tier::entry::Entry;
+use crate::machine::tier::entry::{Cached, Entry};
 use crate::machine::tier::load::Load;
 use crate::ports::loader::LoadError;
 use crate::ports::standing::Standing;
 
 impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {
+    /// The hit of a call that loads, in L1, as the caller gets it.
+    #[inline]
+    pub(super) fn at_hand<Q>(&self, key: &Q, call: &Call) -> Option<Cached<V>>
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
+    {
+        call.check().ok()?;
+        let hit = self.hit_with(key, call)?;
+        self.after_hit(key, call, &hit);
+        Some(hit.into_cached())
+    }
+
     /// A call that loads had a hit: the registered loader runs again if it is time.
     #[inline]
     pub(super) fn after_hit<Q>(&self, key: &Q, call: &Call, hit: &Entry<V>)

@@ -55,6 +55,28 @@ pub(crate) async fn loading<T>(keys: Arc<[LoadKey]>, code: impl Future<Output = 
     .await
 }
 
+/// The loads in whose middle a thread is, for another thread that goes on there, or for this one later.
+pub(crate) struct Chain(Vec<Arc<[LoadKey]>>);
+
+impl Chain {
+    /// Those of this thread now.
+    pub(crate) fn here() -> Self {
+        Self(POLLED.with_borrow(Clone::clone))
+    }
+
+    /// Runs something in their middle.
+    pub(crate) fn within<T>(&self, work: impl FnOnce() -> T) -> T {
+        struct Before(Vec<Arc<[LoadKey]>>);
+        impl Drop for Before {
+            fn drop(&mut self) {
+                POLLED.replace(core::mem::take(&mut self.0));
+            }
+        }
+        let _before = Before(POLLED.replace(self.0.clone()));
+        work()
+    }
+}
+
 /// Whether this call stands in the middle of a load.
 pub(crate) fn is_nested() -> bool {
     POLLED.with_borrow(|polled| !polled.is_empty())

@@ -210,6 +210,8 @@ pub(crate) trait AnyRuntime: Send + Sync {
     fn check(&self) -> Result<(), &'static str>;
     fn sleep(&self, span: Duration) -> Boxed<'static, ()>;
     fn spawn(&self, task: Task) -> Result<(), Task>;
+    fn may_block(&self) -> Result<(), &'static str>;
+    fn block_on(&self, call: Pin<&mut (dyn Future<Output = ()> + Send + '_)>);
 }
 
 impl<R: Runtime> AnyRuntime for R {
@@ -235,6 +237,14 @@ impl<R: Runtime> AnyRuntime for R {
 
     fn spawn(&self, task: Task) -> Result<(), Task> {
         Runtime::spawn(self, task)
+    }
+
+    fn may_block(&self) -> Result<(), &'static str> {
+        Runtime::may_block(self)
+    }
+
+    fn block_on(&self, call: Pin<&mut (dyn Future<Output = ()> + Send + '_)>) {
+        Runtime::block_on(self, call);
     }
 }
 

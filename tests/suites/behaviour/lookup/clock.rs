@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use jetcache_adapters::{Memory, MessagePack};
-use jetcache_core::{Batch, Cache, Cached, Call, Error, LoadError, PausedClock, Reach};
+use jetcache_adapters::{Memory, MessagePack, Threads};
+use jetcache_core::{Batch, Cache, Cached, Call, Clock, Error, LoadError, PausedClock, Reach};
 use jetcache_smol::Smol;
 use jetcache_smol::async_std::AsyncStd;
 use jetcache_tokio::Tokio;
@@ -80,6 +80,9 @@ impl World {
                 Host::Tokio => Cache::builder("clock", Tokio::paused(&clock)),
                 Host::Smol => Cache::builder("clock", Smol::paused(&clock)),
                 Host::AsyncStd => Cache::builder("clock", AsyncStd::paused(&clock)),
+                Host::Threads => {
+                    Cache::builder("clock", Threads::with_clock(Clock::paused(&clock)))
+                }
             };
             let builder = builder.remote(memory.clone(), MessagePack);
             let builder = builder.batch_loader(rows.clone()).batch_chunk(2);
