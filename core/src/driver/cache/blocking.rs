@@ -85,7 +85,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// # use jetcache_core::Cache;
     /// # let users = Cache::<u64, u64>::builder("users", Threads).build()?.blocking();
     /// let seen = users.wait(users.cache().inspect(&7))?;
-    /// assert!(seen.local.is_none());
+    /// assert_eq!(&*seen.cache, "users");
     /// # Ok::<(), jetcache_core::Error>(())
     /// ```
     ///
