@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use jetcache_core::ports::remote::{
     Claim, Claimed, Ensure, Extend, Extended, Fill, Filled, Found, Hold, Inspected, LeaseAsk,
-    Leased, Mark, Placed, Put, Raise, Raised, Scope, Settle, Wire,
+    Leased, Mark, NewsPage, Placed, Put, Raise, Raised, Settle, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 
@@ -184,8 +184,8 @@ impl Remote for Memory {
         Ok(self.table().raise(now, raise))
     }
 
-    async fn news(&self, namespace: &str, since: Mark) -> Result<Vec<(Scope, Mark)>, Fault> {
-        Ok(self.table().news(namespace, since))
+    async fn news(&self, namespace: &str, since: Mark) -> Result<NewsPage, Fault> {
+        Ok(self.table().news(namespace, since, PAGE))
     }
 
     async fn ensure(&self, ensure: &Ensure<'_>) -> Result<Mark, Fault> {
@@ -209,3 +209,6 @@ impl Remote for Memory {
         Ok(())
     }
 }
+
+/// How many marks are a page of news, and those of the same raise as the last.
+const PAGE: usize = 1000;

@@ -6,7 +6,7 @@ use core::time::Duration;
 use jetcache_core::machine::generations::scope::TOP_SUFFIX;
 use jetcache_core::ports::remote::{
     Claim, Claimed, Ensure, Extend, Extended, Fill, Filled, Found, Herald, Hold, Inspected,
-    LeaseAsk, Leased, Mark, Placed, Put, Raise, Raised, Scope, Settle, Wire,
+    LeaseAsk, Leased, Mark, NewsPage, Placed, Put, Raise, Raised, Settle, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 
@@ -140,7 +140,7 @@ impl<R: Remote> Remote for Faulty<R> {
         self.one(|| self.remote.raise(raise)).await
     }
 
-    async fn news(&self, namespace: &str, since: Mark) -> Result<Vec<(Scope, Mark)>, Fault> {
+    async fn news(&self, namespace: &str, since: Mark) -> Result<NewsPage, Fault> {
         self.one(|| self.remote.news(namespace, since)).await
     }
 

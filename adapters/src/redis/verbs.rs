@@ -9,7 +9,7 @@ use jetcache_core::machine::time::millis;
 use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{
     Claim, Claimed, Condition, Ensure, Extend, Extended, Fill, Filled, Found, Granted, Herald,
-    Hold, Inspected, LeaseAsk, Leased, Mark, Placed, Put, Raise, Raised, Scope, Settle, Stored,
+    Hold, Inspected, LeaseAsk, Leased, Mark, NewsPage, Placed, Put, Raise, Raised, Settle, Stored,
     Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
@@ -196,7 +196,7 @@ impl Remote for Redis {
         one(self.run(commands, Repeat::Once, raised).await)
     }
 
-    async fn news(&self, namespace: &str, since: Mark) -> Result<Vec<(Scope, Mark)>, Fault> {
+    async fn news(&self, namespace: &str, since: Mark) -> Result<NewsPage, Fault> {
         self.marks(namespace, since).await
     }
 

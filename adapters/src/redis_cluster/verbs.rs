@@ -5,7 +5,7 @@ use std::time::Duration;
 use jetcache_core::machine::generations::scope::top_key;
 use jetcache_core::ports::remote::{
     Claim, Claimed, Ensure, Extend, Extended, Fill, Filled, Found, Herald, Hold, Inspected,
-    LeaseAsk, Leased, Mark, Placed, Put, Raise, Raised, Scope, Settle, Wire,
+    LeaseAsk, Leased, Mark, NewsPage, Placed, Put, Raise, Raised, Settle, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 
@@ -95,7 +95,7 @@ impl Remote for RedisCluster {
         self.at_log(raise.namespace, verb).await
     }
 
-    async fn news(&self, namespace: &str, since: Mark) -> Result<Vec<(Scope, Mark)>, Fault> {
+    async fn news(&self, namespace: &str, since: Mark) -> Result<NewsPage, Fault> {
         let verb = move |slot: Redis, _| async move { vec![slot.news(namespace, since).await] };
         self.at_log(namespace, verb).await
     }

@@ -8,6 +8,7 @@ use core::future::Future;
 use core::time::Duration;
 
 use crate::machine::error::Fault;
+pub use crate::machine::generations::known::NewsPage;
 pub use crate::machine::generations::scope::{Mark, Scope};
 pub use crate::machine::generations::ticket::Raised;
 pub use crate::machine::tier::envelope::{Head, Header};
@@ -198,12 +199,19 @@ pub trait Remote: Send + Sync + 'static {
         async { Err(no_log()) }
     }
 
-    /// The marks of a namespace that are `since` or higher, in any order; none if there is no list.
+    /// The marks of a namespace that are `since` or higher, none if there is no list: a
+    /// [page](NewsPage) of them, the lowest first, which is as much as fits well into one answer. A list has
+    /// 131,073 at most; whoever has read a page asks for the [next](NewsPage::next). Each page but the last
+    /// ends above `since`, though many scopes may have the same mark: one raise has 500, and one more
+    /// with a new list.
+    ///
+    /// Each page is read in one atomic step. A scope that is raised between two of them moves up, so it
+    /// is on one that is yet to come.
     fn news(
         &self,
         namespace: &str,
         since: Mark,
-    ) -> impl Future<Output = Result<Vec<(Scope, Mark)>, Fault>> + Send {
+    ) -> impl Future<Output = Result<NewsPage, Fault>> + Send {
         let _ = (namespace, since);
         async { Err(no_log()) }
     }

@@ -1,6 +1,6 @@
 //! What is raised in a namespace.
 
-use jetcache_core::ports::remote::{Ensure, Mark, Raise, Raised, Scope};
+use jetcache_core::ports::remote::{Ensure, Mark, NewsPage, Raise, Raised};
 
 use crate::memory::table::Table;
 
@@ -11,11 +11,11 @@ impl Table {
         log.raise(now, raise.clock, raise.scopes)
     }
 
-    /// The marks that are `since` or higher.
+    /// The marks that are `since` or higher: `most` of them, and what was raised with the last of these.
     #[must_use]
-    pub fn news(&self, namespace: &str, since: Mark) -> Vec<(Scope, Mark)> {
+    pub fn news(&self, namespace: &str, since: Mark, most: usize) -> NewsPage {
         let log = self.logs.get(namespace);
-        log.map_or_else(Vec::new, |log| log.news(since))
+        log.map_or_else(NewsPage::default, |log| log.news(since, most))
     }
 
     /// Raises what the log lacks of what the sender knows. The highest number.

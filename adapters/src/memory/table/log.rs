@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, HashMap};
 
 use jetcache_core::machine::generations::scope::{Mark, Scope, top_key};
-use jetcache_core::ports::remote::{Ensure, Found, Life, Raised, Wire};
+use jetcache_core::ports::remote::{Ensure, Found, Life, NewsPage, Raised, Wire};
 
 /// A log a namespace, by the key under which a server has its highest number.
 #[derive(Clone, Default)]
@@ -48,10 +48,20 @@ impl Logs {
 }
 
 impl Log {
-    pub(super) fn news(&self, since: Mark) -> Vec<(Scope, Mark)> {
+    pub(super) fn news(&self, since: Mark, most: usize) -> NewsPage {
         let marks = self.list.marks.iter();
         let marks = marks.map(|(scope, mark)| (*scope, *mark));
-        marks.filter(|(_, mark)| *mark >= since).collect()
+        let mut marks: Vec<_> = marks.filter(|(_, mark)| *mark >= since).collect();
+        if marks.len() <= most {
+            return NewsPage { marks, next: None };
+        }
+        let at = most.saturating_sub(1);
+        let (_, (_, last), rest) = marks.select_nth_unstable_by_key(at, |(_, mark)| *mark);
+        let last = *last;
+        let rest = rest.iter().map(|(_, mark)| *mark);
+        let next = rest.filter(|mark| *mark > last).min();
+        marks.retain(|(_, mark)| *mark <= last);
+        NewsPage { marks, next }
     }
 
     pub(super) fn forget(&mut self, top: bool, list: bool) {

@@ -1,11 +1,9 @@
 //! The verbs of a namespace's log of generations, as commands, and what is answered to them.
 
-use std::collections::BTreeMap;
-
 use jetcache_core::Fault;
 use jetcache_core::machine::generations::scope::{list_key, top_key};
 use jetcache_core::ports::bus::Kind;
-use jetcache_core::ports::remote::{Ensure, Mark, Raise, Raised, Scope};
+use jetcache_core::ports::remote::{Ensure, Mark, NewsPage, Raise, Raised, Scope};
 use redis::{Cmd, Pipeline, Value};
 
 use crate::redis::answer::{outcome, unexpected};
@@ -48,28 +46,25 @@ impl Redis {
         command
     }
 
-    /// Page by page, so that the server does other things in between. A scope that is raised meanwhile
-    /// moves up, so a page to come has it.
-    pub(super) async fn marks(
-        &self,
-        namespace: &str,
-        since: Mark,
-    ) -> Result<Vec<(Scope, Mark)>, Fault> {
+    /// A page, so that the server does other things before the next.
+    pub(super) async fn marks(&self, namespace: &str, since: Mark) -> Result<NewsPage, Fault> {
         let list = list_key(namespace);
-        let mut marks = BTreeMap::new();
-        let (mut from, mut most) = (since, PAGE);
+        let mut most = PAGE;
         loop {
-            let page = self.page(&list, from, most).await?;
-            let known = page.iter().filter_map(|(scope, mark)| (*scope).zip(*mark));
-            marks.extend(known);
+            let page = self.page(&list, since, most).await?;
             // Behind a score that is no mark there are none.
             let last = page.last().and_then(|(_, mark)| *mark);
-            match last.filter(|_| page.len() >= most) {
-                None => return Ok(marks.into_iter().collect()),
-                // One raise is less than a page; a stranger's members may be more.
-                Some(last) if last <= from => most *= 2,
-                Some(last) => from = last,
+            let next = last.filter(|_| page.len() >= most);
+            // One raise is less than a page; a stranger's members may be more.
+            if next.is_some_and(|next| next <= since) {
+                most *= 2;
+                continue;
             }
+            let marks = page.iter().filter_map(|(scope, mark)| (*scope).zip(*mark));
+            return Ok(NewsPage {
+                marks: marks.collect(),
+                next,
+            });
         }
     }
 

@@ -15,8 +15,6 @@ use crate::machine::error::Fault;
 use crate::machine::event::Event;
 use crate::machine::generations::heard::Aftermath;
 use crate::machine::generations::known::LogStep;
-use crate::machine::generations::scope::Mark;
-use crate::machine::time::Timestamp;
 
 /// The outcomes of a verb, once they can be believed; else the fault that kept this node from knowing
 /// what was raised.
@@ -47,7 +45,7 @@ pub(crate) fn unknown(fault: &Fault) -> Fault {
 }
 
 /// Learns what was raised up to the number that this look has shown, or, without one, what there is to
-/// learn. One caller does it for all who wait; if it leaves, or is not polled any more, another does.
+/// learn. One task does it for all who wait; if it is gone, or stands still, another does.
 ///
 /// # Errors
 /// The fault of L2 that ended the attempt, or a timeout.
@@ -92,7 +90,7 @@ pub(crate) async fn catch_up<K: CacheKey, V: CacheValue>(
             let attempt = match log.attempts.join(now, link.timeout)? {
                 Joined::Waits(attempt) => attempt,
                 Joined::Begins(attempt) => {
-                    attempt_steps(shared, link, log, attempt).await;
+                    begin(shared, attempt).await;
                     attempt
                 }
             };
@@ -106,65 +104,67 @@ pub(crate) async fn catch_up<K: CacheKey, V: CacheValue>(
     waited.unwrap_or(Err(Fault::Timeout))
 }
 
-/// Does what is to be done until L2 can be believed.
-async fn attempt_steps<K: CacheKey, V: CacheValue>(
-    shared: &Arc<Shared<K, V>>,
-    link: &Link<K, V>,
-    log: &Log,
-    attempt: u64,
-) {
+/// Does what is to be done until L2 can be believed, in a task of its own: that may take longer than
+/// anybody waits.
+async fn begin<K: CacheKey, V: CacheValue>(shared: &Arc<Shared<K, V>>, attempt: u64) {
     let ending = Ending {
-        log,
+        shared: Arc::clone(shared),
         attempt,
-        now: link.runtime.now(),
-        ended: None,
+        ended: Ok(()),
     };
-    let ended = steps(shared, link, log).await;
-    ending.with(ended, link.runtime.now());
-}
-
-/// Says how an attempt ended. Dropped before, with whoever made it, it says that another is to be made.
-struct Ending<'a> {
-    log: &'a Log,
-    attempt: u64,
-    now: Timestamp,
-    ended: Option<Result<(), Fault>>,
-}
-
-impl Ending<'_> {
-    fn with(mut self, ended: Result<(), Fault>, now: Timestamp) {
-        (self.ended, self.now) = (Some(ended), now);
+    let task = async move {
+        let mut ending = ending;
+        ending.ended = steps(&ending.shared, attempt).await;
+    };
+    if let Err(in_place) = shared.spawn(task) {
+        in_place.await;
     }
 }
 
-impl Drop for Ending<'_> {
+/// Says how an attempt ended. Dropped before, with whoever made it, it says that another is to be made.
+struct Ending<K: CacheKey, V: CacheValue> {
+    shared: Arc<Shared<K, V>>,
+    attempt: u64,
+    ended: Result<(), Fault>,
+}
+
+impl<K: CacheKey, V: CacheValue> Drop for Ending<K, V> {
     fn drop(&mut self) {
-        let ended = self.ended.take().unwrap_or(Ok(()));
-        self.log.attempts.end(self.attempt, ended, self.now);
+        if let Some((link, log)) = log_of(&self.shared) {
+            let ended = core::mem::replace(&mut self.ended, Ok(()));
+            log.attempts.end(self.attempt, ended, link.runtime.now());
+        }
     }
 }
 
 async fn steps<K: CacheKey, V: CacheValue>(
     shared: &Arc<Shared<K, V>>,
-    link: &Link<K, V>,
-    log: &Log,
+    attempt: u64,
 ) -> Result<(), Fault> {
+    let Some((link, log)) = log_of(shared) else {
+        return Ok(());
+    };
     for _ in 0..MOST_STEPS {
         let Some(step) = log.generations.look().next_log_step() else {
             return Ok(());
         };
         match step {
-            LogStep::News { since, top, reign } => {
-                let list = link.news(&log.namespace, since).await?;
+            LogStep::News {
+                since,
+                top,
+                reign,
+                first,
+            } => {
+                let page = link.news(&log.namespace, since).await?;
                 shared.take_up_primary();
                 let asked = (since, top);
-                let news = (log.generations).ask(|known| known.on_news(asked, reign, &list));
-                if since > Mark::NONE {
-                    shared.journal.note(&Event::NewsAsked);
-                    learnt(shared, &news);
-                } else {
+                let news = (log.generations).ask(|known| known.on_news(asked, reign, &page));
+                if first {
                     // All that ever happened, and none of it is new.
                     forget_raised(shared, &news);
+                } else {
+                    shared.journal.note(&Event::NewsAsked);
+                    learnt(shared, &news);
                 }
             }
             LogStep::Ensure {
@@ -176,6 +176,10 @@ async fn steps<K: CacheKey, V: CacheValue>(
                 shared.take_up_primary();
                 (log.generations).ask(|known| known.on_ensured(&marks, reign, top));
             }
+        }
+        // Nobody need wait for all of it: what a step has brought is kept.
+        if shared.life.is_closed() || !log.attempts.goes_on(attempt, link.runtime.now()) {
+            return Ok(());
         }
     }
     let why =
@@ -235,5 +239,5 @@ impl<K: CacheKey, V: CacheValue> Drop for Unseen<K, V> {
     }
 }
 
-/// More steps than a log can need: each ensures 500 marks of 131,073.
+/// More steps than a log can need: each ensures 500 marks of 131,073, or reads as many.
 const MOST_STEPS: usize = 1_000;

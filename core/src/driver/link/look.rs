@@ -11,7 +11,7 @@ use crate::machine::error::Fault;
 use crate::machine::tier::inspection::{InL2, L2Entry};
 use crate::machine::tier::verb::{Announce, Verb};
 use crate::ports::bus::BusState;
-use crate::ports::remote::{Ensure, Found, Inspected, Life, Mark, Raise, Raised, Scope};
+use crate::ports::remote::{Ensure, Found, Inspected, Life, Mark, NewsPage, Raise, Raised, Scope};
 
 impl<K, V: Send + Sync + 'static> Link<K, V> {
     /// What stands under a key and beside it.
@@ -134,12 +134,12 @@ impl<K, V> Link<K, V> {
         self.send_to_log(Verb::Raise, raising).await
     }
 
-    /// The marks of the namespace since then.
+    /// A page of the marks of the namespace since then.
     pub(in crate::driver) async fn news(
         &self,
         namespace: &str,
         since: Mark,
-    ) -> Result<Vec<(Scope, Mark)>, Fault> {
+    ) -> Result<NewsPage, Fault> {
         let asking = async { vec![self.remote.news(namespace, since).await] };
         self.send_to_log(Verb::News, asking).await
     }

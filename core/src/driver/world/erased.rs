@@ -15,7 +15,7 @@ use crate::ports::bus::{Bus, Message, News, Subscription, Telling};
 use crate::ports::loader::{LoadError, Loader};
 use crate::ports::remote::{
     Claim, Claimed, Ensure, Extend, Extended, Fill, Filled, Found, Herald, Hold, Inspected,
-    LeaseAsk, Leased, Mark, Placed, Put, Raise, Raised, Remote, Scope, Settle, Wire,
+    LeaseAsk, Leased, Mark, NewsPage, Placed, Put, Raise, Raised, Remote, Settle, Wire,
 };
 use crate::ports::runtime::{Runtime, Task};
 use crate::ports::standing::Standing;
@@ -45,11 +45,7 @@ pub(crate) trait AnyRemote: Send + Sync {
     fn unlock<'a>(&'a self, name: &'a str, token: Token) -> Boxed<'a, Result<(), Fault>>;
     fn inspect<'a>(&'a self, key: &'a str, wire: Wire) -> Boxed<'a, Result<Inspected, Fault>>;
     fn raise<'a>(&'a self, raise: Raise<'a>) -> Boxed<'a, Result<Raised, Fault>>;
-    fn news<'a>(
-        &'a self,
-        namespace: &'a str,
-        since: Mark,
-    ) -> Boxed<'a, Result<Vec<(Scope, Mark)>, Fault>>;
+    fn news<'a>(&'a self, namespace: &'a str, since: Mark) -> Boxed<'a, Result<NewsPage, Fault>>;
     fn ensure<'a>(&'a self, ensure: Ensure<'a>) -> Boxed<'a, Result<Mark, Fault>>;
     fn keeps_log(&self) -> bool;
     fn server(&self) -> Option<u64>;
@@ -124,11 +120,7 @@ impl<R: Remote> AnyRemote for R {
         Box::pin(async move { Remote::raise(self, &raise).await })
     }
 
-    fn news<'a>(
-        &'a self,
-        namespace: &'a str,
-        since: Mark,
-    ) -> Boxed<'a, Result<Vec<(Scope, Mark)>, Fault>> {
+    fn news<'a>(&'a self, namespace: &'a str, since: Mark) -> Boxed<'a, Result<NewsPage, Fault>> {
         Box::pin(Remote::news(self, namespace, since))
     }
 

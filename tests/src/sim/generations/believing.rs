@@ -262,12 +262,21 @@ impl World {
         self.take_up_primary(node);
         let generations = &mut self.nodes[node].generations;
         match (step, receipt) {
-            (LogStep::News { since, top, reign }, Receipt::News(list)) => {
-                let news = generations.on_news((since, top), reign, &list);
-                self.note(|| format!("    node {node} has news: {list:?}"));
-                // Another primary has taken over since: the node makes nothing of it.
+            (
+                LogStep::News {
+                    since, top, reign, ..
+                },
+                Receipt::News(page),
+            ) => {
+                let news = generations.on_news((since, top), reign, &page);
+                self.note(|| format!("    node {node} has news: {page:?}"));
+                // Another primary has taken over since, or more is to come: the node makes nothing of it.
                 let same = self.commands[command].known == self.nodes[node].known;
-                let list = if same { list } else { Vec::new() };
+                let list = if same && page.next.is_none() {
+                    page.marks
+                } else {
+                    Vec::new()
+                };
                 let learnt = self.judge.learnt_of(&list);
                 self.learnt(node, &news, learnt, Some(id))
             }

@@ -34,8 +34,8 @@ impl World {
     }
 
     fn highest(&self) -> Mark {
-        let list = self.table.news(NAMESPACE, Mark::NONE);
-        let marks = list.iter().map(|(_, mark)| *mark);
+        let list = self.table.news(NAMESPACE, Mark::NONE, usize::MAX);
+        let marks = list.marks.iter().map(|(_, mark)| *mark);
         marks.max().unwrap_or_default()
     }
 
@@ -71,7 +71,10 @@ impl World {
                 );
                 Receipt::Raised(raised)
             }
-            Verb::News { since } => Receipt::News(self.table.news(namespace, since)),
+            Verb::News { since } => {
+                let most = self.plan.fleet.page;
+                Receipt::News(self.table.news(namespace, since, most))
+            }
             Verb::Ensure { clock, marks } => {
                 let (before, top) = (self.highest(), self.top().unwrap_or_default());
                 let marks = list_of(&marks);
@@ -83,8 +86,8 @@ impl World {
                 let number = self.table.ensure(now, &ensure);
                 let after = self.highest();
                 if after > before {
-                    let raised = self.table.news(namespace, after);
-                    let raised: Vec<Scope> = raised.iter().map(|(scope, _)| *scope).collect();
+                    let raised = self.table.news(namespace, after, usize::MAX);
+                    let raised: Vec<Scope> = raised.marks.iter().map(|(scope, _)| *scope).collect();
                     let scopes = Scopes::of(&raised);
                     let node = self.commands[command].source().0;
                     let begun = self.judge.floors_of(node);

@@ -1,5 +1,7 @@
 //! The log of generations on a server that was meddled with, is full, or tells of it.
 
+use std::collections::BTreeMap;
+
 use jetcache_adapters::Redis;
 use jetcache_core::machine::generations::scope::{RaiseEvent, list_key, top_key};
 use jetcache_core::ports::bus::{Kind, Message, News};
@@ -35,7 +37,18 @@ async fn ensure(remote: &impl Remote, clock: Mark, marks: &[(Scope, Mark)]) -> M
 }
 
 async fn news(remote: &impl Remote) -> Vec<(Scope, Mark)> {
-    remote.news("ns:", Mark::NONE).await.unwrap()
+    all_since(remote, Mark::NONE).await
+}
+
+/// All pages, in the order of the scopes.
+async fn all_since(remote: &impl Remote, since: Mark) -> Vec<(Scope, Mark)> {
+    let (mut marks, mut from) = (BTreeMap::new(), Some(since));
+    while let Some(since) = from {
+        let page = remote.news("ns:", since).await.unwrap();
+        marks.extend(page.marks);
+        from = page.next;
+    }
+    marks.into_iter().collect()
 }
 
 fn top(server: &RedisServer) -> Mark {
@@ -194,9 +207,9 @@ fn strangers_members_are_skipped() {
         let seven = (Scope::Tag(1), Mark::new(7));
         let round = (Scope::Key(2), Mark::new(1_000_000_000_000_000));
         assert_eq!(news(&redis).await, [seven, round]);
-        let marks = redis.news("ns:", Mark::new(7)).await.unwrap();
+        let marks = all_since(&redis, Mark::new(7)).await;
         assert_eq!(marks, [seven, round]);
-        let marks = redis.news("ns:", Mark::new(8)).await.unwrap();
+        let marks = all_since(&redis, Mark::new(8)).await;
         assert_eq!(marks, [round]);
         let before = raise(&redis, "ns:", &[Scope::Key(2)]).await.unwrap();
         assert_eq!(

@@ -64,6 +64,25 @@ fn t2_news_is_asked_for_before_l2_is_believed() {
     );
 }
 
+/// By the time its page is read, the tag has been raised again.
+#[test]
+fn t2_a_page_of_news_does_not_pass_for_all_of_them() {
+    for again in 50..60 {
+        keeps(
+            nodes(2)
+                .pages(1)
+                .load(0, A, 5)
+                .tagged(&[T])
+                .get(20, B)
+                .other_key()
+                .raise(30, A, T)
+                .raise(40, A, U)
+                .get(50, B)
+                .raise(again, A, T),
+        );
+    }
+}
+
 #[test]
 fn t2_what_is_dead_is_not_present() {
     use jetcache_core::Condition::{Absent, Present};

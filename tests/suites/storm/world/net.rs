@@ -13,8 +13,8 @@ use jetcache_core::machine::generations::scope::top_key;
 use jetcache_core::machine::tier::envelope;
 use jetcache_core::ports::bus::{Kind, Message};
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Ensure, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Mark, Placed, Put,
-    Raise, Raised, Scope, Settle, Stored, Wire,
+    Claim, Claimed, Ensure, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Mark, NewsPage,
+    Placed, Put, Raise, Raised, Scope, Settle, Stored, Wire,
 };
 use jetcache_core::{Cached, Codec, Fault, Remote, Runtime};
 
@@ -564,9 +564,9 @@ impl Remote for Net {
         .await
     }
 
-    async fn news(&self, namespace: &str, since: Mark) -> Result<Vec<(Scope, Mark)>, Fault> {
+    async fn news(&self, namespace: &str, since: Mark) -> Result<NewsPage, Fault> {
         self.at_log(namespace, move |table, _, namespace| {
-            table.news(namespace, since)
+            table.news(namespace, since, 2)
         })
         .await
     }
