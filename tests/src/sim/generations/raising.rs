@@ -5,6 +5,7 @@ use jetcache_core::machine::generations::heard::Aftermath;
 use jetcache_core::machine::generations::scope::RaiseEvent;
 use jetcache_core::machine::generations::ticket::RaiseTicket;
 use jetcache_core::machine::generations::ticket::Raised;
+use jetcache_core::machine::time::Timestamp;
 
 use crate::sim::actors::actor::Actor;
 use crate::sim::actors::hearing::Sweep;
@@ -229,6 +230,8 @@ impl World {
             return;
         }
         let due = match own.generations.next_raise() {
+            // Then it stays pending, and the judge finds it at rest.
+            Some(due) if due == Timestamp::MAX => return,
             Some(due) => self.when(node, due),
             None if own.generations.lacks() => self.now,
             None => return,
