@@ -193,7 +193,7 @@ fn log_of<K, V>(shared: &Shared<K, V>) -> Option<(&Link<K, V>, &Log)> {
 }
 
 /// This node has had news of raises by others.
-pub(crate) fn learnt<K: CacheKey, V: CacheValue>(shared: &Shared<K, V>, news: &Aftermath) {
+pub(crate) fn learnt<K: CacheKey, V: CacheValue>(shared: &Arc<Shared<K, V>>, news: &Aftermath) {
     if news.news > 0 {
         let scopes = news.news;
         shared.journal.note(&Event::RaiseHeard { scopes });

@@ -300,9 +300,12 @@ impl World {
         floors: Floors,
         then: Option<ActorId>,
     ) -> ActorId {
-        let rest = self.machine(node, |shard, _, effects| {
+        let (rest, leases) = self.machine(node, |shard, _, effects| {
             shard.supersede_raised(news, effects)
         });
+        for (key, lease) in leases {
+            self.release(node, key, lease, usize::MAX);
+        }
         for key in 0..KEYS {
             let key = u8::try_from(key).unwrap_or(0);
             if news.concerns(bucket(key)) {

@@ -25,6 +25,18 @@ fn t1_what_began_to_load_before_the_namespace_was_cleared_is_dead_in_l2() {
 }
 
 #[test]
+fn t6_who_asks_after_a_clear_does_not_wait_for_a_load_that_is_in_vain() {
+    for raiser in [A, B] {
+        let plan = fleet(2).get(0, B).load(10, A, 90).clear(30, raiser);
+        let report = keeps(plan.load(40, A, 5).load(60, B, 5));
+        let waits = report.trace.iter().find(|line| line.contains("Ask(Pause"));
+        assert_eq!(waits, None);
+        let begun = |line: &&String| line.contains("): Ask(Load)");
+        assert!(report.trace.iter().filter(begun).count() >= 2);
+    }
+}
+
+#[test]
 fn t1_what_was_written_before_a_raise_is_dead_when_it_settles_after_it() {
     keeps(
         fleet(2)

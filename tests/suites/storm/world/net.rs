@@ -14,7 +14,7 @@ use jetcache_core::machine::tier::envelope;
 use jetcache_core::ports::bus::{Kind, Message};
 use jetcache_core::ports::remote::{
     Claim, Claimed, Ensure, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Mark, NewsPage,
-    Placed, Put, Raise, Raised, Scope, Settle, Stored, Wire,
+    Placed, Put, Raise, Raised, Settle, Stored, Wire,
 };
 use jetcache_core::{Cached, Codec, Fault, Remote, Runtime};
 
