@@ -181,7 +181,7 @@ impl Remote for Memory {
 
     async fn raise(&self, raise: &Raise<'_>) -> Result<Raised, Fault> {
         let now = (self.0.clock)();
-        Ok(self.table().raise(now, raise))
+        self.table().raise(now, raise)
     }
 
     async fn news(&self, namespace: &str, since: Mark) -> Result<NewsPage, Fault> {
@@ -190,7 +190,7 @@ impl Remote for Memory {
 
     async fn ensure(&self, ensure: &Ensure<'_>) -> Result<Mark, Fault> {
         let now = (self.0.clock)();
-        Ok(self.table().ensure(now, ensure))
+        self.table().ensure(now, ensure)
     }
 
     async fn inspect(&self, key: &str, wire: Wire) -> Result<Inspected, Fault> {

@@ -193,6 +193,9 @@ pub trait Remote: Send + Sync + 'static {
     /// one begins with [`Scope::All`] under that number, too. An [announcing](Self::announcing) store
     /// says a [`Kind::Raise`](super::bus::Kind::Raise). It may be sent twice, and may land late: that costs misses.
     ///
+    /// From [`Mark::END`] on nothing is a number: in either part of the log, or as the sender's clock, it
+    /// counts as missing. If the new number were none, nothing is raised, and the answer is [`Fault::Refused`].
+    ///
     /// Only a store that [keeps a log](Self::keeps_log) is asked.
     fn raise(&self, raise: &Raise<'_>) -> impl Future<Output = Result<Raised, Fault>> + Send {
         let _ = raise;

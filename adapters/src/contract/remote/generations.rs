@@ -26,6 +26,8 @@ pub(super) async fn run_log<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R
     an_ensure_raises_what_the_log_lacks(suite).await;
     an_ensure_raises_all_if_the_log_is_behind(suite).await;
     big_numbers_are_exact(suite).await;
+    what_is_no_number_is_no_clock(suite).await;
+    the_last_number_is_followed_by_none(suite).await;
     another_namespace_stays_as_it_is(suite).await;
 }
 
@@ -220,13 +222,62 @@ async fn an_ensure_raises_all_if_the_log_is_behind<R: Remote, S: AsyncFn(Duratio
 async fn big_numbers_are_exact<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
     let space = namespace(suite);
     for ahead in 5..10 {
-        let (scope, clock) = (Scope::Tag(ahead), (1 << 53) - 20 + u64::from(ahead));
+        let (scope, clock) = (
+            Scope::Tag(ahead),
+            Mark::END.number() - 20 + u64::from(ahead),
+        );
         let raised = raise(suite, &space, Mark::new(clock), &[scope]).await;
         assert_eq!(raised.number, Mark::new(clock + 1));
         assert_eq!(top(suite, &space).await, Some(raised.number));
         let marks = news(suite, &space, raised.number).await;
         assert!(marks.contains(&(scope, raised.number)), "{marks:?}");
     }
+}
+
+async fn what_is_no_number_is_no_clock<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
+    let space = namespace(suite);
+    let mut last = Mark::NONE;
+    for clock in [Mark::END.number(), 1 << 53, u64::MAX] {
+        let raised = raise(suite, &space, Mark::new(clock), &[Scope::Tag(1)]).await;
+        assert!(raised.number > last && raised.number < Mark::END);
+        last = raised.number;
+        let ensured = ensure(suite, &space, Mark::new(clock), &[]).await;
+        assert_eq!(ensured, last, "the log is behind no such clock");
+    }
+}
+
+async fn the_last_number_is_followed_by_none<R: Remote, S: AsyncFn(Duration)>(
+    suite: &Suite<'_, R, S>,
+) {
+    let space = namespace(suite);
+    let _ = raise(suite, &space, Mark::NONE, &[Scope::Tag(1)]).await;
+    let last = Mark::new(Mark::END.number() - 1);
+    let before = Mark::new(last.number() - 1);
+    assert_eq!(
+        raise(suite, &space, before, &[Scope::Tag(2)]).await.number,
+        last
+    );
+    let marks = news(suite, &space, Mark::NONE).await;
+    for clock in [Mark::NONE, last] {
+        let (namespace, scopes) = (&*space, &[Scope::Tag(1)][..]);
+        let raise = Raise {
+            namespace,
+            clock,
+            scopes,
+        };
+        let raised = suite.remote.raise(&raise).await;
+        assert!(matches!(raised, Err(Fault::Refused(_))), "{raised:?}");
+        assert_eq!(
+            ensure(suite, &space, clock, &[(Scope::Tag(2), last)]).await,
+            last
+        );
+    }
+    assert_eq!(top(suite, &space).await, Some(last));
+    assert_eq!(
+        news(suite, &space, Mark::NONE).await,
+        marks,
+        "nothing is raised"
+    );
 }
 
 async fn another_namespace_stays_as_it_is<R: Remote, S: AsyncFn(Duration)>(

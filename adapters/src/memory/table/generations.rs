@@ -1,12 +1,16 @@
 //! What is raised in a namespace.
 
+use jetcache_core::Fault;
 use jetcache_core::ports::remote::{Ensure, Mark, NewsPage, Raise, Raised};
 
 use crate::memory::table::Table;
 
 impl Table {
     /// Gives the scopes the next number: the clock in microseconds, or one above all that is known.
-    pub fn raise(&mut self, now: u64, raise: &Raise<'_>) -> Raised {
+    ///
+    /// # Errors
+    /// [`Fault::Refused`] if that is [no number](Mark::END).
+    pub fn raise(&mut self, now: u64, raise: &Raise<'_>) -> Result<Raised, Fault> {
         let log = self.logs.of(raise.namespace);
         log.raise(now, raise.clock, raise.scopes)
     }
@@ -19,7 +23,10 @@ impl Table {
     }
 
     /// Raises what the log lacks of what the sender knows. The highest number.
-    pub fn ensure(&mut self, now: u64, ensure: &Ensure<'_>) -> Mark {
+    ///
+    /// # Errors
+    /// [`Fault::Refused`] if the next one is [no number](Mark::END).
+    pub fn ensure(&mut self, now: u64, ensure: &Ensure<'_>) -> Result<Mark, Fault> {
         self.logs.of(ensure.namespace).ensure(now, ensure)
     }
 

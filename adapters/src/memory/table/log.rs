@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::collections::{BTreeMap, HashMap};
 
+use jetcache_core::Fault;
 use jetcache_core::machine::generations::scope::{Mark, Scope, top_key};
 use jetcache_core::ports::remote::{Ensure, Found, Life, NewsPage, Raised, Wire};
 
@@ -74,10 +75,21 @@ impl Log {
     }
 
     /// Gives the scopes the next number.
-    pub(super) fn raise(&mut self, now: u64, clock: Mark, scopes: &[Scope]) -> Raised {
+    ///
+    /// # Errors
+    /// There is none left.
+    pub(super) fn raise(
+        &mut self,
+        now: u64,
+        clock: Mark,
+        scopes: &[Scope],
+    ) -> Result<Raised, Fault> {
         let before = self.top.unwrap_or_default().max(self.list.last);
-        let known = before.max(clock).number().saturating_add(1);
+        let known = before.max(told(clock)).number().saturating_add(1);
         let number = Mark::new(now.saturating_mul(1000).max(known));
+        if number >= Mark::END {
+            return Err(Fault::Refused("this log has no numbers left".into()));
+        }
         let anew = self.list.marks.is_empty();
         let marks = scopes.iter().map(|scope| self.list.of(*scope)).collect();
         let all = anew.then_some(&Scope::All);
@@ -85,33 +97,42 @@ impl Log {
         self.list.marks.extend(raised);
         self.list.last = number;
         self.top = Some(number);
-        Raised {
+        Ok(Raised {
             number,
             before,
             marks,
             anew,
-        }
+        })
     }
 
     /// Raises what is lacking of what the sender knows. The highest number.
-    pub(super) fn ensure(&mut self, now: u64, ensure: &Ensure<'_>) -> Mark {
+    ///
+    /// # Errors
+    /// No number is left.
+    pub(super) fn ensure(&mut self, now: u64, ensure: &Ensure<'_>) -> Result<Mark, Fault> {
         let lacking = ensure
             .marks
             .iter()
             .filter(|(scope, mark)| self.list.lacks(*scope, *mark))
             .map(|(scope, _)| *scope);
         let mut scopes: Vec<Scope> = lacking.collect();
-        let behind = scopes.is_empty() && self.top.is_some_and(|top| top < ensure.clock);
+        let behind = scopes.is_empty() && self.top.is_some_and(|top| top < told(ensure.clock));
         if self.list.marks.is_empty() || behind {
             scopes.push(Scope::All);
         }
         if !scopes.is_empty() {
-            return self.raise(now, ensure.clock, &scopes).number;
+            let raised = self.raise(now, ensure.clock, &scopes)?;
+            return Ok(raised.number);
         }
         let top = self.top.unwrap_or_default().max(self.list.last);
         self.top = Some(top);
-        top
+        Ok(top)
     }
+}
+
+/// A sender's clock; one that nobody can have been told is none.
+fn told(clock: Mark) -> Mark {
+    if clock < Mark::END { clock } else { Mark::NONE }
 }
 
 impl List {

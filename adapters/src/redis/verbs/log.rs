@@ -127,9 +127,7 @@ fn marked([member, score]: &[Value; 2]) -> Marked {
         Value::Double(score) => Some(*score),
         _ => None,
     };
-    let mark = score
-        .and_then(|score: f64| Mark::parse(&format!("{score:.0}")))
-        .filter(|mark| *mark < END);
+    let mark = score.and_then(|score: f64| Mark::parse(&format!("{score:.0}")));
     (scope, mark)
 }
 
@@ -164,6 +162,3 @@ fn mark(value: &Value) -> Option<Mark> {
 
 /// How many members of the list are asked for at once; one raise has fewer.
 const PAGE: usize = 1000;
-
-/// From here on a double is not exact, and no raise gives such a number.
-const END: Mark = Mark::new(1 << 53);

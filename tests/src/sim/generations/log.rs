@@ -52,6 +52,7 @@ impl World {
                     scopes: &list,
                 };
                 let raised = self.table.raise(now, &raise);
+                let raised = raised.expect("there are numbers left");
                 let node = self.commands[command].source().0;
                 let begun = self.judge.floors_of(node);
                 let begun = begun.or(self.commands[command].floors);
@@ -84,6 +85,7 @@ impl World {
                     marks: &marks,
                 };
                 let number = self.table.ensure(now, &ensure);
+                let number = number.expect("there are numbers left");
                 let after = self.highest();
                 if after > before {
                     let raised = self.table.news(namespace, after, usize::MAX);

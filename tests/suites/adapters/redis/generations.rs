@@ -131,7 +131,18 @@ fn what_is_no_number_counts_as_missing() {
     let redis = Redis::open(&server.url()).unwrap();
     many().block_on(async {
         let mut last = raise(&redis, "ns:", &[ONE]).await.unwrap().number;
-        for junk in ["", "x", "-5", "1e3", "0x10", "99999999999999999999", "inf"] {
+        for junk in [
+            "",
+            "x",
+            "-5",
+            "1e3",
+            "0x10",
+            "99999999999999999999",
+            "inf",
+            // The highest integer of a double, and the first that is too high.
+            "9007199254740991",
+            "9000000000000000",
+        ] {
             server.cli(&["SET", TOP, junk]);
             let raised = raise(&redis, "ns:", &[ONE]).await.unwrap();
             assert_eq!(raised.before, last, "{junk}");
@@ -139,7 +150,7 @@ fn what_is_no_number_counts_as_missing() {
             last = ensure(&redis, Mark::NONE, &[]).await;
             assert_eq!((last, top(&server)), (raised.number, last), "{junk}");
         }
-        for score in ["inf", "-inf", "-5", "9007199254740992"] {
+        for score in ["inf", "-inf", "-5", "9007199254740991", "9000000000000000"] {
             server.cli(&["DEL", LIST]);
             server.cli(&["ZADD", LIST, score, "t0001"]);
             assert_eq!(news(&redis).await, [], "{score}");
@@ -149,16 +160,32 @@ fn what_is_no_number_counts_as_missing() {
             last = raised.number;
             assert_eq!(news(&redis).await, [(Scope::All, last), (ONE, last)]);
         }
-        // A clock that nobody can have been told.
-        for clock in [1 << 53, u64::MAX] {
-            let raise = Raise {
-                namespace: "ns:",
-                clock: Mark::new(clock),
-                scopes: &[ONE],
-            };
-            let number = redis.raise(&raise).await.unwrap().number;
-            assert!(number > last && number < Mark::new(1 << 53));
-            last = number;
+    });
+}
+
+#[test]
+fn a_number_far_ahead_rises_by_one() {
+    let server = RedisServer::start();
+    let redis = Redis::open(&server.url()).unwrap();
+    many().block_on(async {
+        let ahead = Mark::END.number() - 1_000;
+        for meddled in [&[TOP][..], &[LIST], &[TOP, LIST]] {
+            server.cli(&["FLUSHALL"]);
+            raise(&redis, "ns:", &[ONE]).await.unwrap();
+            for key in meddled {
+                match *key {
+                    TOP => server.cli(&["SET", TOP, &ahead.to_string()]),
+                    key => server.cli(&["ZADD", key, &ahead.to_string(), "t0001"]),
+                };
+            }
+            for above in 1..5 {
+                let raised = raise(&redis, "ns:", &[ONE]).await.unwrap();
+                assert_eq!(raised.number.number(), ahead + above, "{meddled:?}");
+                assert_eq!(raised.before.number(), ahead + above - 1);
+                assert_eq!(top(&server), raised.number);
+                let ensured = ensure(&redis, raised.number, &[(ONE, raised.number)]).await;
+                assert_eq!(ensured, raised.number);
+            }
         }
     });
 }

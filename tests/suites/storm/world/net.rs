@@ -559,7 +559,7 @@ impl Remote for Net {
                 clock,
                 scopes: &scopes,
             };
-            table.raise(now, &raise)
+            table.raise(now, &raise).expect("there are numbers left")
         })
         .await
     }
@@ -579,7 +579,7 @@ impl Remote for Net {
                 clock,
                 marks: &marks,
             };
-            table.ensure(now, &ensure)
+            table.ensure(now, &ensure).expect("there are numbers left")
         })
         .await
     }
