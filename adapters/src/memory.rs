@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Ensure, Extend, Extended, Fill, Filled, Found, Hold, Inspected, LeaseAsk,
-    Leased, Mark, NewsPage, Placed, Put, Raise, Raised, Settle, Wire,
+    Claim, Claimed, Ensure, Ensured, Extend, Extended, Fill, Filled, Found, Hold, Inspected,
+    LeaseAsk, Leased, Mark, NewsPage, Placed, Put, Raise, Raised, Settle, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 
@@ -188,7 +188,7 @@ impl Remote for Memory {
         Ok(self.table().news(namespace, since, PAGE))
     }
 
-    async fn ensure(&self, ensure: &Ensure<'_>) -> Result<Mark, Fault> {
+    async fn ensure(&self, ensure: &Ensure<'_>) -> Result<Ensured, Fault> {
         let now = (self.0.clock)();
         self.table().ensure(now, ensure)
     }

@@ -8,9 +8,9 @@ use jetcache_core::machine::tier::wire::PLACEHOLDER;
 use jetcache_core::machine::time::millis;
 use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Condition, Ensure, Extend, Extended, Fill, Filled, Found, Granted, Herald,
-    Hold, Inspected, LeaseAsk, Leased, Mark, NewsPage, Placed, Put, Raise, Raised, Settle, Stored,
-    Wire,
+    Claim, Claimed, Condition, Ensure, Ensured, Extend, Extended, Fill, Filled, Found, Granted,
+    Herald, Hold, Inspected, LeaseAsk, Leased, Mark, NewsPage, Placed, Put, Raise, Raised, Settle,
+    Stored, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 use redis::{Cmd, Pipeline, Value};
@@ -200,7 +200,7 @@ impl Remote for Redis {
         self.marks(namespace, since).await
     }
 
-    async fn ensure(&self, ensure: &Ensure<'_>) -> Result<Mark, Fault> {
+    async fn ensure(&self, ensure: &Ensure<'_>) -> Result<Ensured, Fault> {
         let commands = core::iter::once(self.ensuring(ensure));
         one(self.run(commands, Repeat::Once, ensured).await)
     }

@@ -9,8 +9,8 @@ use core::time::Duration;
 
 use crate::machine::error::Fault;
 pub use crate::machine::generations::known::NewsPage;
-pub use crate::machine::generations::scope::{Mark, Scope};
-pub use crate::machine::generations::ticket::Raised;
+pub use crate::machine::generations::scope::{Mark, RaiseEvent, Scope};
+pub use crate::machine::generations::ticket::{Ensured, Raised};
 pub use crate::machine::tier::envelope::{Head, Header};
 pub use crate::machine::tier::inspection::{Holder, LeaseSeen};
 pub use crate::machine::tier::verb::{
@@ -219,14 +219,15 @@ pub trait Remote: Send + Sync + 'static {
         async { Err(no_log()) }
     }
 
-    /// Sees to it that the log of a namespace has what this node knows of it. Returns the highest number.
+    /// Sees to it that the log of a namespace has what this node knows of it. Returns the highest number,
+    /// and what was raised.
     ///
     /// In one atomic step: each scope whose mark in the list is below the given one, or missing, is raised.
     /// If there is no list, or if there is no such scope and the highest number is there and below the
     /// sender's [clock](Ensure::clock), [`Scope::All`] is raised. A highest number that is missing becomes
     /// the highest mark of the list. Whatever is raised gets one new number, as by [`raise`](Self::raise), and is announced.
     /// It may be sent twice, and may land late.
-    fn ensure(&self, ensure: &Ensure<'_>) -> impl Future<Output = Result<Mark, Fault>> + Send {
+    fn ensure(&self, ensure: &Ensure<'_>) -> impl Future<Output = Result<Ensured, Fault>> + Send {
         let _ = ensure;
         async { Err(no_log()) }
     }

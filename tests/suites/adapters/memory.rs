@@ -75,7 +75,7 @@ fn an_evicted_log_is_made_again() {
                 clock,
                 marks,
             };
-            memory.ensure(&ensure).await.unwrap()
+            memory.ensure(&ensure).await.unwrap().top
         };
         let top = async || read(&memory, &top_key(namespace)).await.unwrap();
         let first = memory.raise(&raise).await.unwrap().number;

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use jetcache_adapters::Redis;
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Ensure, Fill, Filled, Found, Hold, LeaseAsk, Leased, Mark, NewsPage, Placed,
-    Put, Raise, Raised, Settle, Wire,
+    Claim, Claimed, Ensure, Ensured, Fill, Filled, Found, Hold, LeaseAsk, Leased, Mark, NewsPage,
+    Placed, Put, Raise, Raised, Settle, Wire,
 };
 use jetcache_core::{Builder, Codec, Fault, Remote};
 use jetcache_tests::redis_server::RedisServer;
@@ -182,7 +182,7 @@ impl<F: Fn() + Send + Sync + 'static> Remote for Meddled<F> {
         self.redis.news(namespace, since)
     }
 
-    fn ensure(&self, ensure: &Ensure<'_>) -> impl Future<Output = Result<Mark, Fault>> + Send {
+    fn ensure(&self, ensure: &Ensure<'_>) -> impl Future<Output = Result<Ensured, Fault>> + Send {
         self.redis.ensure(ensure)
     }
 }

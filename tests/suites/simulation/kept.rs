@@ -19,7 +19,7 @@ mod unchanged;
 
 use jetcache_core::{Condition, Kind};
 use jetcache_tests::sim::Point::{Claim, Fill, Join, Lease, Poll, Read, Remove, Step, Write};
-use jetcache_tests::sim::{Fate, Plan, Report, run};
+use jetcache_tests::sim::{Fate, Plan, Promise, Report, run};
 
 const A: usize = 0;
 const B: usize = 1;
@@ -34,6 +34,16 @@ fn keeps(plan: Plan) -> Report {
         panic!("kept case, step {}: {broken}", report.steps);
     }
     report
+}
+
+/// And this promise, too, which shows in what happened.
+fn and(report: &Report, holds: bool, promise: Promise, how: &str) {
+    if !holds {
+        panic!(
+            "kept case, step {}: {promise:?} is broken: {how}",
+            report.steps
+        );
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use jetcache_core::machine::generations::scope::top_key;
-use jetcache_core::ports::remote::{Ensure, Life, Mark, Raise, Raised, Scope};
+use jetcache_core::ports::remote::{Ensure, Ensured, Life, Mark, Raise, Raised, Scope};
 use jetcache_core::{Fault, Remote};
 
 use crate::contract::remote::suite::Suite;
@@ -320,18 +320,31 @@ async fn raise<R: Remote, S: AsyncFn(Duration)>(
     told("raise", suite.remote.raise(&raise).await)
 }
 
+/// The highest number. What is said to have been raised is what is new in the list.
 async fn ensure<R: Remote, S: AsyncFn(Duration)>(
     suite: &Suite<'_, R, S>,
     namespace: &str,
     clock: Mark,
     marks: &[(Scope, Mark)],
 ) -> Mark {
+    let before = news(suite, namespace, Mark::NONE).await;
+    let last = before.iter().map(|(_, mark)| *mark).max();
+    let last = last.max(top(suite, namespace).await).unwrap_or_default();
     let ensure = Ensure {
         namespace,
         clock,
         marks,
     };
-    told("ensure", suite.remote.ensure(&ensure).await)
+    let Ensured { top, raised } = told("ensure", suite.remote.ensure(&ensure).await);
+    let mut after = news(suite, namespace, Mark::NONE).await;
+    after.retain(|mark| !before.contains(mark));
+    let raised = raised.map(|event| {
+        assert_eq!(event.numbers, Some((last, top)));
+        let marks = event.scopes.iter().map(|scope| (*scope, top));
+        sorted(&marks.collect::<Vec<_>>())
+    });
+    assert_eq!(raised, (!after.is_empty()).then_some(after));
+    top
 }
 
 /// All pages, in the order of the scopes.

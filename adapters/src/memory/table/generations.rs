@@ -1,7 +1,7 @@
 //! What is raised in a namespace.
 
 use jetcache_core::Fault;
-use jetcache_core::ports::remote::{Ensure, Mark, NewsPage, Raise, Raised};
+use jetcache_core::ports::remote::{Ensure, Ensured, Mark, NewsPage, Raise, Raised};
 
 use crate::memory::table::Table;
 
@@ -22,11 +22,11 @@ impl Table {
         log.map_or_else(NewsPage::default, |log| log.news(since, most))
     }
 
-    /// Raises what the log lacks of what the sender knows. The highest number.
+    /// Raises what the log lacks of what the sender knows.
     ///
     /// # Errors
     /// [`Fault::Refused`] if the next one is [no number](Mark::END).
-    pub fn ensure(&mut self, now: u64, ensure: &Ensure<'_>) -> Result<Mark, Fault> {
+    pub fn ensure(&mut self, now: u64, ensure: &Ensure<'_>) -> Result<Ensured, Fault> {
         self.logs.of(ensure.namespace).ensure(now, ensure)
     }
 

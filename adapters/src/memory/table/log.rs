@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use jetcache_core::Fault;
 use jetcache_core::machine::generations::scope::{Mark, Scope, top_key};
-use jetcache_core::ports::remote::{Ensure, Found, Life, NewsPage, Raised, Wire};
+use jetcache_core::ports::remote::{
+    Ensure, Ensured, Found, Life, NewsPage, RaiseEvent, Raised, Wire,
+};
 
 /// A log a namespace, by the key under which a server has its highest number.
 #[derive(Clone, Default)]
@@ -105,11 +107,11 @@ impl Log {
         })
     }
 
-    /// Raises what is lacking of what the sender knows. The highest number.
+    /// Raises what is lacking of what the sender knows.
     ///
     /// # Errors
     /// No number is left.
-    pub(super) fn ensure(&mut self, now: u64, ensure: &Ensure<'_>) -> Result<Mark, Fault> {
+    pub(super) fn ensure(&mut self, now: u64, ensure: &Ensure<'_>) -> Result<Ensured, Fault> {
         let lacking = ensure
             .marks
             .iter()
@@ -122,11 +124,17 @@ impl Log {
         }
         if !scopes.is_empty() {
             let raised = self.raise(now, ensure.clock, &scopes)?;
-            return Ok(raised.number);
+            return Ok(Ensured {
+                top: raised.number,
+                raised: Some(RaiseEvent {
+                    numbers: Some((raised.before, raised.number)),
+                    scopes,
+                }),
+            });
         }
         let top = self.top.unwrap_or_default().max(self.list.last);
         self.top = Some(top);
-        Ok(top)
+        Ok(Ensured { top, raised: None })
     }
 }
 

@@ -73,7 +73,7 @@ return {rise(scopes), text(before), last and 0 or 1, marks}
 );
 
 /// Raises what the log lacks of what its sender knows: the arguments from (5) on are scopes, each with
-/// the mark that it is to have. The answer is the highest number.
+/// the mark that it is to have. The answer: the highest number, the one before it, and what was raised.
 pub(super) const ENSURE: &str = concat!(
     log!(),
     r"
@@ -87,8 +87,8 @@ for at = 5, #ARGV, 2 do
 end
 local lost = not last or #scopes == 0 and top and top < clock
 if lost and not all then scopes[#scopes + 1] = '*' end
-if #scopes > 0 then return rise(scopes) end
+if #scopes > 0 then return {rise(scopes), text(before), scopes} end
 if top ~= before then redis.call('SET', KEYS[1], text(before)) end
-return text(before)
+return {text(before), text(before), {}}
 "
 );

@@ -3,7 +3,9 @@
 use jetcache_core::Fault;
 use jetcache_core::machine::generations::scope::{list_key, top_key};
 use jetcache_core::ports::bus::Kind;
-use jetcache_core::ports::remote::{Ensure, Mark, NewsPage, Raise, Raised, Scope};
+use jetcache_core::ports::remote::{
+    Ensure, Ensured, Mark, NewsPage, Raise, RaiseEvent, Raised, Scope,
+};
 use redis::{Cmd, Pipeline, Value};
 
 use crate::redis::answer::{outcome, unexpected};
@@ -115,10 +117,7 @@ fn spread(value: Value) -> Vec<Value> {
 }
 
 fn marked([member, score]: &[Value; 2]) -> Marked {
-    let scope = match member {
-        Value::BulkString(member) => str::from_utf8(member).ok().and_then(Scope::parse),
-        _ => None,
-    };
+    let scope = scope(member);
     let score = match score {
         // Some servers write a round one as `1e+15`.
         Value::BulkString(score) => str::from_utf8(score)
@@ -148,9 +147,25 @@ pub(super) fn raised(answer: Value) -> Result<Raised, Fault> {
     Err(unexpected(&answer))
 }
 
-/// What an ensure answered.
-pub(super) fn ensured(answer: Value) -> Result<Mark, Fault> {
-    mark(&answer).ok_or_else(|| unexpected(&answer))
+/// What an ensure answered: the highest number, the one before it, and what was raised.
+pub(super) fn ensured(answer: Value) -> Result<Ensured, Fault> {
+    if let Value::Array(parts) = &answer
+        && let [top, before, Value::Array(scopes)] = &parts[..]
+        && let (Some(top), Some(before)) = (mark(top), mark(before))
+        && let Some(scopes) = scopes.iter().map(scope).collect::<Option<Vec<Scope>>>()
+    {
+        let numbers = Some((before, top));
+        let raised = (!scopes.is_empty()).then_some(RaiseEvent { numbers, scopes });
+        return Ok(Ensured { top, raised });
+    }
+    Err(unexpected(&answer))
+}
+
+fn scope(value: &Value) -> Option<Scope> {
+    match value {
+        Value::BulkString(member) => Scope::parse(str::from_utf8(member).ok()?),
+        _ => None,
+    }
 }
 
 fn mark(value: &Value) -> Option<Mark> {

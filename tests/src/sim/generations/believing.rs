@@ -12,7 +12,8 @@ use crate::sim::fate::judge::{ActorId, Id};
 use crate::sim::fate::plan::Key;
 use crate::sim::fate::script::Point;
 use crate::sim::generations::judging::Floors;
-use crate::sim::generations::scopes::marks_of;
+use crate::sim::generations::log::Word;
+use crate::sim::generations::scopes::{Scopes, marks_of};
 use crate::sim::world::net::{CommandId, Sender};
 use crate::sim::world::time::{World, whole_millis};
 use crate::sim::world::verb::{Receipt, Verb};
@@ -280,8 +281,19 @@ impl World {
                 let learnt = self.judge.learnt_of(&list);
                 self.learnt(node, &news, learnt, Some(id))
             }
-            (LogStep::Ensure { marks, reign, .. }, Receipt::Ensured(top)) => {
-                generations.on_ensured(&marks, reign, top);
+            (LogStep::Ensure { marks, reign, .. }, Receipt::Ensured(ensured)) => {
+                generations.on_ensured(&marks, reign, ensured.top);
+                if let Some(event) = ensured.raised
+                    && let Some((before, number)) = event.numbers
+                {
+                    let scopes = Scopes::of(&event.scopes);
+                    let word = Word {
+                        before,
+                        number,
+                        scopes,
+                    };
+                    self.tell_of_raise(id, node, word);
+                }
                 None
             }
             (step, receipt) => unreachable!("{receipt:?} answers {step:?}"),

@@ -129,7 +129,17 @@ impl World {
         let (acknowledged, news) = own.raised(ticket, answer.as_ref(), now);
         self.note(|| format!("raise {id} of {scopes:?}: {answer:?}, acknowledged: {acknowledged}"));
         if let Some(answer) = &answer {
-            self.tell_of_raise(id, node, scopes, answer);
+            let all = if answer.anew {
+                Scopes::ALL
+            } else {
+                Scopes::NONE
+            };
+            let word = Word {
+                before: answer.before,
+                number: answer.number,
+                scopes: scopes.and(all),
+            };
+            self.tell_of_raise(id, node, word);
         }
         if acknowledged && self.plan.fleet.failovers.is_empty() {
             self.judge.raise_acknowledged(raise.floors.only(scopes));
@@ -245,21 +255,11 @@ impl World {
     }
 
     /// Tells of a raise that L2 has answered, if this bus works so.
-    fn tell_of_raise(&mut self, id: ActorId, node: usize, scopes: Scopes, answer: &Raised) {
+    pub(crate) fn tell_of_raise(&mut self, id: ActorId, node: usize, word: Word) {
         if self.plan.fleet.bus != Bus::Publish {
             return;
         }
-        let all = if answer.anew {
-            Scopes::ALL
-        } else {
-            Scopes::NONE
-        };
         let (life, ask) = (self.nodes[node].life, self.asks[id]);
-        let word = Word {
-            before: answer.before,
-            number: answer.number,
-            scopes: scopes.and(all),
-        };
         let message = self.message(Message {
             raise: Some(word),
             source: Some((node, life)),

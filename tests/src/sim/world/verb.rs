@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use jetcache_core::Token;
 use jetcache_core::machine::generations::scope::Mark;
-use jetcache_core::machine::generations::ticket::Raised;
+use jetcache_core::machine::generations::ticket::{Ensured, Raised};
 use jetcache_core::machine::lookup::step::Seen;
 use jetcache_core::machine::tier::envelope::HEADER;
 use jetcache_core::machine::tier::verb::{Announce, Times};
@@ -108,7 +108,7 @@ pub(crate) enum Receipt {
     Raised(Raised),
     News(NewsPage),
     /// The highest number, and what was raised anew if anything was.
-    Ensured(Mark),
+    Ensured(Ensured),
     Done,
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use jetcache_adapters::{Faults, Faulty, Memory};
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Ensure, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Mark, NewsPage,
-    Placed, Put, Raise, Raised, Scope, Settle, Wire,
+    Claim, Claimed, Ensure, Ensured, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Mark,
+    NewsPage, Placed, Put, Raise, Raised, Scope, Settle, Wire,
 };
 use jetcache_core::{Fault, Remote, Runtime, Task, Timestamp, Token};
 use jetcache_smol::Smol;
@@ -377,9 +377,12 @@ impl Remote for Noting {
         })
     }
 
-    async fn ensure(&self, _: &Ensure<'_>) -> Result<Mark, Fault> {
+    async fn ensure(&self, _: &Ensure<'_>) -> Result<Ensured, Fault> {
         self.note("ensure");
-        Ok(Mark::new(8))
+        Ok(Ensured {
+            top: Mark::new(8),
+            raised: None,
+        })
     }
 
     fn server(&self) -> Option<u64> {
@@ -418,7 +421,7 @@ async fn what_has_a_default_reaches_the_wrapped_one() {
         clock,
         marks: &[],
     };
-    assert_eq!(remote.ensure(&ensure).await.unwrap(), Mark::new(8));
+    assert_eq!(remote.ensure(&ensure).await.unwrap().top, Mark::new(8));
     assert_eq!(
         (remote.server(), remote.server_of("abc")),
         (Some(7), Some(3))

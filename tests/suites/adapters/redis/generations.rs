@@ -33,7 +33,7 @@ async fn ensure(remote: &impl Remote, clock: Mark, marks: &[(Scope, Mark)]) -> M
         clock,
         marks,
     };
-    remote.ensure(&ensure).await.unwrap()
+    remote.ensure(&ensure).await.unwrap().top
 }
 
 async fn news(remote: &impl Remote) -> Vec<(Scope, Mark)> {
@@ -322,7 +322,7 @@ async fn every_raise_is_told(remote: &impl Remote, ears: &mut [Ear]) {
                 clock,
                 marks,
             };
-            remote.ensure(&ensure).await.unwrap()
+            remote.ensure(&ensure).await.unwrap().top
         };
         ensure(all.number, &[(ONE, first.number)]).await;
         let lacking = [(ONE, all.number), (Scope::Key(2), first.number)];

@@ -6,6 +6,7 @@ use jetcache_adapters::{Faults, Faulty, MessagePack, Redis};
 use jetcache_core::doc::Threads;
 use jetcache_core::{BusState, Cached, Reach};
 
+use crate::behaviour::stage::airwaves::Airwaves;
 use crate::behaviour::stage::{Case, Cases, Node, Stage, value};
 use crate::behaviour::tags::load;
 
@@ -19,6 +20,9 @@ pub(crate) const CASES: Cases<Case> = &[
     }),
     ("a_log_that_was_evicted_brings_nothing_back", |s| {
         Box::pin(evicted(s))
+    }),
+    ("what_a_lost_log_clears_is_told_over_any_bus", |s| {
+        Box::pin(told(s))
     }),
     ("an_emptied_server_is_used_again", |s| Box::pin(emptied(s))),
     (
@@ -124,6 +128,29 @@ async fn evicted(stage: &Stage) {
             reader.invalidate("again").await;
         }
     }
+}
+
+async fn told(stage: &Stage) {
+    let bus = Airwaves::default();
+    let node = || stage.builder().bus(bus.clone()).build().unwrap();
+    let (one, two) = (node(), node());
+    for node in [&one, &two] {
+        node.listen().await;
+        stage
+            .until("it listens", async || node.bus() == BusState::Up)
+            .await;
+    }
+    load(&one, "key", "1", &[]).await;
+    assert_eq!(two.get("key").await, Cached::Hit(value("1")));
+    assert_eq!(two.peek("key"), Cached::Hit(value("1")));
+    assert_eq!(stage.server().cli(&["FLUSHALL"]), "OK");
+    assert_eq!(one.get("other").await, Cached::Miss);
+    stage
+        .until(
+            "the other node hears that everything was raised",
+            async || two.peek("key") == Cached::Miss,
+        )
+        .await;
 }
 
 async fn emptied(stage: &Stage) {

@@ -13,8 +13,8 @@ use jetcache_core::machine::generations::scope::top_key;
 use jetcache_core::machine::tier::envelope;
 use jetcache_core::ports::bus::{Kind, Message};
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Ensure, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Mark, NewsPage,
-    Placed, Put, Raise, Raised, Settle, Stored, Wire,
+    Claim, Claimed, Ensure, Ensured, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Mark,
+    NewsPage, Placed, Put, Raise, Raised, Settle, Stored, Wire,
 };
 use jetcache_core::{Cached, Codec, Fault, Remote, Runtime};
 
@@ -571,7 +571,7 @@ impl Remote for Net {
         .await
     }
 
-    async fn ensure(&self, ensure: &Ensure<'_>) -> Result<Mark, Fault> {
+    async fn ensure(&self, ensure: &Ensure<'_>) -> Result<Ensured, Fault> {
         let (clock, marks) = (ensure.clock, ensure.marks.to_vec());
         self.at_log(ensure.namespace, move |table, now, namespace| {
             let ensure = Ensure {
