@@ -45,7 +45,8 @@ pub(crate) fn unknown(fault: &Fault) -> Fault {
 }
 
 /// Learns what was raised up to the number that this look has shown, or, without one, what there is to
-/// learn. One task does it for all who wait; if it is gone, or stands still, another does.
+/// learn. One caller does it for all who wait, or a task if that takes long; if it leaves, or stands still,
+/// another does.
 ///
 /// # Errors
 /// The fault of L2 that ended the attempt, or a timeout.
@@ -104,21 +105,43 @@ pub(crate) async fn catch_up<K: CacheKey, V: CacheValue>(
     waited.unwrap_or(Err(Fault::Timeout))
 }
 
-/// Does what is to be done until L2 can be believed, in a task of its own: that may take longer than
-/// anybody waits.
+/// Does what is to be done until L2 can be believed. If there is more to read than a page, a task of its
+/// own goes on: that may take longer than anybody waits.
 async fn begin<K: CacheKey, V: CacheValue>(shared: &Arc<Shared<K, V>>, attempt: u64) {
-    let ending = Ending {
+    let mut ending = Ending {
         shared: Arc::clone(shared),
         attempt,
         ended: Ok(()),
     };
-    let task = async move {
-        let mut ending = ending;
-        ending.ended = steps(&ending.shared, attempt).await;
-    };
-    if let Err(in_place) = shared.spawn(task) {
-        in_place.await;
+    match steps(shared, attempt, Until::MorePages).await {
+        Ok(Done::All) => {}
+        Ok(Done::Page) => {
+            let task = async move {
+                let mut ending = ending;
+                let ended = steps(&ending.shared, attempt, Until::Known).await;
+                ending.ended = ended.map(drop);
+            };
+            if let Err(in_place) = shared.spawn(task) {
+                in_place.await;
+            }
+        }
+        Err(fault) => ending.ended = Err(fault),
     }
+}
+
+/// How far the steps go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Until {
+    Known,
+    /// Or to the first page behind which there is another.
+    MorePages,
+}
+
+/// How far they went.
+#[derive(Clone, Copy, Debug)]
+enum Done {
+    All,
+    Page,
 }
 
 /// Says how an attempt ended. Dropped before, with whoever made it, it says that another is to be made.
@@ -140,14 +163,16 @@ impl<K: CacheKey, V: CacheValue> Drop for Ending<K, V> {
 async fn steps<K: CacheKey, V: CacheValue>(
     shared: &Arc<Shared<K, V>>,
     attempt: u64,
-) -> Result<(), Fault> {
+    until: Until,
+) -> Result<Done, Fault> {
     let Some((link, log)) = log_of(shared) else {
-        return Ok(());
+        return Ok(Done::All);
     };
     for _ in 0..MOST_STEPS {
         let Some(step) = log.generations.look().next_log_step() else {
-            return Ok(());
+            return Ok(Done::All);
         };
+        let mut more = false;
         match step {
             LogStep::News {
                 since,
@@ -156,6 +181,7 @@ async fn steps<K: CacheKey, V: CacheValue>(
                 first,
             } => {
                 let page = link.news(&log.namespace, since).await?;
+                more = page.next.is_some();
                 shared.take_up_primary();
                 let asked = (since, top);
                 let news = (log.generations).ask(|known| known.on_news(asked, reign, &page));
@@ -179,7 +205,10 @@ async fn steps<K: CacheKey, V: CacheValue>(
         }
         // Nobody need wait for all of it: what a step has brought is kept.
         if shared.life.is_closed() || !log.attempts.goes_on(attempt, link.runtime.now()) {
-            return Ok(());
+            return Ok(Done::All);
+        }
+        if more && until == Until::MorePages {
+            return Ok(Done::Page);
         }
     }
     let why =

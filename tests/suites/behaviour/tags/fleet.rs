@@ -75,7 +75,7 @@ async fn own_bus(stage: &Stage) {
     let bus = Airwaves::default();
     let node = || stage.builder().bus(bus.clone()).build().unwrap();
     is_told(stage, &node(), &node()).await;
-    let raises: Vec<_> = bus.said();
+    let raises: Vec<_> = bus.all_said();
     assert!(raises.iter().any(|said| said.kind == Kind::Raise));
 }
 
