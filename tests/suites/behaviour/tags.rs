@@ -174,9 +174,10 @@ async fn overtaken(stage: &Stage) {
 }
 
 async fn handed_on(stage: &Stage) {
-    let minute = Duration::from_secs(60);
-    let node = stage.builder().lease_wait(minute).load_timeout(2 * minute);
-    let node = node.build().unwrap();
+    // A lease that is not given back lasts for longer than anybody waits.
+    let long = Duration::from_secs(20);
+    let node = stage.builder().remote_timeout(long).lease_wait(long);
+    let node = node.load_timeout(10 * long).build().unwrap();
     let (began, begun) = channel();
     let (go_on, goes_on) = channel::<()>();
     let loading = node.get_or_load("key", async || {
