@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Ensure, Extend, Extended, Fill, Filled, Found, Hold, Inspected, LeaseAsk,
-    Leased, Mark, Placed, Put, Raise, Raised, Scope, Settle, Wire,
+    Claim, Claimed, Ensure, Ensured, Extend, Extended, Fill, Filled, Found, Hold, Inspected,
+    LeaseAsk, Leased, Mark, NewsPage, Placed, Put, Raise, Raised, Settle, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 
@@ -181,16 +181,16 @@ impl Remote for Memory {
 
     async fn raise(&self, raise: &Raise<'_>) -> Result<Raised, Fault> {
         let now = (self.0.clock)();
-        Ok(self.table().raise(now, raise))
+        self.table().raise(now, raise)
     }
 
-    async fn news(&self, namespace: &str, since: Mark) -> Result<Vec<(Scope, Mark)>, Fault> {
-        Ok(self.table().news(namespace, since))
+    async fn news(&self, namespace: &str, since: Mark) -> Result<NewsPage, Fault> {
+        Ok(self.table().news(namespace, since, PAGE))
     }
 
-    async fn ensure(&self, ensure: &Ensure<'_>) -> Result<Mark, Fault> {
+    async fn ensure(&self, ensure: &Ensure<'_>) -> Result<Ensured, Fault> {
         let now = (self.0.clock)();
-        Ok(self.table().ensure(now, ensure))
+        self.table().ensure(now, ensure)
     }
 
     async fn inspect(&self, key: &str, wire: Wire) -> Result<Inspected, Fault> {
@@ -209,3 +209,6 @@ impl Remote for Memory {
         Ok(())
     }
 }
+
+/// How many marks are a page of news, and those of the same raise as the last.
+const PAGE: usize = 1000;

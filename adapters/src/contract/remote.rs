@@ -34,7 +34,7 @@ pub async fn run<R: Remote>(remote: &R, sleep: impl AsyncFn(Duration)) {
     marks::run(&suite).await;
     native::run(&suite).await;
     extensions::run(&suite).await;
-    generations::run(&suite).await;
+    generations::heads::run(&suite).await;
     inspection::run(&suite).await;
 }
 

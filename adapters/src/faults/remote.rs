@@ -5,8 +5,8 @@ use core::time::Duration;
 
 use jetcache_core::machine::generations::scope::TOP_SUFFIX;
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Ensure, Extend, Extended, Fill, Filled, Found, Herald, Hold, Inspected,
-    LeaseAsk, Leased, Mark, Placed, Put, Raise, Raised, Scope, Settle, Wire,
+    Claim, Claimed, Ensure, Ensured, Extend, Extended, Fill, Filled, Found, Herald, Hold,
+    Inspected, LeaseAsk, Leased, Mark, NewsPage, Placed, Put, Raise, Raised, Settle, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 
@@ -140,11 +140,11 @@ impl<R: Remote> Remote for Faulty<R> {
         self.one(|| self.remote.raise(raise)).await
     }
 
-    async fn news(&self, namespace: &str, since: Mark) -> Result<Vec<(Scope, Mark)>, Fault> {
+    async fn news(&self, namespace: &str, since: Mark) -> Result<NewsPage, Fault> {
         self.one(|| self.remote.news(namespace, since)).await
     }
 
-    async fn ensure(&self, ensure: &Ensure<'_>) -> Result<Mark, Fault> {
+    async fn ensure(&self, ensure: &Ensure<'_>) -> Result<Ensured, Fault> {
         self.one(|| self.remote.ensure(ensure)).await
     }
 

@@ -8,9 +8,9 @@ use jetcache_core::machine::tier::wire::PLACEHOLDER;
 use jetcache_core::machine::time::millis;
 use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Condition, Ensure, Extend, Extended, Fill, Filled, Found, Granted, Herald,
-    Hold, Inspected, LeaseAsk, Leased, Mark, Placed, Put, Raise, Raised, Scope, Settle, Stored,
-    Wire,
+    Claim, Claimed, Condition, Ensure, Ensured, Extend, Extended, Fill, Filled, Found, Granted,
+    Herald, Hold, Inspected, LeaseAsk, Leased, Mark, NewsPage, Placed, Put, Raise, Raised, Settle,
+    Stored, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 use redis::{Cmd, Pipeline, Value};
@@ -196,11 +196,11 @@ impl Remote for Redis {
         one(self.run(commands, Repeat::Once, raised).await)
     }
 
-    async fn news(&self, namespace: &str, since: Mark) -> Result<Vec<(Scope, Mark)>, Fault> {
+    async fn news(&self, namespace: &str, since: Mark) -> Result<NewsPage, Fault> {
         self.marks(namespace, since).await
     }
 
-    async fn ensure(&self, ensure: &Ensure<'_>) -> Result<Mark, Fault> {
+    async fn ensure(&self, ensure: &Ensure<'_>) -> Result<Ensured, Fault> {
         let commands = core::iter::once(self.ensuring(ensure));
         one(self.run(commands, Repeat::Once, ensured).await)
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jetcache_core::machine::generations::scope::top_key;
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Ensure, Extend, Extended, Fill, Filled, Found, Herald, Hold, Inspected,
-    LeaseAsk, Leased, Mark, Placed, Put, Raise, Raised, Scope, Settle, Wire,
+    Claim, Claimed, Ensure, Ensured, Extend, Extended, Fill, Filled, Found, Herald, Hold,
+    Inspected, LeaseAsk, Leased, Mark, NewsPage, Placed, Put, Raise, Raised, Settle, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
 
@@ -95,12 +95,12 @@ impl Remote for RedisCluster {
         self.at_log(raise.namespace, verb).await
     }
 
-    async fn news(&self, namespace: &str, since: Mark) -> Result<Vec<(Scope, Mark)>, Fault> {
+    async fn news(&self, namespace: &str, since: Mark) -> Result<NewsPage, Fault> {
         let verb = move |slot: Redis, _| async move { vec![slot.news(namespace, since).await] };
         self.at_log(namespace, verb).await
     }
 
-    async fn ensure(&self, ensure: &Ensure<'_>) -> Result<Mark, Fault> {
+    async fn ensure(&self, ensure: &Ensure<'_>) -> Result<Ensured, Fault> {
         let ensure = *ensure;
         let verb = move |slot: Redis, _| async move { vec![slot.ensure(&ensure).await] };
         self.at_log(ensure.namespace, verb).await

@@ -18,7 +18,6 @@ pub mod tags;
 pub mod ticket;
 
 use alloc::collections::BTreeMap;
-use alloc::vec::Vec;
 
 use crate::machine::generations::heard::{Aftermath, Heard};
 use crate::machine::generations::known::Log;
@@ -182,8 +181,7 @@ impl Generations {
     }
 
     /// The marks that it knows, to be compared with a list.
-    fn missing(&self, list: &[(Scope, Mark)]) -> Vec<(Scope, Mark)> {
-        let list: BTreeMap<Scope, Mark> = list.iter().copied().collect();
+    fn missing(&self, list: &BTreeMap<Scope, Mark>) -> BTreeMap<Scope, Mark> {
         let lacks = |scope: &Scope, mark: &Mark| list.get(scope).is_none_or(|has| has < mark);
         let missing = self.marks.raised();
         missing.filter(|(scope, mark)| lacks(scope, mark)).collect()

@@ -8,8 +8,9 @@ use core::future::Future;
 use core::time::Duration;
 
 use crate::machine::error::Fault;
-pub use crate::machine::generations::scope::{Mark, Scope};
-pub use crate::machine::generations::ticket::Raised;
+pub use crate::machine::generations::known::NewsPage;
+pub use crate::machine::generations::scope::{Mark, RaiseEvent, Scope};
+pub use crate::machine::generations::ticket::{Ensured, Raised};
 pub use crate::machine::tier::envelope::{Head, Header};
 pub use crate::machine::tier::inspection::{Holder, LeaseSeen};
 pub use crate::machine::tier::verb::{
@@ -192,30 +193,41 @@ pub trait Remote: Send + Sync + 'static {
     /// one begins with [`Scope::All`] under that number, too. An [announcing](Self::announcing) store
     /// says a [`Kind::Raise`](super::bus::Kind::Raise). It may be sent twice, and may land late: that costs misses.
     ///
+    /// From [`Mark::END`] on nothing is a number: in either part of the log, or as the sender's clock, it
+    /// counts as missing. If the new number were none, nothing is raised, and the answer is [`Fault::Refused`].
+    ///
     /// Only a store that [keeps a log](Self::keeps_log) is asked.
     fn raise(&self, raise: &Raise<'_>) -> impl Future<Output = Result<Raised, Fault>> + Send {
         let _ = raise;
         async { Err(no_log()) }
     }
 
-    /// The marks of a namespace that are `since` or higher, in any order; none if there is no list.
+    /// The marks of a namespace that are `since` or higher, none if there is no list: a
+    /// [page](NewsPage) of them, the lowest first, which is as much as fits well into one answer. A list has
+    /// 131,073 at most; whoever has read a page asks for the [next](NewsPage::next). Each page but the last
+    /// ends above `since`, though many scopes may have the same mark: one raise has 500, and one more
+    /// with a new list.
+    ///
+    /// Each page is read in one atomic step. A scope that is raised between two of them moves up, so it
+    /// is on one that is yet to come.
     fn news(
         &self,
         namespace: &str,
         since: Mark,
-    ) -> impl Future<Output = Result<Vec<(Scope, Mark)>, Fault>> + Send {
+    ) -> impl Future<Output = Result<NewsPage, Fault>> + Send {
         let _ = (namespace, since);
         async { Err(no_log()) }
     }
 
-    /// Sees to it that the log of a namespace has what this node knows of it. Returns the highest number.
+    /// Sees to it that the log of a namespace has what this node knows of it. Returns the highest number,
+    /// and what was raised.
     ///
     /// In one atomic step: each scope whose mark in the list is below the given one, or missing, is raised.
     /// If there is no list, or if there is no such scope and the highest number is there and below the
     /// sender's [clock](Ensure::clock), [`Scope::All`] is raised. A highest number that is missing becomes
     /// the highest mark of the list. Whatever is raised gets one new number, as by [`raise`](Self::raise), and is announced.
     /// It may be sent twice, and may land late.
-    fn ensure(&self, ensure: &Ensure<'_>) -> impl Future<Output = Result<Mark, Fault>> + Send {
+    fn ensure(&self, ensure: &Ensure<'_>) -> impl Future<Output = Result<Ensured, Fault>> + Send {
         let _ = ensure;
         async { Err(no_log()) }
     }

@@ -75,7 +75,7 @@ fn an_evicted_log_is_made_again() {
                 clock,
                 marks,
             };
-            memory.ensure(&ensure).await.unwrap()
+            memory.ensure(&ensure).await.unwrap().top
         };
         let top = async || read(&memory, &top_key(namespace)).await.unwrap();
         let first = memory.raise(&raise).await.unwrap().number;
@@ -89,7 +89,7 @@ fn an_evicted_log_is_made_again() {
         assert_eq!(inspected.found, top().await);
         assert_eq!(inspected.kept, Some(Duration::MAX));
         memory.forget_log(namespace, false, true);
-        assert_eq!(memory.news(namespace, Mark::NONE).await.unwrap(), []);
+        assert_eq!(memory.news(namespace, Mark::NONE).await.unwrap().marks, []);
         let second = ensure(first, &[(tag, first)]).await;
         assert!(second > first);
         memory.forget_log(namespace, true, true);

@@ -27,6 +27,9 @@ pub(crate) const CASES: Cases<Case> = &[
     ("a_load_that_began_before_a_raise_is_kept_nowhere", |s| {
         Box::pin(overtaken(s))
     }),
+    ("who_asks_after_a_clear_waits_for_no_load_before_it", |s| {
+        Box::pin(handed_on(s))
+    }),
     ("who_joins_after_a_raise_is_not_given_what_is_older", |s| {
         Box::pin(joined(s))
     }),
@@ -168,6 +171,32 @@ async fn overtaken(stage: &Stage) {
         assert_eq!(stage.node().get("key").await, Cached::Hit(value("new")));
         node.invalidate("key").await;
     }
+}
+
+async fn handed_on(stage: &Stage) {
+    // A lease that is not given back lasts for longer than anybody waits.
+    let long = Duration::from_secs(20);
+    let node = stage.builder().remote_timeout(long).lease_wait(long);
+    let node = node.load_timeout(10 * long).build().unwrap();
+    let (began, begun) = channel();
+    let (go_on, goes_on) = channel::<()>();
+    let loading = node.get_or_load("key", async || {
+        began.send(()).unwrap();
+        goes_on.await.unwrap();
+        Ok::<_, LoadError>(value("old"))
+    });
+    let reading = async {
+        begun.await.unwrap();
+        assert_eq!(node.clear().await.unwrap(), Reach::Everywhere);
+        // While the first loader runs. Who had waited for its lease in vain would not fill L2.
+        load(&node, "key", "new", &[]).await;
+        assert_eq!(stage.node().get("key").await, Cached::Hit(value("new")));
+        go_on.send(()).unwrap();
+    };
+    let (loaded, ()) = join(loading, reading).await;
+    assert_eq!(loaded.unwrap(), Some(value("old")), "it came before");
+    assert_eq!(stage.node().get("key").await, Cached::Hit(value("new")));
+    assert_eq!(node.peek("key"), Cached::Hit(value("new")));
 }
 
 async fn joined(stage: &Stage) {

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use jetcache_adapters::Redis;
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Ensure, Fill, Filled, Found, Hold, LeaseAsk, Leased, Mark, Placed, Put, Raise,
-    Raised, Scope, Settle, Wire,
+    Claim, Claimed, Ensure, Ensured, Fill, Filled, Found, Hold, LeaseAsk, Leased, Mark, NewsPage,
+    Placed, Put, Raise, Raised, Settle, Wire,
 };
 use jetcache_core::{Builder, Codec, Fault, Remote};
 use jetcache_tests::redis_server::RedisServer;
@@ -178,11 +178,11 @@ impl<F: Fn() + Send + Sync + 'static> Remote for Meddled<F> {
         &self,
         namespace: &str,
         since: Mark,
-    ) -> impl Future<Output = Result<Vec<(Scope, Mark)>, Fault>> + Send {
+    ) -> impl Future<Output = Result<NewsPage, Fault>> + Send {
         self.redis.news(namespace, since)
     }
 
-    fn ensure(&self, ensure: &Ensure<'_>) -> impl Future<Output = Result<Mark, Fault>> + Send {
+    fn ensure(&self, ensure: &Ensure<'_>) -> impl Future<Output = Result<Ensured, Fault>> + Send {
         self.redis.ensure(ensure)
     }
 }

@@ -19,19 +19,30 @@ mod unchanged;
 
 use jetcache_core::{Condition, Kind};
 use jetcache_tests::sim::Point::{Claim, Fill, Join, Lease, Poll, Read, Remove, Step, Write};
-use jetcache_tests::sim::{Fate, Plan, run};
+use jetcache_tests::sim::{Fate, Plan, Promise, Report, run};
 
 const A: usize = 0;
 const B: usize = 1;
 
-/// The promises hold.
-fn keeps(plan: Plan) {
+/// The promises hold. Returns what happened.
+fn keeps(plan: Plan) -> Report {
     let report = run(plan, true);
-    if let Some(broken) = report.broken {
+    if let Some(broken) = &report.broken {
         for line in &report.trace {
             eprintln!("{line}");
         }
         panic!("kept case, step {}: {broken}", report.steps);
+    }
+    report
+}
+
+/// And this promise, too, which shows in what happened.
+fn and(report: &Report, holds: bool, promise: Promise, how: &str) {
+    if !holds {
+        panic!(
+            "kept case, step {}: {promise:?} is broken: {how}",
+            report.steps
+        );
     }
 }
 

@@ -1,21 +1,15 @@
 //! The log of generations, and what a conditional insert shows of a dead entry.
 
+pub(super) mod heads;
+
 use core::time::Duration;
+use std::collections::BTreeMap;
 
 use jetcache_core::machine::generations::scope::top_key;
-use jetcache_core::machine::generations::tags::Tags;
-use jetcache_core::machine::tier::envelope::{Head, born, open, seal, tagged};
-use jetcache_core::ports::remote::{
-    Claim, Claimed, Condition, Ensure, Life, Mark, Placed, Put, Raise, Raised, Scope,
-};
-use jetcache_core::{Fault, Remote, Token};
+use jetcache_core::ports::remote::{Ensure, Ensured, Life, Mark, Raise, Raised, Scope};
+use jetcache_core::{Fault, Remote};
 
-use crate::contract::remote::suite::{LIFE, Suite, claim, only, stored};
-
-pub(super) async fn run<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
-    heads_are_shown(suite).await;
-    what_is_dead_is_absent(suite).await;
-}
+use crate::contract::remote::suite::Suite;
 
 /// The rules of the log alone.
 pub(super) async fn run_log<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
@@ -26,11 +20,14 @@ pub(super) async fn run_log<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R
     a_new_list_begins_with_all(suite).await;
     news_are_all_marks_from_one_on(suite).await;
     many_raises_are_all_told(suite).await;
+    what_is_raised_between_two_pages_is_on_the_next(suite).await;
     an_ensure_without_a_list_raises_all(suite).await;
     an_ensure_that_lacks_nothing_changes_nothing(suite).await;
     an_ensure_raises_what_the_log_lacks(suite).await;
     an_ensure_raises_all_if_the_log_is_behind(suite).await;
     big_numbers_are_exact(suite).await;
+    what_is_no_number_is_no_clock(suite).await;
+    the_last_number_is_followed_by_none(suite).await;
     another_namespace_stays_as_it_is(suite).await;
 }
 
@@ -101,6 +98,31 @@ async fn news_are_all_marks_from_one_on<R: Remote, S: AsyncFn(Duration)>(suite: 
     }
     let none = news(suite, &space, Mark::new(second.number() + 1)).await;
     assert_eq!(none, [], "nothing is as high");
+}
+
+/// A long list is read in pages, while scopes that stand at its beginning, in its middle and nowhere are
+/// raised.
+async fn what_is_raised_between_two_pages_is_on_the_next<R: Remote, S: AsyncFn(Duration)>(
+    suite: &Suite<'_, R, S>,
+) {
+    let space = namespace(suite);
+    for from in (0..5_000).step_by(500) {
+        let scopes: Vec<Scope> = (from..from + 500).map(Scope::Tag).collect();
+        let _ = raise(suite, &space, Mark::NONE, &scopes).await;
+    }
+    let wanted = news(suite, &space, Mark::NONE).await;
+    let (mut marks, mut since, mut between) = (BTreeMap::new(), Mark::NONE, 0);
+    while let Some(next) = page(suite, &space, since, &mut marks).await {
+        let scopes = [Scope::Tag(0), Scope::Tag(4_000), Scope::Key(between)];
+        if between < 3 {
+            let _ = raise(suite, &space, Mark::NONE, &scopes).await;
+        }
+        (since, between) = (next, between + 1);
+    }
+    assert!(between > 0, "so many are not one page");
+    let marks: Vec<(Scope, Mark)> = marks.into_iter().collect();
+    assert_ne!(marks, wanted);
+    assert_eq!(marks, news(suite, &space, Mark::NONE).await);
 }
 
 /// More than fit into a page of Redis, several of one number.
@@ -200,13 +222,62 @@ async fn an_ensure_raises_all_if_the_log_is_behind<R: Remote, S: AsyncFn(Duratio
 async fn big_numbers_are_exact<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
     let space = namespace(suite);
     for ahead in 5..10 {
-        let (scope, clock) = (Scope::Tag(ahead), (1 << 53) - 20 + u64::from(ahead));
+        let (scope, clock) = (
+            Scope::Tag(ahead),
+            Mark::END.number() - 20 + u64::from(ahead),
+        );
         let raised = raise(suite, &space, Mark::new(clock), &[scope]).await;
         assert_eq!(raised.number, Mark::new(clock + 1));
         assert_eq!(top(suite, &space).await, Some(raised.number));
         let marks = news(suite, &space, raised.number).await;
         assert!(marks.contains(&(scope, raised.number)), "{marks:?}");
     }
+}
+
+async fn what_is_no_number_is_no_clock<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
+    let space = namespace(suite);
+    let mut last = Mark::NONE;
+    for clock in [Mark::END.number(), 1 << 53, u64::MAX] {
+        let raised = raise(suite, &space, Mark::new(clock), &[Scope::Tag(1)]).await;
+        assert!(raised.number > last && raised.number < Mark::END);
+        last = raised.number;
+        let ensured = ensure(suite, &space, Mark::new(clock), &[]).await;
+        assert_eq!(ensured, last, "the log is behind no such clock");
+    }
+}
+
+async fn the_last_number_is_followed_by_none<R: Remote, S: AsyncFn(Duration)>(
+    suite: &Suite<'_, R, S>,
+) {
+    let space = namespace(suite);
+    let _ = raise(suite, &space, Mark::NONE, &[Scope::Tag(1)]).await;
+    let last = Mark::new(Mark::END.number() - 1);
+    let before = Mark::new(last.number() - 1);
+    assert_eq!(
+        raise(suite, &space, before, &[Scope::Tag(2)]).await.number,
+        last
+    );
+    let marks = news(suite, &space, Mark::NONE).await;
+    for clock in [Mark::NONE, last] {
+        let (namespace, scopes) = (&*space, &[Scope::Tag(1)][..]);
+        let raise = Raise {
+            namespace,
+            clock,
+            scopes,
+        };
+        let raised = suite.remote.raise(&raise).await;
+        assert!(matches!(raised, Err(Fault::Refused(_))), "{raised:?}");
+        assert_eq!(
+            ensure(suite, &space, clock, &[(Scope::Tag(2), last)]).await,
+            last
+        );
+    }
+    assert_eq!(top(suite, &space).await, Some(last));
+    assert_eq!(
+        news(suite, &space, Mark::NONE).await,
+        marks,
+        "nothing is raised"
+    );
 }
 
 async fn another_namespace_stays_as_it_is<R: Remote, S: AsyncFn(Duration)>(
@@ -230,129 +301,6 @@ async fn another_namespace_stays_as_it_is<R: Remote, S: AsyncFn(Duration)>(
     }
 }
 
-async fn heads_are_shown<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
-    let (absent, present) = (Some(Condition::Absent), Some(Condition::Present));
-    for spares in [true, false] {
-        for tags in [0, 1, 64] {
-            let (bytes, key) = (entry(tags, Some(b"v")), suite.key());
-            suite.put(&key, stored(&bytes)).await;
-            let shown = match ask(suite, &key, absent, None, spares).await.1 {
-                Claimed::Refused(head) => head,
-                granted @ Claimed::Granted(..) => panic!("a value is not absent: {granted:?}"),
-            };
-            is_head_of(&bytes, shown);
-            match ask(suite, &key, present, None, spares).await.1 {
-                Claimed::Granted(spared, shown) => {
-                    is_head_of(&bytes, shown);
-                    assert_eq!(spared.is_some(), spares);
-                }
-                refused @ Claimed::Refused(_) => panic!("a value is present: {refused:?}"),
-            }
-        }
-        let key = suite.key();
-        suite.put(&key, stored(&entry(1, Some(b"v")))).await;
-        let any = ask(suite, &key, None, None, spares).await.1;
-        let is_bare = matches!(any, Claimed::Granted(_, None));
-        assert!(is_bare, "who asks for nothing is shown nothing: {any:?}");
-        // What is no value is absent, and has a head all the same if it is ours.
-        let placeholder = entry(1, None);
-        for (bytes, has_head) in [(&placeholder[..], true), (b"junk", false), (b"", false)] {
-            let key = suite.key();
-            suite.put(&key, stored(bytes)).await;
-            match ask(suite, &key, absent, None, spares).await.1 {
-                Claimed::Granted(_, shown) => assert_eq!(shown.is_some(), has_head),
-                refused @ Claimed::Refused(_) => panic!("no value is there: {refused:?}"),
-            }
-        }
-        let nothing = ask(suite, &suite.key(), absent, None, spares).await.1;
-        assert_eq!(nothing, Claimed::Granted(None, None));
-    }
-}
-
-fn is_head_of(bytes: &[u8], shown: Option<Head>) {
-    let (Some(shown), Some(stored)) = (shown, Head::of(bytes)) else {
-        panic!("the head of an entry is shown");
-    };
-    assert_eq!(shown.sum(), stored.sum());
-    assert_eq!(shown.born(), Mark::new(42));
-    assert_eq!(shown.tags(), stored.tags());
-}
-
-async fn what_is_dead_is_absent<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
-    let bytes = entry(2, Some(b"dead"));
-    let dead = Head::of(&bytes).map(|head| head.sum());
-    let other = dead.map(|sum| sum ^ 1);
-    let (absent, present) = (Some(Condition::Absent), Some(Condition::Present));
-    for (condition, sum, granted) in [
-        (absent, dead, true),
-        (present, dead, false),
-        (absent, other, false),
-        (present, other, true),
-        (absent, None, false),
-        (present, None, true),
-    ] {
-        for (sum_then, stored_then) in [(sum, true), (other, sum != dead)] {
-            let key = suite.key();
-            suite.put(&key, stored(&bytes)).await;
-            let (token, claimed) = ask(suite, &key, condition, sum, true).await;
-            let case = format!("{condition:?} {sum:?} {sum_then:?}");
-            let Claimed::Granted(spared, shown) = claimed else {
-                assert!(!granted, "{case}");
-                continue;
-            };
-            assert!(granted, "{case}");
-            is_head_of(&bytes, shown);
-            let value = entry(0, Some(b"new"));
-            let put = Put {
-                key: &key,
-                token,
-                value: stored(&value),
-                condition,
-                dead: sum_then,
-                spared,
-            };
-            let placed = only("put", suite.remote.put(&[put], suite.wire).await);
-            let wanted = if stored_then {
-                Placed::Stored
-            } else {
-                Placed::Refused
-            };
-            assert_eq!(placed, wanted, "the put judges for itself: {case}");
-            let found = suite.read(&key).await.map(|found| suite.payload(&found));
-            let stands: &[u8] = if stored_then { b"new" } else { b"dead" };
-            assert_eq!(found.as_deref(), Some(stands), "{case}");
-        }
-    }
-}
-
-/// A claim with a token of its own.
-async fn ask<R: Remote, S: AsyncFn(Duration)>(
-    suite: &Suite<'_, R, S>,
-    key: &str,
-    condition: Option<Condition>,
-    dead: Option<u32>,
-    spares: bool,
-) -> (Token, Claimed) {
-    let token = suite.token();
-    let claim = Claim {
-        dead,
-        ..claim(key, token, condition, spares)
-    };
-    let claimed = only("claim", suite.remote.claim(&[claim], suite.wire).await);
-    (token, claimed)
-}
-
-/// An entry with so many tags, born under 42.
-fn entry(tags: u16, payload: Option<&[u8]>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    open(&mut bytes, payload.map(|_| 200));
-    tagged(&mut bytes, &Tags::of_buckets((0..tags).collect()));
-    born(&mut bytes, Mark::new(42));
-    bytes.extend_from_slice(payload.unwrap_or_default());
-    seal(&mut bytes, LIFE, Duration::ZERO);
-    bytes
-}
-
 /// A namespace that nobody has used.
 fn namespace<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) -> String {
     format!("{}:", suite.key())
@@ -372,27 +320,64 @@ async fn raise<R: Remote, S: AsyncFn(Duration)>(
     told("raise", suite.remote.raise(&raise).await)
 }
 
+/// The highest number. What is said to have been raised is what is new in the list.
 async fn ensure<R: Remote, S: AsyncFn(Duration)>(
     suite: &Suite<'_, R, S>,
     namespace: &str,
     clock: Mark,
     marks: &[(Scope, Mark)],
 ) -> Mark {
+    let before = news(suite, namespace, Mark::NONE).await;
+    let last = before.iter().map(|(_, mark)| *mark).max();
+    let last = last.max(top(suite, namespace).await).unwrap_or_default();
     let ensure = Ensure {
         namespace,
         clock,
         marks,
     };
-    told("ensure", suite.remote.ensure(&ensure).await)
+    let Ensured { top, raised } = told("ensure", suite.remote.ensure(&ensure).await);
+    let mut after = news(suite, namespace, Mark::NONE).await;
+    after.retain(|mark| !before.contains(mark));
+    let raised = raised.map(|event| {
+        assert_eq!(event.numbers, Some((last, top)));
+        let marks = event.scopes.iter().map(|scope| (*scope, top));
+        sorted(&marks.collect::<Vec<_>>())
+    });
+    assert_eq!(raised, (!after.is_empty()).then_some(after));
+    top
 }
 
-/// In the order of the scopes.
+/// All pages, in the order of the scopes.
 async fn news<R: Remote, S: AsyncFn(Duration)>(
     suite: &Suite<'_, R, S>,
     namespace: &str,
-    since: Mark,
+    mut since: Mark,
 ) -> Vec<(Scope, Mark)> {
-    sorted(&told("news", suite.remote.news(namespace, since).await))
+    let mut marks = BTreeMap::new();
+    while let Some(next) = page(suite, namespace, since, &mut marks).await {
+        since = next;
+    }
+    marks.into_iter().collect()
+}
+
+/// One page; where the next one begins.
+async fn page<R: Remote, S: AsyncFn(Duration)>(
+    suite: &Suite<'_, R, S>,
+    namespace: &str,
+    since: Mark,
+    marks: &mut BTreeMap<Scope, Mark>,
+) -> Option<Mark> {
+    let page = told("news", suite.remote.news(namespace, since).await);
+    assert!(
+        page.marks.iter().all(|(_, mark)| *mark >= since),
+        "{page:?}"
+    );
+    if let Some(next) = page.next {
+        assert!(next > since, "a page is a step forward: {page:?}");
+        assert!(page.marks.iter().all(|(_, mark)| *mark <= next), "{page:?}");
+    }
+    marks.extend(page.marks);
+    page.next
 }
 
 /// The highest number, as a read shows it.

@@ -5,8 +5,9 @@
 /// begins with, quoted.
 ///
 /// A write comes first, and changes nothing: a server that is out of memory then stores what follows.
-/// Numbers are exact up to 2^53, which microseconds reach in 2255; what is no such number, or stands
-/// under a key of another type, counts as missing.
+/// Numbers are below [`Mark::END`](jetcache_core::ports::remote::Mark::END); what is not, is no number,
+/// or stands under a key of another type, counts as missing. So each that counts can be followed by another,
+/// but for the last one: then nothing is raised.
 ///
 /// `top` is the highest number, `last` the highest mark of the list, `before` the higher of both.
 macro_rules! log {
@@ -14,7 +15,7 @@ macro_rules! log {
         r"
 local function number(text)
   local found = tonumber(text)
-  return found and found >= 0 and found < 2^53 and found
+  return found and found >= 0 and found < 9e15 and found
 end
 local function text(number)
   return string.format('%.0f', number)
@@ -36,7 +37,9 @@ if not last then redis.call('DEL', KEYS[2]) end
 local before = math.max(top or 0, last or 0)
 local function rise(scopes)
   local time = redis.call('TIME')
-  local num = text(math.max(time[1] * 1000000 + time[2], clock + 1, before + 1))
+  local num = math.max(time[1] * 1000000 + time[2], clock + 1, before + 1)
+  if not number(num) then error({err = 'ERR this log of raises has no numbers left: who else has written to it?'}) end
+  num = text(num)
   local marks, told = {}, {text(before) .. '>' .. num}
   for at, scope in ipairs(scopes) do
     marks[2 * at - 1], marks[2 * at] = num, scope
@@ -70,7 +73,7 @@ return {rise(scopes), text(before), last and 0 or 1, marks}
 );
 
 /// Raises what the log lacks of what its sender knows: the arguments from (5) on are scopes, each with
-/// the mark that it is to have. The answer is the highest number.
+/// the mark that it is to have. The answer: the highest number, the one before it, and what was raised.
 pub(super) const ENSURE: &str = concat!(
     log!(),
     r"
@@ -84,8 +87,8 @@ for at = 5, #ARGV, 2 do
 end
 local lost = not last or #scopes == 0 and top and top < clock
 if lost and not all then scopes[#scopes + 1] = '*' end
-if #scopes > 0 then return rise(scopes) end
+if #scopes > 0 then return {rise(scopes), text(before), scopes} end
 if top ~= before then redis.call('SET', KEYS[1], text(before)) end
-return text(before)
+return {text(before), text(before), {}}
 "
 );

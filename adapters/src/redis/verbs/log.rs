@@ -1,11 +1,11 @@
 //! The verbs of a namespace's log of generations, as commands, and what is answered to them.
 
-use std::collections::BTreeMap;
-
 use jetcache_core::Fault;
 use jetcache_core::machine::generations::scope::{list_key, top_key};
 use jetcache_core::ports::bus::Kind;
-use jetcache_core::ports::remote::{Ensure, Mark, Raise, Raised, Scope};
+use jetcache_core::ports::remote::{
+    Ensure, Ensured, Mark, NewsPage, Raise, RaiseEvent, Raised, Scope,
+};
 use redis::{Cmd, Pipeline, Value};
 
 use crate::redis::answer::{outcome, unexpected};
@@ -48,28 +48,25 @@ impl Redis {
         command
     }
 
-    /// Page by page, so that the server does other things in between. A scope that is raised meanwhile
-    /// moves up, so a page to come has it.
-    pub(super) async fn marks(
-        &self,
-        namespace: &str,
-        since: Mark,
-    ) -> Result<Vec<(Scope, Mark)>, Fault> {
+    /// A page, so that the server does other things before the next.
+    pub(super) async fn marks(&self, namespace: &str, since: Mark) -> Result<NewsPage, Fault> {
         let list = list_key(namespace);
-        let mut marks = BTreeMap::new();
-        let (mut from, mut most) = (since, PAGE);
+        let mut most = PAGE;
         loop {
-            let page = self.page(&list, from, most).await?;
-            let known = page.iter().filter_map(|(scope, mark)| (*scope).zip(*mark));
-            marks.extend(known);
+            let page = self.page(&list, since, most).await?;
             // Behind a score that is no mark there are none.
             let last = page.last().and_then(|(_, mark)| *mark);
-            match last.filter(|_| page.len() >= most) {
-                None => return Ok(marks.into_iter().collect()),
-                // One raise is less than a page; a stranger's members may be more.
-                Some(last) if last <= from => most *= 2,
-                Some(last) => from = last,
+            let next = last.filter(|_| page.len() >= most);
+            // One raise is less than a page; a stranger's members may be more.
+            if next.is_some_and(|next| next <= since) {
+                most *= 2;
+                continue;
             }
+            let marks = page.iter().filter_map(|(scope, mark)| (*scope).zip(*mark));
+            return Ok(NewsPage {
+                marks: marks.collect(),
+                next,
+            });
         }
     }
 
@@ -120,10 +117,7 @@ fn spread(value: Value) -> Vec<Value> {
 }
 
 fn marked([member, score]: &[Value; 2]) -> Marked {
-    let scope = match member {
-        Value::BulkString(member) => str::from_utf8(member).ok().and_then(Scope::parse),
-        _ => None,
-    };
+    let scope = scope(member);
     let score = match score {
         // Some servers write a round one as `1e+15`.
         Value::BulkString(score) => str::from_utf8(score)
@@ -132,9 +126,7 @@ fn marked([member, score]: &[Value; 2]) -> Marked {
         Value::Double(score) => Some(*score),
         _ => None,
     };
-    let mark = score
-        .and_then(|score: f64| Mark::parse(&format!("{score:.0}")))
-        .filter(|mark| *mark < END);
+    let mark = score.and_then(|score: f64| Mark::parse(&format!("{score:.0}")));
     (scope, mark)
 }
 
@@ -155,9 +147,25 @@ pub(super) fn raised(answer: Value) -> Result<Raised, Fault> {
     Err(unexpected(&answer))
 }
 
-/// What an ensure answered.
-pub(super) fn ensured(answer: Value) -> Result<Mark, Fault> {
-    mark(&answer).ok_or_else(|| unexpected(&answer))
+/// What an ensure answered: the highest number, the one before it, and what was raised.
+pub(super) fn ensured(answer: Value) -> Result<Ensured, Fault> {
+    if let Value::Array(parts) = &answer
+        && let [top, before, Value::Array(scopes)] = &parts[..]
+        && let (Some(top), Some(before)) = (mark(top), mark(before))
+        && let Some(scopes) = scopes.iter().map(scope).collect::<Option<Vec<Scope>>>()
+    {
+        let numbers = Some((before, top));
+        let raised = (!scopes.is_empty()).then_some(RaiseEvent { numbers, scopes });
+        return Ok(Ensured { top, raised });
+    }
+    Err(unexpected(&answer))
+}
+
+fn scope(value: &Value) -> Option<Scope> {
+    match value {
+        Value::BulkString(member) => Scope::parse(str::from_utf8(member).ok()?),
+        _ => None,
+    }
 }
 
 fn mark(value: &Value) -> Option<Mark> {
@@ -169,6 +177,3 @@ fn mark(value: &Value) -> Option<Mark> {
 
 /// How many members of the list are asked for at once; one raise has fewer.
 const PAGE: usize = 1000;
-
-/// From here on a double is not exact, and no raise gives such a number.
-const END: Mark = Mark::new(1 << 53);

@@ -9,14 +9,15 @@ use crate::driver::world::erased::Boxed;
 use crate::machine::event::Event;
 use crate::machine::shard::repairs::Heard;
 use crate::machine::time::Timestamp;
+use crate::ports::bus::Message;
 
 /// A cache on the bus, and what it hears.
 pub(crate) trait Hears: Send + Sync {
     /// Others have done this to these keys of its own.
     fn hear(self: Arc<Self>, keys: &[&str], what: Heard);
-    /// Scopes were raised, by this node itself if that is `own`; the texts are those of a
+    /// Scopes were raised, by this node itself if the source is its own; the keys are the texts of a
     /// [`RaiseEvent`](crate::machine::generations::scope::RaiseEvent), each behind the prefix.
-    fn hear_raise(self: Arc<Self>, texts: &[&str], own: bool);
+    fn hear_raises(self: Arc<Self>, raises: &[&Message], source: &str);
     /// A bus that watches L2 shows that these keys were changed: the highest number of its log may be
     /// among them.
     fn hear_of_log(self: Arc<Self>, keys: &[String]);

@@ -5,13 +5,14 @@ use core::pin::pin;
 use core::time::Duration;
 use std::sync::{Arc, Weak};
 
+use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 
 use crate::driver::bus::barrier::Barrier;
 use crate::driver::bus::covered::{Covered, Growth};
 use crate::driver::bus::hub::{BEAT, Hub, PATIENCE};
 use crate::driver::task::chore::Shift;
-use crate::driver::world::caught::caught_future;
+use crate::driver::world::caught::{Panic, caught_future};
 use crate::driver::world::erased::AnySubscription;
 use crate::driver::world::timeout::timeout;
 use crate::machine::error::Fault;
@@ -169,18 +170,26 @@ impl Listener {
             }
             let tick = hub.runtime.sleep(BEAT);
             drop(hub);
-            let next = pin!(caught_future(subscription.next()));
-            let news = match select(next, select(nudged, tick)).await {
-                Either::Left((news, _)) => news,
-                Either::Right(_) => continue,
+            let news = {
+                let next = pin!(caught_future(subscription.next()));
+                match select(next, select(nudged, tick)).await {
+                    Either::Left((news, _)) => Some(news),
+                    Either::Right(_) => None,
+                }
+            };
+            let Some(news) = news else {
+                continue;
             };
             let Some(hub) = self.hub.upgrade() else {
                 return End::Over;
             };
+            let (raises, news) = gather(&mut subscription, news);
+            hand_out_raises(&hub, &raises);
             match news {
-                Ok(Ok(news)) => take_in(&hub, news).await,
-                Ok(Err(fault)) => return End::Cut(fault),
-                Err(_) => return End::Cut(Fault::Refused("the bus panicked".into())),
+                None => {}
+                Some(Ok(Ok(news))) => take_in(&hub, news).await,
+                Some(Ok(Err(fault))) => return End::Cut(fault),
+                Some(Err(_)) => return End::Cut(Fault::Refused("the bus panicked".into())),
             }
         }
     }
@@ -237,14 +246,35 @@ async fn cover(
     Ok(())
 }
 
+/// What a subscription says next.
+type Next = Result<Result<News, Fault>, Panic>;
+
+/// The raises that have come by now, one after the other, if this is one; and what comes behind them.
+/// L1 is emptied once for all of them: thousands of buckets of keys are raised 500 at a time.
+fn gather(
+    subscription: &mut Box<dyn AnySubscription>,
+    mut next: Next,
+) -> (Vec<Message>, Option<Next>) {
+    let mut raises = Vec::new();
+    loop {
+        match next {
+            Ok(Ok(News::Message(message))) if message.kind == Kind::Raise => raises.push(message),
+            other => return (raises, Some(other)),
+        }
+        if raises.len() == MOST_RAISES {
+            return (raises, None);
+        }
+        // Nothing is lost if it has nothing to say yet.
+        match caught_future(subscription.next()).now_or_never() {
+            Some(waits) => next = waits,
+            None => return (raises, None),
+        }
+    }
+}
+
 async fn take_in(hub: &Hub, news: News) {
     match news {
-        News::Message(Message {
-            kind: Kind::Raise,
-            keys,
-            source,
-            ..
-        }) => hand_out_raise(hub, &keys, *source == *hub.source),
+        News::Message(raise) if raise.kind == Kind::Raise => hand_out_raises(hub, &[raise]),
         News::Message(Message { source, .. }) if *source == *hub.source => {}
         News::Message(Message {
             kind: Kind::Everything,
@@ -272,17 +302,22 @@ async fn take_in(hub: &Hub, news: News) {
     }
 }
 
-/// The cache of the namespace hears of a raise, also of one by this node itself: its answer may never have
-/// come (PROTOCOL.md, T10).
-fn hand_out_raise(hub: &Hub, texts: &[String], own: bool) {
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    if texts.is_empty() {
-        hub.note(&Event::Garbled);
+/// The cache of a namespace hears of its raises, also of those by this node itself: their answers may never
+/// have come (PROTOCOL.md, T10).
+fn hand_out_raises(hub: &Hub, raises: &[Message]) {
+    if raises.is_empty() {
         return;
     }
+    for _ in raises.iter().filter(|raise| raise.keys.is_empty()) {
+        hub.note(&Event::Garbled);
+    }
     for (prefix, ears) in hub.members.ears() {
-        if texts.iter().all(|text| text.starts_with(&prefix)) {
-            ears.hear_raise(&texts, own);
+        let concerns = |raise: &&Message| {
+            !raise.keys.is_empty() && raise.keys.iter().all(|text| text.starts_with(&prefix))
+        };
+        let own: Vec<&Message> = raises.iter().filter(concerns).collect();
+        if !own.is_empty() {
+            ears.hear_raises(&own, &hub.source);
         }
     }
 }
@@ -312,3 +347,5 @@ async fn hand_out(hub: &Hub, keys: &[String], heard: Heard) {
 
 /// How long a subscription must have stood for the next one to be made at once.
 const STOOD: Duration = Duration::from_secs(1);
+/// How many raises are heard at once.
+const MOST_RAISES: usize = 256;

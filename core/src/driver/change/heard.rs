@@ -18,10 +18,11 @@ use crate::driver::world::bounds::{CacheKey, CacheValue};
 use crate::driver::world::caught::caught;
 use crate::driver::world::erased::Boxed;
 use crate::machine::event::Event;
+use crate::machine::generations::heard::Aftermath;
 use crate::machine::generations::scope::{RaiseEvent, bucket};
 use crate::machine::shard::repairs::Heard;
 use crate::machine::time::Timestamp;
-use crate::ports::bus::BusState;
+use crate::ports::bus::{BusState, Message};
 
 impl<K: CacheKey, V: CacheValue> Hears for Shared<K, V> {
     fn hear(self: Arc<Self>, keys: &[&str], what: Heard) {
@@ -53,19 +54,24 @@ impl<K: CacheKey, V: CacheValue> Hears for Shared<K, V> {
         ensure_repairs(&self);
     }
 
-    fn hear_raise(self: Arc<Self>, texts: &[&str], own: bool) {
+    fn hear_raises(self: Arc<Self>, raises: &[&Message], source: &str) {
         let Some(link) = self.link.as_ref().filter(|link| link.log.is_some()) else {
             return;
         };
         let prefix = &*link.texts.prefix;
-        let members = texts.iter().filter_map(|text| text.strip_prefix(prefix));
-        let Some(event) = RaiseEvent::parse(members) else {
-            self.journal.note(&Event::Garbled);
-            return;
-        };
         let now = self.runtime.now();
         self.take_up_primary();
-        let news = (self.generations).ask(|known| known.hear(&event, own, now));
+        let mut news = Aftermath::default();
+        for raise in raises {
+            let texts = raise.keys.iter();
+            let members = texts.filter_map(|text| text.strip_prefix(prefix));
+            let Some(event) = RaiseEvent::parse(members) else {
+                self.journal.note(&Event::Garbled);
+                continue;
+            };
+            let own = *raise.source == *source;
+            news.add((self.generations).ask(|known| known.hear(&event, own, now)));
+        }
         // What L1 calls back may panic.
         if caught(|| learnt(&self, &news)).is_err() {
             self.journal.note_panic_of_local();

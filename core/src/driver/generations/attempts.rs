@@ -20,8 +20,8 @@ pub(crate) struct Attempts {
 struct State {
     /// The number of the last one.
     last: u64,
-    /// When it began, while it is under way.
-    began: Option<Timestamp>,
+    /// When it began, or made its last step, while it is under way.
+    stirred: Option<Timestamp>,
     /// Why it failed, and when.
     failed: Option<(Timestamp, Fault)>,
 }
@@ -41,15 +41,16 @@ impl Attempts {
         self.end.listen()
     }
 
-    /// Joins the attempt that is under way, or begins one; `patience` is how long it may take.
+    /// Joins the attempt that is under way, or begins one; `patience` is how long one
+    /// step of it may take.
     ///
     /// # Errors
     /// Why the last one failed, if that was just now.
     pub(crate) fn join(&self, now: Timestamp, patience: Duration) -> Result<Joined, Fault> {
         let mut state = self.state();
-        // Who stands still in the middle of one, as a future that is not polled, holds up nobody for long.
-        if let Some(began) = state.began
-            && now.since(began) < patience
+        // Who stands still in the middle of one, as a task that is not polled, holds up nobody for long.
+        if let Some(stirred) = state.stirred
+            && now.since(stirred) < patience
         {
             return Ok(Joined::Waits(state.last));
         }
@@ -59,21 +60,31 @@ impl Attempts {
             return Err(fault.clone());
         }
         state.last += 1;
-        (state.began, state.failed) = (Some(now), None);
+        (state.stirred, state.failed) = (Some(now), None);
         Ok(Joined::Begins(state.last))
     }
 
     /// Whether this attempt has yet to end.
     pub(crate) fn is_under_way(&self, attempt: u64) -> bool {
         let state = self.state();
-        state.last == attempt && state.began.is_some()
+        state.last == attempt && state.stirred.is_some()
+    }
+
+    /// This attempt has made a step. Whether it is to go on: it may have been overtaken.
+    pub(crate) fn goes_on(&self, attempt: u64, now: Timestamp) -> bool {
+        let mut state = self.state();
+        let goes_on = state.last == attempt && state.stirred.is_some();
+        if goes_on {
+            state.stirred = Some(now);
+        }
+        goes_on
     }
 
     /// This attempt has ended so.
     pub(crate) fn end(&self, attempt: u64, ended: Result<(), Fault>, now: Timestamp) {
         let mut state = self.state();
         if state.last == attempt {
-            state.began = None;
+            state.stirred = None;
             state.failed = ended.err().map(|fault| (now, fault));
         }
         drop(state);
@@ -131,6 +142,20 @@ mod tests {
         assert!(attempts.join(at(11), PATIENCE).is_err());
         let again = attempts.join(at(60), PATIENCE);
         assert_eq!(again.ok(), Some(Joined::Begins(2)));
+    }
+
+    #[test]
+    fn one_that_makes_its_steps_takes_as_long_as_it_needs() {
+        let attempts = Attempts::default();
+        let _ = attempts.join(at(0), PATIENCE);
+        for step in 1..9 {
+            assert!(attempts.goes_on(1, at(90 * step)));
+            let joined = attempts.join(at(90 * step + 80), PATIENCE);
+            assert_eq!(joined.ok(), Some(Joined::Waits(1)));
+        }
+        let joined = attempts.join(at(900), PATIENCE);
+        assert_eq!(joined.ok(), Some(Joined::Begins(2)));
+        assert!(!attempts.goes_on(1, at(901)));
     }
 
     #[test]

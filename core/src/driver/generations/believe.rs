@@ -15,8 +15,6 @@ use crate::machine::error::Fault;
 use crate::machine::event::Event;
 use crate::machine::generations::heard::Aftermath;
 use crate::machine::generations::known::LogStep;
-use crate::machine::generations::scope::Mark;
-use crate::machine::time::Timestamp;
 
 /// The outcomes of a verb, once they can be believed; else the fault that kept this node from knowing
 /// what was raised.
@@ -47,7 +45,8 @@ pub(crate) fn unknown(fault: &Fault) -> Fault {
 }
 
 /// Learns what was raised up to the number that this look has shown, or, without one, what there is to
-/// learn. One caller does it for all who wait; if it leaves, or is not polled any more, another does.
+/// learn. One caller does it for all who wait, or a task if that takes long; if it leaves, or stands still,
+/// another does.
 ///
 /// # Errors
 /// The fault of L2 that ended the attempt, or a timeout.
@@ -92,7 +91,7 @@ pub(crate) async fn catch_up<K: CacheKey, V: CacheValue>(
             let attempt = match log.attempts.join(now, link.timeout)? {
                 Joined::Waits(attempt) => attempt,
                 Joined::Begins(attempt) => {
-                    attempt_steps(shared, link, log, attempt).await;
+                    begin(shared, attempt).await;
                     attempt
                 }
             };
@@ -106,65 +105,92 @@ pub(crate) async fn catch_up<K: CacheKey, V: CacheValue>(
     waited.unwrap_or(Err(Fault::Timeout))
 }
 
-/// Does what is to be done until L2 can be believed.
-async fn attempt_steps<K: CacheKey, V: CacheValue>(
-    shared: &Arc<Shared<K, V>>,
-    link: &Link<K, V>,
-    log: &Log,
-    attempt: u64,
-) {
-    let ending = Ending {
-        log,
+/// Does what is to be done until L2 can be believed. If there is more to read than a page, a task of its
+/// own goes on: that may take longer than anybody waits.
+async fn begin<K: CacheKey, V: CacheValue>(shared: &Arc<Shared<K, V>>, attempt: u64) {
+    let mut ending = Ending {
+        shared: Arc::clone(shared),
         attempt,
-        now: link.runtime.now(),
-        ended: None,
+        ended: Ok(()),
     };
-    let ended = steps(shared, link, log).await;
-    ending.with(ended, link.runtime.now());
-}
-
-/// Says how an attempt ended. Dropped before, with whoever made it, it says that another is to be made.
-struct Ending<'a> {
-    log: &'a Log,
-    attempt: u64,
-    now: Timestamp,
-    ended: Option<Result<(), Fault>>,
-}
-
-impl Ending<'_> {
-    fn with(mut self, ended: Result<(), Fault>, now: Timestamp) {
-        (self.ended, self.now) = (Some(ended), now);
+    match steps(shared, attempt, Until::MorePages).await {
+        Ok(Done::All) => {}
+        Ok(Done::Page) => {
+            let task = async move {
+                let mut ending = ending;
+                let ended = steps(&ending.shared, attempt, Until::Known).await;
+                ending.ended = ended.map(drop);
+            };
+            if let Err(in_place) = shared.spawn(task) {
+                in_place.await;
+            }
+        }
+        Err(fault) => ending.ended = Err(fault),
     }
 }
 
-impl Drop for Ending<'_> {
+/// How far the steps go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Until {
+    Known,
+    /// Or to the first page behind which there is another.
+    MorePages,
+}
+
+/// How far they went.
+#[derive(Clone, Copy, Debug)]
+enum Done {
+    All,
+    Page,
+}
+
+/// Says how an attempt ended. Dropped before, with whoever made it, it says that another is to be made.
+struct Ending<K: CacheKey, V: CacheValue> {
+    shared: Arc<Shared<K, V>>,
+    attempt: u64,
+    ended: Result<(), Fault>,
+}
+
+impl<K: CacheKey, V: CacheValue> Drop for Ending<K, V> {
     fn drop(&mut self) {
-        let ended = self.ended.take().unwrap_or(Ok(()));
-        self.log.attempts.end(self.attempt, ended, self.now);
+        if let Some((link, log)) = log_of(&self.shared) {
+            let ended = core::mem::replace(&mut self.ended, Ok(()));
+            log.attempts.end(self.attempt, ended, link.runtime.now());
+        }
     }
 }
 
 async fn steps<K: CacheKey, V: CacheValue>(
     shared: &Arc<Shared<K, V>>,
-    link: &Link<K, V>,
-    log: &Log,
-) -> Result<(), Fault> {
+    attempt: u64,
+    until: Until,
+) -> Result<Done, Fault> {
+    let Some((link, log)) = log_of(shared) else {
+        return Ok(Done::All);
+    };
     for _ in 0..MOST_STEPS {
         let Some(step) = log.generations.look().next_log_step() else {
-            return Ok(());
+            return Ok(Done::All);
         };
+        let mut more = false;
         match step {
-            LogStep::News { since, top, reign } => {
-                let list = link.news(&log.namespace, since).await?;
+            LogStep::News {
+                since,
+                top,
+                reign,
+                first,
+            } => {
+                let page = link.news(&log.namespace, since).await?;
+                more = page.next.is_some();
                 shared.take_up_primary();
                 let asked = (since, top);
-                let news = (log.generations).ask(|known| known.on_news(asked, reign, &list));
-                if since > Mark::NONE {
-                    shared.journal.note(&Event::NewsAsked);
-                    learnt(shared, &news);
-                } else {
+                let news = (log.generations).ask(|known| known.on_news(asked, reign, &page));
+                if first {
                     // All that ever happened, and none of it is new.
                     forget_raised(shared, &news);
+                } else {
+                    shared.journal.note(&Event::NewsAsked);
+                    learnt(shared, &news);
                 }
             }
             LogStep::Ensure {
@@ -176,6 +202,13 @@ async fn steps<K: CacheKey, V: CacheValue>(
                 shared.take_up_primary();
                 (log.generations).ask(|known| known.on_ensured(&marks, reign, top));
             }
+        }
+        // Nobody need wait for all of it: what a step has brought is kept.
+        if shared.life.is_closed() || !log.attempts.goes_on(attempt, link.runtime.now()) {
+            return Ok(Done::All);
+        }
+        if more && until == Until::MorePages {
+            return Ok(Done::Page);
         }
     }
     let why =
@@ -189,7 +222,7 @@ fn log_of<K, V>(shared: &Shared<K, V>) -> Option<(&Link<K, V>, &Log)> {
 }
 
 /// This node has had news of raises by others.
-pub(crate) fn learnt<K: CacheKey, V: CacheValue>(shared: &Shared<K, V>, news: &Aftermath) {
+pub(crate) fn learnt<K: CacheKey, V: CacheValue>(shared: &Arc<Shared<K, V>>, news: &Aftermath) {
     if news.news > 0 {
         let scopes = news.news;
         shared.journal.note(&Event::RaiseHeard { scopes });
@@ -235,5 +268,5 @@ impl<K: CacheKey, V: CacheValue> Drop for Unseen<K, V> {
     }
 }
 
-/// More steps than a log can need: each ensures 500 marks of 131,073.
+/// More steps than a log can need: each ensures 500 marks of 131,073, or reads as many.
 const MOST_STEPS: usize = 1_000;

@@ -11,7 +11,9 @@ use crate::machine::error::Fault;
 use crate::machine::tier::inspection::{InL2, L2Entry};
 use crate::machine::tier::verb::{Announce, Verb};
 use crate::ports::bus::BusState;
-use crate::ports::remote::{Ensure, Found, Inspected, Life, Mark, Raise, Raised, Scope};
+use crate::ports::remote::{
+    Ensure, Ensured, Found, Inspected, Life, Mark, NewsPage, Raise, Raised, Scope,
+};
 
 impl<K, V: Send + Sync + 'static> Link<K, V> {
     /// What stands under a key and beside it.
@@ -134,17 +136,17 @@ impl<K, V> Link<K, V> {
         self.send_to_log(Verb::Raise, raising).await
     }
 
-    /// The marks of the namespace since then.
+    /// A page of the marks of the namespace since then.
     pub(in crate::driver) async fn news(
         &self,
         namespace: &str,
         since: Mark,
-    ) -> Result<Vec<(Scope, Mark)>, Fault> {
+    ) -> Result<NewsPage, Fault> {
         let asking = async { vec![self.remote.news(namespace, since).await] };
         self.send_to_log(Verb::News, asking).await
     }
 
-    /// Sees to it that the log has these marks. Returns its highest number.
+    /// Sees to it that the log has these marks, and tells of what was raised. Returns its highest number.
     pub(in crate::driver) async fn ensure(
         &self,
         namespace: &str,
@@ -158,7 +160,11 @@ impl<K, V> Link<K, V> {
         };
         let remote = self.announcer.remote(&*self.remote, Announce::Yes);
         let ensuring = async { vec![remote.ensure(ensure).await] };
-        self.send_to_log(Verb::Ensure, ensuring).await
+        let Ensured { top, raised } = self.send_to_log(Verb::Ensure, ensuring).await?;
+        if let Some(event) = raised {
+            self.announcer.tell_raise(namespace, &event);
+        }
+        Ok(top)
     }
 
     async fn send_to_log<T>(

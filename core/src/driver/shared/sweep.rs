@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::driver::flight::lease::release;
 use crate::driver::shared::Shared;
 use crate::driver::shared::tables::{Aftermath as Effects, Table};
 use crate::driver::world::bounds::{CacheKey, CacheValue};
@@ -36,17 +37,34 @@ pub(crate) fn forget_all<K: CacheKey, V: CacheValue>(shared: &Shared<K, V>) {
 }
 
 /// Takes everything out of L1 if this news asks for it: the namespace was cleared, or keys were raised.
-pub(crate) fn forget_raised<K: CacheKey, V: CacheValue>(shared: &Shared<K, V>, news: &Aftermath) {
-    if news.clears() {
-        empty(shared, |table, effects| {
-            table.supersede_raised(news, effects)
-        });
+/// Loads of those keys give their leases back.
+pub(crate) fn forget_raised<K: CacheKey, V: CacheValue>(
+    shared: &Arc<Shared<K, V>>,
+    news: &Aftermath,
+) {
+    if !news.clears() {
+        return;
+    }
+    let mut leases = Vec::new();
+    empty(shared, |table, effects| {
+        let (left, loading) = table.supersede_raised(news, effects);
+        leases.extend(loading);
+        left
+    });
+    let Some(link) = &shared.link else {
+        return;
+    };
+    for (key, lease) in leases {
+        // Its flight had a text for it. Without one the lease ends by itself.
+        if let Ok(Some(text)) = link.texts.of(&key) {
+            release(shared, text, lease);
+        }
     }
 }
 
 fn empty<K: CacheKey, V: CacheValue>(
     shared: &Shared<K, V>,
-    supersede: impl Fn(&mut Table<K, V>, &mut Effects<K, V>) -> Sweep,
+    mut supersede: impl FnMut(&mut Table<K, V>, &mut Effects<K, V>) -> Sweep,
 ) {
     let shards = 0..shared.tables.len();
     let left: Vec<Sweep> = shards

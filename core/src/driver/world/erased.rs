@@ -14,8 +14,8 @@ use crate::ports::batch_loader::{BatchLoader, Loads};
 use crate::ports::bus::{Bus, Message, News, Subscription, Telling};
 use crate::ports::loader::{LoadError, Loader};
 use crate::ports::remote::{
-    Claim, Claimed, Ensure, Extend, Extended, Fill, Filled, Found, Herald, Hold, Inspected,
-    LeaseAsk, Leased, Mark, Placed, Put, Raise, Raised, Remote, Scope, Settle, Wire,
+    Claim, Claimed, Ensure, Ensured, Extend, Extended, Fill, Filled, Found, Herald, Hold,
+    Inspected, LeaseAsk, Leased, Mark, NewsPage, Placed, Put, Raise, Raised, Remote, Settle, Wire,
 };
 use crate::ports::runtime::{Runtime, Task};
 use crate::ports::standing::Standing;
@@ -45,12 +45,8 @@ pub(crate) trait AnyRemote: Send + Sync {
     fn unlock<'a>(&'a self, name: &'a str, token: Token) -> Boxed<'a, Result<(), Fault>>;
     fn inspect<'a>(&'a self, key: &'a str, wire: Wire) -> Boxed<'a, Result<Inspected, Fault>>;
     fn raise<'a>(&'a self, raise: Raise<'a>) -> Boxed<'a, Result<Raised, Fault>>;
-    fn news<'a>(
-        &'a self,
-        namespace: &'a str,
-        since: Mark,
-    ) -> Boxed<'a, Result<Vec<(Scope, Mark)>, Fault>>;
-    fn ensure<'a>(&'a self, ensure: Ensure<'a>) -> Boxed<'a, Result<Mark, Fault>>;
+    fn news<'a>(&'a self, namespace: &'a str, since: Mark) -> Boxed<'a, Result<NewsPage, Fault>>;
+    fn ensure<'a>(&'a self, ensure: Ensure<'a>) -> Boxed<'a, Result<Ensured, Fault>>;
     fn keeps_log(&self) -> bool;
     fn server(&self) -> Option<u64>;
     fn server_of(&self, key: &str) -> Option<u64>;
@@ -124,15 +120,11 @@ impl<R: Remote> AnyRemote for R {
         Box::pin(async move { Remote::raise(self, &raise).await })
     }
 
-    fn news<'a>(
-        &'a self,
-        namespace: &'a str,
-        since: Mark,
-    ) -> Boxed<'a, Result<Vec<(Scope, Mark)>, Fault>> {
+    fn news<'a>(&'a self, namespace: &'a str, since: Mark) -> Boxed<'a, Result<NewsPage, Fault>> {
         Box::pin(Remote::news(self, namespace, since))
     }
 
-    fn ensure<'a>(&'a self, ensure: Ensure<'a>) -> Boxed<'a, Result<Mark, Fault>> {
+    fn ensure<'a>(&'a self, ensure: Ensure<'a>) -> Boxed<'a, Result<Ensured, Fault>> {
         Box::pin(async move { Remote::ensure(self, &ensure).await })
     }
 

@@ -33,6 +33,13 @@ pub struct Aftermath {
 }
 
 impl Aftermath {
+    /// And this news, which came with it.
+    pub fn add(&mut self, other: Self) {
+        self.news += other.news;
+        self.all |= other.all;
+        self.keys.extend(other.keys);
+    }
+
     /// Whether what is under way [is superseded](crate::machine::shard::Shard::supersede_raised) and L1 is
     /// emptied: hits do not compare stamps for the namespace and for keys.
     #[must_use]

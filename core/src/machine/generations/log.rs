@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crate::machine::generations::Generations;
 use crate::machine::generations::heard::Aftermath;
-use crate::machine::generations::known::{Known, Log, LogStep};
+use crate::machine::generations::known::{Known, Log, LogStep, NewsPage, Reading};
 use crate::machine::generations::scope::{Mark, Scope};
 use crate::machine::generations::ticket::{MOST_AT_ONCE, RaiseTicket};
 use crate::machine::time::Timestamp;
@@ -52,9 +52,14 @@ impl Generations {
             ..
         } = &self.log;
         let (top, reign) = (*top, self.reign);
+        let news = LogStep::News {
+            since: self.read_up_to(),
+            top,
+            reign,
+            first: *unread || self.synced == Mark::NONE,
+        };
         if *unread {
-            let since = Mark::NONE;
-            return Some(LogStep::News { since, top, reign });
+            return Some(news);
         }
         if *lost || !lacks.is_empty() {
             let marks = lacks.iter().map(|(scope, mark)| (*scope, *mark));
@@ -64,8 +69,18 @@ impl Generations {
                 reign,
             });
         }
-        let since = self.synced;
-        (since < top).then_some(LogStep::News { since, top, reign })
+        (self.synced < top).then_some(news)
+    }
+
+    /// Which mark the next page of the list begins with. What was read once is not read again, whatever
+    /// kept this node from reading on.
+    fn read_up_to(&self) -> Mark {
+        let known = if self.log.unread {
+            Mark::NONE
+        } else {
+            self.synced
+        };
+        known.max(self.log.reading.next)
     }
 
     /// Whether what came with this highest number may be believed: others may have been shown a higher
@@ -81,37 +96,39 @@ impl Generations {
         !lost && !unread && lacks.is_empty() && self.synced >= top
     }
 
-    /// L2's list since then, asked for up to `top`. It may be older than what others have been shown
-    /// meanwhile.
+    /// A page of L2's list since then, asked for up to `top`. It may be older than what others have been
+    /// shown meanwhile. Nothing is known before the last page has come: the scope of a raise may have
+    /// been raised again since, and stands behind what was read.
     pub fn on_news(
         &mut self,
         (since, top): (Mark, Mark),
         reign: u32,
-        list: &[(Scope, Mark)],
+        page: &NewsPage,
     ) -> Aftermath {
         let mut aftermath = Aftermath::default();
-        if reign != self.reign {
+        if reign != self.reign || since > self.read_up_to() {
             return aftermath;
         }
-        let highest = list.iter().map(|(_, mark)| *mark).max();
+        let Some(list) = self.log.turn_page(page) else {
+            return aftermath;
+        };
+        let highest = list.values().copied().max();
         let taken_up = core::mem::take(&mut self.log.unread);
         if taken_up {
             // Numbers of before say nothing of this one's.
             self.log.top = highest.unwrap_or_default();
-            self.log.lacks = self.missing(list).into_iter().collect();
+            self.log.lacks = self.missing(&list);
             // Nobody can say what this node has heard of and does not know.
             self.log.lost = self.log.lacks.is_empty() && highest < Some(self.clock);
         }
         for (scope, mark) in list {
-            self.learn(*scope, *mark, &mut aftermath);
+            self.learn(scope, mark, &mut aftermath);
         }
         let ensured = self.log.ensured.take();
         match highest {
             Some(highest) if highest >= top || ensured.is_some() || taken_up => {
-                if since <= self.synced {
-                    let known = highest.max(ensured.unwrap_or_default());
-                    self.synced = self.synced.max(known);
-                }
+                let known = highest.max(ensured.unwrap_or_default());
+                self.synced = self.synced.max(known);
             }
             _ => self.log.lost = true,
         }
@@ -153,6 +170,7 @@ impl Generations {
     pub fn failed_over(&mut self, now: Timestamp, window: Duration) {
         self.reign = self.reign.wrapping_add(1);
         self.log.unread = true;
+        self.log.reading = Reading::new();
         self.log.lost = false;
         self.log.ensured = None;
         self.log.healing = Some(now + window);
@@ -199,13 +217,42 @@ mod tests {
     fn synced() -> Generations {
         let mut node = Generations::new();
         node.on_top(Known::default(), Some(mark(1)));
-        let Some(LogStep::News { since, top, reign }) = node.next_log_step() else {
+        let Some(LogStep::News {
+            since, top, reign, ..
+        }) = node.next_log_step()
+        else {
             panic!("it knows nothing yet")
         };
-        let news = node.on_news((since, top), reign, &[(Scope::All, mark(1))]);
+        let news = node.on_news((since, top), reign, &all(&[(Scope::All, mark(1))]));
         assert!(news.clears());
         assert_eq!(node.next_log_step(), None);
         node
+    }
+
+    /// What it asks then.
+    fn news(since: Mark, top: Mark, reign: u32) -> LogStep {
+        LogStep::News {
+            since,
+            top,
+            reign,
+            first: since == Mark::NONE,
+        }
+    }
+
+    /// A page behind which nothing follows.
+    fn all(marks: &[(Scope, Mark)]) -> NewsPage {
+        NewsPage {
+            marks: marks.to_vec(),
+            next: None,
+        }
+    }
+
+    /// A page behind which others follow.
+    fn page(marks: &[(Scope, Mark)], next: u64) -> NewsPage {
+        NewsPage {
+            next: Some(mark(next)),
+            ..all(marks)
+        }
     }
 
     fn event(before: u64, number: u64, scopes: &[Scope]) -> RaiseEvent {
@@ -234,20 +281,13 @@ mod tests {
         let _ = node.hear(&event(2, 3, &[Scope::Tag(8)]), false, NOW);
         node.on_top(node.known(), Some(mark(3)));
         let since = mark(1);
-        assert_eq!(
-            node.next_log_step(),
-            Some(LogStep::News {
-                since,
-                top: node.log.top,
-                reign: 0
-            })
-        );
+        assert_eq!(node.next_log_step(), Some(news(since, node.log.top, 0)));
         let list = [
             (Scope::All, mark(1)),
             (T, mark(2)),
             (Scope::Tag(8), mark(3)),
         ];
-        let news = node.on_news((since, node.log.top), 0, &list);
+        let news = node.on_news((since, node.log.top), 0, &all(&list));
         // The word of 3 was heard, that of 2 was not.
         assert_eq!((news.news, news.clears()), (1, false));
         assert_eq!(node.next_log_step(), None);
@@ -261,7 +301,7 @@ mod tests {
         let _ = node.on_news(
             (mark(1), node.log.top),
             0,
-            &[(Scope::All, mark(1)), (T, mark(2))],
+            &all(&[(Scope::All, mark(1)), (T, mark(2))]),
         );
         assert!(node.had_news(before, &tagged()));
         let after = node.heard();
@@ -288,15 +328,8 @@ mod tests {
             assert_eq!(node.next_log_step(), Some(ensure));
             node.on_ensured(&[], 0, mark(3));
             let since = mark(2);
-            assert_eq!(
-                node.next_log_step(),
-                Some(LogStep::News {
-                    since,
-                    top: node.log.top,
-                    reign: 0
-                })
-            );
-            let news = node.on_news((since, node.log.top), 0, &[(Scope::All, mark(3))]);
+            assert_eq!(node.next_log_step(), Some(news(since, node.log.top, 0)));
+            let news = node.on_news((since, node.log.top), 0, &all(&[(Scope::All, mark(3))]));
             assert!(news.clears());
             assert_eq!((node.next_log_step(), node.born()), (None, mark(3)));
         }
@@ -306,7 +339,7 @@ mod tests {
     fn t7_an_empty_list_below_a_top_is_a_lost_log() {
         let mut node = synced();
         node.on_top(node.known(), Some(mark(5)));
-        let _ = node.on_news((mark(1), node.log.top), 0, &[]);
+        let _ = node.on_news((mark(1), node.log.top), 0, &all(&[]));
         let step = node.next_log_step();
         assert!(matches!(step, Some(LogStep::Ensure { .. })), "{step:?}");
     }
@@ -317,18 +350,11 @@ mod tests {
         let _ = node.hear(&event(1, 2, &[T]), false, NOW);
         node.failed_over(NOW, WINDOW);
         let (since, top, reign) = (Mark::NONE, node.log.top, 1);
-        assert_eq!(
-            node.next_log_step(),
-            Some(LogStep::News {
-                since,
-                top: node.log.top,
-                reign
-            })
-        );
+        assert_eq!(node.next_log_step(), Some(news(since, node.log.top, reign)));
         // A lower number is no loss of the log now.
         node.on_top(node.known(), Some(mark(1)));
         assert!(!node.has_lost_its_log());
-        let _ = node.on_news((since, top), reign, &[(Scope::All, mark(1))]);
+        let _ = node.on_news((since, top), reign, &all(&[(Scope::All, mark(1))]));
         let marks = vec![(T, mark(2))];
         let ensure = LogStep::Ensure {
             clock: mark(2),
@@ -341,15 +367,8 @@ mod tests {
         assert!(node.lacks());
         node.on_ensured(&marks, reign, mark(3));
         let since = mark(2);
-        assert_eq!(
-            node.next_log_step(),
-            Some(LogStep::News {
-                since,
-                top: node.log.top,
-                reign
-            })
-        );
-        let _ = node.on_news((since, top), reign, &[(T, mark(3))]);
+        assert_eq!(node.next_log_step(), Some(news(since, node.log.top, reign)));
+        let _ = node.on_news((since, top), reign, &all(&[(T, mark(3))]));
         assert_eq!(node.next_log_step(), None);
         // And what is heard for a while after that.
         let _ = node.hear(&event(3, 4, &[Scope::Tag(8)]), false, NOW);
@@ -367,17 +386,23 @@ mod tests {
         let mut node = Generations::new();
         node.on_top(node.known(), None);
         node.on_ensured(&[], 0, mark(10));
-        let Some(LogStep::News { since, top, reign }) = node.next_log_step() else {
+        let Some(LogStep::News {
+            since, top, reign, ..
+        }) = node.next_log_step()
+        else {
             panic!("it asks for news")
         };
         node.on_top(node.known(), Some(mark(20)));
-        let _ = node.on_news((since, top), reign, &[(Scope::All, mark(10))]);
+        let _ = node.on_news((since, top), reign, &all(&[(Scope::All, mark(10))]));
         assert!(node.knows_up_to(mark(10)) && !node.knows_up_to(mark(20)));
-        let Some(LogStep::News { since, top, reign }) = node.next_log_step() else {
+        let Some(LogStep::News {
+            since, top, reign, ..
+        }) = node.next_log_step()
+        else {
             panic!("it does not know of the raise yet")
         };
         let list = [(Scope::All, mark(10)), (T, mark(20))];
-        let _ = node.on_news((since, top), reign, &list);
+        let _ = node.on_news((since, top), reign, &all(&list));
         assert_eq!(node.next_log_step(), None);
         assert!(node.is_dead(mark(10), &tagged(), 0));
     }
@@ -388,7 +413,7 @@ mod tests {
         node.on_top(node.known(), Some(mark(2)));
         let asked = (mark(1), mark(2));
         node.on_top(node.known(), Some(mark(3)));
-        let _ = node.on_news(asked, 0, &[(Scope::All, mark(1)), (T, mark(2))]);
+        let _ = node.on_news(asked, 0, &all(&[(Scope::All, mark(1)), (T, mark(2))]));
         assert!(!node.has_lost_its_log() && node.knows_up_to(mark(2)));
     }
 
@@ -398,5 +423,75 @@ mod tests {
         assert!(!node.is_to_look());
         let _ = node.hear(&event(2, 3, &[T]), false, NOW);
         assert!(node.is_to_look());
+    }
+
+    /// Raise 2, of T, is no more in the list when its page is read: T was raised again since.
+    #[test]
+    fn t2_nothing_is_known_before_the_last_page_has_come() {
+        let (mut node, u, top) = (synced(), Scope::Tag(8), mark(3));
+        node.on_top(node.known(), Some(top));
+        let stamp = node.heard();
+        let first = node.on_news(
+            (mark(1), top),
+            0,
+            &page(&[(Scope::All, mark(1)), (u, top)], 3),
+        );
+        assert_eq!(first.news, 0);
+        assert!(!node.knows_up_to(mark(2)) && !node.knows_up_to(top));
+        assert!(!node.had_news(stamp, &Tags::of_buckets(vec![8])));
+        assert_eq!(node.next_log_step(), Some(news(top, top, 0)));
+        let last = node.on_news((top, top), 0, &all(&[(u, top), (T, mark(4))]));
+        assert_eq!((last.news, node.next_log_step()), (2, None));
+        assert!(node.knows_up_to(mark(4)) && node.is_dead(mark(3), &tagged(), 0));
+    }
+
+    #[test]
+    fn t2_a_page_that_has_come_is_not_read_again() {
+        let mut node = Generations::new();
+        node.on_top(node.known(), Some(mark(9)));
+        let (pages, top) = ([2, 4, 6, 9], mark(9));
+        let mut since = Mark::NONE;
+        for next in pages {
+            let begins = matches!(
+                node.next_log_step(),
+                Some(LogStep::News { since: at, first: true, .. }) if at == since
+            );
+            assert!(begins, "{:?}", node.next_log_step());
+            let _ = node.on_news((since, top), 0, &page(&[(T, since.max(mark(1)))], next));
+            // One that comes late changes nothing.
+            let _ = node.on_news((Mark::NONE, top), 0, &page(&[(T, mark(1))], 2));
+            since = mark(next);
+        }
+        let _ = node.on_news((since, top), 0, &all(&[(Scope::All, top)]));
+        assert_eq!(node.next_log_step(), None);
+        assert!(node.is_dead(mark(5), &tagged(), 0));
+    }
+
+    #[test]
+    fn t7_a_list_that_is_lost_between_two_pages_is_a_lost_log() {
+        let mut node = synced();
+        let top = mark(3);
+        node.on_top(node.known(), Some(top));
+        let _ = node.on_news((mark(1), top), 0, &page(&[(T, top)], 3));
+        let _ = node.on_news((top, top), 0, &all(&[]));
+        assert!(node.has_lost_its_log() && !node.knows_up_to(mark(2)));
+    }
+
+    #[test]
+    fn t12_the_list_of_another_primary_is_read_from_its_beginning() {
+        let mut node = synced();
+        let _ = node.hear(&event(1, 2, &[T]), false, NOW);
+        node.on_top(node.known(), Some(mark(9)));
+        let _ = node.on_news((mark(2), mark(9)), 0, &page(&[(T, mark(2))], 8));
+        node.failed_over(NOW, WINDOW);
+        let begins = Some(news(Mark::NONE, node.log.top, 1));
+        assert_eq!(node.next_log_step(), begins);
+        // What the old one has said is forgotten, and what it says yet is not heard.
+        let _ = node.on_news((mark(8), mark(9)), 0, &all(&[(Scope::All, mark(9))]));
+        assert_eq!(node.next_log_step(), begins);
+        let _ = node.on_news((Mark::NONE, mark(9)), 1, &page(&[(Scope::All, mark(1))], 2));
+        assert!(!node.lacks());
+        let _ = node.on_news((mark(2), mark(9)), 1, &all(&[(Scope::Tag(8), mark(2))]));
+        assert_eq!(node.log.lacks.get(&T), Some(&mark(2)));
     }
 }

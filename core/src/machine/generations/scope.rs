@@ -13,6 +13,10 @@ impl Mark {
     /// Below every number that was ever given out.
     pub const NONE: Self = Self(0);
 
+    /// From here on nothing is a number: microseconds reach it in 2255. Scripts are exact up to 2^53, so
+    /// all that is left out has been written by a stranger, and could not be followed by another number.
+    pub const END: Self = Self(9_000_000_000_000_000);
+
     /// The mark of this number.
     #[must_use]
     pub const fn new(number: u64) -> Self {
@@ -25,12 +29,12 @@ impl Mark {
         self.0
     }
 
-    /// The mark that this text says, as L2 holds it: below 2^53, up to which scripts are exact.
+    /// The mark that this text says, as L2 holds it: below [`END`](Self::END).
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-        let number = text.parse().ok().filter(|number| *number < 1 << 53);
-        number.filter(|_| digits).map(Self)
+        let mark = text.parse().ok().map(Self);
+        mark.filter(|mark| digits && *mark < Self::END)
     }
 }
 
@@ -212,14 +216,17 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_what_scripts_are_exact_about() {
-        assert_eq!(Mark::parse("7"), Some(Mark::new(7)));
+    fn a_number_is_what_another_one_can_follow() {
+        for number in [7, 8_999_999_999_999_999] {
+            assert_eq!(Mark::parse(&format!("{number}")), Some(Mark::new(number)));
+        }
         for text in [
             "",
             "+7",
             "-7",
             "7 ",
-            "9007199254740992",
+            "9000000000000000",
+            "9007199254740991",
             "99999999999999999999",
             "x",
         ] {

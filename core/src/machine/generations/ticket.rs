@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::machine::generations::scope::{Mark, Scope};
+use crate::machine::generations::scope::{Mark, RaiseEvent, Scope};
 
 /// The answer to [`Remote::raise`](crate::ports::remote::Remote::raise).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,15 @@ pub struct Raised {
     pub marks: Vec<Mark>,
     /// There was no list: the new one begins with [`Scope::All`].
     pub anew: bool,
+}
+
+/// The answer to [`Remote::ensure`](crate::ports::remote::Remote::ensure).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ensured {
+    /// The highest number.
+    pub top: Mark,
+    /// What was raised under it, with all its scopes, if anything was: the others are to hear of it.
+    pub raised: Option<RaiseEvent>,
 }
 
 /// A raise that L2 has not acknowledged.

@@ -3,7 +3,7 @@
 use crate::machine::error::Fault;
 use crate::machine::event::Event;
 use crate::machine::lookup::lease::Lease;
-use crate::machine::lookup::step::{Need, Renewal, Seen, Step};
+use crate::machine::lookup::step::{Need, Release, Renewal, Seen, Step};
 use crate::machine::lookup::{Lookup, Move, Out, State, View};
 use crate::machine::policy::Policy;
 use crate::machine::policy::backoff::Backoff;
@@ -122,6 +122,13 @@ impl<V: Clone> Lookup<V> {
             State::Fresh | State::Local { .. } | State::Remote { .. }
         );
         may_ask && !self.faulted && self.lease.on_late_reply(token, now)
+    }
+
+    /// Its key was raised: if it loads, what that brings is dead, and nobody need wait for its lease.
+    pub(in crate::machine) fn loads_in_vain(&mut self) -> Option<Release> {
+        let loads = matches!(self.state, State::Loading { .. });
+        let token = loads.then(|| self.lease.give_back()).flatten()?;
+        Some(Release::of(token))
     }
 
     /// The lease that is to be renewed while the loader runs.

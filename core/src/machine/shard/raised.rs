@@ -1,12 +1,13 @@
 //! What raises mean to what is under way (PROTOCOL.md, T2, T5, T6, T11).
 
+use alloc::vec::Vec;
 use core::hash::{BuildHasher, Hash};
 
 use crate::machine::effects::Effects;
 use crate::machine::event::Event;
 use crate::machine::generations::Generations;
 use crate::machine::generations::heard::Aftermath;
-use crate::machine::lookup::step::{Reply, Seen};
+use crate::machine::lookup::step::{Release, Reply, Seen};
 use crate::machine::shard::{Context, Shard};
 use crate::machine::table::writes::Sweep;
 
@@ -14,7 +15,15 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     /// The namespace was cleared, or keys of some buckets were raised: [`supersede`](Self::supersede) for
     /// all those keys, but for a flight that has found nothing yet: what it finds in L2 is judged by its
     /// number, and what it loads began after the news. Then everything is removed from L1.
-    pub fn supersede_raised(&mut self, news: &Aftermath, effects: &mut Effects<K, V>) -> Sweep {
+    ///
+    /// Who loads gives its lease back at once, since what it brings is dead: these leases are to be
+    /// released. A change would have removed them.
+    pub fn supersede_raised(
+        &mut self,
+        news: &Aftermath,
+        effects: &mut Effects<K, V>,
+    ) -> (Sweep, Vec<(K, Release)>) {
+        let mut leases = Vec::new();
         // Nor do changes whose values count from a claim that is still to be answered.
         for (_, change) in &mut self.changes {
             let slot = self.slots.look(change.slot);
@@ -34,15 +43,17 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
                     // Nor does it answer what it has seen so far, before L1 is swept.
                     flight.lookup.on_swept();
                 }
-                Some(_) => {
+                Some(flight) => {
                     slot.flight = None;
                     effects.events.push(Event::Superseded);
+                    let lease = flight.lookup.loads_in_vain();
+                    leases.extend(lease.map(|lease| (slot.key().clone(), lease)));
                 }
                 None => {}
             }
         }
         let pending = self.writes.all();
-        self.begin_sweep(pending)
+        (self.begin_sweep(pending), leases)
     }
 
     /// Whether L2 is neither read nor filled for the keys of this bucket.

@@ -35,6 +35,8 @@ pub(crate) struct Fleet {
     /// L2 is several servers, and the log of raises need not be where a key is.
     pub(crate) cluster: bool,
     pub(crate) losses: Vec<Loss>,
+    /// How many marks are a page of its list.
+    pub(crate) page: usize,
 }
 
 /// A node hears nothing from here on, and notices after so many milliseconds.
@@ -71,6 +73,7 @@ impl Fleet {
             failovers: Vec::new(),
             cluster: false,
             losses: Vec::new(),
+            page: 1_000,
         }
     }
 

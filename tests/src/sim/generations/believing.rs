@@ -12,7 +12,8 @@ use crate::sim::fate::judge::{ActorId, Id};
 use crate::sim::fate::plan::Key;
 use crate::sim::fate::script::Point;
 use crate::sim::generations::judging::Floors;
-use crate::sim::generations::scopes::marks_of;
+use crate::sim::generations::log::Word;
+use crate::sim::generations::scopes::{Scopes, marks_of};
 use crate::sim::world::net::{CommandId, Sender};
 use crate::sim::world::time::{World, whole_millis};
 use crate::sim::world::verb::{Receipt, Verb};
@@ -262,17 +263,37 @@ impl World {
         self.take_up_primary(node);
         let generations = &mut self.nodes[node].generations;
         match (step, receipt) {
-            (LogStep::News { since, top, reign }, Receipt::News(list)) => {
-                let news = generations.on_news((since, top), reign, &list);
-                self.note(|| format!("    node {node} has news: {list:?}"));
-                // Another primary has taken over since: the node makes nothing of it.
+            (
+                LogStep::News {
+                    since, top, reign, ..
+                },
+                Receipt::News(page),
+            ) => {
+                let news = generations.on_news((since, top), reign, &page);
+                self.note(|| format!("    node {node} has news: {page:?}"));
+                // Another primary has taken over since, or more is to come: the node makes nothing of it.
                 let same = self.commands[command].known == self.nodes[node].known;
-                let list = if same { list } else { Vec::new() };
+                let list = if same && page.next.is_none() {
+                    page.marks
+                } else {
+                    Vec::new()
+                };
                 let learnt = self.judge.learnt_of(&list);
                 self.learnt(node, &news, learnt, Some(id))
             }
-            (LogStep::Ensure { marks, reign, .. }, Receipt::Ensured(top)) => {
-                generations.on_ensured(&marks, reign, top);
+            (LogStep::Ensure { marks, reign, .. }, Receipt::Ensured(ensured)) => {
+                generations.on_ensured(&marks, reign, ensured.top);
+                if let Some(event) = ensured.raised
+                    && let Some((before, number)) = event.numbers
+                {
+                    let scopes = Scopes::of(&event.scopes);
+                    let word = Word {
+                        before,
+                        number,
+                        scopes,
+                    };
+                    self.tell_of_raise(id, node, word);
+                }
                 None
             }
             (step, receipt) => unreachable!("{receipt:?} answers {step:?}"),

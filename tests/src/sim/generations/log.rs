@@ -1,6 +1,6 @@
 //! The log of raises in L2: what becomes of a command to it, and who is told.
 
-use jetcache_core::machine::generations::scope::{Mark, Scope, top_key};
+use jetcache_core::machine::generations::scope::{Mark, top_key};
 use jetcache_core::ports::remote::{Ensure, Raise, Wire};
 
 use crate::sim::generations::scopes::{Scopes, list_of};
@@ -33,12 +33,6 @@ impl World {
         Mark::parse(core::str::from_utf8(&found.bytes).ok()?)
     }
 
-    fn highest(&self) -> Mark {
-        let list = self.table.news(NAMESPACE, Mark::NONE);
-        let marks = list.iter().map(|(_, mark)| *mark);
-        marks.max().unwrap_or_default()
-    }
-
     pub(crate) fn applied_to_log(&mut self, command: CommandId, verb: Verb) -> Receipt {
         // A failover takes some time, so that no number is given out twice.
         let now = self.server_clock() + self.primaries.count;
@@ -52,6 +46,7 @@ impl World {
                     scopes: &list,
                 };
                 let raised = self.table.raise(now, &raise);
+                let raised = raised.expect("there are numbers left");
                 let node = self.commands[command].source().0;
                 let begun = self.judge.floors_of(node);
                 let begun = begun.or(self.commands[command].floors);
@@ -71,26 +66,26 @@ impl World {
                 );
                 Receipt::Raised(raised)
             }
-            Verb::News { since } => Receipt::News(self.table.news(namespace, since)),
+            Verb::News { since } => {
+                let most = self.plan.fleet.page;
+                Receipt::News(self.table.news(namespace, since, most))
+            }
             Verb::Ensure { clock, marks } => {
-                let (before, top) = (self.highest(), self.top().unwrap_or_default());
                 let marks = list_of(&marks);
                 let ensure = Ensure {
                     namespace,
                     clock,
                     marks: &marks,
                 };
-                let number = self.table.ensure(now, &ensure);
-                let after = self.highest();
-                if after > before {
-                    let raised = self.table.news(namespace, after);
-                    let raised: Vec<Scope> = raised.iter().map(|(scope, _)| *scope).collect();
-                    let scopes = Scopes::of(&raised);
+                let ensured = self.table.ensure(now, &ensure);
+                let ensured = ensured.expect("there are numbers left");
+                if let Some(event) = &ensured.raised
+                    && let Some((before, number)) = event.numbers
+                {
+                    let scopes = Scopes::of(&event.scopes);
                     let node = self.commands[command].source().0;
                     let begun = self.judge.floors_of(node);
-                    self.judge.raise_applied(after, scopes, begun);
-                    let before = before.max(top);
-                    let number = after;
+                    self.judge.raise_applied(number, scopes, begun);
                     self.announce_raise(
                         command,
                         Word {
@@ -100,7 +95,7 @@ impl World {
                         },
                     );
                 }
-                Receipt::Ensured(number)
+                Receipt::Ensured(ensured)
             }
             _ => {
                 self.commands[command].top = Some(self.top());

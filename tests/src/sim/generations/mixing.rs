@@ -29,6 +29,8 @@ impl Plan {
         }
         if remote {
             fleet.mix_log(rng, span);
+            let pages = &mut Rng::with_seed(seed.rotate_left(29) ^ 0x9a6e);
+            fleet.page = pick(pages, &[1, 1, 2, 1_000]);
         }
         let raises = pick(rng, &[0, 1, 2, 4, 8]);
         for _ in 0..raises {

@@ -5,6 +5,7 @@ use jetcache_core::machine::generations::heard::Aftermath;
 use jetcache_core::machine::generations::scope::RaiseEvent;
 use jetcache_core::machine::generations::ticket::RaiseTicket;
 use jetcache_core::machine::generations::ticket::Raised;
+use jetcache_core::machine::time::Timestamp;
 
 use crate::sim::actors::actor::Actor;
 use crate::sim::actors::hearing::Sweep;
@@ -128,7 +129,17 @@ impl World {
         let (acknowledged, news) = own.raised(ticket, answer.as_ref(), now);
         self.note(|| format!("raise {id} of {scopes:?}: {answer:?}, acknowledged: {acknowledged}"));
         if let Some(answer) = &answer {
-            self.tell_of_raise(id, node, scopes, answer);
+            let all = if answer.anew {
+                Scopes::ALL
+            } else {
+                Scopes::NONE
+            };
+            let word = Word {
+                before: answer.before,
+                number: answer.number,
+                scopes: scopes.and(all),
+            };
+            self.tell_of_raise(id, node, word);
         }
         if acknowledged && self.plan.fleet.failovers.is_empty() {
             self.judge.raise_acknowledged(raise.floors.only(scopes));
@@ -229,6 +240,8 @@ impl World {
             return;
         }
         let due = match own.generations.next_raise() {
+            // Then it stays pending, and the judge finds it at rest.
+            Some(due) if due == Timestamp::MAX => return,
             Some(due) => self.when(node, due),
             None if own.generations.lacks() => self.now,
             None => return,
@@ -242,21 +255,11 @@ impl World {
     }
 
     /// Tells of a raise that L2 has answered, if this bus works so.
-    fn tell_of_raise(&mut self, id: ActorId, node: usize, scopes: Scopes, answer: &Raised) {
+    pub(crate) fn tell_of_raise(&mut self, id: ActorId, node: usize, word: Word) {
         if self.plan.fleet.bus != Bus::Publish {
             return;
         }
-        let all = if answer.anew {
-            Scopes::ALL
-        } else {
-            Scopes::NONE
-        };
         let (life, ask) = (self.nodes[node].life, self.asks[id]);
-        let word = Word {
-            before: answer.before,
-            number: answer.number,
-            scopes: scopes.and(all),
-        };
         let message = self.message(Message {
             raise: Some(word),
             source: Some((node, life)),
@@ -297,9 +300,12 @@ impl World {
         floors: Floors,
         then: Option<ActorId>,
     ) -> ActorId {
-        let rest = self.machine(node, |shard, _, effects| {
+        let (rest, leases) = self.machine(node, |shard, _, effects| {
             shard.supersede_raised(news, effects)
         });
+        for (key, lease) in leases {
+            self.release(node, key, lease, usize::MAX);
+        }
         for key in 0..KEYS {
             let key = u8::try_from(key).unwrap_or(0);
             if news.concerns(bucket(key)) {

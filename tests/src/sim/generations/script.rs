@@ -69,6 +69,13 @@ impl Plan {
         self
     }
 
+    /// A page of the list of raises has so many marks.
+    #[must_use]
+    pub fn pages(mut self, marks: usize) -> Self {
+        self.fleet.page = marks;
+        self
+    }
+
     /// This is the fate of the next raise that is repeated, whoever caused it.
     #[must_use]
     pub fn again(mut self, fate: Fate) -> Self {

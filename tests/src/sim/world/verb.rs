@@ -3,12 +3,14 @@
 use core::time::Duration;
 
 use jetcache_core::Token;
-use jetcache_core::machine::generations::scope::{Mark, Scope};
-use jetcache_core::machine::generations::ticket::Raised;
+use jetcache_core::machine::generations::scope::Mark;
+use jetcache_core::machine::generations::ticket::{Ensured, Raised};
 use jetcache_core::machine::lookup::step::Seen;
 use jetcache_core::machine::tier::envelope::HEADER;
 use jetcache_core::machine::tier::verb::{Announce, Times};
-use jetcache_core::ports::remote::{Claimed, Condition, Extended, Filled, Granted, Placed, Stamp};
+use jetcache_core::ports::remote::{
+    Claimed, Condition, Extended, Filled, Granted, NewsPage, Placed, Stamp,
+};
 
 use crate::sim::fate::judge::{Id, Index};
 use crate::sim::fate::script::Point;
@@ -104,9 +106,9 @@ pub(crate) enum Receipt {
     /// And whether the key was removed instead.
     Put(Placed, bool),
     Raised(Raised),
-    News(Vec<(Scope, Mark)>),
+    News(NewsPage),
     /// The highest number, and what was raised anew if anything was.
-    Ensured(Mark),
+    Ensured(Ensured),
     Done,
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use jetcache_adapters::{Faults, Faulty, Memory};
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Ensure, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Mark, Placed, Put,
-    Raise, Raised, Scope, Settle, Wire,
+    Claim, Claimed, Ensure, Ensured, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Mark,
+    NewsPage, Placed, Put, Raise, Raised, Scope, Settle, Wire,
 };
 use jetcache_core::{Fault, Remote, Runtime, Task, Timestamp, Token};
 use jetcache_smol::Smol;
@@ -369,14 +369,20 @@ impl Remote for Noting {
         Err(Fault::Timeout)
     }
 
-    async fn news(&self, _: &str, _: Mark) -> Result<Vec<(Scope, Mark)>, Fault> {
+    async fn news(&self, _: &str, _: Mark) -> Result<NewsPage, Fault> {
         self.note("news");
-        Ok(vec![(Scope::All, Mark::new(7))])
+        Ok(NewsPage {
+            marks: vec![(Scope::All, Mark::new(7))],
+            next: None,
+        })
     }
 
-    async fn ensure(&self, _: &Ensure<'_>) -> Result<Mark, Fault> {
+    async fn ensure(&self, _: &Ensure<'_>) -> Result<Ensured, Fault> {
         self.note("ensure");
-        Ok(Mark::new(8))
+        Ok(Ensured {
+            top: Mark::new(8),
+            raised: None,
+        })
     }
 
     fn server(&self) -> Option<u64> {
@@ -409,13 +415,13 @@ async fn what_has_a_default_reaches_the_wrapped_one() {
     };
     assert!(matches!(remote.raise(&raise).await, Err(Fault::Timeout)));
     let news = remote.news(namespace, clock).await.unwrap();
-    assert_eq!(news, [(Scope::All, Mark::new(7))]);
+    assert_eq!(news.marks, [(Scope::All, Mark::new(7))]);
     let ensure = Ensure {
         namespace,
         clock,
         marks: &[],
     };
-    assert_eq!(remote.ensure(&ensure).await.unwrap(), Mark::new(8));
+    assert_eq!(remote.ensure(&ensure).await.unwrap().top, Mark::new(8));
     assert_eq!(
         (remote.server(), remote.server_of("abc")),
         (Some(7), Some(3))

@@ -1,5 +1,7 @@
 //! The log of generations on a server that was meddled with, is full, or tells of it.
 
+use std::collections::BTreeMap;
+
 use jetcache_adapters::Redis;
 use jetcache_core::machine::generations::scope::{RaiseEvent, list_key, top_key};
 use jetcache_core::ports::bus::{Kind, Message, News};
@@ -31,11 +33,22 @@ async fn ensure(remote: &impl Remote, clock: Mark, marks: &[(Scope, Mark)]) -> M
         clock,
         marks,
     };
-    remote.ensure(&ensure).await.unwrap()
+    remote.ensure(&ensure).await.unwrap().top
 }
 
 async fn news(remote: &impl Remote) -> Vec<(Scope, Mark)> {
-    remote.news("ns:", Mark::NONE).await.unwrap()
+    all_since(remote, Mark::NONE).await
+}
+
+/// All pages, in the order of the scopes.
+async fn all_since(remote: &impl Remote, since: Mark) -> Vec<(Scope, Mark)> {
+    let (mut marks, mut from) = (BTreeMap::new(), Some(since));
+    while let Some(since) = from {
+        let page = remote.news("ns:", since).await.unwrap();
+        marks.extend(page.marks);
+        from = page.next;
+    }
+    marks.into_iter().collect()
 }
 
 fn top(server: &RedisServer) -> Mark {
@@ -109,7 +122,18 @@ fn what_is_no_number_counts_as_missing() {
     let redis = Redis::open(&server.url()).unwrap();
     many().block_on(async {
         let mut last = raise(&redis, "ns:", &[ONE]).await.unwrap().number;
-        for junk in ["", "x", "-5", "1e3", "0x10", "99999999999999999999", "inf"] {
+        for junk in [
+            "",
+            "x",
+            "-5",
+            "1e3",
+            "0x10",
+            "99999999999999999999",
+            "inf",
+            // The highest integer of a double, and the first that is too high.
+            "9007199254740991",
+            "9000000000000000",
+        ] {
             server.cli(&["SET", TOP, junk]);
             let raised = raise(&redis, "ns:", &[ONE]).await.unwrap();
             assert_eq!(raised.before, last, "{junk}");
@@ -117,7 +141,7 @@ fn what_is_no_number_counts_as_missing() {
             last = ensure(&redis, Mark::NONE, &[]).await;
             assert_eq!((last, top(&server)), (raised.number, last), "{junk}");
         }
-        for score in ["inf", "-inf", "-5", "9007199254740992"] {
+        for score in ["inf", "-inf", "-5", "9007199254740991", "9000000000000000"] {
             server.cli(&["DEL", LIST]);
             server.cli(&["ZADD", LIST, score, "t0001"]);
             assert_eq!(news(&redis).await, [], "{score}");
@@ -127,16 +151,32 @@ fn what_is_no_number_counts_as_missing() {
             last = raised.number;
             assert_eq!(news(&redis).await, [(Scope::All, last), (ONE, last)]);
         }
-        // A clock that nobody can have been told.
-        for clock in [1 << 53, u64::MAX] {
-            let raise = Raise {
-                namespace: "ns:",
-                clock: Mark::new(clock),
-                scopes: &[ONE],
-            };
-            let number = redis.raise(&raise).await.unwrap().number;
-            assert!(number > last && number < Mark::new(1 << 53));
-            last = number;
+    });
+}
+
+#[test]
+fn a_number_far_ahead_rises_by_one() {
+    let server = RedisServer::start();
+    let redis = Redis::open(&server.url()).unwrap();
+    many().block_on(async {
+        let ahead = Mark::END.number() - 1_000;
+        for meddled in [&[TOP][..], &[LIST], &[TOP, LIST]] {
+            server.cli(&["FLUSHALL"]);
+            raise(&redis, "ns:", &[ONE]).await.unwrap();
+            for key in meddled {
+                match *key {
+                    TOP => server.cli(&["SET", TOP, &ahead.to_string()]),
+                    key => server.cli(&["ZADD", key, &ahead.to_string(), "t0001"]),
+                };
+            }
+            for above in 1..5 {
+                let raised = raise(&redis, "ns:", &[ONE]).await.unwrap();
+                assert_eq!(raised.number.number(), ahead + above, "{meddled:?}");
+                assert_eq!(raised.before.number(), ahead + above - 1);
+                assert_eq!(top(&server), raised.number);
+                let ensured = ensure(&redis, raised.number, &[(ONE, raised.number)]).await;
+                assert_eq!(ensured, raised.number);
+            }
         }
     });
 }
@@ -185,9 +225,9 @@ fn strangers_members_are_skipped() {
         let seven = (Scope::Tag(1), Mark::new(7));
         let round = (Scope::Key(2), Mark::new(1_000_000_000_000_000));
         assert_eq!(news(&redis).await, [seven, round]);
-        let marks = redis.news("ns:", Mark::new(7)).await.unwrap();
+        let marks = all_since(&redis, Mark::new(7)).await;
         assert_eq!(marks, [seven, round]);
-        let marks = redis.news("ns:", Mark::new(8)).await.unwrap();
+        let marks = all_since(&redis, Mark::new(8)).await;
         assert_eq!(marks, [round]);
         let before = raise(&redis, "ns:", &[Scope::Key(2)]).await.unwrap();
         assert_eq!(
@@ -273,7 +313,7 @@ async fn every_raise_is_told(remote: &impl Remote, ears: &mut [Ear]) {
                 clock,
                 marks,
             };
-            remote.ensure(&ensure).await.unwrap()
+            remote.ensure(&ensure).await.unwrap().top
         };
         ensure(all.number, &[(ONE, first.number)]).await;
         let lacking = [(ONE, all.number), (Scope::Key(2), first.number)];

@@ -103,6 +103,11 @@ async fn muted(stage: &Stage) {
     let bus = Airwaves::default();
     let [one, two] = fleet(stage, &bus).await;
     two.get_or_load("key", brings("old")).await.unwrap();
+    stage
+        .until("it has told of the log that it began", async || {
+            two.activity().untold == 0
+        })
+        .await;
     bus.mute(true);
     // Nobody waits for that word.
     assert_eq!(one.invalidate("key").await, Reach::Everywhere);

@@ -63,8 +63,16 @@ impl Airwaves {
         }));
     }
 
-    /// What the nodes have said since the last call of this.
+    /// What the nodes have said since the last call of this, but for raises: the first node that looks
+    /// at the log of a namespace begins it.
     pub(crate) fn said(&self) -> Vec<Message> {
+        let mut said = self.all_said();
+        said.retain(|message| message.kind != Kind::Raise);
+        said
+    }
+
+    /// And the raises.
+    pub(crate) fn all_said(&self) -> Vec<Message> {
         core::mem::take(&mut self.0.said.lock().unwrap())
     }
 

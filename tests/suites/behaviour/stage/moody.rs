@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use jetcache_adapters::Memory;
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Ensure, Fill, Filled, Found, Hold, LeaseAsk, Leased, Mark, Placed, Put, Raise,
-    Raised, Scope, Settle, Wire,
+    Claim, Claimed, Ensure, Ensured, Fill, Filled, Found, Hold, LeaseAsk, Leased, Mark, NewsPage,
+    Placed, Put, Raise, Raised, Settle, Wire,
 };
 use jetcache_core::{Fault, Remote};
 
@@ -174,14 +174,14 @@ impl Remote for Moody {
         self.memory.raise(raise).await
     }
 
-    async fn news(&self, namespace: &str, since: Mark) -> Result<Vec<(Scope, Mark)>, Fault> {
+    async fn news(&self, namespace: &str, since: Mark) -> Result<NewsPage, Fault> {
         if self.is(Mood::Silent) {
             return pending().await;
         }
         self.memory.news(namespace, since).await
     }
 
-    async fn ensure(&self, ensure: &Ensure<'_>) -> Result<Mark, Fault> {
+    async fn ensure(&self, ensure: &Ensure<'_>) -> Result<Ensured, Fault> {
         if self.is(Mood::Broken) || self.is(Mood::RemovalsBreak) {
             return faults(1).remove(0);
         }

@@ -1,14 +1,15 @@
 //! What the nodes of a fleet hear of raises.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use jetcache_adapters::{MessagePack, Redis};
 use jetcache_core::ports::bus::Kind;
-use jetcache_core::{BusState, Cached, Reach};
+use jetcache_core::{BusState, Cached, Entry, Local, LruLocal, Probe, Reach};
 
 use crate::behaviour::stage::airwaves::Airwaves;
-use crate::behaviour::stage::{Case, Cases, Node, Stage, shared_redis, value};
+use crate::behaviour::stage::{Case, Cases, Node, Stage, Value, shared_redis, value};
 use crate::behaviour::tags::load;
 
 pub(crate) const CASES: Cases<Case> = &[
@@ -21,6 +22,9 @@ pub(crate) const CASES: Cases<Case> = &[
     ("others_see_a_raise_by_tracking", |s| Box::pin(tracking(s))),
     ("what_was_missed_while_the_bus_was_down_is_dead", |s| {
         Box::pin(cut(s))
+    }),
+    ("raises_that_come_together_empty_l1_once", |s| {
+        Box::pin(together(s))
     }),
     ("a_raise_that_cannot_be_understood_is_counted", |s| {
         Box::pin(garbled(s))
@@ -71,7 +75,7 @@ async fn own_bus(stage: &Stage) {
     let bus = Airwaves::default();
     let node = || stage.builder().bus(bus.clone()).build().unwrap();
     is_told(stage, &node(), &node()).await;
-    let raises: Vec<_> = bus.said();
+    let raises: Vec<_> = bus.all_said();
     assert!(raises.iter().any(|said| said.kind == Kind::Raise));
 }
 
@@ -145,4 +149,82 @@ async fn garbled(stage: &Stage) {
         })
         .await;
     assert_eq!(node.peek("key"), Cached::Hit(value("1")));
+}
+
+/// An L1 that counts how often it is emptied, which takes as long as the case wants.
+#[derive(Clone)]
+struct Emptied {
+    inner: Arc<LruLocal<String, Value>>,
+    times: Arc<AtomicUsize>,
+    held: Arc<AtomicBool>,
+}
+
+impl Local<String, Value> for Emptied {
+    fn get(&self, key: &dyn Probe<String>) -> Option<Entry<Value>> {
+        self.inner.get(key)
+    }
+
+    fn insert(&self, key: String, entry: Entry<Value>) {
+        self.inner.insert(key, entry);
+    }
+
+    fn remove(&self, key: &dyn Probe<String>) {
+        self.inner.remove(key);
+    }
+
+    fn clear(&self) {
+        self.times.fetch_add(1, Ordering::SeqCst);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.held.load(Ordering::SeqCst) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.inner.clear();
+    }
+
+    fn len(&self) -> usize {
+        self.inner.len()
+    }
+
+    fn weight(&self) -> u64 {
+        self.inner.weight()
+    }
+}
+
+async fn together(stage: &Stage) {
+    let bus = Airwaves::default();
+    let l1 = Emptied {
+        inner: Arc::new(LruLocal::new(100.try_into().unwrap())),
+        times: Arc::default(),
+        held: Arc::default(),
+    };
+    let times = || l1.times.load(Ordering::SeqCst);
+    let node = stage.builder().bus(bus.clone()).local(l1.clone());
+    let node = node.build().unwrap();
+    listens(stage, &node).await;
+    load(&node, "key", "1", &[]).await;
+    let before = times();
+    let raised = |number: u64| {
+        let head = format!("{}>{number}", number - 1);
+        let texts = [head, format!("k{number:04x}"), "t9fa3".into()];
+        bus.say_changed(Kind::Raise, &texts.map(|text| stage.key(&text)));
+    };
+    l1.held.store(true, Ordering::SeqCst);
+    raised(1);
+    stage
+        .until("L1 is being emptied", async || times() == before + 1)
+        .await;
+    for number in 2..132 {
+        raised(number);
+    }
+    // The last one that is heard is followed by something else.
+    bus.say_changed(Kind::Raise, &[]);
+    l1.held.store(false, Ordering::SeqCst);
+    stage
+        .until("all are heard", async || node.stats().garbled == 1)
+        .await;
+    stage
+        .until("L1 is emptied again", async || times() > before + 1)
+        .await;
+    assert_eq!(times(), before + 2, "once for all that came meanwhile");
+    assert_eq!(node.peek("key"), Cached::Miss);
 }

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use jetcache_adapters::{MessagePack, Redis};
+use jetcache_adapters::{Faults, Faulty, MessagePack, Redis};
+use jetcache_core::doc::Threads;
 use jetcache_core::{BusState, Cached, Reach};
 
+use crate::behaviour::stage::airwaves::Airwaves;
 use crate::behaviour::stage::{Case, Cases, Node, Stage, value};
 use crate::behaviour::tags::load;
 
@@ -19,6 +21,9 @@ pub(crate) const CASES: Cases<Case> = &[
     ("a_log_that_was_evicted_brings_nothing_back", |s| {
         Box::pin(evicted(s))
     }),
+    ("what_a_lost_log_clears_is_told_over_any_bus", |s| {
+        Box::pin(told(s))
+    }),
     ("an_emptied_server_is_used_again", |s| Box::pin(emptied(s))),
     (
         "changes_that_did_not_fit_are_made_up_for_within_seconds",
@@ -27,6 +32,10 @@ pub(crate) const CASES: Cases<Case> = &[
     ("a_node_that_starts_while_l2_is_away_fills_it_later", |s| {
         Box::pin(late(s))
     }),
+    (
+        "a_node_that_starts_against_a_full_log_believes_l2_in_the_end",
+        |s| Box::pin(full(s)),
+    ),
 ];
 
 fn quick(stage: &Stage) -> Node {
@@ -121,6 +130,29 @@ async fn evicted(stage: &Stage) {
     }
 }
 
+async fn told(stage: &Stage) {
+    let bus = Airwaves::default();
+    let node = || stage.builder().bus(bus.clone()).build().unwrap();
+    let (one, two) = (node(), node());
+    for node in [&one, &two] {
+        node.listen().await;
+        stage
+            .until("it listens", async || node.bus() == BusState::Up)
+            .await;
+    }
+    load(&one, "key", "1", &[]).await;
+    assert_eq!(two.get("key").await, Cached::Hit(value("1")));
+    assert_eq!(two.peek("key"), Cached::Hit(value("1")));
+    assert_eq!(stage.server().cli(&["FLUSHALL"]), "OK");
+    assert_eq!(one.get("other").await, Cached::Miss);
+    stage
+        .until(
+            "the other node hears that everything was raised",
+            async || two.peek("key") == Cached::Miss,
+        )
+        .await;
+}
+
 async fn emptied(stage: &Stage) {
     let node = stage.node();
     load(&node, "key", "1", &["a"]).await;
@@ -202,4 +234,34 @@ async fn late(stage: &Stage) {
             stage.node().get("key").await == Cached::Hit(value("3"))
         })
         .await;
+}
+
+/// All tags there are were raised, so the list has 66 pages. Each takes so long that no call waits for
+/// all of them, and every fifth question fails, so that no attempt gets through all of them.
+async fn full(stage: &Stage) {
+    let first = stage.node();
+    load(&first, "key", "1", &["a"]).await;
+    let fill = "local top = tonumber(redis.call('GET', KEYS[1])) - 70000
+        for tag = 0, 65535 do
+            redis.call('ZADD', KEYS[2], string.format('%.0f', top + tag), string.format('t%04x', tag))
+        end
+        return redis.call('ZCARD', KEYS[2])";
+    let name = |end: &str| format!("{{{}}}{end}", stage.key(""));
+    let (top, list) = (name("#gen"), name("#raised"));
+    let marks = stage.server().cli(&["EVAL", fill, "2", &top, &list]);
+    assert_eq!(marks, "65537");
+    let faults = Faults::seeded(Threads, 1);
+    let step = Duration::from_millis(20);
+    faults.latency(step..=step).error_rate(0.2);
+    let redis = Redis::open(&stage.server().url()).unwrap();
+    let builder = stage.builder().no_breaker();
+    let late = builder.remote(Faulty::new(redis, faults.clone()), MessagePack);
+    let late = late.remote_timeout(Duration::from_millis(250));
+    let late = late.build().unwrap();
+    stage
+        .until("it knows all that was raised", async || {
+            late.get("key").await == Cached::Hit(value("1"))
+        })
+        .await;
+    assert!(faults.injected().errors > 0);
 }

@@ -1,9 +1,9 @@
 //! Kept cases of generations: what PROTOCOL.md says would happen without T1 to T8.
 
 use jetcache_tests::sim::Point::{Hear, News, Raise, Write};
-use jetcache_tests::sim::{Bus, Fate, Plan};
+use jetcache_tests::sim::{Bus, Fate, Plan, Promise};
 
-use super::{A, B, keeps};
+use super::{A, B, and, keeps};
 
 /// Two tags.
 pub(super) const T: usize = 0;
@@ -22,6 +22,25 @@ pub(super) fn fleet(count: usize) -> Plan {
 #[test]
 fn t1_what_began_to_load_before_the_namespace_was_cleared_is_dead_in_l2() {
     keeps(nodes(2).load(0, A, 50).clear(20, A).get(100, A).get(100, B));
+}
+
+#[test]
+fn t6_who_asks_after_a_clear_does_not_wait_for_a_load_that_is_in_vain() {
+    for raiser in [A, B] {
+        let plan = fleet(2).get(0, B).load(10, A, 90).clear(30, raiser);
+        let report = keeps(plan.load(40, A, 5).load(60, B, 5));
+        let waits = report.trace.iter().any(|line| line.contains("Ask(Pause"));
+        let loads = report
+            .trace
+            .iter()
+            .filter(|line| line.contains("): Ask(Load)"));
+        and(
+            &report,
+            !waits && loads.count() > 1,
+            Promise::P1,
+            "it waits",
+        );
+    }
 }
 
 #[test]
@@ -62,6 +81,25 @@ fn t2_news_is_asked_for_before_l2_is_believed() {
             .raise(40, A, T)
             .get(60, B),
     );
+}
+
+/// By the time its page is read, the tag has been raised again.
+#[test]
+fn t2_a_page_of_news_does_not_pass_for_all_of_them() {
+    for again in 50..60 {
+        keeps(
+            nodes(2)
+                .pages(1)
+                .load(0, A, 5)
+                .tagged(&[T])
+                .get(20, B)
+                .other_key()
+                .raise(30, A, T)
+                .raise(40, A, U)
+                .get(50, B)
+                .raise(again, A, T),
+        );
+    }
 }
 
 #[test]

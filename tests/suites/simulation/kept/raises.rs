@@ -1,12 +1,26 @@
 //! Kept cases of generations: what PROTOCOL.md says would happen without T9 to T12.
 
 use jetcache_tests::sim::Point::{Hear, Raise, Remove, Top};
-use jetcache_tests::sim::{Bus, Fate, Plan};
+use jetcache_tests::sim::{Bus, Fate, Plan, Promise};
 
 use super::generations::{T, U, fleet, nodes};
-use super::{A, B, keeps};
+use super::{A, B, and, keeps};
 
 const C: usize = 2;
+
+/// The bus is not L2's own server.
+#[test]
+fn t7_what_an_ensure_has_raised_is_told() {
+    let plan = nodes(2).bus(Bus::Publish).load(0, A, 5).get(20, B);
+    let report = keeps(plan.loses_log(30, true, true).get(40, A).other_key());
+    let mut heard = report
+        .trace
+        .iter()
+        .skip_while(|line| !line.contains("L2 loses its log"));
+    let hears = |line: &String| line.contains("node 1 hears") && line.contains("raise: Some");
+    let hears = heard.any(hears);
+    and(&report, hears, Promise::P2, "nobody is told of the new log");
+}
 
 #[test]
 fn t9_who_was_cut_off_looks_at_the_log_before_it_believes_l2() {

@@ -13,8 +13,8 @@ use jetcache_core::machine::generations::scope::top_key;
 use jetcache_core::machine::tier::envelope;
 use jetcache_core::ports::bus::{Kind, Message};
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Ensure, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Mark, Placed, Put,
-    Raise, Raised, Scope, Settle, Stored, Wire,
+    Claim, Claimed, Ensure, Ensured, Fill, Filled, Found, Herald, Hold, LeaseAsk, Leased, Mark,
+    NewsPage, Placed, Put, Raise, Raised, Settle, Stored, Wire,
 };
 use jetcache_core::{Cached, Codec, Fault, Remote, Runtime};
 
@@ -559,19 +559,19 @@ impl Remote for Net {
                 clock,
                 scopes: &scopes,
             };
-            table.raise(now, &raise)
+            table.raise(now, &raise).expect("there are numbers left")
         })
         .await
     }
 
-    async fn news(&self, namespace: &str, since: Mark) -> Result<Vec<(Scope, Mark)>, Fault> {
+    async fn news(&self, namespace: &str, since: Mark) -> Result<NewsPage, Fault> {
         self.at_log(namespace, move |table, _, namespace| {
-            table.news(namespace, since)
+            table.news(namespace, since, 2)
         })
         .await
     }
 
-    async fn ensure(&self, ensure: &Ensure<'_>) -> Result<Mark, Fault> {
+    async fn ensure(&self, ensure: &Ensure<'_>) -> Result<Ensured, Fault> {
         let (clock, marks) = (ensure.clock, ensure.marks.to_vec());
         self.at_log(ensure.namespace, move |table, now, namespace| {
             let ensure = Ensure {
@@ -579,7 +579,7 @@ impl Remote for Net {
                 clock,
                 marks: &marks,
             };
-            table.ensure(now, &ensure)
+            table.ensure(now, &ensure).expect("there are numbers left")
         })
         .await
     }
