@@ -9,7 +9,9 @@ use std::thread::available_parallelism;
 
 use jetcache_core::{Engine, Entry, Local, Probe};
 use quick_cache::sync::Cache;
-use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
+use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
+
+use crate::engine::key::{Hashed, Sought, Stored};
 
 /// L1 on quick_cache, bounded by entries or by bytes.
 ///
@@ -23,8 +25,7 @@ use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 /// # let _ = (by_entries, by_bytes);
 /// ```
 pub struct QuickCache<K, V> {
-    cache: Cache<K, Entry<V>, Scale<K, V>, DefaultHashBuilder, Evictions>,
-    hasher: DefaultHashBuilder,
+    cache: Cache<Stored<K>, Entry<V>, Scale<K, V>, Hashed, Evictions>,
     evicted: Arc<AtomicUsize>,
 }
 
@@ -82,15 +83,12 @@ impl<K: Hash + Eq, V: Clone> QuickCache<K, V> {
             .shards(shards)
             .build()
             .expect("the two numbers that are required were given");
-        let hasher = DefaultHashBuilder::default();
         let evicted = Arc::new(AtomicUsize::new(0));
         let evictions = Evictions {
-            hasher: hasher.clone(),
             count: Arc::clone(&evicted),
         };
         Self {
-            cache: Cache::with_options(options, scale, hasher.clone(), evictions),
-            hasher,
+            cache: Cache::with_options(options, scale, Hashed::default(), evictions),
             evicted,
         }
     }
@@ -102,23 +100,24 @@ where
     V: Clone + Send + Sync,
 {
     fn get(&self, key: &dyn Probe<K>) -> Option<Entry<V>> {
-        self.cache.get(key)
+        self.cache.get(&Sought(key))
     }
 
     fn peek(&self, key: &dyn Probe<K>) -> Option<Entry<V>> {
-        self.cache.peek(key)
+        self.cache.peek(&Sought(key))
     }
 
     fn insert(&self, key: K, entry: Entry<V>) {
+        let key = Stored(key);
         let mut leaving = Leaving {
-            replacing: Some(self.hasher.hash_one(&key)),
+            replacing: Some(Hashed::default().hash_one(&key)),
             ..Leaving::default()
         };
         self.cache.insert_with_lifecycle(key, entry, &mut leaving);
     }
 
     fn remove(&self, key: &dyn Probe<K>) {
-        self.cache.remove(key);
+        self.cache.remove(&Sought(key));
     }
 
     fn clear(&self) {
@@ -157,8 +156,8 @@ impl<K, V> Clone for Scale<K, V> {
     }
 }
 
-impl<K, V> Weighter<K, Entry<V>> for Scale<K, V> {
-    fn weight(&self, key: &K, entry: &Entry<V>) -> u64 {
+impl<K, V> Weighter<Stored<K>, Entry<V>> for Scale<K, V> {
+    fn weight(&self, Stored(key): &Stored<K>, entry: &Entry<V>) -> u64 {
         // The engine never evicts what weighs nothing.
         self.0
             .as_ref()
@@ -170,7 +169,6 @@ impl<K, V> Weighter<K, Entry<V>> for Scale<K, V> {
 /// is being inserted is told apart by its hash.
 #[derive(Clone)]
 struct Evictions {
-    hasher: DefaultHashBuilder,
     count: Arc<AtomicUsize>,
 }
 
@@ -178,8 +176,8 @@ struct Evictions {
 /// `Drop` of a key or value may use the cache.
 struct Leaving<K, V> {
     replacing: Option<u64>,
-    first: [Option<(K, Entry<V>)>; 2],
-    more: Vec<(K, Entry<V>)>,
+    first: [Option<(Stored<K>, Entry<V>)>; 2],
+    more: Vec<(Stored<K>, Entry<V>)>,
 }
 
 impl<K, V> Default for Leaving<K, V> {
@@ -192,11 +190,11 @@ impl<K, V> Default for Leaving<K, V> {
     }
 }
 
-impl<K: Hash, V> Lifecycle<K, Entry<V>> for Evictions {
+impl<K: Hash, V> Lifecycle<Stored<K>, Entry<V>> for Evictions {
     type RequestState = Leaving<K, V>;
 
-    fn on_evict(&self, leaving: &mut Leaving<K, V>, key: K, entry: Entry<V>) {
-        if leaving.replacing != Some(self.hasher.hash_one(&key)) {
+    fn on_evict(&self, leaving: &mut Leaving<K, V>, key: Stored<K>, entry: Entry<V>) {
+        if leaving.replacing != Some(Hashed::default().hash_one(&key)) {
             self.count.fetch_add(1, Ordering::Relaxed);
         }
         match leaving.first.iter_mut().find(|place| place.is_none()) {
