@@ -83,6 +83,14 @@ where
         self.cache.get(&Sought(key))
     }
 
+    fn peek(&self, key: &dyn Probe<K>) -> Option<Entry<V>> {
+        // A miss counts as a wish for the key; this look does not.
+        let key = Sought(key);
+        self.cache
+            .contains_key(&key)
+            .then(|| self.cache.get(&key))?
+    }
+
     fn insert(&self, key: K, entry: Entry<V>) {
         self.cache.insert(Stored(key), entry);
     }

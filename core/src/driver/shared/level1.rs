@@ -71,7 +71,8 @@ impl<K: CacheKey, V: CacheValue> Level1<K, V> {
     /// may be served stale.
     pub(crate) fn read(&self, key: &K, clock: &dyn AnyRuntime) -> Option<Entry<Arc<V>>> {
         let local = self.local.as_ref()?;
-        let entry = local.get(&key)?;
+        // The call that comes this way has looked for it before, which is the one use that counts.
+        let entry = local.peek(&key)?;
         let now = clock.now();
         if !entry.is_fresh(now) && now >= entry.stale_end() {
             local.remove(&key);
