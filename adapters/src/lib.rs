@@ -79,6 +79,8 @@ pub use crate::threads::Threads;
 
 /// [`Local`](jetcache_core::Local): L1, the entries of one process.
 mod engine {
+    #[cfg(any(feature = "moka", feature = "quick-cache"))]
+    mod key;
     #[cfg(feature = "moka")]
     pub(crate) mod moka;
     #[cfg(feature = "quick-cache")]

@@ -62,6 +62,7 @@ mod world {
     pub(super) mod clock;
     pub(super) mod dice;
     pub(super) mod erased;
+    pub(super) mod lane;
     pub(super) mod timeout;
 }
 

@@ -67,7 +67,7 @@ pub use ports::compression::Compression;
 pub use ports::engine::Engine;
 pub use ports::key::{Key, Text};
 pub use ports::loader::{LoadError, Loader};
-pub use ports::local::{Local, Probe};
+pub use ports::local::{Equivalent, KeyHash, Local, Probe};
 pub use ports::observer::Observer;
 pub use ports::observer::watched::{Snapshot, Watched};
 pub use ports::remote::{Condition, Remote};

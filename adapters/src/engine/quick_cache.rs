@@ -9,7 +9,9 @@ use std::thread::available_parallelism;
 
 use jetcache_core::{Engine, Entry, Local, Probe};
 use quick_cache::sync::Cache;
-use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
+use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
+
+use crate::engine::key::{Hashed, Sought, Stored};
 
 /// L1 on quick_cache, bounded by entries or by bytes.
 ///
@@ -23,8 +25,7 @@ use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 /// # let _ = (by_entries, by_bytes);
 /// ```
 pub struct QuickCache<K, V> {
-    cache: Cache<K, Entry<V>, Scale<K, V>, DefaultHashBuilder, Evictions>,
-    hasher: DefaultHashBuilder,
+    cache: Cache<Stored<K>, Entry<V>, Scale<K, V>, Hashed, Evictions>,
     evicted: Arc<AtomicUsize>,
 }
 
@@ -46,7 +47,7 @@ impl<K: Hash + Eq, V: Clone> QuickCache<K, V> {
     /// An engine for at most `entries` entries.
     #[must_use]
     pub fn new(entries: usize) -> Self {
-        let shards = available_parallelism().map_or(1, usize::from) * 4;
+        let shards = shards(entries / ENTRIES_A_SHARD);
         Self::made_of(entries, entries as u64, shards, Scale(None))
     }
 
@@ -62,12 +63,7 @@ impl<K: Hash + Eq, V: Clone> QuickCache<K, V> {
         bytes: u64,
         weigh: impl Fn(&K, Option<&V>) -> u64 + Send + Sync + 'static,
     ) -> Self {
-        let most = available_parallelism().map_or(1, usize::from) * 4;
-        let whole = usize::try_from(bytes / SHARD)
-            .unwrap_or(usize::MAX)
-            .clamp(1, most);
-        // The engine rounds up to a power of two.
-        let shards = 1 << whole.ilog2();
+        let shards = shards(usize::try_from(bytes / SHARD).unwrap_or(usize::MAX));
         // Only a hint, which sizes the memory of recently evicted keys.
         let entries = usize::try_from(bytes / 512)
             .unwrap_or(usize::MAX)
@@ -80,17 +76,15 @@ impl<K: Hash + Eq, V: Clone> QuickCache<K, V> {
             .estimated_items_capacity(entries)
             .weight_capacity(weight)
             .shards(shards)
+            .hot_allocation(1.0 - new_share(entries))
             .build()
             .expect("the two numbers that are required were given");
-        let hasher = DefaultHashBuilder::default();
         let evicted = Arc::new(AtomicUsize::new(0));
         let evictions = Evictions {
-            hasher: hasher.clone(),
             count: Arc::clone(&evicted),
         };
         Self {
-            cache: Cache::with_options(options, scale, hasher.clone(), evictions),
-            hasher,
+            cache: Cache::with_options(options, scale, Hashed::default(), evictions),
             evicted,
         }
     }
@@ -102,23 +96,24 @@ where
     V: Clone + Send + Sync,
 {
     fn get(&self, key: &dyn Probe<K>) -> Option<Entry<V>> {
-        self.cache.get(key)
+        self.cache.get(&Sought(key))
     }
 
     fn peek(&self, key: &dyn Probe<K>) -> Option<Entry<V>> {
-        self.cache.peek(key)
+        self.cache.peek(&Sought(key))
     }
 
     fn insert(&self, key: K, entry: Entry<V>) {
+        let key = Stored(key);
         let mut leaving = Leaving {
-            replacing: Some(self.hasher.hash_one(&key)),
+            replacing: Some(Hashed::default().hash_one(&key)),
             ..Leaving::default()
         };
         self.cache.insert_with_lifecycle(key, entry, &mut leaving);
     }
 
     fn remove(&self, key: &dyn Probe<K>) {
-        self.cache.remove(key);
+        self.cache.remove(&Sought(key));
     }
 
     fn clear(&self) {
@@ -157,8 +152,8 @@ impl<K, V> Clone for Scale<K, V> {
     }
 }
 
-impl<K, V> Weighter<K, Entry<V>> for Scale<K, V> {
-    fn weight(&self, key: &K, entry: &Entry<V>) -> u64 {
+impl<K, V> Weighter<Stored<K>, Entry<V>> for Scale<K, V> {
+    fn weight(&self, Stored(key): &Stored<K>, entry: &Entry<V>) -> u64 {
         // The engine never evicts what weighs nothing.
         self.0
             .as_ref()
@@ -170,7 +165,6 @@ impl<K, V> Weighter<K, Entry<V>> for Scale<K, V> {
 /// is being inserted is told apart by its hash.
 #[derive(Clone)]
 struct Evictions {
-    hasher: DefaultHashBuilder,
     count: Arc<AtomicUsize>,
 }
 
@@ -178,8 +172,8 @@ struct Evictions {
 /// `Drop` of a key or value may use the cache.
 struct Leaving<K, V> {
     replacing: Option<u64>,
-    first: [Option<(K, Entry<V>)>; 2],
-    more: Vec<(K, Entry<V>)>,
+    first: [Option<(Stored<K>, Entry<V>)>; 2],
+    more: Vec<(Stored<K>, Entry<V>)>,
 }
 
 impl<K, V> Default for Leaving<K, V> {
@@ -192,11 +186,11 @@ impl<K, V> Default for Leaving<K, V> {
     }
 }
 
-impl<K: Hash, V> Lifecycle<K, Entry<V>> for Evictions {
+impl<K: Hash, V> Lifecycle<Stored<K>, Entry<V>> for Evictions {
     type RequestState = Leaving<K, V>;
 
-    fn on_evict(&self, leaving: &mut Leaving<K, V>, key: K, entry: Entry<V>) {
-        if leaving.replacing != Some(self.hasher.hash_one(&key)) {
+    fn on_evict(&self, leaving: &mut Leaving<K, V>, key: Stored<K>, entry: Entry<V>) {
+        if leaving.replacing != Some(Hashed::default().hash_one(&key)) {
             self.count.fetch_add(1, Ordering::Relaxed);
         }
         match leaving.first.iter_mut().find(|place| place.is_none()) {
@@ -206,5 +200,61 @@ impl<K: Hash, V> Lifecycle<K, Entry<V>> for Evictions {
     }
 }
 
+/// As many shards as serve this machine, if there is enough for so many: small ones know too little of
+/// what is asked for.
+fn shards(enough_for: usize) -> usize {
+    let most = available_parallelism().map_or(1, usize::from) * 4;
+    // The engine rounds up to a power of two.
+    1 << enough_for.clamp(1, most).ilog2()
+}
+
+/// Which part of the engine is for entries that were not asked for again yet. If they are too few,
+/// they are gone before that can happen: then keys that are asked for a few times, soon, and never
+/// again find nothing.
+fn new_share(entries: usize) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a share of a large number")]
+    let share = NEW_ENTRIES / entries.max(1) as f64;
+    share.clamp(0.05, 0.2)
+}
+
+/// How many of them there should be at least.
+const NEW_ENTRIES: f64 = 64.0;
+
+/// How many entries a shard should hold at least.
+const ENTRIES_A_SHARD: usize = 512;
+
 /// How many bytes a shard should hold at least.
 const SHARD: u64 = 16 << 20;
+
+#[cfg(test)]
+mod tests {
+    use jetcache_core::Timestamp;
+
+    use super::*;
+
+    /// How many of the reads of `keys` are hits, if each miss is followed by an insert.
+    fn hits(engine: &QuickCache<u32, ()>, keys: impl Iterator<Item = u32>) -> usize {
+        let hit = |key: &u32| {
+            let hit = engine.get(&key).is_some();
+            if !hit {
+                engine.insert(*key, Entry::new(Some(()), Timestamp::MAX));
+            }
+            hit
+        };
+        keys.filter(hit).count()
+    }
+
+    #[test]
+    fn keys_that_are_asked_for_thrice_and_never_again_are_found_twice() {
+        for entries in [200, 900, 5000] {
+            let engine = QuickCache::new(entries);
+            // Fills it with what was asked for often.
+            let capacity = u32::try_from(entries).unwrap();
+            hits(&engine, (0..3 * capacity).map(|i| i % capacity));
+            let asked =
+                (0..20_000_u32).flat_map(|new| [new, new.wrapping_sub(10), new.wrapping_sub(20)]);
+            let found = hits(&engine, asked.map(|key| key.wrapping_add(1 << 20)));
+            assert!(found > 36_000, "{found} of 40,000 in {entries}");
+        }
+    }
+}

@@ -1,9 +1,10 @@
 //! Counters that many threads can raise at once.
 
 use core::fmt;
-use portable_atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use portable_atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::driver::world::dice::roll;
+use crate::driver::world::lane::{Lane, MOST_LANES};
 use crate::machine::event::Event;
 use crate::machine::stats::{Counter, Stats};
 use crate::ports::observer::Observer;
@@ -12,9 +13,11 @@ use crate::ports::observer::Observer;
 /// has, and one of your own can be handed to several caches to count their sum.
 ///
 /// Each thread has a stripe of its own, as far as there are enough, so that a hit touches no cache
-/// line that another core writes.
+/// line that another core writes, and adds without locking the bus. Threads beyond these share some.
 pub struct Counters {
-    stripes: Box<[Stripe]>,
+    /// Each is written by one thread at a time.
+    own: Box<[Stripe]>,
+    shared: Box<[Stripe]>,
 }
 
 /// Padded to two cache lines, which is what processors fetch at once.
@@ -31,8 +34,10 @@ impl Counters {
     /// All zero.
     #[must_use]
     pub fn new() -> Self {
+        let stripes = |count| (0..count).map(|_| Stripe::new()).collect();
         Self {
-            stripes: (0..stripes()).map(|_| Stripe::new()).collect(),
+            own: stripes(lanes()),
+            shared: stripes(lanes() / 2),
         }
     }
 
@@ -40,7 +45,7 @@ impl Counters {
     #[must_use]
     pub fn read(&self) -> Stats {
         let mut sums = [0_u64; Counter::COUNT];
-        for stripe in &self.stripes {
+        for stripe in self.own.iter().chain(&self.shared) {
             for (sum, count) in sums.iter_mut().zip(&stripe.0) {
                 *sum = sum.wrapping_add(count.load(Ordering::Relaxed));
             }
@@ -50,9 +55,25 @@ impl Counters {
 
     #[inline]
     pub(super) fn raise(&self, counter: Counter) {
+        let lane = Lane::of_thread();
+        if let Some(stripe) = self.own.get(lane.index()) {
+            let count = &stripe.0[counter as usize];
+            // Nobody else writes it, so nothing is lost between the two. Relaxed: each count stands
+            // alone, and nothing else is published by it.
+            count.store(
+                count.load(Ordering::Relaxed).wrapping_add(1),
+                Ordering::Relaxed,
+            );
+        } else {
+            self.raise_shared(lane, counter);
+        }
+    }
+
+    /// For a thread that has no stripe of its own.
+    #[cold]
+    fn raise_shared(&self, lane: Lane, counter: Counter) {
         // The number of stripes is a power of two, so the mask is a valid index.
-        let stripe = &self.stripes[THREAD.with(|thread| *thread) & (self.stripes.len() - 1)];
-        // Relaxed: each count stands alone, and nothing else is published by it.
+        let stripe = &self.shared[lane.index() & (self.shared.len() - 1)];
         stripe.0[counter as usize].fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -91,7 +112,7 @@ impl Sampler {
             stripes: Box::default(),
         };
         let beat = |_| Beat(AtomicU32::new(sampler.gap()));
-        sampler.stripes = (0..stripes()).map(beat).collect();
+        sampler.stripes = (0..lanes()).map(beat).collect();
         sampler
     }
 
@@ -99,7 +120,7 @@ impl Sampler {
     #[inline]
     pub(crate) fn draws(&self) -> bool {
         // The number of stripes is a power of two, so the mask is a valid index.
-        let Beat(left) = &self.stripes[THREAD.with(|thread| *thread) & (self.stripes.len() - 1)];
+        let Beat(left) = &self.stripes[Lane::of_thread().index() & (self.stripes.len() - 1)];
         // Threads that share a stripe may lose a beat: it is a sample.
         match left.load(Ordering::Relaxed) {
             0 => {
@@ -124,22 +145,48 @@ impl Sampler {
 }
 
 /// As many as there are threads to expect, twice; a power of two.
-fn stripes() -> usize {
+fn lanes() -> usize {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    (threads * 2).next_power_of_two().min(MOST_STRIPES)
+    (threads * 2).next_power_of_two().min(MOST_LANES)
 }
-
-static THREADS: AtomicUsize = AtomicUsize::new(0);
-
-thread_local! {
-    static THREAD: usize = THREADS.fetch_add(1, Ordering::Relaxed);
-}
-
-const MOST_STRIPES: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
+    use std::thread::scope;
+
     use super::*;
+
+    #[test]
+    fn no_count_is_lost_however_many_threads_there_are_and_whenever_they_end() {
+        const EACH: u64 = 20_000;
+        let counters = Counters::new();
+        let threads = 3 * counters.own.len();
+        let together = Barrier::new(threads);
+        let raise = || {
+            for _ in 0..EACH {
+                counters.raise(Counter::LocalHit);
+            }
+        };
+        for _ in 0..2 {
+            scope(|scope| {
+                for _ in 0..threads {
+                    scope.spawn(|| {
+                        // All live at once, more than there are stripes, and go on when others end.
+                        together.wait();
+                        raise();
+                        scope_within(&raise);
+                    });
+                }
+            });
+        }
+        assert_eq!(counters.read().local_hits, 4 * EACH * threads as u64);
+    }
+
+    /// On a thread that takes the place of another that has ended.
+    fn scope_within(work: &(dyn Fn() + Sync)) {
+        scope(|scope| scope.spawn(work).join()).unwrap();
+    }
 
     #[test]
     fn one_in_so_many_is_drawn_and_not_always_at_the_same_place() {

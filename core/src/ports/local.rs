@@ -1,9 +1,11 @@
 //! L1: what the process itself holds.
 
 use core::fmt;
-use core::hash::{Hash, Hasher};
+use core::hash::{BuildHasher, Hash, Hasher};
 
-use hashbrown::Equivalent;
+use hashbrown::DefaultHashBuilder;
+#[doc(no_inline)]
+pub use hashbrown::Equivalent;
 
 use crate::machine::tier::entry::Entry;
 
@@ -59,7 +61,36 @@ pub trait Probe<K: ?Sized> {
     fn is(&self, key: &K) -> bool;
     /// Feeds the key's hash.
     fn hash_into(&self, state: &mut dyn Hasher);
+    /// What [`KeyHash::of`] says of the key. It costs one call, where a hasher of the engine's own is
+    /// fed by several.
+    fn hash_by(&self, hash: &KeyHash) -> u64;
 }
+
+/// Hashes keys and [probes](Probe) of them alike: for engines that would rather be handed a hash.
+///
+/// Each has a random seed. It is foldhash, with all bits mixed.
+#[derive(Clone, Default)]
+pub struct KeyHash(DefaultHashBuilder);
+
+impl KeyHash {
+    /// The hash of a key, or of a borrowed form of it.
+    #[inline]
+    pub fn of<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
+        // What serves hash tables well is weak in its middle bits, which engines choose shards by.
+        let product = u128::from(self.0.hash_one(key)) * u128::from(MIXER);
+        let (low, high) = (product as u64, (product >> 64) as u64);
+        low ^ high
+    }
+}
+
+impl fmt::Debug for KeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyHash")
+    }
+}
+
+/// The fraction of pi, as foldhash has it.
+const MIXER: u64 = 0x243f_6a88_85a3_08d3;
 
 impl<K: ?Sized, Q: Hash + Equivalent<K> + ?Sized> Probe<K> for &Q {
     fn is(&self, key: &K) -> bool {
@@ -68,6 +99,10 @@ impl<K: ?Sized, Q: Hash + Equivalent<K> + ?Sized> Probe<K> for &Q {
 
     fn hash_into(&self, mut state: &mut dyn Hasher) {
         (**self).hash(&mut state);
+    }
+
+    fn hash_by(&self, hash: &KeyHash) -> u64 {
+        hash.of(&**self)
     }
 }
 

@@ -108,3 +108,29 @@ fn the_future_of_a_hit_is_small() {
     let size = size_of_val(&cache.get_or_load("key", load));
     assert!(size <= 160, "{size} bytes");
 }
+
+fn most_held(work: impl FnOnce()) -> u64 {
+    allocation_counter::measure(work).bytes_max
+}
+
+#[test]
+fn a_load_makes_room_for_its_loader_once() {
+    const HELD: u64 = 16 << 10;
+    let cache: Cache<String, Arc<[u8]>> = jetcache_smol::builder("hits").build().unwrap();
+    let small = || async {
+        std::future::ready(()).await;
+        Ok::<_, LoadError>(None)
+    };
+    let large = || async {
+        let held = [7_u8; HELD as usize];
+        std::future::ready(()).await;
+        std::hint::black_box(&held);
+        Ok::<_, LoadError>(None)
+    };
+    // The first load of a cache makes tables.
+    now(cache.get_or_load("first", small)).unwrap();
+    let without = most_held(|| assert!(now(cache.get_or_load("small", small)).is_ok()));
+    let with = most_held(|| assert!(now(cache.get_or_load("large", large)).is_ok()));
+    let most = without + HELD * 3 / 2;
+    assert!(with >= HELD && with <= most, "{with} bytes, {without}");
+}

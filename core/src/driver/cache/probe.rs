@@ -9,6 +9,7 @@ use crate::driver::cache::Cache;
 use crate::driver::cache::batch::Batch;
 use crate::driver::flight::glance::Known;
 use crate::driver::flight::seat::SharedAnswer;
+use crate::driver::shared::level1::taken;
 use crate::machine::policy::call::Call;
 use crate::machine::tier::entry::{Cached, Entry};
 use crate::machine::time::Timestamp;
@@ -90,7 +91,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             call: call.clone(),
         };
         for key in keys {
-            let hit = self.hit_with(key, call);
+            let hit = self.hit_with(key, call, taken);
             let place = match hit {
                 Some(hit) => {
                     early(key, &hit);

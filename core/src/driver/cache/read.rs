@@ -62,11 +62,12 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         F: Future<Output = Result<T, LoadError>>,
         T: Into<Load<V>>,
     {
-        match self.fresh(key) {
-            Some(hit) => {
-                self.after_hit(key, &PLAIN, &hit);
-                Ok(hit.into_value())
-            }
+        let hit = self.hit(key, |hit| {
+            self.after_hit(key, &PLAIN, hit);
+            hit.take_value()
+        });
+        match hit {
+            Some(value) => Ok(value),
             None => Ok(self
                 .load_far(key, Call::new(), |standing| {
                     Standing::hide(standing);
@@ -179,11 +180,12 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         T: Into<Load<V>>,
     {
         self.check_load(call)?;
-        let loaded = match self.hit_with(key, call) {
-            Some(hit) => {
-                self.after_hit(key, call, &hit);
-                Ok(hit.into_cached())
-            }
+        let hit = self.hit_with(key, call, |hit| {
+            self.after_hit(key, call, hit);
+            hit.take_cached()
+        });
+        let loaded = match hit {
+            Some(cached) => Ok(cached),
             None => self.load_far(key, call.clone(), loader).await,
         };
         if call.refresh {
@@ -233,11 +235,12 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
     {
         self.check_load(call)?;
-        let loaded = match self.hit_with(key, call) {
-            Some(hit) => {
-                self.after_hit(key, call, &hit);
-                Ok(hit.into_cached())
-            }
+        let hit = self.hit_with(key, call, |hit| {
+            self.after_hit(key, call, hit);
+            hit.take_cached()
+        });
+        let loaded = match hit {
+            Some(cached) => Ok(cached),
             None => Box::pin(self.load_registered(key, call.clone())).await,
         };
         self.answered(key, call, &loaded);
@@ -261,11 +264,12 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
     {
-        match self.hit_with(key, call) {
-            Some(hit) => {
-                self.draw(key, &hit);
-                hit.into_cached()
-            }
+        let hit = self.hit_with(key, call, |hit| {
+            self.draw(key, hit);
+            hit.take_cached()
+        });
+        match hit {
+            Some(cached) => cached,
             None => Box::pin(self.look_further(key, call.clone())).await,
         }
     }
@@ -276,13 +280,12 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        if let Some(hit) = self.fresh(key) {
-            return hit.into_cached();
-        }
-        if self.kind().has_local() {
-            self.shared.journal.note(&Event::LocalMiss);
-        }
-        Cached::Miss
+        self.hit(key, Entry::take_cached).unwrap_or_else(|| {
+            if self.kind().has_local() {
+                self.shared.journal.note(&Event::LocalMiss);
+            }
+            Cached::Miss
+        })
     }
 
     /// Whether L1 or L2 has a value for `key`: no if it is known not to exist, or if L2 cannot
@@ -301,33 +304,39 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
     {
-        match self.hit_with(key, call) {
-            Some(hit) => hit.value().is_some(),
+        match self.hit_with(key, call, |hit| hit.value().is_some()) {
+            Some(exists) => exists,
             None => Box::pin(self.look_further(key, call.clone().no_store()))
                 .await
                 .is_hit(),
         }
     }
 
-    /// An L1 hit: a value, or that the key does not exist.
-    #[inline]
-    pub(super) fn fresh<Q>(&self, key: &Q) -> Option<Entry<V>>
+    /// What `taken` takes from an L1 hit: a value, or that the key does not exist.
+    #[inline(always)]
+    fn hit<Q, R>(&self, key: &Q, taken: impl FnOnce(&mut Entry<V>) -> R) -> Option<R>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
         let shared = &self.shared;
-        let entry = shared.level1.fresh(&key, &*shared.runtime)?;
-        shared.journal.note_local_hit();
-        if entry.is_stale() {
-            shared.journal.note(&Event::Stale);
-        }
-        Some(entry)
+        shared.level1.hit(&key, &*shared.runtime, |entry| {
+            shared.journal.note_local_hit();
+            if entry.is_stale() {
+                shared.journal.note(&Event::Stale);
+            }
+            taken(entry)
+        })
     }
 
     /// The same for a call with wishes.
-    #[inline]
-    pub(super) fn hit_with<Q>(&self, key: &Q, call: &Call) -> Option<Entry<V>>
+    #[inline(always)]
+    pub(super) fn hit_with<Q, R>(
+        &self,
+        key: &Q,
+        call: &Call,
+        taken: impl FnOnce(&mut Entry<V>) -> R,
+    ) -> Option<R>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -335,7 +344,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         if call.skip_local || call.stale_for.is_some() && !self.answers(key, call) {
             return None;
         }
-        self.fresh(key)
+        self.hit(key, taken)
     }
 
     /// Whether what L1 has is fresh enough for a call that says how stale it may be.
@@ -421,10 +430,6 @@ pub(super) async fn turn<K: CacheKey, V: CacheValue>(
 
 /// A call without wishes.
 static PLAIN: Call = Call::new();
-
-pub(super) fn no_loader() -> Error {
-    Error::config("no loader is registered: give the builder one, or use get_or_load")
-}
 
 /// The answer of a flight, copied for one caller.
 pub(super) fn loaded<V: Clone>(

@@ -8,11 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::driver::cache::Cache;
 use crate::driver::cache::batch::Batch;
-use crate::driver::cache::read::{loaded, no_loader, turn};
+use crate::driver::cache::read::{loaded, turn};
 use crate::driver::cache::read_many::failed;
 use crate::driver::flight::chain::{LoadKey, check};
 use crate::driver::flight::lead::lead;
 use crate::driver::flight::seat::{Led, Seat, SharedAnswer};
+use crate::driver::shared::level1::taken;
+use crate::driver::shared::loaders::no_loader;
 use crate::driver::world::bounds::{CacheKey, CacheValue};
 use crate::driver::world::erased::AnyBatchLoader;
 use crate::machine::error::Error;
@@ -101,7 +103,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         T: Into<Load<V>> + Send + 'static,
     {
         self.check_load(call)?;
-        let loaded = match self.hit_with(key, call) {
+        let loaded = match self.hit_with(key, call, taken) {
             Some(hit) => {
                 if hit.has_lead() {
                     self.load_early(key, call, &hit, |_| loader);

@@ -1,6 +1,7 @@
 //! Leading one flight: its needs are met one after the other.
 
 use core::future::Future;
+use core::pin::pin;
 use std::slice;
 use std::sync::Arc;
 
@@ -38,7 +39,8 @@ where
                     Some(loader) => {
                         let keys = Arc::from([seat.load_key()]);
                         let stands = seat.standing();
-                        let loading = loading(keys, load(seat.shared(), loader, stands));
+                        let load = pin!(load(seat.shared(), loader, stands));
+                        let loading = pin!(loading(keys, load));
                         let loaded = renewing(seat.shared(), &[&*seat], loading).await;
                         if let Err(error) = &loaded
                             && seat.refreshes()

@@ -2,6 +2,7 @@
 //! single loads, batches and writers.
 
 use core::future::Future;
+use core::pin::pin;
 use std::sync::Arc;
 
 use tracing::{Instrument, debug_span};
@@ -36,7 +37,8 @@ where
     T: Into<Load<V>>,
 {
     let shown = standing.clone();
-    let loading = async move { loader(standing).await.map(Into::into) };
+    // Pinned here, as each future that is handed it by value makes room for it twice.
+    let loading = pin!(async move { loader(standing).await.map(Into::into) });
     let load: Load<V> = match loaded(shared, loading).await? {
         Ok(load) => load,
         Err(error) => shared.loaders.judge(error)?,
@@ -60,7 +62,7 @@ where
     F: Future<Output = Result<T, LoadError>>,
     T: Into<Loads<K, V>>,
 {
-    let loading = async move { loading.await.map(Into::into) };
+    let loading = pin!(async move { loading.await.map(Into::into) });
     match loaded(shared, loading).await? {
         Ok(loads) => Ok(loads),
         Err(error) => shared.loaders.judge::<V>(error).map(|_| Loads::new()),
@@ -81,7 +83,7 @@ where
     F: Future<Output = Result<T, LoadError>>,
     T: Into<Load<V>>,
 {
-    let writing = async move { writer().await.map(Into::into) };
+    let writing = pin!(async move { writer().await.map(Into::into) });
     match limited(
         &*shared.runtime,
         shared.write_timeout.map(Limit::Write),

@@ -138,8 +138,14 @@ impl Journal {
             counters.raise(Counter::LocalHit);
         }
         if !self.observers_of_hits.is_empty() {
-            self.show(&self.observers_of_hits, &Event::LocalHit);
+            self.show_local_hit();
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn show_local_hit(&self) {
+        self.show(&self.observers_of_hits, &Event::LocalHit);
     }
 
     /// A refresh failed, and there is no caller to answer.

@@ -19,50 +19,60 @@ pub(crate) struct Level1<K, V> {
 }
 
 impl<K: CacheKey, V: CacheValue> Level1<K, V> {
-    /// A fresh entry, none of whose tags was raised. One that may not even be served stale any more is
-    /// removed. A clock is read only if there is an entry, and the exact one only if its end is near.
+    /// What `taken` takes from a fresh entry, none of whose tags was raised. One that may not even be
+    /// served stale any more is removed. A clock is read only if there is an entry, and the exact one
+    /// only if its end is near.
+    ///
+    /// The entry stays where the engine wrote it: to move it costs a good part of what finding it does.
     #[inline(always)]
-    pub(crate) fn fresh(&self, key: &dyn Probe<K>, clock: &dyn AnyRuntime) -> Option<Entry<V>> {
+    pub(crate) fn hit<R>(
+        &self,
+        key: &dyn Probe<K>,
+        clock: &dyn AnyRuntime,
+        taken: impl FnOnce(&mut Entry<V>) -> R,
+    ) -> Option<R> {
         let local = self.local.as_ref()?;
-        let entry = local.get(key)?;
-        if entry.is_plain() && entry.is_fresh(clock.coarse() + Timestamp::COARSE) {
-            return Some(entry);
-        }
-        self.fresh_if(&**local, key, entry, clock)
+        let mut found = local.get(key);
+        let entry = found.as_mut()?;
+        let fresh = entry.is_plain() && entry.is_fresh(clock.coarse() + Timestamp::COARSE);
+        (fresh || self.is_fresh(&**local, key, entry, clock)).then(|| taken(entry))
     }
 
-    /// The entry, if it is still to be served.
+    /// The same by all the rules.
     #[inline(never)]
-    fn fresh_if(
+    fn is_fresh(
         &self,
         local: &dyn Local<K, V>,
         key: &dyn Probe<K>,
-        entry: Entry<V>,
+        entry: &Entry<V>,
         clock: &dyn AnyRuntime,
-    ) -> Option<Entry<V>> {
-        if !self.generations.is_alive(&entry) {
+    ) -> bool {
+        if !self.generations.is_alive(entry) {
             self.journal.note(&Event::DeadInL1);
             local.remove(key);
-            return None;
+            return false;
         }
         if entry.is_fresh(clock.coarse() + Timestamp::COARSE) {
-            return Some(entry);
+            return true;
         }
         let now = clock.now();
-        if entry.is_fresh(now) {
-            return Some(entry);
-        }
-        if now >= entry.stale_end() {
+        if !entry.is_fresh(now) && now >= entry.stale_end() {
             local.remove(key);
         }
-        None
+        entry.is_fresh(now)
+    }
+
+    /// A fresh entry.
+    pub(crate) fn fresh(&self, key: &dyn Probe<K>, clock: &dyn AnyRuntime) -> Option<Entry<V>> {
+        self.hit(key, clock, taken)
     }
 
     /// What there is of the key, as the machine holds values: also an entry whose life is over, if it
     /// may be served stale.
     pub(crate) fn read(&self, key: &K, clock: &dyn AnyRuntime) -> Option<Entry<Arc<V>>> {
         let local = self.local.as_ref()?;
-        let entry = local.get(&key)?;
+        // The call that comes this way has looked for it before, which is the one use that counts.
+        let entry = local.peek(&key)?;
         let now = clock.now();
         if !entry.is_fresh(now) && now >= entry.stale_end() {
             local.remove(&key);
@@ -103,4 +113,10 @@ impl<K, V> Level1<K, V> {
     pub(crate) fn evicted(&self) -> Option<u64> {
         self.local.as_ref()?.evicted()
     }
+}
+
+/// The entry of a [hit](Level1::hit) itself; one that has ended takes its place.
+#[inline]
+pub(crate) fn taken<V>(entry: &mut Entry<V>) -> Entry<V> {
+    core::mem::replace(entry, Entry::new(None, Timestamp::default()))
 }

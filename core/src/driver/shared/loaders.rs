@@ -89,3 +89,8 @@ impl<K, V> Loaders<K, V> {
         Err(Error::Load(error.into()))
     }
 }
+
+/// A call needs the registered loader, and there is none.
+pub(crate) fn no_loader() -> Error {
+    Error::config("no loader is registered: give the builder one, or use get_or_load")
+}

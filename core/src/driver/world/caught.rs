@@ -5,7 +5,7 @@ use core::future::Future;
 use core::panic::AssertUnwindSafe;
 use std::panic::{catch_unwind, resume_unwind};
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, TryFutureExt};
 
 use crate::machine::error::Error;
 
@@ -19,8 +19,11 @@ pub(crate) fn caught<T>(code: impl FnOnce() -> T) -> Result<T, Panic> {
 }
 
 /// [`caught`] for a future.
-pub(crate) async fn caught_future<T>(code: impl Future<Output = T>) -> Result<T, Panic> {
-    AssertUnwindSafe(code).catch_unwind().await.map_err(Panic)
+pub(crate) fn caught_future<T>(
+    code: impl Future<Output = T>,
+) -> impl Future<Output = Result<T, Panic>> {
+    // An `async fn` would make room for it twice.
+    AssertUnwindSafe(code).catch_unwind().map_err(Panic)
 }
 
 impl Panic {

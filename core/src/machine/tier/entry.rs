@@ -214,10 +214,21 @@ impl<V> Entry<V> {
         self.value
     }
 
+    /// The value itself, which it has no more then.
+    #[inline]
+    pub(crate) fn take_value(&mut self) -> Option<V> {
+        self.value.take()
+    }
+
     /// The same as an answer.
-    pub fn into_cached(self) -> Cached<V> {
+    pub fn into_cached(mut self) -> Cached<V> {
+        self.take_cached()
+    }
+
+    #[inline]
+    pub(crate) fn take_cached(&mut self) -> Cached<V> {
         let stale = self.is_stale();
-        match self.value {
+        match self.take_value() {
             Some(value) if stale => Cached::Stale(value),
             value => Cached::known(value),
         }
