@@ -1,6 +1,7 @@
 //! Removal by tag, and of everything.
 
 pub(crate) mod fleet;
+pub(crate) mod masses;
 pub(crate) mod outages;
 
 use std::future::{Ready, ready};
