@@ -3,6 +3,7 @@
 pub(crate) mod fleet;
 pub(crate) mod masses;
 pub(crate) mod outages;
+pub(crate) mod weather;
 
 use std::future::{Ready, ready};
 use std::time::Duration;
