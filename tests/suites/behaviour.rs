@@ -89,6 +89,10 @@ fn main() -> ExitCode {
     trials.extend(cases.map(|(name, case)| trial("hostile", name, case)));
     let cases = runtimes::CASES.iter();
     trials.extend(cases.map(|&(name, case)| trial("runtimes", name, case)));
+    let cases = tags::masses::CASES.iter();
+    trials.extend(cases.map(|&(name, case)| trial("masses", name, case)));
+    let cases = tags::weather::CASES.iter();
+    trials.extend(cases.map(|&(name, case)| trial("weather", name, case)));
     let cases = (names::CASES.iter())
         .chain(check::ALONE)
         .chain(export::ALONE)

@@ -40,6 +40,7 @@ mod fate {
     pub(crate) mod plan;
     pub(crate) mod promise;
     pub(crate) mod run;
+    pub(crate) mod tags;
     pub(crate) mod tally;
 }
 #[path = "storm/kept.rs"]
@@ -52,6 +53,7 @@ mod world {
     pub(crate) mod gap;
     pub(crate) mod lives;
     pub(crate) mod net;
+    pub(crate) mod raising;
     pub(crate) mod time;
     pub(crate) mod weather;
 }
@@ -87,6 +89,8 @@ fn storms_break_no_promise() {
         "{tally:?}"
     );
     assert!(tally.batched > 0 && tally.again > 0, "{tally:?}");
+    assert!(tally.raised > 0 && tally.raises_heard > 0, "{tally:?}");
+    assert!(tally.dead > 0 && tally.overflowed > 0, "{tally:?}");
     assert!(
         tally.opened > 0
             && tally.written > 0

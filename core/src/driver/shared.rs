@@ -181,7 +181,9 @@ impl<K: CacheKey, V: CacheValue> Shared<K, V> {
         };
         let mut effects = Effects::default();
         let (now, window) = (self.runtime.now(), self.policy.failover_window);
-        (self.generations).ask(|generations| generations.failed_over(now, window));
+        if self.link.as_ref().is_some_and(|link| link.log.is_some()) {
+            (self.generations).ask(|generations| generations.failed_over(now, window));
+        }
         for shard in 0..self.tables.len() {
             self.tables.ask(shard, |table| {
                 let context = Context {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jetcache_core::machine::generations::scope::Scope;
 use jetcache_core::{
     Call, EntryFormat, EntryKind, Fault, Freshness, Holder, InL1, InL2, Inspection, L1Entry,
     L2Entry, Load, LoadError, Unreadable,
@@ -22,6 +23,9 @@ pub(crate) const CASES: Cases<Case> = &[
     }),
     ("an_inspection_shows_marks_and_stale_windows", |s| {
         Box::pin(marked(s))
+    }),
+    ("an_inspection_shows_tags_and_the_number_of_birth", |s| {
+        Box::pin(tagged(s))
     }),
     ("an_inspection_shows_what_is_stale", |s| Box::pin(stale(s))),
     ("an_inspection_shows_flights_and_leases", |s| {
@@ -174,6 +178,36 @@ async fn marked(stage: &Stage) {
     let text = seen.to_string();
     assert!(text.contains("marked \"v7\""), "{text}");
     assert!(text.contains("then stale for 90 s"), "{text}");
+}
+
+async fn tagged(stage: &Stage) {
+    let node = stage.node();
+    let load = async |key: &str| {
+        let loader = async || Ok::<_, LoadError>(Load::from(value("text")).tags(["a", "b"]));
+        node.get_or_load(key, loader).await.unwrap();
+        node.inspect(key).await
+    };
+    let first = load("first").await;
+    let names = ["a", "b"].map(|tag| Scope::of_tag(tag).member());
+    let mut tags = l2(&first).tags.clone();
+    tags.sort();
+    let mut expected = names.to_vec();
+    expected.sort();
+    assert_eq!(tags, expected);
+    assert_eq!(l1(&first).tags, l2(&first).tags);
+    assert!(
+        first
+            .to_string()
+            .contains(&format!("; tags {}", l2(&first).tags.join(" ")))
+    );
+    node.invalidate_tag("a").await.unwrap();
+    let second = load("second").await;
+    assert!(l2(&second).born > l2(&first).born, "{first}\n{second}");
+    let born = l2(&second).born.unwrap();
+    assert!(second.to_string().contains(&format!("; born under {born}")));
+    node.insert("untagged".into(), value("text")).await.unwrap();
+    let seen = node.inspect("untagged").await;
+    assert!(l2(&seen).tags.is_empty() && !seen.to_string().contains("; tags"));
 }
 
 async fn stale(stage: &Stage) {

@@ -1,7 +1,9 @@
 //! Removal by tag, and of everything.
 
 pub(crate) mod fleet;
+pub(crate) mod masses;
 pub(crate) mod outages;
+pub(crate) mod weather;
 
 use std::future::{Ready, ready};
 use std::time::Duration;

@@ -4,6 +4,8 @@
 mod breaker;
 #[path = "kept/fleet.rs"]
 mod fleet;
+#[path = "kept/generations.rs"]
+mod generations;
 
 use std::collections::BTreeSet;
 use std::future::Future;

@@ -28,9 +28,10 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
     {
         call.check().ok()?;
-        let hit = self.hit_with(key, call)?;
-        self.after_hit(key, call, &hit);
-        Some(hit.into_cached())
+        self.hit_with(key, call, |hit| {
+            self.after_hit(key, call, hit);
+            hit.take_cached()
+        })
     }
 
     /// A call that loads had a hit: the registered loader runs again if it is time.

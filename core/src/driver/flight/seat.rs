@@ -398,6 +398,11 @@ impl<K: CacheKey, V: CacheValue> Drop for Seat<K, V> {
                 table.leave(ticket, context, effects)
             });
         self.release(token);
+        // A lease of which the flight was not told.
+        let granted = self.notes.as_mut().filter(|notes| notes.is_granted);
+        if let Some(token) = granted.and_then(|notes| notes.asked.take()) {
+            self.late_lease(token);
+        }
     }
 }
 

@@ -53,15 +53,15 @@ pub(crate) async fn lease<K: CacheKey, V: CacheValue>(
         life: *life,
     });
     let leased = ask(shared, link, asks.collect()).await;
-    let granted: Vec<bool> = leased.iter().map(is_granted).collect();
+    // At once: a seat that is dropped while what was raised is asked for gives it back.
+    for (seat, _) in zip(seats.iter_mut(), &leased).filter(|(_, leased)| is_granted(leased)) {
+        seat.is_granted();
+    }
     // A second look that finds nothing shows nothing dead. What it finds came before this number.
     let leased = match leased.iter().any(has_found) {
         true => believed(shared, (leased, link.look_beside().await)).await,
         false => leased,
     };
-    for (seat, _) in zip(seats.iter_mut(), granted).filter(|(_, granted)| *granted) {
-        seat.is_granted();
-    }
     zip(seats, leased)
         .map(|(seat, leased)| Next::Reply(seat.leased(leased)))
         .collect()
@@ -207,13 +207,13 @@ pub(crate) fn stored<'a>(times: Times, bytes: &'a [u8], replaces: Option<&'a [u8
 }
 
 /// The L2 to ask, and the texts of the keys.
-type Route<'a, K, V> = (&'a Link<K, V>, Vec<&'a Arc<str>>);
+type Route<'a, 's, K, V> = (&'a Link<K, V>, Vec<&'s Arc<str>>);
 
 /// Both or none: a key has a text if and only if the cache has an L2.
-fn route<'a, K: CacheKey, V: CacheValue>(
+fn route<'a, 's, K: CacheKey, V: CacheValue>(
     shared: &'a Shared<K, V>,
-    seats: &'a [&mut Seat<K, V>],
-) -> Option<Route<'a, K, V>> {
+    seats: &'s [&mut Seat<K, V>],
+) -> Option<Route<'a, 's, K, V>> {
     let texts = seats.iter().map(|seat| seat.address().text.as_ref());
     shared.link.as_ref().zip(texts.collect())
 }

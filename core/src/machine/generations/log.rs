@@ -186,10 +186,11 @@ impl Generations {
         ticket.reign != self.reign
     }
 
-    /// Whether something of the log is to be repaired, which nobody need wait for.
+    /// Whether something of the log is to be repaired, or may be: nobody need read for that, who may know
+    /// alone what another primary lacks.
     #[must_use]
     pub fn lacks(&self) -> bool {
-        !self.log.lacks.is_empty()
+        self.log.unread || !self.log.lacks.is_empty()
     }
 }
 

@@ -6,6 +6,7 @@ mod shown;
 mod span;
 mod stored;
 
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -143,6 +144,8 @@ pub struct L1Entry {
     /// The mark that its loader has kept with it.
     #[cfg_attr(feature = "serde", serde(serialize_with = "span::mark"))]
     pub mark: Option<Vec<u8>>,
+    /// The buckets of its tags, by their names in the namespace's log.
+    pub tags: Vec<String>,
 }
 
 impl L1Entry {
@@ -165,6 +168,7 @@ impl L1Entry {
             left: entry.expires().since(now),
             stale_left: entry.stale_end().since(now.max(entry.expires())),
             mark: entry.mark().map(<[u8]>::to_vec),
+            tags: span::names(entry.tags().scopes()),
         }
     }
 }

@@ -9,8 +9,9 @@ use jetcache_core::{Batch, Cache, Call, Error, Reach};
 use crate::actors::loading::Database;
 use crate::actors::writing::Writing;
 use crate::fate::judge::{FLIGHT, Judge};
-use crate::fate::ledger::Key;
+use crate::fate::ledger::{Floor, Key};
 use crate::fate::promise::Promise;
+use crate::fate::tags::{TAGS, keys_with, tags_of};
 use crate::world::time::World;
 
 pub(crate) type Node = Cache<Key, u64>;
@@ -31,6 +32,8 @@ pub(crate) enum What {
     InsertMany,
     InvalidateMany,
     WriteThrough,
+    InvalidateTag,
+    Clear,
 }
 
 /// Somebody who makes one call of a node.
@@ -47,6 +50,8 @@ pub(crate) struct Caller {
     pub(crate) writers_may_hang: bool,
     /// L1 may change in the middle of a call.
     pub(crate) gaps: bool,
+    /// L2 keeps a log of raises, and values have tags.
+    pub(crate) log: bool,
 }
 
 impl Caller {
@@ -88,6 +93,11 @@ impl Caller {
             What::InsertMany => self.insert_many().await,
             What::InvalidateMany => self.invalidate_many().await,
             What::WriteThrough => self.write_through(key).await,
+            What::InvalidateTag => {
+                let tag = TAGS[self.world.below(TAGS.len() as u64) as usize];
+                self.raise(Some(tag)).await
+            }
+            What::Clear => self.raise(None).await,
         };
         for key in 0..self.keys {
             let floor = judge.floor((self.number, key));
@@ -95,6 +105,10 @@ impl Caller {
         }
         let took = self.world.time().since(begun);
         let (mut most, me) = (most, self.world.current());
+        if self.log {
+            // Before L2 is believed, it may be asked what was raised.
+            most *= 3;
+        }
         if judge.was_silent(me) {
             most = Duration::MAX;
         }
@@ -145,7 +159,7 @@ impl Caller {
     fn answers(
         &self,
         request: &[Key],
-        floors: &BTreeMap<Key, u64>,
+        floors: &BTreeMap<Key, Floor>,
         batch: &Batch<&Key, Result<Option<u64>, Error>>,
     ) {
         self.judge_order(request, batch.iter().map(|(key, answer)| (**key, answer)));
@@ -187,9 +201,11 @@ impl Caller {
         let called = judge.begin_change(at);
         let value = judge.written(key);
         let applied = if self.world.percent(50) {
-            node.insert_if_absent(key, value).await
+            node.insert_if_absent_with(key, value, &self.call(tags_of(key)))
+                .await
         } else {
-            node.insert_if_present(key, value).await
+            node.insert_if_present_with(key, value, &self.call(tags_of(key)))
+                .await
         };
         judge.returned(value);
         match applied {
@@ -208,7 +224,7 @@ impl Caller {
         let (Self { judge, node, .. }, at) = (self, (self.number, key));
         let called = judge.begin_change(at);
         let value = judge.written(key);
-        let mut call = Call::new();
+        let mut call = self.call(tags_of(key));
         if self.world.percent(20) {
             call = call.skip_local();
         }
@@ -234,7 +250,8 @@ impl Caller {
         let called = self.begin_changes(&request);
         let values: Vec<u64> = (0..request.len()).map(value).collect();
         let entries = request.iter().copied().zip(values.iter().copied());
-        let batch = self.node.insert_many(entries).await;
+        // More tags than each has: it dies more often.
+        let batch = self.node.insert_many_with(entries, &self.call(&TAGS)).await;
         values.iter().for_each(|value| judge.returned(*value));
         self.judge_order(&request, batch.iter().map(|(key, reach)| (*key, reach)));
         for (at, (key, reach)) in batch.into_iter().enumerate() {
@@ -284,6 +301,35 @@ impl Caller {
         REMOTE_TIMEOUT * 3 + LONGEST_WRITER
     }
 
+    /// Raises a tag, or clears.
+    async fn raise(&self, tag: Option<&str>) -> Duration {
+        let (Self { judge, node, .. }, keys) = (self, keys_with(tag));
+        let called = self.world.tick();
+        for key in &keys {
+            judge.begin_change((self.number, *key));
+        }
+        let reach = match tag {
+            Some(tag) => node.invalidate_tag(tag).await,
+            None => node.clear().await,
+        };
+        judge.raise_returned();
+        for key in keys {
+            match &reach {
+                Ok(reach) => judge.end_raise((self.number, key), called, *reach),
+                Err(error) => judge.rule(false, Promise::P3, || error.to_string()),
+            }
+        }
+        REMOTE_TIMEOUT
+    }
+
+    /// A call that gives its value these tags.
+    fn call(&self, tags: &[&str]) -> Call {
+        match self.log {
+            true => Call::new().tags(tags),
+            false => Call::new(),
+        }
+    }
+
     fn begin_changes(&self, request: &[Key]) -> BTreeMap<Key, u64> {
         let keys: BTreeSet<Key> = request.iter().copied().collect();
         let begin = |key| (key, self.judge.begin_change((self.number, key)));
@@ -298,6 +344,7 @@ impl Caller {
             judge: self.judge.clone(),
             node: self.number,
             chunk: self.chunk,
+            tags: self.log,
         }
     }
 
@@ -315,7 +362,7 @@ impl Caller {
         (0..count).map(|_| self.key()).collect()
     }
 
-    fn floors(&self, request: &[Key]) -> BTreeMap<Key, u64> {
+    fn floors(&self, request: &[Key]) -> BTreeMap<Key, Floor> {
         let floor = |key: &Key| (*key, self.judge.floor((self.number, *key)));
         request.iter().map(floor).collect()
     }

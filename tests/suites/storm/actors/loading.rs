@@ -10,6 +10,7 @@ use jetcache_core::{BoxError, Load, LoadError, Loads, Runtime};
 use crate::fate::judge::Judge;
 use crate::fate::ledger::Key;
 use crate::fate::promise::Promise;
+use crate::fate::tags::tags_of;
 use crate::world::time::World;
 
 /// Where a node loads from.
@@ -20,11 +21,13 @@ pub(crate) struct Database {
     pub(crate) node: usize,
     /// How many keys may be asked for at once.
     pub(crate) chunk: usize,
+    /// Values have tags.
+    pub(crate) tags: bool,
 }
 
 impl Database {
     /// Loads one key.
-    pub(crate) async fn load(self, key: Key) -> Result<Option<u64>, LoadError> {
+    pub(crate) async fn load(self, key: Key) -> Result<Load<u64>, LoadError> {
         let Self { world, judge, .. } = &self;
         let loading = judge.load_begins(self.node, &[key]);
         self.takes_its_time().await;
@@ -34,12 +37,22 @@ impl Database {
             2 => Err(ODD_ROW.into()),
             3 | 4 => {
                 judge.does_not_exist(key, loading.began);
-                if world.percent(30) {
+                // An error has no tags.
+                if !self.tags && world.percent(30) {
                     return Err(NO_SUCH_ROW.into());
                 }
-                Ok(None)
+                Ok(self.tagged(key, None))
             }
-            _ => Ok(Some(judge.loaded(key, loading.began))),
+            _ => Ok(self.tagged(key, judge.loaded(key, loading.began))),
+        }
+    }
+
+    /// What is loaded, with the tags of its key.
+    pub(crate) fn tagged(&self, key: Key, value: impl Into<Load<u64>>) -> Load<u64> {
+        let load = value.into();
+        match self.tags {
+            true => load.tags(tags_of(key)),
+            false => load,
         }
     }
 
@@ -78,7 +91,7 @@ impl Database {
             0 | 1 => return Err(judge.failure(keys.iter().copied()).into()),
             2 => resume_unwind(Box::new("the loader")),
             3 => return Err(ODD_ROW.into()),
-            4 => {
+            4 if !self.tags => {
                 for key in keys {
                     judge.does_not_exist(*key, began);
                 }
@@ -91,22 +104,23 @@ impl Database {
             loads = match world.below(13) {
                 12 => loads.fail(key, ODD_ROW),
                 0 => loads.fail(key, judge.failure([key])),
-                1 => {
+                1 if !self.tags => {
                     judge.does_not_exist(key, began);
                     loads
                 }
-                2 => {
+                1 | 2 => {
                     judge.does_not_exist(key, began);
                     match world.below(3) {
+                        0 if self.tags => loads.value(key, self.tagged(key, None)),
                         0 => loads.fail(key, NO_SUCH_ROW),
-                        _ => loads.value(key, None),
+                        _ => loads.value(key, self.tagged(key, None)),
                     }
                 }
                 3 => loads
                     .value(key, judge.unwanted(key))
-                    .value(key, judge.loaded(key, began)),
-                4 => loads.value(key, Load::from(judge.loaded(key, began)).uncached()),
-                _ => loads.value(key, judge.loaded(key, began)),
+                    .value(key, self.tagged(key, judge.loaded(key, began))),
+                4 => loads.value(key, self.tagged(key, judge.loaded(key, began)).uncached()),
+                _ => loads.value(key, self.tagged(key, judge.loaded(key, began))),
             };
         }
         if world.percent(10) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jetcache_core::{Error, Load, LoadError, Reach, Runtime};
 
 use crate::actors::loading::Database;
-use crate::fate::ledger::Place;
+use crate::fate::ledger::{Floor, Place};
 use crate::fate::promise::Promise;
 
 /// What a writer has done so far.
@@ -75,8 +75,8 @@ impl Writing {
             5 => return Err(judge.failure([key]).into()),
             6 => resume_unwind(Box::new("the writer, after it wrote")),
             7 if may_hang => return pending().await,
-            8 => Load::from(value).uncached(),
-            _ => Load::from(value),
+            8 => database.tagged(key, value).uncached(),
+            _ => database.tagged(key, value),
         };
         writing.0.lock().unwrap().answer = Some(value);
         drop(pen);
@@ -109,7 +109,7 @@ impl Writing {
         judge.wrote_through();
         judge.end_change(at, floor, Reach::Everywhere);
         if let Err(error @ Error::Load(_)) = answer {
-            judge.answer(at.1, 0, &Err(error.clone()));
+            judge.answer(at.1, Floor::default(), &Err(error.clone()));
         }
     }
 }

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use jetcache_core::{Cached, Error, Reach, Timestamp, Token};
+use jetcache_core::{Cached, Error, Event, Observer, Reach, Timestamp, Token};
 
 use crate::fate::circuits::{Circuits, Probing};
-use crate::fate::ledger::{Applied, Key, Ledger, Place};
+use crate::fate::ledger::{Applied, Floor, Key, Ledger, Place};
 use crate::fate::promise::Promise;
+use crate::fate::tags::MOST_KEYS;
 use crate::fate::tally::Tally;
 use crate::world::bus::Bus;
 use crate::world::codec::{is_refused, panics};
@@ -47,6 +48,12 @@ impl Inserted {
         let put = self.put.map(|put| put.min(self.returned.unwrap_or(put)));
         put.max(self.claimed).unwrap_or(self.called)
     }
+
+    /// A raise counts as older than an insert that was under way.
+    fn is_behind(self, floor: Floor) -> bool {
+        let over = self.returned.is_some_and(|returned| returned < floor.raise);
+        self.latest() >= floor.change && (!over || self.latest() >= floor.raise)
+    }
 }
 
 #[derive(Clone)]
@@ -65,7 +72,7 @@ struct Book {
     /// For each failure, the keys that the loader was asked for.
     failures: Vec<BTreeSet<Key>>,
     /// No later read at that place may see anything older.
-    floors: BTreeMap<Place, u64>,
+    floors: BTreeMap<Place, Floor>,
     /// Loads under way: since when, where, and in which task.
     loads: BTreeMap<(u64, Place), Id>,
     /// Tasks that were not polled for a while.
@@ -76,6 +83,22 @@ struct Book {
     refused: BTreeSet<u64>,
     ledger: Ledger,
     broken: Option<String>,
+}
+
+/// Sees what a life's news of raises overtakes, whichever way it came.
+pub(crate) struct Sweeps {
+    judge: Judge,
+    life: usize,
+}
+
+impl Observer for Sweeps {
+    fn on(&self, _: &str, event: &Event) {
+        if let Event::Superseded = event {
+            for key in 0..MOST_KEYS {
+                self.judge.swept((self.life, key));
+            }
+        }
+    }
 }
 
 /// Loads under way. They are over when this is dropped, so also when their caller vanishes.
@@ -132,6 +155,12 @@ impl Judge {
 
     pub(crate) fn was_silent(&self, caller: Id) -> bool {
         self.book().silent.contains(&caller)
+    }
+
+    /// The observer of a life over a log of raises.
+    pub(crate) fn sweeps(&self, life: usize) -> Sweeps {
+        let judge = self.clone();
+        Sweeps { judge, life }
     }
 
     // ---- breakers ----
@@ -280,6 +309,20 @@ impl Judge {
         self.book().ledger.apply(applied);
     }
 
+    /// L2 took a raise by this life.
+    pub(crate) fn raised(&self, life: usize, number: u64, keys: &[Key], tick: u64, told: bool) {
+        self.book().ledger.raise(life, number, keys, tick, told);
+    }
+
+    /// When L2 gave out this number of its log.
+    pub(crate) fn numbered(&self, number: u64) -> u64 {
+        self.book().ledger.numbered(number)
+    }
+
+    pub(crate) fn raise_returned(&self) {
+        self.book().tally.raised += 1;
+    }
+
     /// As of when a value is right.
     pub(crate) fn age(&self, value: u64) -> u64 {
         self.book().age(value)
@@ -287,7 +330,7 @@ impl Judge {
 
     /// A node is handed the news that these keys were changed. Returns the floors that hold once it
     /// has taken that in: it can get nothing any more that was gone from L2 by now.
-    pub(crate) fn hands_out(&self, life: usize, keys: &[Key]) -> Vec<(Key, u64)> {
+    pub(crate) fn hands_out(&self, life: usize, keys: &[Key]) -> Vec<(Key, Floor)> {
         for key in keys {
             self.swept((life, *key));
         }
@@ -296,8 +339,15 @@ impl Judge {
         keys.iter().map(known).collect()
     }
 
+    /// A node is handed the news of a raise.
+    pub(crate) fn hands_out_raise(&self, life: usize, keys: &[Key]) {
+        for key in keys {
+            self.swept((life, *key));
+        }
+    }
+
     /// It has taken the news in.
-    pub(crate) fn heard(&self, life: usize, heard: Vec<(Key, u64)>) {
+    pub(crate) fn heard(&self, life: usize, heard: Vec<(Key, Floor)>) {
         for (key, floor) in heard {
             self.swept((life, key));
             self.book().raise((life, key), floor);
@@ -316,9 +366,23 @@ impl Judge {
         self.read(key, floor, read);
     }
 
+    /// At rest: judges what a node believes that knows nothing but L2. A failover may have lost what no
+    /// caller was told of.
+    pub(crate) fn is_believed(&self, key: Key, loses: bool, read: Cached<u64>) {
+        let floor = {
+            let book = self.book();
+            let known = book.ledger.floor_of_l2(key);
+            match loses {
+                true => known,
+                false => known.max(book.ledger.raised(key)),
+            }
+        };
+        self.read(key, floor, read);
+    }
+
     // ---- P2 and P6 ----
 
-    pub(crate) fn floor(&self, at: Place) -> u64 {
+    pub(crate) fn floor(&self, at: Place) -> Floor {
         self.book().floors.get(&at).copied().unwrap_or_default()
     }
 
@@ -330,6 +394,15 @@ impl Judge {
 
     /// A change returns. Nobody who reads later may see what is older than `floor`.
     pub(crate) fn end_change(&self, at: Place, floor: u64, reach: Reach) {
+        self.end(at, Floor::of_change(floor), reach);
+    }
+
+    /// A raise returns.
+    pub(crate) fn end_raise(&self, at: Place, floor: u64, reach: Reach) {
+        self.end(at, Floor::of_raise(floor), reach);
+    }
+
+    fn end(&self, at: Place, floor: Floor, reach: Reach) {
         self.forgo_change(at);
         let mut book = self.book();
         book.raise(at, floor);
@@ -360,7 +433,7 @@ impl Judge {
         self.book().changes.entry(at).or_default().1 = now;
     }
 
-    pub(crate) fn answer(&self, key: Key, floor: u64, answer: &Result<Option<u64>, Error>) {
+    pub(crate) fn answer(&self, key: Key, floor: Floor, answer: &Result<Option<u64>, Error>) {
         match answer {
             Ok(Some(value)) => self.read(key, floor, Cached::Hit(*value)),
             Ok(None) => self.read(key, floor, Cached::Absent),
@@ -384,7 +457,7 @@ impl Judge {
     }
 
     /// A look at L1 only.
-    pub(crate) fn peek(&self, key: Key, floor: u64, read: Cached<u64>) {
+    pub(crate) fn peek(&self, key: Key, floor: Floor, read: Cached<u64>) {
         if let Cached::Hit(value) | Cached::Stale(value) = read {
             let kept = !self.book().refused.contains(&value);
             self.rule(kept, Promise::P2, || {
@@ -394,16 +467,17 @@ impl Judge {
         self.read(key, floor, read);
     }
 
-    pub(crate) fn read(&self, key: Key, floor: u64, read: Cached<u64>) {
+    pub(crate) fn read(&self, key: Key, floor: Floor, read: Cached<u64>) {
         let mut book = self.book();
         book.tally.answers += 1;
         match read {
             Cached::Miss => {}
             Cached::Absent => {
-                let said = |(of, began): &(Key, u64)| *of == key && *began >= floor;
+                let oldest = floor.change.max(floor.raise);
+                let said = |(of, began): &(Key, u64)| *of == key && *began >= oldest;
                 let said = book.absent.iter().any(said);
                 book.rule(said, Promise::P6, || {
-                    format!("nobody said behind {floor} that {key} does not exist")
+                    format!("nobody said behind {floor:?} that {key} does not exist")
                 });
             }
             Cached::Hit(value) | Cached::Stale(value) => {
@@ -415,13 +489,13 @@ impl Judge {
                     Born::Never => Promise::P6,
                     _ => Promise::P2,
                 };
-                let age = match born {
-                    Born::Inserted(inserted) => inserted.latest(),
-                    _ => book.age(value),
+                let behind = match born {
+                    Born::Inserted(inserted) => inserted.is_behind(floor),
+                    _ => book.age(value) >= floor.change.max(floor.raise),
                 };
-                let fresh = promise == Promise::P2 && age >= floor;
+                let fresh = promise == Promise::P2 && behind;
                 book.rule(fresh, promise, || {
-                    format!("{born:?} of {key} seen behind a change at {floor}")
+                    format!("{born:?} of {key} seen behind {floor:?}")
                 });
             }
         }
@@ -435,7 +509,7 @@ impl Book {
         }
     }
 
-    fn raise(&mut self, at: Place, to: u64) {
+    fn raise(&mut self, at: Place, to: Floor) {
         let floor = self.floors.entry(at).or_default();
         *floor = (*floor).max(to);
     }

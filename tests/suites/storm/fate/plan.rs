@@ -33,26 +33,35 @@ pub(crate) struct Plan {
     pub(crate) breaker: Option<Breaker>,
     /// How long values may be served stale, and how long callers wait if there is one.
     pub(crate) stale: Option<(Duration, Option<Duration>)>,
+    /// L2 keeps a log of raises, and values have tags.
+    pub(crate) log: bool,
+    /// One key fits among those that are unconfirmed. Not where a failover takes up all of them in the
+    /// order of a randomly seeded hasher.
+    pub(crate) crowded: bool,
 }
 
 impl Plan {
     pub(crate) fn of(world: &World, weather: Weather, fleet: bool) -> Self {
         let lasting = world.percent(if fleet { 80 } else { 20 });
         let mortal = world.percent(30);
+        let log = world.percent(50);
+        let fails_over = !fleet && !mortal && world.percent(50);
         Self {
             weather,
             lasting,
             mortal,
-            fails_over: !fleet && !mortal && world.percent(50),
+            fails_over,
             write_timeout: (world.percent(40)).then(|| Duration::from_millis(world.below(400) + 1)),
             load_concurrency: [1, 2, 16][world.below(3) as usize],
             batch_loader: world.percent(60),
             gaps: world.percent(40),
             keys: [2, 3, 6][world.below(3) as usize],
             chunk: [1, 2, 1000, 1000][world.below(4) as usize],
-            asks: asks(world),
+            asks: asks(world, log),
             breaker: world.percent(50).then(|| breaker(world)),
             stale: world.percent(40).then(|| stale(world)),
+            log,
+            crowded: log && !fails_over && world.percent(30),
         }
     }
 
@@ -81,10 +90,10 @@ fn breaker(world: &World) -> Breaker {
     breaker
 }
 
-fn asks(world: &World) -> Vec<What> {
+fn asks(world: &World, log: bool) -> Vec<What> {
     use What::{
-        Get, GetMany, GetManyOrLoad, GetOrLoad, Insert, InsertIf, InsertMany, Invalidate,
-        InvalidateMany, Load, LoadMany, Peek, SweepLocal, WriteThrough,
+        Clear, Get, GetMany, GetManyOrLoad, GetOrLoad, Insert, InsertIf, InsertMany, Invalidate,
+        InvalidateMany, InvalidateTag, Load, LoadMany, Peek, SweepLocal, WriteThrough,
     };
     let mut asks = vec![GetOrLoad, GetOrLoad, GetOrLoad, GetOrLoad, Load, Get, Peek];
     let (changes, batches) = (world.percent(70), world.percent(80));
@@ -97,6 +106,9 @@ fn asks(world: &World) -> Vec<What> {
     if batches {
         asks.extend([GetManyOrLoad, GetManyOrLoad, GetManyOrLoad, GetManyOrLoad]);
         asks.extend([LoadMany, LoadMany, GetMany]);
+    }
+    if log {
+        asks.extend([InvalidateTag, InvalidateTag, InvalidateTag, Clear]);
     }
     if changes && batches {
         asks.extend([InsertMany, InvalidateMany]);

@@ -65,8 +65,10 @@ impl Run {
         let air = Air::of(&world, &judge);
         let fleet = air.bus() != Bus::None;
         let plan = Plan::of(&world, weather, fleet);
+        let net = Net::new(&world, &judge, weather).on(&air);
+        let net = if plan.log { net.with_log() } else { net };
         let mut run = Self {
-            net: Net::new(&world, &judge, weather).on(&air),
+            net,
             air,
             plan,
             nodes: Vec::new(),
@@ -91,6 +93,7 @@ impl Run {
             judge: self.judge.clone(),
             node: number,
             chunk: self.plan.chunk,
+            tags: self.plan.log,
         };
         let (singly, together) = (database.clone(), database);
         let (ttl, local_ttl) = match self.plan.lasting {
@@ -127,6 +130,12 @@ impl Run {
         }
         if self.plan.batch_loader {
             builder = builder.batch_loader(move |keys: Vec<Key>| together.load_many(keys));
+        }
+        if self.plan.log {
+            builder = builder.observer(self.judge.sweeps(number));
+        }
+        if self.plan.crowded {
+            builder = builder.unconfirmed_capacity(1);
         }
         if self.plan.gaps {
             builder = builder.local(Gap::new(&self.world, Width::Few));
@@ -166,6 +175,7 @@ impl Run {
             chunk: self.plan.chunk,
             writers_may_hang: self.plan.write_timeout.is_some(),
             gaps: self.plan.gaps,
+            log: self.plan.log,
         };
         let world = self.world.clone();
         life.home.begin(async move {
@@ -229,6 +239,9 @@ impl Run {
         }
         self.rest(&BTreeSet::new());
         self.looks_at_l2();
+        if self.plan.log {
+            self.is_believed();
+        }
         self.is_at_rest();
         self.ends();
     }
@@ -244,6 +257,21 @@ impl Run {
                 let _ = node.get_with(&0, &Call::new().skip_local()).await;
             });
         }
+        self.rest(&BTreeSet::new());
+    }
+
+    /// What somebody believes who knows nothing but L2, and that they all use it.
+    fn is_believed(&mut self) {
+        let born = self.born(u64::MAX);
+        let loses = self.net.failovers_so_far() > 0;
+        for key in 0..self.plan.keys {
+            let (node, judge) = (born.node.clone(), self.judge.clone());
+            born.home.begin(async move {
+                let call = Call::new().skip_local();
+                judge.is_believed(key, loses, node.get_with(&key, &call).await);
+            });
+        }
+        self.nodes.push(born);
         self.rest(&BTreeSet::new());
     }
 
@@ -268,7 +296,8 @@ impl Run {
                 judge.rests_in_l1(self.air.bus(), (*number, key), node.peek(&key));
             }
         }
-        for key in 0..self.plan.keys {
+        // Where there is a log, what is dead may stand there.
+        for key in (0..self.plan.keys).filter(|_| !self.plan.log) {
             judge.rests_in_l2(key, self.net.stands(&format!("storm:{key}")));
         }
         let leases = self.net.leases();
@@ -323,6 +352,9 @@ impl Run {
         self.tally.epochs += stats.epochs;
         self.tally.failovers += stats.failovers;
         self.tally.opened += stats.breaker_opened;
+        self.tally.raises_heard += stats.raises_heard;
+        self.tally.dead += stats.dead_local + stats.dead_remote;
+        self.tally.overflowed += stats.overflowed;
     }
 }
 

@@ -25,6 +25,13 @@ pub(crate) struct Tally {
     pub(crate) failovers: u64,
     /// Breakers that opened.
     pub(crate) opened: u64,
+    /// Raises that returned.
+    pub(crate) raised: u64,
+    pub(crate) raises_heard: u64,
+    /// Values that were found dead.
+    pub(crate) dead: u64,
+    /// Changes that did not fit.
+    pub(crate) overflowed: u64,
 }
 
 impl AddAssign for Tally {
@@ -43,5 +50,9 @@ impl AddAssign for Tally {
         self.epochs += more.epochs;
         self.failovers += more.failovers;
         self.opened += more.opened;
+        self.raised += more.raised;
+        self.raises_heard += more.raises_heard;
+        self.dead += more.dead;
+        self.overflowed += more.overflowed;
     }
 }

@@ -9,11 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use jetcache_core::machine::generations::scope::RaiseEvent;
 use jetcache_core::ports::bus::{self, Kind, Message, News, Subscription, Telling};
 use jetcache_core::{Fault, Runtime};
 
 use crate::fate::judge::Judge;
-use crate::fate::ledger::Key;
+use crate::fate::ledger::{Floor, Key};
+use crate::fate::tags::{MOST_KEYS, keys_of};
 use crate::world::time::World;
 
 /// How the nodes hear of each other's changes (core's `Telling`, or no bus at all).
@@ -81,6 +83,8 @@ enum About {
     /// The listening node said it itself, and may ignore it.
     Own,
     Keys(Vec<Key>),
+    /// A raise, and since when each of its keys has nothing older.
+    Raise(Vec<(Key, Floor)>),
     Everything,
 }
 
@@ -181,15 +185,30 @@ impl Air {
         self.said.fetch_add(1, Ordering::SeqCst);
         let about = match message.kind {
             Kind::Everything => About::Everything,
-            _ => About::Keys(message.keys.iter().map(|key| key_of(key)).collect()),
+            Kind::Raise => self.raise_in(&message),
+            _ => About::Keys(message.keys.iter().filter_map(|key| key_of(key)).collect()),
         };
         self.spread(Some(life), &News::Message(message), &about);
     }
 
     /// L2 shows that these keys were written.
     pub(crate) fn show(&self, keys: &[String]) {
-        let about = About::Keys(keys.iter().map(|key| key_of(key)).collect());
+        // Of the log it only says that there is more to be read.
+        let about = About::Keys(keys.iter().filter_map(|key| key_of(key)).collect());
         self.spread(None, &News::Changed(keys.to_vec()), &about);
+    }
+
+    fn raise_in(&self, message: &Message) -> About {
+        let prefix = format!("{}:", message.cache);
+        let texts = message
+            .keys
+            .iter()
+            .filter_map(|text| text.strip_prefix(&*prefix));
+        let event = RaiseEvent::parse(texts).unwrap();
+        let (_, number) = event.numbers.unwrap();
+        let floor = Floor::of_raise(self.judge.numbered(number.number()));
+        let keys = keys_of(&event.scopes, &prefix);
+        About::Raise(keys.into_iter().map(|key| (key, floor)).collect())
     }
 
     fn spread(&self, life: Option<usize>, news: &News, about: &About) {
@@ -317,7 +336,7 @@ pub(crate) struct Ear {
     air: Air,
     line: Line,
     /// The floors that hold once the node has taken in the last news.
-    unheard: Vec<(Key, u64)>,
+    unheard: Vec<(Key, Floor)>,
 }
 
 impl Ear {
@@ -325,6 +344,12 @@ impl Ear {
         let keys = match about {
             About::Own => return,
             About::Keys(keys) => keys.clone(),
+            About::Raise(raised) => {
+                let keys: Vec<Key> = raised.iter().map(|(key, _)| *key).collect();
+                self.air.judge.hands_out_raise(self.line.life, &keys);
+                self.unheard.clone_from(raised);
+                return;
+            }
             About::Everything => (0..MOST_KEYS).collect(),
         };
         self.unheard = self.air.judge.hands_out(self.line.life, &keys);
@@ -378,10 +403,10 @@ impl Line {
     }
 }
 
-/// The key that this text stands for.
-pub(crate) fn key_of(text: &str) -> Key {
-    let (_, key) = text.rsplit_once(':').unwrap();
-    key.parse().unwrap()
+/// The key that this text stands for, if it is none of the log's.
+pub(crate) fn key_of(text: &str) -> Option<Key> {
+    let (_, key) = text.rsplit_once(':')?;
+    key.parse().ok()
 }
 
 fn away() -> Fault {
@@ -392,5 +417,3 @@ fn away() -> Fault {
 static SERVERS: AtomicU64 = AtomicU64::new(0);
 /// How many lives a storm has at most.
 const LIVES: u64 = 1 << 20;
-/// How many keys there are at most in a storm.
-const MOST_KEYS: Key = 8;

@@ -19,11 +19,12 @@ use jetcache_core::ports::remote::{
 use jetcache_core::{Cached, Codec, Fault, Remote, Runtime};
 
 use crate::fate::judge::Judge;
-use crate::fate::ledger::Applied;
+use crate::fate::ledger::{Applied, Floor};
 use crate::fate::promise::Promise;
 use crate::world::bus::{Air, Bus, key_of};
 use crate::world::codec::Fickle;
 use crate::world::failover::Primaries;
+use crate::world::raising::Raising;
 use crate::world::time::World;
 use crate::world::weather::Weather;
 
@@ -44,6 +45,8 @@ pub(crate) struct Net {
     met: Arc<AtomicU64>,
     /// If set, every change is told to the others in its name.
     herald: Option<Herald>,
+    /// It keeps a log of raises.
+    log: bool,
 }
 
 /// What a command did to its key.
@@ -74,7 +77,13 @@ impl Net {
             primaries: Arc::default(),
             met: Arc::default(),
             herald: None,
+            log: false,
         }
+    }
+
+    /// It keeps a log of raises.
+    pub(crate) fn with_log(self) -> Self {
+        Self { log: true, ..self }
     }
 
     /// Lets a bus ride on it.
@@ -241,6 +250,16 @@ impl Net {
             .remove(0)
     }
 
+    fn raising(&self) -> Raising {
+        Raising {
+            world: self.world.clone(),
+            judge: self.judge.clone(),
+            air: self.air.clone(),
+            life: self.life,
+            herald: self.herald.clone(),
+        }
+    }
+
     /// Tells the judge and the bus what was done, in the order of the keys.
     fn tell(&self, tick: u64, mut acts: Vec<(String, Act)>) {
         let Some(air) = &self.air else {
@@ -256,8 +275,9 @@ impl Net {
                 Act::Stored(kind, value) => (kind, age(value)),
                 Act::Refused { value, .. } => (Kind::Delete, age(value)),
             };
-            let at = (self.life, key_of(&text));
+            let at = (self.life, key_of(&text).unwrap());
             let told = self.herald.is_some();
+            let age = Floor::of_change(age);
             self.judge.applied(Applied { at, age, told });
             if !matches!(act, Act::Refused { removed: false, .. }) {
                 written.push(text.clone());
@@ -309,13 +329,14 @@ fn away() -> Fault {
 
 impl Remote for Net {
     async fn read(&self, keys: &[&str], wire: Wire) -> Vec<Result<Option<Found>, Fault>> {
-        self.widens(keys.len());
+        let entries = keys.iter().filter(|key| key_of(key).is_some()).count();
+        self.widens(entries);
         let read = |key: &&str| {
             let command =
                 move |table: &mut Table, now, key: &str| (table.read(now, key, wire), Act::Nothing);
             ((*key).to_owned(), command)
         };
-        let _probing = self.judge.sends(self.life, keys.len() == 1);
+        let _probing = self.judge.sends(self.life, entries <= 1);
         self.carry(keys.iter().map(read).collect()).await
     }
 
@@ -549,17 +570,16 @@ impl Remote for Net {
         self.send(keys.iter().map(unload).collect()).await
     }
 
-    // Nobody is told of a raise yet.
-
     async fn raise(&self, raise: &Raise<'_>) -> Result<Raised, Fault> {
         let (clock, scopes) = (raise.clock, raise.scopes.to_vec());
+        let raising = self.raising();
         self.at_log(raise.namespace, move |table, now, namespace| {
             let raise = Raise {
                 namespace,
                 clock,
                 scopes: &scopes,
             };
-            table.raise(now, &raise).expect("there are numbers left")
+            raising.raise(table, now, &raise)
         })
         .await
     }
@@ -573,15 +593,20 @@ impl Remote for Net {
 
     async fn ensure(&self, ensure: &Ensure<'_>) -> Result<Ensured, Fault> {
         let (clock, marks) = (ensure.clock, ensure.marks.to_vec());
+        let raising = self.raising();
         self.at_log(ensure.namespace, move |table, now, namespace| {
             let ensure = Ensure {
                 namespace,
                 clock,
                 marks: &marks,
             };
-            table.ensure(now, &ensure).expect("there are numbers left")
+            raising.ensure(table, now, &ensure)
         })
         .await
+    }
+
+    fn keeps_log(&self) -> bool {
+        self.log
     }
 
     fn failovers(&self) -> Option<u64> {

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::machine::tier::inspection::span::{Span, lives, marked};
+use crate::machine::tier::inspection::span::{Span, lives, marked, tagged};
 use crate::machine::tier::inspection::{
     EntryFormat, InL1, InL2, Inspection, L1Entry, L2Entry, UnderWay,
 };
@@ -12,7 +12,7 @@ use crate::machine::tier::unreadable::{Codec, Compression};
 /// users:7
 ///   L1     a value, fresh for 52 s
 ///   L2     a value in the native format, 1234 bytes, MessagePack, LZ4
-///          fresh for 3588 s, then stale for 60 s; 12 s old of 3600 s; loaded in 0.035 s
+///          fresh for 3588 s, then stale for 60 s; 12 s old of 3600 s; loaded in 0.035 s; tags t9fa3; born under 1700000000000000
 ///   lease  none
 ///   here   a flight is under way, 3 callers wait
 /// ```
@@ -56,7 +56,8 @@ impl fmt::Display for L1Entry {
         if let Some(age) = self.age {
             write!(f, "; {} old", Span(age))?;
         }
-        marked(f, self.mark.as_deref())
+        marked(f, self.mark.as_deref())?;
+        tagged(f, &self.tags)
     }
 }
 
@@ -94,6 +95,10 @@ impl fmt::Display for L2Entry {
             }
         }
         marked(f, self.mark.as_deref())?;
+        tagged(f, &self.tags)?;
+        if let Some(born @ 1..) = self.born {
+            write!(f, "; born under {born}")?;
+        }
         match &self.unreadable {
             Some(why) => write!(f, "\n{INDENT}cannot be read: {why}"),
             None => Ok(()),

@@ -1,9 +1,11 @@
 //! Spans and marks, in words.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
+use crate::machine::generations::scope::Scope;
 use crate::machine::tier::inspection::kind::Freshness;
 
 /// How long an entry lives.
@@ -46,6 +48,18 @@ pub(super) fn marked(f: &mut fmt::Formatter<'_>, mark: Option<&[u8]>) -> fmt::Re
     }
 }
 
+/// The names of tags, as the log of a namespace has them.
+pub(super) fn names(scopes: impl Iterator<Item = Scope>) -> Vec<String> {
+    scopes.map(Scope::member).collect()
+}
+
+pub(super) fn tagged(f: &mut fmt::Formatter<'_>, tags: &[String]) -> fmt::Result {
+    match tags {
+        [] => Ok(()),
+        tags => write!(f, "; tags {}", tags.join(" ")),
+    }
+}
+
 /// A span in seconds, to the millisecond.
 pub(super) struct Span(pub(super) Duration);
 
@@ -61,10 +75,7 @@ impl fmt::Display for Span {
 /// A mark as text: it usually is one.
 #[cfg(feature = "serde")]
 #[expect(clippy::ref_option, reason = "serde hands fields over so")]
-pub(super) fn mark<S: serde::Serializer>(
-    mark: &Option<alloc::vec::Vec<u8>>,
-    to: S,
-) -> Result<S::Ok, S::Error> {
+pub(super) fn mark<S: serde::Serializer>(mark: &Option<Vec<u8>>, to: S) -> Result<S::Ok, S::Error> {
     let mark = mark.as_deref().map(String::from_utf8_lossy);
     serde::Serialize::serialize(&mark, to)
 }

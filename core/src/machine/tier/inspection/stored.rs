@@ -1,10 +1,12 @@
 //! An entry of L2, taken apart without its codec.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::machine::tier::envelope::{self, Envelope, PREFIX};
 use crate::machine::tier::inspection::kind::{EntryKind, Freshness};
+use crate::machine::tier::inspection::span::names;
 use crate::machine::tier::names;
 use crate::machine::tier::unreadable::Unreadable;
 use crate::machine::tier::wire::{PLACEHOLDER, Wire};
@@ -101,6 +103,11 @@ pub struct L2Entry {
     /// The mark that its loader has kept with it.
     #[cfg_attr(feature = "serde", serde(serialize_with = "super::span::mark"))]
     pub mark: Option<Vec<u8>>,
+    /// Under which number of the namespace's log its loading began: a raise of its tags with a higher one
+    /// has removed it.
+    pub born: Option<u64>,
+    /// The buckets of its tags, by their names in the log.
+    pub tags: Vec<String>,
     /// Why it cannot be read.
     pub unreadable: Option<Unreadable>,
 }
@@ -124,6 +131,8 @@ impl L2Entry {
             kept,
             cost: None,
             mark: None,
+            born: None,
+            tags: Vec::new(),
             unreadable: None,
         };
         match (envelope::parse(bytes), wire) {
@@ -150,6 +159,8 @@ impl L2Entry {
         self.life = Some(envelope.life);
         self.cost = (!envelope.cost.is_zero()).then_some(envelope.cost);
         self.mark = envelope.mark.map(<[u8]>::to_vec);
+        self.born = Some(envelope.born.number());
+        self.tags = names(envelope.tags().scopes());
         let times = match (clock, self.kept) {
             (Some(clock), _) => {
                 let (over, window) = envelope.over(clock);
