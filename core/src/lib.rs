@@ -61,6 +61,7 @@ pub use machine::tier::wire::Wire;
 pub use machine::time::Timestamp;
 pub use machine::token::Token;
 pub use ports::batch_loader::{BatchLoader, Loads};
+#[cfg(target_has_atomic = "ptr")]
 pub use ports::bus::{Bus, BusState, Kind as MessageKind, Message, News, Subscription, Telling};
 pub use ports::codec::Codec;
 pub use ports::compression::Compression;
@@ -68,8 +69,11 @@ pub use ports::engine::Engine;
 pub use ports::key::{Key, Text};
 pub use ports::loader::{LoadError, Loader};
 pub use ports::local::{Local, Probe};
+#[cfg(target_has_atomic = "ptr")]
 pub use ports::observer::Observer;
+#[cfg(target_has_atomic = "ptr")]
 pub use ports::observer::watched::{Snapshot, Watched};
+#[cfg(target_has_atomic = "ptr")]
 pub use ports::remote::{Condition, Remote};
 pub use ports::runtime::{Runtime, Task};
 pub use ports::standing::Standing;

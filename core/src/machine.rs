@@ -62,6 +62,14 @@ pub mod stats;
 pub mod time;
 pub mod token;
 
+/// Counted pointers: atomic, or on a target without compare-and-swap those of one thread.
+pub(crate) mod counted {
+    #[cfg(not(target_has_atomic = "ptr"))]
+    pub(crate) use alloc::rc::Rc as Arc;
+    #[cfg(target_has_atomic = "ptr")]
+    pub(crate) use alloc::sync::Arc;
+}
+
 /// What stands in a tier: entries, and how they are written in L2.
 pub mod tier {
     pub mod entry;

@@ -22,11 +22,11 @@
 //! is not covered, since the server writes it later: a flip there can only shorten the life, or
 //! lengthen it up to what it was at first.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
+use crate::machine::counted::Arc;
 use crate::machine::generations::scope;
 use crate::machine::generations::tags::{self, Tags};
 use crate::machine::tier::mark::Mark;
