@@ -9,13 +9,15 @@
 //!   [`Remote`] with a [`Codec`], a [`Loader`] and [`Observer`]s as one likes: small traits, each
 //!   in a file of [`ports`].
 //! - A [`Node`] is the parent of many caches: they share its L2, its observers and its runtime.
+//! - [`unsync`] is the same cache for one thread, without `std`, locks or async: for microcontrollers,
+//!   plain threads, and tasks that never leave theirs.
 //! - [`machine`] needs neither `std` nor threads nor async: it is plain data that is given what
 //!   happened and answers what to do next. Its [`Lru`](machine::tier::lru::Lru) is an L1 of its
 //!   own.
 //!
 //! [`guide`] explains what needs more words than one method has room for: [tags](guide::tags), so far.
 //!
-//! Imports run one way: driver, ports, machine.
+//! Imports run one way: `driver` and `unsync`, which know nothing of each other, then `ports`, then `machine`.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -30,6 +32,7 @@ mod driver;
 pub mod guide;
 pub mod machine;
 pub mod ports;
+pub mod unsync;
 
 #[cfg(feature = "test-util")]
 pub use driver::PausedClock;
