@@ -72,6 +72,7 @@ pub(crate) mod counted {
 
 /// What stands in a tier: entries, and how they are written in L2.
 pub mod tier {
+    mod checksum;
     pub mod entry;
     pub mod envelope;
     pub mod inspection;
