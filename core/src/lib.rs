@@ -15,7 +15,8 @@
 //!   happened and answers what to do next. Its [`Lru`](machine::tier::lru::Lru) is an L1 of its
 //!   own.
 //!
-//! [`guide`] explains what needs more words than one method has room for: [tags](guide::tags), so far.
+//! [`guide`] explains what needs more words than one method has room for: [tags](guide::tags), and how to do
+//! [without async and without `std`](guide::one_thread).
 //!
 //! Imports run one way: `driver` and `unsync`, which know nothing of each other, then `ports`, then `machine`.
 

@@ -15,7 +15,8 @@ use crate::machine::error::Fault;
 ///   failed: what is written late must not stand where a later removal has been done;
 /// - it measures the time that entries have left by a clock of its own. One that cannot, as a flash without
 ///   a clock after a reset, forgets what it had;
-/// - what it brings may be damaged: the checksum shows it, and it is a miss.
+/// - what it brings may be damaged: the checksum shows it, and it is a miss. It must not be another key's: a
+///   line checks its frames.
 pub trait Store {
     /// Appends what stands under `key` to `out`, and says how much is left of the time that it was to be
     /// kept.

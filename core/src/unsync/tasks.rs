@@ -8,6 +8,7 @@ use core::hash::Hash;
 
 use crate::machine::change::Reach;
 use crate::machine::error::{Error, Limit};
+use crate::machine::event::Event;
 use crate::machine::lookup::step::Reply;
 use crate::machine::policy::call::Call;
 use crate::machine::stats::Stats;
@@ -147,6 +148,23 @@ impl<K: Hash + Eq + Clone, V: Clone, T: Timer, L: Level2<K, V>> Tasks<K, V, T, L
                 None => state.glance(&key.to_owned(), call, &mut clock, rest),
             }
         })
+    }
+
+    /// What L1 knows about `key`.
+    pub fn peek<Q>(&self, key: &Q) -> Cached<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let now = self.shared.timer.moment().now;
+        let hit = (self.shared).with(|state, rest| state.hit(key, &Call::new(), now, rest));
+        match hit {
+            Some(hit) => hit.into_cached(),
+            None => {
+                self.shared.counts().count(&Event::LocalMiss);
+                Cached::Miss
+            }
+        }
     }
 
     /// Puts `value` in the place of whatever the tiers hold for `key`. What a load that is under way brings
