@@ -84,7 +84,7 @@ impl<K: Hash + Eq + Clone, V: Clone, L: Level2<K, V>> Cache<K, V, L> {
         F: FnOnce() -> Result<T, LoadError>,
         T: Into<Load<V>>,
     {
-        call.check()?;
+        State::<K, V, L>::check(call)?;
         let moment = clock.moment();
         if let Some(hit) = self.hit(key, call, moment.now) {
             return Ok(hit.into_cached());
@@ -602,6 +602,28 @@ mod tests {
         let call = Call::new().tags(["red"]);
         let tagged = cache.insert_with(KEY, 1, &call, &mut || world.moment());
         assert!(matches!(tagged, Err(Error::Config(_))), "{tagged:?}");
+    }
+
+    #[test]
+    fn a_call_has_its_wishes() {
+        let world = World::default();
+        let mut cache = far(&world);
+        let mut clock = || world.moment();
+        cache.insert(KEY, 1, &mut clock).unwrap();
+        let mut with = |call: Call| cache.get_or_load_cached(&KEY, &call, &mut clock, || Ok(2));
+        let beside = Call::new().skip_local().skip_remote().no_store();
+        assert_eq!(with(beside).unwrap(), Cached::Hit(2));
+        assert_eq!(
+            with(Call::new()).unwrap(),
+            Cached::Hit(1),
+            "it was kept nowhere"
+        );
+        world.asked.borrow_mut().clear();
+        assert_eq!(with(Call::new().skip_local()).unwrap(), Cached::Hit(1));
+        assert_eq!(*world.asked.borrow(), ["read"]);
+        for call in [Call::new().refresh(), Call::new().ttl(Duration::ZERO)] {
+            assert!(matches!(with(call), Err(Error::Config(_))));
+        }
     }
 
     #[cfg(feature = "std")]

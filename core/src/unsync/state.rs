@@ -14,6 +14,7 @@ use core::hash::{BuildHasher, Hash};
 use hashbrown::DefaultHashBuilder;
 
 use crate::machine::effects::Effects;
+use crate::machine::error::Error;
 use crate::machine::event::Event;
 use crate::machine::generations::Generations;
 use crate::machine::policy::Policy;
@@ -133,6 +134,19 @@ impl<K: Hash + Eq + Clone, V: Clone, L> State<K, V, L> {
         question(&mut self.table, &context, &mut rest.effects)
     }
 
+    /// Checks the wishes of a call that loads.
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub(super) fn check(call: &Call) -> Result<(), Error> {
+        if call.refresh {
+            return Err(Error::config(
+                "refresh in a cache of one thread: nothing refreshes keys there, leave it out",
+            ));
+        }
+        call.check()
+    }
+
     /// A hit: what L1 has of the key and may be served to this call.
     pub(super) fn hit<Q>(
         &mut self,
@@ -145,6 +159,9 @@ impl<K: Hash + Eq + Clone, V: Clone, L> State<K, V, L> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
+        if call.skip_local {
+            return None;
+        }
         let found = self.local(key, now, rest)?;
         if !found.answers(call, now) {
             return None;

@@ -81,7 +81,7 @@ impl<K: Hash + Eq + Clone, V: Clone, T: Timer, L: Level2<K, V>> Tasks<K, V, T, L
         R: Future<Output = Result<W, LoadError>>,
         W: Into<Load<V>>,
     {
-        call.check()?;
+        State::<K, V, L>::check(call)?;
         let now = self.shared.timer.moment().now;
         if let Some(hit) = self
             .shared
@@ -421,6 +421,22 @@ mod tests {
         world.pass(SECOND);
         assert!(poll(&mut lead).is_ready());
         assert!(count.0.load(core::sync::atomic::Ordering::SeqCst) > 0);
+    }
+
+    #[test]
+    fn a_peek_asks_l1_alone() {
+        let world = World::default();
+        let tasks = tasks(&world);
+        tasks.insert(KEY, 1).unwrap();
+        assert_eq!(tasks.peek(&KEY), Cached::Hit(1));
+        tasks.clear_local();
+        world.asked.borrow_mut().clear();
+        assert_eq!(tasks.peek(&KEY), Cached::Miss);
+        assert!(world.asked.borrow().is_empty(), "L2 has it");
+        assert_eq!(
+            (tasks.stats().local_hits, tasks.stats().local_misses),
+            (1, 1)
+        );
     }
 
     #[test]
