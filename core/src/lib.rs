@@ -9,13 +9,16 @@
 //!   [`Remote`] with a [`Codec`], a [`Loader`] and [`Observer`]s as one likes: small traits, each
 //!   in a file of [`ports`].
 //! - A [`Node`] is the parent of many caches: they share its L2, its observers and its runtime.
+//! - [`unsync`] is the same cache for one thread, without `std`, locks or async: for microcontrollers,
+//!   plain threads, and tasks that never leave theirs.
 //! - [`machine`] needs neither `std` nor threads nor async: it is plain data that is given what
 //!   happened and answers what to do next. Its [`Lru`](machine::tier::lru::Lru) is an L1 of its
 //!   own.
 //!
-//! [`guide`] explains what needs more words than one method has room for: [tags](guide::tags), [threads](guide::threads).
+//! [`guide`] explains what needs more words than one method has room for: [tags](guide::tags), how to do
+//! [without an executor](guide::threads), and [without async and without `std`](guide::one_thread).
 //!
-//! Imports run one way: driver, ports, machine.
+//! Imports run one way: `driver` and `unsync`, which know nothing of each other, then `ports`, then `machine`.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -30,6 +33,7 @@ mod driver;
 pub mod guide;
 pub mod machine;
 pub mod ports;
+pub mod unsync;
 
 #[cfg(feature = "test-util")]
 pub use driver::PausedClock;
@@ -61,6 +65,7 @@ pub use machine::tier::wire::Wire;
 pub use machine::time::Timestamp;
 pub use machine::token::Token;
 pub use ports::batch_loader::{BatchLoader, Loads};
+#[cfg(target_has_atomic = "ptr")]
 pub use ports::bus::{Bus, BusState, Kind as MessageKind, Message, News, Subscription, Telling};
 pub use ports::codec::Codec;
 pub use ports::compression::Compression;
@@ -68,8 +73,11 @@ pub use ports::engine::Engine;
 pub use ports::key::{Key, Text};
 pub use ports::loader::{LoadError, Loader};
 pub use ports::local::{Equivalent, KeyHash, Local, Probe};
+#[cfg(target_has_atomic = "ptr")]
 pub use ports::observer::Observer;
+#[cfg(target_has_atomic = "ptr")]
 pub use ports::observer::watched::{Snapshot, Watched};
+#[cfg(target_has_atomic = "ptr")]
 pub use ports::remote::{Condition, Remote};
 pub use ports::runtime::{Runtime, Task};
 pub use ports::standing::Standing;

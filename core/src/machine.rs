@@ -62,8 +62,17 @@ pub mod stats;
 pub mod time;
 pub mod token;
 
+/// Counted pointers: atomic, or on a target without compare-and-swap those of one thread.
+pub(crate) mod counted {
+    #[cfg(not(target_has_atomic = "ptr"))]
+    pub(crate) use alloc::rc::Rc as Arc;
+    #[cfg(target_has_atomic = "ptr")]
+    pub(crate) use alloc::sync::Arc;
+}
+
 /// What stands in a tier: entries, and how they are written in L2.
 pub mod tier {
+    mod checksum;
     pub mod entry;
     pub mod envelope;
     pub mod inspection;

@@ -140,7 +140,7 @@ fn floor(room: &str) -> usize {
     match room.split('/').next() {
         Some("machine") => 1,
         Some("ports") => 2,
-        Some("driver") => 3,
+        Some("driver" | "unsync") => 3,
         _ => 4,
     }
 }
@@ -167,6 +167,21 @@ fn imports_run_down() {
         up.extend(higher.map(|other| format!("{room} -> {other}")));
     }
     assert_eq!(up, Vec::<String>::new());
+}
+
+#[test]
+fn the_two_drivers_know_nothing_of_each_other() {
+    let house = House::of("core");
+    let mut beside = Vec::new();
+    for (room, imported) in house.imports() {
+        let driver = |room: &str| room.split('/').next().map(str::to_owned);
+        let other = |other: &&str| floor(other) == 3 && driver(other) != driver(room);
+        let others = imported.into_iter().filter(|room| other(room));
+        if floor(room) == 3 {
+            beside.extend(others.map(|other| format!("{room} -> {other}")));
+        }
+    }
+    assert_eq!(beside, Vec::<String>::new());
 }
 
 #[test]

@@ -30,6 +30,9 @@
 //!         fleet: cuts, deaths, failovers, evictions, Go ────►
 //!                                        └────────────► judge: P1, P2, P4, P5, P6, P7
 //! ```
+//!
+//! **Alone**: the asks of the same plans, put to the cache of one thread (`jetcache_core::unsync`), whose L2
+//! is a store that fails, loses, forgets and flips bits.
 
 mod actors {
     pub(crate) mod actor;
@@ -43,6 +46,11 @@ mod actors {
     pub(crate) mod lookup_steps;
     pub(crate) mod reader;
     pub(crate) mod writing;
+}
+mod alone {
+    pub(crate) mod judge;
+    pub(crate) mod run;
+    pub(crate) mod world;
 }
 mod fate {
     pub(crate) mod chance;
@@ -81,6 +89,7 @@ mod world {
     pub(crate) mod weather;
 }
 
+pub use alone::run::run_alone;
 pub use fate::plan::Plan;
 pub use fate::promise::{Broken, Promise};
 pub use fate::run::{Report, run};

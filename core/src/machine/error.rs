@@ -1,11 +1,11 @@
 //! What can go wrong: an [`Error`] is the caller's business, a [`Fault`] is a tier's.
 
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use core::error::Error as StdError;
 use core::fmt;
 use core::time::Duration;
 
+use crate::machine::counted::Arc;
 use crate::machine::generations::tags::TooManyTags;
 
 /// Any error that can cross threads.

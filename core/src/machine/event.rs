@@ -1,8 +1,8 @@
 //! The events of a cache: what its observers see.
 
-use alloc::sync::Arc;
 use core::time::Duration;
 
+use crate::machine::counted::Arc;
 use crate::machine::error::Fault;
 use crate::machine::tier::inspection::EntryKind;
 use crate::machine::tier::unreadable::Unreadable;

@@ -1,11 +1,11 @@
 //! The bus: how nodes hear of each other's changes.
 
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::future::{Future, ready};
 
+use crate::machine::counted::Arc;
 use crate::machine::error::Fault;
 
 /// Carries messages about changes from node to node, such as Redis' pub/sub.

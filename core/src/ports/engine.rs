@@ -1,10 +1,10 @@
 //! The kind of L1 for caches that are not given one.
 
-use alloc::sync::Arc;
 use core::hash::Hash;
 use core::num::NonZeroUsize;
 
 use super::local::Local;
+use crate::machine::counted::Arc;
 
 /// Makes an L1 for keys and values of any type: what the caches of a node have unless their builder
 /// is given a [`Local`] of its own.

@@ -3,10 +3,11 @@
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 use core::str::FromStr;
+
+use crate::machine::counted::Arc;
 
 /// A key that has a text form and can be read back from it. Needed only with an L2 or a bus.
 ///

@@ -2,9 +2,9 @@
 
 pub mod watched;
 
-use alloc::sync::Arc;
 use core::time::Duration;
 
+use crate::machine::counted::Arc;
 use crate::machine::event::Event;
 use crate::ports::observer::watched::{Snapshot, Watched};
 

@@ -2,11 +2,11 @@
 
 mod asks;
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::future::Future;
 use core::time::Duration;
 
+use crate::machine::counted::Arc;
 use crate::machine::error::Fault;
 pub use crate::machine::generations::known::NewsPage;
 pub use crate::machine::generations::scope::{Mark, RaiseEvent, Scope};

@@ -1,10 +1,10 @@
 //! What a loader is shown of the value that stands there.
 
-use alloc::sync::Arc;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 
+use crate::machine::counted::Arc;
 use crate::machine::lookup::step::Stands;
 #[cfg(feature = "std")]
 use crate::machine::tier::load::Load;

@@ -1,9 +1,9 @@
 //! The tags of a value.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::machine::counted::Arc;
 use crate::machine::generations::scope::{Scope, bucket};
 
 /// The tags of a value, as their buckets, each once and in order. None is as cheap as a null pointer.

@@ -1,9 +1,9 @@
 //! The steps of a lookup: what they need of the world, the replies, the answer.
 
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use core::time::Duration;
 
+use crate::machine::counted::Arc;
 use crate::machine::error::{Error, Fault};
 use crate::machine::generations::Generations;
 use crate::machine::generations::heard::Heard;

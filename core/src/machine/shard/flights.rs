@@ -1,9 +1,9 @@
 //! Flights: who joins, who leads, who waits, and how they end (PROTOCOL.md, R1 to R5).
 
-use alloc::sync::Arc;
 use core::hash::{BuildHasher, Hash};
 use core::task::Waker;
 
+use crate::machine::counted::Arc;
 use crate::machine::effects::Effects;
 use crate::machine::error::Error;
 use crate::machine::event::Event;

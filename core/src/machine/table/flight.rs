@@ -1,10 +1,10 @@
 //! A flight: one lookup, its leader, and those who wait for its answer.
 
 use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::task::Waker;
 
+use crate::machine::counted::Arc;
 use crate::machine::generations::heard::Heard;
 use crate::machine::lookup::Lookup;
 use crate::machine::lookup::step::Answer;

@@ -1,10 +1,10 @@
 //! What a tier holds for a key.
 
-use alloc::sync::Arc;
 use core::time::Duration;
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::machine::counted::Arc;
 use crate::machine::generations::heard::Heard;
 use crate::machine::generations::tags::Tags;
 use crate::machine::policy::call::Call;

@@ -22,13 +22,14 @@
 //! is not covered, since the server writes it later: a flip there can only shorten the life, or
 //! lengthen it up to what it was at first.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
+use crate::machine::counted::Arc;
 use crate::machine::generations::scope;
 use crate::machine::generations::tags::{self, Tags};
+use crate::machine::tier::checksum::crc32;
 use crate::machine::tier::mark::Mark;
 use crate::machine::time::millis;
 
@@ -371,11 +372,8 @@ fn number(bytes: &[u8], at: usize) -> u64 {
 
 /// Over everything but the end and the sum itself. The caller has checked the length.
 fn checksum(bytes: &[u8]) -> u32 {
-    let mut sum = crc32fast::Hasher::new();
-    sum.update(&bytes[..END_AT]);
-    sum.update(&bytes[END_AT + 8..SUM_AT]);
-    sum.update(&bytes[BORN_AT..]);
-    sum.finalize()
+    let (times, rest) = (&bytes[END_AT + 8..SUM_AT], &bytes[BORN_AT..]);
+    crc32([&bytes[..END_AT], times, rest])
 }
 
 #[cfg(test)]

@@ -7,10 +7,10 @@ mod span;
 mod stored;
 
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::machine::counted::Arc;
 use crate::machine::error::Fault;
 use crate::machine::tier::entry::Entry;
 pub use crate::machine::tier::inspection::kind::{EntryKind, Freshness};

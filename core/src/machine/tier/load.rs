@@ -1,9 +1,9 @@
 //! What a loader brings.
 
-use alloc::sync::Arc;
 use core::fmt;
 use core::time::Duration;
 
+use crate::machine::counted::Arc;
 use crate::machine::error::Error;
 use crate::machine::generations::tags::{Tags, TooManyTags};
 use crate::machine::tier::mark::Mark;

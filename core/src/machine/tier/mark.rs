@@ -1,9 +1,9 @@
 //! What is known of a value beside the value itself: its mark, and its age.
 
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use core::time::Duration;
 
+use crate::machine::counted::Arc;
 use crate::machine::time::Timestamp;
 
 /// What a loader keeps with a value to know it again: an etag, a version, a date.

@@ -1,8 +1,8 @@
 //! Why what stands in L2 cannot be read.
 
-use alloc::sync::Arc;
 use core::fmt;
 
+use crate::machine::counted::Arc;
 use crate::machine::tier::envelope::Junk;
 use crate::machine::tier::names;
 
