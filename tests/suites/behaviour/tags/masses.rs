@@ -27,11 +27,7 @@ type Node = Cache<u32, u32>;
 
 fn node(host: Host, server: &RedisServer, name: &str) -> Builder<u32, u32> {
     let redis = Redis::open(&server.url()).unwrap();
-    let builder = match host {
-        Host::Tokio => jetcache_tokio::builder(name),
-        Host::Smol => jetcache_smol::builder(name),
-        Host::AsyncStd => jetcache_smol::async_std::builder(name),
-    };
+    let builder = host.parent().local_cache(name);
     let bus = redis.pubsub(name);
     // Room for all keys, however the engine divides them.
     let builder = builder.remote(redis, MessagePack).bus(bus);

@@ -195,11 +195,7 @@ impl Worker {
 impl<'a> Fleet<'a> {
     async fn over<R: Remote + Clone, B: Bus>(name: &'a str, l2: impl Fn() -> (R, B) + 'a) -> Self {
         let make = move |host: Host| {
-            let builder = match host {
-                Host::Tokio => jetcache_tokio::builder(name),
-                Host::Smol => jetcache_smol::builder(name),
-                Host::AsyncStd => jetcache_smol::async_std::builder(name),
-            };
+            let builder = host.parent().local_cache(name);
             let (remote, bus) = l2();
             let builder: Builder<u64, u64> = builder.remote(remote, MessagePack).bus(bus);
             let builder = builder.remote_timeout(Duration::from_millis(100));
