@@ -20,6 +20,7 @@ use jetcache_core::ports::remote::Herald;
 
 use crate::redis::connection::line::Line;
 pub use crate::redis::connection::tally::Connectivity;
+use crate::redis::look::lanes::Lanes;
 pub use crate::redis::open::error::OpenError;
 pub use crate::redis::open::{RedisBuilder, RedisSentinelBuilder};
 pub use crate::redis::pubsub::RedisPubSub;
@@ -49,6 +50,12 @@ pub use crate::redis::tracking::RedisTracking;
 /// from within tokio and this build has `redis-tokio`, else those of smol's global executor if it
 /// has `redis-smol`. So one value can be used from several runtimes, at once or one after the
 /// other; their connections end with them.
+///
+/// # Many calls at once
+/// A read goes out at once while fewer reads are on their way than there are
+/// [connections](RedisBuilder::connections). What more callers ask for meanwhile gathers, whatever caches
+/// they ask, and goes out together as soon as one of those is answered, or when it is some 500 keys or
+/// half a megabyte of values. Each caller keeps its own timeout and its own answer.
 ///
 /// # When the server is away
 /// A call that finds no connection tries to make one, or joins the attempt under way; there is no
@@ -116,6 +123,8 @@ pub use crate::redis::tracking::RedisTracking;
 #[derive(Clone, Debug)]
 pub struct Redis {
     line: Arc<dyn Line>,
+    /// By which reads go, if they go together.
+    lanes: Option<Arc<Lanes>>,
     server: u64,
     herald: Option<Herald>,
 }
@@ -125,8 +134,17 @@ impl Redis {
     pub(crate) fn on(line: Arc<dyn Line>, server: u64, herald: Option<Herald>) -> Self {
         Self {
             line,
+            lanes: None,
             server,
             herald,
+        }
+    }
+
+    /// The verbs over so many connections to one server.
+    fn over(line: Arc<dyn Line>, connections: usize) -> Self {
+        Self {
+            lanes: Some(Arc::new(Lanes::new(&line, connections))),
+            ..Self::on(line, number(), None)
         }
     }
 

@@ -61,15 +61,18 @@ impl Connections {
         }
     }
 
-    /// Sends the commands. One value a command comes back; a server's error is a value, too.
+    /// Sends the commands, on this connection or on the one whose turn it is. One value a command comes
+    /// back; a server's error is a value, too.
     pub(crate) async fn exchange(
         &self,
         commands: &Pipeline,
         repeat: Repeat,
+        connection: Option<usize>,
     ) -> Result<Vec<Value>, Lost> {
         let (host, home) = here().map_err(Lost::unsent)?;
         let slots = self.slots(home);
-        let slot = &slots[self.turn.fetch_add(1, Ordering::Relaxed) % slots.len()];
+        let at = connection.unwrap_or_else(|| self.turn.fetch_add(1, Ordering::Relaxed));
+        let slot = &slots[at % slots.len()];
         let mut link = self.link(slot, host, repeat).await.map_err(Lost::unsent)?;
         let mut answer = link.send(commands).await;
         // The connection broke, and nobody can tell whether the commands were carried out.
@@ -143,7 +146,10 @@ impl Line for Connections {
     fn send<'a>(&'a self, batch: Batch<'a>) -> Sending<'a> {
         debug_assert!(batch.behind() <= batch.commands.len());
         Box::pin(async move {
-            match self.exchange(batch.commands, batch.repeat).await {
+            match self
+                .exchange(batch.commands, batch.repeat, batch.connection)
+                .await
+            {
                 Ok(answers) => answers.into_iter().map(Ok).collect(),
                 Err(lost) => vec![Err(lost.fault); batch.commands.len()],
             }

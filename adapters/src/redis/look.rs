@@ -1,5 +1,8 @@
 //! A look at what stands under some keys, and how long each of it has left.
 
+mod gathering;
+pub(super) mod lanes;
+
 use std::time::Duration;
 
 use jetcache_core::Fault;
@@ -7,6 +10,44 @@ use jetcache_core::ports::remote::{Found, Life, Wire};
 use redis::{Pipeline, Value};
 
 use crate::redis::answer::{outcome, unexpected};
+use crate::redis::connection::line::{Batch, Line, Repeat};
+
+/// What stands under these keys; one outcome a key.
+pub(super) async fn read(
+    line: &dyn Line,
+    keys: &[&str],
+    wire: Wire,
+    connection: Option<usize>,
+) -> Vec<Result<Option<Found>, Fault>> {
+    if keys.is_empty() {
+        return Vec::new();
+    }
+    let found = ask(line, keys, wire, connection).await;
+    found.unwrap_or_else(|fault| keys.iter().map(|_| Err(fault.clone())).collect())
+}
+
+/// The same of at least one key.
+///
+/// # Errors
+/// The fault that befell all of them.
+async fn ask(
+    line: &dyn Line,
+    keys: &[&str],
+    wire: Wire,
+    connection: Option<usize>,
+) -> Result<Vec<Result<Option<Found>, Fault>>, Fault> {
+    let mut pipeline = Pipeline::with_capacity(look_len(keys.len(), wire));
+    look(&mut pipeline, keys, wire);
+    let batch = Batch {
+        commands: &pipeline,
+        ahead: 0,
+        alone: 0,
+        repeat: Repeat::Once,
+        connection,
+    };
+    let answers: Result<Vec<Value>, Fault> = line.send(batch).await.into_iter().collect();
+    found(answers?, keys.len(), wire)
+}
 
 /// Adds the commands of a look.
 ///

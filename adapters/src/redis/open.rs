@@ -12,6 +12,7 @@ use redis::{
     Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, TlsCertificates,
 };
 
+use crate::redis::Redis;
 use crate::redis::connection::Connections;
 use crate::redis::connection::calm::Calm;
 use crate::redis::connection::dial::Dial;
@@ -20,7 +21,6 @@ use crate::redis::connection::primary::Primary;
 use crate::redis::open::error::OpenError;
 pub use crate::redis::open::sentinel::RedisSentinelBuilder;
 use crate::redis::open::target::{resp3_client, tcp};
-use crate::redis::{Redis, number};
 
 impl Redis {
     /// Redis at a URL: `redis://[user][:password@]host[:port][/database]`, `rediss://` for TLS, or
@@ -53,7 +53,7 @@ impl Redis {
     /// So many connections, each dialled like this.
     fn made_of((dial, count): (Dial, usize)) -> Self {
         let connections = Connections::new(Arc::new(dial), count);
-        Self::on(Arc::new(connections), number(), None)
+        Self::over(Arc::new(connections), count)
     }
 }
 
@@ -86,7 +86,8 @@ impl RedisBuilder {
 
     /// How many connections a runtime uses in turn, 2 unless said otherwise. Answers on one
     /// connection come in order, so a big value holds up those behind it; more connections spread
-    /// that. Each is made when it is first needed.
+    /// that, and let more reads be on their way before others [gather](Redis#many-calls-at-once). Each is
+    /// made when it is first needed.
     #[must_use]
     pub fn connections(mut self, count: usize) -> Self {
         self.connections = count;

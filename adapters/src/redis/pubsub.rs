@@ -121,6 +121,7 @@ impl Bus for RedisPubSub {
             alone: messages.len(),
             // What is heard twice does no harm.
             repeat: Repeat::Once,
+            connection: None,
         };
         let answers = self.line.send(batch).await;
         answers

@@ -19,7 +19,7 @@ use crate::redis::answer::{claimed, extended, filled, granted, is_one, outcome, 
 use crate::redis::connection::line::{Batch, Repeat};
 use crate::redis::inspection::{BESIDE, inspected, inspection};
 use crate::redis::lease_key::{lease_key, mark_key};
-use crate::redis::look::{found, look, look_len};
+use crate::redis::look::{found, look, look_len, read};
 use crate::redis::script::Script;
 use crate::redis::script::run::run;
 use crate::redis::verbs::log::{ensured, raised};
@@ -27,12 +27,10 @@ use crate::redis::{Redis, event};
 
 impl Remote for Redis {
     async fn read(&self, keys: &[&str], wire: Wire) -> Vec<Result<Option<Found>, Fault>> {
-        let mut pipeline = Pipeline::with_capacity(look_len(keys.len(), wire));
-        look(&mut pipeline, keys, wire);
-        self.ask(&pipeline, 0, keys.len(), Repeat::Once, |_, look| {
-            found(look, keys.len(), wire)
-        })
-        .await
+        match &self.lanes {
+            Some(lanes) => lanes.read(keys, wire).await,
+            None => read(self.line(), keys, wire, None).await,
+        }
     }
 
     async fn lease(&self, asks: &[LeaseAsk<'_>], wire: Wire) -> Vec<Result<Leased, Fault>> {
@@ -296,6 +294,7 @@ impl Redis {
             ahead: 0,
             alone,
             repeat,
+            connection: None,
         };
         let mut answers = self.line().send(batch).await;
         let together = answers.split_off(alone.min(answers.len()));

@@ -199,6 +199,7 @@ mod tests {
             ahead,
             alone,
             repeat: Repeat::Never,
+            connection: None,
         }
     }
 

@@ -115,7 +115,7 @@ impl Lane {
         let connections = self.nodes.at(target).map_err(Lost::unsent)?;
         let part = stop.part(batch);
         let commands = part.as_ref().unwrap_or(batch.commands);
-        connections.exchange(commands, batch.repeat).await
+        connections.exchange(commands, batch.repeat, None).await
     }
 
     async fn owner(&self, host: &'static Host, home: Home) -> Result<Address, Fault> {

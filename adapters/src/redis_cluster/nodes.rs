@@ -179,7 +179,7 @@ impl Nodes {
         let connections = self.at(&node)?;
         let mut question = Pipeline::with_capacity(1);
         question.cmd("CLUSTER").arg("SLOTS");
-        let answer = Box::pin(connections.exchange(&question, Repeat::Once));
+        let answer = Box::pin(connections.exchange(&question, Repeat::Once, None));
         match select(answer, (host.sleep)(self.dialer.dial.timeout)).await {
             Either::Left((answer, _)) => {
                 let mut values = answer.map_err(|lost| lost.fault)?;

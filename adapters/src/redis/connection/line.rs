@@ -47,6 +47,8 @@ pub(crate) struct Batch<'a> {
     pub(crate) alone: usize,
     /// Whether they may be sent again when nobody can tell whether they were carried out.
     pub(crate) repeat: Repeat,
+    /// Which of the connections to a server they take, if not the one whose turn it is.
+    pub(crate) connection: Option<usize>,
 }
 
 impl Batch<'_> {

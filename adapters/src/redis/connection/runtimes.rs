@@ -14,14 +14,16 @@ use crate::redis::connection::host::{Home, Host};
 
 /// The runtime that the caller stands in.
 pub(crate) fn here() -> Result<(&'static Host, Home), Fault> {
-    let (host, home) = HOSTS
-        .iter()
-        .find_map(|host| Some((host, (host.home)()?)))
-        .ok_or_else(|| {
-            Fault::Unreachable("no runtime that this build of Redis knows runs here".into())
-        })?;
+    let (host, home) = home().ok_or_else(|| {
+        Fault::Unreachable("no runtime that this build of Redis knows runs here".into())
+    })?;
     (host.check)(home).map_err(|why| Fault::Unreachable(why.into()))?;
     Ok((host, home))
+}
+
+/// The same, be it one that can have connections or not.
+pub(crate) fn home() -> Option<(&'static Host, Home)> {
+    HOSTS.iter().find_map(|host| Some((host, (host.home)()?)))
 }
 
 const HOSTS: &[Host] = &[

@@ -25,6 +25,7 @@ pub(in crate::redis) async fn run(
         ahead: 0,
         alone: count,
         repeat,
+        connection: None,
     };
     let mut answers = line.send(batch).await;
     let unknown: Vec<usize> = (0..answers.len())
@@ -99,6 +100,7 @@ async fn again(
         ahead: Script::ALL.len(),
         alone: unknown.len(),
         repeat,
+        connection: None,
     };
     let mut answers = line.send(batch).await;
     let calls = answers.split_off(Script::ALL.len().min(answers.len()));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::driver::cache::Cache;
 use crate::driver::flight::chain::{LoadKey, check, wait};
-use crate::driver::flight::glance::glance;
+use crate::driver::flight::glance::glance_one;
 use crate::driver::flight::lead::lead;
 use crate::driver::flight::seat::{Seat, SharedAnswer};
 use crate::driver::shared::journal::Journal;
@@ -411,9 +411,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         let Ok(_admission) = self.admit_many() else {
             return Cached::Miss;
         };
-        let (found, _) = glance(&self.shared, &[key], call).await;
-        let found = found.first();
-        found.map_or(Cached::Miss, |(found, _)| unshared(found))
+        let (found, _) = glance_one(&self.shared, key, call).await;
+        unshared(&found)
     }
 }
 

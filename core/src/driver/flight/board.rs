@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::driver::flight::member::{Going, Member};
 use crate::driver::flight::seat::Seat;
+use crate::driver::link::text::USUAL_KEY;
 use crate::driver::shared::Shared;
 use crate::driver::shared::address::Address;
 use crate::driver::world::bounds::{CacheKey, CacheValue};
@@ -125,6 +126,3 @@ impl<K: CacheKey> Board<K> {
 
 /// Those that lead, and those that follow.
 pub(crate) type Joined<K, V> = (Vec<Going<K, V>>, Vec<Member<K, V>>);
-
-/// How long a key's text usually is.
-const USUAL_KEY: usize = 16;

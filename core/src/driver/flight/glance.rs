@@ -10,8 +10,9 @@ use crate::driver::flight::board::{Board, Row};
 use crate::driver::generations::believe::believed;
 use crate::driver::link::Link;
 use crate::driver::link::format::Junk;
-use crate::driver::link::outcomes::answered;
+use crate::driver::link::outcomes::{answered, only};
 use crate::driver::shared::Shared;
+use crate::driver::shared::address::Address;
 use crate::driver::world::bounds::{CacheKey, CacheValue};
 use crate::driver::world::caught::caught;
 use crate::machine::error::Fault;
@@ -20,7 +21,7 @@ use crate::machine::lookup::step::{Answer, Seen};
 use crate::machine::policy::call::Call;
 use crate::machine::policy::outage::Outage;
 use crate::machine::shard::glances::{Glance, Glanced, Kept};
-use crate::machine::tier::entry::Cached;
+use crate::machine::tier::entry::{Cached, Entry};
 use crate::machine::time::Timestamp;
 use crate::ports::remote::Found;
 
@@ -52,6 +53,54 @@ where
         glance_part(shared, board, call, &mut answers, &mut outage).await;
     }
     (answers, outage)
+}
+
+/// The same of one key, without the lists that many need.
+pub(crate) async fn glance_one<K: CacheKey, V: CacheValue, Q>(
+    shared: &Arc<Shared<K, V>>,
+    key: &Q,
+    call: Call,
+) -> Known<V>
+where
+    Q: ToOwned<Owned = K> + ?Sized,
+{
+    let nothing = (Cached::Miss, Timestamp::MAX);
+    // A key whose text is not what it should be is a miss.
+    let Ok(Address {
+        key,
+        hash,
+        shard,
+        text,
+        bucket,
+    }) = shared.address(Arc::new(key.to_owned()))
+    else {
+        return nothing;
+    };
+    let begun = shared.ask(shard, |table, context, effects| {
+        let is_key = |other: &Arc<K>| *other == key;
+        table.glance(hash, bucket, is_key, call, context, effects)
+    });
+    let (Some(glance), Some(link), Some(text)) = (begun, &shared.link, &text) else {
+        return nothing;
+    };
+    let read = only(believed(shared, link.read(&[text]).await).await);
+    let seen = read.map(|found| seen(shared, link, text, found));
+    let until = end_of(&glance, &seen);
+    let glanced = shared.ask(shard, |table, context, effects| {
+        table.glanced(&glance, || Arc::clone(&key), seen, context, effects)
+    });
+    match glanced {
+        Glanced::Answer(answer) => (answer, until),
+        Glanced::Keep(answer, write, entry) => {
+            let announced = Announced {
+                shared,
+                writes: vec![(shard, write)],
+            };
+            keep(shared, &key, entry);
+            drop(announced);
+            (answer, until)
+        }
+    }
 }
 
 /// What L2 knows as the answer to a call that loads; `None` if it knows nothing.
@@ -117,10 +166,7 @@ async fn glance_part<K: CacheKey, V: CacheValue>(
         |(row, glance, seen), table, context, effects| {
             let key = || Arc::clone(&row.key);
             let seen = seen.take()?;
-            let until = match &seen {
-                Ok(Some(seen)) => glance.end_of(seen),
-                Ok(None) | Err(_) => Timestamp::MAX,
-            };
+            let until = end_of(glance, &seen);
             Some(match table.glanced(glance, key, seen, context, effects) {
                 Glanced::Answer(answer) => ((answer, until), None),
                 Glanced::Keep(answer, write, entry) => {
@@ -135,13 +181,26 @@ async fn glance_part<K: CacheKey, V: CacheValue>(
             continue;
         };
         answers[row.at] = answer;
-        // A panic in the engine or in a `Clone` must not stop the rest of the batch.
-        let kept = entry.map(|entry| caught(|| shared.level1.write(&row.key, entry)));
-        if let Some(Err(_)) = kept {
-            shared.journal.note_panic_of_local();
+        if let Some(entry) = entry {
+            keep(shared, &row.key, entry);
         }
     }
     drop(announced);
+}
+
+/// When the life of what was seen ends.
+fn end_of<V>(glance: &Glance, seen: &Result<Option<Seen<V>>, Fault>) -> Timestamp {
+    match seen {
+        Ok(Some(seen)) => glance.end_of(seen),
+        Ok(None) | Err(_) => Timestamp::MAX,
+    }
+}
+
+/// Writes to L1. A panic in the engine or in a `Clone` stops nothing else.
+fn keep<K: CacheKey, V: CacheValue>(shared: &Shared<K, V>, key: &Arc<K>, entry: Entry<Arc<V>>) {
+    if caught(|| shared.level1.write(key, entry)).is_err() {
+        shared.journal.note_panic_of_local();
+    }
 }
 
 fn seen<K: CacheKey, V: CacheValue>(

@@ -133,11 +133,13 @@ impl Gate {
         let mut refused = 0;
         for (at, key) in keys.enumerate() {
             let server = self.remote.server_of(key);
-            let guard = self.guard(server, key);
-            let refusal = guard.refusal();
-            if refusal.is_some() {
-                guard.ensure_probes(|| self.probe(key));
-            }
+            let refusal = self.with_guard(server, key, |guard| {
+                let refusal = guard.refusal();
+                if refusal.is_some() {
+                    guard.ensure_probes(|| self.probe(key));
+                }
+                refusal
+            });
             if server.is_none() {
                 // One server has all of them.
                 return match refusal {
@@ -168,7 +170,8 @@ impl Gate {
         sent: Timestamp,
     ) {
         // Who stopped waiting has said so.
-        let late = self.now().since(sent) > self.timeout;
+        let now = self.now();
+        let late = now.since(sent) > self.timeout;
         let verdict = |outcome: &'k Result<T, Fault>| match outcome {
             Err(fault @ (Fault::Timeout | Fault::Unreachable(_))) => Some(Some(fault)),
             Err(Fault::NotAsked(_)) => None,
@@ -199,10 +202,11 @@ impl Gate {
             }
         }
         for call in whole.into_iter().chain(calls) {
-            let guard = self.guard(call.server, call.key);
-            if guard.called(sent, call.failed) {
-                guard.ensure_probes(|| self.probe(call.key));
-            }
+            self.with_guard(call.server, call.key, |guard| {
+                if guard.called(sent, call.failed, now) {
+                    guard.ensure_probes(|| self.probe(call.key));
+                }
+            });
         }
     }
 
@@ -331,10 +335,20 @@ impl Gate {
         guards
     }
 
-    fn guard(&self, server: Option<u64>, key: &str) -> Arc<Guard> {
-        let Some(server) = server.filter(|_| server != self.server) else {
-            return Arc::clone(&self.whole);
-        };
+    fn with_guard<R>(
+        &self,
+        server: Option<u64>,
+        key: &str,
+        with: impl FnOnce(&Arc<Guard>) -> R,
+    ) -> R {
+        match server.filter(|_| server != self.server) {
+            // The usual way: no count of owners is touched, which all threads would share.
+            None => with(&self.whole),
+            Some(server) => with(&self.guard_of(server, key)),
+        }
+    }
+
+    fn guard_of(&self, server: u64, key: &str) -> Arc<Guard> {
         let mut servers = self.servers();
         let (guard, _) = servers.entry(server).or_insert_with(|| {
             let guard = Guard::of(Identity::Server(server), self.breaker, &self.runtime);

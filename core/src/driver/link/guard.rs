@@ -109,9 +109,9 @@ impl Guard {
         open.then(|| Fault::NotAsked(why()))
     }
 
-    /// A call that was sent then has ended. Says whether that opened the breaker.
-    pub(crate) fn called(&self, sent: Timestamp, failed: Option<&Fault>) -> bool {
-        let (now, dice) = (self.clock.now(), self.clock.roll());
+    /// A call that was sent then has ended now. Says whether that opened the breaker.
+    pub(crate) fn called(&self, sent: Timestamp, failed: Option<&Fault>, now: Timestamp) -> bool {
+        let dice = self.clock.roll();
         let mut circuit = self.circuit();
         let turned = circuit.called(Called { sent, failed }, now, dice);
         self.turned(circuit, turned)

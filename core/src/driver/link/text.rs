@@ -22,7 +22,7 @@ impl<K> Texts<K> {
     /// # Errors
     /// Those of [`write_to`](Self::write_to).
     pub(crate) fn of(&self, key: &K) -> Result<Option<Arc<str>>, Error> {
-        let mut text = String::new();
+        let mut text = String::with_capacity(self.prefix.len() + USUAL_KEY);
         let can_be = self.write_to(&mut text, key)?;
         Ok(can_be.then(|| text.into()))
     }
@@ -86,6 +86,8 @@ pub(crate) fn lock_name(text: &str) -> String {
     format!("{text}{LOCK_SUFFIX}")
 }
 
+/// How long a key's text usually is, without the prefix.
+pub(crate) const USUAL_KEY: usize = 16;
 /// What the keys of leases end in.
 const LEASE_SUFFIX: &str = "#lease";
 /// What the marks of the jetcache-go format's fills end in.

@@ -1,5 +1,7 @@
 //! Redis keeps the contract, and does what only Redis must.
 
+mod together;
+
 use std::time::Duration;
 
 use jetcache_adapters::{Redis, contract};
