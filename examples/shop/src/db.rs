@@ -1,13 +1,14 @@
 //! The database: SQLite, in a file that several nodes may share.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::sqlite::{
     Sqlite, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
 };
 use sqlx::{Error, QueryBuilder};
+use tokio::time::sleep;
 
 use crate::product::{Price, Product};
 
@@ -21,6 +22,17 @@ impl Db {
     /// # Errors
     /// If the file is no database of the shop's, or cannot be written.
     pub(crate) async fn open(file: &Path) -> Result<Self, Error> {
+        let deadline = Instant::now() + START;
+        loop {
+            match Self::connect(file).await {
+                // SQLite does not wait for another node that turns the write-ahead log on.
+                Err(error) if is_busy(&error) && Instant::now() < deadline => sleep(PAUSE).await,
+                opened => return opened,
+            }
+        }
+    }
+
+    async fn connect(file: &Path) -> Result<Self, Error> {
         let options = SqliteConnectOptions::new()
             .filename(file)
             .create_if_missing(true)
@@ -126,8 +138,20 @@ async fn fill(pool: &SqlitePool) -> Result<(), Error> {
     change.commit().await
 }
 
+/// Whether another node has the lock.
+fn is_busy(error: &Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    let code = code.and_then(|code| code.parse::<u32>().ok());
+    // The lowest byte is the kind, the others say more.
+    code.is_some_and(|code| code & 0xFF == SQLITE_BUSY)
+}
+
+const SQLITE_BUSY: u32 = 5;
 const PRODUCTS: u32 = 1000;
 const CONNECTIONS: u32 = 8;
 /// How long a query waits for a connection, and for another node's write. Less than the cache's
 /// `load_timeout`, so that whoever waited in vain hears what for.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a node tries to open the database, and how long it waits in between.
+const START: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(20);

@@ -272,7 +272,7 @@ impl Stage {
     }
 }
 
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The URL of the server that all cases share.
 pub(crate) fn shared_redis() -> String {

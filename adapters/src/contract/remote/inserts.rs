@@ -10,6 +10,7 @@ use crate::contract::remote::suite::{Suite, claim, only, stored};
 pub(super) async fn run<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
     the_old_value_stands_until_the_new_one_takes_its_place(suite).await;
     a_claim_that_spares_keeps_loads_out(suite).await;
+    a_claim_that_spares_is_given_back(suite).await;
     a_put_needs_a_claim(suite).await;
     a_change_since_the_claim_refuses_the_put(suite).await;
     a_refused_put_removes_what_its_claim_spared(suite).await;
@@ -61,6 +62,22 @@ async fn a_claim_that_spares_keeps_loads_out<R: Remote, S: AsyncFn(Duration)>(
     let new = suite.entry(Some(b"new"));
     let put = suite.insert(&key, token, &new, None, None).await;
     assert_eq!(put, Placed::Stored);
+}
+
+async fn a_claim_that_spares_is_given_back<R: Remote, S: AsyncFn(Duration)>(
+    suite: &Suite<'_, R, S>,
+) {
+    for others in [0, 2] {
+        let (key, token) = (suite.key(), suite.token());
+        for _ in 0..others {
+            suite.claim_sparing(&key, suite.token(), None).await;
+        }
+        suite.claim_sparing(&key, token, None).await;
+        suite.release(&key, suite.token()).await;
+        assert!(!suite.is_free(&key).await, "another's release does nothing");
+        suite.release(&key, token).await;
+        assert!(suite.is_free(&key).await, "the claim is gone");
+    }
 }
 
 async fn a_put_needs_a_claim<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {

@@ -1,8 +1,9 @@
 //! The scripts of who holds a lease and fills nothing with it.
 
-/// Gives the lease back if it is the token's. Whoever else has it keeps it.
+/// Gives the lease, or an insert's claim, back if it is the token's. Whoever else has it keeps it.
 pub(super) const RELEASE: &str = r"
-if redis.call('GET', KEYS[1]) == ARGV[1] then
+local held = redis.call('GET', KEYS[1])
+if held and (held == ARGV[1] or string.sub(held, 1, #ARGV[1] + 1) == ARGV[1] .. '@') then
   redis.call('DEL', KEYS[1])
   if ARGV[2] then redis.pcall('SET', KEYS[1], '!' .. ARGV[1], 'PX', ARGV[2]) end
 end

@@ -491,7 +491,10 @@ mod tests {
         let _ = node.on_news((mark(8), mark(9)), 0, &all(&[(Scope::All, mark(9))]));
         assert_eq!(node.next_log_step(), begins);
         let _ = node.on_news((Mark::NONE, mark(9)), 1, &page(&[(Scope::All, mark(1))], 2));
-        assert!(!node.lacks());
+        assert!(
+            node.lacks() && node.log.lacks.is_empty(),
+            "it is not read yet"
+        );
         let _ = node.on_news((mark(2), mark(9)), 1, &all(&[(Scope::Tag(8), mark(2))]));
         assert_eq!(node.log.lacks.get(&T), Some(&mark(2)));
     }
