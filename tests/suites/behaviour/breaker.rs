@@ -237,7 +237,8 @@ async fn ping(stage: &Stage) {
     assert!(matches!(node.ping().await, Err(Fault::Timeout)));
     assert_ne!(node.stats().breaker, BreakerState::Closed);
     stage.server().resume();
-    node.ping().await.unwrap();
+    let answers = async || node.ping().await.is_ok();
+    stage.until("it answers", answers).await;
     assert_eq!(node.stats().breaker, BreakerState::Closed);
     let local = stage.local_node();
     assert!(local.remote().is_none());
