@@ -302,7 +302,8 @@ fn rings(stage: &Stage) {
 
 fn kept(stage: &Stage) {
     let lease = Duration::from_secs(3);
-    let node = stage.builder().lease(lease).build().unwrap().blocking();
+    let builder = stage.builder().remote_timeout(lease / 4).lease(lease);
+    let node = builder.build().unwrap().blocking();
     let loaded = node.get_or_load("k", || {
         thread::sleep(lease + Duration::from_millis(500));
         Ok(value("v"))
