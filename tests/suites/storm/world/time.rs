@@ -20,8 +20,11 @@ pub(crate) struct World(Arc<Mutex<Inner>>);
 struct Inner {
     now: Timestamp,
     rng: Rng,
-    /// What the caches roll. Dice of their own, so that one roll more does not change the storm.
+    /// What the caches roll. Dice of their own, and new ones at each tick, so that one roll more does not
+    /// change the storm: how often a batch rolls depends on how its keys fall into shards.
     rolls: Rng,
+    rolled: u64,
+    seed: u64,
     tick: u64,
     tasks: BTreeMap<Id, Task>,
     next: Id,
@@ -51,6 +54,8 @@ impl World {
             now: Timestamp::from_nanos(1),
             rng: Rng::with_seed(seed),
             rolls: Rng::with_seed(!seed),
+            rolled: 0,
+            seed,
             tick: 0,
             tasks: BTreeMap::new(),
             next: 0,
@@ -206,7 +211,13 @@ impl Runtime for World {
     }
 
     fn roll(&self) -> u128 {
-        self.inner().rolls.u128(..)
+        let mut inner = self.inner();
+        if inner.rolled != inner.tick {
+            inner.rolled = inner.tick;
+            inner.rolls =
+                Rng::with_seed(!inner.seed ^ inner.tick.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        }
+        inner.rolls.u128(..)
     }
 
     fn sleep(&self, span: Duration) -> impl Future<Output = ()> + Send + 'static {
