@@ -92,7 +92,9 @@ impl World {
         self.note(|| format!("node {node} takes up another primary"));
         let now = self.timestamp(node);
         let window = self.plan.policy.failover_window;
-        self.nodes[node].generations.failed_over(now, window);
+        if self.plan.policy.log {
+            self.nodes[node].generations.failed_over(now, window);
+        }
         self.machine(node, |shard, context, effects| {
             shard.failed_over(context, effects);
         });
