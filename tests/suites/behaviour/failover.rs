@@ -6,7 +6,7 @@ use std::time::Duration;
 use jetcache_adapters::{MessagePack, Raw, Redis};
 use jetcache_core::{Builder, BusState, Cached, Reach};
 
-use crate::behaviour::stage::{Case, Cases, Node, Stage, Value, brings, value};
+use crate::behaviour::stage::{Case, Cases, Node, PATIENCE, Stage, Value, brings, value};
 
 pub(crate) const CASES: Cases<Case> = &[
     (
@@ -37,7 +37,8 @@ pub(crate) const CASES: Cases<Case> = &[
 
 /// A node that shows what L2 has.
 fn builder(stage: &Stage) -> Builder<String, Value> {
-    stage.builder().no_local()
+    // Redis is here or gone, and never silent.
+    stage.builder().no_local().remote_timeout(PATIENCE)
 }
 
 /// Whatever is changed from here on is lost when the server is [replaced](replace).
@@ -111,6 +112,7 @@ async fn pair(stage: &Stage, tracking: bool) -> [Node; 2] {
         let builder = parent.cache::<String, Value>("users", MessagePack);
         builder
             .namespace(name.trim_end_matches(':'))
+            .remote_timeout(PATIENCE)
             .build()
             .unwrap()
     };
@@ -155,11 +157,7 @@ async fn hears(stage: &Stage, tracking: bool) {
 
 async fn long(stage: &Stage) {
     let window = Duration::from_millis(100);
-    let node = builder(stage)
-        .failover_window(window)
-        .remote_timeout(Duration::from_millis(50))
-        .build()
-        .unwrap();
+    let node = builder(stage).failover_window(window).build().unwrap();
     fill(&node, &["key"]).await;
     snapshot(stage);
     node.invalidate("key").await;
@@ -180,15 +178,16 @@ async fn long(stage: &Stage) {
 async fn before(stage: &Stage) {
     let node = builder(stage)
         .failover_window(Duration::from_millis(50))
-        .remote_timeout(Duration::from_millis(50))
+        .remote_timeout(Duration::from_millis(250))
         .build()
         .unwrap();
     fill(&node, &["key"]).await;
-    for _ in 0..4 {
-        stage.host().sleep(Duration::from_millis(150)).await;
-        assert_eq!(node.get("key").await, Cached::Hit(value("old")));
-    }
-    assert_eq!(node.remote().unwrap().remembered, 0);
+    stage
+        .until("it is forgotten", async || {
+            assert_eq!(node.get("key").await, Cached::Hit(value("old")));
+            node.remote().unwrap().remembered == 0
+        })
+        .await;
     snapshot(stage);
     replace(stage);
     let _ = node.get("key").await;

@@ -9,7 +9,7 @@ use jetcache_core::{Cache, Call, Error, LoadError};
 use jetcache_tests::redis_server::RedisServer;
 use jetcache_tokio::{MessagePack, Redis};
 
-use crate::behaviour::stage::{Cases, Log, shared_redis};
+use crate::behaviour::stage::{Cases, Log, PATIENCE, shared_redis};
 
 pub(crate) const CASES: Cases<fn()> = &[
     ("each_runtime_keeps_its_contract", contracts),
@@ -284,6 +284,7 @@ fn wireless() {
     let redis = Redis::open(&shared_redis()).unwrap();
     let cache: Node = jetcache_tokio::builder("wireless")
         .remote(redis.clone(), MessagePack)
+        .remote_timeout(PATIENCE)
         .bus(redis.pubsub("wireless"))
         .build()
         .unwrap();

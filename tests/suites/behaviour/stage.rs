@@ -171,7 +171,7 @@ impl Stage {
             None => builder.remote(self.memory.clone(), codec),
             Some(url) => {
                 let builder = builder.remote(Redis::open(url).expect("a good URL"), codec);
-                // The shared server is never away, only late, on a machine that does other things too.
+                // The shared server is never away, only late.
                 match self.server {
                     None => builder.remote_timeout(PATIENCE),
                     Some(_) => builder,
@@ -272,7 +272,8 @@ impl Stage {
     }
 }
 
-const PATIENCE: Duration = Duration::from_secs(2);
+/// A `remote_timeout` for an L2 that is late at most, on a machine that does other things too.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The URL of the server that all cases share.
 pub(crate) fn shared_redis() -> String {

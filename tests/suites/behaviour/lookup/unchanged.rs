@@ -354,7 +354,7 @@ async fn eager(stage: &Stage) {
     let load = source.clone();
     let node = stage
         .builder()
-        .ttl(Duration::from_secs(2))
+        .ttl(Duration::from_secs(3))
         .jitter(0, Duration::ZERO)
         .eager()
         .conditional_loader(move |_: String, standing: Option<Standing<Value>>| {
@@ -371,7 +371,7 @@ async fn eager(stage: &Stage) {
     let ask = async |key: String| {
         node.load(&key).await.unwrap();
         let began = Instant::now();
-        while began.elapsed() < Duration::from_millis(1800) {
+        while began.elapsed() < Duration::from_millis(2200) {
             node.load(&key).await.unwrap();
             host.sleep(Duration::from_millis(10)).await;
         }

@@ -7,7 +7,7 @@ use jetcache_core::doc::Threads;
 use jetcache_core::{BusState, Cached, Reach};
 
 use crate::behaviour::stage::airwaves::Airwaves;
-use crate::behaviour::stage::{Case, Cases, Node, Stage, value};
+use crate::behaviour::stage::{Case, Cases, Node, PATIENCE, Stage, value};
 use crate::behaviour::tags::load;
 
 pub(crate) const CASES: Cases<Case> = &[
@@ -239,7 +239,7 @@ async fn late(stage: &Stage) {
 /// All tags there are were raised, so the list has 66 pages. Each takes so long that no call waits for
 /// all of them, and every fifth question fails, so that no attempt gets through all of them.
 async fn full(stage: &Stage) {
-    let first = stage.node();
+    let first = stage.builder().remote_timeout(PATIENCE).build().unwrap();
     load(&first, "key", "1", &["a"]).await;
     let fill = "local top = tonumber(redis.call('GET', KEYS[1])) - 70000
         for tag = 0, 65535 do
