@@ -18,7 +18,13 @@ fn succeeds(arguments: &[&str]) {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     let text = String::from_utf8_lossy(&output.stdout);
-    for shown in ["L1 had it", "L2 had it", "one load", "hit_ratio"] {
+    for shown in [
+        "L1 had it",
+        "L2 had it",
+        "median of",
+        "one load",
+        "hit_ratio",
+    ] {
         assert!(text.contains(shown), "{text}");
     }
 }

@@ -328,4 +328,4 @@ fn jetcache_go_and_postcard_do_not_go_together() {
     }
 }
 
-const VECTORS: &str = include_str!("../../../tests/data/jetcache-go/vectors.jsonl");
+const VECTORS: &str = include_str!("../../../../tests/data/jetcache-go/vectors.jsonl");
