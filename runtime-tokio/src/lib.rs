@@ -97,3 +97,7 @@ where
 {
     node_on(runtime).local_cache(name)
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
