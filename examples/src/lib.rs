@@ -49,7 +49,10 @@ mod tests {
             let name = name.to_str().expect("names are plain");
             pages += 1;
             let by_core = ["one_thread.md", "threads.md"].contains(&name);
-            assert!(by_core || tested.contains(&format!(": \"{name}\"")), "{name}");
+            assert!(
+                by_core || tested.contains(&format!(": \"{name}\"")),
+                "{name}"
+            );
         }
         assert!(pages > 12, "{pages}");
     }
