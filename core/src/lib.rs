@@ -44,6 +44,7 @@ pub use driver::{
 };
 
 pub use machine::change::Reach;
+pub use machine::error::kind::ErrorKind;
 pub use machine::error::{BoxError, Error, Fault, Limit};
 pub use machine::event::Event;
 pub use machine::policy::breaker::{Breaker, BreakerState};
