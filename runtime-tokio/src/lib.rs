@@ -31,8 +31,22 @@ use core::hash::Hash;
 
 pub use jetcache_adapters::*;
 pub use jetcache_core::*;
+#[cfg(feature = "macros")]
+#[doc(inline)]
+pub use jetcache_macros::{
+    TokioKey as Key, cached_on_tokio as cached, invalidates_on_tokio as invalidates,
+    writes_through_on_tokio as writes_through,
+};
 
 pub use self::runtime::Tokio;
+
+/// The guide's examples that need a runtime crate.
+#[cfg(doctest)]
+mod guide_examples {
+    #[cfg(feature = "macros")]
+    #[doc = include_str!("../../core/src/guide/macros.md")]
+    mod macros {}
+}
 
 /// What the caches of one program have in common: tokio, the L2 and its connection, the observers.
 pub type Node = jetcache_core::Node<DefaultEngine>;
