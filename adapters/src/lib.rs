@@ -58,6 +58,8 @@ pub use crate::compress::lz4::Lz4;
 pub use crate::compress::s2::S2;
 #[cfg(feature = "zstd")]
 pub use crate::compress::zstd::Zstd;
+#[cfg(any(feature = "moka", feature = "quick-cache"))]
+pub use crate::engine::key::{EngineHasher, EngineKey};
 #[cfg(feature = "moka")]
 pub use crate::engine::moka::Moka;
 #[cfg(feature = "quick-cache")]
@@ -80,7 +82,7 @@ pub use crate::threads::Threads;
 /// [`Local`](jetcache_core::Local): L1, the entries of one process.
 mod engine {
     #[cfg(any(feature = "moka", feature = "quick-cache"))]
-    mod key;
+    pub(crate) mod key;
     #[cfg(feature = "moka")]
     pub(crate) mod moka;
     #[cfg(feature = "quick-cache")]

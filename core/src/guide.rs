@@ -6,6 +6,7 @@
 //! | [`changing_rows`] | which call goes with which change, and what it promises |
 //! | [`many_keys`] | batches, and many caches in one program |
 //! | [`tags`] | removal by tag, by prefix, of everything |
+//! | [`macros`] | attributes for functions, a derive for keys |
 //! | [`codecs`] | which values can be carried, changing a type |
 //! | [`testing`] | a clock that stands still, faults on demand |
 //!
@@ -44,6 +45,7 @@ pages! {
     many_keys: "guide/use/many_keys.md"
     tags: "guide/use/tags.md"
     codecs: "guide/use/codecs.md"
+    macros: "guide/use/macros.md"
     testing: "guide/use/testing.md"
     several_nodes: "guide/run/several_nodes.md"
     when_things_break: "guide/run/when_things_break.md"

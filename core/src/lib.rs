@@ -16,7 +16,7 @@
 //!   own.
 //!
 //! [`guide`] explains what needs more words than one method has room for: [tags](guide::tags), how to do
-//! [without an executor](guide::threads), and [without async and without `std`](guide::one_thread).
+//! [without an executor](guide::threads), [attributes](guide::macros), and [without async and without `std`](guide::one_thread).
 //!
 //! Imports run one way: `driver` and `unsync`, which know nothing of each other, then `ports`, then `machine`.
 
@@ -29,6 +29,9 @@ extern crate alloc;
 pub mod doc;
 #[cfg(feature = "std")]
 mod driver;
+#[cfg(feature = "std")]
+#[doc(hidden)]
+pub mod expand;
 #[cfg(feature = "std")]
 pub mod guide;
 pub mod machine;
@@ -44,6 +47,7 @@ pub use driver::{
 };
 
 pub use machine::change::Reach;
+pub use machine::error::kind::ErrorKind;
 pub use machine::error::{BoxError, Error, Fault, Limit};
 pub use machine::event::Event;
 pub use machine::policy::breaker::{Breaker, BreakerState};

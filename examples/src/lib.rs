@@ -18,6 +18,7 @@ mod guides {
         ManyKeys: "use/many_keys.md"
         Tags: "use/tags.md"
         Codecs: "use/codecs.md"
+        Macros: "use/macros.md"
         Testing: "use/testing.md"
         SeveralNodes: "run/several_nodes.md"
         WhenThingsBreak: "run/when_things_break.md"

@@ -35,6 +35,12 @@ use core::hash::Hash;
 
 pub use jetcache_adapters::*;
 pub use jetcache_core::*;
+#[cfg(feature = "macros")]
+#[doc(inline)]
+pub use jetcache_macros::{
+    SmolKey as Key, cached_on_smol as cached, invalidates_on_smol as invalidates,
+    writes_through_on_smol as writes_through,
+};
 
 pub use self::runtime::Smol;
 

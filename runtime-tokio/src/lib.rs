@@ -31,6 +31,12 @@ use core::hash::Hash;
 
 pub use jetcache_adapters::*;
 pub use jetcache_core::*;
+#[cfg(feature = "macros")]
+#[doc(inline)]
+pub use jetcache_macros::{
+    TokioKey as Key, cached_on_tokio as cached, invalidates_on_tokio as invalidates,
+    writes_through_on_tokio as writes_through,
+};
 
 pub use self::runtime::Tokio;
 

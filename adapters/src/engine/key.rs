@@ -1,15 +1,23 @@
 //! Keys as engines hold them, and as they are looked for: both are hashed once, by the same hasher.
 
-use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::LazyLock;
 
 use jetcache_core::{Equivalent, KeyHash, Probe};
 
-/// A key in an engine.
+/// A key in an engine: a [`Moka`](crate::Moka) or [`QuickCache`](crate::QuickCache) of one's own making
+/// holds these. It feeds any hasher a hash that it has already.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stored<K>(pub(super) K);
+pub struct EngineKey<K>(pub(super) K);
 
-impl<K: Hash> Hash for Stored<K> {
+impl<K> EngineKey<K> {
+    /// The key itself.
+    pub const fn key(&self) -> &K {
+        &self.0
+    }
+}
+
+impl<K: Hash> Hash for EngineKey<K> {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(HASH.of(&self.0));
@@ -26,18 +34,30 @@ impl<K> Hash for Sought<'_, K> {
     }
 }
 
-impl<K> Equivalent<Stored<K>> for Sought<'_, K> {
+impl<K> Equivalent<EngineKey<K>> for Sought<'_, K> {
     #[inline]
-    fn equivalent(&self, key: &Stored<K>) -> bool {
+    fn equivalent(&self, key: &EngineKey<K>) -> bool {
         self.0.is(&key.0)
     }
 }
 
-/// Takes the hash that these two feed for what it is.
-pub(super) type Hashed = BuildHasherDefault<Through>;
-
+/// The hasher for [`EngineKey`]s: it takes the hash that they feed for what it is, and so costs nothing.
+/// That hash is keyed at random and withstands hostile keys.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Through(u64);
+pub struct EngineHasher;
+
+impl BuildHasher for EngineHasher {
+    type Hasher = Through;
+
+    #[inline]
+    fn build_hasher(&self) -> Through {
+        Through(0)
+    }
+}
+
+/// The state of an [`EngineHasher`].
+#[derive(Clone, Copy, Debug)]
+pub struct Through(u64);
 
 impl Hasher for Through {
     #[inline]

@@ -1,7 +1,7 @@
 //! L1 on moka: TinyLFU admission, which holds up well when many keys are asked for only once.
 
 use std::fmt;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,7 +9,7 @@ use jetcache_core::{Entry, Local, Probe};
 use moka::notification::RemovalCause;
 use moka::sync::{Cache, CacheBuilder};
 
-use crate::engine::key::{Hashed, Sought, Stored};
+use crate::engine::key::{EngineHasher, EngineKey, Sought};
 
 /// L1 on moka, bounded by entries or by bytes.
 ///
@@ -29,11 +29,11 @@ use crate::engine::key::{Hashed, Sought, Stored};
 /// # let _ = (by_entries, by_bytes);
 /// ```
 pub struct Moka<K, V> {
-    cache: Cache<Stored<K>, Entry<V>, Hashed>,
+    own: Own<K, V, EngineHasher>,
     evicted: Arc<AtomicUsize>,
 }
 
-type Made<K, V> = CacheBuilder<Stored<K>, Entry<V>, Cache<Stored<K>, Entry<V>>>;
+type Made<K, V> = CacheBuilder<EngineKey<K>, Entry<V>, Cache<EngineKey<K>, Entry<V>>>;
 
 impl<K, V> Moka<K, V>
 where
@@ -55,7 +55,7 @@ where
         weigh: impl Fn(&K, Option<&V>) -> u64 + Send + Sync + 'static,
     ) -> Self {
         Self::made_of(Cache::builder().max_capacity(bytes).weigher(
-            move |Stored(key): &Stored<K>, entry: &Entry<V>| {
+            move |EngineKey(key): &EngineKey<K>, entry: &Entry<V>| {
                 u32::try_from(weigh(key, entry.value()))
                     .unwrap_or(u32::MAX)
                     .max(1)
@@ -72,8 +72,43 @@ where
                     count.fetch_add(1, Ordering::Relaxed);
                 }
             })
-            .build_with_hasher(Hashed::default());
-        Self { cache, evicted }
+            .build_with_hasher(EngineHasher);
+        Self {
+            own: Own(cache),
+            evicted,
+        }
+    }
+
+    /// An L1 on a moka of your own making, with whatever it can: a time to idle, a listener, a hasher
+    /// ([`EngineHasher`] costs least). Its keys are [`EngineKey`]s, its values [`Entry`]s, which have no
+    /// value for "does not exist".
+    ///
+    /// It may drop what it likes, whenever it likes; how long an entry is answered is the cache's affair.
+    /// Your listener must not use the cache. Evictions are not counted in the statistics: count them in
+    /// the listener.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use jetcache_adapters::{EngineHasher, Moka};
+    ///
+    /// let engine = moka::sync::Cache::builder()
+    ///     .max_capacity(10_000)
+    ///     .time_to_idle(Duration::from_secs(300))
+    ///     .eviction_listener(|key: std::sync::Arc<jetcache_adapters::EngineKey<u64>>, _, cause| {
+    ///         println!("{} has left: {cause:?}", key.key());
+    ///     })
+    ///     .build_with_hasher(EngineHasher);
+    /// let local = Moka::<u64, String>::of(engine);
+    /// // `builder.local(local)`
+    /// # fn is_local(_: impl jetcache_core::Local<u64, String>) {}
+    /// # is_local(local);
+    /// ```
+    pub fn of<S>(cache: Cache<EngineKey<K>, Entry<V>, S>) -> impl Local<K, V> + use<K, V, S>
+    where
+        S: BuildHasher + Clone + Send + Sync + 'static,
+    {
+        Own(cache)
     }
 }
 
@@ -83,37 +118,31 @@ where
     V: Clone + Send + Sync + 'static,
 {
     fn get(&self, key: &dyn Probe<K>) -> Option<Entry<V>> {
-        self.cache.get(&Sought(key))
+        self.own.get(key)
     }
 
     fn peek(&self, key: &dyn Probe<K>) -> Option<Entry<V>> {
-        // A miss counts as a wish for the key; this look does not.
-        let key = Sought(key);
-        self.cache
-            .contains_key(&key)
-            .then(|| self.cache.get(&key))?
+        self.own.peek(key)
     }
 
     fn insert(&self, key: K, entry: Entry<V>) {
-        self.cache.insert(Stored(key), entry);
+        self.own.insert(key, entry);
     }
 
     fn remove(&self, key: &dyn Probe<K>) {
-        self.cache.invalidate(&Sought(key));
+        self.own.remove(key);
     }
 
     fn clear(&self) {
-        self.cache.invalidate_all();
+        self.own.clear();
     }
 
     fn len(&self) -> usize {
-        self.cache.run_pending_tasks();
-        usize::try_from(self.cache.entry_count()).unwrap_or(usize::MAX)
+        self.own.len()
     }
 
     fn weight(&self) -> u64 {
-        self.cache.run_pending_tasks();
-        self.cache.weighted_size()
+        self.own.weight()
     }
 
     fn evicted(&self) -> Option<u64> {
@@ -126,5 +155,47 @@ impl<K, V> fmt::Debug for Moka<K, V> {
         f.debug_struct("Moka")
             .field("evicted", &self.evicted)
             .finish_non_exhaustive()
+    }
+}
+
+/// A moka that somebody made.
+struct Own<K, V, S>(Cache<EngineKey<K>, Entry<V>, S>);
+
+impl<K, V, S> Local<K, V> for Own<K, V, S>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    S: BuildHasher + Clone + Send + Sync + 'static,
+{
+    fn get(&self, key: &dyn Probe<K>) -> Option<Entry<V>> {
+        self.0.get(&Sought(key))
+    }
+
+    fn peek(&self, key: &dyn Probe<K>) -> Option<Entry<V>> {
+        // A miss counts as a wish for the key; this look does not.
+        let key = Sought(key);
+        self.0.contains_key(&key).then(|| self.0.get(&key))?
+    }
+
+    fn insert(&self, key: K, entry: Entry<V>) {
+        self.0.insert(EngineKey(key), entry);
+    }
+
+    fn remove(&self, key: &dyn Probe<K>) {
+        self.0.invalidate(&Sought(key));
+    }
+
+    fn clear(&self) {
+        self.0.invalidate_all();
+    }
+
+    fn len(&self) -> usize {
+        self.0.run_pending_tasks();
+        usize::try_from(self.0.entry_count()).unwrap_or(usize::MAX)
+    }
+
+    fn weight(&self) -> u64 {
+        self.0.run_pending_tasks();
+        self.0.weighted_size()
     }
 }

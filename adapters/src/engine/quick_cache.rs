@@ -11,7 +11,7 @@ use jetcache_core::{Engine, Entry, Local, Probe};
 use quick_cache::sync::Cache;
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 
-use crate::engine::key::{Hashed, Sought, Stored};
+use crate::engine::key::{EngineHasher, EngineKey, Sought};
 
 /// L1 on quick_cache, bounded by entries or by bytes.
 ///
@@ -25,7 +25,7 @@ use crate::engine::key::{Hashed, Sought, Stored};
 /// # let _ = (by_entries, by_bytes);
 /// ```
 pub struct QuickCache<K, V> {
-    cache: Cache<Stored<K>, Entry<V>, Scale<K, V>, Hashed, Evictions>,
+    cache: Cache<EngineKey<K>, Entry<V>, Scale<K, V>, EngineHasher, Evictions>,
     evicted: Arc<AtomicUsize>,
 }
 
@@ -84,9 +84,52 @@ impl<K: Hash + Eq, V: Clone> QuickCache<K, V> {
             count: Arc::clone(&evicted),
         };
         Self {
-            cache: Cache::with_options(options, scale, Hashed::default(), evictions),
+            cache: Cache::with_options(options, scale, EngineHasher, evictions),
             evicted,
         }
+    }
+}
+
+impl<K, V> QuickCache<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// An L1 on a quick_cache of your own making: with a weighter, a hasher ([`EngineHasher`] costs least)
+    /// or a lifecycle of yours. Its keys are [`EngineKey`]s, its values [`Entry`]s, which have no value for
+    /// "does not exist".
+    ///
+    /// It may drop what it likes, whenever it likes; how long an entry is answered is the cache's affair.
+    /// Your lifecycle must not use the cache. Evictions are not counted in the statistics: count them in
+    /// the lifecycle.
+    ///
+    /// ```
+    /// use jetcache_adapters::{EngineHasher, QuickCache};
+    /// use quick_cache::sync::{Cache, DefaultLifecycle};
+    /// use quick_cache::{OptionsBuilder, UnitWeighter};
+    ///
+    /// let options = OptionsBuilder::new()
+    ///     .estimated_items_capacity(10_000)
+    ///     .weight_capacity(10_000)
+    ///     .ghost_allocation(1.0)
+    ///     .build()?;
+    /// let lifecycle = DefaultLifecycle::default();
+    /// let engine = Cache::with_options(options, UnitWeighter, EngineHasher, lifecycle);
+    /// let local = QuickCache::<u64, String>::of(engine);
+    /// // `builder.local(local)`
+    /// # fn is_local(_: impl jetcache_core::Local<u64, String>) {}
+    /// # is_local(local);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn of<We, B, L>(
+        cache: Cache<EngineKey<K>, Entry<V>, We, B, L>,
+    ) -> impl Local<K, V> + use<K, V, We, B, L>
+    where
+        We: Weighter<EngineKey<K>, Entry<V>> + Clone + Send + Sync + 'static,
+        B: BuildHasher + Clone + Send + Sync + 'static,
+        L: Lifecycle<EngineKey<K>, Entry<V>> + Clone + Send + Sync + 'static,
+    {
+        Own(cache)
     }
 }
 
@@ -104,9 +147,9 @@ where
     }
 
     fn insert(&self, key: K, entry: Entry<V>) {
-        let key = Stored(key);
+        let key = EngineKey(key);
         let mut leaving = Leaving {
-            replacing: Some(Hashed::default().hash_one(&key)),
+            replacing: Some(EngineHasher.hash_one(&key)),
             ..Leaving::default()
         };
         self.cache.insert_with_lifecycle(key, entry, &mut leaving);
@@ -141,6 +184,46 @@ impl<K, V> fmt::Debug for QuickCache<K, V> {
     }
 }
 
+/// A quick_cache that somebody made.
+struct Own<K, V, We, B, L>(Cache<EngineKey<K>, Entry<V>, We, B, L>);
+
+impl<K, V, We, B, L> Local<K, V> for Own<K, V, We, B, L>
+where
+    K: Hash + Eq + Send + Sync,
+    V: Clone + Send + Sync,
+    We: Weighter<EngineKey<K>, Entry<V>> + Clone + Send + Sync,
+    B: BuildHasher + Clone + Send + Sync,
+    L: Lifecycle<EngineKey<K>, Entry<V>> + Clone + Send + Sync,
+{
+    fn get(&self, key: &dyn Probe<K>) -> Option<Entry<V>> {
+        self.0.get(&Sought(key))
+    }
+
+    fn peek(&self, key: &dyn Probe<K>) -> Option<Entry<V>> {
+        self.0.peek(&Sought(key))
+    }
+
+    fn insert(&self, key: K, entry: Entry<V>) {
+        self.0.insert(EngineKey(key), entry);
+    }
+
+    fn remove(&self, key: &dyn Probe<K>) {
+        self.0.remove(&Sought(key));
+    }
+
+    fn clear(&self) {
+        self.0.clear();
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn weight(&self) -> u64 {
+        self.0.weight()
+    }
+}
+
 /// What an entry weighs: one, or what the user says.
 struct Scale<K, V>(Option<Arc<Weigh<K, V>>>);
 
@@ -152,8 +235,8 @@ impl<K, V> Clone for Scale<K, V> {
     }
 }
 
-impl<K, V> Weighter<Stored<K>, Entry<V>> for Scale<K, V> {
-    fn weight(&self, Stored(key): &Stored<K>, entry: &Entry<V>) -> u64 {
+impl<K, V> Weighter<EngineKey<K>, Entry<V>> for Scale<K, V> {
+    fn weight(&self, EngineKey(key): &EngineKey<K>, entry: &Entry<V>) -> u64 {
         // The engine never evicts what weighs nothing.
         self.0
             .as_ref()
@@ -172,8 +255,8 @@ struct Evictions {
 /// `Drop` of a key or value may use the cache.
 struct Leaving<K, V> {
     replacing: Option<u64>,
-    first: [Option<(Stored<K>, Entry<V>)>; 2],
-    more: Vec<(Stored<K>, Entry<V>)>,
+    first: [Option<(EngineKey<K>, Entry<V>)>; 2],
+    more: Vec<(EngineKey<K>, Entry<V>)>,
 }
 
 impl<K, V> Default for Leaving<K, V> {
@@ -186,11 +269,11 @@ impl<K, V> Default for Leaving<K, V> {
     }
 }
 
-impl<K: Hash, V> Lifecycle<Stored<K>, Entry<V>> for Evictions {
+impl<K: Hash, V> Lifecycle<EngineKey<K>, Entry<V>> for Evictions {
     type RequestState = Leaving<K, V>;
 
-    fn on_evict(&self, leaving: &mut Leaving<K, V>, key: Stored<K>, entry: Entry<V>) {
-        if leaving.replacing != Some(Hashed::default().hash_one(&key)) {
+    fn on_evict(&self, leaving: &mut Leaving<K, V>, key: EngineKey<K>, entry: Entry<V>) {
+        if leaving.replacing != Some(EngineHasher.hash_one(&key)) {
             self.count.fetch_add(1, Ordering::Relaxed);
         }
         match leaving.first.iter_mut().find(|place| place.is_none()) {

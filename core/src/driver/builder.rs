@@ -68,7 +68,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// [`Error::Config`] with what to change: no level at all, a TTL or timeout of zero, no
     /// capacity, a lease shorter than it can be, a table or refresh period of zero,
     /// [`refresh_all`](Self::refresh_all) without a period or a loader, keys in L2 that another
-    /// living cache of the same [`Node`](crate::Node) may have, a bus without an L2, or one that
+    /// living cache of the same [`Node`](crate::Node) or handle of Redis may have, a bus without an L2, or one that
     /// cannot watch it, [`check_one_in`](Self::check_one_in) without a bus and both levels.
     pub fn build(self) -> Result<Cache<K, V>, Error> {
         let Self {

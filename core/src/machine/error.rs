@@ -1,11 +1,14 @@
 //! What can go wrong: an [`Error`] is the caller's business, a [`Fault`] is a tier's.
 
+pub mod kind;
+
 use alloc::boxed::Box;
 use core::error::Error as StdError;
 use core::fmt;
 use core::time::Duration;
 
 use crate::machine::counted::Arc;
+use crate::machine::error::kind::ErrorKind;
 use crate::machine::generations::tags::TooManyTags;
 
 /// Any error that can cross threads.
@@ -23,6 +26,10 @@ pub enum Error {
     Load(Arc<dyn StdError + Send + Sync + 'static>),
     /// The loader or writer panicked, with this message. The next call loads again.
     Panicked(Arc<str>),
+    /// The value does not exist: the loader or writer said so, or it is remembered from one that did. Only
+    /// for calls that answer a value and no `Option`, such as
+    /// [`get_or_load_value`](crate::Cache::get_or_load_value).
+    NotFound,
     /// The loader took longer than `load_timeout`, or the writer longer than `write_timeout`: which,
     /// and how long that is. The next call loads again.
     Timeout(Limit),
@@ -91,11 +98,30 @@ impl Error {
         Self::Config(text.into())
     }
 
-    /// The loader's own error, if it was an `E`.
+    /// Which kind of error it is.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Load(_) => ErrorKind::Load,
+            Self::Panicked(_) => ErrorKind::Panicked,
+            Self::NotFound => ErrorKind::NotFound,
+            Self::Timeout(_) => ErrorKind::Timeout,
+            Self::Encode(_) => ErrorKind::Encode,
+            Self::TooLarge { .. } => ErrorKind::TooLarge,
+            Self::Key(_) => ErrorKind::Key,
+            Self::TooManyTags(_) => ErrorKind::TooManyTags,
+            Self::Undecided => ErrorKind::Undecided,
+            Self::Overloaded => ErrorKind::Overloaded,
+            Self::Deadlock => ErrorKind::Deadlock,
+            Self::Closed => ErrorKind::Closed,
+            Self::Config(_) => ErrorKind::Config,
+        }
+    }
+
+    /// The loader's own error, if it was an `E`: what [`source`](StdError::source) gives, with its type.
     ///
     /// This works for errors that reach the loader's result as themselves (with `?`). An error that
-    /// went through `anyhow` or another wrapper has the wrapper's type. Use it to reach the error
-    /// itself: `source` gives only what is beneath it.
+    /// went through `anyhow` or another wrapper has the wrapper's type.
     ///
     /// ```
     /// use jetcache_core::Error;
@@ -119,6 +145,7 @@ impl fmt::Display for Error {
         match self {
             Self::Load(error) => write!(f, "the loader or writer failed: {error}"),
             Self::Panicked(message) => write!(f, "the loader or writer panicked: {message}"),
+            Self::NotFound => f.write_str("the value does not exist"),
             Self::Timeout(limit) => limit.fmt(f),
             Self::Encode(error) => write!(f, "the value cannot be encoded: {error}"),
             Self::TooLarge { size, limit } => write!(
@@ -144,11 +171,12 @@ impl fmt::Display for Error {
     }
 }
 
+/// The source is the loader's, the writer's or the codec's own error. This error's text has that one's as
+/// well, so that a line in a log tells the reason without walking the chain.
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            // This error's text contains the inner error already.
-            Self::Load(error) | Self::Encode(error) => error.source(),
+            Self::Load(error) | Self::Encode(error) => Some(&**error),
             _ => None,
         }
     }
@@ -195,3 +223,19 @@ impl serde::Serialize for Fault {
 }
 
 impl StdError for Fault {}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn who_walks_the_chain_meets_the_loaders_own_error() {
+        let error = Error::Load(Arc::new(TooManyTags));
+        let source = error.source().and_then(|source| source.downcast_ref());
+        assert_eq!(source, Some(&TooManyTags));
+        assert!(error.to_string().contains(&TooManyTags.to_string()));
+        assert_eq!(error.kind(), ErrorKind::Load);
+    }
+}

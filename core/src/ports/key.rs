@@ -1,19 +1,22 @@
 //! Keys as text: what L2 needs of a key.
 
+#[doc(hidden)]
+pub mod parts;
+
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::fmt::{self, Write};
 use core::str::FromStr;
 
 use crate::machine::counted::Arc;
+use crate::ports::key::parts::{Reader, Writer};
 
 /// A key that has a text form and can be read back from it. Needed only with an L2 or a bus.
 ///
 /// Two different keys must have different texts. A type with `Display` and `FromStr` is a key as
 /// [`Text<T>`]; a key of several parts is a tuple (with `Arc<str>` for text, so that asking for one
-/// allocates nothing); another is written by hand:
+/// allocates nothing); another is derived (feature `macros` of the runtime crates), or written by hand:
 ///
 /// ```
 /// use jetcache_core::Key;
@@ -124,50 +127,23 @@ macro_rules! by_str {
 
 by_str!(Box<str>, Arc<str>);
 
-/// The parts' texts joined by `:`; a `:` or `\` inside a part is written `\:` or `\\`.
 macro_rules! by_parts {
     ($(($($t:ident $i:tt),+))*) => {$(
         impl<$($t: Key),+> Key for ($($t,)+) {
             fn write(&self, out: &mut String) {
-                $(write_part($i, &self.$i, out);)+
+                let mut parts = Writer::new(out);
+                $(parts.part(|out| self.$i.write(out));)+
             }
             fn parse(text: &str) -> Option<Self> {
-                let mut parts = split(text)?.into_iter();
-                let key = ($($t::parse(&parts.next()?)?,)+);
-                parts.next().is_none().then_some(key)
+                let mut parts = Reader::new(text)?;
+                let key = ($($t::parse(&parts.next_text()?)?,)+);
+                parts.end().map(|()| key)
             }
         }
     )*};
 }
 
 by_parts! { (A 0, B 1) (A 0, B 1, C 2) (A 0, B 1, C 2, D 3) }
-
-fn write_part(index: usize, part: &impl Key, out: &mut String) {
-    if index > 0 {
-        out.push(':');
-    }
-    let mut text = String::new();
-    part.write(&mut text);
-    for c in text.chars() {
-        if matches!(c, ':' | '\\') {
-            out.push('\\');
-        }
-        out.push(c);
-    }
-}
-
-fn split(text: &str) -> Option<Vec<String>> {
-    let mut parts = alloc::vec![String::new()];
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            ':' => parts.push(String::new()),
-            '\\' => parts.last_mut()?.push(chars.next()?),
-            c => parts.last_mut()?.push(c),
-        }
-    }
-    Some(parts)
-}
 
 #[cfg(test)]
 mod tests {

@@ -621,9 +621,10 @@ mod tests {
         world.asked.borrow_mut().clear();
         assert_eq!(with(Call::new().skip_local()).unwrap(), Cached::Hit(1));
         assert_eq!(*world.asked.borrow(), ["read"]);
-        for call in [Call::new().refresh(), Call::new().ttl(Duration::ZERO)] {
-            assert!(matches!(with(call), Err(Error::Config(_))));
-        }
+        assert!(matches!(with(Call::new().refresh()), Err(Error::Config(_))));
+        let call = Call::new().ttl(Duration::ZERO);
+        let refused = cache.insert_with(KEY, 1, &call, &mut || world.moment());
+        assert!(matches!(refused, Err(Error::Config(_))), "{refused:?}");
     }
 
     #[cfg(feature = "std")]

@@ -202,9 +202,9 @@ fn two_nodes(redis: Option<&str>, faults: &Faults) -> Result<(Users, Users), Box
     };
     match redis {
         Some(url) => {
-            let redis = Redis::open(url)?;
-            let here = node().remote(redis.clone(), MessagePack).build()?;
-            Ok((here, node().remote(redis, MessagePack).build()?))
+            // Two nodes have two connections: caches of one name cannot share a handle.
+            let here = node().remote(Redis::open(url)?, MessagePack).build()?;
+            Ok((here, node().remote(Redis::open(url)?, MessagePack).build()?))
         }
         None => {
             let memory = Memory::new();

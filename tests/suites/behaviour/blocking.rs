@@ -57,8 +57,13 @@ fn answers(stage: &Stage) {
     }
     let absent = one.get_or_load("n", || Ok(None::<Value>)).unwrap();
     assert_eq!((absent, two.get("n")), (None, Cached::Absent));
-    let call = Call::new().ttl(Duration::ZERO);
-    let refused = one.get_or_load_with("k", &call, nobody);
+    assert_eq!(one.get_or_load_value("k", nobody).unwrap(), value("v"));
+    let absent = two.get_or_load_value("n", || Ok(value("not asked")));
+    assert!(matches!(absent, Err(Error::NotFound)), "{absent:?}");
+    let call = Call::new().ttl(Duration::ZERO).refresh();
+    let refused = one.get_or_load_value_with("k", &call, nobody);
+    assert!(matches!(refused, Err(Error::Config(_))), "{refused:?}");
+    let refused = one.load_value("other");
     assert!(matches!(refused, Err(Error::Config(_))), "{refused:?}");
     let refreshed = one.load_with("k", &Call::new().refresh());
     assert!(matches!(refreshed, Err(Error::Config(_))), "{refreshed:?}");

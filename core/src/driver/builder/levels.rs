@@ -49,7 +49,7 @@ pub(super) type Engine<K, V> = fn(NonZeroUsize) -> Arc<dyn Local<K, V>>;
 
 pub(super) struct L2<K, V> {
     pub(super) remote: Arc<dyn AnyRemote>,
-    /// The prefixes that the caches of its node have taken.
+    /// The prefixes that the caches of its node have taken, if it has a node.
     pub(super) namespaces: Option<Arc<Namespaces>>,
     pub(super) codec: Arc<dyn Codec<V>>,
     pub(super) write_key: fn(&K, &mut String),
@@ -141,7 +141,7 @@ impl<K, V: 'static> Levels<K, V> {
             Arc::new(gate)
         };
         let gate = self.breaker.map(gate);
-        let namespaces = l2.namespaces.as_ref();
+        let namespaces = (l2.namespaces).or_else(|| l2.remote.server().map(Namespaces::of));
         let registration = namespaces.map(|taken| taken.take(&prefix, name));
         let log = (policy.log).then(|| Log::new(&prefix, generations));
         let link = Link {

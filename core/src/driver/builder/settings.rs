@@ -52,6 +52,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     }
 
     /// This L2 for this cache alone, with values written by `codec`. It need not be reachable yet.
+    /// Caches on clones of one handle of Redis must have different names or namespaces.
     pub fn remote(self, remote: impl Remote, codec: impl Codec<V>) -> Self
     where
         K: Key,

@@ -107,6 +107,46 @@ impl<K, T, E> Batch<K, Result<T, E>> {
     }
 }
 
+impl<K: Hash + Eq, V, E> Batch<K, Result<Option<V>, E>> {
+    /// The values that there are, by their keys; what does not exist is left out.
+    ///
+    /// # Errors
+    /// The first error, if there is one.
+    ///
+    /// ```
+    /// # use jetcache_core::doc::{block_on, Threads};
+    /// use jetcache_core::{Cache, LoadError};
+    ///
+    /// # let cache = Cache::<u32, String>::builder("names", Threads).build()?;
+    /// # block_on(async {
+    /// let names = cache
+    ///     .get_many_or_load(&[1, 9], async |_ids| Ok::<_, LoadError>(vec![(1, "one".to_string())]))
+    ///     .await
+    ///     .into_found()?;
+    /// assert_eq!(names.get(&1).map(String::as_str), Some("one"));
+    /// assert_eq!(names.len(), 1);
+    /// # Ok::<(), jetcache_core::Error>(())
+    /// # })?;
+    /// # Ok::<(), jetcache_core::Error>(())
+    /// ```
+    pub fn into_found(self) -> Result<HashMap<K, V>, E> {
+        let found = |(key, outcome): (K, Result<Option<V>, E>)| {
+            let value = outcome.transpose()?;
+            Some(value.map(|value| (key, value)))
+        };
+        self.outcomes.into_iter().filter_map(found).collect()
+    }
+}
+
+impl<K: Hash + Eq, V> Batch<K, Cached<V>> {
+    /// The values that there are, by their keys.
+    #[must_use]
+    pub fn into_found(self) -> HashMap<K, V> {
+        let found = |(key, cached): (K, Cached<V>)| Some((key, cached.hit()?));
+        self.outcomes.into_iter().filter_map(found).collect()
+    }
+}
+
 impl<K, V> Batch<K, Cached<V>> {
     /// The keys that have a value, and their values.
     pub fn hits(&self) -> impl Iterator<Item = (&K, &V)> {

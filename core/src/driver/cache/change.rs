@@ -128,7 +128,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         call: Call,
         condition: Option<Condition>,
     ) -> Result<ChangeOutcome, Error> {
-        call.check_change(condition.is_some())?;
+        call.check_insert(condition.is_some())?;
         check_call_tags(&self.shared, &call)?;
         let _admission = self.admit_many()?;
         let change = self.open_insert(self.prepare(key, value, &call)?, call, condition);
@@ -247,7 +247,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     where
         I: IntoIterator<Item = (K, V)>,
     {
-        let admitted = (call.check_change(false))
+        let admitted = (call.check_insert(false))
             .and_then(|()| check_call_tags(&self.shared, call))
             .and_then(|()| self.admit_many());
         let _admission = match admitted {

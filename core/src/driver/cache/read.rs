@@ -1,5 +1,7 @@
 //! Reading one key.
 
+mod value;
+
 use core::borrow::Borrow;
 use core::future::Future;
 use core::hash::Hash;
@@ -82,8 +84,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// caller's loader runs; one that joins another's flight takes that flight's answer.
     ///
     /// # Errors
-    /// Those of `get_or_load`, and [`Error::Config`] for a TTL of zero and for a
-    /// [refresh](Call::refresh) that cannot be.
+    /// Those of `get_or_load`, and [`Error::Config`] for a [refresh](Call::refresh) that
+    /// cannot be.
     pub async fn get_or_load_with<Q, L, F, T>(
         &self,
         key: &Q,
@@ -214,8 +216,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// [`load`](Self::load) with wishes of this call's own.
     ///
     /// # Errors
-    /// Those of `load`, and [`Error::Config`] for a TTL of zero and for a
-    /// [refresh](Call::refresh) that cannot be.
+    /// Those of `load`, and [`Error::Config`] for a [refresh](Call::refresh) that cannot be.
     pub async fn load_with<Q>(&self, key: &Q, call: &Call) -> Result<Option<V>, Error>
     where
         K: Borrow<Q>,

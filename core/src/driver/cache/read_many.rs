@@ -75,7 +75,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     ///
     /// The loader is called with the keys that no tier has and nobody else is loading; those that
     /// are being loaded, for a single caller or for another batch, are waited for. It is called
-    /// again for keys that another caller gave up. It returns a `HashMap<K, T>`, a `Vec<(K, T)>` or
+    /// again for keys that another caller gave up, while it runs for others, too: therefore it may borrow,
+    /// but changes what it captures through a `Cell` or a lock. It returns a `HashMap<K, T>`, a `Vec<(K, T)>` or
     /// [`Loads`], with `T` being `V`, `Option<V>` or [`Load<V>`](crate::Load); a key that it does
     /// not mention does not exist (kept for `negative_ttl`). `load_timeout` bounds each call.
     ///
@@ -130,7 +131,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// the keys that this call's loader runs for.
     ///
     /// # Errors
-    /// Those of `get_many_or_load`, and [`Error::Config`] for a TTL of zero, for every key.
+    /// Those of `get_many_or_load`, and for every key [`Error::Config`] for a
+    /// [refresh](Call::refresh) that cannot be.
     pub async fn get_many_or_load_with<'k, Q, I, L, F, T>(
         &self,
         keys: I,
@@ -181,8 +183,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// [`load_many`](Self::load_many) with wishes of this call's own.
     ///
     /// # Errors
-    /// Those of `load_many`, and [`Error::Config`] for a TTL of zero and for a
-    /// [refresh](Call::refresh) that cannot be, for every key.
+    /// Those of `load_many`, and for every key [`Error::Config`] for a
+    /// [refresh](Call::refresh) that cannot be.
     pub async fn load_many_with<'k, Q, I>(
         &self,
         keys: I,

@@ -1,7 +1,7 @@
 //! The parts of one L2 that caches have taken for themselves.
 
 use core::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::machine::error::Error;
 
@@ -13,7 +13,23 @@ pub(crate) struct Namespaces {
     taken: Mutex<Vec<(String, String)>>,
 }
 
+/// Those of stores that caches use without a node, by the stores' numbers.
+static WITHOUT_NODE: Mutex<Vec<(u64, Weak<Namespaces>)>> = Mutex::new(Vec::new());
+
 impl Namespaces {
+    /// What caches without a node have taken of this store.
+    pub(crate) fn of(server: u64) -> Arc<Self> {
+        let mut stores = WITHOUT_NODE.lock().unwrap_or_else(PoisonError::into_inner);
+        stores.retain(|(_, namespaces)| namespaces.strong_count() > 0);
+        let mut known = stores.iter().filter(|(of, _)| *of == server);
+        if let Some(namespaces) = known.find_map(|(_, namespaces)| namespaces.upgrade()) {
+            return namespaces;
+        }
+        let namespaces = Arc::default();
+        stores.push((server, Arc::downgrade(&namespaces)));
+        namespaces
+    }
+
     /// Takes a prefix for the cache of this name, until the registration is dropped.
     ///
     /// # Errors
@@ -25,9 +41,9 @@ impl Namespaces {
             .find(|(other, _)| other.starts_with(prefix) || prefix.starts_with(other.as_str()));
         if let Some((other_prefix, other)) = clash {
             return Err(Error::config(format!(
-                "the caches `{}` and `{cache}` of one node would share keys in L2, which begin with \
-                 `{}` and `{prefix}`: give one of them another namespace or separator, or clone the \
-                 cache that there is",
+                "the caches `{}` and `{cache}` of one node, or of one handle of L2, would share keys there, \
+                 which begin with `{}` and `{prefix}`: give one of them another namespace or separator, or \
+                 clone the cache that there is",
                 other, other_prefix
             )));
         }
@@ -87,6 +103,15 @@ mod tests {
         drop(users);
         drop(namespaces.take("user:7:", "new").unwrap());
         assert!(namespaces.take("order:", "new").is_err());
+    }
+
+    #[test]
+    fn caches_without_a_node_share_the_namespaces_of_their_store() {
+        let users = Namespaces::of(u64::MAX).take("user:", "users").unwrap();
+        assert!(Namespaces::of(u64::MAX).take("user:", "users").is_err());
+        assert!(Namespaces::of(u64::MAX - 1).take("user:", "users").is_ok());
+        drop(users);
+        assert!(Namespaces::of(u64::MAX).take("user:", "users").is_ok());
     }
 
     #[test]

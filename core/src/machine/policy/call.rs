@@ -58,14 +58,16 @@ impl Call {
         }
     }
 
-    /// How long the value is fresh. Zero is refused when the call is made.
+    /// How long the value is fresh. Zero means that it is not kept at all, as
+    /// [`Load::ttl`](crate::Load::ttl) has it; an insert that would keep nothing is refused.
     pub const fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
-    /// How long L1 keeps the value at most. Zero is refused when the call is made:
-    /// [`skip_local`](Self::skip_local) is what keeps it out of L1.
+    /// How long L1 keeps the value at most. Zero means that L1 does not keep it, as
+    /// [`Load::local_ttl`](crate::Load::local_ttl) has it; what L1 has already is still answered, unless
+    /// the call has [`skip_local`](Self::skip_local).
     pub const fn local_ttl(mut self, ttl: Duration) -> Self {
         self.local_ttl = Some(ttl);
         self
@@ -132,14 +134,14 @@ impl Call {
     }
 
     /// The wishes of a first look, after which what was not found is looked up as by any call.
-    #[doc(hidden)]
-    pub const fn first_look(mut self) -> Self {
+    #[cfg(feature = "std")]
+    pub(crate) const fn first_look(mut self) -> Self {
         self.looked_up_again = true;
         self
     }
 
     /// The wishes for the rest of a call: without L2 if it is away.
-    pub fn within(self, outage: Outage) -> Self {
+    pub(crate) fn within(self, outage: Outage) -> Self {
         if outage.is_away() {
             self.skip_remote()
         } else {
@@ -150,32 +152,27 @@ impl Call {
     /// Checks the wishes of a read; a driver calls it first.
     ///
     /// # Errors
-    /// [`Error::Config`] for a TTL of zero.
-    pub fn check(&self) -> Result<(), Error> {
-        if self.ttl.is_some_and(|ttl| ttl.is_zero()) {
+    /// [`Error::Config`] for wishes that contradict each other.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.refresh && (self.no_store || self.keeps_nothing()) {
             return Err(Error::config(
-                "the call's ttl is zero: give it a duration above zero, or use no_store",
-            ));
-        }
-        if self.local_ttl.is_some_and(|ttl| ttl.is_zero()) {
-            return Err(Error::config(
-                "the call's local_ttl is zero: give it a duration above zero, or use skip_local",
-            ));
-        }
-        if self.refresh && self.no_store {
-            return Err(Error::config(
-                "refresh and no_store: leave one of them out, what is kept nowhere is not refreshed",
+                "refresh, and no_store or a ttl of zero: leave one of them out, what is kept nowhere is \
+                 not refreshed",
             ));
         }
         Ok(())
+    }
+
+    fn keeps_nothing(&self) -> bool {
+        self.ttl.is_some_and(|ttl| ttl.is_zero())
     }
 
     /// Checks the wishes of a write-through; a driver calls it first.
     ///
     /// # Errors
     /// [`Error::Config`] for wishes that no write-through can fulfil, [`Error::TooManyTags`].
-    pub fn check_write(&self) -> Result<(), Error> {
-        self.check_change(false)?;
+    pub(crate) fn check_write(&self) -> Result<(), Error> {
+        self.check_any_change()?;
         if self.skip_remote {
             return Err(Error::config(
                 "skip_remote on a write_through: L2 is what orders its writers; write the row, and \
@@ -185,11 +182,27 @@ impl Call {
         Ok(())
     }
 
-    /// Checks the wishes of a change; a driver calls it first.
+    /// Checks the wishes of an insert; a driver calls it first.
     ///
     /// # Errors
-    /// [`Error::Config`] for wishes that no change can fulfil, [`Error::TooManyTags`].
-    pub fn check_change(&self, conditional: bool) -> Result<(), Error> {
+    /// [`Error::Config`] for wishes that no insert can fulfil, [`Error::TooManyTags`].
+    pub(crate) fn check_insert(&self, conditional: bool) -> Result<(), Error> {
+        self.check_any_change()?;
+        if self.keeps_nothing() {
+            return Err(Error::config(
+                "the ttl of an insert is zero: give it a duration above zero, or use invalidate to remove \
+                 the key",
+            ));
+        }
+        if conditional && self.skip_remote {
+            return Err(Error::config(
+                "skip_remote on a conditional insert: L2 is what judges the condition",
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_any_change(&self) -> Result<(), Error> {
         self.check()?;
         if self.overtagged {
             return Err(Error::TooManyTags(TooManyTags));
@@ -197,11 +210,6 @@ impl Call {
         if self.no_store {
             return Err(Error::config(
                 "no_store on a change: use invalidate to remove the key",
-            ));
-        }
-        if conditional && self.skip_remote {
-            return Err(Error::config(
-                "skip_remote on a conditional insert: L2 is what judges the condition",
             ));
         }
         Ok(())

@@ -29,7 +29,7 @@ impl<K: Hash + Eq + Clone, V: Clone, L: Level2<K, V>> State<K, V, L> {
         clock: &mut dyn Clock,
         rest: &mut Rest<K, V>,
     ) -> Result<Reach, Error> {
-        call.check_change(false)?;
+        call.check_insert(false)?;
         check_tags(&call.tags, self.policy.has_tags())?;
         if !call.skip_remote {
             self.level2.encode(Some(&value), None)?;

@@ -42,12 +42,11 @@ fn calls(server: &RedisServer, command: &str) -> u64 {
 #[test]
 fn a_big_value_that_is_unchanged_is_not_sent_again() {
     let server = RedisServer::start();
-    let redis = Redis::open(&server.url()).unwrap();
     let ttl = Duration::from_millis(200);
+    let redis = Redis::open(&server.url()).unwrap();
     let node = || {
-        let builder = jetcache_tokio::builder::<u64, Page>("pages");
-        builder
-            .remote(redis.clone(), MessagePack)
+        let node = jetcache_tokio::node().remote(redis.clone());
+        node.cache::<u64, Page>("pages", MessagePack)
             .ttl(ttl)
             .stale_for(MINUTE)
             .build()

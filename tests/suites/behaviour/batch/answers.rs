@@ -56,6 +56,11 @@ async fn order(stage: &Stage) {
         .into_iter()
         .map(|(key, answer)| (key, answer.unwrap()))
         .collect();
+    let found = node.get_many_or_load(["l1", "none"], async |_| {
+        Ok::<_, LoadError>(Vec::<(String, Value)>::new())
+    });
+    let found = found.await.into_found().unwrap();
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), [("l1", value("l1"))]);
     let is = |key, text: &str| (key, Some(value(text)));
     assert_eq!(
         answers,
@@ -94,6 +99,8 @@ async fn reads(stage: &Stage) {
     node.invalidate_local("a");
     let batch = node.get_many(["b", "a", "b"]).await;
     assert_eq!(batch.hits().collect::<Vec<_>>(), [(&"a", &value("1"))]);
+    let found = batch.clone().into_found();
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), [("a", value("1"))]);
     assert_eq!(batch.into_map()["b"], Cached::Miss);
     assert!(node.peek("a").is_hit(), "what L2 had is kept in L1");
     let none = node.get_many([] as [&str; 0]).await;

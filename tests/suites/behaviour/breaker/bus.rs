@@ -303,7 +303,8 @@ async fn elsewhere(stage: &Stage) {
     assert_eq!(node.stats().breaker, BreakerState::Open);
     is_up(stage, &node).await;
     // Who wants no breaker is not held up by one of somebody else's.
-    let free = way.builder(stage, touchy()).no_breaker().build().unwrap();
+    let free = way.builder(stage, touchy()).namespace("free");
+    let free = free.no_breaker().build().unwrap();
     assert_eq!(free.listen().await, BusState::Up);
     assert_eq!(node.stats().breaker, BreakerState::Open);
     node.close().await;
@@ -321,9 +322,10 @@ async fn untold(stage: &Stage) {
     let orders = (orders.remote(other.redis.clone(), MessagePack))
         .build()
         .unwrap();
+    let redis = Redis::builder(other.proxy.url()).open().unwrap();
     let far = (stage.host().builder("orders"))
-        .remote(other.redis.clone(), MessagePack)
-        .bus(other.redis.pubsub("shop"))
+        .remote(redis.clone(), MessagePack)
+        .bus(redis.pubsub("shop"))
         .build()
         .unwrap();
     for node in [&users, &orders, &far] {

@@ -285,15 +285,19 @@ async fn own_life(stage: &Stage) {
 
 async fn wishes(stage: &Stage) {
     let node = stage.node();
-    let wrong = [
-        Call::new().skip_remote(),
-        Call::new().no_store(),
-        Call::new().ttl(Duration::ZERO),
-    ];
+    let wrong = [Call::new().skip_remote(), Call::new().no_store()];
     for call in wrong {
         let refused = node.write_through_with("key", &call, nobody).await;
         assert!(matches!(refused, Err(Error::Config(_))), "{refused:?}");
     }
+    // What is written for no time is not kept, and what stood there is gone.
+    node.insert("key".into(), value("old")).await.unwrap();
+    let call = Call::new().ttl(Duration::ZERO);
+    let writer = async || Ok::<_, LoadError>(value("new"));
+    let written = node.write_through_with("key", &call, writer).await.unwrap();
+    assert_eq!(written, Some(value("new")));
+    assert_eq!(stage.node().get("key").await, Cached::Miss);
+    assert_eq!(node.peek("key"), Cached::Miss);
     let refused = stage.builder().write_timeout(Duration::ZERO).build();
     assert!(matches!(refused, Err(Error::Config(text)) if text.contains("write_timeout")));
 }

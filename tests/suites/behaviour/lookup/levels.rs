@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use jetcache_core::{Cached, Call, Error, Kind, Load, LoadError};
+use jetcache_core::{Cached, Call, Error, ErrorKind, Kind, Load, LoadError};
 
 use crate::behaviour::stage::{Case, Cases, Stage, Value, brings, nobody, value};
 
@@ -20,6 +20,13 @@ pub(crate) const CASES: Cases<Case> = &[
     ("a_call_can_skip_a_level", |s| Box::pin(skips(s))),
     ("a_call_can_keep_nothing", |s| Box::pin(keeps_nothing(s))),
     ("a_loader_decides_how_long", |s| Box::pin(loaders_ttl(s))),
+    ("a_ttl_of_zero_keeps_nothing_whoever_says_so", |s| {
+        Box::pin(zero_ttl(s))
+    }),
+    (
+        "what_always_exists_is_a_value_and_its_absence_an_error",
+        |s| Box::pin(always(s)),
+    ),
     ("l1_never_outlives_l2", |s| Box::pin(outlive(s))),
 ];
 
@@ -172,10 +179,76 @@ async fn loaders_ttl(stage: &Stage) {
         .until("it is gone", async || node.get("key").await == Cached::Miss)
         .await;
     assert_eq!(node.len(), 0, "expired entries are removed when touched");
-    let zero = node
-        .get_or_load_with("key", &Call::new().ttl(Duration::ZERO), nobody)
-        .await;
-    assert!(matches!(zero, Err(Error::Config(_))));
+}
+
+async fn zero_ttl(stage: &Stage) {
+    let (node, other) = (stage.node(), stage.node());
+    let zero = Duration::ZERO;
+    let load = |key, call: Call, load: Load<Value>| {
+        let node = node.clone();
+        async move {
+            let loader = async || Ok::<_, LoadError>(load);
+            node.get_or_load_with(key, &call, loader).await.unwrap()
+        }
+    };
+    let plain = || Load::from(value("v"));
+    for (key, call, loaded) in [
+        ("call", Call::new().ttl(zero), plain()),
+        ("load", Call::new(), plain().ttl(zero)),
+    ] {
+        assert_eq!(load(key, call, loaded).await, Some(value("v")));
+        assert_eq!(other.get(key).await, Cached::Miss, "{key}");
+        assert_eq!(node.peek(key), Cached::Miss, "{key}");
+    }
+    for (key, call, loaded) in [
+        ("near call", Call::new().local_ttl(zero), plain()),
+        ("near load", Call::new(), plain().local_ttl(zero)),
+    ] {
+        assert_eq!(load(key, call, loaded).await, Some(value("v")));
+        assert_eq!(node.peek(key), Cached::Miss, "{key}");
+        assert_eq!(other.get(key).await, Cached::Hit(value("v")), "{key}");
+    }
+    // What L2 has is not kept in L1 either.
+    let near = Call::new().local_ttl(zero);
+    assert!(node.get_with("near call", &near).await.is_hit());
+    assert_eq!(node.peek("near call"), Cached::Miss);
+    // An insert that keeps nothing is a mistake, and so is keeping fresh what is not kept.
+    let call = Call::new().ttl(zero);
+    let refused = node.insert_with("key".into(), value("v"), &call).await;
+    assert!(matches!(refused, Err(Error::Config(text)) if text.contains("invalidate")));
+    let refused = node.get_or_load_with("key", &call.refresh(), nobody).await;
+    assert!(matches!(refused, Err(Error::Config(text)) if text.contains("refresh")));
+}
+
+async fn always(stage: &Stage) {
+    let node = stage.node();
+    let there = async || Ok::<_, LoadError>(value("v"));
+    assert_eq!(
+        node.get_or_load_value("key", there).await.unwrap(),
+        value("v")
+    );
+    assert_eq!(
+        node.get_or_load_value("key", nobody).await.unwrap(),
+        value("v")
+    );
+    let nothing = async || Ok::<_, LoadError>(None::<Value>);
+    // Whether the loader says so, or L1 and L2 remember it.
+    let other = stage.node();
+    for node in [&node, &node, &other] {
+        let absent = node.get_or_load_value("none", nothing).await;
+        assert!(matches!(absent, Err(Error::NotFound)), "{absent:?}");
+    }
+    let call = Call::new().skip_local();
+    let absent = node.get_or_load_value_with("none", &call, nobody).await;
+    assert_eq!(absent.unwrap_err().kind(), ErrorKind::NotFound);
+    let failing = async || Err::<Value, LoadError>("away".into());
+    let failed = node.get_or_load_value("key 2", failing).await.unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::Load);
+    let of = |key: String| async move { Ok::<_, LoadError>((key != "none").then(|| value(&key))) };
+    let node = stage.builder().loader(of).build().unwrap();
+    assert_eq!(node.load_value("loaded").await.unwrap(), value("loaded"));
+    let absent = node.load_value_with("none", &Call::new()).await;
+    assert!(matches!(absent, Err(Error::NotFound)), "{absent:?}");
 }
 
 async fn outlive(stage: &Stage) {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use std::thread;
 
 use futures_util::future::join_all;
-use jetcache_adapters::{Json, Memory, MessagePack};
+use jetcache_adapters::{Json, Memory, MessagePack, Redis};
 use jetcache_core::{Cache, Cached, Error, Event, Kind, Observer};
 
 use crate::behaviour::stage::{Case, Cases, Stage, Value, brings, nobody, value};
@@ -31,10 +31,31 @@ pub(crate) const CASES: Cases<Case> = &[
     }),
 ];
 
-pub(crate) const OWN_REDIS: Cases<Case> =
-    &[("fifty_caches_of_a_node_use_the_connections_of_one", |s| {
+pub(crate) const OWN_REDIS: Cases<Case> = &[
+    ("fifty_caches_of_a_node_use_the_connections_of_one", |s| {
         Box::pin(connections(s))
-    })];
+    }),
+    ("builders_on_one_handle_of_redis_share_no_keys", |s| {
+        Box::pin(one_handle(s))
+    }),
+];
+
+async fn one_handle(stage: &Stage) {
+    let url = stage.server().url();
+    let redis = Redis::open(&url).unwrap();
+    let build = |name, redis: &Redis| {
+        let builder = stage.host().builder(name);
+        builder.remote(redis.clone(), MessagePack).build()
+    };
+    let users: Cache<String, Value> = build("users", &redis).unwrap();
+    let refused = build("users", &redis);
+    assert!(matches!(refused, Err(Error::Config(text)) if text.contains("`users`")));
+    // Others may have another name, or be another node.
+    let _orders = build("orders", &redis).unwrap();
+    let _other = build("users", &Redis::open(&url).unwrap()).unwrap();
+    drop(users);
+    build("users", &redis).unwrap();
+}
 
 async fn own_keys(stage: &Stage) {
     let (one, two) = (stage.parent(), stage.parent());

@@ -87,10 +87,10 @@ fn own_namespace(stage: &Stage) -> String {
 }
 
 async fn pubsub(stage: &Stage) {
-    let redis = Redis::open(&shared_redis()).unwrap();
     let namespace = own_namespace(stage);
     let channel = format!("{namespace}-tags");
     let node = || {
+        let redis = Redis::open(&shared_redis()).unwrap();
         let builder = stage.host().builder("users").namespace(&namespace);
         let builder = builder.remote(redis.clone(), MessagePack);
         builder.bus(redis.pubsub(&*channel)).build().unwrap()

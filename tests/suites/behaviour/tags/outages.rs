@@ -166,8 +166,9 @@ async fn emptied(stage: &Stage) {
 }
 
 async fn overflow(stage: &Stage) {
-    let redis = Redis::open(&stage.server().url()).unwrap();
+    let url = stage.server().url();
     let node = |capacity| {
+        let redis = Redis::open(&url).unwrap();
         let builder = stage.host().builder("users").namespace("overflow");
         let builder = builder.remote(redis.clone(), MessagePack);
         let builder = builder.bus(redis.pubsub("overflow"));

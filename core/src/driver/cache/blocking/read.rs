@@ -1,5 +1,7 @@
 //! Reading, one key or many.
 
+mod value;
+
 use core::borrow::Borrow;
 use core::hash::Hash;
 use std::borrow::ToOwned;

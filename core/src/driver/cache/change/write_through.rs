@@ -86,8 +86,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// the key.
     ///
     /// # Errors
-    /// Those of `write_through`, and [`Error::Config`] for a TTL of zero, for `no_store` and for
-    /// `skip_remote`; the writer was not run.
+    /// Those of `write_through`, and [`Error::Config`] for `no_store` and for `skip_remote`; the
+    /// writer was not run.
     pub async fn write_through_with<Q, W, F, T>(
         &self,
         key: &Q,
