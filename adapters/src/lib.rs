@@ -72,6 +72,9 @@ pub use crate::memory::Memory;
 pub use crate::observer::metrics::Metrics;
 #[cfg(feature = "opentelemetry")]
 pub use crate::observer::opentelemetry::OpenTelemetry;
+#[cfg(all(fuzzing, feature = "redis"))]
+#[doc(hidden)]
+pub use crate::redis::verbs::fuzzed;
 #[cfg(feature = "redis")]
 pub use crate::redis::{Redis, RedisPubSub, RedisTracking};
 #[cfg(feature = "cluster")]

@@ -11,7 +11,7 @@ pub(crate) mod pubsub;
 mod script;
 mod subscription;
 mod tracking;
-mod verbs;
+pub(crate) mod verbs;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -124,7 +124,7 @@ fn apart(prefixes: &[String]) -> Vec<String> {
     others.chain(&tops).cloned().collect()
 }
 
-fn meaning(push: PushInfo) -> Option<News> {
+pub(super) fn meaning(push: PushInfo) -> Option<News> {
     if push.kind != PushKind::Invalidate {
         return None;
     }

@@ -1,5 +1,7 @@
 //! The verbs, and the locks, as commands to a line.
 
+#[cfg(fuzzing)]
+pub mod fuzzed;
 mod log;
 
 use std::time::Duration;

@@ -186,7 +186,9 @@ impl<V: Clone> Lookup<V> {
         self.call.aim.map(|_| self.outcome)
     }
 
-    pub(super) fn step(
+    /// What comes next. Without an L2 what L2 says belongs to no step, and is not compiled: on a
+    /// microcontroller it would cost five kilobytes.
+    pub(super) fn step<const L2: bool>(
         &mut self,
         view: &View<'_>,
         reply: Reply<V>,
@@ -199,15 +201,17 @@ impl<V: Clone> Lookup<V> {
                 self.look()
             }
             (State::Local { .. }, Reply::Local(found)) => self.on_local(view, found, out),
-            (State::Remote { sent }, Reply::Remote(read)) => self.on_remote(view, sent, read, out),
-            (State::Leasing { sent }, Reply::Leased(leased)) => {
+            (State::Remote { sent }, Reply::Remote(read)) if L2 => {
+                self.on_remote(view, sent, read, out)
+            }
+            (State::Leasing { sent }, Reply::Leased(leased)) if L2 => {
                 self.on_leased(view, sent, leased, out)
             }
-            (State::Pausing, Reply::Paused) => self.ask_lease(view, out),
+            (State::Pausing, Reply::Paused) if L2 => self.ask_lease(view, out),
             (State::Loading { began }, Reply::Loaded(loaded)) => {
-                self.on_loaded(view, began, loaded, out)
+                self.on_loaded::<L2>(view, began, loaded, out)
             }
-            (State::Filling { entry, answer }, Reply::Stored(stored)) => {
+            (State::Filling { entry, answer }, Reply::Stored(stored)) if L2 => {
                 self.on_stored(view, entry, answer, stored, out)
             }
             (
@@ -218,7 +222,7 @@ impl<V: Clone> Lookup<V> {
                     cost,
                 },
                 Reply::Extended(extended),
-            ) => self.on_extended(view, entry, answer, (stale, cost), extended, out),
+            ) if L2 => self.on_extended(view, entry, answer, (stale, cost), extended, out),
             (State::Keeping { answer }, Reply::Kept(_)) => self.finish(answer),
             // A reply that belongs to no step: the driver is wrong, and its caller must not hang.
             (_, _) => self.finish(Answer::endless(Err(Error::Closed))),

@@ -14,7 +14,7 @@ use crate::machine::policy::call::Call;
 use crate::machine::policy::pace::Pace;
 use crate::machine::tier::entry::Entry;
 use crate::machine::tier::load::Load;
-use crate::machine::time::Timestamp;
+use crate::machine::time::{Timestamp, nanos, part};
 
 /// Which tiers a cache has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,9 +55,7 @@ impl Jitter {
     /// nothing.
     #[must_use]
     pub fn shorten(self, span: Duration, dice: u32) -> Duration {
-        let widest = self.widest(span);
-        let nanos = widest.as_nanos() * u128::from(dice) / (u128::from(u32::MAX) + 1);
-        let shorter = span.saturating_sub(Duration::from_nanos(u64::try_from(nanos).unwrap_or(0)));
+        let shorter = span.saturating_sub(part(self.widest(span), dice));
         if shorter.is_zero() { span } else { shorter }
     }
 
@@ -198,6 +196,21 @@ impl Policy {
     /// # Errors
     /// [`Error::Config`] for a setting that cannot work, with what to do about it.
     pub fn check(&self) -> Result<(), Error> {
+        self.check_alone()?;
+        let shortest = self.remote_timeout.saturating_mul(4);
+        if self.kind.has_remote() && self.lease < shortest {
+            return Err(Error::config(alloc::format!(
+                "lease ({:?}) is shorter than 4 x remote_timeout ({shortest:?}): it would end before \
+                 it is renewed; lengthen it, shorten the timeout, or leave it unset",
+                self.lease
+            )));
+        }
+        self.refresh.as_ref().map_or(Ok(()), Pace::check)
+    }
+
+    /// The same for a cache of one node that refreshes nothing: its lease is the usual one. On a
+    /// microcontroller the texts of the rest would cost five kilobytes.
+    pub(crate) fn check_alone(&self) -> Result<(), Error> {
         let positive = [
             ("ttl", self.ttl),
             ("local_ttl", self.local_ttl),
@@ -210,9 +223,9 @@ impl Policy {
         ];
         for (name, span) in positive {
             if span.is_zero() {
-                return Err(Error::config(alloc::format!(
-                    "{name} is zero: give it a duration above zero"
-                )));
+                return Err(Error::config(
+                    [name, " is zero: give it a duration above zero"].concat(),
+                ));
             }
         }
         if self.jitter.percent > 100 {
@@ -220,20 +233,12 @@ impl Policy {
                 "jitter is above 100 percent: choose 0 to 100",
             ));
         }
-        let shortest = self.remote_timeout.saturating_mul(4);
-        if self.kind.has_remote() && self.lease < shortest {
-            return Err(Error::config(alloc::format!(
-                "lease ({:?}) is shorter than 4 x remote_timeout ({shortest:?}): it would end before \
-                 it is renewed; lengthen it, shorten the timeout, or leave it unset",
-                self.lease
-            )));
-        }
         if self.unconfirmed == 0 {
             return Err(Error::config(
                 "the table of unconfirmed keys has no room: give it at least 1",
             ));
         }
-        self.refresh.as_ref().map_or(Ok(()), Pace::check)
+        Ok(())
     }
 
     /// The lives of a loaded value whose loading ended at `born`; `None` if it is kept nowhere.
@@ -373,8 +378,12 @@ fn exponential(mean: Duration, dice: u32) -> Duration {
     let m = u64::from((dice << zeros) | 1 << 31) >> 15;
     let log2 = (u64::from(zeros) << 16) + (1 << 17) - m;
     let ln = (log2 * 45_426) >> 16;
-    let nanos = mean.as_nanos().saturating_mul(u128::from(ln)) >> 16;
-    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    let nanos = nanos(mean);
+    let (high, low) = (
+        (nanos >> 16).saturating_mul(ln),
+        ((nanos & 0xFFFF) * ln) >> 16,
+    );
+    Duration::from_nanos(high.saturating_add(low))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::machine::policy::Policy;
 use crate::machine::policy::backoff::Backoff;
 use crate::machine::policy::call::Call;
 use crate::machine::policy::pace::{Aim, Pace, RefreshOutcome};
-use crate::machine::time::Timestamp;
+use crate::machine::time::{self, Timestamp};
 
 /// One shard of the table of keys that are kept fresh. The caller of [`insert`](Self::insert) keeps
 /// its bound.
@@ -328,8 +328,7 @@ fn patience(policy: &Policy) -> Duration {
     reason = "the low bits are what is wanted"
 )]
 fn part(span: Duration, dice: u128) -> Duration {
-    let nanos = span.as_nanos().min(u128::from(u64::MAX)) * u128::from(dice as u32);
-    Duration::from_nanos((nanos >> 32) as u64)
+    time::part(span, dice as u32)
 }
 
 #[cfg(test)]

@@ -42,6 +42,7 @@ impl Timestamp {
 
     /// How long ago `earlier` was, or zero if it lies ahead.
     #[must_use]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
@@ -49,17 +50,16 @@ impl Timestamp {
     /// The point so long before this one, or the origin if that is nearer.
     #[must_use]
     pub fn before(self, span: Duration) -> Self {
-        let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-        Self(self.0.saturating_sub(nanos))
+        Self(self.0.saturating_sub(nanos(span)))
     }
 }
 
 impl Add<Duration> for Timestamp {
     type Output = Self;
 
+    #[cfg_attr(target_os = "none", inline(never))]
     fn add(self, span: Duration) -> Self {
-        let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-        Self(self.0.saturating_add(nanos))
+        Self(self.0.saturating_add(nanos(span)))
     }
 }
 
@@ -69,10 +69,31 @@ impl fmt::Debug for Timestamp {
     }
 }
 
+/// Nanoseconds of a span, or the most that there can be. In 64 bits, as all arithmetic here: on a
+/// microcontroller 128 cost a kilobyte.
+pub(in crate::machine) const fn nanos(span: Duration) -> u64 {
+    let whole = span.as_secs().saturating_mul(1_000_000_000);
+    whole.saturating_add(span.subsec_nanos() as u64)
+}
+
 /// Whole milliseconds of a span, rounded up, so that a span above zero never becomes none.
 #[must_use]
-pub fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+pub const fn millis(span: Duration) -> u64 {
+    let whole = span.as_secs().saturating_mul(1000);
+    whole.saturating_add(span.subsec_nanos().div_ceil(1_000_000) as u64)
+}
+
+/// Whole milliseconds of a span, rounded down.
+pub(in crate::machine) const fn whole_millis(span: Duration) -> u64 {
+    let whole = span.as_secs().saturating_mul(1000);
+    whole.saturating_add(span.subsec_millis() as u64)
+}
+
+/// The part of a span that these dice decide: none of it at 0, nearly all at the most.
+pub(in crate::machine) fn part(span: Duration, dice: u32) -> Duration {
+    let (nanos, dice) = (nanos(span), u64::from(dice));
+    let (high, low) = (nanos >> 32, nanos & u64::from(u32::MAX));
+    Duration::from_nanos(high * dice + ((low * dice) >> 32))
 }
 
 /// A span in seconds, for whoever reads it.
@@ -105,5 +126,25 @@ mod tests {
         assert_eq!(millis(Duration::ZERO), 0);
         assert_eq!(millis(Duration::from_nanos(1)), 1);
         assert_eq!(millis(Duration::from_micros(1500)), 2);
+        assert_eq!(whole_millis(Duration::from_micros(1500)), 1);
+    }
+
+    #[test]
+    fn the_longest_span_is_the_most_of_each_unit() {
+        let whole = [nanos, millis, whole_millis].map(|of| of(Duration::MAX));
+        assert_eq!(whole, [u64::MAX; 3]);
+    }
+
+    #[test]
+    fn a_part_is_what_128_bits_say() {
+        let spans = [0, 1, 1 << 32, (1 << 40) + 12_345, u64::MAX];
+        for (nanos, dice) in spans
+            .map(|nanos| [0, 1, 1 << 31, u32::MAX].map(|dice| (nanos, dice)))
+            .as_flattened()
+        {
+            let exact = (u128::from(*nanos) * u128::from(*dice)) >> 32;
+            let part = part(Duration::from_nanos(*nanos), *dice);
+            assert_eq!(part.as_nanos(), exact, "{nanos} {dice}");
+        }
     }
 }

@@ -181,7 +181,7 @@ impl<K, V, L: Level2<K, V>> Builder<K, V, L> {
         }
         policy.local_ttl = self.local_ttl.unwrap_or(policy.local_ttl);
         policy.unconfirmed = self.unconfirmed.unwrap_or(self.capacity.get());
-        policy.check()?;
+        policy.check_alone()?;
         self.level2.check()?;
         Ok(State::new(policy, Lru::new(self.capacity), self.level2))
     }

@@ -259,9 +259,21 @@ impl<K: Hash + Eq + Clone, V: Clone, L: Level2<K, V>> Cache<K, V, L> {
 
 /// Runs a loader or writer, which the machine asks for once.
 fn once<T>(code: &mut Option<impl FnOnce() -> Result<T, LoadError>>) -> Result<T, LoadError> {
-    let code = code.take().ok_or("it has run already")?;
+    let code = code.take().ok_or(RanAlready)?;
     code()
 }
+
+/// A type and no text: an error made of text links what formats text.
+#[derive(Debug)]
+struct RanAlready;
+
+impl fmt::Display for RanAlready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it has run already")
+    }
+}
+
+impl core::error::Error for RanAlready {}
 
 /// The seat of the caller, who leads. It is left also if the loader panics.
 struct Seat<'a, K: Hash + Eq + Clone, V: Clone, L: Level2<K, V>> {

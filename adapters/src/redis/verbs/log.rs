@@ -89,9 +89,9 @@ impl Redis {
 }
 
 /// A member of the list, as far as it is a scope with a mark.
-type Marked = (Option<Scope>, Option<Mark>);
+pub(super) type Marked = (Option<Scope>, Option<Mark>);
 
-fn page(answer: Value) -> Result<Vec<Marked>, Fault> {
+pub(super) fn page(answer: Value) -> Result<Vec<Marked>, Fault> {
     match answer {
         // A list of another type is none: the next raise begins a new one.
         Value::ServerError(error) if error.code() == "WRONGTYPE" => Ok(Vec::new()),

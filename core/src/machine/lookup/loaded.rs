@@ -18,7 +18,7 @@ use crate::machine::time::Timestamp;
 use crate::machine::token::Token;
 
 impl<V: Clone> Lookup<V> {
-    pub(super) fn on_loaded(
+    pub(super) fn on_loaded<const L2: bool>(
         &mut self,
         view: &View<'_>,
         began: Timestamp,
@@ -100,6 +100,7 @@ impl<V: Clone> Lookup<V> {
         let cost = took.max(Duration::from_millis(1));
         let entry = view.policy.led(entry, cost, lives.remote, view.dice >> 64);
         match header {
+            _ if !L2 => self.keep(view, entry, answer),
             Some(header) => self.extend(view, entry, answer, (lives.stale, cost), header),
             None => self.fill(view, entry, answer, (lives.stale, cost)),
         }

@@ -82,6 +82,27 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         reply: Reply<V>,
         effects: &mut Effects<K, V>,
     ) -> Step<V> {
+        self.step_over::<true>(ticket, context, reply, effects)
+    }
+
+    /// [`step`](Self::step) of a cache that has no L2, for a program that is to be small.
+    pub fn step_without_l2(
+        &mut self,
+        ticket: &Ticket,
+        context: &Context<'_>,
+        reply: Reply<V>,
+        effects: &mut Effects<K, V>,
+    ) -> Step<V> {
+        self.step_over::<false>(ticket, context, reply, effects)
+    }
+
+    fn step_over<const L2: bool>(
+        &mut self,
+        ticket: &Ticket,
+        context: &Context<'_>,
+        reply: Reply<V>,
+        effects: &mut Effects<K, V>,
+    ) -> Step<V> {
         match &reply {
             Reply::Stored(Ok(filled)) => self.refusals.note(*filled),
             Reply::Extended(Ok(Extended::Stored)) => self.refusals.note(Filled::Stored),
@@ -99,7 +120,8 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         }
         let reply = match reply {
             Reply::Remote(Ok(_)) | Reply::Leased(Ok(_))
-                if flight.reign != self.reign
+                if L2
+                    && flight.reign != self.reign
                     && (self.slots.look(flight.slot).doubt.is_since(flight.asked)
                         || self
                             .doubts
@@ -116,7 +138,11 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             reply => reply,
         };
         let bucket = self.slots.look(flight.slot).bucket;
-        let reply = bury(reply, bucket, context.generations, effects);
+        let reply = if L2 {
+            bury(reply, bucket, context.generations, effects)
+        } else {
+            reply
+        };
         let avoided =
             self.doubts.bypassed(bucket, context.now) || context.generations.is_blocked(bucket);
         let slot = self.slots.at(flight.slot);
@@ -137,7 +163,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             spent: &mut effects.spent_values,
             found_stale: false,
         };
-        let moved = flight.lookup.step(&view, reply, &mut out);
+        let moved = flight.lookup.step::<L2>(&view, reply, &mut out);
         if out.found_stale {
             flight.rouse_impatient(context.policy, &mut effects.wakes);
         }

@@ -9,7 +9,7 @@ use crate::machine::generations::heard::Heard;
 use crate::machine::generations::tags::Tags;
 use crate::machine::policy::call::Call;
 use crate::machine::tier::mark::Note;
-use crate::machine::time::Timestamp;
+use crate::machine::time::{self, Timestamp};
 
 /// What L1 holds for a key: a value, or the not-found placeholder, and until when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -286,11 +286,13 @@ impl Tagged {
 
 /// At least a millisecond, 24 days at most.
 fn millis(span: Duration) -> i32 {
-    i32::try_from(span.as_millis()).unwrap_or(i32::MAX).max(1)
+    i32::try_from(time::whole_millis(span))
+        .unwrap_or(i32::MAX)
+        .max(1)
 }
 
 fn whole_millis(span: Duration) -> u32 {
-    u32::try_from(span.as_millis()).unwrap_or(u32::MAX)
+    u32::try_from(time::whole_millis(span)).unwrap_or(u32::MAX)
 }
 
 /// What a read found.

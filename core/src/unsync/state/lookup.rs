@@ -57,7 +57,11 @@ impl<K: Hash + Eq + Clone, V: Clone, L: Level2<K, V>> State<K, V, L> {
         loop {
             let moment = clock.moment();
             let step = self.ask(moment, rest, |table, context, effects| {
-                table.step(ticket, context, reply, effects)
+                if L::KIND.has_remote() {
+                    table.step(ticket, context, reply, effects)
+                } else {
+                    table.step_without_l2(ticket, context, reply, effects)
+                }
             });
             reply = match step {
                 Step::ReadLocal => Reply::Local(self.local(key, moment.now, rest)),
