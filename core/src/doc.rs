@@ -63,3 +63,27 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
         }
     }
 }
+
+/// What a runtime crate has, on [`Threads`]: examples of this crate say `jetcache_tokio`, so that they
+/// compile where they are copied to, and mean this.
+pub mod runtime {
+    use core::hash::Hash;
+
+    use super::Threads;
+    pub use crate::*;
+
+    /// As `jetcache_tokio::node`.
+    #[must_use]
+    pub fn node() -> Node {
+        Node::new(Threads)
+    }
+
+    /// As `jetcache_tokio::builder`.
+    pub fn builder<K, V>(name: &str) -> Builder<K, V>
+    where
+        K: Hash + Eq + Clone + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+    {
+        node().local_cache(name)
+    }
+}

@@ -40,11 +40,11 @@ use crate::ports::observer::Observer;
 /// there is an L1 of 10,000 entries and no L2.
 ///
 /// ```
-/// # use jetcache_core::doc::Threads;
-/// use jetcache_core::{Cache, Error};
+/// # use jetcache_core::doc::runtime as jetcache_tokio;
+/// use jetcache_tokio::Error;
 /// use std::time::Duration;
 ///
-/// let wrong = Cache::<u64, String>::builder("users", Threads).ttl(Duration::ZERO).build();
+/// let wrong = jetcache_tokio::builder::<u64, String>("users").ttl(Duration::ZERO).build();
 /// assert!(matches!(wrong, Err(Error::Config(_))));
 /// ```
 #[must_use = "a builder does nothing until it builds"]

@@ -42,13 +42,13 @@ use crate::ports::observer::watched::Snapshot;
 /// - [`close`](Self::close): the cache stays closed, and what was not drained yet goes on.
 ///
 /// ```
+/// # use jetcache_core::doc::runtime as jetcache_tokio;
 /// # use std::num::NonZeroUsize;
-/// # use jetcache_core::doc::{block_on, Threads};
-/// use jetcache_core::{Cache, LoadError};
+/// use jetcache_tokio::LoadError;
 /// use std::sync::Arc;
 ///
-/// # block_on(async {
-/// let cache = Cache::<String, Arc<str>>::builder("greetings", Threads).build()?;
+/// # jetcache_core::doc::block_on(async {
+/// let cache = jetcache_tokio::builder::<String, Arc<str>>("greetings").build()?;
 /// let greeting = cache
 ///     .get_or_load("world", async || Ok::<_, LoadError>(Arc::from("hello")))
 ///     .await?;
@@ -201,13 +201,12 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// [`iter`](Snapshot::iter) names each figure, for an exporter that is to miss none.
     ///
     /// ```
-    /// # use jetcache_core::doc::Threads;
-    /// # use jetcache_core::Cache;
-    /// # let cache = Cache::<u32, String>::builder("names", Threads).build()?;
+    /// # use jetcache_core::doc::runtime as jetcache_tokio;
+    /// # let cache = jetcache_tokio::builder::<u32, String>("names").build()?;
     /// for sample in cache.snapshot().iter() {
     ///     println!("{} = {}", sample.metric.field, sample.value);
     /// }
-    /// # Ok::<(), jetcache_core::Error>(())
+    /// # Ok::<(), jetcache_tokio::Error>(())
     /// ```
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {

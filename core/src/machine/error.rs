@@ -124,7 +124,8 @@ impl Error {
     /// went through `anyhow` or another wrapper has the wrapper's type.
     ///
     /// ```
-    /// use jetcache_core::Error;
+    /// # use jetcache_core::doc::runtime as jetcache_tokio;
+    /// use jetcache_tokio::Error;
     /// use std::{io, sync::Arc};
     ///
     /// let error = Error::Load(Arc::new(io::Error::other("the database is away")));

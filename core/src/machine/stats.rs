@@ -282,7 +282,8 @@ impl Stats {
     /// evicted, if its engine counts that.
     ///
     /// ```
-    /// # use jetcache_core::Stats;
+    /// # use jetcache_core::doc::runtime as jetcache_tokio;
+    /// # use jetcache_tokio::Stats;
     /// for sample in Stats::default().iter() {
     ///     println!("# HELP {} {}", sample.metric.name, sample.metric.help);
     ///     println!("{sample}");

@@ -45,7 +45,8 @@ where
 /// [`Load<V>`]; so does an iterator of `(K, Result<T, LoadError>)` when it is collected.
 ///
 /// ```
-/// use jetcache_core::{LoadError, Loads};
+/// # use jetcache_core::doc::runtime as jetcache_tokio;
+/// use jetcache_tokio::{LoadError, Loads};
 ///
 /// let rows = vec![(1, "one"), (2, "two")];
 /// let loads: Loads<u32, &str> = rows.into();

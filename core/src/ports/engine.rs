@@ -11,8 +11,9 @@ use crate::machine::counted::Arc;
 ///
 #[cfg_attr(feature = "std", doc = "```")]
 #[cfg_attr(not(feature = "std"), doc = "```ignore")]
+/// # use jetcache_core::doc::runtime as jetcache_tokio;
 /// # use std::{hash::Hash, num::NonZeroUsize, sync::Arc};
-/// use jetcache_core::{Engine, Local, LruLocal, Node};
+/// use jetcache_tokio::{Engine, Local, LruLocal};
 ///
 /// /// Core's LRU, with twice the capacity that was asked for.
 /// struct Generous;
@@ -27,7 +28,7 @@ use crate::machine::counted::Arc;
 ///     }
 /// }
 ///
-/// let node = Node::new(jetcache_core::doc::Threads).engine::<Generous>();
+/// let node = jetcache_tokio::node().engine::<Generous>();
 /// # let _ = node;
 /// ```
 pub trait Engine: 'static {

@@ -19,7 +19,8 @@ use crate::ports::key::parts::{Reader, Writer};
 /// allocates nothing); another is derived (feature `macros` of the runtime crates), or written by hand:
 ///
 /// ```
-/// use jetcache_core::Key;
+/// # use jetcache_core::doc::runtime as jetcache_tokio;
+/// use jetcache_tokio::Key;
 ///
 /// #[derive(Clone, PartialEq, Eq, Hash)]
 /// struct UserId(u64);
@@ -35,7 +36,8 @@ use crate::ports::key::parts::{Reader, Writer};
 /// ```
 ///
 /// ```
-/// use jetcache_core::Key;
+/// # use jetcache_core::doc::runtime as jetcache_tokio;
+/// use jetcache_tokio::Key;
 ///
 /// let mut text = String::new();
 /// (7_u32, "a:b".to_string()).write(&mut text);
@@ -57,7 +59,8 @@ pub trait Key: Sized {
 /// inverse.
 ///
 /// ```
-/// use jetcache_core::{Key, Text};
+/// # use jetcache_core::doc::runtime as jetcache_tokio;
+/// use jetcache_tokio::{Key, Text};
 ///
 /// let key = Text(std::net::Ipv4Addr::LOCALHOST);
 /// let mut text = String::new();

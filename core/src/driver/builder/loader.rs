@@ -16,15 +16,17 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// `move |id: u64| { let db = db.clone(); async move { .. } }`.
     ///
     /// ```
-    /// # use jetcache_core::doc::{block_on, Threads};
-    /// use jetcache_core::{Cache, LoadError};
+    /// # use jetcache_core::doc::runtime as jetcache_tokio;
+    /// use jetcache_tokio::LoadError;
+    /// # jetcache_core::doc::block_on(async {
     ///
-    /// let cache = Cache::<String, String>::builder("greetings", Threads)
+    /// let cache = jetcache_tokio::builder::<String, String>("greetings")
     ///     .loader(|name: String| async move { Ok::<_, LoadError>(format!("hello, {name}")) })
     ///     .build()?;
-    /// let greeting = block_on(cache.load("world"))?;
+    /// let greeting = cache.load("world").await?;
     /// assert_eq!(greeting.as_deref(), Some("hello, world"));
-    /// # Ok::<(), jetcache_core::Error>(())
+    /// # Ok::<(), jetcache_tokio::Error>(())
+    /// # }).unwrap();
     /// ```
     pub fn loader(mut self, loader: impl Loader<K, V>) -> Self {
         self.loaders.one = Some(Arc::new(loader));
@@ -36,13 +38,14 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// and eager loads show it a value that is still fresh.
     ///
     /// ```
-    /// # use jetcache_core::doc::{block_on, Threads};
+    /// # use jetcache_core::doc::runtime as jetcache_tokio;
     /// use core::time::Duration;
-    /// use jetcache_core::{Cache, Load, LoadError, Standing};
+    /// use jetcache_tokio::{Load, LoadError, Standing};
+    /// # jetcache_core::doc::block_on(async {
     ///
     /// # async fn version_of(_: &str) -> Result<String, std::io::Error> { Ok("7".into()) }
     /// # async fn text_of(name: &str) -> Result<String, std::io::Error> { Ok(name.into()) }
-    /// let cache = Cache::<String, String>::builder("texts", Threads)
+    /// let cache = jetcache_tokio::builder::<String, String>("texts")
     ///     .stale_for(Duration::from_secs(3600))
     ///     .conditional_loader(|name: String, standing: Option<Standing<String>>| async move {
     ///         let version = version_of(&name).await?;
@@ -52,8 +55,9 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     ///         })
     ///     })
     ///     .build()?;
-    /// assert_eq!(block_on(cache.load("terms"))?.as_deref(), Some("terms"));
-    /// # Ok::<(), jetcache_core::Error>(())
+    /// assert_eq!(cache.load("terms").await?.as_deref(), Some("terms"));
+    /// # Ok::<(), jetcache_tokio::Error>(())
+    /// # }).unwrap();
     /// ```
     pub fn conditional_loader<F, R, T>(self, loader: F) -> Self
     where

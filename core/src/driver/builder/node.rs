@@ -32,8 +32,8 @@ use crate::ports::runtime::Runtime;
 /// the runtime, the L1 engine and the compressions.
 ///
 /// ```
-/// # use jetcache_core::doc::Threads;
-/// use jetcache_core::{Event, Node, Observer};
+/// # use jetcache_core::doc::runtime as jetcache_tokio;
+/// use jetcache_tokio::{Event, Observer};
 /// use std::sync::Arc;
 /// use std::time::Duration;
 ///
@@ -45,14 +45,14 @@ use crate::ports::runtime::Runtime;
 ///     }
 /// }
 ///
-/// let node = Node::new(Threads).observer(Log);
+/// let node = jetcache_tokio::node().observer(Log);
 /// let users = node.local_cache::<u64, Arc<str>>("users").build()?;
 /// let orders = node
 ///     .local_cache::<(u64, u32), Arc<str>>("orders")
 ///     .ttl(Duration::from_secs(600))
 ///     .build()?;
 /// # let _ = (users, orders);
-/// # Ok::<(), jetcache_core::Error>(())
+/// # Ok::<(), jetcache_tokio::Error>(())
 /// ```
 pub struct Node<E = LruEngine> {
     runtime: Arc<dyn AnyRuntime>,

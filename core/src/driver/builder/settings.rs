@@ -141,18 +141,20 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// without that, [`load`](crate::Cache::load) runs this one for its single key.
     ///
     /// ```
-    /// # use jetcache_core::doc::{block_on, Threads};
-    /// use jetcache_core::{Cache, LoadError};
+    /// # use jetcache_core::doc::runtime as jetcache_tokio;
+    /// use jetcache_tokio::LoadError;
+    /// # jetcache_core::doc::block_on(async {
     ///
-    /// let cache = Cache::<u32, String>::builder("squares", Threads)
+    /// let cache = jetcache_tokio::builder::<u32, String>("squares")
     ///     .batch_loader(|ids: Vec<u32>| async move {
     ///         let rows = ids.into_iter().map(|id| (id, (id * id).to_string()));
     ///         Ok::<Vec<_>, LoadError>(rows.collect())
     ///     })
     ///     .build()?;
-    /// let squares = block_on(cache.load_many(&[2, 3])).into_values()?;
+    /// let squares = cache.load_many(&[2, 3]).await.into_values()?;
     /// assert_eq!(squares, [Some("4".to_string()), Some("9".to_string())]);
-    /// # Ok::<(), jetcache_core::Error>(())
+    /// # Ok::<(), jetcache_tokio::Error>(())
+    /// # }).unwrap();
     /// ```
     pub fn batch_loader(mut self, loader: impl BatchLoader<K, V>) -> Self {
         self.loaders.many = Some(Arc::new(loader));
@@ -357,17 +359,19 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// A period longer than `ttl` refreshes what has ended already.
     ///
     /// ```
-    /// # use jetcache_core::doc::{block_on, Threads};
-    /// use jetcache_core::{Cache, Call, LoadError};
+    /// # use jetcache_core::doc::runtime as jetcache_tokio;
+    /// use jetcache_tokio::{Call, LoadError};
     /// use std::time::Duration;
+    /// # jetcache_core::doc::block_on(async {
     ///
-    /// let cache = Cache::<String, u32>::builder("rates", Threads)
+    /// let cache = jetcache_tokio::builder::<String, u32>("rates")
     ///     .loader(|_currency: String| async move { Ok::<_, LoadError>(100) })
     ///     .refresh_every(Duration::from_secs(30))
     ///     .build()?;
-    /// let rate = block_on(cache.load_with("EUR", &Call::new().refresh()))?;
+    /// let rate = cache.load_with("EUR", &Call::new().refresh()).await?;
     /// assert_eq!((rate, cache.activity().refreshes), (Some(100), 1));
-    /// # Ok::<(), jetcache_core::Error>(())
+    /// # Ok::<(), jetcache_tokio::Error>(())
+    /// # }).unwrap();
     /// ```
     pub fn refresh_every(mut self, period: Duration) -> Self {
         self.times.refresh_every = Some(period);

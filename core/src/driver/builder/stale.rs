@@ -25,11 +25,11 @@ impl<K, V> Builder<K, V> {
     /// jetcache-go format only L1 has a window.
     ///
     /// ```
-    /// # use jetcache_core::doc::{block_on, Threads};
-    /// # use jetcache_core::{Cache, Cached, Call, LoadError};
+    /// # use jetcache_core::doc::runtime as jetcache_tokio;
+    /// # use jetcache_tokio::{Cached, Call, LoadError};
     /// # use core::time::Duration;
-    /// # block_on(async {
-    /// let cache = Cache::<u64, String>::builder("users", Threads)
+    /// # jetcache_core::doc::block_on(async {
+    /// let cache = jetcache_tokio::builder::<u64, String>("users")
     ///     .ttl(Duration::from_millis(1))
     ///     .stale_for(Duration::from_secs(600))
     ///     .build()?;
@@ -39,7 +39,7 @@ impl<K, V> Builder<K, V> {
     /// let away = async || Err::<String, LoadError>("the database is away".into());
     /// let user = cache.get_or_load_cached(&7, &Call::new(), away).await?;
     /// assert_eq!(user, Cached::Stale("Ann".to_owned()));
-    /// # Ok::<(), jetcache_core::Error>(())
+    /// # Ok::<(), jetcache_tokio::Error>(())
     /// # }).unwrap();
     /// ```
     pub fn stale_for(mut self, window: Duration) -> Self {

@@ -9,11 +9,11 @@ use crate::machine::tier::entry::Cached;
 /// What became of each key of a batch, in the order of the request, repeated keys included.
 ///
 /// ```
-/// # use jetcache_core::doc::{block_on, Threads};
-/// use jetcache_core::{Cache, LoadError};
+/// # use jetcache_core::doc::runtime as jetcache_tokio;
+/// use jetcache_tokio::LoadError;
 ///
-/// # let cache = Cache::<u32, String>::builder("names", Threads).build()?;
-/// # block_on(async {
+/// # let cache = jetcache_tokio::builder::<u32, String>("names").build()?;
+/// # jetcache_core::doc::block_on(async {
 /// let names = cache
 ///     .get_many_or_load(&[1, 2, 9], async |ids| {
 ///         // One query for all of them. What it does not mention does not exist.
@@ -30,9 +30,9 @@ use crate::machine::tier::entry::Cached;
 /// }
 /// let names: Vec<Option<String>> = names.into_values()?;
 /// assert_eq!(names[2], None);
-/// # Ok::<(), jetcache_core::Error>(())
+/// # Ok::<(), jetcache_tokio::Error>(())
 /// # }).unwrap();
-/// # Ok::<(), jetcache_core::Error>(())
+/// # Ok::<(), jetcache_tokio::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch<K, R> {
@@ -114,20 +114,20 @@ impl<K: Hash + Eq, V, E> Batch<K, Result<Option<V>, E>> {
     /// The first error, if there is one.
     ///
     /// ```
-    /// # use jetcache_core::doc::{block_on, Threads};
-    /// use jetcache_core::{Cache, LoadError};
+    /// # use jetcache_core::doc::runtime as jetcache_tokio;
+    /// use jetcache_tokio::LoadError;
     ///
-    /// # let cache = Cache::<u32, String>::builder("names", Threads).build()?;
-    /// # block_on(async {
+    /// # let cache = jetcache_tokio::builder::<u32, String>("names").build()?;
+    /// # jetcache_core::doc::block_on(async {
     /// let names = cache
     ///     .get_many_or_load(&[1, 9], async |_ids| Ok::<_, LoadError>(vec![(1, "one".to_string())]))
     ///     .await
     ///     .into_found()?;
     /// assert_eq!(names.get(&1).map(String::as_str), Some("one"));
     /// assert_eq!(names.len(), 1);
-    /// # Ok::<(), jetcache_core::Error>(())
+    /// # Ok::<(), jetcache_tokio::Error>(())
     /// # })?;
-    /// # Ok::<(), jetcache_core::Error>(())
+    /// # Ok::<(), jetcache_tokio::Error>(())
     /// ```
     pub fn into_found(self) -> Result<HashMap<K, V>, E> {
         let found = |(key, outcome): (K, Result<Option<V>, E>)| {

@@ -37,19 +37,18 @@ use crate::ports::loader::LoadError;
 /// An L1 hit is answered anywhere. The [guide](crate::guide::threads) says what counts as such a place.
 ///
 /// ```
-/// # use jetcache_core::doc::Threads;
+/// # use jetcache_core::doc::runtime as jetcache_tokio;
 /// use std::sync::Arc;
 ///
-/// use jetcache_core::Cache;
 ///
 /// # struct Db;
 /// # impl Db { fn user(&self, id: u64) -> Result<Option<Arc<str>>, std::io::Error> { Ok(Some("Ada".into())) } }
 /// # let db = Db;
-/// let users = Cache::<u64, Arc<str>>::builder("users", Threads).build()?.blocking();
+/// let users = jetcache_tokio::builder::<u64, Arc<str>>("users").build()?.blocking();
 /// let user = users.get_or_load(&7, || Ok(db.user(7)?))?;
 /// assert_eq!(user.as_deref(), Some("Ada"));
 /// users.invalidate(&7)?;
-/// # Ok::<(), jetcache_core::Error>(())
+/// # Ok::<(), jetcache_tokio::Error>(())
 /// ```
 pub struct Blocking<K, V>
 where
@@ -81,12 +80,11 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// Waits for any call of the cache, or several of them:
     ///
     /// ```
-    /// # use jetcache_core::doc::Threads;
-    /// # use jetcache_core::Cache;
-    /// # let users = Cache::<u64, u64>::builder("users", Threads).build()?.blocking();
+    /// # use jetcache_core::doc::runtime as jetcache_tokio;
+    /// # let users = jetcache_tokio::builder::<u64, u64>("users").build()?.blocking();
     /// let seen = users.wait(users.cache().inspect(&7))?;
     /// assert_eq!(&*seen.cache, "users");
-    /// # Ok::<(), jetcache_core::Error>(())
+    /// # Ok::<(), jetcache_tokio::Error>(())
     /// ```
     ///
     /// # Errors

@@ -216,16 +216,16 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// Dropping the future stops the waiting, not the inserts.
     ///
     /// ```
-    /// # use jetcache_core::doc::{block_on, Threads};
-    /// use jetcache_core::{Cache, Reach};
+    /// # use jetcache_core::doc::runtime as jetcache_tokio;
+    /// use jetcache_tokio::Reach;
     ///
-    /// # let cache = Cache::<u32, String>::builder("names", Threads).build()?;
-    /// # block_on(async {
+    /// # let cache = jetcache_tokio::builder::<u32, String>("names").build()?;
+    /// # jetcache_core::doc::block_on(async {
     /// let reached = cache.insert_many([(1, "one".into()), (2, "two".into())]).await;
     /// assert_eq!(reached.into_values()?, [Reach::Everywhere, Reach::Everywhere]);
-    /// # Ok::<(), jetcache_core::Error>(())
+    /// # Ok::<(), jetcache_tokio::Error>(())
     /// # })?;
-    /// # Ok::<(), jetcache_core::Error>(())
+    /// # Ok::<(), jetcache_tokio::Error>(())
     /// ```
     pub async fn insert_many<I>(&self, entries: I) -> Batch<K, Result<Reach, Error>>
     where

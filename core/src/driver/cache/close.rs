@@ -74,17 +74,17 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// Dropping the future stops the waiting and nothing else.
     ///
     /// ```
-    /// # use jetcache_core::doc::{block_on, Threads};
-    /// use jetcache_core::{Cache, Reach};
+    /// # use jetcache_core::doc::runtime as jetcache_tokio;
+    /// use jetcache_tokio::Reach;
     ///
-    /// # let cache = Cache::<u32, String>::builder("names", Threads).build()?;
-    /// # block_on(async {
+    /// # let cache = jetcache_tokio::builder::<u32, String>("names").build()?;
+    /// # jetcache_core::doc::block_on(async {
     /// if cache.invalidate(&7).await == Reach::Pending {
     ///     cache.confirmed(&7).await?;
     /// }
-    /// # Ok::<(), jetcache_core::Error>(())
+    /// # Ok::<(), jetcache_tokio::Error>(())
     /// # })?;
-    /// # Ok::<(), jetcache_core::Error>(())
+    /// # Ok::<(), jetcache_tokio::Error>(())
     /// ```
     pub async fn confirmed<Q>(&self, key: &Q) -> Result<(), Error>
     where

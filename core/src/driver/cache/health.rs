@@ -15,15 +15,15 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// [breaker](crate::Builder::no_breaker).
     ///
     /// ```
-    /// # use jetcache_core::doc::Threads;
-    /// # use jetcache_core::{BreakerState, Cache};
-    /// # let cache = Cache::<u32, String>::builder("names", Threads).build()?;
+    /// # use jetcache_core::doc::runtime as jetcache_tokio;
+    /// # use jetcache_tokio::BreakerState;
+    /// # let cache = jetcache_tokio::builder::<u32, String>("names").build()?;
     /// if let Some(health) = cache.remote()
     ///     && health.state != BreakerState::Closed
     /// {
     ///     println!("L2 has been away for {:?}: {:?}", health.lasts, health.fault);
     /// }
-    /// # Ok::<(), jetcache_core::Error>(())
+    /// # Ok::<(), jetcache_tokio::Error>(())
     /// ```
     #[must_use]
     pub fn remote(&self) -> Option<RemoteHealth> {

@@ -43,14 +43,14 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// Dropping the future drops its loader. The longest waiter, if there is one, runs its own.
     ///
     /// ```
-    /// # use jetcache_core::doc::{block_on, Threads};
-    /// # use jetcache_core::{Cache, LoadError};
+    /// # use jetcache_core::doc::runtime as jetcache_tokio;
+    /// # use jetcache_tokio::LoadError;
     /// # use std::sync::Arc;
     /// # struct Db;
     /// # impl Db { async fn user(&self, id: u64) -> Result<Option<Arc<str>>, std::io::Error> { Ok(None) } }
     /// # let (db, id) = (Db, 7_u64);
-    /// # block_on(async {
-    /// # let cache = Cache::<u64, Arc<str>>::builder("users", Threads).build()?;
+    /// # jetcache_core::doc::block_on(async {
+    /// # let cache = jetcache_tokio::builder::<u64, Arc<str>>("users").build()?;
     /// let user = cache.get_or_load(&id, async || Ok(db.user(id).await?)).await?;
     /// assert!(user.is_none());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -138,8 +138,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// loader that says `unchanged` of nothing.
     ///
     /// ```
-    /// # use jetcache_core::doc::{block_on, Threads};
-    /// # use jetcache_core::{Cache, Cached, Call, Load, Standing};
+    /// # use jetcache_core::doc::runtime as jetcache_tokio;
+    /// # use jetcache_tokio::{Cached, Call, Load, Standing};
     /// # use core::time::Duration;
     /// # use std::sync::Arc;
     /// # struct Api;
@@ -150,8 +150,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// #     }
     /// # }
     /// # let (api, id) = (Api, 7_u64);
-    /// # block_on(async {
-    /// let cache = Cache::<u64, Arc<str>>::builder("pages", Threads)
+    /// # jetcache_core::doc::block_on(async {
+    /// let cache = jetcache_tokio::builder::<u64, Arc<str>>("pages")
     ///     .ttl(Duration::from_secs(60))
     ///     .stale_for(Duration::from_secs(3600))
     ///     .build()?;

@@ -92,8 +92,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// waited longest runs its own.
     ///
     /// ```
-    /// # use jetcache_core::doc::{block_on, Threads};
-    /// # use jetcache_core::Cache;
+    /// # use jetcache_core::doc::runtime as jetcache_tokio;
     /// # use std::collections::HashMap;
     /// # use std::sync::Arc;
     /// # struct Db;
@@ -103,8 +102,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// #     }
     /// # }
     /// # let db = Db;
-    /// # block_on(async {
-    /// # let cache = Cache::<u64, Arc<str>>::builder("users", Threads).build()?;
+    /// # jetcache_core::doc::block_on(async {
+    /// # let cache = jetcache_tokio::builder::<u64, Arc<str>>("users").build()?;
     /// let ids = vec![7, 8, 9];
     /// let users = cache.get_many_or_load(&ids, async |ids| Ok(db.users(&ids).await?)).await;
     /// assert!(users.iter().all(|(_, user)| matches!(user, Ok(None))));

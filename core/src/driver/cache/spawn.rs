@@ -40,8 +40,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// Dropping the future stops the waiting, not the load.
     ///
     /// ```
-    /// # use jetcache_core::doc::{block_on, Threads};
-    /// # use jetcache_core::{Cache, Call, Cached};
+    /// # use jetcache_core::doc::runtime as jetcache_tokio;
+    /// # use jetcache_tokio::{Call, Cached};
     /// # use core::time::Duration;
     /// # use std::sync::Arc;
     /// # struct Db;
@@ -49,8 +49,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// #     async fn user(&self, id: u64) -> Result<Arc<str>, std::io::Error> { Ok("Ann".into()) }
     /// # }
     /// # let (db, id) = (Arc::new(Db), 7_u64);
-    /// # block_on(async {
-    /// let cache = Cache::<u64, Arc<str>>::builder("users", Threads)
+    /// # jetcache_core::doc::block_on(async {
+    /// let cache = jetcache_tokio::builder::<u64, Arc<str>>("users")
     ///     .stale_for(Duration::from_secs(600))
     ///     .soft_timeout(Duration::from_millis(50))
     ///     .build()?;

@@ -6,7 +6,8 @@ use core::fmt;
 /// label of a metric.
 ///
 /// ```
-/// use jetcache_core::{Error, ErrorKind};
+/// # use jetcache_core::doc::runtime as jetcache_tokio;
+/// use jetcache_tokio::{Error, ErrorKind};
 ///
 /// fn status(error: &Error) -> u16 {
 ///     match error.kind() {

@@ -15,8 +15,9 @@ use crate::machine::time::Timestamp;
 /// The settings of a circuit breaker.
 ///
 /// ```
+/// # use jetcache_core::doc::runtime as jetcache_tokio;
 /// use core::time::Duration;
-/// use jetcache_core::Breaker;
+/// use jetcache_tokio::Breaker;
 ///
 /// let mut breaker = Breaker::default();
 /// breaker.consecutive_failures = 3;

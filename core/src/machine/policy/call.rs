@@ -12,8 +12,9 @@ use crate::machine::policy::pace::Aim;
 /// A caller that joins a flight takes that flight's answer: its wishes apply only if it leads.
 ///
 /// ```
+/// # use jetcache_core::doc::runtime as jetcache_tokio;
 /// use core::time::Duration;
-/// use jetcache_core::Call;
+/// use jetcache_tokio::Call;
 ///
 /// let call = Call::new().ttl(Duration::from_secs(30)).skip_local();
 /// # let _ = call;

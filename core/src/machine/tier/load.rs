@@ -13,8 +13,9 @@ use crate::machine::tier::mark::Mark;
 /// A loader may return `V`, `Option<V>` or a `Load<V>`; the first two keep the cache's own times.
 ///
 /// ```
+/// # use jetcache_core::doc::runtime as jetcache_tokio;
 /// use core::time::Duration;
-/// use jetcache_core::Load;
+/// use jetcache_tokio::Load;
 ///
 /// let load = Load::from("value").ttl(Duration::from_secs(5));
 /// let absent: Load<&str> = None.into();
@@ -91,7 +92,8 @@ impl<V> Load<V> {
     /// [`NothingStands`].
     ///
     /// ```
-    /// use jetcache_core::{Load, LoadError, Standing};
+    /// # use jetcache_core::doc::runtime as jetcache_tokio;
+    /// use jetcache_tokio::{Load, LoadError, Standing};
     ///
     /// # struct Page; struct Response { status: u16, etag: String }
     /// # impl Response { async fn page(self) -> Result<Page, std::io::Error> { Ok(Page) } }
@@ -138,7 +140,8 @@ impl<V> Load<V> {
     /// be found. The [guide to tags](crate::guide::tags) has more.
     ///
     /// ```
-    /// use jetcache_core::Load;
+    /// # use jetcache_core::doc::runtime as jetcache_tokio;
+    /// use jetcache_tokio::Load;
     ///
     /// # let (shop, user, order) = (3, 7, "order");
     /// let load = Load::from(order).tags([format!("shop:{shop}"), format!("user:{user}")]);

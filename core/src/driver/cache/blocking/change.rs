@@ -124,16 +124,15 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// Those of the cache's, and [`Error::Config`] where no thread may wait: the writer was not run.
     ///
     /// ```
-    /// # use jetcache_core::doc::Threads;
-    /// # use jetcache_core::Cache;
+    /// # use jetcache_core::doc::runtime as jetcache_tokio;
     /// # use std::sync::Arc;
     /// # struct Db;
     /// # impl Db { fn rename(&self, id: u64, name: &str) -> Result<Arc<str>, std::io::Error> { Ok(name.into()) } }
     /// # let db = Db;
-    /// let users = Cache::<u64, Arc<str>>::builder("users", Threads).build()?.blocking();
+    /// let users = jetcache_tokio::builder::<u64, Arc<str>>("users").build()?.blocking();
     /// let user = users.write_through(&7, || Ok(db.rename(7, "Ada")?))?;
     /// assert_eq!(users.peek(&7).hit(), user);
-    /// # Ok::<(), jetcache_core::Error>(())
+    /// # Ok::<(), jetcache_tokio::Error>(())
     /// ```
     pub fn write_through<Q, W, T>(&self, key: &Q, writer: W) -> Result<Option<V>, Error>
     where

@@ -151,8 +151,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// For each key those of the cache's; and [`Error::Config`] where no thread may wait.
     ///
     /// ```
-    /// # use jetcache_core::doc::Threads;
-    /// # use jetcache_core::Cache;
+    /// # use jetcache_core::doc::runtime as jetcache_tokio;
     /// # use std::collections::HashMap;
     /// # struct Db;
     /// # impl Db {
@@ -161,10 +160,10 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// #     }
     /// # }
     /// # let db = Db;
-    /// let users = Cache::<u64, String>::builder("users", Threads).build()?.blocking();
+    /// let users = jetcache_tokio::builder::<u64, String>("users").build()?.blocking();
     /// let found = users.get_many_or_load(&[7, 8], |ids| Ok(db.users(&ids)?))?;
     /// assert!(found.iter().all(|(_, user)| matches!(user, Ok(Some(_)))));
-    /// # Ok::<(), jetcache_core::Error>(())
+    /// # Ok::<(), jetcache_tokio::Error>(())
     /// ```
     pub fn get_many_or_load<'k, Q, I, L, T>(
         &self,

@@ -38,11 +38,11 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// Dropping the future stops the waiting, not the removal.
     ///
     /// ```
-    /// # use jetcache_core::doc::{block_on, Threads};
-    /// use jetcache_core::{Cache, Cached, Load, LoadError};
+    /// # use jetcache_core::doc::runtime as jetcache_tokio;
+    /// use jetcache_tokio::{Cached, Load, LoadError};
     ///
-    /// # block_on(async {
-    /// let cache = Cache::<u64, String>::builder("products", Threads).build()?;
+    /// # jetcache_core::doc::block_on(async {
+    /// let cache = jetcache_tokio::builder::<u64, String>("products").build()?;
     /// cache
     ///     .get_or_load(&7, async || {
     ///         Ok::<_, LoadError>(Load::from("chair".to_owned()).tags(["shop:3", "furniture"]))
@@ -50,7 +50,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     ///     .await?;
     /// cache.invalidate_tag("shop:3").await?;
     /// assert_eq!(cache.get(&7).await, Cached::Miss);
-    /// # Ok::<(), jetcache_core::Error>(())
+    /// # Ok::<(), jetcache_tokio::Error>(())
     /// # }).unwrap();
     /// ```
     pub async fn invalidate_tag(&self, tag: &str) -> Result<Reach, Error> {

@@ -57,14 +57,14 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// older value may be read until its TTL ends.
     ///
     /// ```
-    /// # use jetcache_core::doc::{block_on, Threads};
-    /// # use jetcache_core::{Cache, LoadError};
+    /// # use jetcache_core::doc::runtime as jetcache_tokio;
+    /// # use jetcache_tokio::LoadError;
     /// # use std::sync::Arc;
     /// # struct Db;
     /// # impl Db { async fn rename(&self, id: u64, name: &str) -> Result<Arc<str>, std::io::Error> { Ok(name.into()) } }
     /// # let (db, id) = (Db, 7_u64);
-    /// # block_on(async {
-    /// # let cache = Cache::<u64, Arc<str>>::builder("users", Threads).build()?;
+    /// # jetcache_core::doc::block_on(async {
+    /// # let cache = jetcache_tokio::builder::<u64, Arc<str>>("users").build()?;
     /// let user = cache.write_through(&id, async || Ok(db.rename(id, "Ada").await?)).await?;
     /// assert_eq!(user.as_deref(), Some("Ada"));
     /// assert_eq!(cache.peek(&id).hit(), user);

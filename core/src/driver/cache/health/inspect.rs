@@ -29,13 +29,12 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// Dropping the future does no harm.
     ///
     /// ```
-    /// # use jetcache_core::doc::{block_on, Threads};
-    /// # use jetcache_core::Cache;
+    /// # use jetcache_core::doc::runtime as jetcache_tokio;
     /// # use std::sync::Arc;
-    /// use jetcache_core::InL1;
+    /// use jetcache_tokio::InL1;
     ///
-    /// # block_on(async {
-    /// # let cache = Cache::<String, Arc<str>>::builder("users", Threads).build()?;
+    /// # jetcache_core::doc::block_on(async {
+    /// # let cache = jetcache_tokio::builder::<String, Arc<str>>("users").build()?;
     /// cache.insert("7".to_owned(), "Ada".into()).await?;
     /// let seen = cache.inspect("7").await;
     /// assert!(matches!(seen.l1, InL1::Entry(_)));

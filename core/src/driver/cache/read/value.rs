@@ -24,11 +24,10 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// As that of `get_or_load`.
     ///
     /// ```
-    /// # use jetcache_core::doc::{block_on, Threads};
-    /// # use jetcache_core::Cache;
+    /// # use jetcache_core::doc::runtime as jetcache_tokio;
     /// # async fn rate(_: &str) -> Result<u32, std::io::Error> { Ok(100) }
-    /// # block_on(async {
-    /// # let rates = Cache::<String, u32>::builder("rates", Threads).build()?;
+    /// # jetcache_core::doc::block_on(async {
+    /// # let rates = jetcache_tokio::builder::<String, u32>("rates").build()?;
     /// let euro: u32 = rates.get_or_load_value("EUR", async || Ok(rate("EUR").await?)).await?;
     /// assert_eq!(euro, 100);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
