@@ -2,15 +2,19 @@
 //! by which they are broken and healed.
 //!
 //! ```
+//! # mod jetcache_tokio {
+//! #     pub use jetcache_adapters::*;
+//! #     pub use jetcache_core::*;
+//! #     pub use jetcache_core::doc::runtime::builder;
+//! #     pub struct Tokio;
+//! #     impl Tokio { pub fn new() -> jetcache_core::doc::Threads { jetcache_core::doc::Threads } }
+//! # }
 //! # #[cfg(feature = "memory")]
 //! # jetcache_core::doc::block_on(async {
-//! use jetcache_adapters::{Faults, Faulty, Memory, Raw};
-//! use jetcache_core::doc::Threads;
-//! use jetcache_core::{Cache, LoadError};
+//! use jetcache_tokio::{Faults, Faulty, LoadError, Memory, Raw, Tokio};
 //!
-//! // On tokio: `Faults::new(Tokio::new())` and `jetcache_tokio::builder("users")`.
-//! let faults = Faults::new(Threads);
-//! let users = Cache::<u32, String>::builder("users", Threads)
+//! let faults = Faults::new(Tokio::new());
+//! let users = jetcache_tokio::builder::<u32, String>("users")
 //!     .remote(Faulty::new(Memory::new(), faults.clone()), Raw)
 //!     .build()?;
 //!
@@ -20,7 +24,7 @@
 //! assert!(faults.injected().errors > 0);
 //!
 //! faults.heal();
-//! # Ok::<(), jetcache_core::Error>(())
+//! # Ok::<(), jetcache_tokio::Error>(())
 //! # }).unwrap();
 //! ```
 //!

@@ -21,8 +21,8 @@ pub use crate::memory::table::Table;
 /// go first. Times to live are honoured.
 ///
 /// ```
-/// use jetcache_adapters::Memory;
-/// use jetcache_core::Remote;
+/// # mod jetcache_tokio { pub use jetcache_adapters::*; pub use jetcache_core::*; }
+/// use jetcache_tokio::{Memory, Remote};
 ///
 /// let one = Memory::new();
 /// let two = one.clone();

@@ -30,7 +30,8 @@ pub use crate::redis::tracking::RedisTracking;
 /// L2 on Redis 7.0, Valkey 7.2, or later. Clones share their connections.
 ///
 /// ```
-/// use jetcache_adapters::Redis;
+/// # mod jetcache_tokio { pub use jetcache_adapters::*; pub use jetcache_core::*; }
+/// use jetcache_tokio::Redis;
 ///
 /// // Neither connects: that happens at the first call, and again whenever it must.
 /// let plain = Redis::open("redis://user:password@localhost:6379/0")?;
@@ -39,7 +40,7 @@ pub use crate::redis::tracking::RedisTracking;
 ///     .client_name("shop")
 ///     .open()?;
 /// # let _ = (plain, tuned);
-/// # Ok::<(), jetcache_adapters::redis::OpenError>(())
+/// # Ok::<(), jetcache_tokio::redis::OpenError>(())
 /// ```
 ///
 /// Where Sentinels say which server is the primary, [`sentinel`](Self::sentinel) takes their

@@ -30,9 +30,10 @@ pub use crate::redis_cluster::open::RedisClusterBuilder;
 /// L2 on a cluster of Redis 7.0, Valkey 7.2, or later. Clones share their connections.
 ///
 /// ```
+/// # mod jetcache_tokio { pub use jetcache_adapters::*; pub use jetcache_core::*; }
 /// use std::time::Duration;
 ///
-/// use jetcache_adapters::RedisCluster;
+/// use jetcache_tokio::RedisCluster;
 ///
 /// // Neither connects: that happens at the first call, and again whenever it must.
 /// let plain = RedisCluster::open(["redis://node1:7000", "redis://node2:7000"])?;
@@ -42,7 +43,7 @@ pub use crate::redis_cluster::open::RedisClusterBuilder;
 ///     .slot_timeout(Duration::from_millis(80)) // with a remote_timeout of 100 ms
 ///     .open()?;
 /// # let _ = (plain, tuned);
-/// # Ok::<(), jetcache_adapters::redis::OpenError>(())
+/// # Ok::<(), jetcache_tokio::redis::OpenError>(())
 /// ```
 ///
 /// # Keys

@@ -12,14 +12,14 @@ use crate::codec::survey::{DEPTH, Survey};
 /// (`#[serde(default)]`) and lose them without its old entries becoming misses.
 ///
 /// ```
-/// use jetcache_adapters::MessagePack;
-/// use jetcache_core::Codec;
+/// # mod jetcache_tokio { pub use jetcache_adapters::*; pub use jetcache_core::*; }
+/// use jetcache_tokio::{Codec, MessagePack};
 ///
 /// let mut bytes = Vec::new();
 /// MessagePack.encode(&(7, "seven".to_string()), &mut bytes)?;
 /// let pair: (u32, String) = MessagePack.decode(&bytes)?;
 /// assert_eq!(pair, (7, "seven".to_string()));
-/// # Ok::<(), jetcache_core::BoxError>(())
+/// # Ok::<(), jetcache_tokio::BoxError>(())
 /// ```
 ///
 /// Bytes in a field are read from MessagePack's binary and from arrays of numbers. serde writes a

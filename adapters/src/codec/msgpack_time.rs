@@ -3,17 +3,17 @@
 //! For fields of type [`SystemTime`], and with [`option`] for those that may be missing:
 //!
 //! ```
+//! # mod jetcache_tokio { pub use jetcache_adapters::*; pub use jetcache_core::*; }
 //! use std::time::{Duration, SystemTime};
 //!
-//! use jetcache_adapters::MessagePack;
-//! use jetcache_core::Codec;
+//! use jetcache_tokio::{Codec, MessagePack};
 //! use serde::{Deserialize, Serialize};
 //!
 //! #[derive(Serialize, Deserialize)]
 //! struct Order {
-//!     #[serde(with = "jetcache_adapters::msgpack_time")]
+//!     #[serde(with = "jetcache_tokio::msgpack_time")]
 //!     placed: SystemTime,
-//!     #[serde(with = "jetcache_adapters::msgpack_time::option", default)]
+//!     #[serde(with = "jetcache_tokio::msgpack_time::option", default)]
 //!     shipped: Option<SystemTime>,
 //! }
 //!
@@ -22,7 +22,7 @@
 //! MessagePack.encode(&Order { placed, shipped: None }, &mut bytes)?;
 //! let order: Order = MessagePack.decode(&bytes)?;
 //! assert_eq!((order.placed, order.shipped), (placed, None));
-//! # Ok::<(), jetcache_core::BoxError>(())
+//! # Ok::<(), jetcache_tokio::BoxError>(())
 //! ```
 //!
 //! All three lengths of the extension are read, and the shortest that fits is written, as Go does.

@@ -8,14 +8,14 @@ use jetcache_core::{BoxError, Codec};
 /// `Vec<u8>`, `Box<[u8]>`, `Arc<[u8]>` and `Arc<Vec<u8>>`.
 ///
 /// ```
+/// # mod jetcache_tokio { pub use jetcache_adapters::*; pub use jetcache_core::*; }
 /// use std::sync::Arc;
 ///
-/// use jetcache_adapters::Raw;
-/// use jetcache_core::Codec;
+/// use jetcache_tokio::{Codec, Raw};
 ///
 /// let page: Arc<str> = Raw.decode(b"<html>")?;
 /// assert_eq!(&*page, "<html>");
-/// # Ok::<(), jetcache_core::BoxError>(())
+/// # Ok::<(), jetcache_tokio::BoxError>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Raw;

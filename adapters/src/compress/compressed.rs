@@ -9,10 +9,10 @@ use jetcache_core::{BoxError, Codec, Compression};
 /// and the codec's number stays what it was. What would not become shorter is stored as it is.
 ///
 /// ```
+/// # mod jetcache_tokio { pub use jetcache_adapters::*; pub use jetcache_core::*; }
 /// # #[cfg(feature = "lz4")]
 /// # {
-/// use jetcache_adapters::{Compressed, Lz4, Raw};
-/// use jetcache_core::Codec;
+/// use jetcache_tokio::{Codec, Compressed, Lz4, Raw};
 ///
 /// let codec = Compressed::new(Raw, Lz4).above(4096);
 /// assert_eq!(Codec::<String>::id(&codec), Codec::<String>::id(&Raw));

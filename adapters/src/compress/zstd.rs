@@ -11,7 +11,8 @@ use zstd::decompressed_size;
 /// one with a choice between speed and size.
 ///
 /// ```
-/// use jetcache_adapters::{Compressed, Raw, Zstd};
+/// # mod jetcache_tokio { pub use jetcache_adapters::*; pub use jetcache_core::*; }
+/// use jetcache_tokio::{Compressed, Raw, Zstd};
 ///
 /// let codec = Compressed::new(Raw, Zstd::new().level(9));
 /// ```

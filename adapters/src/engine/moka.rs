@@ -20,7 +20,8 @@ use crate::engine::key::{EngineHasher, EngineKey, Sought};
 /// moment. [`len`](Local::len) and [`weight`](Local::weight) do it at once, to be exact.
 ///
 /// ```
-/// use jetcache_adapters::Moka;
+/// # mod jetcache_tokio { pub use jetcache_adapters::*; pub use jetcache_core::*; }
+/// use jetcache_tokio::Moka;
 ///
 /// let by_entries = Moka::<String, u64>::new(10_000);
 /// let by_bytes = Moka::<String, String>::weighing(64 << 20, |key, value| {
@@ -88,20 +89,21 @@ where
     /// the listener.
     ///
     /// ```
+    /// # mod jetcache_tokio { pub use jetcache_adapters::*; pub use jetcache_core::*; }
     /// use std::time::Duration;
     ///
-    /// use jetcache_adapters::{EngineHasher, Moka};
+    /// use jetcache_tokio::{EngineHasher, Moka};
     ///
     /// let engine = moka::sync::Cache::builder()
     ///     .max_capacity(10_000)
     ///     .time_to_idle(Duration::from_secs(300))
-    ///     .eviction_listener(|key: std::sync::Arc<jetcache_adapters::EngineKey<u64>>, _, cause| {
+    ///     .eviction_listener(|key: std::sync::Arc<jetcache_tokio::EngineKey<u64>>, _, cause| {
     ///         println!("{} has left: {cause:?}", key.key());
     ///     })
     ///     .build_with_hasher(EngineHasher);
     /// let local = Moka::<u64, String>::of(engine);
     /// // `builder.local(local)`
-    /// # fn is_local(_: impl jetcache_core::Local<u64, String>) {}
+    /// # fn is_local(_: impl jetcache_tokio::Local<u64, String>) {}
     /// # is_local(local);
     /// ```
     pub fn of<S>(cache: Cache<EngineKey<K>, Entry<V>, S>) -> impl Local<K, V> + use<K, V, S>

@@ -16,7 +16,8 @@ use crate::engine::key::{EngineHasher, EngineKey, Sought};
 /// L1 on quick_cache, bounded by entries or by bytes.
 ///
 /// ```
-/// use jetcache_adapters::QuickCache;
+/// # mod jetcache_tokio { pub use jetcache_adapters::*; pub use jetcache_core::*; }
+/// use jetcache_tokio::QuickCache;
 ///
 /// let by_entries = QuickCache::<String, u64>::new(10_000);
 /// let by_bytes = QuickCache::<String, String>::weighing(64 << 20, |key, value| {
@@ -104,7 +105,8 @@ where
     /// the lifecycle.
     ///
     /// ```
-    /// use jetcache_adapters::{EngineHasher, QuickCache};
+    /// # mod jetcache_tokio { pub use jetcache_adapters::*; pub use jetcache_core::*; }
+    /// use jetcache_tokio::{EngineHasher, QuickCache};
     /// use quick_cache::sync::{Cache, DefaultLifecycle};
     /// use quick_cache::{OptionsBuilder, UnitWeighter};
     ///
@@ -117,7 +119,7 @@ where
     /// let engine = Cache::with_options(options, UnitWeighter, EngineHasher, lifecycle);
     /// let local = QuickCache::<u64, String>::of(engine);
     /// // `builder.local(local)`
-    /// # fn is_local(_: impl jetcache_core::Local<u64, String>) {}
+    /// # fn is_local(_: impl jetcache_tokio::Local<u64, String>) {}
     /// # is_local(local);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

@@ -21,7 +21,8 @@ use metrics::{Label, Unit};
 /// stopped. Without counting ([`no_stats`](jetcache_core::Builder::no_stats)) the counters stay zero.
 ///
 /// ```
-/// use jetcache_adapters::Metrics;
+/// # mod jetcache_tokio { pub use jetcache_adapters::*; pub use jetcache_core::*; }
+/// use jetcache_tokio::Metrics;
 ///
 /// let metrics = Metrics::new();
 /// // jetcache_tokio::builder::<u64, String>("users").observer(metrics.clone())

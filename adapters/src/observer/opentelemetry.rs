@@ -24,7 +24,8 @@ use opentelemetry::metrics::{AsyncInstrument, Histogram, Meter};
 /// one meter need different names.
 ///
 /// ```
-/// use jetcache_adapters::OpenTelemetry;
+/// # mod jetcache_tokio { pub use jetcache_adapters::*; pub use jetcache_core::*; }
+/// use jetcache_tokio::OpenTelemetry;
 ///
 /// let metrics = OpenTelemetry::new(&opentelemetry::global::meter("shop"));
 /// // jetcache_tokio::builder::<u64, String>("users").observer(metrics.clone())

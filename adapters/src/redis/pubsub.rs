@@ -19,12 +19,13 @@ use crate::redis::{Redis, event};
 /// same atomic step; any other publishes after L2 has acknowledged the change.
 ///
 /// ```
-/// use jetcache_adapters::Redis;
+/// # mod jetcache_tokio { pub use jetcache_adapters::*; pub use jetcache_core::*; }
+/// use jetcache_tokio::Redis;
 ///
 /// let redis = Redis::open("redis://localhost")?;
 /// let bus = redis.pubsub("jetcache");
 /// # let _ = bus;
-/// # Ok::<(), jetcache_adapters::redis::OpenError>(())
+/// # Ok::<(), jetcache_tokio::redis::OpenError>(())
 /// ```
 ///
 /// # A subscription

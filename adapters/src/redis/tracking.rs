@@ -21,12 +21,13 @@ use crate::redis::subscription::ear::Meaning;
 /// Sentinel; a cluster has no such bus.
 ///
 /// ```
-/// use jetcache_adapters::Redis;
+/// # mod jetcache_tokio { pub use jetcache_adapters::*; pub use jetcache_core::*; }
+/// use jetcache_tokio::Redis;
 ///
 /// let redis = Redis::open("redis://localhost")?;
 /// let bus = redis.tracking();
 /// # let _ = bus;
-/// # Ok::<(), jetcache_adapters::redis::OpenError>(())
+/// # Ok::<(), jetcache_tokio::redis::OpenError>(())
 /// ```
 ///
 /// # What it costs

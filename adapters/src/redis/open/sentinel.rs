@@ -19,7 +19,8 @@ impl Redis {
     /// may be down.
     ///
     /// ```
-    /// use jetcache_adapters::Redis;
+    /// # mod jetcache_tokio { pub use jetcache_adapters::*; pub use jetcache_core::*; }
+    /// use jetcache_tokio::Redis;
     ///
     /// // It does not connect: that happens at the first call, and again whenever it must.
     /// let sentinels = ["host1:26379", "host2:26379", "host3:26379"];
@@ -28,7 +29,7 @@ impl Redis {
     ///     .open()?;
     /// let bus = redis.pubsub("jetcache"); // it follows a failover, too
     /// # let _ = bus;
-    /// # Ok::<(), jetcache_adapters::redis::OpenError>(())
+    /// # Ok::<(), jetcache_tokio::redis::OpenError>(())
     /// ```
     ///
     /// # Who is the primary
