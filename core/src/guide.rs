@@ -5,6 +5,8 @@
 pub mod macros {}
 #[doc = include_str!("guide/one_thread.md")]
 pub mod one_thread {}
+#[cfg_attr(not(doctest), doc = include_str!("guide/settings.md"))]
+pub mod settings {}
 #[doc = include_str!("guide/tags.md")]
 pub mod tags {}
 

@@ -46,6 +46,8 @@ mod guide_examples {
     #[cfg(feature = "macros")]
     #[doc = include_str!("../../core/src/guide/macros.md")]
     mod macros {}
+    #[doc = include_str!("../../core/src/guide/settings.md")]
+    mod settings {}
 }
 
 /// What the caches of one program have in common: tokio, the L2 and its connection, the observers.
