@@ -8,6 +8,7 @@ mod counters;
 mod link;
 mod lru;
 mod report;
+mod settings;
 mod sharding;
 mod shared;
 
@@ -75,6 +76,8 @@ pub use cache::blocking::Blocking;
 pub use counters::Counters;
 pub use link::gate::RemoteHealth;
 pub use lru::{LruEngine, LruLocal};
+pub use settings::Settings;
+pub use settings::error::SettingsError;
 pub use world::clock::Clock;
 #[cfg(feature = "test-util")]
 pub use world::clock::PausedClock;

@@ -7,6 +7,7 @@
 //! | [`many_keys`] | batches, and many caches in one program |
 //! | [`tags`] | removal by tag, by prefix, of everything |
 //! | [`macros`] | attributes for functions, a derive for keys |
+//! | [`settings`] | from a file, from the environment, changed while the cache runs |
 //! | [`codecs`] | which values can be carried, changing a type |
 //! | [`testing`] | a clock that stands still, faults on demand |
 //!
@@ -46,6 +47,7 @@ pages! {
     tags: "guide/use/tags.md"
     codecs: "guide/use/codecs.md"
     macros: "guide/use/macros.md"
+    settings: "guide/use/settings.md"
     testing: "guide/use/testing.md"
     several_nodes: "guide/run/several_nodes.md"
     when_things_break: "guide/run/when_things_break.md"

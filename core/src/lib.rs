@@ -16,7 +16,7 @@
 //!   own.
 //!
 //! [`guide`] explains what needs more words than one method has room for: [tags](guide::tags), how to do
-//! [without an executor](guide::threads), [attributes](guide::macros), and [without async and without `std`](guide::one_thread).
+//! [without an executor](guide::threads), [attributes](guide::macros), [settings](guide::settings), and [without async and without `std`](guide::one_thread).
 //!
 //! Imports run one way: `driver` and `unsync`, which know nothing of each other, then `ports`, then `machine`.
 
@@ -43,7 +43,7 @@ pub use driver::PausedClock;
 #[cfg(feature = "std")]
 pub use driver::{
     Batch, Blocking, Builder, BusHealth, Cache, Clock, Counters, LruEngine, LruLocal, Node,
-    RemoteHealth, roll,
+    RemoteHealth, Settings, SettingsError, roll,
 };
 
 pub use machine::change::Reach;

@@ -19,6 +19,7 @@ mod guides {
         Tags: "use/tags.md"
         Codecs: "use/codecs.md"
         Macros: "use/macros.md"
+        Settings: "use/settings.md"
         Testing: "use/testing.md"
         SeveralNodes: "run/several_nodes.md"
         WhenThingsBreak: "run/when_things_break.md"

@@ -36,6 +36,7 @@ mod behaviour {
         pub(crate) mod logs;
         pub(crate) mod names;
     }
+    pub(crate) mod settings;
     pub(crate) mod stage;
     pub(crate) mod tags;
     pub(crate) mod value {
@@ -56,7 +57,8 @@ use self::behaviour::seen::{check, export, logs, names};
 use self::behaviour::stage::{Case, Cases, Host, L2, Stage};
 use self::behaviour::value::{bytes, strangers, unreadable};
 use self::behaviour::{
-    batch, blocking, breaker, failover, fleet, hostile, inspect, outages, refresh, runtimes, tags,
+    batch, blocking, breaker, failover, fleet, hostile, inspect, outages, refresh, runtimes,
+    settings, tags,
 };
 
 fn main() -> ExitCode {
@@ -98,6 +100,8 @@ fn main() -> ExitCode {
         .chain(export::ALONE)
         .chain(logs::ALONE);
     trials.extend(cases.map(|&(name, case)| trial("seen", name, case)));
+    let cases = settings::ALONE.iter();
+    trials.extend(cases.map(|&(name, case)| trial("settings", name, case)));
     trials.push(trial(
         "breaker",
         "settings_that_cannot_work_are_named",
@@ -149,6 +153,7 @@ const ANY_L2: &[Cases<Case>] = &[
     bytes::CASES,
     unreadable::CASES,
     inspect::CASES,
+    settings::CASES,
     caches::CASES,
     tags::CASES,
     tags::fleet::CASES,

@@ -1,6 +1,7 @@
 //! How a cache is put together: its settings, and `build`. Beneath, `settings` has all that can be
 //! set, and each topic has a file that checks what belongs to it.
 
+mod configured;
 mod fleet;
 mod levels;
 mod loader;
@@ -13,7 +14,7 @@ mod times;
 use core::fmt;
 use core::hash::Hash;
 use core::time::Duration;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use event_listener::Event as Bell;
 
@@ -22,6 +23,7 @@ use crate::driver::builder::levels::Levels;
 use crate::driver::builder::loading::finished;
 use crate::driver::builder::times::Times;
 use crate::driver::cache::Cache;
+use crate::driver::settings::rules::{Current, Rules};
 use crate::driver::sharding::shard_count;
 use crate::driver::shared::checks::Checks;
 use crate::driver::shared::fresh_keys::FreshKeys;
@@ -71,6 +73,9 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// living cache of the same [`Node`](crate::Node) or handle of Redis may have, a bus without an L2, or one that
     /// cannot watch it, [`check_one_in`](Self::check_one_in) without a bus and both levels.
     pub fn build(self) -> Result<Cache<K, V>, Error> {
+        let kind = self.levels.kind()?;
+        let mut policy = self.times.policy(kind, self.levels.wire)?;
+        let settings = self.as_settings(&policy);
         let Self {
             name,
             runtime,
@@ -82,9 +87,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             counted,
             report_every,
         } = self;
-        let kind = levels.kind()?;
         let shards = shard_count();
-        let mut policy = times.policy(kind, levels.wire)?;
         let loaders = finished(loaders)?;
         fleet.check(&times, &loaders)?;
         let hub = fleet.hub(&runtime, kind)?;
@@ -94,14 +97,22 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         policy.log = levels.keeps_log();
         let (level1, link, registration) =
             levels.build(&journal, &runtime, hub.as_ref(), &policy)?;
-        let blind_policy = hub.as_ref().map(|_| Policy {
+        let blind = hub.as_ref().map(|_| Policy {
             local_cap: fleet.blind_local_ttl.unwrap_or(policy.local_cap),
             ..policy.clone()
         });
         policy.hears = hub.is_some();
+        let fresh_keys =
+            (policy.refresh).map(|pace| FreshKeys::new(pace, fleet.refresh_all, shards));
+        let remote_timeout = policy.remote_timeout;
         let shared = Shared {
-            blind_policy,
-            write_timeout: times.write_timeout,
+            kind,
+            rules: Current::new(Rules {
+                policy,
+                blind,
+                write_timeout: times.write_timeout,
+            }),
+            settings: Mutex::new(settings),
             tables: Tables::new(shards),
             generations: Arc::clone(&level1.generations),
             level1,
@@ -112,20 +123,18 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
             journal,
             repairs: Repairs {
                 needed: false.into(),
-                chore: Chore::new(policy.remote_timeout),
+                chore: Chore::new(remote_timeout),
                 start: OnceLock::new(),
                 first: 0.into(),
                 back: Bell::new(),
             },
-            fresh_keys: (policy.refresh)
-                .map(|pace| FreshKeys::new(pace, fleet.refresh_all, shards)),
+            fresh_keys,
             reports,
             checks: (fleet.check_one_in).map(|one_in| {
                 // It may wait for L2 once.
-                Checks::new(one_in, Chore::new(policy.remote_timeout))
+                Checks::new(one_in, Chore::new(remote_timeout))
             }),
             runtime,
-            policy,
         };
         Ok(Cache::new(shared, registration))
     }

@@ -21,7 +21,9 @@ use crate::driver::change::heard::forget_what_was_missed;
 use crate::driver::change::repair::ensure_repairs;
 use crate::driver::link::namespaces::Registration;
 use crate::driver::report::show_end;
+use crate::driver::settings::Settings;
 use crate::driver::shared::Shared;
+use crate::machine::error::Error;
 use crate::machine::policy::{Kind, Policy};
 use crate::machine::stats::Stats;
 use crate::machine::stats::activity::Activity;
@@ -158,13 +160,40 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// Which levels it has.
     #[must_use]
     pub fn kind(&self) -> Kind {
-        self.shared.policy.kind
+        self.shared.kind
     }
 
-    /// Its settings.
+    /// The times and bounds that hold now.
     #[must_use]
-    pub fn policy(&self) -> &Policy {
-        &self.shared.policy
+    pub fn policy(&self) -> Policy {
+        self.shared.rules.now().policy.clone()
+    }
+
+    /// All settings that hold now and can be said as data, defaults included.
+    ///
+    /// ```
+    /// # use jetcache_core::doc::Threads;
+    /// # use jetcache_core::Cache;
+    /// let cache = Cache::<u64, String>::builder("users", Threads).capacity(500).build()?;
+    /// let settings = cache.settings();
+    /// assert_eq!(settings.capacity, Some(500));
+    /// println!("{settings}");
+    /// # Ok::<(), jetcache_core::Error>(())
+    /// ```
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        self.shared.settings().clone()
+    }
+
+    /// Sets what is set there, while the cache runs: times to live, windows, timeouts, and bounds of loads and
+    /// values. What is not set stays as it is, and so does what is set to what it is. The
+    /// [guide](crate::guide::settings) says what may change, and from when on.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the names of those that cannot change, or with what cannot work; nothing has
+    /// changed then.
+    pub fn reload(&self, settings: &Settings) -> Result<(), Error> {
+        self.shared.reload(settings)
     }
 
     /// How many entries L1 has; engines may need a moment to be exact.

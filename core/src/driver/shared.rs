@@ -15,8 +15,7 @@ mod watcher;
 
 use core::fmt;
 use core::future::Future;
-use core::time::Duration;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use event_listener::Event as Bell;
 use portable_atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -25,6 +24,9 @@ use crate::driver::bus::hub::Hub;
 use crate::driver::link::Link;
 use crate::driver::link::guard::Member;
 use crate::driver::link::text::reserved;
+use crate::driver::settings::Settings;
+use crate::driver::settings::reload::{capped, changed, rules};
+use crate::driver::settings::rules::{Current, Rules};
 use crate::driver::shared::address::Address;
 use crate::driver::shared::checks::Checks;
 use crate::driver::shared::fresh_keys::FreshKeys;
@@ -32,7 +34,7 @@ use crate::driver::shared::generated::Generated;
 use crate::driver::shared::journal::Journal;
 use crate::driver::shared::level1::Level1;
 use crate::driver::shared::life::Life;
-use crate::driver::shared::loaders::Loaders;
+use crate::driver::shared::loaders::{Cap, Loaders};
 use crate::driver::shared::reports::Report;
 use crate::driver::shared::tables::{Aftermath, Table, Tables};
 use crate::driver::task::chore::Chore;
@@ -43,8 +45,8 @@ use crate::machine::effects::Effects;
 use crate::machine::error::Error;
 use crate::machine::event::Event;
 use crate::machine::generations::scope::bucket;
-use crate::machine::policy::Policy;
 use crate::machine::policy::breaker::{BreakerState, Turned};
+use crate::machine::policy::{Kind, Policy};
 use crate::machine::shard::Context;
 use crate::machine::stats::Stats;
 use crate::machine::stats::activity::Activity;
@@ -53,10 +55,10 @@ use crate::ports::observer::watched::Snapshot;
 use crate::ports::runtime::Task;
 
 pub(super) struct Shared<K, V> {
-    pub(super) policy: Policy,
-    /// What holds while the bus is known to be down, if that differs.
-    pub(super) blind_policy: Option<Policy>,
-    pub(super) write_timeout: Option<Duration>,
+    pub(super) kind: Kind,
+    pub(super) rules: Current,
+    /// Its settings as data. Held while they change.
+    pub(super) settings: Mutex<Settings>,
     pub(super) runtime: Arc<dyn AnyRuntime>,
     pub(super) tables: Tables<K, V>,
     pub(super) level1: Level1<K, V>,
@@ -133,15 +135,16 @@ impl<K: CacheKey, V: CacheValue> Shared<K, V> {
         let (answer, in_doubt) = self.tables.ask(shard, |table| {
             // Under the lock of the shard: what is news by now has been heard before this question.
             let generations = self.generations.look();
+            let rules = self.rules.now();
             let context = Context {
                 now: self.runtime.now(),
                 roll: self.runtime.roll(),
-                policy: self.policy_now(),
+                policy: self.policy_of(&rules),
                 generations: &generations,
             };
             if let Some(primary) = primary {
-                let room = self.policy.unconfirmed.div_ceil(self.tables.len());
-                table.remember(primary.answered(), room, &self.policy, &mut effects);
+                let room = rules.policy.unconfirmed.div_ceil(self.tables.len());
+                table.remember(primary.answered(), room, &rules.policy, &mut effects);
             }
             let answer = question(table, &context, &mut effects);
             (answer, table.next_repair().is_some() || generations.lacks())
@@ -180,7 +183,8 @@ impl<K: CacheKey, V: CacheValue> Shared<K, V> {
             return;
         };
         let mut effects = Effects::default();
-        let (now, window) = (self.runtime.now(), self.policy.failover_window);
+        let rules = self.rules.now();
+        let (now, window) = (self.runtime.now(), rules.policy.failover_window);
         if self.link.as_ref().is_some_and(|link| link.log.is_some()) {
             (self.generations).ask(|generations| generations.failed_over(now, window));
         }
@@ -189,7 +193,7 @@ impl<K: CacheKey, V: CacheValue> Shared<K, V> {
                 let context = Context {
                     now: self.runtime.now(),
                     roll: self.runtime.roll(),
-                    policy: self.policy_now(),
+                    policy: self.policy_of(&rules),
                     generations: &self.generations.look(),
                 };
                 table.failed_over(&context, &mut effects);
@@ -227,11 +231,50 @@ impl<K: CacheKey, V: CacheValue> Shared<K, V> {
         answers
     }
 
-    fn policy_now(&self) -> &Policy {
-        match (&self.blind_policy, &self.hub) {
+    /// What of the rules holds now.
+    fn policy_of<'a>(&self, rules: &'a Rules) -> &'a Policy {
+        match (&rules.blind, &self.hub) {
             (Some(blind), Some(hub)) if hub.state() == BusState::Down => blind,
-            _ => &self.policy,
+            _ => &rules.policy,
         }
+    }
+
+    /// Its settings as data.
+    pub(super) fn settings(&self) -> MutexGuard<'_, Settings> {
+        // No user code runs under it.
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets other settings.
+    ///
+    /// # Errors
+    /// [`Error::Config`]: nothing has changed then.
+    pub(super) fn reload(&self, others: &Settings) -> Result<(), Error> {
+        let mut settings = self.settings();
+        let after = changed(&settings, others, self.kind)?;
+        let before = self.rules.now();
+        let rules = rules(&before, &after)?;
+        for shard in 0..self.tables.len() {
+            self.tables.ask(shard, |table| {
+                table.remember_life(&Context {
+                    now: self.runtime.now(),
+                    roll: self.runtime.roll(),
+                    policy: &before.policy,
+                    generations: &self.generations.look(),
+                });
+            });
+        }
+        self.rules.replace(rules);
+        if let Some((link, bytes)) = self.link.as_ref().zip(after.max_value_size) {
+            link.format.limit.store(bytes, Ordering::Relaxed);
+        }
+        let (had, has) = (capped(&settings, None), capped(&after, None));
+        if had != has {
+            let cap = has.map(|(most, wait)| Cap::new(most, wait));
+            self.loaders.cap.replace(cap);
+        }
+        *settings = after;
+        Ok(())
     }
 
     /// How the bus is; none also when the cache is closed.
@@ -317,7 +360,7 @@ impl<K, V> fmt::Debug for Shared<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cache")
             .field("name", &self.journal.name)
-            .field("kind", &self.policy.kind)
+            .field("kind", &self.kind)
             .field("link", &self.link)
             .field("tasks", &self.life.tasks())
             .finish_non_exhaustive()

@@ -23,7 +23,7 @@ where
             return Err(Error::config(format!("{name} is zero: give it at least 1")));
         }
     }
-    if loaders.cap.as_ref().is_some_and(|cap| cap.most == 0) {
+    if loaders.cap.now().is_some_and(|cap| cap.most == 0) {
         return Err(Error::config(
             "max_loads is zero, so nothing could be loaded: give it at least 1, or leave it out",
         ));

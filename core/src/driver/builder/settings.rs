@@ -181,8 +181,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     ///
     /// A loader of many keys counts as one, whoever calls it. The wait is part of `load_timeout`. A
     /// loader that loads another key of the same cache holds its turn meanwhile: leave room for that.
-    pub fn max_loads(mut self, loads: usize, wait: Duration) -> Self {
-        self.loaders.cap = Some(Cap::new(loads, wait));
+    pub fn max_loads(self, loads: usize, wait: Duration) -> Self {
+        self.loaders.cap.replace(Some(Cap::new(loads, wait)));
         self
     }
 

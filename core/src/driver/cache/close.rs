@@ -139,7 +139,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     pub async fn close(&self) {
         let shared = &self.shared;
         shared.life.close();
-        let policy = &shared.policy;
+        let policy = &shared.rules.now().policy;
         let patience = policy
             .load_timeout
             .saturating_add(policy.remote_timeout.saturating_mul(4));

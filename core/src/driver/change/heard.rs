@@ -107,19 +107,24 @@ impl<K: CacheKey, V: CacheValue> Hears for Shared<K, V> {
     }
 
     fn room(&self) -> usize {
-        self.policy.removals_heard_at_once()
+        self.rules.now().policy.removals_heard_at_once()
     }
 
     fn catch_up(self: Arc<Self>) -> Boxed<'static, ()> {
         Box::pin(async move {
-            while self.policy.is_crowded(self.tables.unconfirmed())
+            while self
+                .rules
+                .now()
+                .policy
+                .is_crowded(self.tables.unconfirmed())
                 && repair(&self, Timestamp::MAX).await.contains(&true)
             {}
         })
     }
 
     fn go_blind(self: Arc<Self>, since: Timestamp) {
-        let (Some(hub), Some(blind)) = (&self.hub, &self.blind_policy) else {
+        let rules = self.rules.now();
+        let (Some(hub), Some(blind)) = (&self.hub, &rules.blind) else {
             return;
         };
         // What L1 got while the bus was up does not outlast the cap either.

@@ -53,7 +53,7 @@ where
                     }
                     // It was deposed after its loader had run out of time, and leads again.
                     None => {
-                        let limit = Limit::Load(seat.shared().policy.load_timeout);
+                        let limit = Limit::Load(seat.shared().rules.now().policy.load_timeout);
                         Err(Error::Timeout(limit))
                     }
                 })),

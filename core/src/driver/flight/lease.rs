@@ -72,7 +72,7 @@ struct Asked<K: CacheKey, V: CacheValue> {
 impl<K: CacheKey, V: CacheValue> Asked<K, V> {
     async fn reply(&mut self, link: &Link<K, V>) -> Outcomes<Leased> {
         let sent = link.gate.as_ref().map(|gate| gate.now());
-        let span = self.shared.policy.remote_timeout;
+        let span = self.shared.rules.now().policy.remote_timeout;
         let late = failed(self.asks.len(), &Fault::Timeout);
         let Some(reply) = self.reply.as_mut() else {
             return late;

@@ -86,12 +86,12 @@ where
     let writing = pin!(async move { writer().await.map(Into::into) });
     match limited(
         &*shared.runtime,
-        shared.write_timeout.map(Limit::Write),
+        shared.rules.now().write_timeout.map(Limit::Write),
         async { Ok(writing.await) },
     )
     .await?
     {
-        Ok(load) if !load.tags.is_empty() && !shared.policy.has_tags() => {
+        Ok(load) if !load.tags.is_empty() && !shared.rules.now().policy.has_tags() => {
             Err(Error::config(NO_TAGS))
         }
         Ok(load) => brought(shared, Load::map(load, Arc::new)),
@@ -124,13 +124,13 @@ async fn loaded<K, V, T>(
 ) -> Result<Result<T, LoadError>, Error> {
     let runtime = &*shared.runtime;
     let loading = async {
-        let _turn = match &shared.loaders.cap {
+        let _turn = match shared.loaders.cap.now() {
             Some(cap) => Some(cap.turn(runtime).await?),
             None => None,
         };
         Ok(loader.await)
     };
-    let limit = Limit::Load(shared.policy.load_timeout);
+    let limit = Limit::Load(shared.rules.now().policy.load_timeout);
     let span = debug_span!(target: "jetcache", "jetcache.load", cache = &*shared.journal.name);
     let leaving = Leaving {
         journal: &shared.journal,

@@ -36,7 +36,7 @@ pub(crate) struct Format<V> {
     /// Those that entries may be compressed with, beside the codec's own.
     pub(crate) compressions: Vec<Arc<dyn Compression>>,
     /// The longest encoded value, in bytes.
-    pub(crate) limit: usize,
+    pub(crate) limit: AtomicUsize,
     /// How many values are yet to be read back when they are written.
     unproven: AtomicUsize,
 }
@@ -55,7 +55,7 @@ impl<V: 'static> Format<V> {
             wire,
             codec,
             compressions,
-            limit,
+            limit: limit.into(),
             unproven: read_back.into(),
         };
         if limit == 0 {
@@ -305,7 +305,10 @@ impl<V: 'static> Format<V> {
         self.codec
             .encode(value, out)
             .map_err(|error| Error::Encode(error.into()))?;
-        let (size, limit) = (out.len().saturating_sub(start), self.limit);
+        let (size, limit) = (
+            out.len().saturating_sub(start),
+            self.limit.load(Ordering::Relaxed),
+        );
         if size > limit {
             return Err(Error::TooLarge { size, limit });
         }
@@ -347,17 +350,16 @@ impl<V: 'static> Format<V> {
             PLAIN => bytes,
             id => {
                 let method = self.compression(id).ok_or(Unreadable::Compression(id))?;
-                (method.decompress(bytes, self.limit, &mut unpacked)).map_err(|why| {
-                    Unreadable::Decompress {
+                (method.decompress(bytes, self.limit.load(Ordering::Relaxed), &mut unpacked))
+                    .map_err(|why| Unreadable::Decompress {
                         compression: id,
                         why: why.to_string().into(),
-                    }
-                })?;
+                    })?;
                 &unpacked
             }
         };
         // Only the plain bytes count: a block of what does not compress is longer than they are.
-        let (size, limit) = (plain.len(), self.limit);
+        let (size, limit) = (plain.len(), self.limit.load(Ordering::Relaxed));
         if size > limit {
             return Err(Unreadable::TooLarge { size, limit });
         }

@@ -35,7 +35,7 @@ async fn take_turns<K: CacheKey, V: CacheValue>(cache: Weak<Shared<K, V>>, mut s
         if life.is_closed() || !shift.goes_on(now, Duration::ZERO) {
             return;
         }
-        let due = keys.due(now, &shared.policy).into_iter();
+        let due = keys.due(now, &shared.rules.now().policy).into_iter();
         let runs: Vec<_> = due.map(|due| Run::new(&shared, due)).collect();
         for run in runs {
             if shared.spawn(run.play()).is_err() {

@@ -1,9 +1,9 @@
 //! The loaders that a cache was built with, and how large the parts of a batch are.
 
 use core::time::Duration;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
-use async_lock::{Semaphore, SemaphoreGuard};
+use async_lock::{Semaphore, SemaphoreGuardArc};
 
 use crate::driver::world::caught::caught;
 use crate::driver::world::erased::{AnyBatchLoader, AnyLoader, AnyRuntime};
@@ -25,13 +25,32 @@ pub(crate) struct Loaders<K, V> {
     /// How many loads of single keys a batch runs at once.
     pub(crate) concurrency: usize,
     /// How many loaders may run at once, if that is bounded.
-    pub(crate) cap: Option<Cap>,
+    pub(crate) cap: Caps,
+}
+
+/// The bound of now, which may change while the cache runs.
+#[derive(Default)]
+pub(crate) struct Caps(RwLock<Option<Cap>>);
+
+impl Caps {
+    pub(crate) fn now(&self) -> Option<Cap> {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// What runs already is not counted from now on.
+    pub(crate) fn replace(&self, cap: Option<Cap>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = cap;
+    }
 }
 
 /// The bound of the loaders that run at once, so that an L2 that is away does not take the database
 /// along.
+#[derive(Clone)]
 pub(crate) struct Cap {
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
     pub(crate) most: usize,
     /// How long a load waits for its turn.
     pub(crate) wait: Duration,
@@ -40,7 +59,7 @@ pub(crate) struct Cap {
 impl Cap {
     pub(crate) fn new(most: usize, wait: Duration) -> Self {
         Self {
-            turns: Semaphore::new(most),
+            turns: Arc::new(Semaphore::new(most)),
             most,
             wait,
         }
@@ -50,11 +69,11 @@ impl Cap {
     ///
     /// # Errors
     /// [`Error::Overloaded`] if there was none in time.
-    pub(crate) async fn turn(&self, runtime: &dyn AnyRuntime) -> Result<SemaphoreGuard<'_>, Error> {
-        if let Some(turn) = self.turns.try_acquire() {
+    pub(crate) async fn turn(&self, runtime: &dyn AnyRuntime) -> Result<SemaphoreGuardArc, Error> {
+        if let Some(turn) = self.turns.try_acquire_arc() {
             return Ok(turn);
         }
-        let turn = timeout(runtime, self.wait, self.turns.acquire()).await;
+        let turn = timeout(runtime, self.wait, self.turns.acquire_arc()).await;
         turn.ok_or(Error::Overloaded)
     }
 }
@@ -67,7 +86,7 @@ impl<K, V> Default for Loaders<K, V> {
             not_found: None,
             chunk: 1000,
             concurrency: 16,
-            cap: None,
+            cap: Caps::default(),
         }
     }
 }

@@ -189,6 +189,11 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         life.saturating_add(policy.longest_hold())
     }
 
+    /// The policy is about to change: what L2 has by now may live as long as this one said.
+    pub fn remember_life(&mut self, context: &Context<'_>) {
+        self.doubts.note_life(Self::longest_life(context));
+    }
+
     /// A removal, claim, conditional fill or settlement was given up; this cure makes up for it.
     pub(in crate::machine) fn lose(
         &mut self,
@@ -314,6 +319,18 @@ mod tests {
         let step = node.step(Reply::Paused);
         assert!(matches!(step, Step::Ask(Need::Lease { .. })));
         node.step(Reply::Leased(Ok((Granted::No, seen()))))
+    }
+
+    #[test]
+    fn a_bypass_lasts_as_long_as_the_former_policy_let_entries_live() {
+        let mut node = Node::new();
+        let former = node.policy.ttl;
+        node.shard.remember_life(&context(&node.policy));
+        node.policy.ttl = Duration::from_secs(1);
+        node.shard.remember_life(&context(&node.policy));
+        let now = Timestamp::default();
+        node.shard.doubts.bypass(7, now);
+        assert!(node.shard.doubts.bypassed(7, now + former));
     }
 
     #[test]
