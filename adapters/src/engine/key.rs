@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use jetcache_core::{Equivalent, KeyHash, Probe};
 
-/// A key in an engine: a [`Moka`](crate::Moka) or [`QuickCache`](crate::QuickCache) of one's own making
+/// A key in an engine: a `Moka` or `QuickCache` of one's own making
 /// holds these. It feeds any hasher a hash that it has already.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineKey<K>(pub(super) K);

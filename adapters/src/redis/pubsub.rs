@@ -13,7 +13,7 @@ use crate::redis::subscription::ear::Meaning;
 use crate::redis::{Redis, event};
 
 /// A bus on a channel of Redis' pub/sub, made by [`Redis::pubsub`](super::Redis::pubsub) or
-/// [`RedisCluster::pubsub`](crate::RedisCluster::pubsub). It speaks jetcache-go's JSON.
+/// `RedisCluster::pubsub`. It speaks jetcache-go's JSON.
 ///
 /// A cache whose L2 is this server's (this value, or a clone of it) tells with each change, in the
 /// same atomic step; any other publishes after L2 has acknowledged the change.

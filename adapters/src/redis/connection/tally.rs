@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// How the connections of a [`Redis`](crate::Redis) or
-/// [`RedisCluster`](crate::redis_cluster::RedisCluster) are doing; its clones count together.
+/// `RedisCluster` are doing; its clones count together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Connectivity {
