@@ -15,8 +15,10 @@
 //!   happened and answers what to do next. Its [`Lru`](machine::tier::lru::Lru) is an L1 of its
 //!   own.
 //!
-//! [`guide`] explains what needs more words than one method has room for: [tags](guide::tags), how to do
-//! [without an executor](guide::threads), [attributes](guide::macros), [settings](guide::settings), and [without async and without `std`](guide::one_thread).
+//! [`guide`] explains what needs more words than one method has room for: [tags](guide::tags),
+//! [attributes](guide::macros), [settings](guide::settings), [testing](guide::testing), [engines, codecs and
+//! sizes](guide::sizing), how to come [from moka](guide::coming_from_moka), and how to do [without an
+//! executor](guide::threads) and [without async and without `std`](guide::one_thread).
 //!
 //! Imports run one way: `driver` and `unsync`, which know nothing of each other, then `ports`, then `machine`.
 

@@ -46,8 +46,14 @@ mod guide_examples {
     #[cfg(feature = "macros")]
     #[doc = include_str!("../../core/src/guide/macros.md")]
     mod macros {}
+    #[doc = include_str!("../../core/src/guide/coming_from_moka.md")]
+    mod coming_from_moka {}
     #[doc = include_str!("../../core/src/guide/settings.md")]
     mod settings {}
+    #[doc = include_str!("../../core/src/guide/sizing.md")]
+    mod sizing {}
+    #[doc = include_str!("../../core/src/guide/testing.md")]
+    mod testing {}
 }
 
 /// What the caches of one program have in common: tokio, the L2 and its connection, the observers.
