@@ -8,6 +8,7 @@
 //! | [`tags`] | removal by tag, by prefix, of everything |
 //! | [`macros`] | attributes for functions, a derive for keys |
 //! | [`settings`] | from a file, from the environment, changed while the cache runs |
+//! | [`engines`] | which L1, and how big |
 //! | [`codecs`] | which values can be carried, changing a type |
 //! | [`testing`] | a clock that stands still, faults on demand |
 //!
@@ -45,6 +46,7 @@ pages! {
     changing_rows: "guide/use/changing_rows.md"
     many_keys: "guide/use/many_keys.md"
     tags: "guide/use/tags.md"
+    engines: "guide/use/engines.md"
     codecs: "guide/use/codecs.md"
     macros: "guide/use/macros.md"
     settings: "guide/use/settings.md"

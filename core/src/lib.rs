@@ -15,8 +15,9 @@
 //!   happened and answers what to do next. Its [`Lru`](machine::tier::lru::Lru) is an L1 of its
 //!   own.
 //!
-//! [`guide`] explains what needs more words than one method has room for: [tags](guide::tags), how to do
-//! [without an executor](guide::threads), [attributes](guide::macros), [settings](guide::settings), and [without async and without `std`](guide::one_thread).
+//! [`guide`] explains what needs more words than one method has room for: [first steps](guide::first_steps),
+//! [what goes with which change](guide::changing_rows), [what happens when things break](guide::when_things_break), and
+//! much more.
 //!
 //! Imports run one way: `driver` and `unsync`, which know nothing of each other, then `ports`, then `machine`.
 

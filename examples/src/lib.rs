@@ -18,6 +18,7 @@ mod guides {
         ManyKeys: "use/many_keys.md"
         Tags: "use/tags.md"
         Codecs: "use/codecs.md"
+        Engines: "use/engines.md"
         Macros: "use/macros.md"
         Settings: "use/settings.md"
         Testing: "use/testing.md"
