@@ -6,6 +6,7 @@ use std::time::Duration;
 use jetcache_adapters::{MessagePack, Raw, Redis};
 use jetcache_core::{Builder, BusState, Cached, Reach};
 
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{Case, Cases, Node, Stage, Value, brings, value};
 
 pub(crate) const CASES: Cases<Case> = &[
@@ -64,11 +65,11 @@ async fn fill(node: &Node, ids: &[&str]) {
 }
 
 async fn own(stage: &Stage) {
-    let node = builder(stage).build().unwrap();
+    let node = builder(stage).build().unwrap().faced();
     let ids = ["removed", "inserted", "written", "batched", "kept"];
     fill(&node, &ids).await;
     // The window is judged by what was changed, not by what was read.
-    let node = builder(stage).build().unwrap();
+    let node = builder(stage).build().unwrap().faced();
     assert_eq!(node.get("kept").await, Cached::Hit(value("old")));
     snapshot(stage);
     assert_eq!(node.invalidate("removed").await, Reach::Everywhere);
@@ -113,6 +114,7 @@ async fn pair(stage: &Stage, tracking: bool) -> [Node; 2] {
             .namespace(name.trim_end_matches(':'))
             .build()
             .unwrap()
+            .faced()
     };
     let nodes = [node(), node()];
     for node in &nodes {
@@ -159,7 +161,8 @@ async fn long(stage: &Stage) {
         .failover_window(window)
         .remote_timeout(Duration::from_millis(50))
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     fill(&node, &["key"]).await;
     snapshot(stage);
     node.invalidate("key").await;
@@ -182,7 +185,8 @@ async fn before(stage: &Stage) {
         .failover_window(Duration::from_millis(50))
         .remote_timeout(Duration::from_millis(50))
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     fill(&node, &["key"]).await;
     for _ in 0..4 {
         stage.host().sleep(Duration::from_millis(150)).await;
@@ -197,7 +201,11 @@ async fn before(stage: &Stage) {
 }
 
 async fn too_many(stage: &Stage) {
-    let node = builder(stage).unconfirmed_capacity(1).build().unwrap();
+    let node = builder(stage)
+        .unconfirmed_capacity(1)
+        .build()
+        .unwrap()
+        .faced();
     let ids: Vec<String> = (0..200).map(|id| id.to_string()).collect();
     for id in &ids {
         node.insert(id.clone(), value("old")).await.unwrap();
@@ -237,7 +245,8 @@ async fn none(stage: &Stage) {
     let node = builder(stage)
         .failover_window(Duration::ZERO)
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     fill(&node, &["key"]).await;
     snapshot(stage);
     node.invalidate("key").await;
@@ -254,7 +263,13 @@ async fn none(stage: &Stage) {
 async fn shared(stage: &Stage) {
     let parent = stage.parent();
     let names = ["one", "two"].map(|name| stage.key(name).replace(':', "-"));
-    let caches = names.map(|name| parent.cache::<u32, String>(&name, Raw).build().unwrap());
+    let caches = names.map(|name| {
+        parent
+            .cache::<u32, String>(&name, Raw)
+            .build()
+            .unwrap()
+            .faced()
+    });
     for cache in &caches {
         cache.insert(7, "old".into()).await.unwrap();
     }

@@ -7,6 +7,7 @@ use jetcache_core::doc::Threads;
 use jetcache_core::{BusState, Cached, Reach};
 
 use crate::behaviour::stage::airwaves::Airwaves;
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{Case, Cases, Node, Stage, value};
 use crate::behaviour::tags::load;
 
@@ -40,7 +41,7 @@ pub(crate) const CASES: Cases<Case> = &[
 
 fn quick(stage: &Stage) -> Node {
     let builder = stage.builder().remote_timeout(Duration::from_millis(200));
-    builder.build().unwrap()
+    builder.build().unwrap().faced()
 }
 
 async fn is_confirmed(stage: &Stage, node: &Node) {
@@ -132,7 +133,7 @@ async fn evicted(stage: &Stage) {
 
 async fn told(stage: &Stage) {
     let bus = Airwaves::default();
-    let node = || stage.builder().bus(bus.clone()).build().unwrap();
+    let node = || stage.builder().bus(bus.clone()).build().unwrap().faced();
     let (one, two) = (node(), node());
     for node in [&one, &two] {
         node.listen().await;
@@ -172,7 +173,11 @@ async fn overflow(stage: &Stage) {
         let builder = builder.remote(redis.clone(), MessagePack);
         let builder = builder.bus(redis.pubsub("overflow"));
         let builder = builder.remote_timeout(Duration::from_millis(200));
-        builder.unconfirmed_capacity(capacity).build().unwrap()
+        builder
+            .unconfirmed_capacity(capacity)
+            .build()
+            .unwrap()
+            .faced()
     };
     let (one, two) = (node(10), node(10));
     for node in [&one, &two] {
@@ -257,7 +262,7 @@ async fn full(stage: &Stage) {
     let builder = stage.builder().no_breaker();
     let late = builder.remote(Faulty::new(redis, faults.clone()), MessagePack);
     let late = late.remote_timeout(Duration::from_millis(250));
-    let late = late.build().unwrap();
+    let late = late.build().unwrap().faced();
     stage
         .until("it knows all that was raised", async || {
             late.get("key").await == Cached::Hit(value("1"))
