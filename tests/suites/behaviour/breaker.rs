@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use jetcache_core::{Breaker, BreakerState, Builder, Cached, Error, Event, Fault, Observer, Reach};
 
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{Case, Cases, Node, Stage, Value, brings, value};
 
 pub(crate) const CASES: Cases<Case> = &[
@@ -83,7 +84,11 @@ async fn open(node: &Node) {
 
 async fn stopped(stage: &Stage) {
     let turns = Turns::default();
-    let node = builder(stage).observer(turns.clone()).build().unwrap();
+    let node = builder(stage)
+        .observer(turns.clone())
+        .build()
+        .unwrap()
+        .faced();
     node.insert("warm".into(), value("warm")).await.unwrap();
     stage.server().pause();
     // Sixteen callers, a hundred cold keys each.
@@ -116,7 +121,11 @@ async fn stopped(stage: &Stage) {
 
 async fn back(stage: &Stage) {
     let turns = Turns::default();
-    let node = builder(stage).observer(turns.clone()).build().unwrap();
+    let node = builder(stage)
+        .observer(turns.clone())
+        .build()
+        .unwrap()
+        .faced();
     let health = node.remote().unwrap();
     assert_eq!(health.state, BreakerState::Closed);
     assert!(health.fault.is_none() && health.probe_in.is_none());
@@ -152,7 +161,7 @@ async fn shared(stage: &Stage) {
     let build = |name: &str| {
         let builder = parent.cache::<String, Value>(name, jetcache_adapters::MessagePack);
         let builder = builder.remote_timeout(Duration::from_millis(60));
-        builder.build().unwrap()
+        builder.build().unwrap().faced()
     };
     let (users, orders) = (build("users"), build("orders"));
     stage.server().kill();
@@ -177,10 +186,10 @@ async fn shared(stage: &Stage) {
 }
 
 async fn repaired(stage: &Stage) {
-    let node = builder(stage).build().unwrap();
+    let node = builder(stage).build().unwrap().faced();
     let keys: Vec<String> = (0..20_000).map(|at| at.to_string()).collect();
     let patient = stage.builder().remote_timeout(Duration::from_secs(10));
-    let patient = patient.build().unwrap();
+    let patient = patient.build().unwrap().faced();
     let old = keys.iter().map(|key| (key.clone(), value("old")));
     for (_, reach) in patient.insert_many(old).await.iter() {
         assert!(matches!(reach, Ok(Reach::Everywhere)), "{reach:?}");
@@ -208,7 +217,7 @@ async fn repaired(stage: &Stage) {
 }
 
 async fn unsent(stage: &Stage) {
-    let (node, other) = (builder(stage).build().unwrap(), stage.node());
+    let (node, other) = (builder(stage).build().unwrap().faced(), stage.node());
     let inserted = other.insert("session".into(), value("theirs")).await;
     assert_eq!(inserted.unwrap(), Reach::Everywhere);
     stage.server().pause();
@@ -229,7 +238,7 @@ async fn unsent(stage: &Stage) {
 }
 
 async fn ping(stage: &Stage) {
-    let node = builder(stage).build().unwrap();
+    let node = builder(stage).build().unwrap().faced();
     node.ping().await.unwrap();
     stage.server().pause();
     assert!(matches!(node.ping().await, Err(Fault::Timeout)));
@@ -246,7 +255,7 @@ async fn ping(stage: &Stage) {
 }
 
 async fn none(stage: &Stage) {
-    let node = builder(stage).no_breaker().build().unwrap();
+    let node = builder(stage).no_breaker().build().unwrap().faced();
     stage.server().kill();
     for _ in 0..30 {
         assert_eq!(node.get("key").await, Cached::Miss);
@@ -262,7 +271,7 @@ async fn none(stage: &Stage) {
 async fn one_connection(stage: &Stage) {
     // However long the server takes to start again, it is resets that end these reads.
     let patient = stage.builder().remote_timeout(Duration::from_secs(20));
-    let node = patient.build().unwrap();
+    let node = patient.build().unwrap().faced();
     node.insert("key".into(), value("1")).await.unwrap();
     let keys: Vec<String> = (0..64).map(|at| at.to_string()).collect();
     for _ in 0..3 {
@@ -283,7 +292,7 @@ async fn closes(stage: &Stage) {
     let mut slow = Breaker::default();
     slow.first_pause = Duration::from_secs(100);
     slow.longest_pause = Duration::from_secs(100);
-    let node = builder(stage).breaker(slow).build().unwrap();
+    let node = builder(stage).breaker(slow).build().unwrap().faced();
     let inserted = node.insert("key".into(), value("old")).await;
     assert_eq!(inserted.unwrap(), Reach::Everywhere);
     stage.server().pause();

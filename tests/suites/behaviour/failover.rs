@@ -6,6 +6,7 @@ use std::time::Duration;
 use jetcache_adapters::{MessagePack, Raw, Redis};
 use jetcache_core::{Builder, BusState, Cached, Reach};
 
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{Case, Cases, Node, PATIENCE, Stage, Value, brings, value};
 
 pub(crate) const CASES: Cases<Case> = &[
@@ -65,11 +66,11 @@ async fn fill(node: &Node, ids: &[&str]) {
 }
 
 async fn own(stage: &Stage) {
-    let node = builder(stage).build().unwrap();
+    let node = builder(stage).build().unwrap().faced();
     let ids = ["removed", "inserted", "written", "batched", "kept"];
     fill(&node, &ids).await;
     // The window is judged by what was changed, not by what was read.
-    let node = builder(stage).build().unwrap();
+    let node = builder(stage).build().unwrap().faced();
     assert_eq!(node.get("kept").await, Cached::Hit(value("old")));
     snapshot(stage);
     assert_eq!(node.invalidate("removed").await, Reach::Everywhere);
@@ -115,6 +116,7 @@ async fn pair(stage: &Stage, tracking: bool) -> [Node; 2] {
             .remote_timeout(PATIENCE)
             .build()
             .unwrap()
+            .faced()
     };
     let nodes = [node(), node()];
     for node in &nodes {
@@ -157,7 +159,11 @@ async fn hears(stage: &Stage, tracking: bool) {
 
 async fn long(stage: &Stage) {
     let window = Duration::from_millis(100);
-    let node = builder(stage).failover_window(window).build().unwrap();
+    let node = builder(stage)
+        .failover_window(window)
+        .build()
+        .unwrap()
+        .faced();
     fill(&node, &["key"]).await;
     snapshot(stage);
     node.invalidate("key").await;
@@ -180,7 +186,8 @@ async fn before(stage: &Stage) {
         .failover_window(Duration::from_millis(50))
         .remote_timeout(Duration::from_millis(250))
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     fill(&node, &["key"]).await;
     stage
         .until("it is forgotten", async || {
@@ -196,7 +203,11 @@ async fn before(stage: &Stage) {
 }
 
 async fn too_many(stage: &Stage) {
-    let node = builder(stage).unconfirmed_capacity(1).build().unwrap();
+    let node = builder(stage)
+        .unconfirmed_capacity(1)
+        .build()
+        .unwrap()
+        .faced();
     let ids: Vec<String> = (0..200).map(|id| id.to_string()).collect();
     for id in &ids {
         node.insert(id.clone(), value("old")).await.unwrap();
@@ -236,7 +247,8 @@ async fn none(stage: &Stage) {
     let node = builder(stage)
         .failover_window(Duration::ZERO)
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     fill(&node, &["key"]).await;
     snapshot(stage);
     node.invalidate("key").await;
@@ -253,7 +265,13 @@ async fn none(stage: &Stage) {
 async fn shared(stage: &Stage) {
     let parent = stage.parent();
     let names = ["one", "two"].map(|name| stage.key(name).replace(':', "-"));
-    let caches = names.map(|name| parent.cache::<u32, String>(&name, Raw).build().unwrap());
+    let caches = names.map(|name| {
+        parent
+            .cache::<u32, String>(&name, Raw)
+            .build()
+            .unwrap()
+            .faced()
+    });
     for cache in &caches {
         cache.insert(7, "old".into()).await.unwrap();
     }

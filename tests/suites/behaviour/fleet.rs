@@ -7,11 +7,12 @@ pub(crate) mod words;
 use jetcache_core::{BusState, Cached};
 
 use crate::behaviour::stage::airwaves::Airwaves;
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{Node, Stage};
 
 /// So many nodes on one bus, which already listen.
 async fn fleet<const N: usize>(stage: &Stage, bus: &Airwaves) -> [Node; N] {
-    let nodes = [(); N].map(|()| stage.builder().bus(bus.clone()).build().unwrap());
+    let nodes = [(); N].map(|()| stage.builder().bus(bus.clone()).build().unwrap().faced());
     for node in &nodes {
         listens(stage, node).await;
     }

@@ -8,6 +8,7 @@ use jetcache_core::{
     L2Entry, Load, LoadError, Unreadable,
 };
 
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{Case, Cases, Stage, Value, brings, value};
 use crate::behaviour::value::bytes::entry;
 
@@ -81,7 +82,11 @@ fn is_at_most(span: Option<Duration>, most: u64) -> bool {
 
 async fn levels(stage: &Stage) {
     let builder = stage.builder().ttl(Duration::from_secs(600));
-    let node = builder.local_ttl(Duration::from_secs(60)).build().unwrap();
+    let node = builder
+        .local_ttl(Duration::from_secs(60))
+        .build()
+        .unwrap()
+        .faced();
     node.insert("key".into(), value("text")).await.unwrap();
     let seen = node.inspect("key").await;
     assert_eq!(&*seen.cache, "users");
@@ -165,7 +170,7 @@ async fn absent(stage: &Stage) {
 
 async fn marked(stage: &Stage) {
     let builder = stage.builder().stale_for(Duration::from_secs(90));
-    let node = builder.build().unwrap();
+    let node = builder.build().unwrap().faced();
     let loader = async || Ok::<_, LoadError>(Load::from(value("text")).mark("v7"));
     node.get_or_load("key", loader).await.unwrap();
     let seen = node.inspect("key").await;
@@ -212,7 +217,7 @@ async fn tagged(stage: &Stage) {
 
 async fn stale(stage: &Stage) {
     let node = stage.builder().stale_for(Duration::from_secs(90));
-    let node = node.ttl(Duration::from_secs(1)).build().unwrap();
+    let node = node.ttl(Duration::from_secs(1)).build().unwrap().faced();
     node.insert("key".into(), value("text")).await.unwrap();
     let is_stale = async || {
         let seen = node.inspect("key").await;
@@ -303,7 +308,7 @@ async fn off(stage: &Stage) {
         (seen.key.as_deref(), l1(&seen).kind),
         (None, EntryKind::Value)
     );
-    let remote = stage.builder().no_local().build().unwrap();
+    let remote = stage.builder().no_local().build().unwrap().faced();
     remote.insert("key".into(), value("text")).await.unwrap();
     let seen = remote.inspect("key").await;
     assert_eq!(seen.l1, InL1::Off);
@@ -319,7 +324,7 @@ async fn off(stage: &Stage) {
 async fn kept_fresh(stage: &Stage) {
     let builder = stage.builder().refresh_every(Duration::from_secs(3600));
     let builder = builder.loader(async |_: String| Ok::<_, LoadError>(value("text")));
-    let node = builder.build().unwrap();
+    let node = builder.build().unwrap().faced();
     assert!(!node.inspect("key").await.here.kept_fresh);
     let call = Call::new().refresh();
     node.load_with("key", &call).await.unwrap();
@@ -349,7 +354,7 @@ async fn serialized(stage: &Stage) {
 
 async fn away(stage: &Stage) {
     let builder = stage.builder().remote_timeout(Duration::from_secs(2));
-    let node = builder.build().unwrap();
+    let node = builder.build().unwrap().faced();
     node.insert("key".into(), value("text")).await.unwrap();
     stage.server().kill();
     let seen = node.inspect("key").await;
@@ -385,7 +390,7 @@ async fn away(stage: &Stage) {
 
 async fn silent(stage: &Stage) {
     let builder = stage.builder().remote_timeout(Duration::from_millis(60));
-    let node = builder.build().unwrap();
+    let node = builder.build().unwrap().faced();
     node.insert("key".into(), value("text")).await.unwrap();
     stage.server().pause();
     let seen = node.inspect("key").await;

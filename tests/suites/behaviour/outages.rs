@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use jetcache_core::{Cached, Error, Reach};
 
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{Case, Cases, Stage, brings, nobody, value};
 
 pub(crate) const CASES: Cases<Case> = &[
@@ -36,7 +37,7 @@ pub(crate) const CASES: Cases<Case> = &[
 
 async fn dead(stage: &Stage) {
     // What it would leave out depends on how often a removal was repeated by then.
-    let node = stage.builder().no_breaker().build().unwrap();
+    let node = stage.builder().no_breaker().build().unwrap().faced();
     node.insert("key".into(), value("old")).await.unwrap();
     stage.server().kill();
     assert_eq!(
@@ -83,7 +84,8 @@ async fn stopped(stage: &Stage) {
         .builder()
         .remote_timeout(Duration::from_millis(60))
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     node.insert("warm".into(), value("warm")).await.unwrap();
     stage.server().pause();
     let before = node.stats();
@@ -123,7 +125,8 @@ async fn unconfirmed(stage: &Stage) {
         .builder()
         .remote_timeout(Duration::from_millis(60))
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     node.insert("key".into(), value("old")).await.unwrap();
     stage.server().pause();
     assert_eq!(node.invalidate("key").await, Reach::Pending);
@@ -149,7 +152,12 @@ async fn unconfirmed(stage: &Stage) {
 
 async fn late(stage: &Stage) {
     let short = Duration::from_millis(60);
-    let one = stage.builder().remote_timeout(short).build().unwrap();
+    let one = stage
+        .builder()
+        .remote_timeout(short)
+        .build()
+        .unwrap()
+        .faced();
     let two = stage.node();
     one.insert("key".into(), value("first")).await.unwrap();
     stage.server().pause();
@@ -240,7 +248,8 @@ async fn close(stage: &Stage) {
         .builder()
         .load_timeout(Duration::from_millis(100))
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     node.insert("key".into(), value("one")).await.unwrap();
     stage.server().kill();
     assert_eq!(node.invalidate("key").await, Reach::Pending);

@@ -14,6 +14,7 @@ use std::time::Duration;
 use jetcache_adapters::Raw;
 use jetcache_core::{Builder, Cached, Call, LoadError, Wire};
 
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{Host, Node, Stage, Value, expected_panic, value};
 
 const FRESH: Call = Call::new().refresh();
@@ -108,7 +109,7 @@ impl Database {
     }
 
     fn node(&self, stage: &Stage) -> Node {
-        self.under(stage.builder()).build().unwrap()
+        self.under(stage.builder()).build().unwrap().faced()
     }
 }
 
@@ -120,7 +121,7 @@ impl Database {
     /// A node in the format of jetcache-go that refreshes so often.
     fn go(&self, stage: &Stage, every: Duration) -> Node {
         let builder = self.under(stage.builder_with(Raw)).refresh_every(every);
-        builder.wire(Wire::JetcacheGo).build().unwrap()
+        builder.wire(Wire::JetcacheGo).build().unwrap().faced()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The stage on which a case is played: a runtime, an L2, and the nodes between them.
 
 pub(crate) mod airwaves;
+pub(crate) mod face;
 pub(crate) mod moody;
 
 use std::future::{Future, Ready, ready};
@@ -12,16 +13,17 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use jetcache_adapters::{Memory, MessagePack, Redis, Threads};
+use jetcache_adapters::{Memory, MessagePack, Redis, Threads, compressions};
 use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{Claim, Fill, Granted, LeaseAsk, Stored, Wire};
-use jetcache_core::{Builder, Cache, Codec, LoadError, Remote, Token, roll};
+use jetcache_core::{Builder, Codec, LoadError, Remote, Token, roll};
 use jetcache_tests::redis_server::RedisServer;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 pub(crate) type Value = Arc<String>;
-pub(crate) type Node = Cache<String, Value>;
+use crate::behaviour::stage::face::Faced;
+pub(crate) use crate::behaviour::stage::face::Node;
 pub(crate) type Played<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 pub(crate) type Case = fn(&Stage) -> Played<'_>;
 
@@ -103,7 +105,12 @@ impl Host {
             Self::Tokio => jetcache_tokio::node(),
             Self::Smol => jetcache_smol::node(),
             Self::AsyncStd => jetcache_smol::async_std::node(),
-            Self::Threads => jetcache_core::Node::new(Threads::new()).engine(),
+            Self::Threads => {
+                let node = jetcache_core::Node::new(Threads::new()).engine();
+                compressions()
+                    .into_iter()
+                    .fold(node, jetcache_tokio::Node::decompress)
+            }
         }
     }
 }
@@ -181,7 +188,8 @@ impl Stage {
     }
 
     pub(crate) fn node(&self) -> Node {
-        self.builder().build().expect("a good configuration")
+        let node = self.builder().build().expect("a good configuration");
+        node.faced()
     }
 
     /// The parent of many caches over the stage's L2.
@@ -195,10 +203,8 @@ impl Stage {
 
     /// A node without an L2.
     pub(crate) fn local_node(&self) -> Node {
-        self.host
-            .builder("users")
-            .build()
-            .expect("a good configuration")
+        let node = self.host.builder("users").build();
+        node.expect("a good configuration").faced()
     }
 
     /// Puts bytes under a key of L2, as a stranger would.

@@ -13,6 +13,7 @@ use futures_util::future::join;
 use jetcache_adapters::Raw;
 use jetcache_core::{Cached, Call, Error, Load, LoadError, Reach, Wire};
 
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{Case, Cases, Node, Stage, Value, brings, nobody, value};
 
 pub(crate) const CASES: Cases<Case> = &[
@@ -179,7 +180,7 @@ async fn handed_on(stage: &Stage) {
     // A lease that is not given back lasts for longer than anybody waits.
     let long = Duration::from_secs(20);
     let node = stage.builder().remote_timeout(long).lease_wait(long);
-    let node = node.load_timeout(10 * long).build().unwrap();
+    let node = node.load_timeout(10 * long).build().unwrap().faced();
     let (began, begun) = channel();
     let (go_on, goes_on) = channel::<()>();
     let loading = node.get_or_load("key", async || {
@@ -346,7 +347,7 @@ async fn stale(stage: &Stage) {
     let short = Duration::from_millis(30);
     let window = Duration::from_secs(60);
     let node = stage.builder().ttl(short).stale_for(window).build();
-    let node = node.unwrap();
+    let node = node.unwrap().faced();
     load(&node, "dead", "1", &["a"]).await;
     load(&node, "alive", "1", &["b"]).await;
     stage.host().sleep(2 * short).await;
@@ -365,7 +366,7 @@ async fn unchanged(stage: &Stage) {
     let short = Duration::from_millis(30);
     let window = Duration::from_secs(60);
     let node = stage.builder().ttl(short).stale_for(window).build();
-    let node = node.unwrap();
+    let node = node.unwrap().faced();
     load(&node, "key", "1", &["a"]).await;
     stage.host().sleep(2 * short).await;
     let call = Call::new().ttl(window);
@@ -412,7 +413,7 @@ async fn refreshed(stage: &Stage) {
     let every = Duration::from_millis(40);
     let loader = |_: String| async { Ok(Load::from(value("1")).tags(["a"])) };
     let builder = stage.builder().loader(loader).refresh_every(every);
-    let node = builder.build().unwrap();
+    let node = builder.build().unwrap().faced();
     node.load_with("key", &Call::new().refresh()).await.unwrap();
     stage
         .until("it was refreshed", async || node.stats().refreshed > 0)
@@ -457,7 +458,8 @@ async fn go(stage: &Stage) {
         .builder_with(Raw)
         .wire(Wire::JetcacheGo)
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     let config = |error: &Error| matches!(error, Error::Config(_));
     assert!(config(&node.invalidate_tag("a").await.unwrap_err()));
     assert!(config(&node.clear().await.unwrap_err()));

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::future::{Either, join_all};
 use jetcache_core::{Cached, Call, Error, LoadError, Loads};
 
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{
     Case, Cases, Node, Stage, Value, brings, expected_panic, nobody, value,
 };
@@ -159,7 +160,8 @@ async fn whole_error(stage: &Stage) {
     let node = builder
         .not_found_when(|error| error.to_string() == "no rows")
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     let batch = node
         .get_many_or_load(["a", "b"], async |_| {
             Err::<Vec<Row>, _>(LoadError::from("no rows"))
@@ -189,7 +191,7 @@ async fn panics(stage: &Stage) {
 }
 
 async fn split(stage: &Stage) {
-    let node = stage.builder().batch_chunk(7).build().unwrap();
+    let node = stage.builder().batch_chunk(7).build().unwrap().faced();
     let sizes = Mutex::new(Vec::new());
     let ids: Vec<String> = (0..30).map(|id| id.to_string()).collect();
     let batch = node

@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures_util::future::{join, join_all};
 use jetcache_core::{Cached, LoadError};
 
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{Case, Cases, Stage, value};
 
 use super::{Row, each_once, now_or_later, rows};
@@ -177,7 +178,8 @@ async fn held(stage: &Stage) {
     let node = builder
         .load_timeout(Duration::from_millis(200))
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     let begun = AtomicUsize::new(0);
     let mut silent = Box::pin(node.get_many_or_load(["1", "2"], async |_| {
         begun.fetch_add(1, Ordering::SeqCst);

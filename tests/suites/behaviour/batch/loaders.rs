@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jetcache_core::{Error, LoadError};
 
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{Case, Cases, Stage, value};
 
 use super::{now_or_later, rows};
@@ -36,7 +37,8 @@ async fn survives(stage: &Stage) {
             }
         })
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     let mut caller = Box::pin(node.load_many(["1", "x", "2", "1"]));
     stage
         .until("it loads", async || {
@@ -59,7 +61,8 @@ async fn serves_one(stage: &Stage) {
         .builder()
         .batch_loader(|ids: Vec<String>| ready(rows(ids)))
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     assert_eq!(node.load("7").await.unwrap(), Some(value("7")));
     assert_eq!(node.load("x").await.unwrap(), None);
     stage.until_quiet(&node).await;
@@ -83,7 +86,8 @@ async fn one_by_one(stage: &Stage) {
             }
         })
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     let ids: Vec<String> = (0..20)
         .map(|id| id.to_string())
         .chain(["x".into()])

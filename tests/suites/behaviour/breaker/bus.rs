@@ -8,6 +8,7 @@ use jetcache_core::{Breaker, BreakerState, Builder, BusState, Cached, Fault, Rea
 use jetcache_tests::proxy::Proxy;
 
 use super::open;
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{Case, Cases, Node, Stage, Value, brings, value};
 
 pub(crate) const CASES: Cases<Case> = &[
@@ -132,7 +133,7 @@ async fn barred(stage: &Stage) {
             false => builder.build(),
             true => builder.bus(way.redis.tracking()).build(),
         };
-        let node = node.unwrap();
+        let node = node.unwrap().faced();
         assert_eq!(node.listen().await, BusState::Up);
         opens(&node).await;
         way.cut();
@@ -164,7 +165,7 @@ async fn back(stage: &Stage) {
     let mut breaker = Breaker::default();
     (breaker.first_pause, breaker.longest_pause) = (pause, pause);
     breaker.jitter_percent = 0;
-    let node = way.builder(stage, breaker).build().unwrap();
+    let node = way.builder(stage, breaker).build().unwrap().faced();
     assert_eq!(node.listen().await, BusState::Up);
     stage.server().kill();
     open(&node).await;
@@ -185,7 +186,7 @@ async fn back(stage: &Stage) {
 
 async fn stands(stage: &Stage) {
     let way = Way::new(stage);
-    let node = way.builder(stage, touchy()).build().unwrap();
+    let node = way.builder(stage, touchy()).build().unwrap().faced();
     assert_eq!(node.listen().await, BusState::Up);
     opens(&node).await;
     node.get_or_load("key", brings("old")).await.unwrap();
@@ -232,14 +233,14 @@ async fn newcomers(stage: &Stage) {
     let parent = parent.bus(Stiff(way.redis.clone()));
     let build = |name: &str| {
         let builder = parent.cache::<String, Value>(name, MessagePack);
-        builder.breaker(touchy()).build().unwrap()
+        builder.breaker(touchy()).build().unwrap().faced()
     };
     let users = build("users");
     assert_eq!(users.listen().await, BusState::Up);
     opens(&users).await;
     users.get_or_load("key", brings("old")).await.unwrap();
     // A node of its own, which has never listened.
-    let late = way.builder(stage, touchy()).build().unwrap();
+    let late = way.builder(stage, touchy()).build().unwrap().faced();
     assert_eq!(late.listen().await, BusState::Down);
     let health = late.bus_health().unwrap();
     assert!(matches!(health.fault, Some(Fault::NotAsked(_))));
@@ -264,7 +265,7 @@ async fn newcomers(stage: &Stage) {
 
 async fn closed(stage: &Stage) {
     let way = Way::new(stage);
-    let node = way.builder(stage, touchy()).build().unwrap();
+    let node = way.builder(stage, touchy()).build().unwrap().faced();
     assert_eq!(node.listen().await, BusState::Up);
     opens(&node).await;
     way.cut();
@@ -280,7 +281,7 @@ async fn closed(stage: &Stage) {
     assert_eq!(way.proxy.connections(), before + 1);
     // One that is dropped asks nothing.
     let way = Way::new(stage);
-    let node = way.builder(stage, touchy()).build().unwrap();
+    let node = way.builder(stage, touchy()).build().unwrap().faced();
     assert_eq!(node.listen().await, BusState::Up);
     opens(&node).await;
     way.cut();
@@ -292,7 +293,11 @@ async fn closed(stage: &Stage) {
 async fn elsewhere(stage: &Stage) {
     let (way, other) = (Way::new(stage), Way::new(stage));
     let builder = way.builder(stage, touchy());
-    let node = builder.bus(other.redis.pubsub("shop")).build().unwrap();
+    let node = builder
+        .bus(other.redis.pubsub("shop"))
+        .build()
+        .unwrap()
+        .faced();
     assert_eq!(node.listen().await, BusState::Up);
     opens(&node).await;
     let epoch = node.epoch();
@@ -304,7 +309,7 @@ async fn elsewhere(stage: &Stage) {
     is_up(stage, &node).await;
     // Who wants no breaker is not held up by one of somebody else's.
     let free = way.builder(stage, touchy()).namespace("free");
-    let free = free.no_breaker().build().unwrap();
+    let free = free.no_breaker().build().unwrap().faced();
     assert_eq!(free.listen().await, BusState::Up);
     assert_eq!(node.stats().breaker, BreakerState::Open);
     node.close().await;
@@ -317,17 +322,19 @@ async fn untold(stage: &Stage) {
     let parent = stage.host().parent().remote(way.redis.clone());
     let parent = parent.bus(way.redis.pubsub("shop"));
     let users = parent.cache::<String, Value>("users", MessagePack);
-    let users = users.breaker(touchy()).build().unwrap();
+    let users = users.breaker(touchy()).build().unwrap().faced();
     let orders = parent.cache::<String, Value>("orders", MessagePack);
     let orders = (orders.remote(other.redis.clone(), MessagePack))
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     let redis = Redis::builder(other.proxy.url()).open().unwrap();
     let far = (stage.host().builder("orders"))
         .remote(redis.clone(), MessagePack)
         .bus(redis.pubsub("shop"))
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     for node in [&users, &orders, &far] {
         assert_eq!(node.listen().await, BusState::Up);
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jetcache_core::{Cached, Call, Error, Load, LoadError, Loads, Reach};
 
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{Case, Cases, Stage, value};
 
 pub(crate) const CASES: Cases<Case> = &[
@@ -52,7 +53,7 @@ async fn changes(stage: &Stage) {
 }
 
 async fn unstorable(stage: &Stage) {
-    let node = stage.builder().max_value_size(100).build().unwrap();
+    let node = stage.builder().max_value_size(100).build().unwrap().faced();
     let big = value(&"x".repeat(200));
     let mut entries: Vec<_> = (0..100).map(|i| (i.to_string(), value("small"))).collect();
     entries[17].1 = Arc::clone(&big);
@@ -83,7 +84,7 @@ async fn unstorable(stage: &Stage) {
 }
 
 async fn own_times(stage: &Stage) {
-    let node = stage.builder().no_local().build().unwrap();
+    let node = stage.builder().no_local().build().unwrap().faced();
     let batch = node
         .get_many_or_load(["short", "long", "never", "x"], async |_| {
             let loads = Loads::new()

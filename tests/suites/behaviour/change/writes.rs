@@ -9,6 +9,7 @@ use futures_util::future::{join, select};
 use jetcache_adapters::MessagePack;
 use jetcache_core::{BoxError, Cached, Call, Codec, Error, Limit, Load, LoadError};
 
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{
     Case, Cases, Node, Stage, Value, brings, expected_panic, nobody, value,
 };
@@ -115,7 +116,8 @@ async fn timed_out(stage: &Stage) {
     let node = (stage.builder())
         .write_timeout(Duration::from_millis(20))
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     node.get_or_load("key", brings("old")).await.unwrap();
     let answer = node.write_through("key", async || {
         std::future::pending::<Result<Value, LoadError>>().await
@@ -184,7 +186,10 @@ async fn during_a_write(
 
 async fn loaded_meanwhile(stage: &Stage) {
     let builder = || stage.builder().lease_wait(Duration::ZERO);
-    let (node, other) = (builder().build().unwrap(), builder().build().unwrap());
+    let (node, other) = (
+        builder().build().unwrap().faced(),
+        builder().build().unwrap().faced(),
+    );
     let load = async {
         for node in [&node, &other] {
             // Its own caller is answered.
@@ -250,7 +255,8 @@ async fn unencodable(stage: &Stage) {
     let node = (stage.builder_with(Picky))
         .max_value_size(64)
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     let long = "l".repeat(100);
     for row in ["odd", "panic", &long] {
         node.get_or_load("key", brings("old")).await.unwrap();

@@ -8,6 +8,7 @@ use jetcache_core::ports::bus::{Bus, Kind, Message, News, Subscription};
 use jetcache_core::{BusState, Cached, Error, Fault, LoadError, Reach, Wire};
 
 use crate::behaviour::stage::airwaves::Airwaves;
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{Case, Cases, Stage, brings, expected_panic, value};
 
 use super::{fleet, forgets, listens};
@@ -83,7 +84,7 @@ async fn cut(stage: &Stage) {
 async fn tried_again(stage: &Stage) {
     let bus = Airwaves::default();
     bus.cut();
-    let node = stage.builder().bus(bus.clone()).build().unwrap();
+    let node = stage.builder().bus(bus.clone()).build().unwrap().faced();
     assert_eq!((node.bus(), bus.tries()), (BusState::Idle, 0));
     // The first call that goes further than L1 begins to listen. It does not wait.
     node.get_or_load("key", brings("one")).await.unwrap();
@@ -125,7 +126,7 @@ async fn blind(stage: &Stage) {
     let bus = Airwaves::default();
     let short = Duration::from_millis(300);
     let builder = stage.builder().bus(bus.clone()).blind_local_ttl(short);
-    let node = builder.build().unwrap();
+    let node = builder.build().unwrap().faced();
     listens(stage, &node).await;
     node.get_or_load("before", brings("one")).await.unwrap();
     bus.cut();
@@ -181,7 +182,12 @@ impl Bus for Worst {
 
 async fn hostile(stage: &Stage) {
     for panics in [false, true] {
-        let node = stage.builder().bus(Worst { panics }).build().unwrap();
+        let node = stage
+            .builder()
+            .bus(Worst { panics })
+            .build()
+            .unwrap()
+            .faced();
         node.get_or_load("key", brings("one")).await.unwrap();
         let reach = node.insert("key".into(), value("two")).await.unwrap();
         assert_eq!(reach, Reach::Everywhere);
@@ -223,7 +229,7 @@ async fn shared(stage: &Stage) {
     let build = |name: &str| {
         let cache =
             node.cache::<String, crate::behaviour::stage::Value>(&stage.key(name), MessagePack);
-        cache.build().unwrap()
+        cache.build().unwrap().faced()
     };
     let (users, orders) = (build("users"), build("orders"));
     listens(stage, &users).await;
@@ -249,7 +255,7 @@ async fn shared(stage: &Stage) {
 async fn unhurried(stage: &Stage) {
     let bus = Airwaves::default();
     bus.cut();
-    let node = stage.builder().bus(bus.clone()).build().unwrap();
+    let node = stage.builder().bus(bus.clone()).build().unwrap().faced();
     assert_eq!(node.listen().await, BusState::Down);
     // Words can be published all the while.
     for round in 0..200 {
@@ -274,7 +280,7 @@ async fn listens_anew(stage: &Stage) {
     let build = || {
         let cache = parent
             .cache::<String, crate::behaviour::stage::Value>(&stage.key("users"), MessagePack);
-        cache.build().unwrap()
+        cache.build().unwrap().faced()
     };
     let node = build();
     assert_eq!(node.listen().await, BusState::Down);
@@ -304,7 +310,8 @@ async fn missed_among_strangers(stage: &Stage) {
         .wire(Wire::JetcacheGo)
         .bus(bus.clone())
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     listens(stage, &node).await;
     let epoch = node.epoch();
     let loader = async || {

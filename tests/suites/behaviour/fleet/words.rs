@@ -5,6 +5,7 @@ use jetcache_core::ports::bus::{Kind, Message, News};
 use jetcache_core::{BusState, Cached, LoadError, Wire};
 
 use crate::behaviour::stage::airwaves::Airwaves;
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{Case, Cases, Stage, brings, nobody, value};
 
 use super::{fleet, forgets, listens};
@@ -149,14 +150,14 @@ async fn source_ids(stage: &Stage) {
     let bus = Airwaves::default();
     let named = || {
         let builder = stage.builder().bus(bus.clone()).source_id("shop");
-        let node = builder.build().unwrap();
+        let node = builder.build().unwrap().faced();
         node.source_id().unwrap().to_owned()
     };
     let random = |id: &str| id.len() == 16 && id.chars().all(|c| c.is_ascii_hexdigit());
     let (one, two) = (named(), named());
     assert_ne!(one, two);
     assert!(random(one.strip_prefix("shop-").unwrap()));
-    let node = stage.builder().bus(bus.clone()).build().unwrap();
+    let node = stage.builder().bus(bus.clone()).build().unwrap().faced();
     assert!(random(node.source_id().unwrap()));
     assert_eq!(stage.node().source_id(), None);
     assert_eq!(stage.node().bus(), BusState::None);
@@ -208,7 +209,8 @@ async fn garbled(stage: &Stage) {
     let numbers = node
         .cache::<u64, crate::behaviour::stage::Value>(&stage.key("numbers"), MessagePack)
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     numbers.get(&0).await;
     stage
         .until("it listens", async || numbers.bus() == BusState::Up)
@@ -237,7 +239,8 @@ async fn flooded(stage: &Stage) {
         .unconfirmed_capacity(512)
         .bus(bus.clone())
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     listens(stage, &node).await;
     let keys: Vec<String> = (0..4_000).map(|n| stage.key(&n.to_string())).collect();
     for keys in keys.chunks(1_000) {
@@ -256,9 +259,13 @@ async fn namesakes(stage: &Stage) {
     let node = stage.parent().bus(bus.clone());
     let build =
         || node.cache::<String, crate::behaviour::stage::Value>(&stage.key("users"), MessagePack);
-    let users = build().build().unwrap();
+    let users = build().build().unwrap().faced();
     // The other L2 has entries of its own under the same keys.
-    let others = build().remote(Memory::new(), MessagePack).build().unwrap();
+    let others = build()
+        .remote(Memory::new(), MessagePack)
+        .build()
+        .unwrap()
+        .faced();
     listens(stage, &users).await;
     listens(stage, &others).await;
     drop(others);
@@ -278,7 +285,8 @@ async fn go_removes(stage: &Stage) {
         .wire(Wire::JetcacheGo)
         .bus(bus.clone())
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     listens(stage, &node).await;
     let confirmed = async || {
         stage
@@ -328,7 +336,8 @@ async fn go_loads(stage: &Stage) {
         .wire(Wire::JetcacheGo)
         .bus(bus.clone())
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     listens(stage, &node).await;
     node.get_or_load("one", brings("one")).await.unwrap();
     let batch = node.get_many_or_load(["two", "three"], async |ids| {

@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::{join_all, pending};
 use jetcache_core::{Error, LoadError};
 
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{Case, Cases, Node, Stage, Value, brings, expected_panic, value};
 
 pub(crate) const CASES: Cases<Case> = &[
@@ -22,7 +23,12 @@ pub(crate) const CASES: Cases<Case> = &[
 const SOON: Duration = Duration::from_millis(30);
 
 fn capped(stage: &Stage, loads: usize, wait: Duration) -> Node {
-    stage.builder().max_loads(loads, wait).build().unwrap()
+    stage
+        .builder()
+        .max_loads(loads, wait)
+        .build()
+        .unwrap()
+        .faced()
 }
 
 async fn bounded(stage: &Stage) {

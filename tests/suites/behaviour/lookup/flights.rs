@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures_util::future::{join, join_all, select};
 use jetcache_core::{Cached, Error, Limit, LoadError};
 
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{
     Case, Cases, Node, Stage, Value, brings, expected_panic, nobody, value,
 };
@@ -168,7 +169,8 @@ async fn held(stage: &Stage) {
         .remote_timeout(short)
         .load_timeout(short)
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     let mut silent = Box::pin(node.get_or_load("key", brings("silent")));
     let mut context = Context::from_waker(Waker::noop());
     // It is polled once, so it leads. Then its executor forgets it.
@@ -204,6 +206,7 @@ async fn paused(stage: &Stage) {
             .load_timeout(short)
             .build()
             .unwrap()
+            .faced()
     };
     let (one, two) = (node(), node());
     let (began, go) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -273,7 +276,7 @@ async fn fails(stage: &Stage) {
 
 async fn slow(stage: &Stage) {
     let short = Duration::from_millis(30);
-    let node = stage.builder().load_timeout(short).build().unwrap();
+    let node = stage.builder().load_timeout(short).build().unwrap().faced();
     let answer = node
         .get_or_load("key", pending::<Result<Option<_>, LoadError>>)
         .await;
@@ -371,7 +374,7 @@ async fn each_other(stage: &Stage) {
             Ok::<_, LoadError>(node.load(other).await?.unwrap())
         }
     };
-    let node = stage.builder().loader(loader).build().unwrap();
+    let node = stage.builder().loader(loader).build().unwrap().faced();
     assert!(own.set(node.clone()).is_ok());
     let (left, right) = join(node.load("left"), node.load("right")).await;
     assert!(
@@ -387,7 +390,7 @@ async fn survives(stage: &Stage) {
         host.sleep(Duration::from_millis(30)).await;
         Ok::<_, LoadError>(value(&format!("of {key}")))
     });
-    let node = node.build().unwrap();
+    let node = node.build().unwrap().faced();
     let mut caller = Box::pin(node.load("key"));
     start(stage, &mut caller, || node.activity().flights == 1).await;
     drop(caller);
@@ -412,7 +415,7 @@ async fn mixed(stage: &Stage) {
         host.sleep(Duration::from_millis(30)).await;
         Ok::<_, LoadError>(value("registered"))
     });
-    let node = node.build().unwrap();
+    let node = node.build().unwrap().faced();
     let (one, two) = join(node.load("key"), node.get_or_load("key", nobody)).await;
     assert_eq!(
         (one.unwrap(), two.unwrap()),

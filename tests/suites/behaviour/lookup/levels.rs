@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jetcache_core::{Cached, Call, Error, ErrorKind, Kind, Load, LoadError};
 
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{Case, Cases, Stage, Value, brings, nobody, value};
 
 pub(crate) const CASES: Cases<Case> = &[
@@ -85,7 +86,7 @@ async fn not_found_when(stage: &Stage) {
             .downcast_ref::<io::Error>()
             .is_some_and(|e| e.kind() == io::ErrorKind::NotFound)
     });
-    let node = node.build().unwrap();
+    let node = node.build().unwrap().faced();
     let absent = async || -> Result<Value, LoadError> {
         Err(io::Error::from(io::ErrorKind::NotFound).into())
     };
@@ -275,7 +276,7 @@ async fn outlive(stage: &Stage) {
 /// However long L2 keeps it, and although nobody else can bring it.
 async fn no_window(stage: &Stage) {
     let short = Duration::from_millis(50);
-    let node = stage.builder().local_ttl(short).build().unwrap();
+    let node = stage.builder().local_ttl(short).build().unwrap().faced();
     for id in ["read", "loaded"] {
         stage
             .node()

@@ -9,6 +9,7 @@ use futures_util::future::{join_all, pending};
 use jetcache_core::{Builder, Cached, Call, Error, Load, LoadError};
 use tokio::sync::oneshot;
 
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{Case, Cases, Node, Stage, Value, brings, value};
 
 pub(crate) const CASES: Cases<Case> = &[
@@ -69,7 +70,13 @@ async fn fails() -> Result<Value, LoadError> {
 
 /// The life of this value is over.
 async fn outlived(stage: &Stage, node: &Node, key: &str) {
-    node.insert(key.into(), value("old")).await.unwrap();
+    // On a machine that stands still meanwhile the life is over before it is stored: then nothing is.
+    stage
+        .until("it is stored", async || {
+            node.insert(key.into(), value("old")).await.unwrap();
+            stage.bytes(key).await.is_some()
+        })
+        .await;
     stage.host().sleep(TTL * 2).await;
     assert_eq!(node.get(key).await, Cached::Miss, "nothing failed yet");
 }
@@ -79,7 +86,7 @@ async fn ask(node: &Node, key: &str) -> Cached<Value> {
 }
 
 async fn if_error(stage: &Stage) {
-    let node = builder(stage).build().unwrap();
+    let node = builder(stage).build().unwrap().faced();
     outlived(stage, &node, "key").await;
     assert_eq!(ask(&node, "key").await, Cached::Stale(value("old")));
     // Now it is known, and said by all who read.
@@ -109,7 +116,7 @@ async fn if_error(stage: &Stage) {
 }
 
 async fn throttled(stage: &Stage) {
-    let node = builder(stage).stale_retry(WINDOW).build().unwrap();
+    let node = builder(stage).stale_retry(WINDOW).build().unwrap().faced();
     // Also what was over long ago.
     outlived(stage, &node, "key").await;
     let ran = AtomicUsize::new(0);
@@ -134,7 +141,7 @@ async fn throttled(stage: &Stage) {
 
 async fn fleet(stage: &Stage) {
     let builder = || builder(stage).stale_retry(WINDOW);
-    let nodes: Vec<Node> = (0..3).map(|_| builder().build().unwrap()).collect();
+    let nodes: Vec<Node> = (0..3).map(|_| builder().build().unwrap().faced()).collect();
     outlived(stage, &nodes[0], "key").await;
     let ran = AtomicUsize::new(0);
     let load = async || {
@@ -170,7 +177,8 @@ async fn window(stage: &Stage) {
         .stale_for(Duration::from_millis(300))
         .stale_retry(Duration::from_millis(1))
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     outlived(stage, &node, "key").await;
     assert_eq!(ask(&node, "key").await, Cached::Stale(value("old")));
     stage.host().sleep(Duration::from_millis(400)).await;
@@ -180,8 +188,8 @@ async fn window(stage: &Stage) {
 
 async fn invalidated(stage: &Stage) {
     let (here, there) = (
-        builder(stage).build().unwrap(),
-        builder(stage).build().unwrap(),
+        builder(stage).build().unwrap().faced(),
+        builder(stage).build().unwrap().faced(),
     );
     outlived(stage, &here, "key").await;
     assert_eq!(ask(&here, "key").await, Cached::Stale(value("old")));
@@ -198,7 +206,7 @@ async fn invalidated(stage: &Stage) {
 }
 
 async fn absent(stage: &Stage) {
-    let node = builder(stage).negative_ttl(TTL).build().unwrap();
+    let node = builder(stage).negative_ttl(TTL).build().unwrap().faced();
     let nothing = async || Ok::<Option<Value>, LoadError>(None);
     assert_eq!(node.get_or_load("key", nothing).await.unwrap(), None);
     stage.host().sleep(TTL * 2).await;
@@ -212,7 +220,8 @@ async fn soft(stage: &Stage) {
         .soft_timeout(soft)
         .loader(async |_: String| pending::<Result<Value, LoadError>>().await)
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     outlived(stage, &node, "key").await;
     let started = Instant::now();
     let callers = (0..50).map(|_| node.load("key"));
@@ -243,7 +252,8 @@ async fn background(stage: &Stage) {
         .ttl(Duration::from_millis(200))
         .stale_while_revalidate()
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     node.insert("key".into(), value("old")).await.unwrap();
     stage.host().sleep(Duration::from_millis(300)).await;
     let host = stage.host();
@@ -274,7 +284,7 @@ async fn background(stage: &Stage) {
 /// Its task has loaded in vain, and the stale value in its place is removed before the caller has
 /// taken it: the caller leads anew, and has no loader any more.
 async fn spent(stage: &Stage) {
-    let node = builder(stage).build().unwrap();
+    let node = builder(stage).build().unwrap().faced();
     outlived(stage, &node, "key").await;
     let (caller_waits, waits) = oneshot::channel();
     let fails_then = async || {
@@ -302,7 +312,7 @@ async fn spent(stage: &Stage) {
 }
 
 async fn batch(stage: &Stage) {
-    let node = builder(stage).build().unwrap();
+    let node = builder(stage).build().unwrap().faced();
     outlived(stage, &node, "old").await;
     let call = Call::new().ttl(WINDOW);
     node.insert_with("fresh".into(), value("fresh"), &call)
@@ -327,7 +337,8 @@ async fn own_windows(stage: &Stage) {
         .ttl(TTL)
         .jitter(0, Duration::ZERO)
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     // This one is stale for a while, whatever the cache says.
     let load = async || Ok::<_, LoadError>(Load::from(value("old")).stale_for(WINDOW));
     node.get_or_load("key", load).await.unwrap();
@@ -352,7 +363,7 @@ async fn own_windows(stage: &Stage) {
 }
 
 async fn condition(stage: &Stage) {
-    let node = builder(stage).build().unwrap();
+    let node = builder(stage).build().unwrap().faced();
     outlived(stage, &node, "key").await;
     assert_eq!(ask(&node, "key").await, Cached::Stale(value("old")));
     let present = node.insert_if_present("key".into(), value("new")).await;
@@ -379,7 +390,8 @@ async fn eager(stage: &Stage) {
         .eager()
         .loader(load)
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     let keys: Vec<String> = (0..30).map(|at| format!("key {at}")).collect();
     let hits = async |key: &String| {
         node.load(key).await.unwrap();
@@ -406,7 +418,8 @@ async fn eager_fails(stage: &Stage) {
         .jitter(0, Duration::ZERO)
         .eager()
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     let host = stage.host();
     let slow = move || async move {
         host.sleep(Duration::from_millis(500)).await;

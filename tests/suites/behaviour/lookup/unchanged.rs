@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use jetcache_core::{Builder, Cached, Call, Error, Load, LoadError, NothingStands, Standing};
 
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{Case, Cases, Node, Stage, Value, brings, value};
 
 pub(crate) const CASES: Cases<Case> = &[
@@ -134,7 +135,7 @@ async fn end(stage: &Stage) -> u64 {
 }
 
 async fn renewed(stage: &Stage) {
-    let (node, source) = (builder(stage).build().unwrap(), Source::default());
+    let (node, source) = (builder(stage).build().unwrap().faced(), Source::default());
     assert_eq!(source.ask(&node).await, hit(0));
     let before = stage.bytes("key").await.unwrap();
     for round in 1..=3 {
@@ -154,8 +155,8 @@ async fn renewed(stage: &Stage) {
 async fn elsewhere(stage: &Stage) {
     let source = Source::default();
     let (one, two) = (
-        builder(stage).build().unwrap(),
-        builder(stage).build().unwrap(),
+        builder(stage).build().unwrap().faced(),
+        builder(stage).build().unwrap().faced(),
     );
     source.ask(&one).await;
     outlive(stage).await;
@@ -170,11 +171,11 @@ async fn elsewhere(stage: &Stage) {
 
 async fn restarted(stage: &Stage) {
     let source = Source::default();
-    let node = builder(stage).build().unwrap();
+    let node = builder(stage).build().unwrap().faced();
     source.ask(&node).await;
     node.close().await;
     outlive(stage).await;
-    let node = builder(stage).build().unwrap();
+    let node = builder(stage).build().unwrap().faced();
     assert_eq!(source.ask(&node).await, hit(0));
     assert_eq!(
         (source.fetched(), source.shown()),
@@ -183,7 +184,10 @@ async fn restarted(stage: &Stage) {
 }
 
 async fn local(stage: &Stage) {
-    let node = timed(stage.host().builder("users")).build().unwrap();
+    let node = timed(stage.host().builder("users"))
+        .build()
+        .unwrap()
+        .faced();
     let source = Source::default();
     for _ in 0..3 {
         assert_eq!(source.ask(&node).await, hit(0));
@@ -207,7 +211,7 @@ async fn local(stage: &Stage) {
 }
 
 async fn remarked(stage: &Stage) {
-    let (node, source) = (builder(stage).build().unwrap(), Source::default());
+    let (node, source) = (builder(stage).build().unwrap().faced(), Source::default());
     source.ask(&node).await;
     outlive(stage).await;
     let load =
@@ -222,7 +226,7 @@ async fn remarked(stage: &Stage) {
 }
 
 async fn changed(stage: &Stage) {
-    let (node, source) = (builder(stage).build().unwrap(), Source::default());
+    let (node, source) = (builder(stage).build().unwrap().faced(), Source::default());
     source.ask(&node).await;
     source.change();
     outlive(stage).await;
@@ -241,8 +245,8 @@ async fn changed(stage: &Stage) {
 async fn behind_a_change(stage: &Stage) {
     let source = Source::default();
     let (node, other) = (
-        builder(stage).build().unwrap(),
-        builder(stage).build().unwrap(),
+        builder(stage).build().unwrap().faced(),
+        builder(stage).build().unwrap().faced(),
     );
     for change in ["invalidate", "insert", "removed here"] {
         node.invalidate("key").await;
@@ -273,7 +277,7 @@ async fn behind_a_change(stage: &Stage) {
 }
 
 async fn of_nothing(stage: &Stage) {
-    let node = builder(stage).build().unwrap();
+    let node = builder(stage).build().unwrap().faced();
     let load = async |standing: Option<Standing<Value>>| {
         assert!(standing.is_none());
         Ok::<_, LoadError>(Load::unchanged())
@@ -289,7 +293,7 @@ async fn of_nothing(stage: &Stage) {
 }
 
 async fn not_here(stage: &Stage) {
-    let node = builder(stage).build().unwrap();
+    let node = builder(stage).build().unwrap().faced();
     node.insert("key".into(), value("old")).await.unwrap();
     outlive(stage).await;
     let load = async |keys: Vec<String>| {
@@ -310,7 +314,7 @@ async fn not_here(stage: &Stage) {
     assert!(error.load_as::<NothingStands>().is_some(), "{error}");
     assert_eq!(node.get("key").await, Cached::Miss, "nobody knows the row");
     // A batch loader that loads one key.
-    let node = builder(stage).batch_loader(load).build().unwrap();
+    let node = builder(stage).batch_loader(load).build().unwrap().faced();
     node.insert("key".into(), value("old")).await.unwrap();
     outlive(stage).await;
     let error = node.load_with("key", &strict).await.unwrap_err();
@@ -327,7 +331,8 @@ async fn refresh(stage: &Stage) {
             .conditional_loader(move |_: String, standing| load.clone().load(standing))
             .refresh_every(Duration::from_millis(40))
             .build()
-            .unwrap();
+            .unwrap()
+            .faced();
         let fresh = Call::new().refresh();
         node.load_with("key", &fresh).await.unwrap();
         stage
@@ -367,7 +372,8 @@ async fn eager(stage: &Stage) {
             }
         })
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     let ask = async |key: String| {
         node.load(&key).await.unwrap();
         let began = Instant::now();
@@ -386,7 +392,7 @@ async fn eager(stage: &Stage) {
 }
 
 async fn spawned(stage: &Stage) {
-    let (node, source) = (builder(stage).build().unwrap(), Source::default());
+    let (node, source) = (builder(stage).build().unwrap().faced(), Source::default());
     for _ in 0..2 {
         let load = source.clone();
         let load = move |standing| load.load(standing);
@@ -400,7 +406,8 @@ async fn spawned(stage: &Stage) {
     let node = builder(stage)
         .conditional_loader(move |_: String, standing| load.clone().load(standing))
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     assert_eq!(node.load("key").await.unwrap(), hit(0).hit());
     assert_eq!(source.shown(), [stood(0)]);
 }
@@ -408,7 +415,7 @@ async fn spawned(stage: &Stage) {
 async fn written_through(stage: &Stage) {
     let without_l2 = timed(stage.host().builder("users"));
     for builder in [builder(stage), without_l2] {
-        let (node, source) = (builder.build().unwrap(), Source::default());
+        let (node, source) = (builder.build().unwrap().faced(), Source::default());
         source.change();
         let write = async || Ok::<_, LoadError>(Load::from(value("row v1")).mark("v1"));
         node.write_through("key", write).await.unwrap();
@@ -425,7 +432,8 @@ async fn unshown(stage: &Stage) {
         .not_found_when(|_| true)
         .loader(async |_: String| Ok(Load::<Value>::unchanged()))
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     (node.insert("key".into(), value("old")).await).unwrap();
     outlive(stage).await;
     let stale = Cached::Stale(value("old"));
@@ -444,7 +452,7 @@ async fn unshown(stage: &Stage) {
 }
 
 async fn long(stage: &Stage) {
-    let node = builder(stage).build().unwrap();
+    let node = builder(stage).build().unwrap().faced();
     for (bytes, kept) in [(1024, true), (1025, false)] {
         let load = async |_: Option<Standing<Value>>| {
             Ok::<_, LoadError>(Load::from(value("row")).mark(vec![7; bytes]))
@@ -464,8 +472,8 @@ async fn long(stage: &Stage) {
 
 /// What cannot be extended is sent: a longer life, or another window.
 async fn another_time(stage: &Stage) {
-    let node = builder(stage).build().unwrap();
-    let other = builder(stage).build().unwrap();
+    let node = builder(stage).build().unwrap().faced();
+    let other = builder(stage).build().unwrap().faced();
     node.get_or_load("key", brings("row")).await.unwrap();
     outlive(stage).await;
     let longer =

@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use jetcache_adapters::{Json, Memory, MessagePack, Redis};
 use jetcache_core::{Cache, Cached, Error, Event, Kind, Observer};
 
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{Case, Cases, Stage, Value, brings, nobody, value};
 
 pub(crate) const CASES: Cases<Case> = &[
@@ -62,7 +63,10 @@ async fn own_keys(stage: &Stage) {
     let build = |node: &jetcache_tokio::Node| {
         let users = node.cache::<u64, Value>(&stage.key("users"), MessagePack);
         let orders = node.cache::<(u64, String), Value>(&stage.key("orders"), Json);
-        (users.build().unwrap(), orders.build().unwrap())
+        (
+            users.build().unwrap().faced(),
+            orders.build().unwrap().faced(),
+        )
     };
     let ((users, orders), (others_users, others_orders)) = (build(&one), build(&two));
     let order = (7, "a:b".to_owned());
@@ -81,7 +85,7 @@ async fn separators(stage: &Stage) {
     let node = stage.parent();
     let cache = |name: &str, separator: &str| {
         let builder = node.cache::<u64, Value>(&stage.key(name), MessagePack);
-        builder.separator(separator).build().unwrap()
+        builder.separator(separator).build().unwrap().faced()
     };
     let caches = [
         cache("slash", "/"),
@@ -111,9 +115,13 @@ async fn observers(stage: &Stage) {
     let (all, own) = (Diary::default(), Diary::default());
     let node = stage.parent().observer(all.clone());
     let (a, b) = (stage.key("a"), stage.key("b"));
-    let users = node.cache::<u64, Value>(&a, MessagePack).build().unwrap();
+    let users = node
+        .cache::<u64, Value>(&a, MessagePack)
+        .build()
+        .unwrap()
+        .faced();
     let orders = node.cache::<u64, Value>(&b, MessagePack);
-    let orders = orders.observer(own.clone()).build().unwrap();
+    let orders = orders.observer(own.clone()).build().unwrap().faced();
     users.get_or_load(&1, brings("one")).await.unwrap();
     users.get(&1).await;
     orders.get_or_load(&1, brings("one")).await.unwrap();
@@ -130,8 +138,8 @@ async fn observers(stage: &Stage) {
 async fn clashes(stage: &Stage) {
     let node = stage.parent();
     let named = |name: &str| node.cache::<u64, Value>(name, MessagePack);
-    let users = named("user").build().unwrap();
-    let _orders = named("orders").namespace("order").build().unwrap();
+    let users = named("user").build().unwrap().faced();
+    let _orders = named("orders").namespace("order").build().unwrap().faced();
     let wrong = [
         named("user"),
         named("mine").namespace("user"),
@@ -159,10 +167,10 @@ async fn clashes(stage: &Stage) {
         node.local_cache("user"),
         named("user").remote(Memory::new(), MessagePack),
     ];
-    let fine: Vec<_> = fine.map(|b| b.build().unwrap()).into();
+    let fine: Vec<_> = fine.map(|b| b.build().unwrap().faced()).into();
     // Another node knows nothing of this one.
     let other = stage.parent().cache::<u64, Value>("user", MessagePack);
-    other.build().unwrap();
+    other.build().unwrap().faced();
     drop((users, fine));
 }
 
@@ -213,27 +221,34 @@ async fn at_once(stage: &Stage) {
 async fn levels(stage: &Stage) {
     let lone = stage.host().parent();
     let name = &stage.key("users");
-    let cache = lone.cache::<u64, Value>(name, MessagePack).build().unwrap();
+    let cache = lone
+        .cache::<u64, Value>(name, MessagePack)
+        .build()
+        .unwrap()
+        .faced();
     assert_eq!(cache.kind(), Kind::Local);
     // Without an L2 there is nothing to share.
-    lone.cache::<u64, Value>(name, MessagePack).build().unwrap();
+    lone.cache::<u64, Value>(name, MessagePack)
+        .build()
+        .unwrap()
+        .faced();
     cache.get_or_load(&1, brings("one")).await.unwrap();
     assert_eq!(cache.get(&1).await, Cached::Hit(value("one")));
 
     let node = stage.parent();
     let named = |name: &str| node.cache::<u64, Value>(&stage.key(name), MessagePack);
-    let cache = named("local").no_remote().build().unwrap();
+    let cache = named("local").no_remote().build().unwrap().faced();
     assert_eq!(cache.kind(), Kind::Local);
     cache.insert(1, value("one")).await.unwrap();
     assert_eq!(stage.bytes("local:1").await, None);
-    let cache = named("remote").no_local().build().unwrap();
+    let cache = named("remote").no_local().build().unwrap().faced();
     assert_eq!(cache.kind(), Kind::Remote);
     let neither = named("neither").no_local().no_remote().build();
     assert!(matches!(neither, Err(Error::Config(_))));
     // A type that no codec knows.
     struct Opaque;
     let opaque = node.local_cache::<[u8; 2], Arc<Opaque>>("opaque");
-    let opaque = opaque.build().unwrap();
+    let opaque = opaque.build().unwrap().faced();
     opaque.insert([1, 2], Arc::new(Opaque)).await.unwrap();
     assert!(opaque.get(&[1, 2]).await.is_hit());
 }
@@ -242,7 +257,7 @@ async fn connections(stage: &Stage) {
     let node = stage.parent();
     let cache = |i: u32| {
         let builder = node.cache::<u32, Value>(&format!("cache{i}"), MessagePack);
-        builder.build().unwrap()
+        builder.build().unwrap().faced()
     };
     let connections = || {
         let list = stage.server().cli(&["client", "list"]);
@@ -266,7 +281,7 @@ async fn connections(stage: &Stage) {
     assert_eq!(connections(), of_one);
     // The measure can fail: another node has connections of its own.
     let other = stage.parent().cache::<u32, Value>("cache0", MessagePack);
-    let other = other.build().unwrap();
+    let other = other.build().unwrap().faced();
     assert_eq!(other.get(&1).await, Cached::Hit(value("one")));
     assert!(connections() > of_one);
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jetcache_core::{Cached, Counters, Error, Event, Kind, LoadError, Observer};
 
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{Case, Cases, Log, Stage, brings, nobody, value};
 
 pub(crate) const CASES: Cases<Case> = &[
@@ -48,7 +49,7 @@ async fn kinds(stage: &Stage) {
     local.get_or_load("key", brings("one")).await.unwrap();
     assert_eq!(local.get("key").await, Cached::Hit(value("one")));
     assert_eq!(local.policy().local_ttl, local.policy().ttl);
-    let remote = stage.builder().no_local().build().unwrap();
+    let remote = stage.builder().no_local().build().unwrap().faced();
     assert_eq!(remote.kind(), Kind::Remote);
     remote.get_or_load("key", brings("two")).await.unwrap();
     assert_eq!(
@@ -88,7 +89,7 @@ async fn counts(stage: &Stage) {
         .builder()
         .observer(diary.clone())
         .observer(Sum(Arc::clone(&sum)));
-    let node = builder.no_stats().build().unwrap();
+    let node = builder.no_stats().build().unwrap().faced();
     node.get_or_load("key", brings("one")).await.unwrap();
     node.get_or_load("key", nobody).await.unwrap();
     let stats = node.stats();
@@ -110,7 +111,7 @@ async fn table(stage: &Stage) {
         .host()
         .builder(&stage.key("logged"))
         .stats_every(Duration::from_millis(20));
-    let (node, written) = (node.build().unwrap(), Log::capture());
+    let (node, written) = (node.build().unwrap().faced(), Log::capture());
     node.get_or_load("key", brings("one")).await.unwrap();
     let name = &stage.key("logged_remote");
     stage
@@ -132,7 +133,7 @@ async fn close(stage: &Stage) {
             Ok::<_, LoadError>(value("late"))
         }
     });
-    let node = node.build().unwrap();
+    let node = node.build().unwrap().faced();
     node.get_or_load("kept", brings("one")).await.unwrap();
     {
         let mut caller = Box::pin(node.load("key"));
@@ -167,7 +168,8 @@ async fn dropped(stage: &Stage) {
     let node = builder
         .stats_every(Duration::from_secs(3600))
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     node.get_or_load("key", brings("one")).await.unwrap();
     assert_eq!(Arc::strong_count(&sum), 2);
     drop(node);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jetcache_core::{Cached, LoadError};
 
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{Case, Cases, Stage, Value, nobody, value};
 
 use super::{Database, EVERY, FRESH, is};
@@ -74,7 +75,7 @@ async fn hangs(stage: &Stage) {
         .under(stage.builder())
         .load_timeout(Duration::from_millis(600))
         .refresh_concurrency(2);
-    let node = node.build().unwrap();
+    let node = node.build().unwrap().faced();
     node.load_with("hung", &FRESH).await.unwrap();
     node.load_with("good", &FRESH).await.unwrap();
     database.0.hung.lock().unwrap().insert("hung".into());
@@ -128,7 +129,12 @@ async fn change(stage: &Stage) {
 
 async fn reader(stage: &Stage) {
     let database = Database::new(stage);
-    let node = database.under(stage.builder()).no_local().build().unwrap();
+    let node = database
+        .under(stage.builder())
+        .no_local()
+        .build()
+        .unwrap()
+        .faced();
     node.load_with("key", &FRESH).await.unwrap();
     database.stall(true);
     stage

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use jetcache_core::{Call, Error, LoadError};
 
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{Case, Cases, Stage, Value, nobody, value};
 
 use super::{Database, EVERY, FRESH, is};
@@ -51,7 +52,7 @@ async fn changes(stage: &Stage) {
 async fn local(stage: &Stage) {
     let database = Database::new(stage);
     let node = database.under(stage.host().builder("users"));
-    let node = node.build().unwrap();
+    let node = node.build().unwrap().faced();
     node.load_with("key", &FRESH).await.unwrap();
     database.write(1);
     stage
@@ -64,7 +65,7 @@ async fn local(stage: &Stage) {
 async fn all(stage: &Stage) {
     let database = Database::new(stage);
     let node = database.under(stage.builder()).refresh_all();
-    let node = node.build().unwrap();
+    let node = node.build().unwrap().faced();
     node.load("one").await.unwrap();
     node.load_many(["two", "three", "one"])
         .await
@@ -90,7 +91,7 @@ async fn all(stage: &Stage) {
 async fn idle(stage: &Stage) {
     let database = Database::new(stage);
     let node = database.under(stage.builder());
-    let node = node.stop_refresh_after(4 * EVERY).build().unwrap();
+    let node = node.stop_refresh_after(4 * EVERY).build().unwrap().faced();
     node.load_with("key", &FRESH).await.unwrap();
     assert!(node.tasks() > 0);
     stage.until_quiet(&node).await;
@@ -108,7 +109,7 @@ async fn busy(stage: &Stage) {
     let database = Database::new(stage);
     let node = database.under(stage.builder());
     let idle = Duration::from_secs(2);
-    let node = node.stop_refresh_after(idle).build().unwrap();
+    let node = node.stop_refresh_after(idle).build().unwrap().faced();
     let begun = Instant::now();
     while begun.elapsed() < 2 * idle {
         let asked = Instant::now();
@@ -123,7 +124,7 @@ async fn busy(stage: &Stage) {
 async fn at_once(stage: &Stage) {
     let database = Database::new(stage);
     let node = database.under(stage.builder()).refresh_concurrency(3);
-    let node = node.load_concurrency(1).build().unwrap();
+    let node = node.load_concurrency(1).build().unwrap().faced();
     let keys: Vec<String> = (0..30).map(|key| key.to_string()).collect();
     node.load_many_with(&keys, &FRESH)
         .await
@@ -153,7 +154,7 @@ async fn fleet(stage: &Stage) {
     let database = Database::new(stage);
     let nodes = [(); 4].map(|()| {
         let builder = database.under(stage.builder()).refresh_every(every);
-        builder.build().unwrap()
+        builder.build().unwrap().faced()
     });
     let begun = Instant::now();
     for node in &nodes {
@@ -189,7 +190,7 @@ async fn fleet(stage: &Stage) {
 async fn full(stage: &Stage) {
     let database = Database::new(stage);
     let node = database.under(stage.builder()).refresh_capacity(3);
-    let node = node.build().unwrap();
+    let node = node.build().unwrap().faced();
     for key in ["1", "2", "3", "4", "5"] {
         assert!(node.load_with(key, &FRESH).await.unwrap().is_some());
     }
@@ -271,7 +272,12 @@ async fn refused(stage: &Stage) {
         assert!(matches!(answer, Err(Error::Config(_))), "{answer:?}");
     };
     let database = Database::new(stage);
-    let node = stage.builder().refresh_every(EVERY).build().unwrap();
+    let node = stage
+        .builder()
+        .refresh_every(EVERY)
+        .build()
+        .unwrap()
+        .faced();
     is_refused(node.load_with("key", &FRESH).await);
     is_refused(node.get_or_load_with("key", &FRESH, nobody).await);
     for (_, answer) in node.load_many_with(["a", "b"], &FRESH).await {
@@ -282,7 +288,8 @@ async fn refused(stage: &Stage) {
         .builder()
         .loader(move |key: String| loader.clone().load(key))
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     is_refused(node.load_with("key", &FRESH).await);
     let node = database.node(stage);
     is_refused(node.load_with("key", &FRESH.no_store()).await);

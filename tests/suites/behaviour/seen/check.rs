@@ -10,6 +10,7 @@ use jetcache_core::ports::bus::Kind;
 use jetcache_core::{Error, Event, Observer};
 
 use crate::behaviour::stage::airwaves::Airwaves;
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{Case, Cases, Host, Log, Stage, brings, nobody, value};
 
 pub(crate) const CASES: Cases<Case> = &[
@@ -47,7 +48,7 @@ impl Observer for Diary {
 async fn lasting(stage: &Stage) {
     let (log, diary, airwaves) = (Log::capture(), Diary::default(), Airwaves::default());
     let node = stage.builder().bus(airwaves.clone()).check_one_in(1);
-    let node = node.observer(diary.clone()).build().unwrap();
+    let node = node.observer(diary.clone()).build().unwrap().faced();
     // It is on no bus, so nobody hears of what it does.
     let stranger = stage.node();
     node.listen().await;
@@ -106,7 +107,7 @@ async fn healthy(stage: &Stage) {
     let diary = Diary::default();
     let nodes = [(); 2].map(|()| {
         let node = stage.builder().bus(airwaves.clone()).check_one_in(1);
-        node.observer(diary.clone()).build().unwrap()
+        node.observer(diary.clone()).build().unwrap().faced()
     });
     for node in &nodes {
         node.listen().await;
@@ -148,8 +149,13 @@ fn maps() {
     Host::Tokio.block_on(async {
         let builder =
             || jetcache_tokio::builder::<u64, Map>("maps").remote(memory.clone(), MessagePack);
-        let node = builder().bus(airwaves).check_one_in(1).build().unwrap();
-        let stranger = builder().build().unwrap();
+        let node = builder()
+            .bus(airwaves)
+            .check_one_in(1)
+            .build()
+            .unwrap()
+            .faced();
+        let stranger = builder().build().unwrap().faced();
         node.listen().await;
         node.insert(1, map()).await.unwrap();
         stranger.insert(1, map()).await.unwrap();
@@ -190,5 +196,6 @@ fn needs() {
         .bus(Airwaves::default())
         .check_one_in(1)
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
 }

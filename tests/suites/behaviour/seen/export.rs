@@ -12,6 +12,7 @@ use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData};
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, PeriodicReader, SdkMeterProvider};
 
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{
     Case, Cases, Node, Stage, Value, brings, expected_panic, nobody, value,
 };
@@ -80,7 +81,7 @@ async fn scraped(stage: &Stage) {
     let prometheus = &*PROMETHEUS;
     let metrics = Metrics::new();
     let (builder, name) = stage.builder_alone();
-    let node = builder.observer(metrics.clone()).build().unwrap();
+    let node = builder.observer(metrics.clone()).build().unwrap().faced();
     lives(stage, &node).await;
     metrics.publish();
     let text = prometheus.render();
@@ -144,7 +145,7 @@ async fn collected(stage: &Stage) {
     let provider = SdkMeterProvider::builder().with_reader(reader).build();
     let observer = OpenTelemetry::new(&provider.meter("jetcache"));
     let (builder, name) = stage.builder_alone();
-    let node = builder.observer(observer).build().unwrap();
+    let node = builder.observer(observer).build().unwrap().faced();
     lives(stage, &node).await;
     provider.force_flush().unwrap();
     let mut all = Series::new();
@@ -202,7 +203,7 @@ async fn gone(stage: &Stage) {
     let prometheus = &*PROMETHEUS;
     let metrics = Metrics::new();
     let (builder, name) = stage.builder_alone();
-    let node = builder.observer(metrics.clone()).build().unwrap();
+    let node = builder.observer(metrics.clone()).build().unwrap().faced();
     node.get_or_load("key", brings("one")).await.unwrap();
     metrics.publish();
     let entries = |all: &Series| {
@@ -235,13 +236,13 @@ async fn rebuilt(stage: &Stage) {
             node.get_or_load("key", nobody).await.unwrap();
         }
     };
-    let node = first.observer(metrics.clone()).build().unwrap();
+    let node = first.observer(metrics.clone()).build().unwrap().faced();
     hit(&node, 100).await;
     node.close().await;
     assert_eq!(hits(), Some(100.0));
     drop(node);
     let second = stage.host().builder(&name).observer(metrics.clone());
-    let node = second.build().unwrap();
+    let node = second.build().unwrap().faced();
     hit(&node, 60).await;
     drop(node);
     assert_eq!(hits(), Some(160.0));
@@ -253,7 +254,7 @@ async fn waits(stage: &Stage) {
         host.sleep(Duration::from_millis(20)).await;
         Ok::<_, LoadError>(value("loaded"))
     });
-    let node = builder.build().unwrap();
+    let node = builder.build().unwrap().faced();
     node.load("alone").await.unwrap();
     assert_eq!(node.stats().waits, 0, "it waited for its own loader");
     join(node.load("both"), node.load("both")).await.0.unwrap();
@@ -299,7 +300,7 @@ async fn given_up(stage: &Stage) {
 
 async fn missed(stage: &Stage) {
     let loader = |key: String| async move { Ok::<_, LoadError>(value(&key)) };
-    let node = stage.builder().loader(loader).build().unwrap();
+    let node = stage.builder().loader(loader).build().unwrap().faced();
     let keys = ["a", "b", "c"];
     stage
         .node()
@@ -340,7 +341,7 @@ impl Local<u64, u64> for Mute {
 fn panicking() {
     let metrics = Metrics::new();
     let builder = jetcache_tokio::builder::<u64, u64>("mute").local(Mute);
-    let cache = builder.observer(metrics.clone()).build().unwrap();
+    let cache = builder.observer(metrics.clone()).build().unwrap().faced();
     drop(cache);
     // Its figures are not known, and it is gone all the same.
     assert_eq!(format!("{metrics:?}"), "Metrics([])");

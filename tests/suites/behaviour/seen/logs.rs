@@ -6,6 +6,7 @@ use jetcache_adapters::{Faults, Faulty, Memory, Raw};
 use jetcache_core::PausedClock;
 use jetcache_tokio::Tokio;
 
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{Case, Cases, Host, Log, Stage, brings, nobody};
 
 pub(crate) const CASES: Cases<Case> = &[
@@ -67,7 +68,7 @@ async fn table(stage: &Stage) {
 
 async fn spans(stage: &Stage) {
     let (builder, name) = stage.builder_alone();
-    let node = builder.build().unwrap();
+    let node = builder.build().unwrap().faced();
     let (trace, here) = Log::trace();
     // Polled on this thread, which is the one that traces.
     node.get_or_load("key", brings("one")).await.unwrap();
@@ -84,7 +85,7 @@ async fn spans(stage: &Stage) {
 async fn too_large(stage: &Stage) {
     let log = Log::capture();
     let (builder, name) = stage.builder_alone();
-    let node = builder.max_value_size(10).build().unwrap();
+    let node = builder.max_value_size(10).build().unwrap().faced();
     let long = brings("longer than ten bytes");
     node.get_or_load("long", long).await.unwrap();
     let line = log.line(&format!("a value of {name}: ")).unwrap();
@@ -96,7 +97,7 @@ async fn too_large(stage: &Stage) {
 async fn fault(stage: &Stage) {
     let log = Log::capture();
     let (builder, name) = stage.builder_alone();
-    let node = builder.build().unwrap();
+    let node = builder.build().unwrap().faced();
     stage.server().kill();
     node.get_or_load("key", brings("one")).await.unwrap();
     let line = log.line(&format!("L2 of {name}: ")).unwrap();
@@ -128,7 +129,7 @@ fn outage() {
     let remote = Faulty::new(Memory::new(), faults.clone());
     let runtime = Tokio::paused(&clock);
     let node = jetcache_tokio::builder_on::<u64, String>("lasting outage", runtime);
-    let node = node.remote(remote, Raw).build().unwrap();
+    let node = node.remote(remote, Raw).build().unwrap().faced();
     faults.partition();
     let told = || log.count("L2 of lasting outage has been away for");
     let deadline = Instant::now() + Duration::from_secs(30);

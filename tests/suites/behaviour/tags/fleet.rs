@@ -9,6 +9,7 @@ use jetcache_core::ports::bus::Kind;
 use jetcache_core::{BusState, Cached, Entry, Local, LruLocal, Probe, Reach};
 
 use crate::behaviour::stage::airwaves::Airwaves;
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{Case, Cases, Node, Stage, Value, shared_redis, value};
 use crate::behaviour::tags::load;
 
@@ -73,7 +74,7 @@ async fn is_told(stage: &Stage, one: &Node, two: &Node) {
 
 async fn own_bus(stage: &Stage) {
     let bus = Airwaves::default();
-    let node = || stage.builder().bus(bus.clone()).build().unwrap();
+    let node = || stage.builder().bus(bus.clone()).build().unwrap().faced();
     is_told(stage, &node(), &node()).await;
     let raises: Vec<_> = bus.all_said();
     assert!(raises.iter().any(|said| said.kind == Kind::Raise));
@@ -93,7 +94,11 @@ async fn pubsub(stage: &Stage) {
         let redis = Redis::open(&shared_redis()).unwrap();
         let builder = stage.host().builder("users").namespace(&namespace);
         let builder = builder.remote(redis.clone(), MessagePack);
-        builder.bus(redis.pubsub(&*channel)).build().unwrap()
+        builder
+            .bus(redis.pubsub(&*channel))
+            .build()
+            .unwrap()
+            .faced()
     };
     is_told(stage, &node(), &node()).await;
 }
@@ -104,14 +109,14 @@ async fn tracking(stage: &Stage) {
         let redis = Redis::open(&shared_redis()).unwrap();
         let builder = stage.host().builder("users").namespace(&namespace);
         let builder = builder.remote(redis.clone(), MessagePack);
-        builder.bus(redis.tracking()).build().unwrap()
+        builder.bus(redis.tracking()).build().unwrap().faced()
     };
     is_told(stage, &node(), &node()).await;
 }
 
 async fn cut(stage: &Stage) {
     let bus = Airwaves::default();
-    let node = || stage.builder().bus(bus.clone()).build().unwrap();
+    let node = || stage.builder().bus(bus.clone()).build().unwrap().faced();
     let (one, two) = (node(), node());
     for node in [&one, &two] {
         listens(stage, node).await;
@@ -130,7 +135,7 @@ async fn cut(stage: &Stage) {
 
 async fn garbled(stage: &Stage) {
     let bus = Airwaves::default();
-    let node = stage.builder().bus(bus.clone()).build().unwrap();
+    let node = stage.builder().bus(bus.clone()).build().unwrap().faced();
     listens(stage, &node).await;
     load(&node, "key", "1", &["a"]).await;
     let before = node.stats().garbled;
@@ -199,7 +204,7 @@ async fn together(stage: &Stage) {
     };
     let times = || l1.times.load(Ordering::SeqCst);
     let node = stage.builder().bus(bus.clone()).local(l1.clone());
-    let node = node.build().unwrap();
+    let node = node.build().unwrap().faced();
     listens(stage, &node).await;
     load(&node, "key", "1", &[]).await;
     let before = times();

@@ -7,6 +7,7 @@ use jetcache_core::doc::Threads;
 use jetcache_core::{BusState, Cached, Reach};
 
 use crate::behaviour::stage::airwaves::Airwaves;
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{Case, Cases, Node, PATIENCE, Stage, value};
 use crate::behaviour::tags::load;
 
@@ -40,7 +41,7 @@ pub(crate) const CASES: Cases<Case> = &[
 
 fn quick(stage: &Stage) -> Node {
     let builder = stage.builder().remote_timeout(Duration::from_millis(200));
-    builder.build().unwrap()
+    builder.build().unwrap().faced()
 }
 
 async fn is_confirmed(stage: &Stage, node: &Node) {
@@ -132,7 +133,7 @@ async fn evicted(stage: &Stage) {
 
 async fn told(stage: &Stage) {
     let bus = Airwaves::default();
-    let node = || stage.builder().bus(bus.clone()).build().unwrap();
+    let node = || stage.builder().bus(bus.clone()).build().unwrap().faced();
     let (one, two) = (node(), node());
     for node in [&one, &two] {
         node.listen().await;
@@ -173,7 +174,11 @@ async fn overflow(stage: &Stage) {
         let builder = builder.remote(redis.clone(), MessagePack);
         let builder = builder.bus(redis.pubsub("overflow"));
         let builder = builder.remote_timeout(Duration::from_millis(200));
-        builder.unconfirmed_capacity(capacity).build().unwrap()
+        builder
+            .unconfirmed_capacity(capacity)
+            .build()
+            .unwrap()
+            .faced()
     };
     let (one, two) = (node(10), node(10));
     for node in [&one, &two] {
@@ -240,7 +245,8 @@ async fn late(stage: &Stage) {
 /// All tags there are were raised, so the list has 66 pages. Each takes so long that no call waits for
 /// all of them, and every fifth question fails, so that no attempt gets through all of them.
 async fn full(stage: &Stage) {
-    let first = stage.builder().remote_timeout(PATIENCE).build().unwrap();
+    let first = stage.builder().remote_timeout(PATIENCE);
+    let first = first.build().unwrap().faced();
     load(&first, "key", "1", &["a"]).await;
     let fill = "local top = tonumber(redis.call('GET', KEYS[1])) - 70000
         for tag = 0, 65535 do
@@ -258,7 +264,7 @@ async fn full(stage: &Stage) {
     let builder = stage.builder().no_breaker();
     let late = builder.remote(Faulty::new(redis, faults.clone()), MessagePack);
     let late = late.remote_timeout(Duration::from_millis(250));
-    let late = late.build().unwrap();
+    let late = late.build().unwrap().faced();
     stage
         .until("it knows all that was raised", async || {
             late.get("key").await == Cached::Hit(value("1"))

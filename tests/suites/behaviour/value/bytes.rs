@@ -7,6 +7,7 @@ use jetcache_core::machine::generations::scope::Mark;
 use jetcache_core::machine::tier::envelope::{self, END_AT, HEADER};
 use jetcache_core::{BoxError, Builder, Cached, Codec, Compression, Error, LoadError, Wire};
 
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{Case, Cases, Node, Stage, Value, brings, nobody, value};
 
 pub(crate) const CASES: Cases<Case> = &[
@@ -45,7 +46,7 @@ async fn payload(stage: &Stage, id: &str) -> Vec<u8> {
 }
 
 async fn compressed(stage: &Stage) {
-    let plain = || stage.builder().build().unwrap();
+    let plain = || stage.builder().build().unwrap().faced();
     let writers = [
         stage.builder_with(Compressed::new(MessagePack, Lz4)),
         stage.builder_with(Compressed::new(MessagePack, Zstd::new())),
@@ -53,7 +54,7 @@ async fn compressed(stage: &Stage) {
         stage.builder(),
     ];
     for (i, writer) in writers.into_iter().enumerate() {
-        let (writer, id) = (writer.build().unwrap(), i.to_string());
+        let (writer, id) = (writer.build().unwrap().faced(), i.to_string());
         let text = value(&format!("{i} {}", long()));
         if i % 2 == 0 {
             writer.insert(id.clone(), text.clone()).await.unwrap();
@@ -62,7 +63,7 @@ async fn compressed(stage: &Stage) {
         }
         assert_eq!(payload(stage, &id).await.len() < 2000, i < 3, "number {i}");
         let other = stage.builder_with(Compressed::new(MessagePack, Lz4));
-        for reader in [plain(), other.build().unwrap()] {
+        for reader in [plain(), other.build().unwrap().faced()] {
             assert_eq!(reader.get(&id).await, Cached::Hit(text.clone()));
         }
     }
@@ -72,7 +73,7 @@ async fn threshold(stage: &Stage) {
     let node = |above| {
         let codec = Compressed::new(Raw, Lz4).above(above);
         // `Raw` cannot encode the stage's values, so `Text` wraps it.
-        stage.builder_with(Text(codec)).build().unwrap()
+        stage.builder_with(Text(codec)).build().unwrap().faced()
     };
     let text = "x".repeat(500);
     node(500).insert("at".into(), value(&text)).await.unwrap();
@@ -189,7 +190,7 @@ async fn junk(stage: &Stage) {
 
 async fn flipped(stage: &Stage) {
     let good = entry(1, 0, &packed("good"));
-    let node = stage.builder().no_local().build().unwrap();
+    let node = stage.builder().no_local().build().unwrap().faced();
     stage.plant("junk", &good).await;
     assert!(node.get("junk").await.is_hit());
     let mut junk = 0;
@@ -236,7 +237,8 @@ async fn bomb(stage: &Stage) {
 }
 
 async fn too_large(stage: &Stage) {
-    let limited = |builder: Builder<_, _>| -> Node { builder.max_value_size(100).build().unwrap() };
+    let limited =
+        |builder: Builder<_, _>| -> Node { builder.max_value_size(100).build().unwrap().faced() };
     // The limit counts before compression, however short the value becomes.
     let codec = Compressed::new(MessagePack, Lz4).above(0);
     let nodes = [limited(stage.builder()), limited(stage.builder_with(codec))];
@@ -276,7 +278,7 @@ async fn too_large(stage: &Stage) {
             0 => stage.builder(),
             _ => stage.builder_with(Compressed::new(MessagePack, Zstd::new()).above(0)),
         };
-        let writer = builder.build().unwrap();
+        let writer = builder.build().unwrap().faced();
         writer.insert("big".into(), long.clone()).await.unwrap();
         let node = limited(stage.builder());
         assert_eq!(node.get("big").await, Cached::Miss);
@@ -285,7 +287,7 @@ async fn too_large(stage: &Stage) {
 }
 
 async fn one_too_large(stage: &Stage) {
-    let node = stage.builder().max_value_size(100).build().unwrap();
+    let node = stage.builder().max_value_size(100).build().unwrap().faced();
     let (short, long) = (value("short"), value(&"x".repeat(99)));
     let entry = |id: &str, value: &Value| (id.to_owned(), value.clone());
     let entries = [entry("a", &short), entry("b", &long), entry("c", &short)];
@@ -322,6 +324,7 @@ async fn ten_megabytes(stage: &Stage) {
             .remote_timeout(Duration::from_secs(20))
             .build()
             .unwrap()
+            .faced()
     };
     for i in 0..4 {
         let node = || {
@@ -375,7 +378,7 @@ async fn refused(stage: &Stage) {
     }
     // If the method refuses, the value is stored as it is.
     let codec = Compressed::new(MessagePack, Refuses).above(0);
-    let node = stage.builder_with(codec).build().unwrap();
+    let node = stage.builder_with(codec).build().unwrap().faced();
     node.get_or_load("key", async || Ok::<_, LoadError>(value("plain")))
         .await
         .unwrap();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jetcache_adapters::{Json, Memory};
 use jetcache_core::{BoxError, Cached, Codec, Error, Reach};
 
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{Case, Cases, Stage, Value, brings, nobody, value};
 
 pub(crate) const CASES: Cases<Case> = &[
@@ -54,13 +55,15 @@ async fn codec(stage: &Stage) {
         .builder("mixed")
         .remote(memory.clone(), Json)
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     one.insert("key".into(), value("json")).await.unwrap();
     let builder = stage.host().builder("mixed");
     let two = builder
         .remote(memory, jetcache_adapters::Postcard)
         .build()
-        .unwrap();
+        .unwrap()
+        .faced();
     assert_eq!(two.get("key").await, Cached::Miss);
     assert_eq!(two.stats().undecodable, 1);
 }
@@ -90,7 +93,7 @@ async fn unencodable(stage: &Stage) {
     let memory = Memory::new();
     let build = || {
         let builder = stage.host().builder("picky").remote(memory.clone(), Picky);
-        builder.build().unwrap()
+        builder.build().unwrap().faced()
     };
     let node = build();
     assert_eq!(

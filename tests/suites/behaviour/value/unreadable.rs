@@ -8,6 +8,7 @@ use jetcache_core::{
     BoxError, Cached, Codec, Compression, Event, LoadError, Observer, Unreadable, roll,
 };
 
+use crate::behaviour::stage::face::Faced;
 use crate::behaviour::stage::{
     Case, Cases, Log, Node, Stage, Value, brings, expected_panic, value,
 };
@@ -45,7 +46,7 @@ impl Diary {
 fn watched(stage: &Stage) -> (Node, Diary) {
     let diary = Diary::default();
     let builder = stage.builder().observer(diary.clone()).max_value_size(100);
-    (builder.build().unwrap(), diary)
+    (builder.build().unwrap().faced(), diary)
 }
 
 /// Bytes, whether this is why they cannot be read, and what that says.
@@ -216,7 +217,7 @@ impl Codec<Value> for Nervous {
 async fn panics(stage: &Stage) {
     let diary = Diary::default();
     let builder = stage.builder_with(Nervous).observer(diary.clone());
-    let node = builder.build().unwrap();
+    let node = builder.build().unwrap().faced();
     let bytes = entry(1, 0, &packed("good"));
     assert!(envelope::parse(&bytes).is_ok());
     stage.plant("key", &bytes).await;
