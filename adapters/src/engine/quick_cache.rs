@@ -78,6 +78,7 @@ impl<K: Hash + Eq, V: Clone> QuickCache<K, V> {
             .weight_capacity(weight)
             .shards(shards)
             .hot_allocation(1.0 - new_share(entries))
+            .ghost_allocation(remembered_share(entries))
             .build()
             .expect("the two numbers that are required were given");
         let evicted = Arc::new(AtomicUsize::new(0));
@@ -305,6 +306,17 @@ fn new_share(entries: usize) -> f64 {
 /// How many of them there should be at least.
 const NEW_ENTRIES: f64 = 64.0;
 
+/// How many evicted keys are remembered for each entry, so that one that comes back is known to be
+/// wanted. With fewer than all of them, keys that are read in turn and would fit in are forgotten before
+/// they come back, and never take the place of others that nobody reads any more. But the engine
+/// takes as much room for such a key as for an entry without what it points to.
+fn remembered_share(entries: usize) -> f64 {
+    if entries <= SMALL { 1.0 } else { 0.5 }
+}
+
+/// Up to how many entries that room is no matter: a megabyte at most.
+const SMALL: usize = 16_384;
+
 /// How many entries a shard should hold at least.
 const ENTRIES_A_SHARD: usize = 512;
 
@@ -327,6 +339,18 @@ mod tests {
             hit
         };
         keys.filter(hit).count()
+    }
+
+    #[test]
+    fn keys_that_fit_in_take_the_place_of_those_that_nobody_asks_for_any_more() {
+        for entries in [200, 900, 5000] {
+            let engine = QuickCache::new(entries);
+            let capacity = u32::try_from(entries).unwrap();
+            hits(&engine, (0..5 * capacity).map(|i| i % capacity));
+            let fitting = capacity * 8 / 10;
+            let found = hits(&engine, (0..20 * fitting).map(|i| capacity + i % fitting));
+            assert!(found > 15 * entries * 8 / 10, "{found} in {entries}");
+        }
     }
 
     #[test]

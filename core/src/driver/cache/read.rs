@@ -196,58 +196,6 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         loaded
     }
 
-    /// The value of `key`, from L1, from L2, or from the registered loader; `None` if it does not
-    /// exist. The load runs as a task of its own and survives its callers.
-    ///
-    /// # Errors
-    /// Those of [`get_or_load`](Self::get_or_load), and [`Error::Config`] if no loader was
-    /// registered.
-    ///
-    /// # Cancellation
-    /// Dropping the future stops the waiting, not the load.
-    pub async fn load<Q>(&self, key: &Q) -> Result<Option<V>, Error>
-    where
-        K: Borrow<Q>,
-        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
-    {
-        self.load_with(key, &PLAIN).await
-    }
-
-    /// [`load`](Self::load) with wishes of this call's own.
-    ///
-    /// # Errors
-    /// Those of `load`, and [`Error::Config`] for a [refresh](Call::refresh) that cannot be.
-    pub async fn load_with<Q>(&self, key: &Q, call: &Call) -> Result<Option<V>, Error>
-    where
-        K: Borrow<Q>,
-        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
-    {
-        Ok(self.load_cached(key, call).await?.hit())
-    }
-
-    /// [`load_with`](Self::load_with), and whether the value is stale: it answers [`Cached::Hit`],
-    /// [`Cached::Stale`] or [`Cached::Absent`].
-    ///
-    /// # Errors
-    /// Those of `load_with`.
-    pub async fn load_cached<Q>(&self, key: &Q, call: &Call) -> Result<Cached<V>, Error>
-    where
-        K: Borrow<Q>,
-        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
-    {
-        self.check_load(call)?;
-        let hit = self.hit_with(key, call, |hit| {
-            self.after_hit(key, call, hit);
-            hit.take_cached()
-        });
-        let loaded = match hit {
-            Some(cached) => Ok(cached),
-            None => Box::pin(self.load_registered(key, call.clone())).await,
-        };
-        self.answered(key, call, &loaded);
-        loaded
-    }
-
     /// What L1 and L2 know about `key`. No loader runs and none is waited for. An L2 that cannot
     /// answer is a miss, after `remote_timeout` at most.
     pub async fn get<Q>(&self, key: &Q) -> Cached<V>
@@ -255,7 +203,15 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
     {
-        self.get_with(key, &PLAIN).await
+        // Not by way of `get_with`, which would move the answer of a hit once more.
+        let hit = self.hit(key, |hit| {
+            self.draw(key, hit);
+            hit.take_cached()
+        });
+        match hit {
+            Some(cached) => cached,
+            None => self.look_far(key, Call::new()).await,
+        }
     }
 
     /// [`get`](Self::get) with wishes of this call's own: to skip a level, to keep nothing in L1,
@@ -271,7 +227,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         });
         match hit {
             Some(cached) => cached,
-            None => Box::pin(self.look_further(key, call.clone())).await,
+            None => self.look_far(key, call.clone()).await,
         }
     }
 
@@ -315,7 +271,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
 
     /// What `taken` takes from an L1 hit: a value, or that the key does not exist.
     #[inline(always)]
-    fn hit<Q, R>(&self, key: &Q, taken: impl FnOnce(&mut Entry<V>) -> R) -> Option<R>
+    pub(super) fn hit<Q, R>(&self, key: &Q, taken: impl FnOnce(&mut Entry<V>) -> R) -> Option<R>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -378,6 +334,19 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         Box::pin(self.load_by(key, call, loader))
     }
 
+    /// The same without a loader.
+    #[inline(never)]
+    fn look_far<'a, Q>(
+        &'a self,
+        key: &'a Q,
+        call: Call,
+    ) -> Pin<Box<impl Future<Output = Cached<V>> + use<'a, K, V, Q>>>
+    where
+        Q: ToOwned<Owned = K> + ?Sized,
+    {
+        Box::pin(self.look_further(key, call))
+    }
+
     async fn load_by<Q, L, F, T>(&self, key: &Q, call: Call, loader: L) -> Result<Cached<V>, Error>
     where
         Q: ToOwned<Owned = K> + ?Sized,
@@ -429,7 +398,7 @@ pub(super) async fn turn<K: CacheKey, V: CacheValue>(
 }
 
 /// A call without wishes.
-static PLAIN: Call = Call::new();
+pub(super) static PLAIN: Call = Call::new();
 
 /// The answer of a flight, copied for one caller.
 pub(super) fn loaded<V: Clone>(

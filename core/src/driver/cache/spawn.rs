@@ -3,12 +3,13 @@
 use core::borrow::Borrow;
 use core::future::Future;
 use core::hash::Hash;
+use core::pin::Pin;
 use std::borrow::ToOwned;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::driver::cache::Cache;
 use crate::driver::cache::batch::Batch;
-use crate::driver::cache::read::{loaded, turn};
+use crate::driver::cache::read::{PLAIN, loaded, turn};
 use crate::driver::cache::read_many::failed;
 use crate::driver::flight::chain::{LoadKey, check};
 use crate::driver::flight::lead::lead;
@@ -27,6 +28,72 @@ use crate::ports::standing::Standing;
 
 /// Reading with a loader that owns what it needs.
 impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {
+    /// The value of `key`, from L1, from L2, or from the registered loader; `None` if it does not
+    /// exist. The load runs as a task of its own and survives its callers.
+    ///
+    /// # Errors
+    /// Those of [`get_or_load`](Self::get_or_load), and [`Error::Config`] if no loader was
+    /// registered.
+    ///
+    /// # Cancellation
+    /// Dropping the future stops the waiting, not the load.
+    pub async fn load<Q>(&self, key: &Q) -> Result<Option<V>, Error>
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
+    {
+        // Not by way of the other two: each would move the answer of a hit once more.
+        let hit = self.hit(key, |hit| {
+            self.after_hit(key, &PLAIN, hit);
+            hit.take_value()
+        });
+        let loaded = match hit {
+            Some(value) => Ok(value),
+            None => self
+                .load_registered_far(key, Call::new())
+                .await
+                .map(Cached::hit),
+        };
+        self.answered(key, &PLAIN, &loaded);
+        loaded
+    }
+
+    /// [`load`](Self::load) with wishes of this call's own.
+    ///
+    /// # Errors
+    /// Those of `load`, and [`Error::Config`] for a TTL of zero and for a
+    /// [refresh](Call::refresh) that cannot be.
+    pub async fn load_with<Q>(&self, key: &Q, call: &Call) -> Result<Option<V>, Error>
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
+    {
+        Ok(self.load_cached(key, call).await?.hit())
+    }
+
+    /// [`load_with`](Self::load_with), and whether the value is stale: it answers [`Cached::Hit`],
+    /// [`Cached::Stale`] or [`Cached::Absent`].
+    ///
+    /// # Errors
+    /// Those of `load_with`.
+    pub async fn load_cached<Q>(&self, key: &Q, call: &Call) -> Result<Cached<V>, Error>
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
+    {
+        self.check_load(call)?;
+        let hit = self.hit_with(key, call, |hit| {
+            self.after_hit(key, call, hit);
+            hit.take_cached()
+        });
+        let loaded = match hit {
+            Some(cached) => Ok(cached),
+            None => self.load_registered_far(key, call.clone()).await,
+        };
+        self.answered(key, call, &loaded);
+        loaded
+    }
+
     /// The value of `key`, from L1, from L2, or from `loader`, which owns what it needs and runs as a
     /// task of its own. So the load survives its callers: with a stale value at hand nobody waits
     /// longer than [`soft_timeout`](crate::Builder::soft_timeout), and what is loaded meanwhile is
@@ -150,7 +217,20 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         self.handed_out(probe, call, call.refresh)
     }
 
-    pub(super) async fn load_registered<Q>(&self, key: &Q, call: Call) -> Result<Cached<V>, Error>
+    /// The long way, boxed and out of line as that of `get_or_load`.
+    #[inline(never)]
+    fn load_registered_far<'a, Q>(
+        &'a self,
+        key: &'a Q,
+        call: Call,
+    ) -> Pin<Box<impl Future<Output = Result<Cached<V>, Error>> + use<'a, K, V, Q>>>
+    where
+        Q: ToOwned<Owned = K> + ?Sized,
+    {
+        Box::pin(self.load_registered(key, call))
+    }
+
+    async fn load_registered<Q>(&self, key: &Q, call: Call) -> Result<Cached<V>, Error>
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
