@@ -3,7 +3,7 @@
 pub(crate) mod answer;
 pub(crate) mod connection;
 mod event;
-mod inspection;
+mod lanes;
 pub(crate) mod lease_key;
 mod look;
 pub(crate) mod open;
@@ -20,12 +20,15 @@ use jetcache_core::ports::remote::Herald;
 
 use crate::redis::connection::line::Line;
 pub use crate::redis::connection::tally::Connectivity;
-use crate::redis::look::lanes::Lanes;
+use crate::redis::lanes::Lanes;
+use crate::redis::look::reads::Reads;
 pub use crate::redis::open::error::OpenError;
 pub use crate::redis::open::{RedisBuilder, RedisSentinelBuilder};
 pub use crate::redis::pubsub::RedisPubSub;
+use crate::redis::script::calls::Calls;
 pub use crate::redis::subscription::RedisSubscription;
 pub use crate::redis::tracking::RedisTracking;
+use crate::redis::verbs::leases::Leases;
 
 /// L2 on Redis 7.0, Valkey 7.2, or later. Clones share their connections.
 ///
@@ -56,7 +59,8 @@ pub use crate::redis::tracking::RedisTracking;
 /// A read goes out at once while fewer reads are on their way than there are
 /// [connections](RedisBuilder::connections). What more callers ask for meanwhile gathers, whatever caches
 /// they ask, and goes out together as soon as one of those is answered, or when it is some 500 keys or
-/// half a megabyte of values. Each caller keeps its own timeout and its own answer.
+/// half a megabyte of values. So do leases, and so do changes of all kinds, each by themselves and up to 128 at
+/// a time, or 64 KiB. Each caller keeps its own timeout and its own answer, and what is big goes by itself.
 ///
 /// # When the server is away
 /// A call that finds no connection tries to make one, or joins the attempt under way; there is no
@@ -124,10 +128,28 @@ pub use crate::redis::tracking::RedisTracking;
 #[derive(Clone, Debug)]
 pub struct Redis {
     line: Arc<dyn Line>,
-    /// By which reads go, if they go together.
-    lanes: Option<Arc<Lanes>>,
+    /// What goes together, if anything does.
+    lanes: Option<Arc<Together>>,
     server: u64,
     herald: Option<Herald>,
+}
+
+/// The lanes of what callers ask for at once.
+#[derive(Debug)]
+struct Together {
+    reads: Lanes<Reads>,
+    leases: Lanes<Leases>,
+    calls: Lanes<Calls>,
+}
+
+impl Together {
+    fn new(line: &Arc<dyn Line>, connections: usize) -> Self {
+        Self {
+            reads: Lanes::new(line, connections),
+            leases: Lanes::new(line, connections),
+            calls: Lanes::new(line, connections),
+        }
+    }
 }
 
 impl Redis {
@@ -144,7 +166,7 @@ impl Redis {
     /// The verbs over so many connections to one server.
     fn over(line: Arc<dyn Line>, connections: usize) -> Self {
         Self {
-            lanes: Some(Arc::new(Lanes::new(&line, connections))),
+            lanes: Some(Arc::new(Together::new(&line, connections))),
             ..Self::on(line, number(), None)
         }
     }

@@ -1,23 +1,23 @@
 //! What every [`Remote`] must do.
 
 mod changes;
+mod crowds;
 mod extensions;
 mod generations;
 mod inserts;
 mod inspection;
 mod jetcache_go;
-mod locks;
 mod marks;
 mod native;
 mod reads;
 mod suite;
-mod unload;
 
 use core::time::Duration;
 
 use jetcache_core::Remote;
 use jetcache_core::ports::remote::Wire;
 
+use crate::contract::remote::jetcache_go::{locks, unload};
 use crate::contract::remote::suite::Suite;
 
 /// Runs the suite over a store, in [`Wire::Native`]. It uses keys of its own, beginning with
@@ -31,6 +31,7 @@ pub async fn run<R: Remote>(remote: &R, sleep: impl AsyncFn(Duration)) {
     reads::run(&suite).await;
     changes::run(&suite).await;
     inserts::run(&suite).await;
+    crowds::run(&suite).await;
     marks::run(&suite).await;
     native::run(&suite).await;
     extensions::run(&suite).await;
@@ -47,6 +48,7 @@ pub async fn run_jetcache_go<R: Remote>(remote: &R, sleep: impl AsyncFn(Duration
     reads::run(&suite).await;
     changes::run(&suite).await;
     inserts::run(&suite).await;
+    crowds::run(&suite).await;
     marks::run(&suite).await;
     jetcache_go::run(&suite).await;
     locks::run(&suite).await;

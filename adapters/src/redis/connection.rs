@@ -156,6 +156,10 @@ impl Line for Connections {
         })
     }
 
+    fn joins(&self) -> bool {
+        true
+    }
+
     fn scripts(&self) -> &Calm {
         &self.dial.scripts
     }

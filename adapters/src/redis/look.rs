@@ -1,7 +1,7 @@
 //! A look at what stands under some keys, and how long each of it has left.
 
-mod gathering;
-pub(super) mod lanes;
+pub(super) mod inspection;
+pub(super) mod reads;
 
 use std::time::Duration;
 

@@ -11,9 +11,15 @@
 //! - Numbers are written with `%.0f`, since Lua writes big ones as `1e+15`.
 //! - A key of another type (`WRONGTYPE`) counts as absent; any other error is handed on.
 
+pub(super) mod call;
+pub(super) mod calls;
 mod leases;
 mod log;
 pub(super) mod run;
+pub(super) mod span;
+#[macro_use]
+mod stamp;
+pub(super) mod store;
 
 use std::sync::LazyLock;
 
@@ -21,16 +27,14 @@ use redis::Cmd;
 
 use crate::redis::script::leases::{EXTEND, RELEASE, RENEW};
 use crate::redis::script::log::{ENSURE, RAISE};
+use crate::redis::script::store::STORE;
 
 /// One of the scripts.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Script {
-    /// Keys: value, lease; in the jetcache-go format, the mark. Arguments: (1) the token, (2) the
-    /// bytes, (3) their life, (4) their stale window, (5) the lease's life, (6) its age when this
-    /// was sent (3 to 6 in milliseconds), (7) `1` to remove both keys if nothing is stored, (8) in the jetcache-go format what must stand
-    /// under the key, after a `=`, or `-` for nothing; in the native format empty. To announce: (9)
-    /// the channel, (10) the event of a value that is stored, (11) that of a removal, if there is
-    /// one.
+    /// For any number of calls. Keys of each: value, lease; in the jetcache-go format, the mark. Arguments of
+    /// each: (1) the token, (2) the bytes, (3) the rest, [packed](store::rest). The answer has one for each
+    /// call: 0 or 1, or an error.
     Store,
     /// Keys: lease. Arguments: (1) the token, (2) if its load has failed, how long nobody is to try
     /// again, in milliseconds.
@@ -48,8 +52,8 @@ pub(super) enum Script {
     /// absent, or empty. The answer is 0, 1, or what tells the spared entry from another; to a condition
     /// in the native format, that and the first bytes of the entry by which it was judged.
     Claim,
-    /// Keys: those of `Store`. Arguments: (1) to (6) as of `Store`, but of the claim instead of the
-    /// lease, (7) and (8) as (3) and (4) of `Claim`, (9) what the claim spared, or
+    /// Keys: those of one call of `Store`. Arguments: (1) the token, (2) the bytes, (3) their life, (4) their
+    /// stale window, (5) the claim's life, (6) its age when this was sent (3 to 6 in milliseconds), (7) and (8) as (3) and (4) of `Claim`, (9) what the claim spared, or
     /// empty, (10) as (6) of `Claim`. To announce: (11) the channel, (12) the event
     /// of a value that is stored, (13) that of a removal.
     Put,
@@ -100,89 +104,18 @@ impl Script {
 
     /// A call of the script; its arguments are yet to be added.
     pub(super) fn call(self, keys: &[&str]) -> Cmd {
+        let mut command = self.call_of(keys.len());
+        command.arg(keys);
+        command
+    }
+
+    /// A call with so many keys; they are yet to be added.
+    fn call_of(self, keys: usize) -> Cmd {
         let mut command = redis::cmd("EVALSHA");
-        command.arg(self.hash()).arg(keys.len()).arg(keys);
+        command.arg(self.hash()).arg(keys);
         command
     }
 }
-
-/// What tells the entry under a key from any other: a digest of its end and its header, which has a
-/// checksum; in the jetcache-go format, whose placeholder `go` is, of its first and last 4096 bytes.
-/// Empty where no text stands. Without the right to ask for the end the rest must do.
-macro_rules! stamp {
-    () => {
-        r"
-local function stamp(key, go)
-  local head = redis.pcall('GETRANGE', key, 0, go == '' and 44 or 4095)
-  if type(head) ~= 'string' then return '' end
-  local stop = redis.pcall('PEXPIRETIME', key)
-  stop = type(stop) == 'number' and string.format('%.0f', stop) or ''
-  if stop == '-2' or stop == '' and head == '' then return '' end
-  local tail = go == '' and '' or redis.call('GETRANGE', key, -4096, -1)
-  return string.sub(redis.sha1hex(stop .. ' ' .. head .. tail), 1, 16)
-end
-"
-    };
-}
-
-/// Stores the value if the lease is the token's.
-///
-/// What the lease has left tells its age. If it is older than its holder knew when this was sent,
-/// the value was on its way for the difference, which is taken off its life. Its end is stamped
-/// into our own header (45 bytes, beginning with `\193J`) by `SETRANGE`, which spares copying a big
-/// value.
-///
-/// In the jetcache-go format there is neither an end to stamp nor a stale window. A writer who
-/// knows nothing of leases may have come meanwhile, so the value is stored only in the place of
-/// what the holder saw. It is marked, for a minute, for [`UNLOAD`] to know it.
-const STORE: &str = concat!(
-    stamp!(),
-    r"
-local function tell(event)
-  if event then redis.pcall('PUBLISH', ARGV[9], event) end
-end
-local native = ARGV[8] == ''
-local held = redis.call('GET', KEYS[2]) == ARGV[1]
-local life = 0
-if held then
-  local aged = tonumber(ARGV[5]) - redis.call('PTTL', KEYS[2])
-  life = tonumber(ARGV[3]) - math.max(0, aged - tonumber(ARGV[6]))
-end
-local fits = life > 0
-if fits and not native then
-  local found = redis.pcall('GET', KEYS[1])
-  if type(found) == 'table' then
-    if not string.find(found.err or '', 'WRONGTYPE', 1, true) then return found end
-    found = false
-  end
-  fits = (found and '=' .. found or '-') == ARGV[8]
-end
-if not fits then
-  if ARGV[7] == '1' then
-    redis.call('DEL', KEYS[1], KEYS[2])
-    redis.pcall('SET', KEYS[1], '')
-    redis.call('DEL', KEYS[1])
-    tell(ARGV[11])
-  elseif held then
-    redis.call('DEL', KEYS[2])
-  end
-  return 0
-end
-local kept = native and life + tonumber(ARGV[4]) or life
-redis.call('SET', KEYS[1], ARGV[2], 'PX', string.format('%.0f', kept))
-if native and #ARGV[2] >= 45 and string.sub(ARGV[2], 1, 2) == '\193J' then
-  local time = redis.call('TIME')
-  local stop = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) + life
-  redis.call('SETRANGE', KEYS[1], 8, struct.pack('>I8', stop))
-end
-redis.call('DEL', KEYS[2])
-if not native then
-  redis.call('SET', KEYS[3], stamp(KEYS[1], '*'), 'PX', string.format('%.0f', math.min(kept, 60000)))
-end
-tell(ARGV[10])
-return 1
-"
-);
 
 /// What claims and puts share: the server's time in milliseconds, and whether a condition holds. `go`
 /// is the placeholder of the jetcache-go format; in the native format it is empty, and then what stands

@@ -2,12 +2,12 @@
 
 #[cfg(fuzzing)]
 pub mod fuzzed;
+pub(super) mod leases;
 mod log;
 
 use std::time::Duration;
 
 use jetcache_core::machine::tier::wire::PLACEHOLDER;
-use jetcache_core::machine::time::millis;
 use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{
     Claim, Claimed, Condition, Ensure, Ensured, Extend, Extended, Fill, Filled, Found, Granted,
@@ -17,20 +17,24 @@ use jetcache_core::ports::remote::{
 use jetcache_core::{Fault, Remote, Token};
 use redis::{Cmd, Pipeline, Value};
 
-use crate::redis::answer::{claimed, extended, filled, granted, is_one, outcome, placed};
+use crate::redis::answer::{claimed, extended, filled, granted, is_one, placed};
 use crate::redis::connection::line::{Batch, Repeat};
-use crate::redis::inspection::{BESIDE, inspected, inspection};
 use crate::redis::lease_key::{lease_key, mark_key};
-use crate::redis::look::{found, look, look_len, read};
+use crate::redis::look::inspection::{BESIDE, inspected, inspection};
+use crate::redis::look::read;
 use crate::redis::script::Script;
+use crate::redis::script::call::Call;
 use crate::redis::script::run::run;
+use crate::redis::script::span::{aged, px};
+use crate::redis::script::store::Rest;
+use crate::redis::verbs::leases::{Answered, lease};
 use crate::redis::verbs::log::{ensured, raised};
 use crate::redis::{Redis, event};
 
 impl Remote for Redis {
     async fn read(&self, keys: &[&str], wire: Wire) -> Vec<Result<Option<Found>, Fault>> {
         match &self.lanes {
-            Some(lanes) => lanes.read(keys, wire).await,
+            Some(lanes) => lanes.reads.carry(keys, wire).await,
             None => read(self.line(), keys, wire, None).await,
         }
     }
@@ -39,39 +43,11 @@ impl Remote for Redis {
         if let Err(fault) = self.may_run_scripts(asks).await {
             return asks.iter().map(|_| Err(fault.clone())).collect();
         }
-        let keys: Vec<&str> = asks.iter().map(|ask| ask.key).collect();
-        let mut pipeline = Pipeline::with_capacity(asks.len() + look_len(asks.len(), wire));
-        for ask in asks {
-            pipeline
-                .cmd("SET")
-                .arg(lease_key(ask.key))
-                .arg(ask.token.to_string())
-                .arg("NX")
-                .arg("GET")
-                .arg("PX")
-                .arg(px(ask.life).max(1));
-        }
-        // After all of them: the second look must not be older than the lease.
-        look(&mut pipeline, &keys, wire);
-        // Never twice: if the first one arrived after the second and after a change of the key, it
-        // would give the lease back to a load that is older than the change.
-        let count = asks.len();
-        self.ask(&pipeline, count, count, Repeat::Never, |holders, look| {
-            let found = found(look, count, wire)?;
-            Ok(asks
-                .iter()
-                .zip(holders)
-                .zip(found)
-                .map(|((ask, holder), found)| {
-                    let granted = granted(outcome(holder?)?, ask.token)?;
-                    Ok(Leased {
-                        granted,
-                        found: found?,
-                    })
-                })
-                .collect())
-        })
-        .await
+        let answered = match &self.lanes {
+            Some(lanes) => lanes.leases.carry(asks, wire).await,
+            None => lease(self.line(), asks, wire, None).await,
+        };
+        self.look_again(asks, answered, wire).await
     }
 
     async fn renew(&self, asks: &[LeaseAsk<'_>]) -> Vec<Result<bool, Fault>> {
@@ -85,16 +61,11 @@ impl Remote for Redis {
     }
 
     async fn fill(&self, fills: &[Fill<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
-        let commands = fills.iter().map(|fill| {
-            self.store(
-                fill.key,
-                fill.token,
-                &fill.value,
-                Else::Release(fill.kind),
-                wire,
-            )
+        let calls = fills.iter().map(|fill| {
+            let told = Told::Fill(fill.kind);
+            self.store(fill.key, fill.token, &fill.value, told, wire)
         });
-        self.run(commands, Repeat::Never, filled).await
+        self.run(calls, Repeat::Never, filled).await
     }
 
     async fn extend(&self, extends: &[Extend<'_>]) -> Vec<Result<Extended, Fault>> {
@@ -159,8 +130,8 @@ impl Remote for Redis {
 
     async fn settle(&self, settles: &[Settle<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
         let commands = settles.iter().map(|settle| match settle.token {
-            Some(token) => self.store(settle.key, token, &settle.value, Else::Remove, wire),
-            None => self.delete(settle.key),
+            Some(token) => self.store(settle.key, token, &settle.value, Told::Settle, wire),
+            None => self.delete(settle.key).into(),
         });
         let answers = self.run(commands, Repeat::Never, Ok).await;
         answers
@@ -270,7 +241,7 @@ impl Redis {
         }
         let mut nobodys = Script::Release.call(&[&lease_key(ask.key)]);
         nobodys.arg("");
-        let mut answers = run(self.line(), vec![nobodys], Repeat::Once).await;
+        let mut answers = run(self.line(), &[nobodys.into()], Repeat::Once, None).await;
         answers.pop().unwrap_or(Ok(Value::Nil)).map(drop)
     }
 
@@ -309,43 +280,86 @@ impl Redis {
     /// Sends one command a key, and makes an outcome of each answer.
     async fn run<T>(
         &self,
-        commands: impl Iterator<Item = Cmd>,
+        commands: impl Iterator<Item = impl Into<Call>>,
         repeat: Repeat,
         parse: impl Fn(Value) -> Result<T, Fault>,
     ) -> Vec<Result<T, Fault>> {
-        let commands: Vec<Cmd> = commands.collect();
-        if commands.is_empty() {
+        let calls: Vec<Call> = commands.map(Into::into).collect();
+        if calls.is_empty() {
             return Vec::new();
         }
-        let answers = run(self.line(), commands, repeat).await;
+        let answers = match &self.lanes {
+            Some(lanes) => lanes.calls.carry(&calls, repeat).await,
+            None => run(self.line(), &calls, repeat, None).await,
+        };
         answers
             .into_iter()
             .map(|answer| answer.and_then(&parse))
             .collect()
     }
 
-    fn store(&self, key: &str, token: Token, value: &Stored<'_>, or_else: Else, wire: Wire) -> Cmd {
-        let mut command = storing(Script::Store, key, wire);
-        add(&mut command, token, value);
-        command
-            .arg(match or_else {
-                Else::Release(_) => 0,
-                Else::Remove => 1,
-            })
-            .arg(match (wire, value.replaces) {
+    /// The look was refused, maybe for the sake of another caller's key: each looks by itself.
+    async fn look_again(
+        &self,
+        asks: &[LeaseAsk<'_>],
+        answered: Vec<Result<Answered, Fault>>,
+        wire: Wire,
+    ) -> Vec<Result<Leased, Fault>> {
+        let blind = |answered: &Result<Answered, Fault>| matches!(answered, Ok(answered) if answered.found.is_none());
+        let asked = asks.iter().zip(&answered);
+        let keys = asked.filter(|(_, answered)| blind(answered));
+        let keys: Vec<&str> = keys.map(|(ask, _)| ask.key).collect();
+        let mut looks = Vec::new();
+        if !keys.is_empty() {
+            looks = Box::pin(self.read(&keys, wire)).await;
+        }
+        let mut looks = looks.into_iter();
+        let whole = answered.into_iter().map(|answered| {
+            let Answered { granted, found } = answered?;
+            let found = match found {
+                Some(found) => found,
+                None => looks.next().unwrap_or(Err(Fault::Timeout))?,
+            };
+            Ok(Leased { granted, found })
+        });
+        whole.collect()
+    }
+
+    fn store(&self, key: &str, token: Token, value: &Stored<'_>, told: Told, wire: Wire) -> Call {
+        let event = |kind| match &self.herald {
+            Some(herald) => encode(herald, key, kind),
+            None => Vec::new(),
+        };
+        let rest = Rest {
+            value,
+            removes: told == Told::Settle,
+            replaces: match (wire, value.replaces) {
                 (Wire::JetcacheGo, None) => b"-".to_vec(),
                 (Wire::JetcacheGo, Some(bytes)) => [b"=", bytes].concat(),
                 _ => Vec::new(),
-            });
-        self.tell(
-            &mut command,
-            key,
-            match &or_else {
-                Else::Release(kind) => core::slice::from_ref(kind),
-                Else::Remove => &[Kind::Set, Kind::Delete],
             },
-        );
-        command
+            channel: match &self.herald {
+                Some(herald) => &herald.channel,
+                None => "",
+            },
+            stored: event(match told {
+                Told::Fill(kind) => kind,
+                Told::Settle => Kind::Set,
+            }),
+            removed: match told {
+                Told::Fill(_) => Vec::new(),
+                Told::Settle => event(Kind::Delete),
+            },
+        };
+        let lease = lease_key(key);
+        let (token, rest) = (token.to_string(), rest.packed());
+        let arguments = [token.as_bytes(), value.bytes, &rest];
+        match wire {
+            Wire::JetcacheGo => {
+                Call::joining(Script::Store, &[key, &lease, &mark_key(key)], &arguments)
+            }
+            _ => Call::joining(Script::Store, &[key, &lease], &arguments),
+        }
     }
 
     fn delete(&self, key: &str) -> Cmd {
@@ -362,14 +376,12 @@ impl Redis {
         };
         command.arg(&*herald.channel);
         for &kind in kinds {
-            let fenced = kind == Kind::Delete;
-            let event = event::encode(&herald.cache, &herald.source, kind, &[key], fenced);
-            command.arg(event);
+            command.arg(encode(herald, key, kind));
         }
     }
 }
 
-/// A call of a script that stores.
+/// A call of a script that puts.
 fn storing(script: Script, key: &str, wire: Wire) -> Cmd {
     let lease = lease_key(key);
     match wire {
@@ -378,7 +390,7 @@ fn storing(script: Script, key: &str, wire: Wire) -> Cmd {
     }
 }
 
-/// Adds the first six arguments of a script that stores: the token, the value, its times.
+/// Adds the first six arguments of a script that puts: the token, the value, its times.
 fn add(command: &mut Cmd, token: Token, value: &Stored<'_>) {
     command
         .arg(token.to_string())
@@ -387,11 +399,6 @@ fn add(command: &mut Cmd, token: Token, value: &Stored<'_>) {
         .arg(px(value.stale))
         .arg(px(value.lease))
         .arg(aged(value.age));
-}
-
-/// The age of a lease in milliseconds, rounded down: too great an age would lengthen the value's life.
-fn aged(age: Duration) -> u64 {
-    u64::try_from(age.as_millis()).unwrap_or(MOST).min(MOST)
 }
 
 fn condition(condition: Option<Condition>) -> &'static str {
@@ -414,13 +421,18 @@ fn placeholder(wire: Wire) -> &'static [u8] {
     }
 }
 
-/// What a script does if the value is not stored.
-#[derive(Clone, Copy)]
-enum Else {
-    /// Gives the lease back, if it is the token's. What is stored is told to be this.
-    Release(Kind),
-    /// Removes value and lease, whoever holds that.
-    Remove,
+/// Whose value it is, and what others are told of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// A load's, told as this. Not stored, the lease is given back if it is the token's.
+    Fill(Kind),
+    /// A write-through's. Not stored, value and lease are removed, whoever holds that.
+    Settle,
+}
+
+fn encode(herald: &Herald, key: &str, kind: Kind) -> Vec<u8> {
+    let fenced = kind == Kind::Delete;
+    event::encode(&herald.cache, &herald.source, kind, &[key], fenced).into()
 }
 
 /// The outcome of a call for one key.
@@ -428,13 +440,5 @@ fn one<T>(mut outcomes: Vec<Result<T, Fault>>) -> Result<T, Fault> {
     outcomes.pop().unwrap_or(Err(Fault::Timeout))
 }
 
-/// A span in milliseconds, as the server and the scripts take it.
-fn px(span: Duration) -> u64 {
-    millis(span).min(MOST)
-}
-
 /// How many keys one script may take: the server does nothing else meanwhile.
 const UNLOADED_TOGETHER: usize = 64;
-
-/// Seventy thousand years, in milliseconds: sums of these stay exact in Lua's numbers.
-const MOST: u64 = 1 << 51;

@@ -34,6 +34,10 @@ impl Line for Lane {
         })
     }
 
+    fn joins(&self) -> bool {
+        false
+    }
+
     fn scripts(&self) -> &Calm {
         self.nodes.scripts()
     }

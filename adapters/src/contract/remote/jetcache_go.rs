@@ -1,6 +1,9 @@
 //! What the jetcache-go format asks for: bytes without a header, and writers who know nothing of
 //! leases.
 
+pub(super) mod locks;
+pub(super) mod unload;
+
 use core::time::Duration;
 
 use jetcache_core::Remote;

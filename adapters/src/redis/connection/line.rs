@@ -17,6 +17,10 @@ pub(crate) trait Line: Debug + Send + Sync + UnwindSafe + RefUnwindSafe {
     /// One outcome a command, in their order; a server's error is a value among them.
     fn send<'a>(&'a self, batch: Batch<'a>) -> Sending<'a>;
 
+    /// Whether a script may have the keys of several values: not in a cluster, where a slot on the move
+    /// has some of them here and some there.
+    fn joins(&self) -> bool;
+
     /// Whether its servers let us run scripts.
     fn scripts(&self) -> &Calm;
 

@@ -212,7 +212,12 @@ fn silent() -> Fault {
 }
 
 fn is_demoted(value: &Value) -> bool {
-    matches!(value, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::ReadOnly))
+    match value {
+        Value::ServerError(error) => error.kind() == Some(ServerErrorKind::ReadOnly),
+        // A script for many keys answers each of them.
+        Value::Array(values) => values.iter().any(is_demoted),
+        _ => false,
+    }
 }
 
 /// No server restarts faster than this, so a link that answered this recently still leads to it.

@@ -7,31 +7,63 @@ use crate::redis::answer::{lacks, outcome};
 use crate::redis::connection::calm::Calm;
 use crate::redis::connection::line::{Batch, Line, Repeat};
 use crate::redis::script::Script;
+use crate::redis::script::call::{Call, Part, parts};
 
-/// Sends the commands in one pipeline; one outcome a command. A command that the server refused for
-/// not knowing its script was not carried out, so it may be sent again: once, behind the scripts.
+/// Sends the calls in one pipeline; one outcome a call. A command that the server refused for not
+/// knowing its script was not carried out, so it may be sent again: once, behind the scripts. Neither was
+/// one that is many calls and was refused for want of a right, maybe to the keys of one: then each of
+/// them is sent by itself.
 pub(in crate::redis) async fn run(
     line: &dyn Line,
-    commands: Vec<Cmd>,
+    calls: &[Call],
     repeat: Repeat,
+    connection: Option<usize>,
 ) -> Vec<Result<Value, Fault>> {
-    let count = commands.len();
-    let mut pipeline = Pipeline::with_capacity(count);
+    let parts = parts(calls, line.joins());
+    let commands = parts.iter().map(|part| part.command.clone());
+    let answers = send(line, commands, repeat, connection).await;
+    let mut outcomes: Vec<_> = calls.iter().map(|_| Err(Fault::Timeout)).collect();
+    let mut denied = Vec::new();
+    for (part, answer) in parts.into_iter().zip(answers) {
+        if part.calls.len() > 1 && is_denied(&answer) {
+            denied.extend(part.calls);
+        } else {
+            part.spread(answer, &mut outcomes);
+        }
+    }
+    if !denied.is_empty() {
+        let alone: Vec<Part> = denied.iter().map(|&at| calls[at].alone(at)).collect();
+        let commands = alone.iter().map(|part| part.command.clone());
+        let answers = send(line, commands, repeat, connection).await;
+        for (part, answer) in alone.into_iter().zip(answers) {
+            part.spread(answer, &mut outcomes);
+        }
+    }
+    outcomes
+}
+
+/// Sends the commands, and those again whose script the server did not know.
+async fn send(
+    line: &dyn Line,
+    commands: impl Iterator<Item = Cmd>,
+    repeat: Repeat,
+    connection: Option<usize>,
+) -> Vec<Result<Value, Fault>> {
+    let mut pipeline = Pipeline::new();
     for command in commands {
         pipeline.add_command(command);
     }
     let batch = Batch {
         commands: &pipeline,
         ahead: 0,
-        alone: count,
+        alone: pipeline.len(),
         repeat,
-        connection: None,
+        connection,
     };
     let mut answers = line.send(batch).await;
     let unknown: Vec<usize> = (0..answers.len())
         .filter(|&at| is_unknown(&answers[at]))
         .collect();
-    let mut fault = None;
     if !unknown.is_empty() {
         match again(line, &pipeline, &unknown, repeat).await {
             Ok(second) => {
@@ -43,18 +75,14 @@ pub(in crate::redis) async fn run(
                 if matches!(why, Fault::Refused(_)) {
                     line.scripts().refused(&why);
                 }
-                fault = Some(why);
+                for at in unknown {
+                    answers[at] = Err(why.clone());
+                }
             }
         }
     }
     note(line.scripts(), &answers);
     answers
-        .into_iter()
-        .map(|answer| match &fault {
-            Some(fault) if is_unknown(&answer) => Err(fault.clone()),
-            _ => outcome(answer?),
-        })
-        .collect()
 }
 
 /// Notes whether the server lets us run scripts.
@@ -113,4 +141,8 @@ async fn again(
 
 fn is_unknown(answer: &Result<Value, Fault>) -> bool {
     matches!(answer, Ok(Value::ServerError(error)) if error.kind() == Some(ServerErrorKind::NoScript))
+}
+
+fn is_denied(answer: &Result<Value, Fault>) -> bool {
+    matches!(answer, Ok(Value::ServerError(error)) if error.kind() == Some(ServerErrorKind::NoPerm))
 }

@@ -9,8 +9,8 @@ use jetcache_core::ports::remote::Wire;
 use redis::{PushInfo, Value};
 
 use crate::redis::answer::{claimed, extended, filled, granted, is_one, placed};
-use crate::redis::inspection::inspected;
 use crate::redis::look::found;
+use crate::redis::look::inspection::inspected;
 use crate::redis::verbs::log::{ensured, page, raised};
 use crate::redis::{event, tracking};
 

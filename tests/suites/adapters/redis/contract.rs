@@ -1,5 +1,6 @@
 //! Redis keeps the contract, and does what only Redis must.
 
+mod gathered;
 mod together;
 
 use std::time::Duration;

@@ -20,7 +20,7 @@ use crate::adapters::verbs::{many, read, single};
 type Reading<'a> = Pin<Box<dyn Future<Output = Result<Option<Found>, Fault>> + 'a>>;
 
 /// A server with `ns:0` to `ns:299`, each of which is its own value.
-fn filled() -> RedisServer {
+pub(super) fn filled() -> RedisServer {
     let server = RedisServer::start();
     let keys: Vec<String> = (0..300).map(key).collect();
     let pairs = keys.iter().flat_map(|key| [key.as_str(), key.as_str()]);
@@ -32,12 +32,12 @@ fn filled() -> RedisServer {
     server
 }
 
-fn key(n: usize) -> String {
+pub(super) fn key(n: usize) -> String {
     format!("ns:{n}")
 }
 
 /// A client with one connection, which stands, through a proxy.
-async fn warm(server: &RedisServer) -> (Proxy, Redis) {
+pub(super) async fn warm(server: &RedisServer) -> (Proxy, Redis) {
     let proxy = Proxy::start(server.port());
     let redis = Redis::builder(proxy.url()).connections(1).open().unwrap();
     read(&redis, "ns:0").await.unwrap();
@@ -59,7 +59,7 @@ fn begin<'a>(redis: &'a Redis, key: &'a str) -> Reading<'a> {
     reading
 }
 
-fn poll<F: Future + Unpin>(reading: &mut F) -> Poll<F::Output> {
+pub(super) fn poll<F: Future + Unpin>(reading: &mut F) -> Poll<F::Output> {
     let mut context = Context::from_waker(Waker::noop());
     Pin::new(reading).poll(&mut context)
 }

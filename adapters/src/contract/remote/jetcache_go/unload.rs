@@ -9,7 +9,9 @@ use jetcache_core::ports::remote::{Filled, Placed, Settle};
 use crate::contract::remote::suite::{Suite, only, stored};
 
 /// What every store does: nothing that a load left, or will bring, stays.
-pub(super) async fn run<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
+pub(in crate::contract::remote) async fn run<R: Remote, S: AsyncFn(Duration)>(
+    suite: &Suite<'_, R, S>,
+) {
     what_a_load_stored_goes(suite).await;
     a_load_under_way_does_not_fill(suite).await;
     a_write_through_is_taken_for_a_load(suite).await;
@@ -17,7 +19,9 @@ pub(super) async fn run<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>
 }
 
 /// What a store does that knows what was loaded.
-pub(super) async fn run_alone<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
+pub(in crate::contract::remote) async fn run_alone<R: Remote, S: AsyncFn(Duration)>(
+    suite: &Suite<'_, R, S>,
+) {
     what_an_insert_stored_stays(suite).await;
     an_insert_under_way_still_fills(suite).await;
     what_an_insert_stored_over_a_load_stays(suite).await;

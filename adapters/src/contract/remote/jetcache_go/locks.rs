@@ -6,7 +6,9 @@ use jetcache_core::{Remote, Token};
 
 use crate::contract::remote::suite::{Suite, stored};
 
-pub(super) async fn run<R: Remote, S: AsyncFn(Duration)>(suite: &Suite<'_, R, S>) {
+pub(in crate::contract::remote) async fn run<R: Remote, S: AsyncFn(Duration)>(
+    suite: &Suite<'_, R, S>,
+) {
     one_has_it(suite).await;
     only_its_own_token_gives_it_back(suite).await;
     it_ends_by_itself(suite).await;

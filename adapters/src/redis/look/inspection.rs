@@ -9,10 +9,10 @@ use crate::redis::lease_key::lease_key;
 use crate::redis::look::{found, left, look, look_len};
 
 /// How many commands of an inspection stand before its look, each by itself.
-pub(super) const BESIDE: usize = 3;
+pub(in crate::redis) const BESIDE: usize = 3;
 
 /// The commands. Each is one that loads or their scripts send as well, so no user needs another right.
-pub(super) fn inspection(key: &str, wire: Wire) -> Pipeline {
+pub(in crate::redis) fn inspection(key: &str, wire: Wire) -> Pipeline {
     let lease = lease_key(key);
     let mut pipeline = Pipeline::with_capacity(BESIDE + look_len(1, wire));
     pipeline.cmd("PTTL").arg(key);
@@ -23,7 +23,7 @@ pub(super) fn inspection(key: &str, wire: Wire) -> Pipeline {
 }
 
 /// What their answers say. What the server refuses to say beside the value is not told.
-pub(super) fn inspected(
+pub(in crate::redis) fn inspected(
     beside: Vec<Result<Value, Fault>>,
     look: Vec<Value>,
     wire: Wire,

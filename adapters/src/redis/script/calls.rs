@@ -1,0 +1,71 @@
+//! Calls of scripts that go out together.
+
+use jetcache_core::Fault;
+use redis::Value;
+
+use crate::redis::connection::line::{Line, Repeat};
+use crate::redis::lanes::cargo::{Cargo, Outcomes};
+use crate::redis::script::call::Call;
+use crate::redis::script::run::run;
+
+/// The calls of several callers.
+#[derive(Debug, Default)]
+pub(in crate::redis) struct Calls {
+    calls: Vec<Call>,
+    bytes: usize,
+}
+
+impl Cargo for Calls {
+    type Sort = Repeat;
+    type Ask<'a> = &'a [Call];
+    type Outcome = Value;
+
+    fn count(calls: &[Call]) -> usize {
+        calls.len()
+    }
+
+    fn is_much(calls: &[Call]) -> bool {
+        let size = || calls.iter().map(Call::size).sum::<usize>();
+        !(1..=MOST_GATHERED).contains(&calls.len()) || size() > BIG
+    }
+
+    fn add(&mut self, calls: &[Call]) {
+        self.calls.extend_from_slice(calls);
+        self.bytes += calls.iter().map(Call::size).sum::<usize>();
+    }
+
+    fn is_full(&self, bound: usize) -> bool {
+        self.calls.len() >= bound || self.bytes >= MOST_BYTES
+    }
+
+    fn may_repeat(repeat: Repeat) -> bool {
+        repeat == Repeat::Once
+    }
+
+    async fn send<'a>(
+        line: &'a dyn Line,
+        calls: &'a [Call],
+        repeat: Repeat,
+        connection: Option<usize>,
+    ) -> Outcomes<Self> {
+        run(line, calls, repeat, connection).await
+    }
+
+    async fn send_all(
+        &self,
+        line: &dyn Line,
+        repeat: Repeat,
+        connection: Option<usize>,
+    ) -> Result<Outcomes<Self>, Fault> {
+        Ok(run(line, &self.calls, repeat, connection).await)
+    }
+
+    const BOUND: usize = 128;
+}
+
+/// More calls at once are many already, and wait for nobody.
+const MOST_GATHERED: usize = 64;
+/// So big a call goes by itself.
+const BIG: usize = 16 * 1024;
+/// How many bytes need not wait for more.
+const MOST_BYTES: usize = 64 * 1024;
