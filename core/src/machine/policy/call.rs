@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use crate::machine::error::Error;
 use crate::machine::generations::tags::{Tags, TooManyTags};
+#[cfg(feature = "std")]
 use crate::machine::policy::outage::Outage;
 use crate::machine::policy::pace::Aim;
 
@@ -142,6 +143,7 @@ impl Call {
     }
 
     /// The wishes for the rest of a call: without L2 if it is away.
+    #[cfg(feature = "std")]
     pub(crate) fn within(self, outage: Outage) -> Self {
         if outage.is_away() {
             self.skip_remote()
@@ -172,6 +174,7 @@ impl Call {
     ///
     /// # Errors
     /// [`Error::Config`] for wishes that no write-through can fulfil, [`Error::TooManyTags`].
+    #[cfg(feature = "std")]
     pub(crate) fn check_write(&self) -> Result<(), Error> {
         self.check_any_change()?;
         if self.skip_remote {
