@@ -230,21 +230,31 @@ fn wishes_that_contradict_the_call_are_refused() {
             "with skip-remote setxx k a 1",
             "with ttl=0 set k a 1",
             "set k a 1 0",
-            "with local-ttl=0 set k a 1",
             "with ttl=0 del k",
             "with ttl=1 peek k",
         ] {
             let answer = node.ask(line);
             assert!(answer["error"].is_string(), "{line}: {answer}");
         }
+        assert_eq!(node.ask("get k"), miss());
+    });
+}
+
+#[test]
+fn what_is_to_live_for_no_time_is_answered_and_not_kept() {
+    everywhere(|place| {
+        let mut node = place.node(&[]);
         for command in ["load", "rload"] {
             let answer = node.ask(format!("with ttl=0 {command} k a 1"));
             assert_eq!(
                 (&answer["outcome"], &answer["loaded"]),
-                (&json!("error"), &json!(false))
+                (&json!("hit"), &json!(true))
             );
+            assert_eq!(node.ask("get k"), miss());
         }
-        assert_eq!(node.ask("get k"), miss());
+        assert_eq!(node.ask("with local-ttl=0 set k a 1")["everywhere"], true);
+        assert_eq!(node.ask("peek k"), miss());
+        assert_eq!(node.ask("get k")["outcome"], "hit");
     });
 }
 
