@@ -144,11 +144,9 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// # use jetcache_core::doc::runtime as jetcache_tokio;
     /// use jetcache_tokio::LoadError;
     /// # jetcache_core::doc::block_on(async {
-    ///
     /// let cache = jetcache_tokio::builder::<u32, String>("squares")
     ///     .batch_loader(|ids: Vec<u32>| async move {
-    ///         let rows = ids.into_iter().map(|id| (id, (id * id).to_string()));
-    ///         Ok::<Vec<_>, LoadError>(rows.collect())
+    ///         Ok::<Vec<_>, LoadError>(ids.iter().map(|id| (*id, (id * id).to_string())).collect())
     ///     })
     ///     .build()?;
     /// let squares = cache.load_many(&[2, 3]).await.into_values()?;
@@ -355,7 +353,6 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     ///
     /// With [`Wire::JetcacheGo`] the services, Go's among them, take turns by jetcache-go's lock,
     /// the key `<key>_#RL#`; a refresh that failed gives it back.
-    ///
     /// A period longer than `ttl` refreshes what has ended already.
     ///
     /// ```
@@ -363,7 +360,6 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// use jetcache_tokio::{Call, LoadError};
     /// use std::time::Duration;
     /// # jetcache_core::doc::block_on(async {
-    ///
     /// let cache = jetcache_tokio::builder::<String, u32>("rates")
     ///     .loader(|_currency: String| async move { Ok::<_, LoadError>(100) })
     ///     .refresh_every(Duration::from_secs(30))
