@@ -257,6 +257,7 @@ const FOR_TASKS: &[(&str, &[&str])] = &[
     (
         "its loader or writer never ends: nobody stops one that blocks a thread",
         &[
+            "a_reload_bounds_loads_and_values",
             "a_slow_loader_times_out",
             "a_writer_that_takes_too_long_leaves_the_key_empty",
         ],
