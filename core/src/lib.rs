@@ -28,6 +28,14 @@ extern crate alloc;
 #[cfg(feature = "std")]
 #[doc(hidden)]
 pub mod doc;
+/// What examples name, as far as there is any of it without `std`.
+#[cfg(not(feature = "std"))]
+#[doc(hidden)]
+pub mod doc {
+    pub mod runtime {
+        pub use crate::*;
+    }
+}
 #[cfg(feature = "std")]
 mod driver;
 #[cfg(feature = "std")]
