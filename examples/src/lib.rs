@@ -60,6 +60,21 @@ mod tests {
         assert!(pages > 12, "{pages}");
     }
 
+    /// What is copied from the docs of a driver's item compiles in a program on a runtime crate: a hidden
+    /// line lends the examples its name.
+    #[test]
+    fn no_example_of_the_driver_names_a_crate_beneath() {
+        let driver = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/src/driver");
+        for file in files(&driver) {
+            let text = fs::read_to_string(&file).expect("sources are text");
+            let wrong = text.lines().find(|line| {
+                let shown = line.trim_start().strip_prefix("/// ");
+                shown.is_some_and(|code| code.starts_with("use jetcache_core"))
+            });
+            assert_eq!(wrong, None, "{}", file.display());
+        }
+    }
+
     fn files(folder: &Path) -> Vec<PathBuf> {
         let entries = fs::read_dir(folder).expect("the guide's folder");
         let mut files = Vec::new();

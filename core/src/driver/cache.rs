@@ -172,13 +172,12 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// All settings that hold now and can be said as data, defaults included.
     ///
     /// ```
-    /// # use jetcache_core::doc::Threads;
-    /// # use jetcache_core::Cache;
-    /// let cache = Cache::<u64, String>::builder("users", Threads).capacity(500).build()?;
+    /// # use jetcache_core::doc::runtime as jetcache_tokio;
+    /// let cache = jetcache_tokio::builder::<u64, String>("users").capacity(500).build()?;
     /// let settings = cache.settings();
     /// assert_eq!(settings.capacity, Some(500));
     /// println!("{settings}");
-    /// # Ok::<(), jetcache_core::Error>(())
+    /// # Ok::<(), jetcache_tokio::Error>(())
     /// ```
     #[must_use]
     pub fn settings(&self) -> Settings {

@@ -29,14 +29,15 @@ macro_rules! settings {
         ///
         /// ```
         /// use core::time::Duration;
-        /// use jetcache_core::Settings;
+        /// # use jetcache_core::doc::runtime as jetcache_tokio;
+        /// use jetcache_tokio::Settings;
         ///
         /// let mut settings = Settings::default();
         /// settings.set("ttl", "10m")?;
         /// settings.capacity = Some(1000);
         /// assert_eq!(settings.ttl, Some(Duration::from_secs(600)));
         /// assert_eq!(settings.to_string(), "capacity = 1000, ttl = 10m");
-        /// # Ok::<(), jetcache_core::SettingsError>(())
+        /// # Ok::<(), jetcache_tokio::SettingsError>(())
         /// ```
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         #[cfg_attr(

@@ -15,13 +15,13 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// set before stays where nothing is, and what is set afterwards wins.
     ///
     /// ```
-    /// # use jetcache_core::doc::Threads;
-    /// use jetcache_core::{Cache, Error, Settings};
+    /// # use jetcache_core::doc::runtime as jetcache_tokio;
+    /// use jetcache_tokio::{Error, Settings};
     ///
     /// let mut settings = Settings::default();
     /// settings.set("ttl", "10m")?;
     /// settings.set("load_timeout", "0s")?;
-    /// let builder = Cache::<u64, String>::builder("users", Threads).settings(&settings);
+    /// let builder = jetcache_tokio::builder::<u64, String>("users").settings(&settings);
     /// assert!(matches!(builder.build(), Err(Error::Config(text)) if text.contains("load_timeout")));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

@@ -16,12 +16,13 @@ impl Settings {
     /// [`SettingsError`], which names the variable.
     ///
     /// ```
-    /// use jetcache_core::Settings;
+    /// # use jetcache_core::doc::runtime as jetcache_tokio;
+    /// use jetcache_tokio::Settings;
     ///
     /// let file = Settings::default();
     /// let settings = file.overlaid(Settings::from_env("JETCACHE_USERS")?);
     /// # let _ = settings;
-    /// # Ok::<(), jetcache_core::SettingsError>(())
+    /// # Ok::<(), jetcache_tokio::SettingsError>(())
     /// ```
     pub fn from_env(prefix: &str) -> Result<Self, SettingsError> {
         let variables = env::vars_os().filter_map(|(name, text)| {
@@ -38,7 +39,8 @@ impl Settings {
     /// [`SettingsError`], which names the variable.
     ///
     /// ```
-    /// use jetcache_core::{Settings, SettingsError};
+    /// # use jetcache_core::doc::runtime as jetcache_tokio;
+    /// use jetcache_tokio::{Settings, SettingsError};
     ///
     /// let variables = |name: &str| [(name.to_string(), "10m".to_string())];
     /// let settings = Settings::from_variables("USERS", variables("USERS_TTL"))?;
