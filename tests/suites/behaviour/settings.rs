@@ -3,9 +3,12 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use jetcache_core::{Cached, Error, LoadError, Settings, SettingsError};
+use jetcache_adapters::{Faults, Faulty, Memory, Raw};
+use jetcache_core::doc::Threads;
+use jetcache_core::{Cached, Error, LoadError, PausedClock, Settings, SettingsError, Wire};
+use jetcache_tokio::Tokio;
 
-use crate::behaviour::stage::{Case, Cases, Stage, value};
+use crate::behaviour::stage::{Case, Cases, Host, Stage, value};
 
 pub(crate) const CASES: Cases<Case> = &[
     ("a_reload_holds_for_what_is_stored_from_then_on", |s| {
@@ -24,6 +27,10 @@ pub(crate) const ALONE: Cases<fn()> = &[
     ("settings_come_from_the_environment", environment),
     ("a_wrong_setting_is_named", wrong),
     ("every_setting_has_a_text", texts),
+    (
+        "a_shorter_life_does_not_bring_back_what_was_removed",
+        bypass,
+    ),
 ];
 
 fn of(text: &str) -> Settings {
@@ -236,4 +243,41 @@ fn texts() {
     }
     assert_eq!(lines.lines().count(), Settings::NAMES.len());
     assert_eq!(of(&lines), all);
+}
+
+/// In the Go format a bucket whose removals did not fit does without L2 for as long as an entry may live: as
+/// the former settings had it, for those that others wrote then.
+fn bypass() {
+    let clock = PausedClock::new();
+    let hands = clock.clone();
+    let memory = Memory::with_clock(move || hands.now().as_nanos() / 1_000_000);
+    let faults = Faults::new(Threads);
+    let node = |faults: &Faults| {
+        jetcache_tokio::builder_on::<u64, String>("users", Tokio::paused(&clock))
+            .wire(Wire::JetcacheGo)
+            .remote(Faulty::new(memory.clone(), faults.clone()), Raw)
+            .no_local()
+            .no_breaker()
+            .jitter(0, Duration::ZERO)
+            .unconfirmed_capacity(1)
+            .build()
+            .unwrap()
+    };
+    // What others wrote by the former settings.
+    let (writer, node) = (node(&Faults::new(Threads)), node(&faults));
+    let ids: Vec<u64> = (0..200).collect();
+    Host::Tokio.block_on(async {
+        for id in &ids {
+            writer.insert(*id, "old".into()).await.unwrap();
+        }
+        node.reload(&of("ttl = 1s\nnegative_ttl = 1s")).unwrap();
+        faults.error_rate(1.0);
+        node.invalidate_many(&ids).await;
+        faults.heal();
+        clock.advance(Duration::from_secs(600));
+        for id in &ids {
+            assert_eq!(node.get(id).await, Cached::Miss, "{id} came back");
+        }
+        assert!(node.stats().bypassed > 0, "{}", node.stats());
+    });
 }
