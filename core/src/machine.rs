@@ -13,7 +13,7 @@
 //! use jetcache_core::machine::generations::Generations;
 //! use jetcache_core::machine::lookup::step::{Need, Reply, Step};
 //! use jetcache_core::machine::tier::lru::Lru;
-//! use jetcache_core::machine::shard::{Context, Shard};
+//! use jetcache_core::machine::shard::{Context, Roll, Shard};
 //! use jetcache_core::{Call, Kind, Load, Policy, Timestamp};
 //!
 //! type Table = Shard<u32, i16, hashbrown::DefaultHashBuilder>;
@@ -22,7 +22,7 @@
 //!     let policy = Policy::new(Kind::Local);
 //!     // Nothing was raised, and a bucket of keys matters to an L2 alone.
 //!     let (generations, bucket) = (Generations::new(), 0);
-//!     let context = Context { now, roll: 4, policy: &policy, generations: &generations };
+//!     let context = Context { now, roll: Roll::Bits(4), policy: &policy, generations: &generations };
 //!     let mut effects = Effects::default();
 //!     let (ticket, _lead) = table.join(sensor, bucket, Call::new(), &context, &mut effects);
 //!     let mut reply = Reply::Begin;

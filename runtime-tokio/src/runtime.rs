@@ -1,14 +1,17 @@
 //! Tokio as a [`Runtime`].
 
+use core::cell::Cell;
 use core::future::Future;
 use core::pin::Pin;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
 use std::panic::catch_unwind;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use jetcache_core::{Clock, Runtime, Task, Timestamp, roll};
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Id};
+use tokio::time::Sleep;
 
 /// Tokio's tasks and timers, and the system's coarse clock.
 ///
@@ -21,7 +24,27 @@ pub struct Tokio {
     /// Whether tokio's own timers are used.
     timed: bool,
     last: Mutex<Option<Seen>>,
+    /// Tells one from another.
+    number: usize,
+    /// How often `last` has changed.
+    turn: AtomicUsize,
 }
+
+/// What a thread has noted, so that the next call on it need not look at what all threads share.
+#[derive(Clone, Copy)]
+struct Noted {
+    /// Where it was noted, and when.
+    number: usize,
+    turn: usize,
+    runtime: Id,
+    has_timers: bool,
+}
+
+thread_local! {
+    static NOTED: Cell<Option<Noted>> = const { Cell::new(None) };
+}
+
+static NUMBERS: AtomicUsize = AtomicUsize::new(0);
 
 /// A runtime from which a call came.
 #[derive(Clone, Debug)]
@@ -50,27 +73,69 @@ impl Tokio {
             clock,
             timed,
             last: Mutex::new(None),
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            turn: AtomicUsize::new(0),
         }
     }
 
     /// The runtime that this thread is in, or the last one that a call came from.
     fn seen(&self) -> Option<Seen> {
-        let last = self.last().clone();
-        let Ok(current) = Handle::try_current() else {
-            return last;
-        };
-        if last
-            .as_ref()
-            .is_some_and(|last| last.handle.id() == current.id())
-        {
-            return last;
+        match Handle::try_current() {
+            Ok(handle) => Some(Seen {
+                has_timers: self.note(&handle),
+                handle,
+            }),
+            Err(_) => self.last().clone(),
         }
-        let seen = Seen {
+    }
+
+    /// Remembers the runtime that this thread is in. Says whether it has timers.
+    fn note(&self, handle: &Handle) -> bool {
+        let runtime = handle.id();
+        let turn = self.turn.load(Ordering::Acquire);
+        if let Some(noted) = NOTED.get()
+            && (noted.number, noted.turn, noted.runtime) == (self.number, turn, runtime)
+        {
+            return noted.has_timers;
+        }
+        let is_known = |last: &&Seen| last.handle.id() == runtime;
+        let known = self.last().as_ref().filter(is_known).cloned();
+        let seen = known.unwrap_or_else(|| Seen {
+            // Where no lock is held: a panic hook is user code.
             has_timers: !self.timed || has_timers(),
-            handle: current,
+            handle: handle.clone(),
+        });
+        let has_timers = seen.has_timers;
+        let mut last = self.last();
+        let before = match last.as_ref().filter(is_known) {
+            Some(_) => None,
+            None => {
+                self.turn.fetch_add(1, Ordering::AcqRel);
+                last.replace(seen)
+            }
         };
-        *self.last() = Some(seen.clone());
-        Some(seen)
+        NOTED.set(Some(Noted {
+            number: self.number,
+            // Under the lock: it is that of `last`.
+            turn: self.turn.load(Ordering::Acquire),
+            runtime,
+            has_timers,
+        }));
+        drop(last);
+        // It may be all that is left of its runtime.
+        drop(before);
+        has_timers
+    }
+
+    /// What keeps the time for a sleep.
+    fn timer(&self, span: Duration) -> Timer {
+        if self.timed
+            && let Ok(handle) = Handle::try_current()
+            && self.note(&handle)
+        {
+            return Timer::Here(tokio::time::sleep(span));
+        }
+        Timer::Elsewhere(self.seen())
     }
 
     fn last(&self) -> MutexGuard<'_, Option<Seen>> {
@@ -106,17 +171,19 @@ impl Runtime for Tokio {
 
     /// Tokio's time driver must be there: without it nothing could end in time.
     fn check(&self) -> Result<(), &'static str> {
-        match self.seen() {
-            Some(seen) if !seen.has_timers => {
-                Err("this tokio runtime has no timers: build it with enable_time() or enable_all()")
-            }
-            _ => Ok(()),
+        let has_timers = match Handle::try_current() {
+            Ok(handle) => self.note(&handle),
+            Err(_) => self.last().as_ref().is_none_or(|last| last.has_timers),
+        };
+        if has_timers {
+            return Ok(());
         }
+        Err("this tokio runtime has no timers: build it with enable_time() or enable_all()")
     }
 
     fn sleep(&self, span: Duration) -> impl Future<Output = ()> + Send + 'static {
-        let elsewhere = self.seen();
-        self.clock.sleep(span, move |span| sleep(span, elsewhere))
+        let timer = self.timer(span);
+        self.clock.sleep(span, move |span| timer.keep(span))
     }
 
     fn spawn(&self, task: Task) -> Result<(), Task> {
@@ -166,6 +233,24 @@ static BLOCKING: LazyLock<Option<Handle>> = LazyLock::new(|| {
     let drive = move || runtime.block_on(core::future::pending::<()>());
     thread.spawn(drive).is_ok().then_some(handle)
 });
+
+/// What keeps the time for one sleep.
+enum Timer {
+    /// That of the runtime in which it was asked for. It keeps the time wherever it is polled.
+    Here(Sleep),
+    /// That of the runtime in which it is polled, or this one's.
+    Elsewhere(Option<Seen>),
+}
+
+impl Timer {
+    async fn keep(self, span: Duration) {
+        match self {
+            Self::Here(sleep) => sleep.await,
+            // Seldom: boxed, so that every other sleep does not make room for it.
+            Self::Elsewhere(seen) => Box::pin(sleep(span, seen)).await,
+        }
+    }
+}
 
 async fn sleep(span: Duration, seen: Option<Seen>) {
     if let Ok(here) = Handle::try_current() {

@@ -4,7 +4,7 @@ use core::fmt;
 use portable_atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::driver::world::dice::roll;
-use crate::driver::world::lane::{Lane, MOST_LANES};
+use crate::driver::world::lane::{Lane, stripes};
 use crate::machine::event::Event;
 use crate::machine::stats::{Counter, Stats};
 use crate::ports::observer::Observer;
@@ -34,10 +34,10 @@ impl Counters {
     /// All zero.
     #[must_use]
     pub fn new() -> Self {
-        let stripes = |count| (0..count).map(|_| Stripe::new()).collect();
+        let new = |count| (0..count).map(|_| Stripe::new()).collect();
         Self {
-            own: stripes(lanes()),
-            shared: stripes(lanes() / 2),
+            own: new(stripes()),
+            shared: new(stripes() / 2),
         }
     }
 
@@ -112,7 +112,7 @@ impl Sampler {
             stripes: Box::default(),
         };
         let beat = |_| Beat(AtomicU32::new(sampler.gap()));
-        sampler.stripes = (0..lanes()).map(beat).collect();
+        sampler.stripes = (0..stripes()).map(beat).collect();
         sampler
     }
 
@@ -142,12 +142,6 @@ impl Sampler {
         // The remainder of 64 random bits by 33 is as good as even.
         u32::try_from(roll() as u64 % most).unwrap_or(u32::MAX)
     }
-}
-
-/// As many as there are threads to expect, twice; a power of two.
-fn lanes() -> usize {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    (threads * 2).next_power_of_two().min(MOST_LANES)
 }
 
 #[cfg(test)]

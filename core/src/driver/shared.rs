@@ -13,6 +13,7 @@ pub(super) mod sweep;
 pub(super) mod tables;
 mod watcher;
 
+use core::cell::{OnceCell, RefCell};
 use core::fmt;
 use core::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -47,7 +48,7 @@ use crate::machine::event::Event;
 use crate::machine::generations::scope::bucket;
 use crate::machine::policy::breaker::{BreakerState, Turned};
 use crate::machine::policy::{Kind, Policy};
-use crate::machine::shard::Context;
+use crate::machine::shard::{Context, Roll};
 use crate::machine::stats::Stats;
 use crate::machine::stats::activity::Activity;
 use crate::ports::bus::BusState;
@@ -138,7 +139,7 @@ impl<K: CacheKey, V: CacheValue> Shared<K, V> {
             let rules = self.rules.now();
             let context = Context {
                 now: self.runtime.now(),
-                roll: self.runtime.roll(),
+                roll: Roll::Drawn(&|| self.runtime.roll()),
                 policy: self.policy_of(&rules),
                 generations: &generations,
             };
@@ -183,7 +184,7 @@ impl<K: CacheKey, V: CacheValue> Shared<K, V> {
             return;
         };
         let mut effects = Effects::default();
-        let rules = self.rules.now();
+        let rules = self.rules.now().clone();
         let (now, window) = (self.runtime.now(), rules.policy.failover_window);
         if self.link.as_ref().is_some_and(|link| link.log.is_some()) {
             (self.generations).ask(|generations| generations.failed_over(now, window));
@@ -192,7 +193,7 @@ impl<K: CacheKey, V: CacheValue> Shared<K, V> {
             self.tables.ask(shard, |table| {
                 let context = Context {
                     now: self.runtime.now(),
-                    roll: self.runtime.roll(),
+                    roll: Roll::Drawn(&|| self.runtime.roll()),
                     policy: self.policy_of(&rules),
                     generations: &self.generations.look(),
                 };
@@ -220,9 +221,11 @@ impl<K: CacheKey, V: CacheValue> Shared<K, V> {
         let mut answers = Vec::with_capacity(things.len());
         for run in things.chunk_by_mut(|one, other| shard(one) == shard(other)) {
             self.ask(shard(&run[0]), |table, context, effects| {
-                let mut rolls = Rolls::from(context.roll);
+                let rolls = OnceCell::new();
+                let first = || RefCell::new(Rolls::from(context.roll.bits()));
+                let draw = || rolls.get_or_init(first).borrow_mut().draw();
                 for thing in run {
-                    let roll = rolls.draw();
+                    let roll = Roll::Drawn(&draw);
                     let context = Context { roll, ..*context };
                     answers.push(question(thing, table, &context, effects));
                 }
@@ -252,13 +255,13 @@ impl<K: CacheKey, V: CacheValue> Shared<K, V> {
     pub(super) fn reload(&self, others: &Settings) -> Result<(), Error> {
         let mut settings = self.settings();
         let after = changed(&settings, others, self.kind)?;
-        let before = self.rules.now();
+        let before = self.rules.now().clone();
         let rules = rules(&before, &after)?;
         for shard in 0..self.tables.len() {
             self.tables.ask(shard, |table| {
                 table.remember_life(&Context {
                     now: self.runtime.now(),
-                    roll: self.runtime.roll(),
+                    roll: Roll::Drawn(&|| self.runtime.roll()),
                     policy: &before.policy,
                     generations: &self.generations.look(),
                 });

@@ -16,6 +16,7 @@ mod refreshes;
 pub mod repairs;
 mod write_throughs;
 
+use core::fmt;
 use core::hash::{BuildHasher, Hash};
 
 use slab::Slab;
@@ -42,12 +43,38 @@ use crate::machine::time::Timestamp;
 pub struct Context<'a> {
     /// The time.
     pub now: Timestamp,
-    /// 128 fresh random bits.
-    pub roll: u128,
+    /// Fresh random bits.
+    pub roll: Roll<'a>,
     /// The cache's settings.
     pub policy: &'a Policy,
     /// What was raised.
     pub generations: &'a Generations,
+}
+
+/// 128 fresh random bits, for one question: most need none.
+#[derive(Clone, Copy)]
+pub enum Roll<'a> {
+    /// These.
+    Bits(u128),
+    /// Those that this draws, if they are needed; others each time.
+    Drawn(&'a dyn Fn() -> u128),
+}
+
+impl Roll<'_> {
+    /// The bits.
+    #[must_use]
+    pub fn bits(self) -> u128 {
+        match self {
+            Self::Bits(bits) => bits,
+            Self::Drawn(draw) => draw(),
+        }
+    }
+}
+
+impl fmt::Debug for Roll<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Roll").finish_non_exhaustive()
+    }
 }
 
 /// One shard of a node's tables. They grow with the callers, changes and unconfirmed keys; the last

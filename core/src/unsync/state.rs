@@ -19,7 +19,7 @@ use crate::machine::event::Event;
 use crate::machine::generations::Generations;
 use crate::machine::policy::Policy;
 use crate::machine::policy::call::Call;
-use crate::machine::shard::{Context, Shard};
+use crate::machine::shard::{Context, Roll, Shard};
 use crate::machine::stats::{Counter, Stats};
 use crate::machine::tier::entry::Entry;
 use crate::machine::tier::lru::Lru;
@@ -127,7 +127,7 @@ impl<K: Hash + Eq + Clone, V: Clone, L> State<K, V, L> {
     ) -> R {
         let context = Context {
             now: moment.now,
-            roll: moment.roll,
+            roll: Roll::Bits(moment.roll),
             policy: &self.policy,
             generations: &self.generations,
         };

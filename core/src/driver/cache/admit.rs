@@ -10,7 +10,7 @@ use crate::driver::cache::Cache;
 use crate::driver::change::repair::ensure_repairs;
 use crate::driver::report::ensure_reports;
 use crate::driver::shared::address::Address;
-use crate::driver::shared::life::Errand;
+use crate::driver::shared::life::Admission;
 use crate::driver::shared::sweep::forget;
 use crate::machine::error::Error;
 
@@ -19,8 +19,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     ///
     /// # Errors
     /// [`Error::Closed`], and [`Error::Config`] if no cache can run on the caller's runtime.
-    pub(super) fn admit_many(&self) -> Result<Errand, Error> {
-        let admission = Errand::admit(&self.shared.life)?;
+    pub(super) fn admit_many(&self) -> Result<Admission<'_>, Error> {
+        let admission = Admission::to(&self.shared.life)?;
         self.check_runtime()?;
         self.ensure_tasks();
         Ok(admission)
@@ -30,7 +30,10 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     ///
     /// # Errors
     /// Those of [`admit_many`](Self::admit_many).
-    pub(super) fn admit_some<Q: ?Sized>(&self, keys: &[&Q]) -> Result<Option<Errand>, Error> {
+    pub(super) fn admit_some<Q: ?Sized>(
+        &self,
+        keys: &[&Q],
+    ) -> Result<Option<Admission<'_>>, Error> {
         if keys.is_empty() {
             return Ok(None);
         }
@@ -42,7 +45,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     /// # Errors
     /// Those of [`admit_many`](Self::admit_many), and [`Error::Key`] if the key's text is not what it
     /// should be.
-    pub(super) fn admit<Q>(&self, key: &Q) -> Result<(Errand, Address<K>), Error>
+    pub(super) fn admit<Q>(&self, key: &Q) -> Result<(Admission<'_>, Address<K>), Error>
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {
@@ -55,7 +58,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     ///
     /// # Errors
     /// [`Error::Closed`], and [`Error::Key`] if L2 cannot hold the key.
-    pub(super) fn admit_change<Q>(&self, key: &Q) -> Result<(Errand, Address<K>), Error>
+    pub(super) fn admit_change<Q>(&self, key: &Q) -> Result<(Admission<'_>, Address<K>), Error>
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {

@@ -139,10 +139,11 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     pub async fn close(&self) {
         let shared = &self.shared;
         shared.life.close();
-        let policy = &shared.rules.now().policy;
-        let patience = policy
-            .load_timeout
-            .saturating_add(policy.remote_timeout.saturating_mul(4));
+        let patience = {
+            let policy = &shared.rules.now().policy;
+            let remotely = policy.remote_timeout.saturating_mul(4);
+            policy.load_timeout.saturating_add(remotely)
+        };
         let mut patience = shared.runtime.sleep(patience);
         loop {
             let idle = shared.life.idles();

@@ -84,16 +84,11 @@ where
     T: Into<Load<V>>,
 {
     let writing = pin!(async move { writer().await.map(Into::into) });
-    match limited(
-        &*shared.runtime,
-        shared.rules.now().write_timeout.map(Limit::Write),
-        async { Ok(writing.await) },
-    )
-    .await?
-    {
-        Ok(load) if !load.tags.is_empty() && !shared.rules.now().policy.has_tags() => {
-            Err(Error::config(NO_TAGS))
-        }
+    let limit = shared.rules.now().write_timeout.map(Limit::Write);
+    let written = limited(&*shared.runtime, limit, async { Ok(writing.await) }).await?;
+    let has_tags = shared.rules.now().policy.has_tags();
+    match written {
+        Ok(load) if !load.tags.is_empty() && !has_tags => Err(Error::config(NO_TAGS)),
         Ok(load) => brought(shared, Load::map(load, Arc::new)),
         Err(error) => Err(Error::Load(error.into_inner().into())),
     }

@@ -59,9 +59,17 @@ pub(crate) async fn catch_up<K: CacheKey, V: CacheValue>(
     };
     // Who answers now may lack raises, and then a lower number is no loss of the log.
     shared.take_up_primary();
-    let mut target = None;
-    if let Some(Look { asked, top }) = look {
-        target = top;
+    let target = look.as_ref().and_then(|look| look.top);
+    let knows = || {
+        let generations = log.generations.look();
+        match target {
+            Some(top) => generations.knows_up_to(top),
+            None => generations.next_log_step().is_none(),
+        }
+    };
+    // Nearly every answer shows what is known, and then nothing is written that others look at.
+    let is_news = |look: &Look| (log.generations.look()).is_new_top(look.asked, look.top);
+    if let Some(Look { asked, top }) = look.filter(is_news) {
         let lost = log.generations.ask(|generations| {
             generations.on_top(asked, top);
             generations.has_lost_its_log()
@@ -70,13 +78,6 @@ pub(crate) async fn catch_up<K: CacheKey, V: CacheValue>(
             shared.journal.note(&Event::LogLost);
         }
     }
-    let knows = || {
-        let generations = log.generations.look();
-        match target {
-            Some(top) => generations.knows_up_to(top),
-            None => generations.next_log_step().is_none(),
-        }
-    };
     if knows() {
         return Ok(());
     }

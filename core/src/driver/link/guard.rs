@@ -111,8 +111,8 @@ impl Guard {
 
     /// A call that was sent then has ended now. Says whether that opened the breaker.
     pub(crate) fn called(&self, sent: Timestamp, failed: Option<&Fault>, now: Timestamp) -> bool {
-        let dice = self.clock.roll();
         let mut circuit = self.circuit();
+        let dice = || self.clock.roll();
         let turned = circuit.called(Called { sent, failed }, now, dice);
         self.turned(circuit, turned)
     }
@@ -148,7 +148,10 @@ impl Guard {
 
     fn turned(&self, circuit: MutexGuard<'_, Circuit>, turned: Option<Turned>) -> bool {
         let closed = circuit.state() == BreakerState::Closed;
-        self.closed.store(closed, Ordering::Release);
+        // Every call looks at it.
+        if self.is_closed() != closed {
+            self.closed.store(closed, Ordering::Release);
+        }
         drop(circuit);
         let Some(turned) = turned else {
             return false;

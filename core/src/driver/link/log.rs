@@ -82,7 +82,10 @@ impl Log {
 
     /// What a read of its key brought.
     pub(crate) fn seen(&self, asked: Asked, found: Option<Found>) -> Look {
-        (self.looked).fetch_max(asked.sent.as_nanos(), Ordering::Relaxed);
+        let sent = asked.sent.as_nanos();
+        if self.looked.load(Ordering::Relaxed) < sent {
+            self.looked.fetch_max(sent, Ordering::Relaxed);
+        }
         let text = found.and_then(|found| String::from_utf8(found.bytes).ok());
         Look {
             asked: asked.known,

@@ -107,8 +107,11 @@ impl Primary {
                 answered.min().unwrap_or(sent)
             }
         };
-        self.answered
-            .fetch_max(answered.as_nanos(), Ordering::Relaxed);
+        // The clock is coarse, so most answers are of a time that is known, and write nothing.
+        if self.answered() < answered {
+            self.answered
+                .fetch_max(answered.as_nanos(), Ordering::Relaxed);
+        }
     }
 
     fn servers(&self) -> MutexGuard<'_, HashMap<u64, Server>> {

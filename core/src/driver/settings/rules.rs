@@ -1,7 +1,9 @@
 //! The times and bounds of a cache, of which some may change while it runs.
 
 use core::time::Duration;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::PoisonError;
+
+use crossbeam_utils::sync::{ShardedLock, ShardedLockReadGuard};
 
 use crate::machine::policy::Policy;
 
@@ -14,20 +16,21 @@ pub(crate) struct Rules {
     pub(crate) write_timeout: Option<Duration>,
 }
 
-/// The rules of one cache. An L1 hit never looks at them.
-pub(crate) struct Current(RwLock<Arc<Rules>>);
+/// The rules of one cache. An L1 hit never looks at them; every question to the machine does, and writes no line
+/// that another thread writes.
+pub(crate) struct Current(ShardedLock<Rules>);
 
 impl Current {
     pub(crate) fn new(rules: Rules) -> Self {
-        Self(RwLock::new(Arc::new(rules)))
+        Self(ShardedLock::new(rules))
     }
 
-    /// Those of now. Who has them keeps them to the end of what it does.
-    pub(crate) fn now(&self) -> Arc<Rules> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    /// Those of now. They cannot be replaced meanwhile: who goes on to wait for anything takes what it needs along.
+    pub(crate) fn now(&self) -> ShardedLockReadGuard<'_, Rules> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn replace(&self, rules: Rules) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = rules;
     }
 }

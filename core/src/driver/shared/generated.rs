@@ -1,8 +1,9 @@
 //! What the node knows of raises, behind its lock, and the count of its news, which every hit of a
 //! value with tags looks at.
 
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::PoisonError;
 
+use crossbeam_utils::sync::{ShardedLock, ShardedLockReadGuard};
 use portable_atomic::{AtomicUsize, Ordering};
 
 use crate::machine::generations::Generations;
@@ -10,15 +11,17 @@ use crate::machine::generations::heard::Heard;
 use crate::machine::generations::tags::Tags;
 use crate::machine::tier::entry::Entry;
 
+/// Looked at by every question to the machine, and by every answer of L2, while news are rare: to look writes
+/// no line that another thread writes.
 #[derive(Debug, Default)]
 pub(crate) struct Generated {
-    state: RwLock<Generations>,
+    state: ShardedLock<Generations>,
     heard: AtomicUsize,
 }
 
 impl Generated {
     /// To look at.
-    pub(crate) fn look(&self) -> RwLockReadGuard<'_, Generations> {
+    pub(crate) fn look(&self) -> ShardedLockReadGuard<'_, Generations> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -9,6 +9,7 @@ use event_listener::{Event as Bell, EventListener};
 use portable_atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::driver::world::erased::AnyRuntime;
+use crate::driver::world::lane::{Lane, stripes};
 use crate::machine::error::Error;
 use crate::ports::runtime::Task;
 
@@ -17,7 +18,7 @@ pub(crate) struct Life {
     closed: AtomicBool,
     tasks: AtomicUsize,
     /// Calls that went further than L1 and are not over.
-    calls: AtomicUsize,
+    calls: Calls,
     /// Leases that are being given back by calls which are over.
     pub(crate) releases: AtomicUsize,
     /// Lease replies that are listened for after their askers have gone.
@@ -53,7 +54,15 @@ impl Life {
     /// Calls and tasks that `close` waits for.
     pub(crate) fn is_busy(&self) -> bool {
         // The tasks last: what a call leaves behind is counted before the call is over.
-        self.calls.load(Ordering::SeqCst) > 0 || self.tasks() > 0
+        self.calls.any() || self.tasks() > 0
+    }
+
+    /// Something has ended that was counted.
+    fn is_over(&self) {
+        // Nobody waits for an open cache to be idle.
+        if self.is_closed() {
+            self.idle.notify(usize::MAX);
+        }
     }
 
     pub(crate) fn tasks(&self) -> usize {
@@ -92,29 +101,80 @@ impl Future for Counted {
     }
 }
 
-/// Something that runs for the cache, counted for as long as it exists: a task, a call that goes
-/// further than L1, or what trails behind a call that is over.
+/// A call that goes further than L1, counted for as long as it exists: `close` waits for it.
+pub(crate) struct Admission<'a> {
+    life: &'a Life,
+    /// Where it was counted.
+    lane: usize,
+}
+
+impl<'a> Admission<'a> {
+    /// # Errors
+    /// [`Error::Closed`].
+    pub(crate) fn to(life: &'a Life) -> Result<Self, Error> {
+        if life.is_closed() {
+            return Err(Error::Closed);
+        }
+        // Counted before the second look: a `close` that this call does not see sees this call.
+        let lane = life.calls.begin();
+        let admission = Self { life, lane };
+        if life.is_closed() {
+            return Err(Error::Closed);
+        }
+        Ok(admission)
+    }
+}
+
+impl Drop for Admission<'_> {
+    fn drop(&mut self) {
+        self.life.calls.end(self.lane);
+        self.life.is_over();
+    }
+}
+
+/// How many calls there are, counted where their threads do not disturb each other. A call may end on
+/// another thread than it began on.
+#[derive(Debug)]
+struct Calls(Box<[Stripe]>);
+
+/// Padded to two cache lines, which is what processors fetch at once.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Stripe(AtomicUsize);
+
+impl Default for Calls {
+    fn default() -> Self {
+        Self((0..stripes()).map(|_| Stripe::default()).collect())
+    }
+}
+
+impl Calls {
+    /// One more. Says where it is counted.
+    fn begin(&self) -> usize {
+        // The number of stripes is a power of two, so the mask is a valid index.
+        let lane = Lane::of_thread().index() & (self.0.len() - 1);
+        self.0[lane].0.fetch_add(1, Ordering::SeqCst);
+        lane
+    }
+
+    fn end(&self, lane: usize) {
+        self.0[lane].0.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Whether there are any, of those that began before this was asked.
+    fn any(&self) -> bool {
+        let mut counts = self.0.iter().map(|stripe| stripe.0.load(Ordering::SeqCst));
+        counts.any(|count| count > 0)
+    }
+}
+
+/// Something that runs for the cache, counted for as long as it exists: a task, or what trails behind a
+/// call that is over.
 pub(crate) struct Errand(Arc<Life>, Kind);
 
 type Kind = fn(&Life) -> &AtomicUsize;
 
 impl Errand {
-    /// A call that goes further than L1: `close` waits for it.
-    ///
-    /// # Errors
-    /// [`Error::Closed`].
-    pub(crate) fn admit(life: &Arc<Life>) -> Result<Self, Error> {
-        if life.is_closed() {
-            return Err(Error::Closed);
-        }
-        // Counted before the second look: a `close` that this call does not see sees this call.
-        let call = Self::count(life, |life| &life.calls);
-        if life.is_closed() {
-            return Err(Error::Closed);
-        }
-        Ok(call)
-    }
-
     /// Something that trails behind; `None` if there are too many of its kind already.
     pub(crate) fn begin(life: &Arc<Life>, kind: Kind) -> Option<Self> {
         let before = kind(life).fetch_add(1, Ordering::SeqCst);
@@ -132,10 +192,7 @@ impl Errand {
 impl Drop for Errand {
     fn drop(&mut self) {
         self.1(&self.0).fetch_sub(1, Ordering::SeqCst);
-        // Nobody waits for an open cache to be idle.
-        if self.0.is_closed() {
-            self.0.idle.notify(usize::MAX);
-        }
+        self.0.is_over();
     }
 }
 

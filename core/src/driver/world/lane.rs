@@ -41,6 +41,13 @@ impl Lane {
     }
 }
 
+/// How many stripes a table has in which each thread is to have one of its own: as many as there are
+/// threads to expect, twice; a power of two.
+pub(crate) fn stripes() -> usize {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    (threads * 2).next_power_of_two().min(MOST_LANES)
+}
+
 /// Gives the lane back when its thread ends.
 struct Guard;
 

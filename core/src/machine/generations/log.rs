@@ -35,6 +35,14 @@ impl Generations {
         }
     }
 
+    /// Whether [that](Self::on_top) is new to this node.
+    #[must_use]
+    pub fn is_new_top(&self, asked: Known, top: Option<Mark>) -> bool {
+        let was_to_look = asked.missed == self.log.missed && self.log.look;
+        let highest = self.clock.min(self.log.top);
+        was_to_look || !top.is_some_and(|top| top >= asked.clock && top <= highest)
+    }
+
     /// Whether L2 has lost the log that this node knew.
     #[must_use]
     pub fn has_lost_its_log(&self) -> bool {
@@ -261,6 +269,39 @@ mod tests {
             numbers: Some((mark(before), mark(number))),
             scopes: scopes.into(),
         }
+    }
+
+    #[test]
+    fn what_is_not_new_changes_nothing() {
+        let numbers = || [None].into_iter().chain((0..4).map(|it| Some(mark(it))));
+        let mut nodes = vec![Generations::new(), synced()];
+        let mut older = synced();
+        let before = older.known();
+        older.on_top(before, Some(mark(2)));
+        nodes.push(older.clone());
+        // It asked before it missed something.
+        older.on_everything();
+        nodes.push(older);
+        let mut known = 0;
+        for node in nodes {
+            for (asked, top) in [before, node.known()]
+                .into_iter()
+                .flat_map(|asked| numbers().map(move |top| (asked, top)))
+            {
+                let mut after = node.clone();
+                after.on_top(asked, top);
+                if !node.is_new_top(asked, top) {
+                    known += 1;
+                    assert_eq!(
+                        format!("{after:?}"),
+                        format!("{node:?}"),
+                        "{asked:?} {top:?}"
+                    );
+                    assert!(!after.has_lost_its_log());
+                }
+            }
+        }
+        assert!(known >= 4, "some of these are known: {known}");
     }
 
     #[test]

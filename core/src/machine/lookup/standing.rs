@@ -102,7 +102,7 @@ mod tests {
     use crate::machine::policy::call::Call;
     use crate::machine::policy::pace::Aim;
     use crate::machine::policy::{Jitter, Kind, Policy};
-    use crate::machine::shard::{Context, Shard, Ticket};
+    use crate::machine::shard::{Context, Roll, Shard, Ticket};
     use crate::machine::tier::entry::Cached;
     use crate::machine::tier::envelope::{open, seal, stamp};
     use crate::machine::tier::load::{Load, NothingStands};
@@ -147,7 +147,7 @@ mod tests {
             let context = Context {
                 now: self.now,
                 // Nothing is taken off by the jitter.
-                roll: 0,
+                roll: Roll::Bits(0),
                 policy: &self.policy,
                 generations: &NOTHING_RAISED,
             };

@@ -213,7 +213,13 @@ impl Circuit {
 
     /// A call ended at `now`. It says nothing while the breaker is open, nor if it was sent before
     /// that closed: those are the last ones of the outage.
-    pub fn called(&mut self, call: Called<'_>, now: Timestamp, dice: u128) -> Option<Turned> {
+    /// `dice` is asked for random bits if it opens.
+    pub fn called(
+        &mut self,
+        call: Called<'_>,
+        now: Timestamp,
+        dice: impl FnOnce() -> u128,
+    ) -> Option<Turned> {
         if let Some(fault) = call.failed {
             self.last = Some((now, fault.clone()));
         }
@@ -239,7 +245,7 @@ impl Circuit {
         }
         if failed && (self.streak >= self.settings.consecutive_failures || self.is_over(now)) {
             let why = call.failed.cloned().unwrap_or(Fault::Timeout);
-            return Some(self.open(why, now, dice));
+            return Some(self.open(why, now, dice()));
         }
         None
     }
@@ -373,7 +379,7 @@ mod tests {
         fn call(&mut self, failed: Option<&Fault>) -> Option<Turned> {
             let sent = self.now;
             self.pass(1);
-            self.circuit.called(Called { sent, failed }, self.now, 0)
+            self.circuit.called(Called { sent, failed }, self.now, || 0)
         }
 
         fn probe(&mut self, answer: Result<(), Fault>) -> Option<Turned> {
@@ -421,14 +427,14 @@ mod tests {
             failed: Some(&broke),
         };
         for _ in 0..64 {
-            assert!(world.circuit.called(lost, world.now, 0).is_none());
+            assert!(world.circuit.called(lost, world.now, || 0).is_none());
         }
         let late = Called {
             sent,
             failed: Some(&Fault::Timeout),
         };
         let turned: usize = (0..64)
-            .filter(|_| world.circuit.called(late, world.now, 0).is_some())
+            .filter(|_| world.circuit.called(late, world.now, || 0).is_some())
             .count();
         assert_eq!(turned, 1);
     }
@@ -445,7 +451,7 @@ mod tests {
             failed: Some(&Fault::Timeout),
         };
         for _ in 0..64 {
-            assert!(world.circuit.called(late, world.now, 0).is_none());
+            assert!(world.circuit.called(late, world.now, || 0).is_none());
         }
         assert_eq!(world.circuit.state(), BreakerState::Closed);
         world.open();

@@ -44,7 +44,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             era: self.slots.look(slot).era,
             plan,
             born: context.now,
-            lives: context.policy.insert_lives(&call, context.roll),
+            lives: context.policy.insert_lives(&call, context.roll.bits()),
             state: State::Fresh,
             reign: self.reign,
             claimed: self.reign,
@@ -169,7 +169,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             true => self.doubts.send(),
             false => self.send(slot, Cure::Remove),
         };
-        let token = Token::from_bits(context.roll);
+        let token = Token::from_bits(context.roll.bits());
         let change = &mut self.changes[at];
         change.begin(context.generations);
         (change.state, change.claimed) = (State::Claiming(number, token), self.reign);

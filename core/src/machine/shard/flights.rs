@@ -148,7 +148,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let slot = self.slots.at(flight.slot);
         let view = View {
             now: context.now,
-            dice: context.roll,
+            dice: context.roll.bits(),
             policy: context.policy,
             came: ticket.came,
             superseded: slot.era != flight.era,

@@ -151,7 +151,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         effects.events.push(Event::RemoteHit { took });
         let end = context
             .policy
-            .local_end(call, glance.sent, seen.left, context.roll);
+            .local_end(call, glance.sent, seen.left, context.roll.bits());
         let wanted = context.policy.kind.has_local() && !call.skip_local && !call.no_store;
         let superseded = self.eras.has_ended(glance.hash, glance.began);
         if !wanted || superseded || context.now >= end {
@@ -180,7 +180,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             .stale_until(stale_end)
             .noted(note)
             .tagged(&seen.tags, context.generations.heard());
-        let dice = context.roll >> 64;
+        let dice = context.roll.bits() >> 64;
         let entry = (context.policy).led(entry, seen.cost, life, dice);
         Glanced::Keep(answer, kept, entry)
     }

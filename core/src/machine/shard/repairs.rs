@@ -226,6 +226,7 @@ mod tests {
     use crate::machine::lookup::step::{Need, Reply, Seen, Step};
     use crate::machine::policy::call::Call;
     use crate::machine::policy::{Kind, Policy};
+    use crate::machine::shard::Roll;
     use crate::machine::table::flight::Ticket;
     use crate::machine::tier::verb::{Claimed, Granted};
 
@@ -287,7 +288,7 @@ mod tests {
     fn context(policy: &Policy) -> Context<'_> {
         Context {
             now: Timestamp::from_nanos(0),
-            roll: 7,
+            roll: Roll::Bits(7),
             policy,
             generations: &NOTHING_RAISED,
         }

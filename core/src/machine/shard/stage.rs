@@ -6,7 +6,7 @@ use crate::machine::effects::Effects;
 use crate::machine::generations::Generations;
 use crate::machine::lookup::step::{Reply, Step};
 use crate::machine::policy::{Kind, Policy};
-use crate::machine::shard::{Context, Shard};
+use crate::machine::shard::{Context, Roll, Shard};
 use crate::machine::table::flight::Ticket;
 use crate::machine::time::Timestamp;
 
@@ -40,7 +40,7 @@ impl Stage {
     ) -> T {
         let context = Context {
             now: self.now,
-            roll: 4,
+            roll: Roll::Bits(4),
             policy: &self.policy,
             generations: &self.generations,
         };

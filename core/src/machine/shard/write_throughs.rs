@@ -44,9 +44,11 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     ) -> ChangeStep<V> {
         let doubted = self.is_doubted(at, context);
         let change = &mut self.changes[at];
-        let lives = written
-            .as_ref()
-            .and_then(|load| context.policy.lives(&change.call(), load, context.roll));
+        let lives = written.as_ref().and_then(|load| {
+            context
+                .policy
+                .lives(&change.call(), load, context.roll.bits())
+        });
         let mark = written.as_ref().and_then(|load| load.mark.clone());
         if let Some(tags) = written.as_ref().map(|load| &load.tags)
             && !tags.is_empty()

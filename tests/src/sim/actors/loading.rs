@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jetcache_core::machine::error::{Error, Limit};
 use jetcache_core::machine::lookup::step::{Renewal, Reply, Stands};
-use jetcache_core::machine::shard::{Context, Ticket};
+use jetcache_core::machine::shard::{Context, Roll, Ticket};
 use jetcache_core::machine::tier::load::Load;
 use jetcache_core::machine::tier::mark::Mark;
 use jetcache_core::ports::remote::Wire;
@@ -131,7 +131,7 @@ impl World {
     fn renewal(&self, node: usize, ticket: &Ticket) -> Option<Renewal> {
         let context = Context {
             now: self.timestamp(node),
-            roll: 0,
+            roll: Roll::Bits(0),
             policy: &self.plan.policy,
             generations: &self.nodes[node].generations,
         };

@@ -6,7 +6,7 @@ use std::hash::DefaultHasher;
 use jetcache_core::Timestamp;
 use jetcache_core::machine::effects::Effects;
 use jetcache_core::machine::generations::Generations;
-use jetcache_core::machine::shard::{Context, Shard};
+use jetcache_core::machine::shard::{Context, Roll, Shard};
 use jetcache_core::machine::tier::entry::Entry;
 
 use crate::sim::fate::judge::loads::Flight;
@@ -81,7 +81,7 @@ impl World {
         } = &mut self.nodes[node];
         let context = Context {
             now,
-            roll,
+            roll: Roll::Bits(roll),
             policy: match &self.plan.fleet.blind {
                 Some(blind) if ear.down.is_some() => blind,
                 _ => &self.plan.policy,
