@@ -210,7 +210,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         });
         match hit {
             Some(cached) => cached,
-            None => self.look_far(key, Call::new()).await,
+            None => self.look_far(key, &PLAIN).await,
         }
     }
 
@@ -227,7 +227,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
         });
         match hit {
             Some(cached) => cached,
-            None => self.look_far(key, call.clone()).await,
+            None => self.look_far(key, call).await,
         }
     }
 
@@ -263,9 +263,10 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     {
         match self.hit_with(key, call, |hit| hit.value().is_some()) {
             Some(exists) => exists,
-            None => Box::pin(self.look_further(key, call.clone().no_store()))
-                .await
-                .is_hit(),
+            None => {
+                let call = call.clone().no_store();
+                self.look_far(key, &call).await.is_hit()
+            }
         }
     }
 
@@ -339,7 +340,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     fn look_far<'a, Q>(
         &'a self,
         key: &'a Q,
-        call: Call,
+        call: &'a Call,
     ) -> Pin<Box<impl Future<Output = Cached<V>> + use<'a, K, V, Q>>>
     where
         Q: ToOwned<Owned = K> + ?Sized,
@@ -374,7 +375,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, V: Clone + Send + Sync + 'sta
     }
 
     /// What L2 knows of a key that L1 does not have. A closed cache knows nothing.
-    async fn look_further<Q>(&self, key: &Q, call: Call) -> Cached<V>
+    async fn look_further<Q>(&self, key: &Q, call: &Call) -> Cached<V>
     where
         Q: ToOwned<Owned = K> + ?Sized,
     {

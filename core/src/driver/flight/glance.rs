@@ -59,7 +59,7 @@ where
 pub(crate) async fn glance_one<K: CacheKey, V: CacheValue, Q>(
     shared: &Arc<Shared<K, V>>,
     key: &Q,
-    call: Call,
+    call: &Call,
 ) -> Known<V>
 where
     Q: ToOwned<Owned = K> + ?Sized,
@@ -78,7 +78,7 @@ where
     };
     let begun = shared.ask(shard, |table, context, effects| {
         let is_key = |other: &Arc<K>| *other == key;
-        table.glance(hash, bucket, is_key, call, context, effects)
+        table.glance(hash, bucket, is_key, call.clone(), context, effects)
     });
     let (Some(glance), Some(link), Some(text)) = (begun, &shared.link, &text) else {
         return nothing;

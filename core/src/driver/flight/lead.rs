@@ -74,11 +74,12 @@ async fn meet<K: CacheKey, V: CacheValue>(
 ) -> Next<V> {
     let shared = Arc::clone(seat.shared());
     let seats = slice::from_mut(&mut seat);
+    // Each in a box of its own: a load makes room for none of them before it needs it, and a small box is
+    // had for little.
     let met = match need {
-        Need::Read => read(&shared, seats).await,
-        Need::Lease { token, life } => lease(&shared, seats, &[(token, life)]).await,
-        Need::Fill(filling) => fill(&shared, seats, &[filling], Kind::SetByOnce).await,
-        // Seldom: boxed, so that the usual way does not make room for it.
+        Need::Read => Box::pin(read(&shared, seats)).await,
+        Need::Lease { token, life } => Box::pin(lease(&shared, seats, &[(token, life)])).await,
+        Need::Fill(filling) => Box::pin(fill(&shared, seats, &[filling], Kind::SetByOnce)).await,
         Need::Extend(extension) => {
             Box::pin(extend(&shared, seats, &[*extension], Kind::SetByOnce)).await
         }

@@ -5,6 +5,8 @@ use core::future::Future;
 use core::pin::pin;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+use futures_util::future::Either;
 use tracing::{Instrument, debug_span};
 
 use crate::driver::shared::Shared;
@@ -160,18 +162,18 @@ impl Drop for Leaving<'_> {
 ///
 /// # Errors
 /// Those of `code`, [`Error::Timeout`] past the limit, [`Error::Panicked`].
-async fn limited<T>(
+fn limited<T>(
     runtime: &dyn AnyRuntime,
     limit: Option<Limit>,
     code: impl Future<Output = Result<Result<T, LoadError>, Error>>,
-) -> Result<Result<T, LoadError>, Error> {
+) -> impl Future<Output = Result<Result<T, LoadError>, Error>> {
+    // An `async fn` would make room for the code twice.
     let code = caught_future(code);
-    let brought = match limit {
-        None => code.await,
-        Some(limit) => {
-            let brought = timeout(runtime, limit.span(), code).await;
-            brought.ok_or(Error::Timeout(limit))?
-        }
-    };
-    brought?
+    match limit {
+        None => Either::Left(code.map(|brought| brought?)),
+        Some(limit) => Either::Right(
+            timeout(runtime, limit.span(), code)
+                .map(move |brought| brought.ok_or(Error::Timeout(limit))??),
+        ),
+    }
 }

@@ -102,7 +102,8 @@ pub(crate) async fn catch_up<K: CacheKey, V: CacheValue>(
             log.attempts.outcome(attempt)?;
         }
     };
-    let waited = timeout(&*link.runtime, link.timeout, waiting).await;
+    // Seldom: boxed, so that no other answer makes room for it.
+    let waited = timeout(&*link.runtime, link.timeout, Box::pin(waiting)).await;
     waited.unwrap_or(Err(Fault::Timeout))
 }
 

@@ -2,6 +2,8 @@
 
 use core::future::Future;
 
+use futures_util::FutureExt;
+
 use crate::driver::world::caught::caught_future;
 use crate::machine::error::Fault;
 
@@ -18,15 +20,16 @@ pub(crate) fn failed<T>(count: usize, fault: &Fault) -> Outcomes<T> {
 
 /// The answer of an adapter. One that panics or miscounts counts as an L2 whose answer never came:
 /// what was asked of it may have been carried out.
-pub(crate) async fn survived<T>(
+pub(crate) fn survived<T>(
     count: usize,
     operation: impl Future<Output = Outcomes<T>>,
-) -> Outcomes<T> {
-    match caught_future(operation).await {
+) -> impl Future<Output = Outcomes<T>> {
+    // An `async fn` would make room for it twice.
+    caught_future(operation).map(move |answer| match answer {
         Ok(outcomes) if outcomes.len() == count => outcomes,
         Ok(_) => failed(count, &miscounted()),
         Err(_) => failed(count, &Fault::Unreachable("the adapter panicked".into())),
-    }
+    })
 }
 
 /// How many were answered.
