@@ -14,7 +14,7 @@ use crate::engine::key::{EngineHasher, EngineKey, Sought};
 /// L1 on moka, bounded by entries or by bytes.
 ///
 /// With room for a few hundred entries it often answers more reads than `QuickCache`, and far fewer
-/// where keys are asked for a few times soon and never again: `benches/ratios.rs` measures both.
+/// where keys are asked for a few times soon and never again: `tests/compare/run ratios` measures both.
 ///
 /// Its housekeeping happens every few hundred operations, so the bound may be exceeded for a
 /// moment. [`len`](Local::len) and [`weight`](Local::weight) do it at once, to be exact.
