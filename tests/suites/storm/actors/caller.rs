@@ -176,9 +176,7 @@ impl Caller {
         for (key, read) in batch {
             self.judge.read(*key, floors[key], read);
         }
-        // What is asked for twice is read twice.
-        let parts = request.len().div_ceil(self.chunk);
-        REMOTE_TIMEOUT * u32::try_from(parts).unwrap()
+        REMOTE_TIMEOUT * u32::try_from(self.parts(&request)).unwrap()
     }
 
     // ---- changing ----
