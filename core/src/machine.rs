@@ -89,6 +89,7 @@ pub mod tier {
 mod table {
     pub(super) mod eras;
     pub(super) mod flight;
+    pub(super) mod luck;
     pub(super) mod recents;
     pub(super) mod refusals;
     pub(super) mod slots;

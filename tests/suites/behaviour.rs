@@ -20,6 +20,7 @@ mod behaviour {
         pub(crate) mod clock;
         pub(crate) mod flights;
         pub(crate) mod levels;
+        pub(crate) mod luck;
         pub(crate) mod stale;
         pub(crate) mod unchanged;
     }
@@ -51,7 +52,7 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, FormatSetting, Trial};
 
 use self::behaviour::change::{changes, many, writes};
-use self::behaviour::lookup::{cap, clock, flights, levels, stale, unchanged};
+use self::behaviour::lookup::{cap, clock, flights, levels, luck, stale, unchanged};
 use self::behaviour::node::{caches, handle};
 use self::behaviour::seen::{check, export, logs, names};
 use self::behaviour::stage::face;
@@ -187,6 +188,7 @@ const OWN_REDIS: &[Cases<Case>] = &[
     outages::CASES,
     failover::CASES,
     levels::OWN_REDIS,
+    luck::OWN_REDIS,
     logs::OWN_REDIS,
     breaker::CASES,
     breaker::bus::CASES,

@@ -91,6 +91,28 @@ fn the_dice_draw_every_outcome_of_an_extension() {
     );
 }
 
+/// Or what the judge says of one of them would mean nothing.
+#[test]
+fn the_dice_draw_both_ways_to_look_into_l2() {
+    let looks = [
+        "Begin: Ask(Read)",
+        "Local(None): Ask(Read)",
+        "Local(None): Ask(Lease",
+        "Leased(Ok((Yes, None))): Ask(Load)",
+        "Leased(Ok((Yes, Some(",
+        "Leased(Ok((No, Some(",
+        "Leased(Err(Refused(\"L2 is full\"))): Ask(Read)",
+    ];
+    let mut drawn = [0; 7];
+    for seed in 0..3_000 {
+        for line in run(Plan::seeded(seed), true).trace {
+            let said = looks.map(|look| line.contains(look));
+            (drawn.iter_mut().zip(said)).for_each(|(drawn, so)| *drawn += i32::from(so));
+        }
+    }
+    assert!(drawn.iter().all(|drawn| *drawn > 20), "{drawn:?}");
+}
+
 /// Prints what happens, and panics if a promise is broken. `mutants/run` reads the last line.
 fn replay(seed: u64) {
     let report = run(Plan::seeded(seed), true);

@@ -21,12 +21,12 @@ pub enum Event {
     LocalMiss,
     /// L2 answered a lookup that L1 could not. The lookup was a hit.
     RemoteHit {
-        /// From sending the read to its answer.
+        /// From sending the read, or the lease that was asked for in its place, to its answer.
         took: Duration,
     },
     /// L2 was asked and had nothing.
     RemoteMiss {
-        /// From sending the read to its answer.
+        /// From sending the read, or the lease that was asked for in its place, to its answer.
         took: Duration,
     },
     /// No tier could answer: the lookup was a miss.

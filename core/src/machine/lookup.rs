@@ -4,6 +4,7 @@ mod fallback;
 mod lease;
 mod leasing;
 mod loaded;
+mod reading;
 mod refresh;
 mod shown;
 mod stale;
@@ -22,10 +23,11 @@ use crate::machine::generations::scope::Mark;
 use crate::machine::lookup::fallback::Fallback;
 use crate::machine::lookup::lease::Lease;
 use crate::machine::lookup::shown::Shown;
-use crate::machine::lookup::step::{Answer, Need, Release, Reply, Seen, Step};
+use crate::machine::lookup::step::{Answer, Need, Release, Reply, Step};
 use crate::machine::policy::Policy;
 use crate::machine::policy::call::Call;
 use crate::machine::policy::pace::{Aim, RefreshOutcome};
+use crate::machine::table::luck::Luck;
 use crate::machine::tier::entry::Entry;
 use crate::machine::time::Timestamp;
 
@@ -51,10 +53,11 @@ pub(super) struct View<'a> {
     pub(super) generations: &'a Generations,
 }
 
-/// Where a lookup leaves events to note, and values to drop, once the lock is open.
+/// Where a lookup leaves events to note, and values to drop, once the lock is open, and what it has learnt.
 pub(super) struct Out<'a, V> {
     pub(super) events: &'a mut Vec<Event>,
     pub(super) spent: &'a mut Vec<V>,
+    pub(super) luck: &'a mut Luck,
     /// There is a stale value now: who waits may want it.
     pub(super) found_stale: bool,
 }
@@ -113,6 +116,8 @@ enum State<V> {
     },
     Leasing {
         sent: Timestamp,
+        /// It has not read L2 before.
+        first: bool,
     },
     Pausing,
     Loading {
@@ -204,8 +209,8 @@ impl<V: Clone> Lookup<V> {
             (State::Remote { sent }, Reply::Remote(read)) if L2 => {
                 self.on_remote(view, sent, read, out)
             }
-            (State::Leasing { sent }, Reply::Leased(leased)) if L2 => {
-                self.on_leased(view, sent, leased, out)
+            (State::Leasing { sent, first }, Reply::Leased(leased)) if L2 => {
+                self.on_leased(view, (sent, first), leased, out)
             }
             (State::Pausing, Reply::Paused) if L2 => self.ask_lease(view, out),
             (State::Loading { began }, Reply::Loaded(loaded)) => {
@@ -236,7 +241,7 @@ impl<V: Clone> Lookup<V> {
         if view.policy.kind.has_local() && !self.call.skip_local {
             return self.look();
         }
-        self.read_remote(view, out)
+        self.look_remote(view, out)
     }
 
     fn look(&mut self) -> Move<V> {
@@ -305,85 +310,9 @@ impl<V: Clone> Lookup<V> {
                     Fallback::of_l1(entry, view.sweeping, heard, view.now)
                 });
                 self.fall_back_on(found, out);
-                self.read_remote(view, out)
+                self.look_remote(view, out)
             }
         }
-    }
-
-    /// Reads L2, or does without it.
-    fn read_remote(&mut self, view: &View<'_>, out: &mut Out<'_, V>) -> Move<V> {
-        if self.asks_l2(view) {
-            self.state = State::Remote { sent: view.now };
-            return Move::Do(Step::Ask(Need::Read));
-        }
-        self.do_without(view, out)
-    }
-
-    fn on_remote(
-        &mut self,
-        view: &View<'_>,
-        sent: Timestamp,
-        read: Result<Option<Seen<V>>, Fault>,
-        out: &mut Out<'_, V>,
-    ) -> Move<V> {
-        let took = view.now.since(sent);
-        match read {
-            Ok(Some(seen)) if seen.is_fresh(sent, view.now) => {
-                self.take_seen(view, sent, seen, out)
-            }
-            Ok(ended) => {
-                self.learn(view, sent, ended, out);
-                if self.call.aim.is_some() {
-                    return self.give_up(RefreshOutcome::Copied(None));
-                }
-                out.events.push(Event::RemoteMiss { took });
-                if !self.call.no_store {
-                    return self.ask_lease(view, out);
-                }
-                self.load(view, out)
-            }
-            Err(fault) => {
-                self.on_fault(fault, out);
-                self.do_without(view, out)
-            }
-        }
-    }
-
-    /// A fresh entry of L2: it goes to L1 for what is left of its life, counted from the moment the
-    /// read was sent.
-    fn take_seen(
-        &mut self,
-        view: &View<'_>,
-        sent: Timestamp,
-        mut seen: Seen<V>,
-        out: &mut Out<'_, V>,
-    ) -> Move<V> {
-        self.outcome = RefreshOutcome::Copied(seen.age);
-        out.events.push(match self.call.aim {
-            Some(_) => Event::Copied,
-            None => Event::RemoteHit {
-                took: view.now.since(sent),
-            },
-        });
-        let end = view
-            .policy
-            .local_end(&self.call, sent, seen.left, view.dice);
-        // It was judged just now.
-        self.stamp = view.generations.heard();
-        let answer = Answer::found(seen.value.clone(), sent + seen.left);
-        let answer = answer.tagged(&seen.tags, self.stamp);
-        if self.call.no_store {
-            return self.finish(answer);
-        }
-        let stale_end = seen.copy_end(end, sent, view.policy);
-        let life = seen.left.saturating_add(seen.age.unwrap_or_default());
-        let note = seen.note(sent);
-        let entry = Entry::new(seen.value, end)
-            .stale_until(stale_end)
-            .noted(note)
-            .tagged(&seen.tags, self.stamp);
-        let entry = (view.policy).led(entry, seen.cost, life, view.dice >> 64);
-        self.keep(view, entry, answer)
     }
 
     /// Goes on without L2. A refresh without the lease does not load, or every node of the

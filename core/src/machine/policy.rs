@@ -4,6 +4,7 @@ pub mod backoff;
 pub mod breaker;
 pub mod call;
 pub mod check;
+pub(super) mod lives;
 pub mod outage;
 pub mod pace;
 
@@ -11,6 +12,7 @@ use core::time::Duration;
 
 use crate::machine::error::Error;
 use crate::machine::policy::call::Call;
+use crate::machine::policy::lives::Lives;
 use crate::machine::policy::pace::Pace;
 use crate::machine::tier::entry::Entry;
 use crate::machine::tier::load::Load;
@@ -111,6 +113,18 @@ pub struct Policy {
     pub strangers: bool,
     /// How keys that are asked for with refresh are kept fresh; `None` if none are.
     pub refresh: Option<Pace>,
+    /// When loads ask L2 for the lease at once, since it rarely has what they look for; `None`: never.
+    pub lease_first: Option<LeaseFirst>,
+}
+
+/// When a load asks L2 for the lease at once, whose look answers as a read would have: the first looks of its
+/// shard's last 64 loads were rarely answered. That saves a round trip, and costs more where there is a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseFirst {
+    /// After how many looks that is known, 64 at most.
+    pub after: u8,
+    /// Rarely is one look in so many.
+    pub one_in: u8,
 }
 
 impl Policy {
@@ -148,6 +162,10 @@ impl Policy {
             unconfirmed: 65_536,
             strangers: false,
             refresh: None,
+            lease_first: Some(LeaseFirst {
+                after: 64,
+                one_in: 16,
+            }),
         }
     }
 
@@ -324,42 +342,6 @@ impl Policy {
 
     fn local_life(&self, wanted: Duration, dice: u128) -> Duration {
         self.jitter.shorten(wanted, low(dice)).min(self.local_cap)
-    }
-}
-
-/// How long the tiers keep a value, counted from its birth. A zero in `local` keeps it out of L1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Lives {
-    pub(super) remote: Duration,
-    pub(super) local: Duration,
-    /// How long after `remote` it may be served stale, by either tier.
-    pub(super) stale: Duration,
-    /// What `remote` is at least: the jitter takes off no more.
-    pub(super) least: Duration,
-    /// And at most.
-    pub(super) most: Duration,
-}
-
-impl Lives {
-    /// L2 keeps it for so long, and L1 no longer.
-    pub(super) fn last(&mut self, life: Duration) {
-        self.remote = life;
-        self.local = self.local.min(life);
-    }
-
-    /// The entry of L1 for a value that was born then.
-    pub(super) fn entry<V>(&self, value: Option<V>, born: Timestamp) -> Entry<V> {
-        let end = born + self.remote.saturating_add(self.stale);
-        let entry = Entry::new(value, born + self.local);
-        if self.stale.is_zero() || self.local.is_zero() {
-            return entry;
-        }
-        entry.stale_until(end)
-    }
-
-    /// How long L2 keeps it.
-    pub(super) fn kept(&self) -> Duration {
-        self.remote.saturating_add(self.stale)
     }
 }
 

@@ -30,6 +30,7 @@ use crate::machine::stats::activity::Activity;
 use crate::machine::table::eras::Eras;
 use crate::machine::table::flight::Flight;
 pub use crate::machine::table::flight::{Role, Ticket, Turn};
+use crate::machine::table::luck::Luck;
 use crate::machine::table::recents::Recents;
 use crate::machine::table::refusals::Refusals;
 use crate::machine::table::slots::Slots;
@@ -93,6 +94,7 @@ pub struct Shard<K, V, S> {
     pub(super) reign: u32,
     pub(super) eras: Eras,
     pub(super) refusals: Refusals,
+    pub(super) luck: Luck,
     /// How many removals from L1 are under way: what a look finds meanwhile may be what they remove.
     pub(super) sweeping: usize,
 }
@@ -111,6 +113,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             reign: 0,
             eras: Eras::default(),
             refusals: Refusals::default(),
+            luck: Luck::default(),
             sweeping: 0,
         }
     }

@@ -79,6 +79,8 @@ impl<K, V, L: Level2<K, V>> Builder<K, V, L> {
         let mut policy = Policy::new(L::KIND);
         // There is no other primary that could take over.
         policy.failover_window = Duration::ZERO;
+        // Leases are kept here: asking for one looks at nothing.
+        policy.lease_first = None;
         Self {
             capacity,
             level2,

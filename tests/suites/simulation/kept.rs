@@ -12,6 +12,8 @@ mod fleet;
 mod generations;
 #[path = "kept/go.rs"]
 mod go;
+#[path = "kept/luck.rs"]
+mod luck;
 #[path = "kept/raises.rs"]
 mod raises;
 #[path = "kept/unchanged.rs"]

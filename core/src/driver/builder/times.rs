@@ -2,7 +2,11 @@
 
 use core::time::Duration;
 
+#[cfg(feature = "test-util")]
+use crate::driver::builder::Builder;
 use crate::machine::error::Error;
+#[cfg(feature = "test-util")]
+use crate::machine::policy::LeaseFirst;
 use crate::machine::policy::pace::Pace;
 use crate::machine::policy::{Jitter, Kind, Policy};
 use crate::machine::tier::wire::Wire;
@@ -29,6 +33,8 @@ pub(super) struct Times {
     pub(super) stop_refresh_after: Option<Duration>,
     pub(super) refresh_concurrency: Option<usize>,
     pub(super) refresh_capacity: Option<usize>,
+    #[cfg(feature = "test-util")]
+    lease_first: Option<LeaseFirst>,
 }
 
 impl Times {
@@ -56,6 +62,10 @@ impl Times {
         policy.unconfirmed = self.unconfirmed.unwrap_or(policy.unconfirmed);
         policy.refresh = self.refresh_every.map(|every| self.pace(every));
         policy.strangers = wire == Wire::JetcacheGo;
+        #[cfg(feature = "test-util")]
+        {
+            policy.lease_first = self.lease_first.or(policy.lease_first);
+        }
         policy.check()?;
         refuse_zero("write_timeout", self.write_timeout)?;
         Ok(policy)
@@ -67,6 +77,17 @@ impl Times {
         pace.at_once = self.refresh_concurrency.unwrap_or(pace.at_once);
         pace.capacity = self.refresh_capacity.unwrap_or(pace.capacity);
         pace
+    }
+}
+
+#[cfg(feature = "test-util")]
+impl<K, V> Builder<K, V> {
+    /// When loads ask for the lease at once: tests have not the time for 64 loads in vain.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn lease_first(mut self, rarely: LeaseFirst) -> Self {
+        self.times.lease_first = Some(rarely);
+        self
     }
 }
 

@@ -90,7 +90,7 @@ where
         table.glanced(&glance, || Arc::clone(&key), seen, context, effects)
     });
     match glanced {
-        Glanced::Answer(answer) => (answer, until),
+        Glanced::Answer(answer) => known(answer, until),
         Glanced::Keep(answer, write, entry) => {
             let announced = Announced {
                 shared,
@@ -168,7 +168,7 @@ async fn glance_part<K: CacheKey, V: CacheValue>(
             let seen = seen.take()?;
             let until = end_of(glance, &seen);
             Some(match table.glanced(glance, key, seen, context, effects) {
-                Glanced::Answer(answer) => ((answer, until), None),
+                Glanced::Answer(answer) => (known(answer, until), None),
                 Glanced::Keep(answer, write, entry) => {
                     writes.push((row.shard, write));
                     ((answer, until), Some(entry))
@@ -186,6 +186,14 @@ async fn glance_part<K: CacheKey, V: CacheValue>(
         }
     }
     drop(announced);
+}
+
+/// That there is nothing does not end: what stands there past its life would be read again and again.
+fn known<V>(answer: Cached<Arc<V>>, until: Timestamp) -> Known<V> {
+    match answer {
+        Cached::Miss => (Cached::Miss, Timestamp::MAX),
+        answer => (answer, until),
+    }
 }
 
 /// When the life of what was seen ends.

@@ -1,4 +1,4 @@
-//! How a lookup gets the key's lease, waits for it, and renews it (PROTOCOL.md, R1).
+//! How a lookup gets the key's lease, waits for it, and renews it (PROTOCOL.md, R1 and R7).
 
 use crate::machine::error::Fault;
 use crate::machine::event::Event;
@@ -7,6 +7,7 @@ use crate::machine::lookup::step::{Need, Release, Renewal, Seen, Step};
 use crate::machine::lookup::{Lookup, Move, Out, State, View};
 use crate::machine::policy::Policy;
 use crate::machine::policy::backoff::Backoff;
+use crate::machine::policy::outage::Outage;
 use crate::machine::policy::pace::RefreshOutcome;
 use crate::machine::tier::verb::Granted;
 use crate::machine::time::Timestamp;
@@ -23,19 +24,34 @@ impl<V: Clone> Lookup<V> {
         {
             return self.load(view, out);
         }
+        self.ask_new_lease(view, false)
+    }
+
+    /// Without a read before: the lease's own look is the first one.
+    pub(super) fn ask_lease_first(&mut self, view: &View<'_>) -> Move<V> {
+        self.ask_new_lease(view, true)
+    }
+
+    fn ask_new_lease(&mut self, view: &View<'_>, first: bool) -> Move<V> {
         // A token is asked for once. Asked twice it could be granted once more after a change had
         // taken it away, and a value that is older than the change would pass for a newer one.
         let token = Token::from_bits(view.dice);
         self.lease = Lease::Asked(token);
-        self.state = State::Leasing { sent: view.now };
+        let sent = view.now;
+        self.state = State::Leasing { sent, first };
         let life = view.policy.lease;
         Move::Do(Step::Ask(Need::Lease { token, life }))
+    }
+
+    /// Whether the look that is under way is its first one at L2, beside a lease.
+    pub(in crate::machine) fn looks_beside_a_lease(&self) -> bool {
+        matches!(self.state, State::Leasing { first: true, .. })
     }
 
     pub(super) fn on_leased(
         &mut self,
         view: &View<'_>,
-        sent: Timestamp,
+        (sent, first): (Timestamp, bool),
         leased: Result<(Granted, Option<Seen<V>>), Fault>,
         out: &mut Out<'_, V>,
     ) -> Move<V> {
@@ -44,7 +60,15 @@ impl<V: Clone> Lookup<V> {
             Err(fault) => {
                 self.lease.on_fault(&fault, view.now);
                 self.note_wait(view, out);
+                let is_silent = Outage::is_silence(&fault);
                 self.on_fault(fault, out);
+                if first {
+                    out.luck.forget();
+                    // An L2 that is full or read-only may have what it was not asked for yet.
+                    if !is_silent {
+                        return self.read(view, out);
+                    }
+                }
                 if let Some(entry) = self.due.take() {
                     return self.keep_due(view, entry);
                 }
@@ -55,9 +79,17 @@ impl<V: Clone> Lookup<V> {
         match found {
             Some(seen) if seen.is_fresh(sent, view.now) && !self.is_old(&seen) => {
                 self.note_wait(view, out);
+                if first {
+                    self.note_luck(true, out);
+                }
                 return self.take_seen(view, sent, seen, out);
             }
             other => self.learn(view, sent, other, out),
+        }
+        if first {
+            self.note_luck(false, out);
+            let took = view.now.since(sent);
+            out.events.push(Event::RemoteMiss { took });
         }
         if self.call.aim.is_some() && view.superseded {
             return self.give_up(RefreshOutcome::Passed);

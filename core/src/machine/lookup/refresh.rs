@@ -29,7 +29,7 @@ impl<V: Clone> Lookup<V> {
         }
         match aim {
             Aim::Younger(_) | Aim::Load => self.ask_lease(view, out),
-            Aim::Copy if kind.has_local() && !self.call.skip_local => self.read_remote(view, out),
+            Aim::Copy if kind.has_local() && !self.call.skip_local => self.look_remote(view, out),
             Aim::Copy | Aim::Eager => self.give_up(RefreshOutcome::Copied(None)),
         }
     }

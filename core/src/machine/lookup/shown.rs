@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use crate::machine::generations::tags::Tags;
-use crate::machine::policy::Lives;
+use crate::machine::policy::lives::Lives;
 use crate::machine::tier::envelope::Header;
 use crate::machine::tier::mark::Mark;
 use crate::machine::time::millis;

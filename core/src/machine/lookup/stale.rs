@@ -149,6 +149,7 @@ mod tests {
     use crate::machine::policy::Kind;
     use crate::machine::shard::glances::Glanced;
     use crate::machine::shard::stage::{KEY, Stage};
+    use crate::machine::table::luck::Luck;
     use crate::machine::tier::entry::{Cached, Entry};
     use crate::machine::tier::verb::Granted;
 
@@ -329,6 +330,7 @@ mod tests {
         let mut out = Out {
             events: &mut events,
             spent: &mut spent,
+            luck: &mut Luck::default(),
             found_stale: false,
         };
         let mut lookup = Box::new(Lookup::new(Call::new()));

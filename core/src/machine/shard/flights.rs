@@ -138,8 +138,9 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             reply => reply,
         };
         let bucket = self.slots.look(flight.slot).bucket;
+        let first = flight.lookup.looks_beside_a_lease();
         let reply = if L2 {
-            bury(reply, bucket, context.generations, effects)
+            bury(reply, bucket, context.generations, first, effects)
         } else {
             reply
         };
@@ -161,6 +162,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let mut out = Out {
             events: &mut effects.events,
             spent: &mut effects.spent_values,
+            luck: &mut self.luck,
             found_stale: false,
         };
         let moved = flight.lookup.step::<L2>(&view, reply, &mut out);

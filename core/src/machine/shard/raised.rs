@@ -79,11 +79,12 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
     }
 }
 
-/// What L2 has shown, if it is alive: what is dead is absent (T2).
+/// What L2 has shown, if it is alive: what is dead is absent (T2). `first`: a lease's look is the first one.
 pub(super) fn bury<K, V>(
     reply: Reply<V>,
     bucket: u16,
     generations: &Generations,
+    first: bool,
     effects: &mut Effects<K, V>,
 ) -> Reply<V> {
     let mut alive = |seen: Option<Seen<V>>, counts: bool| match seen {
@@ -96,8 +97,8 @@ pub(super) fn bury<K, V>(
     };
     match reply {
         Reply::Remote(Ok(seen)) => Reply::Remote(Ok(alive(seen, true))),
-        // A second look at what the first one has counted.
-        Reply::Leased(Ok((granted, seen))) => Reply::Leased(Ok((granted, alive(seen, false)))),
+        // A second look sees what the first one has counted.
+        Reply::Leased(Ok((granted, seen))) => Reply::Leased(Ok((granted, alive(seen, first)))),
         reply => reply,
     }
 }

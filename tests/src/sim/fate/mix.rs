@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use fastrand::Rng;
-use jetcache_core::machine::policy::Policy;
 use jetcache_core::machine::policy::pace::Aim;
+use jetcache_core::machine::policy::{LeaseFirst, Policy};
 use jetcache_core::{Condition, Kind};
 
 use crate::sim::fate::plan::{Ask, Brings, KEYS, Loader, What, Wish, Writes, plain};
@@ -312,6 +312,14 @@ pub(crate) fn unchanged(rng: &mut Rng, ask: &mut Ask, others: u8) {
         }
         _ => {}
     }
+}
+
+/// In two seeds of three loads ask for the lease first, some of them whatever they find, some until they find
+/// something.
+pub(crate) fn lease_first(rng: &mut Rng) -> Option<LeaseFirst> {
+    let hasty = [(0, 1), (0, 2), (0, 16), (2, 16)];
+    let all = hasty.map(|(after, one_in)| Some(LeaseFirst { after, one_in }));
+    pick(rng, &[all[0], all[1], all[2], all[3], None, None])
 }
 
 /// Picks one of these.

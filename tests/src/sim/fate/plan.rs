@@ -11,7 +11,7 @@ use jetcache_core::{Call, Condition, Kind};
 use crate::sim::fate::chance::{Chance, Pauses};
 use crate::sim::fate::fleet::Fleet;
 use crate::sim::fate::mix::{
-    Mix, conditional_loads, pick, policy, stale_windows, stale_wishes, unchanged,
+    Mix, conditional_loads, lease_first, pick, policy, stale_windows, stale_wishes, unchanged,
 };
 use crate::sim::fate::script::Script;
 use crate::sim::generations::scopes::Scopes;
@@ -177,6 +177,7 @@ impl Plan {
         let has_windows = stale_windows(&mut stale, &mut policy);
         let mut conditional = Rng::with_seed(seed.rotate_left(48) ^ 0xe7a6);
         let conditional_loads = conditional_loads(&mut conditional, &mut policy);
+        policy.lease_first = lease_first(&mut Rng::with_seed(seed.rotate_left(23) ^ 0x1ea5e));
         let span = pick(&mut rng, &[4, 15, 60, 300, 2_000, 12_000]);
         let mix = Mix::new(&mut rng, &policy, nodes, keys, span);
         let mut asks = mix.asks(&mut rng);

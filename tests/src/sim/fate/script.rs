@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use jetcache_core::machine::policy::LeaseFirst;
 use jetcache_core::machine::policy::pace::Aim;
 use jetcache_core::ports::remote::Wire;
 use jetcache_core::{Condition, Kind};
@@ -65,6 +66,13 @@ impl Plan {
     pub fn stale(mut self, window: u64, retry: u64) -> Self {
         self.policy.stale_for = Duration::from_millis(window);
         self.policy.stale_retry = Duration::from_millis(retry);
+        self
+    }
+
+    /// Loads ask for the lease at once, after so many looks of which no more than one in so many answered.
+    #[must_use]
+    pub fn lease_first(mut self, after: u8, one_in: u8) -> Self {
+        self.policy.lease_first = Some(LeaseFirst { after, one_in });
         self
     }
 

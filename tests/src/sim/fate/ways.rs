@@ -65,6 +65,8 @@ pub struct Fate {
     pub(crate) error: Option<u64>,
     /// It is not sent: the breaker of L2 is open.
     pub(crate) unsent: bool,
+    /// The error is L2's own: it is full, or read-only.
+    pub(crate) refused: bool,
 }
 
 impl Fate {
@@ -77,6 +79,7 @@ impl Fate {
             again: None,
             error: None,
             unsent: false,
+            refused: false,
         }
     }
 
@@ -89,6 +92,7 @@ impl Fate {
             again: None,
             error: None,
             unsent: false,
+            refused: false,
         }
     }
 
@@ -98,6 +102,15 @@ impl Fate {
         Self {
             error: Some(after),
             ..Self::lost()
+        }
+    }
+
+    /// L2 refuses it, and its sender hears so after this long.
+    #[must_use]
+    pub fn refused(after: u64) -> Self {
+        Self {
+            refused: true,
+            ..Self::failed(after)
         }
     }
 

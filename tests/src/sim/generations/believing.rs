@@ -109,7 +109,9 @@ impl World {
                         asked.phase = Phase::Answer;
                         return None;
                     };
-                    if asked.believes == Believes::Always || answer.is_err() {
+                    // A second look that finds nothing shows nothing dead, and teaches nothing.
+                    let nothing = matches!(answer, Ok(Receipt::Leased(_, None)));
+                    if asked.believes == Believes::Always || answer.is_err() || nothing {
                         if let Some(look) = asked.look {
                             self.forsaken(look);
                         }

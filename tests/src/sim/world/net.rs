@@ -85,6 +85,9 @@ impl World {
             fate.again = None;
         }
         let id = self.commands.len();
+        // Of the leases that fail L2 refuses some, since it is full or read-only.
+        let fails = fate.error.is_some() && fate.applied.is_none();
+        fate.refused |= fails && matches!(verb, Verb::Lease { .. }) && id % 2 == 1;
         self.note(|| format!("    command {id} of node {node}: {verb:?}, {fate:?}"));
         self.excuse_if_lost(verb, fate);
         let timeout = whole_millis(self.plan.policy.remote_timeout);
@@ -264,6 +267,7 @@ impl World {
                 }
                 Ok(receipt)
             }
+            _ if command.fate.refused => Err(Fault::Refused("L2 is full".into())),
             _ if command.fate.unsent => Err(Fault::NotAsked("the breaker is open".into())),
             _ => Err(Fault::Unreachable("the connection broke".into())),
         };

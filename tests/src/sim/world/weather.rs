@@ -80,6 +80,7 @@ impl Weather {
                 again: None,
                 error: rng.bool().then(|| way(rng)),
                 unsent: false,
+                refused: false,
             };
         }
         let mut there = way(rng);

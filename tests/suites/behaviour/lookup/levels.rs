@@ -29,12 +29,31 @@ pub(crate) const CASES: Cases<Case> = &[
         |s| Box::pin(always(s)),
     ),
     ("l1_never_outlives_l2", |s| Box::pin(outlive(s))),
+    ("without_a_loader_what_is_past_its_life_is_read_once", |s| {
+        Box::pin(reads_once(s))
+    }),
 ];
 
 pub(crate) const OWN_REDIS: Cases<Case> = &[(
     "a_copy_in_l1_is_not_served_past_local_ttl_without_a_window",
     |s| Box::pin(no_window(s)),
 )];
+
+/// A read that found it over and over would go on until nothing stands there any more.
+async fn reads_once(stage: &Stage) {
+    let window = Duration::from_secs(10);
+    let builder = stage.builder().jitter(0, Duration::ZERO).stale_for(window);
+    let node = builder.build().unwrap().faced();
+    let life = Duration::from_millis(30);
+    let brings = async || Ok::<_, LoadError>(Load::from(value("old")).ttl(life));
+    node.get_or_load("key", brings).await.unwrap();
+    stage.host().sleep(life * 2).await;
+    let other = stage.node();
+    let found = other.get_many(["key"]).await;
+    assert!(found.into_iter().all(|(_, found)| found == Cached::Miss));
+    let stats = other.stats();
+    assert_eq!((stats.remote_misses, stats.remote_calls), (1, 1));
+}
 
 async fn hit(stage: &Stage) {
     let node = stage.node();

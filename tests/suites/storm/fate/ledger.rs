@@ -32,8 +32,8 @@ pub(crate) struct Ledger {
     claims: BTreeMap<Token, u64>,
     /// When L2 gave out each number of its log.
     numbers: BTreeMap<u64, u64>,
-    /// When L2 took the last raise of each key.
-    raised: BTreeMap<Key, Floor>,
+    /// When L2 took the last raise of each key by each node.
+    raised: BTreeMap<Place, Floor>,
     dead: BTreeSet<usize>,
 }
 
@@ -90,7 +90,7 @@ impl Ledger {
             let at = (life, key);
             let age = Floor::of_raise(tick);
             self.apply(Applied { at, age, told });
-            raise(&mut self.raised, key, age);
+            raise(&mut self.raised, at, age);
         }
     }
 
@@ -101,7 +101,13 @@ impl Ledger {
 
     /// When L2 took the last raise of this key.
     pub(crate) fn raised(&self, key: Key) -> Floor {
-        self.raised.get(&key).copied().unwrap_or_default()
+        self.raised_by(key, |_| true)
+    }
+
+    fn raised_by(&self, key: Key, counts: impl Fn(usize) -> bool) -> Floor {
+        let raised = self.raised.iter();
+        let raised = raised.filter(|((life, its), _)| *its == key && counts(*life));
+        highest(raised.map(|(_, floor)| *floor))
     }
 
     pub(crate) fn write(&mut self, at: Place, tick: u64) {
@@ -143,7 +149,11 @@ impl Ledger {
                     .max(self.floor_of_rows(key, |row| lives(row) || row.told))
                     .max(highest(others.map(|(_, age)| *age)))
             }
-            Bus::Watched => self.floor_of_l2(key).max(self.applied(key)),
+            // A raise of its own that is repeated is no news to a node: what it has loaded since stays.
+            Bus::Watched => self
+                .floor_of_l2(key)
+                .max(Floor::of_change(self.applied(key).change))
+                .max(self.raised_by(key, |other| other != life)),
         }
     }
 

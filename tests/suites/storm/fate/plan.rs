@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jetcache_core::Breaker;
+use jetcache_core::machine::policy::LeaseFirst;
 
 use crate::actors::caller::What;
 use crate::fate::ledger::Key;
@@ -38,6 +39,8 @@ pub(crate) struct Plan {
     /// One key fits among those that are unconfirmed. Not where a failover takes up all of them in the
     /// order of a randomly seeded hasher.
     pub(crate) crowded: bool,
+    /// When loads ask for the lease at once.
+    pub(crate) lease_first: LeaseFirst,
 }
 
 impl Plan {
@@ -62,6 +65,7 @@ impl Plan {
             stale: world.percent(40).then(|| stale(world)),
             log,
             crowded: log && !fails_over && world.percent(30),
+            lease_first: lease_first(world),
         }
     }
 
@@ -75,6 +79,12 @@ fn stale(world: &World) -> (Duration, Option<Duration>) {
     let window = Duration::from_millis([500, 60_000][world.below(2) as usize]);
     let soft = [None, Some(0), Some(20)][world.below(3) as usize];
     (window, soft.map(Duration::from_millis))
+}
+
+/// Always or never: where it is for the shards to find out, a seed would play in too many ways.
+fn lease_first(world: &World) -> LeaseFirst {
+    let (after, one_in) = if world.percent(60) { (0, 1) } else { (64, 16) };
+    LeaseFirst { after, one_in }
 }
 
 /// A hasty one. Jitter would be drawn from random bits that are not the same at each run.

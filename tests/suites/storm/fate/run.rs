@@ -116,6 +116,7 @@ impl Run {
             .not_found_when(is_absence)
             .batch_chunk(self.plan.chunk)
             .load_concurrency(self.plan.load_concurrency)
+            .lease_first(self.plan.lease_first)
             .loader(move |key: Key| singly.clone().load(key));
         builder = match self.plan.breaker {
             Some(breaker) => {
