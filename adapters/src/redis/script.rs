@@ -8,7 +8,8 @@
 //!   makes that possible: a server that is out of memory lets a script store only if it wrote
 //!   before.
 //! - `PUBLISH` comes last, and the change stands even if it fails.
-//! - Numbers are written with `%.0f`, since Lua writes big ones as `1e+15`.
+//! - Numbers are made texts with `%.0f`, since Lua writes big ones as `1e+15`. As an argument of a command
+//!   the server writes a whole number in full.
 //! - A key of another type (`WRONGTYPE`) counts as absent; any other error is handed on.
 
 pub(super) mod call;

@@ -330,26 +330,20 @@ impl Redis {
             Some(herald) => encode(herald, key, kind),
             None => Vec::new(),
         };
+        let (stored, removed) = match told {
+            Told::Fill(kind) => (event(kind), Vec::new()),
+            Told::Settle => (event(Kind::Set), event(Kind::Delete)),
+        };
         let rest = Rest {
             value,
+            wire,
             removes: told == Told::Settle,
-            replaces: match (wire, value.replaces) {
-                (Wire::JetcacheGo, None) => b"-".to_vec(),
-                (Wire::JetcacheGo, Some(bytes)) => [b"=", bytes].concat(),
-                _ => Vec::new(),
-            },
             channel: match &self.herald {
                 Some(herald) => &herald.channel,
                 None => "",
             },
-            stored: event(match told {
-                Told::Fill(kind) => kind,
-                Told::Settle => Kind::Set,
-            }),
-            removed: match told {
-                Told::Fill(_) => Vec::new(),
-                Told::Settle => event(Kind::Delete),
-            },
+            stored: &stored,
+            removed: &removed,
         };
         let lease = lease_key(key);
         let (token, rest) = (token.to_string(), rest.packed());
