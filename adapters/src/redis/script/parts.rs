@@ -1,168 +1,149 @@
-//! Calls of the scripts: one each, and those of one script for many keys as one.
+//! Calls of the scripts as commands: one each, or one for many.
 
 use std::mem;
 
 use jetcache_core::Fault;
-use redis::{Arg, Cmd, Value};
+use redis::{Cmd, Value};
 
 use crate::redis::answer::{outcome, unexpected};
-use crate::redis::script::Script;
+use crate::redis::script::calls::{Calls, Head};
 
-/// A command, most often a call of a script, that answers one outcome.
-#[derive(Clone, Debug)]
-pub(in crate::redis) struct Call {
-    command: Cmd,
-    /// The script and how many keys one of its calls has, if it takes many calls as one.
-    joins: Option<(Script, usize)>,
-}
-
-/// Some calls as one command.
+/// Which calls a command is.
 pub(super) struct Part {
-    pub(super) command: Cmd,
-    /// Which calls they are.
+    head: Head,
     pub(super) calls: Vec<usize>,
-    /// Whether it answers an array.
-    is_joint: bool,
+    /// How many bytes of keys and arguments they have.
+    size: usize,
 }
 
 impl Part {
+    fn of(head: Head) -> Self {
+        Self {
+            head,
+            calls: Vec::new(),
+            size: 0,
+        }
+    }
+
+    pub(super) fn command(&self, calls: &Calls) -> Cmd {
+        calls.command_of(self.head, &self.calls)
+    }
+
+    /// The same calls, each by itself.
+    pub(super) fn alone(self) -> impl Iterator<Item = Self> {
+        let (head, size) = (self.head, self.size);
+        let alone = move |at| Self {
+            head,
+            calls: vec![at],
+            size,
+        };
+        self.calls.into_iter().map(alone)
+    }
+
     /// Gives each of its calls its outcome.
     pub(super) fn spread(
         self,
         answer: Result<Value, Fault>,
         outcomes: &mut [Result<Value, Fault>],
     ) {
-        let answers: Vec<Result<Value, Fault>> = match answer.and_then(outcome) {
-            Ok(Value::Array(answers)) if self.is_joint && answers.len() == self.calls.len() => {
-                answers.into_iter().map(outcome).collect()
+        // One of those that may be joined answers an array even if it is alone.
+        let is_joint = matches!(self.head, Head::Joining(..));
+        let answer = match answer.and_then(outcome) {
+            Ok(Value::Array(answers)) if is_joint && answers.len() == self.calls.len() => {
+                for (at, answer) in self.calls.into_iter().zip(answers) {
+                    outcomes[at] = outcome(answer);
+                }
+                return;
             }
-            Ok(other) if self.is_joint => vec![Err(unexpected(&other)); self.calls.len()],
-            answer => vec![answer; self.calls.len()],
+            Ok(other) if is_joint => Err(unexpected(&other)),
+            answer => answer,
         };
-        for (at, answer) in self.calls.into_iter().zip(answers) {
-            outcomes[at] = answer;
+        for at in self.calls {
+            outcomes[at] = answer.clone();
         }
     }
 }
 
-impl From<Cmd> for Call {
-    fn from(command: Cmd) -> Self {
-        Self {
-            command,
-            joins: None,
-        }
-    }
-}
-
-impl Call {
-    /// A call of a script that takes any number of keys, each with as many names and arguments.
-    pub(in crate::redis) fn joining(script: Script, keys: &[&str], arguments: &[&[u8]]) -> Self {
-        let mut command = script.call(keys);
-        command.arg(arguments);
-        Self {
-            command,
-            joins: Some((script, keys.len())),
-        }
-    }
-
-    /// The names and the arguments.
-    fn words(&self) -> impl Iterator<Item = &[u8]> {
-        let words = self.command.args_iter().skip(BEFORE_KEYS);
-        words.filter_map(|word| match word {
-            Arg::Simple(word) => Some(word),
-            _ => None,
-        })
-    }
-
-    /// It as a command of its own; it is the one at `at`.
-    pub(super) fn alone(&self, at: usize) -> Part {
-        Part {
-            command: self.command.clone(),
-            calls: vec![at],
-            is_joint: self.joins.is_some(),
-        }
-    }
-
-    /// How many bytes its names and arguments have.
-    pub(super) fn size(&self) -> usize {
-        self.words().map(<[u8]>::len).sum()
-    }
-}
-
-/// The commands that these calls are: what joins, if it may, goes in parts of a bounded size, since the server does
-/// nothing else while it runs a script.
-pub(super) fn parts(calls: &[Call], joins: bool) -> Vec<Part> {
-    let mut parts = Vec::with_capacity(calls.len());
-    let mut joint: Vec<Joint<'_>> = Vec::new();
-    for (at, call) in calls.iter().enumerate() {
-        let Some(joins) = call.joins.filter(|_| joins) else {
-            parts.push(call.alone(at));
-            continue;
+/// The commands that these calls are: what joins, if it may, goes in parts of a bounded size, since the
+/// server does nothing else while it runs a script.
+pub(super) fn parts(calls: &Calls, joins: bool) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let mut open: Vec<Part> = Vec::new();
+    for (at, head) in calls.heads().enumerate() {
+        let size = calls.size(at);
+        let joint = match head {
+            Head::Joining(..) if joins => {
+                let known = open.iter().position(|part| part.head == head);
+                let place = known.unwrap_or_else(|| {
+                    open.push(Part::of(head));
+                    open.len() - 1
+                });
+                let part = &mut open[place];
+                if part.calls.len() >= MOST_JOINED || part.size + size > MOST_BYTES {
+                    parts.push(mem::replace(part, Part::of(head)));
+                }
+                part
+            }
+            Head::Joining(..) | Head::Script(..) | Head::Command(_) => {
+                parts.push(Part::of(head));
+                let last = parts.len() - 1;
+                &mut parts[last]
+            }
         };
-        let known = joint.iter().position(|joint| joint.joins == joins);
-        let place = known.unwrap_or_else(|| {
-            joint.push(Joint::of(joins));
-            joint.len() - 1
-        });
-        let size = call.size();
-        let (open, fresh) = (&mut joint[place], Joint::of(joins));
-        if open.calls.len() >= MOST_JOINED || open.size + size > MOST_BYTES {
-            parts.extend(mem::replace(open, fresh).part());
-        }
-        open.size += size;
-        open.calls.push((at, call));
+        joint.size += size;
+        joint.calls.push(at);
     }
-    parts.extend(joint.into_iter().filter_map(Joint::part));
+    parts.extend(open);
+    // A big call leaves none behind that it could join.
+    parts.retain(|part| !part.calls.is_empty());
     parts
 }
 
-/// Calls of one script.
-struct Joint<'a> {
-    joins: (Script, usize),
-    calls: Vec<(usize, &'a Call)>,
-    size: usize,
-}
-
-impl Joint<'_> {
-    fn of(joins: (Script, usize)) -> Self {
-        Self {
-            joins,
-            calls: Vec::new(),
-            size: 0,
-        }
-    }
-
-    fn part(self) -> Option<Part> {
-        let (script, keys) = self.joins;
-        let command = match &self.calls[..] {
-            [] => return None,
-            [(_, call)] => call.command.clone(),
-            calls => {
-                let mut command = script.call_of(keys * calls.len());
-                for (_, call) in calls {
-                    call.words().take(keys).for_each(|key| {
-                        command.arg(key);
-                    });
-                }
-                for (_, call) in calls {
-                    call.words().skip(keys).for_each(|argument| {
-                        command.arg(argument);
-                    });
-                }
-                command
-            }
-        };
-        Some(Part {
-            command,
-            calls: self.calls.into_iter().map(|(at, _)| at).collect(),
-            is_joint: true,
-        })
-    }
-}
-
-/// The words of a call of a script before its keys: the command, the hash, how many keys there are.
-const BEFORE_KEYS: usize = 3;
 /// How many calls one script takes at most.
 const MOST_JOINED: usize = 128;
 /// How many bytes of keys and arguments, if it is more than one call.
 const MOST_BYTES: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::redis::script::Script;
+
+    fn calls(sizes: &[usize]) -> Calls {
+        let mut calls = Calls::default();
+        for &size in sizes {
+            calls.joining(Script::Store, 1).word(vec![b'v'; size]);
+        }
+        calls
+    }
+
+    fn indices(calls: &Calls, joins: bool) -> Vec<Vec<usize>> {
+        let parts = parts(calls, joins).into_iter();
+        parts.map(|part| part.calls).collect()
+    }
+
+    #[test]
+    fn what_joins_goes_in_parts_of_a_bounded_size() {
+        let big = MOST_BYTES + 1;
+        assert_eq!(indices(&calls(&[1, 1]), true), [[0, 1]]);
+        assert_eq!(indices(&calls(&[1, 1]), false), [[0], [1]]);
+        assert_eq!(
+            indices(&calls(&[big, 1, 1, big]), true),
+            [vec![0], vec![1, 2], vec![3]]
+        );
+        let many = indices(&calls(&[1; MOST_JOINED + 1]), true);
+        assert_eq!(
+            many.iter().map(Vec::len).collect::<Vec<_>>(),
+            [MOST_JOINED, 1]
+        );
+        assert!(indices(&Calls::default(), true).is_empty());
+    }
+
+    #[test]
+    fn what_does_not_join_keeps_its_place_before_what_does() {
+        let mut calls = calls(&[1]);
+        calls.script(Script::Claim, 0).script(Script::Claim, 0);
+        calls.joining(Script::Store, 1).word("v");
+        assert_eq!(indices(&calls, true), [vec![1], vec![2], vec![0, 3]]);
+    }
+}

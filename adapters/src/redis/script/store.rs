@@ -25,53 +25,46 @@ impl Rest<'_> {
     /// milliseconds and whether to stamp the end. What most fills have nothing of comes behind that: a flag,
     /// and four texts, each behind its length, of which the first is what must stand under the key, after a
     /// `=`, or `-` for nothing; in the native format it is empty.
-    pub(in crate::redis) fn packed(&self) -> Vec<u8> {
+    pub(in crate::redis) fn write(&self, packed: &mut Vec<u8>) {
         let is_native = self.wire != Wire::JetcacheGo;
-        let replaces: [&[u8]; 2] = match self.value.replaces {
-            _ if is_native => [b"", b""],
-            None => [b"-", b""],
-            Some(bytes) => [b"=", bytes],
-        };
-        let [told, more] = replaces;
-        let texts = [
-            [told, more],
-            [self.channel.as_bytes(), b""],
-            [self.stored, b""],
-            [self.removed, b""],
-        ];
-        let is_plain =
-            is_native && !self.removes && self.stored.is_empty() && self.removed.is_empty();
-        let behind = if is_plain { &[][..] } else { &texts[..] };
-        let size = |[start, end]: &[&[u8]; 2]| start.len() + end.len();
-        let more = behind.iter().map(|text| size(text) + 4).sum::<usize>();
-        let mut packed = Vec::with_capacity(more + PLAIN + 1);
-        for span in [
+        let spans = [
             px(self.value.life),
             // Nobody serves a stale value in the other format.
             if is_native { px(self.value.stale) } else { 0 },
             px(self.value.lease),
             aged(self.value.age),
-        ] {
+        ];
+        for span in spans {
             packed.extend_from_slice(&span.to_be_bytes());
         }
         let bytes = self.value.bytes;
         let is_ours = bytes.len() >= HEADER && bytes.starts_with(&PREFIX[..MAGIC]);
         packed.push(u8::from(is_native && is_ours));
-        if !is_plain {
-            packed.push(u8::from(self.removes));
+        let tells = !self.stored.is_empty() || !self.removed.is_empty();
+        if is_native && !self.removes && !tells {
+            return;
         }
-        for text in behind {
-            // A value has 512 MB at most, and an event is short.
-            let len = u32::try_from(size(text)).unwrap_or(u32::MAX);
-            packed.extend_from_slice(&len.to_be_bytes());
-            packed.extend(text.iter().flat_map(|part| part.iter()));
+        packed.push(u8::from(self.removes));
+        let replaces = match self.value.replaces {
+            _ if is_native => [&b""[..], &b""[..]],
+            None => [b"-", &b""[..]],
+            Some(bytes) => [b"=", bytes],
+        };
+        add(packed, replaces);
+        for text in [self.channel.as_bytes(), self.stored, self.removed] {
+            add(packed, [text, b""]);
         }
-        packed
     }
 }
 
-/// How much of a [`Rest`] all fills have.
-const PLAIN: usize = 33;
+/// Adds a text behind its length. A value has 512 MB at most, and an event is short.
+fn add(packed: &mut Vec<u8>, parts: [&[u8]; 2]) {
+    let length = parts.iter().map(|part| part.len()).sum::<usize>();
+    let length = u32::try_from(length).unwrap_or(u32::MAX);
+    packed.extend_from_slice(&length.to_be_bytes());
+    parts.iter().for_each(|part| packed.extend_from_slice(part));
+}
+
 /// How many bytes tell an entry of ours, of whatever version.
 const MAGIC: usize = 2;
 
@@ -189,6 +182,12 @@ mod tests {
         }
     }
 
+    fn packed(rest: &Rest<'_>) -> Vec<u8> {
+        let mut packed = Vec::new();
+        rest.write(&mut packed);
+        packed
+    }
+
     fn spans(spans: [u64; 4]) -> Vec<u8> {
         spans.map(u64::to_be_bytes).concat()
     }
@@ -202,7 +201,7 @@ mod tests {
             ..rest(&value, Wire::Native)
         };
         let texts = b"\0\x01\0\0\0\0\0\0\0\x01c\0\0\0\x02ev\0\0\0\0";
-        assert_eq!(told.packed(), [&spans([1, 2, 3, 4])[..], texts].concat());
+        assert_eq!(packed(&told), [&spans([1, 2, 3, 4])[..], texts].concat());
     }
 
     #[test]
@@ -210,9 +209,8 @@ mod tests {
         let entry = [&PREFIX[..], &[0; HEADER]].concat();
         for (bytes, is_stamped) in [(&entry[..], 1), (&entry[1..], 0), (&entry[..44], 0)] {
             let value = stored(bytes);
-            let packed = rest(&value, Wire::Native).packed();
+            let packed = packed(&rest(&value, Wire::Native));
             assert_eq!(packed, [&spans([1, 2, 3, 4])[..], &[is_stamped]].concat());
-            assert_eq!(packed.len(), PLAIN);
         }
     }
 
@@ -228,7 +226,7 @@ mod tests {
                 replaces,
                 ..stored(&entry)
             };
-            let packed = rest(&value, Wire::JetcacheGo).packed();
+            let packed = packed(&rest(&value, Wire::JetcacheGo));
             let texts = [b"\0\0", text, b"\0\0\0\x01c\0\0\0\0\0\0\0\0"].concat();
             assert_eq!(packed, [spans([1, 0, 3, 4]), texts].concat());
         }
