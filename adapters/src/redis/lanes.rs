@@ -17,7 +17,7 @@ mod lane;
 mod stay;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use jetcache_core::Fault;
 
@@ -33,6 +33,9 @@ pub(super) struct Lanes<C: Cargo> {
     line: Arc<dyn Line>,
     /// How many places each lane has: as many as there are connections.
     width: usize,
+    /// The first ones, which stay, so that they are found without a lock.
+    first: [OnceLock<Arc<Lane<C>>>; FIRST],
+    /// Those of further runtimes.
     lanes: Mutex<Vec<Arc<Lane<C>>>>,
 }
 
@@ -42,25 +45,26 @@ impl<C: Cargo> Lanes<C> {
         Self {
             line: Arc::clone(line),
             width,
+            first: Default::default(),
             lanes: Mutex::default(),
         }
     }
 
     /// Sends what is asked for, with what others ask for if it must wait anyway.
+    ///
+    /// Most wait, so what only those need that send by themselves is boxed: the future of the others stays
+    /// small.
     pub(super) async fn carry<'a>(&'a self, ask: C::Ask<'a>, sort: C::Sort) -> Outcomes<C> {
         if C::is_much(ask) {
-            return C::send(&*self.line, ask, sort, None).await;
+            return Box::pin(C::send(&*self.line, ask, sort, None)).await;
         }
-        let lane = match self.lane(sort) {
-            Ok(lane) => lane,
-            Err(fault) => return (0..C::count(ask)).map(|_| Err(fault.clone())).collect(),
-        };
-        let shared = match lane.enter(ask) {
-            Entered::Alone(place) => {
+        let shared = match self.enter(ask, sort) {
+            Ok(Entered::Alone(place)) => {
                 let sending = C::send(&*self.line, ask, sort, Some(place.number));
-                return until_woken(place, sending).await;
+                return Box::pin(until_woken(place, sending)).await;
             }
-            Entered::Gathered(waiting) => waiting.answer().await,
+            Ok(Entered::Gathered(waiting)) => waiting.answer().await,
+            Err(fault) => return (0..C::count(ask)).map(|_| Err(fault.clone())).collect(),
         };
         match shared {
             Shared::Answered(outcomes) => outcomes,
@@ -68,26 +72,43 @@ impl<C: Cargo> Lanes<C> {
                 let lost = Fault::Unreachable("the task that carried this has ended".into());
                 (0..C::count(ask)).map(|_| Err(lost.clone())).collect()
             }
-            Shared::Left | Shared::Lost => C::send(&*self.line, ask, sort, None).await,
+            Shared::Left | Shared::Lost => Box::pin(C::send(&*self.line, ask, sort, None)).await,
         }
     }
 
-    /// The lane of the runtime that the caller stands in. A new one takes the place of those that
-    /// nobody uses.
-    fn lane(&self, sort: C::Sort) -> Result<Arc<Lane<C>>, Fault> {
+    /// Enters the lane of the runtime that the caller stands in.
+    fn enter(&self, ask: C::Ask<'_>, sort: C::Sort) -> Result<Entered<C>, Fault> {
         let own = home().map(|(_, home)| home);
         let is_own = |lane: &&Arc<Lane<C>>| Some(lane.home) == own && lane.sort == sort;
-        if let Some(lane) = self.lanes().iter().find(is_own) {
+        if let Some(lane) = self.first.iter().map_while(OnceLock::get).find(is_own) {
+            return Ok(lane.enter(ask));
+        }
+        Ok(self.lane(sort, is_own)?.enter(ask))
+    }
+
+    /// A lane that is not yet among the first. A new one becomes one of them, or takes the place of those
+    /// that nobody uses.
+    fn lane(
+        &self,
+        sort: C::Sort,
+        is_own: impl Fn(&&Arc<Lane<C>>) -> bool,
+    ) -> Result<Arc<Lane<C>>, Fault> {
+        if let Some(lane) = self.lanes().iter().find(&is_own) {
             return Ok(Arc::clone(lane));
         }
         // Asked once a lane: whether connections can be had here does not change.
         let lane = Arc::new(Lane::here(Arc::clone(&self.line), sort, self.width)?);
         let mut lanes = self.lanes();
-        if let Some(lane) = lanes.iter().find(is_own) {
+        // Under the lock: another may have made it.
+        let known = self.first.iter().map_while(OnceLock::get);
+        if let Some(lane) = known.chain(lanes.iter()).find(is_own) {
             return Ok(Arc::clone(lane));
         }
-        lanes.retain(|lane| Arc::strong_count(lane) > 1);
-        lanes.push(Arc::clone(&lane));
+        let is_kept = |place: &OnceLock<_>| place.set(Arc::clone(&lane)).is_ok();
+        if !self.first.iter().any(is_kept) {
+            lanes.retain(|lane| Arc::strong_count(lane) > 1);
+            lanes.push(Arc::clone(&lane));
+        }
         Ok(lane)
     }
 
@@ -100,7 +121,11 @@ impl<C: Cargo> fmt::Debug for Lanes<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lanes")
             .field("width", &self.width)
+            .field("first", &self.first.iter().map_while(OnceLock::get).count())
             .field("lanes", &self.lanes().len())
             .finish_non_exhaustive()
     }
 }
+
+/// How many lanes stay: two sorts in two runtimes. Most programs have one runtime.
+const FIRST: usize = 4;

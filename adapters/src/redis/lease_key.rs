@@ -10,27 +10,43 @@
 //! A hash tag, to a Redis cluster, is what stands between the first `{` and the next `}` after it,
 //! if that is not nothing; a key with one lies in its tag's slot.
 
+use std::fmt;
 use std::sync::LazyLock;
 
 use jetcache_core::machine::generations::scope::{LIST_SUFFIX, bucket};
 
 /// The name of the lease of `key`.
-pub(super) fn lease_key(key: &str) -> String {
-    sibling(key, "#lease")
+pub(super) fn lease_key(key: &str) -> Sibling<'_> {
+    let suffix = "#lease";
+    Sibling { key, suffix }
 }
 
 /// The name of the mark of `key`.
-pub(super) fn mark_key(key: &str) -> String {
-    sibling(key, "#fill")
+pub(super) fn mark_key(key: &str) -> Sibling<'_> {
+    let suffix = "#fill";
+    Sibling { key, suffix }
 }
 
-fn sibling(key: &str, suffix: &str) -> String {
-    if tag(key).is_some() {
-        format!("{key}{suffix}")
-    } else if key.contains('}') || key.is_empty() {
-        format!("{{{}}}{key}{suffix}", NUMBERS[slot(key)])
-    } else {
-        format!("{{{key}}}{suffix}")
+/// The name of what stands beside a key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sibling<'a> {
+    key: &'a str,
+    suffix: &'static str,
+}
+
+impl fmt::Display for Sibling<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, suffix } = *self;
+        if tag(key).is_some() {
+            f.write_str(key)?;
+        } else if key.contains('}') || key.is_empty() {
+            write!(f, "{{{}}}{key}", NUMBERS[slot(key)])?;
+        } else {
+            f.write_str("{")?;
+            f.write_str(key)?;
+            f.write_str("}")?;
+        }
+        f.write_str(suffix)
     }
 }
 
@@ -96,10 +112,10 @@ mod tests {
 
     #[test]
     fn a_lease_is_named_after_its_key() {
-        assert_eq!(lease_key("ns:1"), "{ns:1}#lease");
-        assert_eq!(lease_key("ns:{1}:a"), "ns:{1}:a#lease");
-        assert_eq!(lease_key("ns:{1"), "{ns:{1}#lease");
-        assert!(lease_key("ns:}1").ends_with("}ns:}1#lease"));
+        assert_eq!(lease_key("ns:1").to_string(), "{ns:1}#lease");
+        assert_eq!(lease_key("ns:{1}:a").to_string(), "ns:{1}:a#lease");
+        assert_eq!(lease_key("ns:{1").to_string(), "{ns:{1}#lease");
+        assert!(lease_key("ns:}1").to_string().ends_with("}ns:}1#lease"));
     }
 
     #[test]
@@ -107,10 +123,10 @@ mod tests {
         for key in [
             "a", "{", "}", "{}", "{}a", "a}b", "a{b", "{a}b", "a}{b", "{{}}", "", "{}{a}", "ü}",
         ] {
-            let lease = lease_key(key);
+            let lease = lease_key(key).to_string();
             assert_eq!(slot(&lease), slot(key), "{key} {lease}");
             assert_ne!(lease, key);
-            assert_eq!(slot(&mark_key(key)), slot(key), "{key}");
+            assert_eq!(slot(&mark_key(key).to_string()), slot(key), "{key}");
         }
     }
 
@@ -118,6 +134,9 @@ mod tests {
     fn the_number_is_the_smallest() {
         let wanted = slot("a}b");
         let smallest = (0_u32..).find(|n| slot(&n.to_string()) == wanted).unwrap();
-        assert_eq!(lease_key("a}b"), format!("{{{smallest}}}a}}b#lease"));
+        assert_eq!(
+            lease_key("a}b").to_string(),
+            format!("{{{smallest}}}a}}b#lease")
+        );
     }
 }

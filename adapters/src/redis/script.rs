@@ -8,13 +8,14 @@
 //!   makes that possible: a server that is out of memory lets a script store only if it wrote
 //!   before.
 //! - `PUBLISH` comes last, and the change stands even if it fails.
-//! - Numbers are written with `%.0f`, since Lua writes big ones as `1e+15`.
+//! - Numbers are made texts with `%.0f`, since Lua writes big ones as `1e+15`. As an argument of a command
+//!   the server writes a whole number in full.
 //! - A key of another type (`WRONGTYPE`) counts as absent; any other error is handed on.
 
-pub(super) mod call;
 pub(super) mod calls;
 mod leases;
 mod log;
+mod parts;
 pub(super) mod run;
 pub(super) mod span;
 #[macro_use]
@@ -22,8 +23,6 @@ mod stamp;
 pub(super) mod store;
 
 use std::sync::LazyLock;
-
-use redis::Cmd;
 
 use crate::redis::script::leases::{EXTEND, RELEASE, RENEW};
 use crate::redis::script::log::{ENSURE, RAISE};
@@ -100,20 +99,6 @@ impl Script {
         static HASHES: LazyLock<[redis::Script; Script::ALL.len()]> =
             LazyLock::new(|| Script::ALL.map(|script| redis::Script::new(script.text())));
         HASHES[self as usize].get_hash()
-    }
-
-    /// A call of the script; its arguments are yet to be added.
-    pub(super) fn call(self, keys: &[&str]) -> Cmd {
-        let mut command = self.call_of(keys.len());
-        command.arg(keys);
-        command
-    }
-
-    /// A call with so many keys; they are yet to be added.
-    fn call_of(self, keys: usize) -> Cmd {
-        let mut command = redis::cmd("EVALSHA");
-        command.arg(self.hash()).arg(keys);
-        command
     }
 }
 

@@ -1,5 +1,6 @@
 //! The verbs, and the locks, as commands to a line.
 
+mod changes;
 #[cfg(fuzzing)]
 pub mod fuzzed;
 pub(super) mod leases;
@@ -7,29 +8,26 @@ mod log;
 
 use std::time::Duration;
 
-use jetcache_core::machine::tier::wire::PLACEHOLDER;
-use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{
-    Claim, Claimed, Condition, Ensure, Ensured, Extend, Extended, Fill, Filled, Found, Granted,
-    Herald, Hold, Inspected, LeaseAsk, Leased, Mark, NewsPage, Placed, Put, Raise, Raised, Settle,
-    Stored, Wire,
+    Claim, Claimed, Ensure, Ensured, Extend, Extended, Fill, Filled, Found, Granted, Herald, Hold,
+    Inspected, LeaseAsk, Leased, Mark, NewsPage, Placed, Put, Raise, Raised, Settle, Wire,
 };
 use jetcache_core::{Fault, Remote, Token};
-use redis::{Cmd, Pipeline, Value};
+use redis::{Pipeline, Value};
 
+use crate::redis::Redis;
 use crate::redis::answer::{claimed, extended, filled, granted, is_one, placed};
 use crate::redis::connection::line::{Batch, Repeat};
 use crate::redis::lease_key::{lease_key, mark_key};
 use crate::redis::look::inspection::{BESIDE, inspected, inspection};
 use crate::redis::look::read;
 use crate::redis::script::Script;
-use crate::redis::script::call::Call;
+use crate::redis::script::calls::Calls;
 use crate::redis::script::run::run;
 use crate::redis::script::span::{aged, px};
-use crate::redis::script::store::Rest;
+use crate::redis::verbs::changes::{Told, condition, dead, placeholder};
 use crate::redis::verbs::leases::{Answered, lease};
 use crate::redis::verbs::log::{ensured, raised};
-use crate::redis::{Redis, event};
 
 impl Remote for Redis {
     async fn read(&self, keys: &[&str], wire: Wire) -> Vec<Result<Option<Found>, Fault>> {
@@ -40,100 +38,106 @@ impl Remote for Redis {
     }
 
     async fn lease(&self, asks: &[LeaseAsk<'_>], wire: Wire) -> Vec<Result<Leased, Fault>> {
-        if let Err(fault) = self.may_run_scripts(asks).await {
+        if self.line().scripts().is_troubled()
+            && let Err(fault) = Box::pin(self.may_run_scripts(asks)).await
+        {
             return asks.iter().map(|_| Err(fault.clone())).collect();
         }
         let answered = match &self.lanes {
             Some(lanes) => lanes.leases.carry(asks, wire).await,
             None => lease(self.line(), asks, wire, None).await,
         };
-        self.look_again(asks, answered, wire).await
+        if answered.iter().any(is_blind) {
+            return Box::pin(self.look_again(asks, answered, wire)).await;
+        }
+        let seen = answered.into_iter().map(|answered| {
+            let Answered { granted, found } = answered?;
+            let found = found.flatten();
+            Ok(Leased { granted, found })
+        });
+        seen.collect()
     }
 
     async fn renew(&self, asks: &[LeaseAsk<'_>]) -> Vec<Result<bool, Fault>> {
-        let commands = asks.iter().map(|ask| {
-            let mut command = Script::Renew.call(&[&lease_key(ask.key)]);
-            command.arg(ask.token.to_string()).arg(px(ask.life).max(1));
-            command
+        let calls = gathered(asks, |calls, ask| {
+            calls
+                .script(Script::Renew, 1)
+                .shown(lease_key(ask.key))
+                .shown(ask.token)
+                .shown(px(ask.life).max(1));
         });
         // Never twice: a copy that came later would make the lease pass for younger than it is.
-        self.run(commands, Repeat::Never, is_one).await
+        self.run(calls, Repeat::Never, is_one).await
     }
 
     async fn fill(&self, fills: &[Fill<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
-        let calls = fills.iter().map(|fill| {
+        let size = |fill: &Fill<'_>| fill.value.bytes.len() + 2 * fill.key.len() + BESIDE_A_VALUE;
+        let mut calls = Calls::with_capacity(fills.len(), fills.iter().map(size).sum());
+        for fill in fills {
             let told = Told::Fill(fill.kind);
-            self.store(fill.key, fill.token, &fill.value, told, wire)
-        });
+            self.store(&mut calls, fill.key, fill.token, &fill.value, told, wire);
+        }
         self.run(calls, Repeat::Never, filled).await
     }
 
     async fn extend(&self, extends: &[Extend<'_>]) -> Vec<Result<Extended, Fault>> {
-        let commands = extends.iter().map(|extend| {
-            let mut command = Script::Extend.call(&[extend.key, &lease_key(extend.key)]);
-            command
-                .arg(extend.token.to_string())
-                .arg(extend.header.bytes())
-                .arg(px(extend.life))
-                .arg(px(extend.lease))
-                .arg(aged(extend.age));
-            self.tell(&mut command, extend.key, &[extend.kind]);
-            command
+        let calls = gathered(extends, |calls, extend| {
+            calls
+                .script(Script::Extend, 2)
+                .word(extend.key)
+                .shown(lease_key(extend.key))
+                .shown(extend.token)
+                .word(extend.header.bytes())
+                .shown(px(extend.life))
+                .shown(px(extend.lease))
+                .shown(aged(extend.age));
+            self.tell(calls, extend.key, &[extend.kind]);
         });
-        self.run(commands, Repeat::Never, extended).await
+        self.run(calls, Repeat::Never, extended).await
     }
 
     async fn release(&self, holds: &[Hold<'_>]) -> Vec<Result<(), Fault>> {
-        let commands = holds.iter().map(|hold| {
-            let mut command = Script::Release.call(&[&lease_key(hold.key)]);
-            command.arg(hold.token.to_string());
+        let calls = gathered(holds, |calls, hold| {
+            calls
+                .script(Script::Release, 1)
+                .shown(lease_key(hold.key))
+                .shown(hold.token);
             if let Some(failing) = hold.failing {
-                command.arg(px(failing).max(1));
+                calls.shown(px(failing).max(1));
             }
-            command
         });
-        self.run(commands, Repeat::Once, |_| Ok(())).await
+        self.run(calls, Repeat::Once, |_| Ok(())).await
     }
 
     async fn claim(&self, claims: &[Claim<'_>], wire: Wire) -> Vec<Result<Claimed, Fault>> {
-        let commands = claims.iter().map(|claim| {
-            let mut command = Script::Claim.call(&[claim.key, &lease_key(claim.key)]);
-            command
-                .arg(claim.token.to_string())
-                .arg(px(claim.life).max(1))
-                .arg(condition(claim.condition))
-                .arg(placeholder(wire))
-                .arg(u8::from(claim.spares))
-                .arg(dead(claim.dead));
-            command
+        let calls = gathered(claims, |calls, claim| {
+            calls
+                .script(Script::Claim, 2)
+                .word(claim.key)
+                .shown(lease_key(claim.key))
+                .shown(claim.token)
+                .shown(px(claim.life).max(1))
+                .word(condition(claim.condition))
+                .word(placeholder(wire))
+                .shown(u8::from(claim.spares))
+                .word(dead(claim.dead));
         });
-        self.run(commands, Repeat::Never, claimed).await
+        self.run(calls, Repeat::Never, claimed).await
     }
 
     async fn put(&self, puts: &[Put<'_>], wire: Wire) -> Vec<Result<Placed, Fault>> {
-        let commands = puts.iter().map(|put| {
-            let mut command = storing(Script::Put, put.key, wire);
-            add(&mut command, put.token, &put.value);
-            command
-                .arg(condition(put.condition))
-                .arg(placeholder(wire))
-                .arg(match put.spared {
-                    Some(stamp) => format!("{:016x}", stamp.digest()),
-                    None => String::new(),
-                })
-                .arg(dead(put.dead));
-            self.tell(&mut command, put.key, &[Kind::Set, Kind::Delete]);
-            command
-        });
-        self.run(commands, Repeat::Never, placed).await
+        let calls = gathered(puts, |calls, put| self.place(calls, put, wire));
+        self.run(calls, Repeat::Never, placed).await
     }
 
     async fn settle(&self, settles: &[Settle<'_>], wire: Wire) -> Vec<Result<Filled, Fault>> {
-        let commands = settles.iter().map(|settle| match settle.token {
-            Some(token) => self.store(settle.key, token, &settle.value, Told::Settle, wire),
-            None => self.delete(settle.key).into(),
+        let calls = gathered(settles, |calls, settle| match settle.token {
+            Some(token) => {
+                self.store(calls, settle.key, token, &settle.value, Told::Settle, wire);
+            }
+            None => self.delete(calls, settle.key),
         });
-        let answers = self.run(commands, Repeat::Never, Ok).await;
+        let answers = self.run(calls, Repeat::Never, Ok).await;
         answers
             .into_iter()
             .zip(settles)
@@ -145,26 +149,26 @@ impl Remote for Redis {
     }
 
     async fn remove(&self, keys: &[&str]) -> Vec<Result<(), Fault>> {
-        let commands = keys.iter().map(|key| self.delete(key));
-        self.run(commands, Repeat::Once, |_| Ok(())).await
+        let calls = gathered(keys, |calls, key| self.delete(calls, key));
+        self.run(calls, Repeat::Once, |_| Ok(())).await
     }
 
     async fn unload(&self, keys: &[&str]) -> Vec<Result<(), Fault>> {
-        let commands = keys.chunks(UNLOADED_TOGETHER).map(|keys| {
-            let siblings = |key: &&str| [(*key).to_owned(), lease_key(key), mark_key(key)];
-            let keys: Vec<String> = keys.iter().flat_map(siblings).collect();
-            let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-            Script::Unload.call(&keys)
+        let parts: Vec<&[&str]> = keys.chunks(UNLOADED_TOGETHER).collect();
+        let calls = gathered(&parts, |calls, keys| {
+            calls.script(Script::Unload, 3 * keys.len());
+            for key in *keys {
+                calls.word(key).shown(lease_key(key)).shown(mark_key(key));
+            }
         });
-        let answers = self.run(commands, Repeat::Once, |_| Ok(())).await;
-        let together = keys.chunks(UNLOADED_TOGETHER).zip(answers);
+        let answers = self.run(calls, Repeat::Once, |_| Ok(())).await;
+        let together = parts.iter().zip(answers);
         let each = together.flat_map(|(keys, answer)| keys.iter().map(move |_| answer.clone()));
         each.collect()
     }
 
     async fn raise(&self, raise: &Raise<'_>) -> Result<Raised, Fault> {
-        let commands = core::iter::once(self.raising(raise));
-        one(self.run(commands, Repeat::Once, raised).await)
+        one(self.run(self.raising(raise), Repeat::Once, raised).await)
     }
 
     async fn news(&self, namespace: &str, since: Mark) -> Result<NewsPage, Fault> {
@@ -172,8 +176,7 @@ impl Remote for Redis {
     }
 
     async fn ensure(&self, ensure: &Ensure<'_>) -> Result<Ensured, Fault> {
-        let commands = core::iter::once(self.ensuring(ensure));
-        one(self.run(commands, Repeat::Once, ensured).await)
+        one(self.run(self.ensuring(ensure), Repeat::Once, ensured).await)
     }
 
     async fn inspect(&self, key: &str, wire: Wire) -> Result<Inspected, Fault> {
@@ -202,24 +205,23 @@ impl Remote for Redis {
     }
 
     async fn lock(&self, name: &str, token: Token, life: Duration) -> Result<bool, Fault> {
-        let mut command = redis::cmd("SET");
-        command
-            .arg(name)
-            .arg(token.to_string())
-            .arg("NX")
-            .arg("GET")
-            .arg("PX")
-            .arg(px(life).max(1));
+        let mut calls = Calls::default();
+        calls
+            .command("SET")
+            .word(name)
+            .shown(token)
+            .word("NX")
+            .word("GET")
+            .word("PX")
+            .shown(px(life).max(1));
         let parse = |holder| Ok(granted(holder, token)? == Granted::Yes);
-        let commands = core::iter::once(command);
-        one(self.run(commands, Repeat::Once, parse).await)
+        one(self.run(calls, Repeat::Once, parse).await)
     }
 
     async fn unlock(&self, name: &str, token: Token) -> Result<(), Fault> {
-        let mut command = Script::Release.call(&[name]);
-        command.arg(token.to_string());
-        let commands = core::iter::once(command);
-        one(self.run(commands, Repeat::Once, |_| Ok(())).await)
+        let mut calls = Calls::default();
+        calls.script(Script::Release, 1).word(name).shown(token);
+        one(self.run(calls, Repeat::Once, |_| Ok(())).await)
     }
 }
 
@@ -233,15 +235,15 @@ impl Redis {
         let (scripts, Some(ask)) = (self.line().scripts(), asks.first()) else {
             return Ok(());
         };
-        if !scripts.is_troubled() {
-            return Ok(());
-        }
         if let Some(fault) = scripts.refusal() {
             return Err(fault);
         }
-        let mut nobodys = Script::Release.call(&[&lease_key(ask.key)]);
-        nobodys.arg("");
-        let mut answers = run(self.line(), &[nobodys.into()], Repeat::Once, None).await;
+        let mut nobodys = Calls::default();
+        nobodys
+            .script(Script::Release, 1)
+            .shown(lease_key(ask.key))
+            .word("");
+        let mut answers = run(self.line(), &nobodys, Repeat::Once, None).await;
         answers.pop().unwrap_or(Ok(Value::Nil)).map(drop)
     }
 
@@ -277,14 +279,13 @@ impl Redis {
             .unwrap_or_else(|fault| (0..keys).map(|_| Err(fault.clone())).collect())
     }
 
-    /// Sends one command a key, and makes an outcome of each answer.
+    /// Sends the calls, and makes an outcome of each answer.
     async fn run<T>(
         &self,
-        commands: impl Iterator<Item = impl Into<Call>>,
+        calls: Calls,
         repeat: Repeat,
         parse: impl Fn(Value) -> Result<T, Fault>,
     ) -> Vec<Result<T, Fault>> {
-        let calls: Vec<Call> = commands.map(Into::into).collect();
         if calls.is_empty() {
             return Vec::new();
         }
@@ -305,9 +306,8 @@ impl Redis {
         answered: Vec<Result<Answered, Fault>>,
         wire: Wire,
     ) -> Vec<Result<Leased, Fault>> {
-        let blind = |answered: &Result<Answered, Fault>| matches!(answered, Ok(answered) if answered.found.is_none());
         let asked = asks.iter().zip(&answered);
-        let keys = asked.filter(|(_, answered)| blind(answered));
+        let keys = asked.filter(|(_, answered)| is_blind(answered));
         let keys: Vec<&str> = keys.map(|(ask, _)| ask.key).collect();
         let mut looks = Vec::new();
         if !keys.is_empty() {
@@ -324,115 +324,18 @@ impl Redis {
         });
         whole.collect()
     }
-
-    fn store(&self, key: &str, token: Token, value: &Stored<'_>, told: Told, wire: Wire) -> Call {
-        let event = |kind| match &self.herald {
-            Some(herald) => encode(herald, key, kind),
-            None => Vec::new(),
-        };
-        let rest = Rest {
-            value,
-            removes: told == Told::Settle,
-            replaces: match (wire, value.replaces) {
-                (Wire::JetcacheGo, None) => b"-".to_vec(),
-                (Wire::JetcacheGo, Some(bytes)) => [b"=", bytes].concat(),
-                _ => Vec::new(),
-            },
-            channel: match &self.herald {
-                Some(herald) => &herald.channel,
-                None => "",
-            },
-            stored: event(match told {
-                Told::Fill(kind) => kind,
-                Told::Settle => Kind::Set,
-            }),
-            removed: match told {
-                Told::Fill(_) => Vec::new(),
-                Told::Settle => event(Kind::Delete),
-            },
-        };
-        let lease = lease_key(key);
-        let (token, rest) = (token.to_string(), rest.packed());
-        let arguments = [token.as_bytes(), value.bytes, &rest];
-        match wire {
-            Wire::JetcacheGo => {
-                Call::joining(Script::Store, &[key, &lease, &mark_key(key)], &arguments)
-            }
-            _ => Call::joining(Script::Store, &[key, &lease], &arguments),
-        }
-    }
-
-    fn delete(&self, key: &str) -> Cmd {
-        let mut command = Script::Remove.call(&[key, &lease_key(key)]);
-        self.tell(&mut command, key, &[Kind::Delete]);
-        command
-    }
-
-    /// Adds a script's last arguments: the channel, and the events that it may publish there.
-    /// Without a herald there are none, and the script publishes nothing.
-    fn tell(&self, command: &mut Cmd, key: &str, kinds: &[Kind]) {
-        let Some(herald) = &self.herald else {
-            return;
-        };
-        command.arg(&*herald.channel);
-        for &kind in kinds {
-            command.arg(encode(herald, key, kind));
-        }
-    }
 }
 
-/// A call of a script that puts.
-fn storing(script: Script, key: &str, wire: Wire) -> Cmd {
-    let lease = lease_key(key);
-    match wire {
-        Wire::JetcacheGo => script.call(&[key, &lease, &mark_key(key)]),
-        _ => script.call(&[key, &lease]),
-    }
+/// A call for each of these.
+fn gathered<I>(items: &[I], mut add: impl FnMut(&mut Calls, &I)) -> Calls {
+    let mut calls = Calls::with_capacity(items.len(), items.len() * BESIDE_A_VALUE);
+    items.iter().for_each(|item| add(&mut calls, item));
+    calls
 }
 
-/// Adds the first six arguments of a script that puts: the token, the value, its times.
-fn add(command: &mut Cmd, token: Token, value: &Stored<'_>) {
-    command
-        .arg(token.to_string())
-        .arg(value.bytes)
-        .arg(px(value.life))
-        .arg(px(value.stale))
-        .arg(px(value.lease))
-        .arg(aged(value.age));
-}
-
-fn condition(condition: Option<Condition>) -> &'static str {
-    match condition {
-        None => "any",
-        Some(Condition::Absent) => "absent",
-        Some(Condition::Present) => "present",
-    }
-}
-
-/// The sum as it stands in an entry, or nothing.
-fn dead(sum: Option<u32>) -> Vec<u8> {
-    sum.map_or_else(Vec::new, |sum| sum.to_be_bytes().to_vec())
-}
-
-fn placeholder(wire: Wire) -> &'static [u8] {
-    match wire {
-        Wire::JetcacheGo => PLACEHOLDER,
-        _ => b"",
-    }
-}
-
-/// Whose value it is, and what others are told of it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Told {
-    /// A load's, told as this. Not stored, the lease is given back if it is the token's.
-    Fill(Kind),
-    /// A write-through's. Not stored, value and lease are removed, whoever holds that.
-    Settle,
-}
-
-fn encode(herald: &Herald, key: &str, kind: Kind) -> Vec<u8> {
-    let fenced = kind == Kind::Delete;
-    event::encode(&herald.cache, &herald.source, kind, &[key], fenced).into()
+/// Whether what stands there was not seen.
+fn is_blind(answered: &Result<Answered, Fault>) -> bool {
+    matches!(answered, Ok(answered) if answered.found.is_none())
 }
 
 /// The outcome of a call for one key.
@@ -442,3 +345,5 @@ fn one<T>(mut outcomes: Vec<Result<T, Fault>>) -> Result<T, Fault> {
 
 /// How many keys one script may take: the server does nothing else meanwhile.
 const UNLOADED_TOGETHER: usize = 64;
+/// How many bytes a call has beside its keys and its value, about.
+const BESIDE_A_VALUE: usize = 192;

@@ -4,6 +4,7 @@
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,11 @@ use jetcache_core::machine::policy::backoff::Backoff;
 
 /// The pauses of one thing that a server refuses.
 #[derive(Default)]
-pub(crate) struct Calm(Mutex<Pauses>);
+pub(crate) struct Calm {
+    pauses: Mutex<Pauses>,
+    /// Whether there are any: what goes well, as most does, takes no lock.
+    is_troubled: AtomicBool,
+}
 
 #[derive(Default)]
 struct Pauses {
@@ -41,7 +46,7 @@ impl Calm {
 
     /// Whether it has refused since it last did not.
     pub(crate) fn is_troubled(&self) -> bool {
-        self.pauses().said.is_some()
+        self.is_troubled.load(Ordering::Acquire)
     }
 
     /// It refused.
@@ -58,18 +63,20 @@ impl Calm {
             said: Some((fault.clone(), until)),
             trying: false,
         };
+        self.is_troubled.store(true, Ordering::Release);
     }
 
     /// It did not refuse.
     pub(crate) fn accepted(&self) {
-        let mut pauses = self.pauses();
-        if pauses.said.is_some() {
+        if self.is_troubled() {
+            let mut pauses = self.pauses();
             *pauses = Pauses::default();
+            self.is_troubled.store(false, Ordering::Release);
         }
     }
 
     fn pauses(&self) -> MutexGuard<'_, Pauses> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pauses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

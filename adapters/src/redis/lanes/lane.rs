@@ -13,7 +13,7 @@ use crate::redis::connection::host::{Home, Host};
 use crate::redis::connection::line::Line;
 use crate::redis::connection::runtimes::{here, home};
 use crate::redis::lanes::cargo::{Cargo, Outcomes};
-use crate::redis::lanes::gathering::{Gathering, Waiting};
+use crate::redis::lanes::gathering::{Askers, Gathering, Waiting};
 
 /// Where what gathers goes out together.
 pub(super) struct Lane<C: Cargo> {
@@ -72,9 +72,8 @@ impl<C: Cargo> Lane<C> {
         }
         let gathering = traffic.gathering.get_or_insert_default();
         let waiting = gathering.join(ask);
-        let is_full = gathering
-            .cargo()
-            .is_full(self.bound.load(Ordering::Relaxed));
+        let bound = self.bound.load(Ordering::Relaxed);
+        let is_full = gathering.cargo.is_full(bound);
         let full = traffic.gathering.take_if(|_| is_full);
         // What is sent once first looks whether its connection lives. A caller that is not polled meanwhile
         // would keep its place, so a task has it.
@@ -96,37 +95,36 @@ impl<C: Cargo> Lane<C> {
 
     /// Sends what has gathered, as long as one of its askers waits.
     async fn carry(&self, gathering: Gathering<C>, connection: Option<usize>) {
-        let Some(sent) = self.send(&gathering, connection).await else {
+        let Gathering { cargo, mut askers } = gathering;
+        let Some(sent) = self.send(&cargo, &mut askers, connection).await else {
             return;
         };
         match sent {
             Ok(outcomes) => {
-                let bound = gathering.cargo().bound(&outcomes);
-                self.bound.store(bound, Ordering::Relaxed);
-                gathering.hand_out(outcomes);
+                let bound = cargo.bound(&outcomes);
+                if bound != self.bound.load(Ordering::Relaxed) {
+                    self.bound.store(bound, Ordering::Relaxed);
+                }
+                askers.hand_out(outcomes);
             }
             // Maybe of one of them alone: each asks again by itself.
-            Err(Fault::Refused(_)) if gathering.askers() > 1 && C::may_repeat(self.sort) => {}
-            Err(fault) => gathering.fail(&fault),
+            Err(Fault::Refused(_)) if askers.count() > 1 && C::may_repeat(self.sort) => {}
+            Err(fault) => askers.fail(&fault),
         }
     }
 
     async fn send(
         &self,
-        gathering: &Gathering<C>,
+        cargo: &C,
+        askers: &mut Askers<C>,
         connection: Option<usize>,
     ) -> Option<Result<Outcomes<C>, Fault>> {
-        let mut forsaken = pin!(gathering.forsaken());
-        let mut sending = pin!(
-            gathering
-                .cargo()
-                .send_all(&*self.line, self.sort, connection)
-        );
+        let mut sending = pin!(cargo.send_all(&*self.line, self.sort, connection));
         poll_fn(|context| {
-            if forsaken.as_mut().poll(context).is_ready() {
+            if askers.poll_forsaken(context).is_ready() {
                 return Poll::Ready(None);
             }
-            gathering.set_out();
+            askers.set_out();
             sending.as_mut().poll(context).map(Some)
         })
         .await
@@ -187,7 +185,7 @@ impl<C: Cargo> Course<C> {
     /// Takes what has gathered to the server, again and again, until nothing has.
     async fn go_on(mut self) {
         while let Some(gathering) = self.next() {
-            let were_many = gathering.askers() > 1;
+            let were_many = gathering.askers.count() > 1;
             self.lane.carry(gathering, self.number).await;
             if were_many {
                 // Those that were answered are about to run, and may ask for more.

@@ -13,7 +13,7 @@ pub(in crate::redis) const BESIDE: usize = 3;
 
 /// The commands. Each is one that loads or their scripts send as well, so no user needs another right.
 pub(in crate::redis) fn inspection(key: &str, wire: Wire) -> Pipeline {
-    let lease = lease_key(key);
+    let lease = lease_key(key).to_string();
     let mut pipeline = Pipeline::with_capacity(BESIDE + look_len(1, wire));
     pipeline.cmd("PTTL").arg(key);
     pipeline.cmd("GET").arg(&lease);

@@ -1,13 +1,14 @@
 //! Sending calls of the scripts to a server that may not know them yet.
 
 use jetcache_core::Fault;
-use redis::{Cmd, Pipeline, ServerErrorKind, Value};
+use redis::{Pipeline, ServerErrorKind, Value};
 
 use crate::redis::answer::{lacks, outcome};
 use crate::redis::connection::calm::Calm;
 use crate::redis::connection::line::{Batch, Line, Repeat};
 use crate::redis::script::Script;
-use crate::redis::script::call::{Call, Part, parts};
+use crate::redis::script::calls::Calls;
+use crate::redis::script::parts::{Part, parts};
 
 /// Sends the calls in one pipeline; one outcome a call. A command that the server refused for not
 /// knowing its script was not carried out, so it may be sent again: once, behind the scripts. Neither was
@@ -15,48 +16,49 @@ use crate::redis::script::call::{Call, Part, parts};
 /// them is sent by itself.
 pub(in crate::redis) async fn run(
     line: &dyn Line,
-    calls: &[Call],
+    calls: &Calls,
     repeat: Repeat,
     connection: Option<usize>,
 ) -> Vec<Result<Value, Fault>> {
-    let parts = parts(calls, line.joins());
-    let commands = parts.iter().map(|part| part.command.clone());
-    let answers = send(line, commands, repeat, connection).await;
-    let mut outcomes: Vec<_> = calls.iter().map(|_| Err(Fault::Timeout)).collect();
-    let mut denied = Vec::new();
-    for (part, answer) in parts.into_iter().zip(answers) {
+    let sent = parts(calls, line.joins());
+    let answers = send(line, &commands(calls, &sent), repeat, connection).await;
+    let mut outcomes: Vec<_> = (0..calls.len()).map(|_| Err(Fault::Timeout)).collect();
+    let mut denied: Vec<Part> = Vec::new();
+    for (part, answer) in sent.into_iter().zip(answers) {
         if part.calls.len() > 1 && is_denied(&answer) {
-            denied.extend(part.calls);
+            denied.extend(part.alone());
         } else {
             part.spread(answer, &mut outcomes);
         }
     }
     if !denied.is_empty() {
-        let alone: Vec<Part> = denied.iter().map(|&at| calls[at].alone(at)).collect();
-        let commands = alone.iter().map(|part| part.command.clone());
-        let answers = send(line, commands, repeat, connection).await;
-        for (part, answer) in alone.into_iter().zip(answers) {
+        let answers = send(line, &commands(calls, &denied), repeat, connection).await;
+        for (part, answer) in denied.into_iter().zip(answers) {
             part.spread(answer, &mut outcomes);
         }
     }
     outcomes
 }
 
+fn commands(calls: &Calls, parts: &[Part]) -> Pipeline {
+    let mut pipeline = Pipeline::with_capacity(parts.len());
+    for part in parts {
+        pipeline.add_command(part.command(calls));
+    }
+    pipeline
+}
+
 /// Sends the commands, and those again whose script the server did not know.
 async fn send(
     line: &dyn Line,
-    commands: impl Iterator<Item = Cmd>,
+    commands: &Pipeline,
     repeat: Repeat,
     connection: Option<usize>,
 ) -> Vec<Result<Value, Fault>> {
-    let mut pipeline = Pipeline::new();
-    for command in commands {
-        pipeline.add_command(command);
-    }
     let batch = Batch {
-        commands: &pipeline,
+        commands,
         ahead: 0,
-        alone: pipeline.len(),
+        alone: commands.len(),
         repeat,
         connection,
     };
@@ -65,7 +67,7 @@ async fn send(
         .filter(|&at| is_unknown(&answers[at]))
         .collect();
     if !unknown.is_empty() {
-        match again(line, &pipeline, &unknown, repeat).await {
+        match Box::pin(again(line, commands, &unknown, repeat)).await {
             Ok(second) => {
                 for (&at, answer) in unknown.iter().zip(second) {
                     answers[at] = answer;

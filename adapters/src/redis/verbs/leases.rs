@@ -1,10 +1,12 @@
 //! Leases that are asked for together: a `SET` each, and one look at all keys behind them.
 
+use std::fmt::Display;
+use std::mem;
 use std::time::Duration;
 
 use jetcache_core::ports::remote::{Found, Granted, LeaseAsk, Wire};
 use jetcache_core::{Fault, Token};
-use redis::{Pipeline, Value};
+use redis::{Cmd, Pipeline, RedisWrite, ToRedisArgs, Value};
 
 use crate::redis::answer::{granted, outcome};
 use crate::redis::connection::line::{Batch, Line, Repeat};
@@ -15,11 +17,16 @@ use crate::redis::script::span::px;
 
 /// The leases that several callers ask for.
 #[derive(Debug, Default)]
-pub(in crate::redis) struct Leases(Vec<Ask>);
+pub(in crate::redis) struct Leases {
+    /// The keys, one behind the other.
+    text: String,
+    asks: Vec<Ask>,
+}
 
 #[derive(Debug)]
 struct Ask {
-    key: Box<str>,
+    /// Where its key ends.
+    end: usize,
     token: Token,
     life: Duration,
 }
@@ -42,14 +49,15 @@ pub(in crate::redis) async fn lease(
     let keys: Vec<&str> = asks.iter().map(|ask| ask.key).collect();
     let mut pipeline = Pipeline::with_capacity(asks.len() + look_len(asks.len(), wire));
     for ask in asks {
-        pipeline
-            .cmd("SET")
-            .arg(lease_key(ask.key))
-            .arg(ask.token.to_string())
+        let mut set = Cmd::with_capacity(WORDS, ask.key.len() + BESIDE_A_KEY);
+        set.arg("SET")
+            .arg(Shown(lease_key(ask.key)))
+            .arg(Shown(ask.token))
             .arg("NX")
             .arg("GET")
             .arg("PX")
             .arg(px(ask.life).max(1));
+        pipeline.add_command(set);
     }
     // After all of them: the second look must not be older than the lease.
     look(&mut pipeline, &keys, wire);
@@ -80,13 +88,25 @@ pub(in crate::redis) async fn lease(
     .collect()
 }
 
-impl Ask {
-    fn ask(&self) -> LeaseAsk<'_> {
-        LeaseAsk {
-            key: &self.key,
-            token: self.token,
-            life: self.life,
-        }
+impl Leases {
+    fn asks(&self) -> Vec<LeaseAsk<'_>> {
+        let mut start = 0;
+        let ask = |ask: &Ask| {
+            let Ask { end, token, life } = *ask;
+            let key = self.text.get(mem::replace(&mut start, end)..end)?;
+            Some(LeaseAsk { key, token, life })
+        };
+        // The ends are those of the keys that were put there.
+        self.asks.iter().filter_map(ask).collect()
+    }
+}
+
+/// A word that is written as it is shown.
+struct Shown<T>(T);
+
+impl<T: Display> ToRedisArgs for Shown<T> {
+    fn write_redis_args<W: RedisWrite + ?Sized>(&self, out: &mut W) {
+        out.write_arg_fmt(&self.0);
     }
 }
 
@@ -104,16 +124,18 @@ impl Cargo for Leases {
     }
 
     fn add(&mut self, asks: &[LeaseAsk<'_>]) {
-        let own = |ask: &LeaseAsk<'_>| Ask {
-            key: ask.key.into(),
-            token: ask.token,
-            life: ask.life,
-        };
-        self.0.extend(asks.iter().map(own));
+        for ask in asks {
+            self.text.push_str(ask.key);
+            self.asks.push(Ask {
+                end: self.text.len(),
+                token: ask.token,
+                life: ask.life,
+            });
+        }
     }
 
     fn is_full(&self, bound: usize) -> bool {
-        self.0.len() >= bound
+        self.asks.len() >= bound
     }
 
     fn may_repeat(_: Wire) -> bool {
@@ -135,8 +157,7 @@ impl Cargo for Leases {
         wire: Wire,
         connection: Option<usize>,
     ) -> Result<Outcomes<Self>, Fault> {
-        let asks: Vec<LeaseAsk<'_>> = self.0.iter().map(Ask::ask).collect();
-        Ok(lease(line, &asks, wire, connection).await)
+        Ok(lease(line, &self.asks(), wire, connection).await)
     }
 
     const BOUND: usize = 128;
@@ -144,3 +165,6 @@ impl Cargo for Leases {
 
 /// More leases are many already, and wait for nobody.
 const MOST_GATHERED: usize = 64;
+/// How many words the `SET` of a lease has, and how many bytes beside the key.
+const WORDS: usize = 7;
+const BESIDE_A_KEY: usize = 80;

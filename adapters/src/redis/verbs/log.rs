@@ -6,46 +6,51 @@ use jetcache_core::ports::bus::Kind;
 use jetcache_core::ports::remote::{
     Ensure, Ensured, Mark, NewsPage, Raise, RaiseEvent, Raised, Scope,
 };
-use redis::{Cmd, Pipeline, Value};
+use redis::{Pipeline, Value};
 
 use crate::redis::answer::{outcome, unexpected};
 use crate::redis::connection::line::Repeat;
 use crate::redis::script::Script;
+use crate::redis::script::calls::Calls;
 use crate::redis::{Redis, event};
 
 impl Redis {
     /// Sent twice it raises twice, which costs misses.
-    pub(super) fn raising(&self, raise: &Raise<'_>) -> Cmd {
-        let mut command = self.rising(Script::Raise, raise.namespace, raise.clock);
+    pub(super) fn raising(&self, raise: &Raise<'_>) -> Calls {
+        let mut calls = self.rising(Script::Raise, raise.namespace, raise.clock);
         for scope in raise.scopes {
-            command.arg(scope.member());
+            calls.word(scope.member());
         }
-        command
+        calls
     }
 
-    pub(super) fn ensuring(&self, ensure: &Ensure<'_>) -> Cmd {
-        let mut command = self.rising(Script::Ensure, ensure.namespace, ensure.clock);
+    pub(super) fn ensuring(&self, ensure: &Ensure<'_>) -> Calls {
+        let mut calls = self.rising(Script::Ensure, ensure.namespace, ensure.clock);
         for (scope, mark) in ensure.marks {
-            command.arg(scope.member()).arg(mark.number());
+            calls.word(scope.member()).shown(mark.number());
         }
-        command
+        calls
     }
 
     /// A call of a script of the log, with the arguments that both have.
-    fn rising(&self, script: Script, namespace: &str, clock: Mark) -> Cmd {
-        let mut command = script.call(&[&top_key(namespace), &list_key(namespace)]);
-        command.arg(clock.number());
+    fn rising(&self, script: Script, namespace: &str, clock: Mark) -> Calls {
+        let mut calls = Calls::default();
+        calls
+            .script(script, 2)
+            .word(top_key(namespace))
+            .word(list_key(namespace))
+            .shown(clock.number());
         match &self.herald {
             Some(herald) => {
                 let (opening, key) =
                     event::opening(&herald.cache, &herald.source, Kind::Raise, namespace);
-                command.arg(&*herald.channel).arg(opening).arg(key);
+                calls.word(&*herald.channel).word(opening).word(key);
             }
             None => {
-                command.arg("").arg("").arg("");
+                calls.word("").word("").word("");
             }
         }
-        command
+        calls
     }
 
     /// A page, so that the server does other things before the next.
