@@ -13,7 +13,8 @@
 //! use jetcache_core::machine::generations::Generations;
 //! use jetcache_core::machine::lookup::step::{Need, Reply, Step};
 //! use jetcache_core::machine::tier::lru::Lru;
-//! use jetcache_core::machine::shard::{Context, Roll, Shard};
+//! use jetcache_core::machine::token::Roll;
+//! use jetcache_core::machine::shard::{Context, Shard};
 //! use jetcache_core::{Call, Kind, Load, Policy, Timestamp};
 //!
 //! type Table = Shard<u32, i16, hashbrown::DefaultHashBuilder>;

@@ -30,12 +30,13 @@ use crate::machine::policy::pace::{Aim, RefreshOutcome};
 use crate::machine::table::luck::Luck;
 use crate::machine::tier::entry::Entry;
 use crate::machine::time::Timestamp;
+use crate::machine::token::Roll;
 
 /// What a lookup may know of the world at a step.
 #[derive(Debug)]
 pub(super) struct View<'a> {
     pub(super) now: Timestamp,
-    pub(super) dice: u128,
+    pub(super) roll: Roll<'a>,
     pub(super) policy: &'a Policy,
     /// When the leader came.
     pub(super) came: Timestamp,

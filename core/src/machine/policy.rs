@@ -17,6 +17,7 @@ use crate::machine::policy::pace::Pace;
 use crate::machine::tier::entry::Entry;
 use crate::machine::tier::load::Load;
 use crate::machine::time::{Timestamp, nanos, part};
+use crate::machine::token::Roll;
 
 /// Which tiers a cache has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -305,12 +306,14 @@ impl Policy {
         entry: Entry<V>,
         cost: Duration,
         life: Duration,
-        dice: u128,
+        roll: Roll<'_>,
     ) -> Entry<V> {
         if !self.eager || entry.value().is_none() || cost.is_zero() {
             return entry;
         }
-        entry.with_lead(exponential(cost, low(dice)).min(life / 2))
+        // The other half of the bits than the one that shortens lives.
+        let dice = low(roll.bits() >> 64);
+        entry.with_lead(exponential(cost, dice).min(life / 2))
     }
 
     /// How long a call waits if there is a stale value.

@@ -16,7 +16,6 @@ mod refreshes;
 pub mod repairs;
 mod write_throughs;
 
-use core::fmt;
 use core::hash::{BuildHasher, Hash};
 
 use slab::Slab;
@@ -38,6 +37,7 @@ use crate::machine::table::unconfirmed::Doubts;
 use crate::machine::table::writes::Writes;
 pub use crate::machine::table::writes::{Pending, Sweep, Write};
 use crate::machine::time::Timestamp;
+use crate::machine::token::Roll;
 
 /// The world as it is at one call.
 #[derive(Clone, Copy, Debug)]
@@ -50,32 +50,6 @@ pub struct Context<'a> {
     pub policy: &'a Policy,
     /// What was raised.
     pub generations: &'a Generations,
-}
-
-/// 128 fresh random bits, for one question: most need none.
-#[derive(Clone, Copy)]
-pub enum Roll<'a> {
-    /// These.
-    Bits(u128),
-    /// Those that this draws, if they are needed; others each time.
-    Drawn(&'a dyn Fn() -> u128),
-}
-
-impl Roll<'_> {
-    /// The bits.
-    #[must_use]
-    pub fn bits(self) -> u128 {
-        match self {
-            Self::Bits(bits) => bits,
-            Self::Drawn(draw) => draw(),
-        }
-    }
-}
-
-impl fmt::Debug for Roll<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Roll").finish_non_exhaustive()
-    }
 }
 
 /// One shard of a node's tables. They grow with the callers, changes and unconfirmed keys; the last

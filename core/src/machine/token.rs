@@ -1,4 +1,4 @@
-//! The token by which L2 knows who holds a lease.
+//! The token by which L2 knows who holds a lease, and the random bits of which the machine makes it.
 
 use core::fmt;
 
@@ -26,5 +26,31 @@ impl fmt::Display for Token {
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Token({self})")
+    }
+}
+
+/// 128 fresh random bits, for one question: most need none.
+#[derive(Clone, Copy)]
+pub enum Roll<'a> {
+    /// These.
+    Bits(u128),
+    /// Those that this draws, if they are needed; others each time.
+    Drawn(&'a dyn Fn() -> u128),
+}
+
+impl Roll<'_> {
+    /// The bits.
+    #[must_use]
+    pub fn bits(self) -> u128 {
+        match self {
+            Self::Bits(bits) => bits,
+            Self::Drawn(draw) => draw(),
+        }
+    }
+}
+
+impl fmt::Debug for Roll<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Roll").finish_non_exhaustive()
     }
 }

@@ -19,11 +19,12 @@ use crate::machine::event::Event;
 use crate::machine::generations::Generations;
 use crate::machine::policy::Policy;
 use crate::machine::policy::call::Call;
-use crate::machine::shard::{Context, Roll, Shard};
+use crate::machine::shard::{Context, Shard};
 use crate::machine::stats::{Counter, Stats};
 use crate::machine::tier::entry::Entry;
 use crate::machine::tier::lru::Lru;
 use crate::machine::time::Timestamp;
+use crate::machine::token::Roll;
 use crate::unsync::clock::Moment;
 use crate::unsync::state::leases::Leases;
 

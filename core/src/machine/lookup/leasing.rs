@@ -35,7 +35,7 @@ impl<V: Clone> Lookup<V> {
     fn ask_new_lease(&mut self, view: &View<'_>, first: bool) -> Move<V> {
         // A token is asked for once. Asked twice it could be granted once more after a change had
         // taken it away, and a value that is older than the change would pass for a newer one.
-        let token = Token::from_bits(view.dice);
+        let token = Token::from_bits(view.roll.bits());
         self.lease = Lease::Asked(token);
         let sent = view.now;
         self.state = State::Leasing { sent, first };

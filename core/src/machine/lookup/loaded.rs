@@ -64,7 +64,7 @@ impl<V: Clone> Lookup<V> {
             out.events.push(Event::Unchanged);
         }
         let outcome = Ok(Cached::known(load.value.clone()));
-        let lives = view.policy.lives(&self.call, &load, view.dice);
+        let lives = view.policy.lives(&self.call, &load, view.roll.bits());
         let tags = match &shown {
             Some(shown) if load.tags.is_empty() => shown.tags.clone(),
             _ => load.tags,
@@ -98,7 +98,7 @@ impl<V: Clone> Lookup<V> {
         let entry = entry.tagged(&tags, self.stamp);
         // A load that took no time that can be measured still takes some.
         let cost = took.max(Duration::from_millis(1));
-        let entry = view.policy.led(entry, cost, lives.remote, view.dice >> 64);
+        let entry = view.policy.led(entry, cost, lives.remote, view.roll);
         match header {
             _ if !L2 => self.keep(view, entry, answer),
             Some(header) => self.extend(view, entry, answer, (lives.stale, cost), header),

@@ -91,7 +91,7 @@ impl<V: Clone> Lookup<V> {
         });
         let end = view
             .policy
-            .local_end(&self.call, sent, seen.left, view.dice);
+            .local_end(&self.call, sent, seen.left, view.roll.bits());
         // It was judged just now.
         self.stamp = view.generations.heard();
         let answer = Answer::found(seen.value.clone(), sent + seen.left);
@@ -106,7 +106,7 @@ impl<V: Clone> Lookup<V> {
             .stale_until(stale_end)
             .noted(note)
             .tagged(&seen.tags, self.stamp);
-        let entry = (view.policy).led(entry, seen.cost, life, view.dice >> 64);
+        let entry = (view.policy).led(entry, seen.cost, life, view.roll);
         self.keep(view, entry, answer)
     }
 }

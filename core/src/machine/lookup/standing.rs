@@ -102,12 +102,13 @@ mod tests {
     use crate::machine::policy::call::Call;
     use crate::machine::policy::pace::Aim;
     use crate::machine::policy::{Jitter, Kind, Policy};
-    use crate::machine::shard::{Context, Roll, Shard, Ticket};
+    use crate::machine::shard::{Context, Shard, Ticket};
     use crate::machine::tier::entry::Cached;
     use crate::machine::tier::envelope::{open, seal, stamp};
     use crate::machine::tier::load::{Load, NothingStands};
     use crate::machine::tier::mark::{Age, Mark, Note};
     use crate::machine::tier::verb::{Announce, Granted};
+    use crate::machine::token::Roll;
 
     const SECOND: Duration = Duration::from_secs(1);
     const LIFE: Duration = Duration::from_secs(60);

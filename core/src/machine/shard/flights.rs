@@ -149,7 +149,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let slot = self.slots.at(flight.slot);
         let view = View {
             now: context.now,
-            dice: context.roll.bits(),
+            roll: context.roll,
             policy: context.policy,
             came: ticket.came,
             superseded: slot.era != flight.era,

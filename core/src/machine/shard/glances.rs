@@ -180,8 +180,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
             .stale_until(stale_end)
             .noted(note)
             .tagged(&seen.tags, context.generations.heard());
-        let dice = context.roll.bits() >> 64;
-        let entry = (context.policy).led(entry, seen.cost, life, dice);
+        let entry = (context.policy).led(entry, seen.cost, life, context.roll);
         Glanced::Keep(answer, kept, entry)
     }
 

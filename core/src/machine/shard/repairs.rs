@@ -226,9 +226,9 @@ mod tests {
     use crate::machine::lookup::step::{Need, Reply, Seen, Step};
     use crate::machine::policy::call::Call;
     use crate::machine::policy::{Kind, Policy};
-    use crate::machine::shard::Roll;
     use crate::machine::table::flight::Ticket;
     use crate::machine::tier::verb::{Claimed, Granted};
+    use crate::machine::token::Roll;
 
     type Table = Shard<u8, u8, BuildHasherDefault<Sum>>;
 

@@ -6,9 +6,10 @@ use crate::machine::effects::Effects;
 use crate::machine::generations::Generations;
 use crate::machine::lookup::step::{Reply, Step};
 use crate::machine::policy::{Kind, Policy};
-use crate::machine::shard::{Context, Roll, Shard};
+use crate::machine::shard::{Context, Shard};
 use crate::machine::table::flight::Ticket;
 use crate::machine::time::Timestamp;
+use crate::machine::token::Roll;
 
 pub(in crate::machine) const KEY: u32 = 7;
 

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use jetcache_core::machine::error::{Error, Limit};
 use jetcache_core::machine::lookup::step::{Renewal, Reply, Stands};
-use jetcache_core::machine::shard::{Context, Roll, Ticket};
+use jetcache_core::machine::shard::{Context, Ticket};
 use jetcache_core::machine::tier::load::Load;
 use jetcache_core::machine::tier::mark::Mark;
+use jetcache_core::machine::token::Roll;
 use jetcache_core::ports::remote::Wire;
 
 use crate::sim::actors::caller::{Caller, Loading, State};

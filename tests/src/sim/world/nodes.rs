@@ -6,8 +6,9 @@ use std::hash::DefaultHasher;
 use jetcache_core::Timestamp;
 use jetcache_core::machine::effects::Effects;
 use jetcache_core::machine::generations::Generations;
-use jetcache_core::machine::shard::{Context, Roll, Shard};
+use jetcache_core::machine::shard::{Context, Shard};
 use jetcache_core::machine::tier::entry::Entry;
+use jetcache_core::machine::token::Roll;
 
 use crate::sim::fate::judge::loads::Flight;
 use crate::sim::fate::judge::{ActorId, Id, Writer};
