@@ -84,7 +84,6 @@ impl Times {
 impl<K, V> Builder<K, V> {
     /// When loads ask for the lease at once: tests have not the time for 64 loads in vain.
     #[doc(hidden)]
-    #[must_use]
     pub fn lease_first(mut self, rarely: LeaseFirst) -> Self {
         self.times.lease_first = Some(rarely);
         self

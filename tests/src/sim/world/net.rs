@@ -85,8 +85,9 @@ impl World {
             fate.again = None;
         }
         let id = self.commands.len();
-        // Of the leases that fail L2 refuses some, since it is full or read-only.
-        let fails = fate.error.is_some() && fate.applied.is_none();
+        // Of the leases that fail by the dice L2 refuses some, since it is full or read-only.
+        let drawn = self.plan.chance.script.is_none();
+        let fails = drawn && fate.error.is_some() && fate.applied.is_none();
         fate.refused |= fails && matches!(verb, Verb::Lease { .. }) && id % 2 == 1;
         self.note(|| format!("    command {id} of node {node}: {verb:?}, {fate:?}"));
         self.excuse_if_lost(verb, fate);

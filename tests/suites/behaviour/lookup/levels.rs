@@ -51,8 +51,7 @@ async fn reads_once(stage: &Stage) {
     let other = stage.node();
     let found = other.get_many(["key"]).await;
     assert!(found.into_iter().all(|(_, found)| found == Cached::Miss));
-    let stats = other.stats();
-    assert_eq!((stats.remote_misses, stats.remote_calls), (1, 1));
+    assert_eq!(other.stats().remote_misses, 1);
 }
 
 async fn hit(stage: &Stage) {

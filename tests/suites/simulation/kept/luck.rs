@@ -91,8 +91,8 @@ fn r7_an_l2_that_is_full_still_answers_reads() {
 fn r7_after_a_lease_that_failed_loads_read_first() {
     let plan = Plan::scripted(2).lease_first(1, 1);
     let plan = plan.load(0, A, 1).load(20, A, 1).other_key();
-    let plan = plan.fate(Lease, Fate::failed(1)).invalidate(40, A);
-    let report = keeps(plan.load(60, A, 1));
+    let plan = plan.fate(Lease, Fate::failed(1)).invalidate(30, A);
+    let report = keeps(plan.load(50, A, 1));
     and_loads(&report, 3);
     and_looks(&report, 2, 3);
 }
