@@ -13,6 +13,7 @@
 //! - A key of another type (`WRONGTYPE`) counts as absent; any other error is handed on.
 
 pub(super) mod calls;
+mod cargo;
 mod leases;
 mod log;
 mod parts;

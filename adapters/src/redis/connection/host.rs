@@ -11,6 +11,9 @@ pub(crate) struct Host {
     pub(crate) home: fn() -> Option<Home>,
     /// Whether connections can be had on that runtime; asked by every call.
     pub(crate) check: fn(Home) -> Result<(), &'static str>,
+    /// Whether the caller's task may go on for a while. If not, whatever it polls wakes it at once and has
+    /// no answer, be it there or not.
+    pub(crate) has_time: fn() -> bool,
     /// Runs a task, if the caller stands inside.
     pub(crate) spawn: fn(Task),
     /// Completes after so long, if the caller stands inside.

@@ -63,10 +63,10 @@ impl<C: Cargo> Lane<C> {
 
     /// Called in the lane's own runtime.
     pub(super) fn enter(self: &Arc<Self>, ask: C::Ask<'_>) -> Entered<C> {
+        // Woken, a caller has lost its place: one that is out of time would lose it at once.
+        let is_carrier = C::may_repeat(self.sort) && (self.host.has_time)();
         let mut traffic = self.traffic();
-        if C::may_repeat(self.sort)
-            && let Some(number) = traffic.free.pop_front()
-        {
+        if is_carrier && let Some(number) = traffic.free.pop_front() {
             let lane = Arc::clone(self);
             return Entered::Alone(Place { lane, number });
         }

@@ -2,13 +2,9 @@
 
 use std::fmt::{self, Display};
 
-use jetcache_core::Fault;
-use redis::{Cmd, Value};
+use redis::Cmd;
 
-use crate::redis::connection::line::{Line, Repeat};
-use crate::redis::lanes::cargo::{Cargo, Outcomes};
 use crate::redis::script::Script;
-use crate::redis::script::run::run;
 
 /// Some calls, one behind the other in one buffer: what many ask for costs no allocation each.
 #[derive(Debug, Default)]
@@ -96,6 +92,21 @@ impl Calls {
         self
     }
 
+    /// Adds all of these.
+    pub(super) fn append(&mut self, calls: &Self) {
+        let before = self.text.len();
+        self.text.extend_from_slice(&calls.text);
+        self.calls.extend(calls.calls.iter().map(|call| Call {
+            end: before + call.end,
+            ..*call
+        }));
+    }
+
+    /// How many bytes all of them have.
+    pub(super) fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
     pub(in crate::redis) fn len(&self) -> usize {
         self.calls.len()
     }
@@ -173,69 +184,12 @@ fn show(text: &mut Vec<u8>, word: impl Display) {
     let _ = fmt::Write::write_fmt(&mut Text(text), format_args!("{word}"));
 }
 
-impl Cargo for Calls {
-    type Sort = Repeat;
-    type Ask<'a> = &'a Calls;
-    type Outcome = Value;
-
-    fn count(calls: &Calls) -> usize {
-        calls.len()
-    }
-
-    fn is_much(calls: &Calls) -> bool {
-        !(1..=MOST_GATHERED).contains(&calls.len()) || calls.text.len() > BIG
-    }
-
-    fn add(&mut self, calls: &Calls) {
-        let before = self.text.len();
-        self.text.extend_from_slice(&calls.text);
-        self.calls.extend(calls.calls.iter().map(|call| Call {
-            end: before + call.end,
-            ..*call
-        }));
-    }
-
-    fn is_full(&self, bound: usize) -> bool {
-        self.calls.len() >= bound || self.text.len() >= MOST_BYTES
-    }
-
-    fn may_repeat(repeat: Repeat) -> bool {
-        repeat == Repeat::Once
-    }
-
-    async fn send<'a>(
-        line: &'a dyn Line,
-        calls: &'a Calls,
-        repeat: Repeat,
-        connection: Option<usize>,
-    ) -> Outcomes<Self> {
-        run(line, calls, repeat, connection).await
-    }
-
-    async fn send_all(
-        &self,
-        line: &dyn Line,
-        repeat: Repeat,
-        connection: Option<usize>,
-    ) -> Result<Outcomes<Self>, Fault> {
-        Ok(run(line, self, repeat, connection).await)
-    }
-
-    const BOUND: usize = 128;
-}
-
 /// How many bytes a word's length takes.
 const LENGTH: usize = size_of::<usize>();
 /// The words of a call of a script before its keys: the command, the hash, how many keys there are.
 const BEFORE_KEYS: usize = 3;
 /// How many bytes those are, about.
 const HEAD_BYTES: usize = 64;
-/// More calls at once are many already, and wait for nobody.
-const MOST_GATHERED: usize = 64;
-/// So big a call goes by itself.
-const BIG: usize = 16 * 1024;
-/// How many bytes need not wait for more.
-const MOST_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -264,11 +218,11 @@ mod tests {
     #[test]
     fn calls_that_go_as_one_have_the_keys_of_all_before_the_arguments_of_all() {
         let mut all = Calls::default();
-        all.add(&stored("a"));
+        all.append(&stored("a"));
         let mut lock = Calls::default();
         lock.command("SET").word("l").word("");
-        all.add(&lock);
-        all.add(&stored("bc"));
+        all.append(&lock);
+        all.append(&stored("bc"));
         assert_eq!((all.len(), all.size(0), all.size(2)), (3, 3, 5));
         let hash = Script::Store.hash();
         assert_eq!(

@@ -8,12 +8,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::task::coop;
 
 use crate::redis::connection::host::{Home, Host};
 
 pub(super) const HOST: Host = Host {
     home,
     check,
+    has_time: coop::has_budget_remaining,
     spawn: |task| drop(tokio::spawn(task)),
     sleep: |span| Box::pin(tokio::time::sleep(span)),
     breathe: || Box::pin(breathe()),

@@ -1,7 +1,7 @@
 //! Reads of many callers go out together, and each gets what it would get alone.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use jetcache_core::ports::remote::{Found, Wire};
 use jetcache_core::{Fault, Remote};
 use jetcache_tests::proxy::Proxy;
 use jetcache_tests::redis_server::RedisServer;
+use tokio::task::coop;
 
 use super::super::bus::{everywhere, sleep, within};
 use super::super::silence::{briefly, recovered};
@@ -352,6 +353,33 @@ fn big_values_go_in_small_parts() {
             assert_eq!(reads(&server) - before, 1 + parts);
         }
     });
+}
+
+/// tokio lets a task do only so much before it yields, and wakes it at once for what it asks after that.
+#[test]
+fn a_task_that_is_out_of_time_asks_together_as_well() {
+    let server = filled();
+    for runtime in [many(), single()] {
+        runtime.block_on(async {
+            let (proxy, redis) = warm(&server).await;
+            let before = reads(&server);
+            let keys: Vec<String> = (0..300).map(key).collect();
+            proxy.hold_replies();
+            let calls = poll_fn(|context| {
+                while coop::has_budget_remaining() {
+                    let _ = pin!(coop::consume_budget()).poll(context);
+                }
+                let calls = keys.iter().map(|key| begin(&redis, key));
+                Poll::Ready(calls.collect::<Vec<_>>())
+            });
+            let calls = calls.await;
+            proxy.release();
+            let found = within("all are answered", join_all(calls)).await;
+            assert!(found.iter().all(Result::is_ok), "{found:?}");
+            let sent = reads(&server) - before;
+            assert!(sent < 10, "{sent}");
+        });
+    }
 }
 
 #[test]
