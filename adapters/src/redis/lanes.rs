@@ -1,7 +1,7 @@
 //! What many callers ask of one server at once, sent together.
 //!
-//! What finds a place goes out at once, in its caller's own task if it is a read or may be repeated as one,
-//! else in one of the runtime's. There is a place for each
+//! What finds a place goes out at once, in its caller's own task if it is a read or may be repeated as one
+//! (and that task has not used up its turn), else in one of the runtime's. There is a place for each
 //! connection, so something big, or a connection that answers nothing, holds up what shares its place and
 //! nothing else. What comes while all places are taken gathers, and goes out as one pipeline when a place is
 //! free, or when it is so much that it need not wait. Then a task of the runtime carries it, so that no

@@ -57,7 +57,8 @@ pub(super) enum Script {
     /// empty, (10) as (6) of `Claim`. To announce: (11) the channel, (12) the event
     /// of a value that is stored, (13) that of a removal.
     Put,
-    /// Keys: value, lease. To announce: (1) the channel, (2) the event.
+    /// For any number of calls. Keys of each: value, lease. Arguments of each: (1) the channel, (2) the event,
+    /// or empty. The answer has a 1 for each call.
     Remove,
     /// Keys: value, lease and mark of each of any number, in one slot.
     Unload,
@@ -237,13 +238,22 @@ return same and 0 or 2
 "
 );
 
-/// Removes value and lease, so that no load that began before can fill.
+/// Removes value and lease of each, so that no load that began before can fill: one after the other would
+/// do no more, and each step of all at once costs the server less.
 const REMOVE: &str = r"
-redis.call('DEL', KEYS[1], KEYS[2])
-redis.pcall('SET', KEYS[1], '')
-redis.call('DEL', KEYS[1])
-if ARGV[2] then redis.pcall('PUBLISH', ARGV[1], ARGV[2]) end
-return 1
+local call, try = redis.call, redis.pcall
+call('DEL', unpack(KEYS))
+local keys, answers = {}, {}
+for at = 1, #KEYS / 2 do
+  local key = KEYS[2 * at - 1]
+  try('SET', key, '')
+  keys[at], answers[at] = key, 1
+end
+call('DEL', unpack(keys))
+for at = 1, #ARGV, 2 do
+  if ARGV[at + 1] ~= '' then try('PUBLISH', ARGV[at], ARGV[at + 1]) end
+end
+return answers
 ";
 
 /// Removes what a load may have put there: each value that still is what its mark says, and each

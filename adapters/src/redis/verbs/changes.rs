@@ -94,10 +94,16 @@ impl Redis {
 
     pub(super) fn delete(&self, calls: &mut Calls, key: &str) {
         calls
-            .script(Script::Remove, 2)
+            .joining(Script::Remove, 2)
             .word(key)
             .shown(lease_key(key));
-        self.tell(calls, key, &[Kind::Delete]);
+        // Calls of handles that tell go together with those of others.
+        match &self.herald {
+            Some(herald) => calls
+                .word(&*herald.channel)
+                .word(encode(herald, key, Kind::Delete)),
+            None => calls.word("").word(""),
+        };
     }
 
     /// Adds a script's last arguments: the channel, and the events that it may publish there.

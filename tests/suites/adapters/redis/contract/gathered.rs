@@ -12,9 +12,10 @@ use jetcache_tests::proxy::Proxy;
 use jetcache_tests::redis_server::RedisServer;
 
 use super::super::bus::{everywhere, sleep, within};
+use super::super::ear::Ear;
 use super::super::silence::briefly;
 use super::together::{filled, key, poll, warm};
-use crate::adapters::verbs::{T, claim, fill, lease, many, read, single};
+use crate::adapters::verbs::{T, claim, fill, lease, many, read, single, telling};
 
 type Calling<'a, T> = Pin<Box<dyn Future<Output = Result<T, Fault>> + 'a>>;
 
@@ -86,6 +87,47 @@ fn what_many_fill_at_once_is_a_few_scripts() {
             assert_eq!(found.bytes, key.as_bytes());
         }
     });
+}
+
+#[test]
+fn what_many_remove_at_once_is_a_few_scripts_and_each_is_told_or_not() {
+    let server = filled();
+    everywhere(async || {
+        let (proxy, redis) = warm(&server).await;
+        let told = telling(&redis);
+        let mut ear = Ear::at(server.port(), "shop");
+        let keys = leased(&redis, 300).await;
+        let size = |server: &RedisServer| server.cli(&["DBSIZE"]).trim().parse::<usize>().unwrap();
+        let leases = size(&server);
+        for key in &keys {
+            server.cli(&["SET", key, "v"]);
+        }
+        let before = calls(&server, "evalsha");
+        proxy.hold_replies();
+        let removals = keys.iter().enumerate().map(|(at, key)| {
+            let remote = if at % 100 == 7 { &told } else { &redis };
+            begin(async move { remote.remove(&[key]).await.remove(0) })
+        });
+        let removals: Vec<_> = removals.collect();
+        proxy.release();
+        let removed = within("all are answered", join_all(removals)).await;
+        assert!(removed.iter().all(Result::is_ok), "{removed:?}");
+        let sent = calls(&server, "evalsha") - before;
+        assert!(sent < 10, "{sent}");
+        assert_eq!(size(&server), leases - keys.len(), "neither is left");
+        let mut heard: Vec<String> = (0..3).map(|_| ear.awaits_any()).collect();
+        // Parts go side by side.
+        heard.sort();
+        assert_eq!(heard, [7, 107, 207].map(|at| removal(&keys[at])));
+        ear.hears("and no others", &[]);
+    });
+}
+
+/// What is told of a removal.
+fn removal(key: &str) -> String {
+    format!(
+        r#"{{"CacheName":"any","SourceID":"12345678","EventType":5,"Keys":["{key}"],"Fenced":true}}"#
+    )
 }
 
 #[test]
