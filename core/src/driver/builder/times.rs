@@ -2,8 +2,6 @@
 
 use core::time::Duration;
 
-#[cfg(feature = "test-util")]
-use crate::driver::builder::Builder;
 use crate::machine::error::Error;
 #[cfg(feature = "test-util")]
 use crate::machine::policy::LeaseFirst;
@@ -34,7 +32,7 @@ pub(super) struct Times {
     pub(super) refresh_concurrency: Option<usize>,
     pub(super) refresh_capacity: Option<usize>,
     #[cfg(feature = "test-util")]
-    lease_first: Option<LeaseFirst>,
+    pub(super) lease_first: Option<LeaseFirst>,
 }
 
 impl Times {
@@ -77,16 +75,6 @@ impl Times {
         pace.at_once = self.refresh_concurrency.unwrap_or(pace.at_once);
         pace.capacity = self.refresh_capacity.unwrap_or(pace.capacity);
         pace
-    }
-}
-
-#[cfg(feature = "test-util")]
-impl<K, V> Builder<K, V> {
-    /// When loads ask for the lease at once: tests have not the time for 64 loads in vain.
-    #[doc(hidden)]
-    pub fn lease_first(mut self, rarely: LeaseFirst) -> Self {
-        self.times.lease_first = Some(rarely);
-        self
     }
 }
 
