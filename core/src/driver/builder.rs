@@ -6,6 +6,8 @@ mod fleet;
 mod levels;
 mod loader;
 mod loading;
+#[cfg(feature = "test-util")]
+mod luck;
 pub(super) mod node;
 mod settings;
 mod stale;
