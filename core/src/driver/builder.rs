@@ -37,8 +37,6 @@ use crate::driver::shared::{Repairs, Shared};
 use crate::driver::task::chore::Chore;
 use crate::driver::world::erased::AnyRuntime;
 use crate::machine::error::Error;
-#[cfg(feature = "test-util")]
-use crate::machine::policy::LeaseFirst;
 use crate::machine::policy::Policy;
 use crate::ports::observer::Observer;
 
@@ -149,15 +147,5 @@ impl<K, V> fmt::Debug for Builder<K, V> {
         f.debug_struct("Builder")
             .field("name", &self.name)
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(feature = "test-util")]
-impl<K, V> Builder<K, V> {
-    /// When loads ask for the lease at once: tests have not the time for 64 loads in vain.
-    #[doc(hidden)]
-    pub fn lease_first(mut self, rarely: LeaseFirst) -> Self {
-        self.times.lease_first = Some(rarely);
-        self
     }
 }
