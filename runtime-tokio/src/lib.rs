@@ -26,6 +26,7 @@
 //! after the other.
 
 mod runtime;
+mod timers;
 
 use core::hash::Hash;
 

@@ -1,6 +1,5 @@
 //! Tokio as a [`Runtime`].
 
-use core::cell::Cell;
 use core::future::Future;
 use core::pin::Pin;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -10,8 +9,10 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use jetcache_core::{Clock, Runtime, Task, Timestamp, roll};
-use tokio::runtime::{Handle, Id};
+use tokio::runtime::Handle;
 use tokio::time::Sleep;
+
+use crate::timers::{self, Here};
 
 /// Tokio's tasks and timers, and the system's coarse clock.
 ///
@@ -24,27 +25,9 @@ pub struct Tokio {
     /// Whether tokio's own timers are used.
     timed: bool,
     last: Mutex<Option<Seen>>,
-    /// Tells one from another.
-    number: usize,
-    /// How often `last` has changed.
-    turn: AtomicUsize,
+    /// Which one that is, so that calls need not lock it.
+    seen: AtomicUsize,
 }
-
-/// What a thread has noted, so that the next call on it need not look at what all threads share.
-#[derive(Clone, Copy)]
-struct Noted {
-    /// Where it was noted, and when.
-    number: usize,
-    turn: usize,
-    runtime: Id,
-    has_timers: bool,
-}
-
-thread_local! {
-    static NOTED: Cell<Option<Noted>> = const { Cell::new(None) };
-}
-
-static NUMBERS: AtomicUsize = AtomicUsize::new(0);
 
 /// A runtime from which a call came.
 #[derive(Clone, Debug)]
@@ -73,8 +56,7 @@ impl Tokio {
             clock,
             timed,
             last: Mutex::new(None),
-            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
-            turn: AtomicUsize::new(0),
+            seen: AtomicUsize::new(0),
         }
     }
 
@@ -91,39 +73,19 @@ impl Tokio {
 
     /// Remembers the runtime that this thread is in. Says whether it has timers.
     fn note(&self, handle: &Handle) -> bool {
-        let runtime = handle.id();
-        let turn = self.turn.load(Ordering::Acquire);
-        if let Some(noted) = NOTED.get()
-            && (noted.number, noted.turn, noted.runtime) == (self.number, turn, runtime)
-        {
-            return noted.has_timers;
+        let (mark, has_timers) = Here::with(handle, |here| (here.mark, here.has_timers()));
+        let has_timers = !self.timed || has_timers;
+        if self.seen.load(Ordering::Acquire) != mark {
+            let mut last = self.last();
+            let before = last.replace(Seen {
+                handle: handle.clone(),
+                has_timers,
+            });
+            self.seen.store(mark, Ordering::Release);
+            drop(last);
+            // It may be all that is left of its runtime.
+            drop(before);
         }
-        let is_known = |last: &&Seen| last.handle.id() == runtime;
-        let known = self.last().as_ref().filter(is_known).cloned();
-        let seen = known.unwrap_or_else(|| Seen {
-            // Where no lock is held: a panic hook is user code.
-            has_timers: !self.timed || has_timers(),
-            handle: handle.clone(),
-        });
-        let has_timers = seen.has_timers;
-        let mut last = self.last();
-        let before = match last.as_ref().filter(is_known) {
-            Some(_) => None,
-            None => {
-                self.turn.fetch_add(1, Ordering::AcqRel);
-                last.replace(seen)
-            }
-        };
-        NOTED.set(Some(Noted {
-            number: self.number,
-            // Under the lock: it is that of `last`.
-            turn: self.turn.load(Ordering::Acquire),
-            runtime,
-            has_timers,
-        }));
-        drop(last);
-        // It may be all that is left of its runtime.
-        drop(before);
         has_timers
     }
 
@@ -133,7 +95,7 @@ impl Tokio {
             && let Ok(handle) = Handle::try_current()
             && self.note(&handle)
         {
-            return Timer::Here(tokio::time::sleep(span));
+            return Timer::Here(timers::sleep(&handle, span));
         }
         Timer::Elsewhere(self.seen())
     }
@@ -141,12 +103,6 @@ impl Tokio {
     fn last(&self) -> MutexGuard<'_, Option<Seen>> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whether the runtime that this thread is in has its time driver. Tokio tells only by a panic, of
-/// which the panic hook hears, once a runtime.
-fn has_timers() -> bool {
-    catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO))).is_ok()
 }
 
 impl Default for Tokio {
@@ -255,7 +211,10 @@ impl Timer {
 async fn sleep(span: Duration, seen: Option<Seen>) {
     if let Ok(here) = Handle::try_current() {
         let known = seen.as_ref().filter(|seen| seen.handle.id() == here.id());
-        if known.map_or_else(has_timers, |seen| seen.has_timers) {
+        if known.map_or_else(
+            || Here::with(&here, Here::has_timers),
+            |seen| seen.has_timers,
+        ) {
             return tokio::time::sleep(span).await;
         }
     }
