@@ -25,8 +25,8 @@
 //! before there is one, and may outlive it: a static cache can be used from several runtimes one
 //! after the other.
 
+mod here;
 mod runtime;
-mod timers;
 
 use core::hash::Hash;
 

@@ -12,7 +12,7 @@ use jetcache_core::{Clock, Runtime, Task, Timestamp, roll};
 use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
-use crate::timers::{self, Here};
+use crate::here::Here;
 
 /// Tokio's tasks and timers, and the system's coarse clock.
 ///
@@ -73,7 +73,9 @@ impl Tokio {
 
     /// Remembers the runtime that this thread is in. Says whether it has timers.
     fn note(&self, handle: &Handle) -> bool {
-        let (mark, has_timers) = Here::with(handle, |here| (here.mark, here.has_timers()));
+        let Here {
+            mark, has_timers, ..
+        } = Here::of(handle);
         let has_timers = !self.timed || has_timers;
         if self.seen.load(Ordering::Acquire) != mark {
             let mut last = self.last();
@@ -95,7 +97,7 @@ impl Tokio {
             && let Ok(handle) = Handle::try_current()
             && self.note(&handle)
         {
-            return Timer::Here(timers::sleep(&handle, span));
+            return Timer::Here(tokio::time::sleep(span));
         }
         Timer::Elsewhere(self.seen())
     }
@@ -211,10 +213,7 @@ impl Timer {
 async fn sleep(span: Duration, seen: Option<Seen>) {
     if let Ok(here) = Handle::try_current() {
         let known = seen.as_ref().filter(|seen| seen.handle.id() == here.id());
-        if known.map_or_else(
-            || Here::with(&here, Here::has_timers),
-            |seen| seen.has_timers,
-        ) {
+        if known.map_or_else(|| Here::of(&here).has_timers, |seen| seen.has_timers) {
             return tokio::time::sleep(span).await;
         }
     }
