@@ -17,6 +17,7 @@ mod lane;
 mod stay;
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use jetcache_core::Fault;
@@ -60,8 +61,13 @@ impl<C: Cargo> Lanes<C> {
         }
         let shared = match self.enter(ask, sort) {
             Ok(Entered::Alone(place)) => {
-                let sending = C::send(&*self.line, ask, sort, Some(place.number));
-                return Box::pin(until_woken(place, sending)).await;
+                let alone = async {
+                    let sending = C::send(&*self.line, ask, sort, Some(place.number));
+                    // Here, since `until_woken` would make room for it twice.
+                    let sending = pin!(sending);
+                    until_woken(place, sending).await
+                };
+                return Box::pin(alone).await;
             }
             Ok(Entered::Gathered(waiting)) => waiting.answer().await,
             Err(fault) => return (0..C::count(ask)).map(|_| Err(fault.clone())).collect(),

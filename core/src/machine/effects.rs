@@ -43,6 +43,15 @@ impl<K, V> Effects<K, V> {
     }
 }
 
+/// Adds what is spent. Most steps leave one, and a plain `push` would make room for four, which of the bigger
+/// things is several kilobytes.
+pub(super) fn spend<T>(spent: &mut Vec<T>, thing: T) {
+    if spent.is_empty() {
+        spent.reserve_exact(1);
+    }
+    spent.push(thing);
+}
+
 impl<K, V> Default for Effects<K, V> {
     fn default() -> Self {
         Self {

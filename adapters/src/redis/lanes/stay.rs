@@ -1,7 +1,7 @@
 //! Who has a place keeps it until its answer is there, polled or not.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Wake, Waker};
 
@@ -9,7 +9,7 @@ use std::task::{Context, Wake, Waker};
 /// if the caller is not polled any more.
 pub(super) async fn until_woken<P: Send + 'static, T>(
     place: P,
-    work: impl Future<Output = T>,
+    mut work: Pin<&mut impl Future<Output = T>>,
 ) -> T {
     let stay = Arc::new(Stay {
         place: Mutex::new(Some(place)),
@@ -17,7 +17,6 @@ pub(super) async fn until_woken<P: Send + 'static, T>(
     });
     let waker = Waker::from(Arc::clone(&stay));
     let _end = End(&stay);
-    let mut work = pin!(work);
     poll_fn(|context| {
         *stay.caller() = Some(context.waker().clone());
         work.as_mut().poll(&mut Context::from_waker(&waker))

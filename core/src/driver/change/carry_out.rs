@@ -308,7 +308,8 @@ async fn claim<K: CacheKey, V: CacheValue>(
     if link.log.is_none() || claims.is_empty() {
         return link.claim(claims).await;
     }
-    let (mut claimed, look) = join(link.claim(claims), link.look_beside()).await;
+    let look = Box::pin(link.look_beside());
+    let (mut claimed, look) = join(link.claim(claims), look).await;
     let known = match look {
         Ok(look) => catch_up(shared, look).await,
         Err(fault) => Err(fault),

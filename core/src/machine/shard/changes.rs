@@ -11,7 +11,7 @@ use core::mem::take;
 use crate::machine::change::{
     Change, ChangeOutcome, ChangeReply, ChangeStep, ChangeTicket, Plan, Reach, State, Wish,
 };
-use crate::machine::effects::Effects;
+use crate::machine::effects::{Effects, spend};
 use crate::machine::error::Fault;
 use crate::machine::event::Event;
 use crate::machine::policy::call::Call;
@@ -371,7 +371,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let change = self.changes.remove(ticket.0);
         let closed = self.slots.close(change.slot);
         effects.spent_keys.extend(closed);
-        effects.spent_changes.push(change);
+        spend(&mut effects.spent_changes, change);
     }
 
     /// Closes a change that will never finish, because its task is gone. What it had sent counts as

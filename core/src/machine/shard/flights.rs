@@ -4,7 +4,7 @@ use core::hash::{BuildHasher, Hash};
 use core::task::Waker;
 
 use crate::machine::counted::Arc;
-use crate::machine::effects::Effects;
+use crate::machine::effects::{Effects, spend};
 use crate::machine::error::Error;
 use crate::machine::event::Event;
 use crate::machine::lookup::step::{Answer, Need, Release, Reply, Stands, Step};
@@ -132,7 +132,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
                     Reply::Leased(_) => Reply::Leased(Err(fault)),
                     _ => Reply::Remote(Err(fault)),
                 };
-                effects.spent_replies.push(reply);
+                spend(&mut effects.spent_replies, reply);
                 unsure
             }
             reply => reply,
@@ -272,7 +272,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
                     .map(|load| Cached::known(load.value)),
             )),
             other => {
-                effects.spent_replies.push(other);
+                spend(&mut effects.spent_replies, other);
                 if flight.answer.is_none() {
                     flight
                         .waiters
@@ -429,7 +429,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let flight = &mut self.flights[at];
         let deadline = context.now + context.policy.remote_timeout;
         if let Some((old, waker)) = flight.promote(to, deadline) {
-            effects.spent_lookups.push(old);
+            spend(&mut effects.spent_lookups, old);
             effects.wakes.extend(waker);
             flight.rouse_first(&mut effects.wakes);
         }
@@ -444,7 +444,7 @@ impl<K: Hash + Eq + Clone, V: Clone, S: BuildHasher> Shard<K, V, S> {
         let closed = self.slots.close(flight.slot);
         effects.spent_keys.extend(closed);
         let release = flight.lookup.give_back();
-        effects.spent_flights.push(flight);
+        spend(&mut effects.spent_flights, flight);
         release
     }
 }
