@@ -68,7 +68,7 @@ impl Runtime for Threads {
     }
 
     fn sleep(&self, span: Duration) -> impl Future<Output = ()> + Send + 'static {
-        self.clock.sleep(span, Delay::new)
+        self.clock.sleep(span, Delay::new(span))
     }
 
     fn spawn(&self, task: Task) -> Result<(), Task> {

@@ -55,7 +55,7 @@ impl Runtime for Smol {
     }
 
     fn sleep(&self, span: Duration) -> impl Future<Output = ()> + Send + 'static {
-        self.clock.sleep(span, sleep)
+        self.clock.sleep(span, sleep(span))
     }
 
     fn spawn(&self, task: Task) -> Result<(), Task> {

@@ -3,12 +3,14 @@
 use core::future::Future;
 use core::pin::Pin;
 use core::sync::atomic::{AtomicUsize, Ordering};
+use core::task::{Context, Poll};
 use core::time::Duration;
 use std::panic::catch_unwind;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use jetcache_core::{Clock, Runtime, Task, Timestamp, roll};
+use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
@@ -97,9 +99,11 @@ impl Tokio {
             && let Ok(handle) = Handle::try_current()
             && self.note(&handle)
         {
-            return Timer::Here(tokio::time::sleep(span));
+            let sleep = tokio::time::sleep(span);
+            return Timer::Here { sleep };
         }
-        Timer::Elsewhere(self.seen())
+        let sleep = Box::pin(sleep(span, self.seen()));
+        Timer::Elsewhere { sleep }
     }
 
     fn last(&self) -> MutexGuard<'_, Option<Seen>> {
@@ -140,8 +144,7 @@ impl Runtime for Tokio {
     }
 
     fn sleep(&self, span: Duration) -> impl Future<Output = ()> + Send + 'static {
-        let timer = self.timer(span);
-        self.clock.sleep(span, move |span| timer.keep(span))
+        self.clock.sleep(span, self.timer(span))
     }
 
     fn spawn(&self, task: Task) -> Result<(), Task> {
@@ -192,20 +195,24 @@ static BLOCKING: LazyLock<Option<Handle>> = LazyLock::new(|| {
     thread.spawn(drive).is_ok().then_some(handle)
 });
 
-/// What keeps the time for one sleep.
-enum Timer {
-    /// That of the runtime in which it was asked for. It keeps the time wherever it is polled.
-    Here(Sleep),
-    /// That of the runtime in which it is polled, or this one's.
-    Elsewhere(Option<Seen>),
+pin_project! {
+    /// What keeps the time for one sleep.
+    #[project = Kept]
+    enum Timer {
+        /// The timer of the runtime in which it was asked for. It keeps the time wherever it is polled.
+        Here { #[pin] sleep: Sleep },
+        /// That of the runtime in which it is polled, or the last one that was seen.
+        Elsewhere { sleep: Task },
+    }
 }
 
-impl Timer {
-    async fn keep(self, span: Duration) {
-        match self {
-            Self::Here(sleep) => sleep.await,
-            // Seldom: boxed, so that every other sleep does not make room for it.
-            Self::Elsewhere(seen) => Box::pin(sleep(span, seen)).await,
+impl Future for Timer {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match self.project() {
+            Kept::Here { sleep } => sleep.poll(cx),
+            Kept::Elsewhere { sleep } => sleep.as_mut().poll(cx),
         }
     }
 }

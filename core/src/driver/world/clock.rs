@@ -5,9 +5,11 @@ use core::future::Future;
 use core::time::Duration;
 use std::time::Instant;
 
+use futures_util::future::Either;
 #[cfg(feature = "test-util")]
 pub use paused::PausedClock;
 
+use crate::driver::world::erased::Boxed;
 use crate::machine::time::Timestamp;
 
 /// A monotonic clock for a [`Runtime`](crate::Runtime): the system's, which it reads exactly or, in
@@ -65,23 +67,23 @@ impl Clock {
         }
     }
 
-    /// Completes when this clock has moved by `span`; `real` is the runtime's own timer.
-    pub fn sleep<F>(
-        &self,
-        span: Duration,
-        real: impl FnOnce(Duration) -> F + Send + 'static,
-    ) -> impl Future<Output = ()> + Send + 'static
+    /// Completes when this clock has moved by `span`; `real` is the runtime's own timer for that span.
+    #[cfg_attr(
+        not(feature = "test-util"),
+        expect(unused_variables, reason = "the timer knows the span")
+    )]
+    pub fn sleep<F>(&self, span: Duration, real: F) -> impl Future<Output = ()> + Send + use<F>
     where
-        F: Future<Output = ()> + Send,
+        F: Future<Output = ()> + Send + 'static,
     {
-        let clock = self.0.clone();
-        async move {
-            match clock {
-                Kind::System(..) => real(span).await,
-                #[cfg(feature = "test-util")]
-                Kind::Paused(clock) => clock.sleep(span).await,
-            }
+        // No async block, which would make room for the timer twice.
+        #[cfg(feature = "test-util")]
+        if let Kind::Paused(clock) = &self.0 {
+            let clock = clock.clone();
+            let asleep: Boxed<'static, ()> = Box::pin(async move { clock.sleep(span).await });
+            return Either::Right(asleep);
         }
+        Either::<F, Boxed<'static, ()>>::Left(real)
     }
 }
 
