@@ -204,6 +204,7 @@ impl Generations {
 
 #[cfg(test)]
 mod tests {
+    use alloc::format;
     use alloc::vec;
 
     use super::*;
