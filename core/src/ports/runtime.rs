@@ -27,7 +27,8 @@ pub trait Runtime: Send + Sync + 'static {
         self.now()
     }
 
-    /// 128 random bits that no other node and no other call gets.
+    /// 128 random bits that no other node and no other call gets. The cache holds a lock meanwhile: this must not
+    /// panic, nor use a cache.
     fn roll(&self) -> u128;
 
     /// Whether a cache can run where the caller stands: asked by every call that goes further than

@@ -123,12 +123,13 @@ impl<K: CacheKey, V: CacheValue> Hears for Shared<K, V> {
     }
 
     fn go_blind(self: Arc<Self>, since: Timestamp) {
-        let rules = self.rules.now();
-        let (Some(hub), Some(blind)) = (&self.hub, &rules.blind) else {
+        // The rules are given back before a task is begun, which a runtime may run at once.
+        let cap = (self.rules.now().blind.as_ref()).map(|blind| blind.local_cap);
+        let (Some(hub), Some(span)) = (&self.hub, cap) else {
             return;
         };
         // What L1 got while the bus was up does not outlast the cap either.
-        let (epoch, span) = (hub.epoch(), blind.local_cap);
+        let epoch = hub.epoch();
         if span == Duration::MAX {
             return;
         }

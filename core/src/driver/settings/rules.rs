@@ -25,7 +25,8 @@ impl Current {
         Self(ShardedLock::new(rules))
     }
 
-    /// Those of now. They cannot be replaced meanwhile: who goes on to wait for anything takes what it needs along.
+    /// Those of now. They cannot be replaced while they are looked at, and a thread that looks twice may wait for
+    /// itself: take what is needed, and run nothing of anybody else's meanwhile.
     pub(crate) fn now(&self) -> ShardedLockReadGuard<'_, Rules> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }

@@ -198,3 +198,26 @@ impl Drop for Errand {
 
 /// How many of a kind may trail behind at once.
 const MOST_ERRANDS: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_ends_on_another_thread_is_over() {
+        let life = Life::default();
+        std::thread::scope(|scope| {
+            let calls: Vec<_> = (0..3)
+                .map(|_| scope.spawn(|| Admission::to(&life).unwrap()))
+                .map(|thread| thread.join().unwrap())
+                .collect();
+            let here = Admission::to(&life).unwrap();
+            life.close();
+            assert!(life.is_busy() && Admission::to(&life).is_err());
+            scope.spawn(move || drop(here));
+            assert!(life.is_busy(), "three are not over");
+            drop(calls);
+        });
+        assert!(!life.is_busy());
+    }
+}
