@@ -6,6 +6,7 @@ use redis::Value;
 use crate::redis::connection::line::{Line, Repeat};
 use crate::redis::lanes::cargo::{Cargo, Outcomes};
 use crate::redis::script::calls::Calls;
+use crate::redis::script::parts::{MOST_BYTES, MOST_JOINED};
 use crate::redis::script::run::run;
 
 impl Cargo for Calls {
@@ -51,12 +52,11 @@ impl Cargo for Calls {
         Ok(run(line, self, repeat, connection).await)
     }
 
-    const BOUND: usize = 128;
+    /// As many as one script takes.
+    const BOUND: usize = MOST_JOINED;
 }
 
 /// More calls at once are many already, and wait for nobody.
 const MOST_GATHERED: usize = 64;
 /// So big a call goes by itself.
 const BIG: usize = 16 * 1024;
-/// How many bytes need not wait for more.
-const MOST_BYTES: usize = 64 * 1024;

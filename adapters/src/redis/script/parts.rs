@@ -100,9 +100,9 @@ pub(super) fn parts(calls: &Calls, joins: bool) -> Vec<Part> {
 }
 
 /// How many calls one script takes at most.
-const MOST_JOINED: usize = 128;
+pub(super) const MOST_JOINED: usize = 128;
 /// How many bytes of keys and arguments, if it is more than one call.
-const MOST_BYTES: usize = 64 * 1024;
+pub(super) const MOST_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
